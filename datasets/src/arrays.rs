@@ -1,0 +1,252 @@
+//! Data sets from arrays in memory, owned or borrowed.
+
+use std::borrow::Cow;
+
+use crate::{Dataset, Error, Normalization, Pixels, Sample};
+
+/// The name under which arrays of the caller appear in errors.
+const ORIGIN: &str = "array in memory";
+
+/// Samples and labels that lie in memory.
+///
+/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a slice);
+/// nothing is copied or converted.
+///
+/// ```
+/// use isograd_datasets::{Arrays, Dataset, Pixels};
+///
+/// let pixels: [f32; 6] = [0.0, 0.1, 0.2, 1.0, 1.1, 1.2];
+/// let labels: [u32; 2] = [0, 1];
+/// let set = Arrays::from_f32(&pixels[..], &labels[..], [3, 1, 1], 2)?;
+/// assert_eq!(set.len(), 2);
+/// assert_eq!(set.read(1).pixels, Pixels::F32(&[1.0, 1.1, 1.2]));
+/// # Ok::<(), isograd_datasets::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Arrays<'a> {
+    pixels: Store<'a>,
+    labels: Cow<'a, [u32]>,
+    sample_shape: [usize; 3],
+    num_classes: usize,
+    normalization: Normalization,
+}
+
+#[derive(Clone, Debug)]
+enum Store<'a> {
+    U8(Cow<'a, [u8]>),
+    F32(Cow<'a, [f32]>),
+}
+
+impl Store<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+}
+
+impl<'a> Arrays<'a> {
+    /// A set of `f32` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are used as they are
+    /// ([`Normalization::identity`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    ///
+    /// Values are not inspected: NaN and infinities reach the network.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSamples`] without labels, [`Error::SampleShape`] for a shape that has a zero or overflows,
+    /// [`Error::PixelCount`] for pixels of another length than labels and shape ask for, [`Error::LabelOutOfRange`] for
+    /// a label that is not below `num_classes`.
+    pub fn from_f32(
+        pixels: impl Into<Cow<'a, [f32]>>,
+        labels: impl Into<Cow<'a, [u32]>>,
+        sample_shape: [usize; 3],
+        num_classes: usize,
+    ) -> Result<Self, Error> {
+        let normalization = Normalization::identity(sample_shape[0]);
+        Self::new(Store::F32(pixels.into()), labels.into(), sample_shape, num_classes, normalization, ORIGIN)
+    }
+
+    /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto `0..=1`
+    /// ([`Normalization::unit_range`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_f32`](Self::from_f32).
+    pub fn from_u8(
+        pixels: impl Into<Cow<'a, [u8]>>,
+        labels: impl Into<Cow<'a, [u32]>>,
+        sample_shape: [usize; 3],
+        num_classes: usize,
+    ) -> Result<Self, Error> {
+        Self::from_u8_named(pixels, labels, sample_shape, num_classes, ORIGIN)
+    }
+
+    /// As [`from_u8`](Self::from_u8), with errors that name `origin`.
+    pub(crate) fn from_u8_named(
+        pixels: impl Into<Cow<'a, [u8]>>,
+        labels: impl Into<Cow<'a, [u32]>>,
+        sample_shape: [usize; 3],
+        num_classes: usize,
+        origin: &str,
+    ) -> Result<Self, Error> {
+        let normalization = Normalization::unit_range(sample_shape[0]);
+        Self::new(Store::U8(pixels.into()), labels.into(), sample_shape, num_classes, normalization, origin)
+    }
+
+    fn new(
+        pixels: Store<'a>,
+        labels: Cow<'a, [u32]>,
+        sample_shape: [usize; 3],
+        num_classes: usize,
+        normalization: Normalization,
+        origin: &str,
+    ) -> Result<Self, Error> {
+        let samples = labels.len();
+        let expected = total_values(sample_shape, samples, origin)?;
+        if pixels.len() != expected {
+            return Err(Error::PixelCount { samples, sample_shape, expected, got: pixels.len() });
+        }
+        if let Some(index) = labels.iter().position(|&label| label as usize >= num_classes) {
+            let label = labels[index];
+            return Err(Error::LabelOutOfRange { origin: origin.to_owned(), index, label, num_classes });
+        }
+        Ok(Self { pixels, labels, sample_shape, num_classes, normalization })
+    }
+
+    /// The same samples under another normalization.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NormalizationChannels`] if it has another number of channels than a sample.
+    pub fn with_normalization(self, normalization: Normalization) -> Result<Self, Error> {
+        let (expected, got) = (self.sample_shape[0], normalization.channels());
+        if expected != got {
+            return Err(Error::NormalizationChannels { expected, got });
+        }
+        Ok(Self { normalization, ..self })
+    }
+
+    /// The class of every sample, `[N]`.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+}
+
+impl Dataset for Arrays<'_> {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn sample_shape(&self) -> [usize; 3] {
+        self.sample_shape
+    }
+
+    fn num_classes(&self) -> usize {
+        self.num_classes
+    }
+
+    fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+
+    fn read(&self, index: usize) -> Sample<'_> {
+        let len = self.len();
+        assert!(index < len, "sample {index} is out of range for a data set of {len}");
+        let [c, h, w] = self.sample_shape;
+        let values = index * c * h * w..(index + 1) * c * h * w;
+        let pixels = match &self.pixels {
+            Store::U8(pixels) => Pixels::U8(&pixels[values]),
+            Store::F32(pixels) => Pixels::F32(&pixels[values]),
+        };
+        Sample { pixels, label: self.labels[index] }
+    }
+}
+
+/// `samples * c * h * w`, once it is known to be neither zero nor more than memory can hold.
+pub(crate) fn total_values(sample_shape: [usize; 3], samples: usize, origin: &str) -> Result<usize, Error> {
+    if samples == 0 {
+        return Err(Error::NoSamples { origin: origin.to_owned() });
+    }
+    sample_shape
+        .iter()
+        .try_fold(samples, |product, &extent| product.checked_mul(extent))
+        .filter(|&total| total > 0 && total <= isize::MAX as usize)
+        .ok_or_else(|| Error::SampleShape { origin: origin.to_owned(), sample_shape, samples })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(result: Result<Arrays<'_>, Error>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn owned_bytes_are_read_in_place() {
+        let set = Arrays::from_u8((0..24).collect::<Vec<u8>>(), vec![2, 0], [3, 2, 2], 3).unwrap();
+        assert_eq!(
+            (set.len(), set.is_empty(), set.sample_shape(), set.num_classes()),
+            (2, false, [3, 2, 2], 3)
+        );
+        assert_eq!(set.normalization(), &Normalization::unit_range(3));
+        assert_eq!(set.labels(), [2, 0]);
+        let expected = (12..24).collect::<Vec<u8>>();
+        assert_eq!(set.read(1), Sample { pixels: Pixels::U8(&expected), label: 0 });
+    }
+
+    #[test]
+    fn borrowed_floats_are_not_copied() {
+        let pixels = [0.0, f32::NAN, 2.0];
+        let labels = [0, 0, 0];
+        let set = Arrays::from_f32(&pixels[..], &labels[..], [1, 1, 1], 1).unwrap();
+        assert!(set.normalization().is_identity());
+        let Pixels::F32(sample) = set.read(2).pixels else { panic!("an f32 set gave u8 samples") };
+        assert_eq!(sample.as_ptr(), &pixels[2]);
+    }
+
+    #[test]
+    fn wrong_shapes_are_refused_with_their_numbers() {
+        assert_eq!(
+            message(Arrays::from_u8(vec![0; 11], vec![0, 1], [1, 2, 3], 2)),
+            "pixel array has 11 values, expected 12 for 2 labels and sample shape [1, 2, 3]"
+        );
+        assert_eq!(message(Arrays::from_u8(vec![], vec![], [1, 2, 3], 2)), "array in memory has no samples");
+        assert_eq!(
+            message(Arrays::from_f32(vec![], vec![0], [1, 0, 3], 2)),
+            "array in memory: sample shape [1, 0, 3] is empty or too large for 1 samples"
+        );
+        let huge = usize::MAX / 2;
+        assert_eq!(
+            message(Arrays::from_f32(vec![], vec![0, 0, 0], [1, huge, 1], 2)),
+            format!("array in memory: sample shape [1, {huge}, 1] is empty or too large for 3 samples")
+        );
+    }
+
+    #[test]
+    fn labels_beyond_the_classes_are_refused() {
+        assert_eq!(
+            message(Arrays::from_u8(vec![0; 3], vec![0, 3, 4], [1, 1, 1], 3)),
+            "array in memory: label 3 of sample 1 is out of range for 3 classes"
+        );
+        assert!(Arrays::from_u8(vec![0; 3], vec![0, 1, 2], [1, 1, 1], 3).is_ok());
+    }
+
+    #[test]
+    fn a_normalization_must_have_the_channels_of_a_sample() {
+        let set = || Arrays::from_u8(vec![0; 6], vec![0], [2, 3, 1], 1).unwrap();
+        assert_eq!(
+            message(set().with_normalization(Normalization::unit_range(3))),
+            "normalization has 3 channels, but the samples have 2"
+        );
+        let other = Normalization::identity(2);
+        assert_eq!(set().with_normalization(other.clone()).unwrap().normalization(), &other);
+    }
+
+    #[test]
+    #[should_panic(expected = "sample 2 is out of range for a data set of 2")]
+    fn reading_past_the_end_panics() {
+        Arrays::from_u8(vec![0; 2], vec![0, 0], [1, 1, 1], 1).unwrap().read(2);
+    }
+}

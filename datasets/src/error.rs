@@ -1,0 +1,237 @@
+//! What can be wrong with data from outside.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a data set could not be opened or built. Every message names the file or array and its numbers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system could not open or read a file.
+    #[error("cannot read {file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The folder of a data set does not exist or is not a folder.
+    #[error("no folder {}", folder.display())]
+    MissingFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+
+    /// A folder lacks one of the files of the data set.
+    #[error("folder {} has neither {name} nor {name}.gz", folder.display())]
+    MissingFile {
+        /// The folder.
+        folder: PathBuf,
+        /// The name that the file has when it is not compressed.
+        name: String,
+    },
+
+    /// A gzip stream breaks off, is corrupt, or fails its checksum.
+    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {source}")]
+    Gzip {
+        /// The file.
+        file: String,
+        /// How many bytes could be decoded.
+        decoded_bytes: u64,
+        /// What the decoder said.
+        source: io::Error,
+    },
+
+    /// A file does not begin like an IDX file.
+    #[error(
+        "{file} is not an IDX file: it begins with bytes {:02x} {:02x} {:02x} {:02x}, not with 00 00 08",
+        magic[0], magic[1], magic[2], magic[3]
+    )]
+    NotIdx {
+        /// The file.
+        file: String,
+        /// Its first four bytes.
+        magic: [u8; 4],
+    },
+
+    /// An IDX file holds elements of another type than unsigned bytes.
+    #[error("{file}: IDX element type {code:#04x} is not supported, only unsigned bytes (0x08)")]
+    ElementType {
+        /// The file.
+        file: String,
+        /// The type code in the header.
+        code: u8,
+    },
+
+    /// An IDX file has no or too many dimensions.
+    #[error("{file}: IDX header has {got} dimensions, expected 1 to 4")]
+    DimensionCount {
+        /// The file.
+        file: String,
+        /// The number of dimensions in the header.
+        got: usize,
+    },
+
+    /// An IDX file is well-formed, but has another number of dimensions than its use asks for.
+    #[error("{file} has {got} dimensions, expected {expected}")]
+    WrongDimensions {
+        /// The file.
+        file: String,
+        /// The number of dimensions that are needed.
+        expected: usize,
+        /// The number of dimensions in the header.
+        got: usize,
+    },
+
+    /// The dimensions in an IDX header multiply to more bytes than can be addressed.
+    #[error("{file}: IDX dimensions {dims:?} have a product that does not fit in memory")]
+    SizeOverflow {
+        /// The file.
+        file: String,
+        /// The dimensions in the header.
+        dims: Vec<usize>,
+    },
+
+    /// A file ends before its content does.
+    #[error("{file} is truncated: expected {expected_bytes} bytes, got {got_bytes}")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// The least length, in decoded bytes, that the file would need.
+        expected_bytes: u64,
+        /// The length, in decoded bytes, that it has.
+        got_bytes: u64,
+    },
+
+    /// A file goes on after its content.
+    #[error("{file} is too long: expected {expected_bytes} bytes, got at least {got_bytes}")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// The length, in decoded bytes, that the header asks for.
+        expected_bytes: u64,
+        /// A lower bound of the length, in decoded bytes, that it has.
+        got_bytes: u64,
+    },
+
+    /// Images and labels do not belong together.
+    #[error("{images_file} has {images} images, but {labels_file} has {labels} labels")]
+    CountMismatch {
+        /// The file of the images.
+        images_file: String,
+        /// The number of images.
+        images: usize,
+        /// The file of the labels.
+        labels_file: String,
+        /// The number of labels.
+        labels: usize,
+    },
+
+    /// A label is not a class.
+    #[error("{origin}: label {label} of sample {index} is out of range for {num_classes} classes")]
+    LabelOutOfRange {
+        /// The file or array of the labels.
+        origin: String,
+        /// The position of the first such label.
+        index: usize,
+        /// The label.
+        label: u32,
+        /// The number of classes.
+        num_classes: usize,
+    },
+
+    /// A data set has no sample.
+    #[error("{origin} has no samples")]
+    NoSamples {
+        /// The file or array.
+        origin: String,
+    },
+
+    /// The shape of a sample has a zero, or the samples would not fit in memory.
+    #[error("{origin}: sample shape {sample_shape:?} is empty or too large for {samples} samples")]
+    SampleShape {
+        /// The file or array.
+        origin: String,
+        /// The shape, `[c, h, w]`.
+        sample_shape: [usize; 3],
+        /// The number of samples.
+        samples: usize,
+    },
+
+    /// An array has another length than its samples need.
+    #[error(
+        "pixel array has {got} values, expected {expected} for {samples} labels and sample shape {sample_shape:?}"
+    )]
+    PixelCount {
+        /// The number of labels.
+        samples: usize,
+        /// The shape, `[c, h, w]`.
+        sample_shape: [usize; 3],
+        /// The number of values that are needed.
+        expected: usize,
+        /// The number of values in the array.
+        got: usize,
+    },
+
+    /// Scales and shifts of a normalization differ in number.
+    #[error("normalization has {scales} scales but {shifts} shift values")]
+    NormalizationLength {
+        /// The number of scales.
+        scales: usize,
+        /// The number of shifts.
+        shifts: usize,
+    },
+
+    /// A normalization would give infinities or NaN.
+    #[error("normalization of channel {channel} is not finite: scale {scale}, shift {shift}")]
+    NormalizationValue {
+        /// The channel.
+        channel: usize,
+        /// Its scale.
+        scale: f64,
+        /// Its shift.
+        shift: f64,
+    },
+
+    /// A normalization has another number of channels than the samples.
+    #[error("normalization has {got} channels, but the samples have {expected}")]
+    NormalizationChannels {
+        /// The number of channels of a sample.
+        expected: usize,
+        /// The number of channels of the normalization.
+        got: usize,
+    },
+
+    /// The fraction of a validation split is negative, 1 or more, or not a number.
+    #[error("validation split {fraction} is out of range, expected at least 0 and below 1")]
+    ValidationFraction {
+        /// The fraction.
+        fraction: f64,
+    },
+
+    /// A validation split takes every sample.
+    #[error("validation split {fraction} of {samples} samples leaves none to train on")]
+    NoTrainingSamples {
+        /// The fraction.
+        fraction: f64,
+        /// The number of samples before the split.
+        samples: usize,
+    },
+
+    /// A synthetic set was asked for samples that end before they begin.
+    #[error("sample range {start}..{end} is empty")]
+    SampleRange {
+        /// The first sample.
+        start: u64,
+        /// The sample after the last.
+        end: u64,
+    },
+
+    /// A synthetic set was asked for no class, or for more than a label can name.
+    #[error("number of classes {num_classes} is out of range, expected 1 to {}", u32::MAX)]
+    ClassCount {
+        /// The number of classes.
+        num_classes: usize,
+    },
+}

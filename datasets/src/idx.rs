@@ -1,0 +1,188 @@
+//! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip.
+//!
+//! ```text
+//! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4 | D dimensions, u32 big-endian | elements, row-major
+//! ```
+//!
+//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. Memory for the
+//! elements is never more than the header claims, nor more than the file can justify: a raw file of L bytes gets at most
+//! L, a gzip file starts with at most 16 L and grows only as real data comes out of the decoder.
+//!
+//! # Source
+//!
+//! Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats". Gzip is RFC 1952;
+//! several members in a row are one stream, as in `gzip`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::Error;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const UNSIGNED_BYTES: u8 = 0x08;
+const MAX_DIMENSIONS: usize = 4;
+const FILE_BUFFER_BYTES: usize = 1 << 16;
+
+/// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of digits reach
+/// 5 to 7; what exceeds the guess is paid for with reallocations.
+const GZIP_EXPANSION: u64 = 16;
+
+/// The content of an IDX file of unsigned bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idx {
+    dims: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Idx {
+    /// The dimensions, 1 to 4 of them, slowest first; zeros are possible.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// The elements, row-major; as many as the product of the dimensions.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The elements, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+}
+
+/// Reads an IDX file, raw or gzip by what it begins with, whatever its name.
+///
+/// # Errors
+///
+/// [`Error::Io`], [`Error::Gzip`], [`Error::NotIdx`], [`Error::ElementType`], [`Error::DimensionCount`],
+/// [`Error::SizeOverflow`], [`Error::Truncated`] or [`Error::TooLong`], each with the path of the file.
+pub fn from_file(path: &Path) -> Result<Idx, Error> {
+    let name = path.display().to_string();
+    let open = || {
+        let file = File::open(path)?;
+        let file_bytes = file.metadata()?.len();
+        Ok((file, file_bytes))
+    };
+    let (file, file_bytes) = open().map_err(|source| Error::Io { file: name.clone(), source })?;
+    decode(&name, BufReader::with_capacity(FILE_BUFFER_BYTES, file), file_bytes)
+}
+
+/// Reads the bytes of an IDX file, raw or gzip by what they begin with; `name` is what errors call them.
+///
+/// ```
+/// let idx = isograd_datasets::idx::from_bytes("inline", &[0, 0, 8, 1, 0, 0, 0, 2, 7, 9])?;
+/// assert_eq!((idx.dims(), idx.data()), (&[2][..], &[7, 9][..]));
+/// # Ok::<(), isograd_datasets::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`from_file`], [`Error::Io`] excepted.
+pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
+    decode(name, bytes, bytes.len() as u64)
+}
+
+fn decode(name: &str, mut source: impl BufRead, source_bytes: u64) -> Result<Idx, Error> {
+    let head = source.fill_buf().map_err(|source| Error::Io { file: name.to_owned(), source })?;
+    if head.starts_with(&GZIP_MAGIC) {
+        let plausible_bytes = source_bytes.saturating_mul(GZIP_EXPANSION);
+        Decoder { name, reader: MultiGzDecoder::new(source), position: 0, plausible_bytes, gzip: true }.idx()
+    } else {
+        Decoder { name, reader: source, position: 0, plausible_bytes: source_bytes, gzip: false }.idx()
+    }
+}
+
+struct Decoder<'a, R> {
+    name: &'a str,
+    reader: R,
+    /// Decoded bytes consumed so far.
+    position: u64,
+    /// A guess at the decoded length of the whole file.
+    plausible_bytes: u64,
+    gzip: bool,
+}
+
+impl<R: Read> Decoder<'_, R> {
+    fn idx(mut self) -> Result<Idx, Error> {
+        let magic: [u8; 4] =
+            self.take(4, 4)?.try_into().expect("take gives as many bytes as it was asked for");
+        let [zero0, zero1, element_type, rank] = magic;
+        if [zero0, zero1] != [0, 0] {
+            return Err(Error::NotIdx { file: self.file(), magic });
+        }
+        if element_type != UNSIGNED_BYTES {
+            return Err(Error::ElementType { file: self.file(), code: element_type });
+        }
+        let rank = usize::from(rank);
+        if !(1..=MAX_DIMENSIONS).contains(&rank) {
+            return Err(Error::DimensionCount { file: self.file(), got: rank });
+        }
+
+        let header_bytes = 4 + 4 * rank;
+        let dims = self.take(4 * rank, header_bytes)?;
+        let dims = dims
+            .chunks_exact(4)
+            .map(|dim| u32::from_be_bytes(dim.try_into().expect("chunks of 4 bytes")) as usize)
+            .collect::<Vec<_>>();
+        let data_bytes = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+        let Some(total_bytes) = data_bytes
+            .and_then(|bytes| bytes.checked_add(header_bytes))
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+        else {
+            return Err(Error::SizeOverflow { file: self.file(), dims });
+        };
+        let data = self.take(total_bytes - header_bytes, total_bytes)?;
+        self.end(total_bytes)?;
+        Ok(Idx { dims, data })
+    }
+
+    /// The next `len` bytes, which end at `expected_end` of the file.
+    fn take(&mut self, len: usize, expected_end: usize) -> Result<Vec<u8>, Error> {
+        let plausible = usize::try_from(self.plausible_bytes).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        let outcome = bytes
+            .try_reserve_exact(len.min(plausible))
+            .map_err(io::Error::from)
+            .and_then(|()| self.reader.by_ref().take(len as u64).read_to_end(&mut bytes));
+        self.position += bytes.len() as u64;
+        outcome.map_err(|source| self.read_error(source))?;
+        if bytes.len() < len {
+            return Err(Error::Truncated {
+                file: self.file(),
+                expected_bytes: expected_end as u64,
+                got_bytes: self.position,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Checks that nothing follows, which is also when a gzip decoder checks the length and checksum of its stream.
+    fn end(&mut self, expected_bytes: usize) -> Result<(), Error> {
+        let mut one_more = Vec::new();
+        let outcome = self.reader.by_ref().take(1).read_to_end(&mut one_more);
+        outcome.map_err(|source| self.read_error(source))?;
+        if one_more.is_empty() {
+            return Ok(());
+        }
+        let seen_bytes = self.position + 1;
+        let got_bytes = if self.gzip { seen_bytes } else { seen_bytes.max(self.plausible_bytes) };
+        Err(Error::TooLong { file: self.file(), expected_bytes: expected_bytes as u64, got_bytes })
+    }
+
+    fn read_error(&self, source: io::Error) -> Error {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        if self.gzip && matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) {
+            Error::Gzip { file: self.file(), decoded_bytes: self.position, source }
+        } else {
+            Error::Io { file: self.file(), source }
+        }
+    }
+
+    fn file(&self) -> String {
+        self.name.to_owned()
+    }
+}

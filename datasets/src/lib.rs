@@ -1,0 +1,62 @@
+//! Data sets for training classifiers: what a sample is, where samples come from, and in which order they are seen.
+//!
+//! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and a class
+//! index. Nothing is normalised or laid out ahead of time. Whoever trains on a shard reads its samples, and applies the
+//! [`Normalization`] in the same pass that brings them into its own layout, in the thread that uses them:
+//!
+//! ```text
+//! epoch_order(seed, epoch, &mut order)                      // once an epoch
+//! for n, index in order[shard]:                             // in the thread that owns the shard
+//!     sample = dataset.read(index)
+//!     labels[n] = sample.label
+//!     x[c, h, w, n] = scale[c] * sample.pixels[c, h, w] + shift[c]
+//! ```
+//!
+//! | module | what it offers |
+//! | --- | --- |
+//! | [`mnist`] | the bundled MNIST; MNIST or Fashion-MNIST from a folder |
+//! | [`idx`] | the file format of both |
+//! | [`arrays`] | samples that the caller holds in memory |
+//! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
+//! | [`split`] | the validation split |
+//! | [`shuffle`] | the order of the samples in an epoch |
+//!
+//! # Example
+//!
+//! ```
+//! use isograd_datasets::{Dataset, Synthetic, epoch_order, validation_split};
+//!
+//! let set = Synthetic { seed: 7, sample_shape: [1, 8, 8], num_classes: 3 }.samples(0..100)?;
+//! let parts = validation_split(&set, 0.2)?;
+//! let mut order = vec![0; parts.train.len()];
+//! epoch_order(42, 0, &mut order);
+//! let first = parts.train.read(order[0] as usize);
+//! assert!(first.label < 3);
+//! # Ok::<(), isograd_datasets::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod arrays;
+pub mod dataset;
+pub mod error;
+pub mod idx;
+pub mod mnist;
+pub mod normalization;
+mod philox;
+pub mod shuffle;
+pub mod split;
+pub mod synthetic;
+
+pub use arrays::Arrays;
+pub use dataset::{Dataset, Pixels, Sample};
+pub use error::Error;
+pub use normalization::Normalization;
+pub use shuffle::epoch_order;
+pub use split::{Subset, ValidationSplit, validation_split};
+pub use synthetic::Synthetic;
+
+// The example of the README is a test, where the files that it uses are built in.
+#[cfg(all(doctest, feature = "bundled-mnist"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

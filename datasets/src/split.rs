@@ -1,0 +1,147 @@
+//! The validation split: two views of one data set.
+
+use std::ops::Range;
+
+use crate::{Dataset, Error, Normalization, Sample};
+
+/// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
+#[derive(Clone)]
+pub struct Subset<'a> {
+    parent: &'a dyn Dataset,
+    range: Range<usize>,
+}
+
+impl Subset<'_> {
+    /// Which samples of the whole set these are.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+}
+
+impl Dataset for Subset<'_> {
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn sample_shape(&self) -> [usize; 3] {
+        self.parent.sample_shape()
+    }
+
+    fn num_classes(&self) -> usize {
+        self.parent.num_classes()
+    }
+
+    fn normalization(&self) -> &Normalization {
+        self.parent.normalization()
+    }
+
+    fn read(&self, index: usize) -> Sample<'_> {
+        let len = self.len();
+        assert!(index < len, "sample {index} is out of range for a subset of {len}");
+        self.parent.read(self.range.start + index)
+    }
+}
+
+/// The two parts of a data set, from [`validation_split`].
+#[derive(Clone)]
+pub struct ValidationSplit<'a> {
+    /// The first samples, at least one.
+    pub train: Subset<'a>,
+    /// The last samples; none when the fraction is 0 or rounds to no sample.
+    pub validation: Subset<'a>,
+}
+
+/// Splits off the last `round(fraction * len)` samples of `dataset` for validation, halves rounding up.
+///
+/// The parts depend on nothing but `fraction` and the length: every run, seed and rank validates on the same samples,
+/// and no sample is in both parts.
+///
+/// ```
+/// use isograd_datasets::{Arrays, Dataset, validation_split};
+///
+/// let set = Arrays::from_u8(vec![0; 10], vec![0; 10], [1, 1, 1], 1)?;
+/// let parts = validation_split(&set, 0.25)?;
+/// assert_eq!((parts.train.range(), parts.validation.range()), (0..7, 7..10));
+/// # Ok::<(), isograd_datasets::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if all
+/// samples would go to validation, or there are none.
+pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
+    if !(0.0..1.0).contains(&fraction) {
+        return Err(Error::ValidationFraction { fraction });
+    }
+    let samples = dataset.len();
+    let train = samples - (fraction * samples as f64).round() as usize;
+    if train == 0 {
+        return Err(Error::NoTrainingSamples { fraction, samples });
+    }
+    Ok(ValidationSplit {
+        train: Subset { parent: dataset, range: 0..train },
+        validation: Subset { parent: dataset, range: train..samples },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arrays, Pixels};
+
+    fn numbered(len: u8) -> Arrays<'static> {
+        Arrays::from_u8((0..len).collect::<Vec<_>>(), (0..u32::from(len)).collect::<Vec<_>>(), [1, 1, 1], 256)
+            .unwrap()
+    }
+
+    #[test]
+    fn the_last_samples_validate() {
+        let set = numbered(10);
+        let parts = validation_split(&set, 0.3).unwrap();
+        let labels =
+            |part: &Subset<'_>| (0..part.len()).map(|index| part.read(index).label).collect::<Vec<_>>();
+        assert_eq!(labels(&parts.train), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(labels(&parts.validation), [7, 8, 9]);
+        assert_eq!(parts.validation.read(0).pixels, Pixels::U8(&[7]));
+        assert_eq!((parts.train.sample_shape(), parts.train.num_classes()), ([1, 1, 1], 256));
+        assert_eq!(parts.train.normalization(), set.normalization());
+    }
+
+    #[test]
+    fn counts_are_rounded() {
+        let set = numbered(10);
+        for (fraction, expected) in [(0.0, 0), (0.04, 0), (0.05, 1), (0.14, 1), (0.25, 3), (0.94, 9)] {
+            let parts = validation_split(&set, fraction).unwrap();
+            assert_eq!(parts.validation.len(), expected, "fraction {fraction}");
+            assert_eq!(parts.train.len(), 10 - expected, "fraction {fraction}");
+        }
+        assert!(validation_split(&set, 0.0).unwrap().validation.is_empty());
+    }
+
+    #[test]
+    fn a_part_can_be_split_again() {
+        let set = numbered(10);
+        let outer = validation_split(&set, 0.5).unwrap();
+        let inner = validation_split(&outer.validation, 0.4).unwrap();
+        assert_eq!((inner.train.read(0).label, inner.validation.read(1).label), (5, 9));
+    }
+
+    #[test]
+    fn fractions_without_meaning_are_refused() {
+        let set = numbered(10);
+        let message = |fraction| validation_split(&set, fraction).err().expect("an error").to_string();
+        for fraction in [-0.1, 1.0, f64::INFINITY, f64::NAN] {
+            let expected =
+                format!("validation split {fraction} is out of range, expected at least 0 and below 1");
+            assert_eq!(message(fraction), expected);
+        }
+        assert_eq!(message(0.95), "validation split 0.95 of 10 samples leaves none to train on");
+    }
+
+    #[test]
+    #[should_panic(expected = "sample 3 is out of range for a subset of 3")]
+    fn a_subset_ends_before_its_parent() {
+        let set = numbered(10);
+        validation_split(&set, 0.7).unwrap().train.read(3);
+    }
+}

@@ -1,0 +1,165 @@
+//! The bundled MNIST and folders in its format.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{gzip, idx};
+use isograd_datasets::mnist::{Split, from_folder};
+use isograd_datasets::{Dataset, Pixels};
+
+const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
+const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
+
+/// Three images of 2x2 and their labels.
+fn write_training_set(folder: &Path) {
+    fs::write(folder.join(TRAIN_IMAGES), idx(&[3, 2, 2], b"abcdefghijkl")).unwrap();
+    fs::write(folder.join(TRAIN_LABELS), idx(&[3], &[9, 0, 4])).unwrap();
+}
+
+fn message(folder: &Path, split: Split) -> String {
+    from_folder(folder, split).expect_err("a bad folder was read").to_string()
+}
+
+/// Counts per digit and the sum of all pixels are those published for MNIST (mean 33.3184 of the training images).
+#[cfg(feature = "bundled-mnist")]
+#[test]
+fn bundled_files_are_mnist() {
+    use isograd_datasets::{Normalization, mnist::bundled};
+
+    struct Expected {
+        split: Split,
+        first_labels: [u32; 10],
+        digits: [usize; 10],
+        pixel_sum: u64,
+        pixel_crc: u32,
+    }
+    for expected in [
+        Expected {
+            split: Split::Train,
+            first_labels: [5, 0, 4, 1, 9, 2, 1, 3, 1, 4],
+            digits: [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+            pixel_sum: 1_567_298_545,
+            pixel_crc: 0xf363_9b56,
+        },
+        Expected {
+            split: Split::Test,
+            first_labels: [7, 2, 1, 0, 4, 1, 4, 9, 5, 9],
+            digits: [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+            pixel_sum: 264_923_200,
+            pixel_crc: 0xe4ca_5f57,
+        },
+    ] {
+        let set = bundled(expected.split);
+        let (mut digits, mut pixel_sum, mut crc) = ([0; 10], 0, flate2::Crc::new());
+        for index in 0..set.len() {
+            let sample = set.read(index);
+            let Pixels::U8(bytes) = sample.pixels else { panic!("MNIST is bytes") };
+            digits[sample.label as usize] += 1;
+            pixel_sum += bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+            crc.update(bytes);
+        }
+        assert_eq!(set.len(), expected.digits.iter().sum::<usize>());
+        assert_eq!((set.sample_shape(), set.num_classes()), ([1, 28, 28], 10));
+        assert_eq!(set.normalization(), &Normalization::unit_range(1));
+        assert_eq!(set.labels()[..10], expected.first_labels);
+        assert_eq!(digits, expected.digits);
+        assert_eq!((pixel_sum, crc.sum()), (expected.pixel_sum, expected.pixel_crc));
+    }
+}
+
+#[test]
+fn a_folder_is_read_raw_or_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    fs::write(folder.join("t10k-images-idx3-ubyte.gz"), gzip(&idx(&[1, 1, 3], b"xyz"))).unwrap();
+    fs::write(folder.join("t10k-labels-idx1-ubyte.gz"), gzip(&idx(&[1], &[7]))).unwrap();
+
+    let train = from_folder(folder, Split::Train).unwrap();
+    assert_eq!((train.len(), train.sample_shape(), train.labels()), (3, [1, 2, 2], &[9, 0, 4][..]));
+    assert_eq!(train.read(1).pixels, Pixels::U8(b"efgh"));
+    let test = from_folder(folder, Split::Test).unwrap();
+    assert_eq!((test.read(0).pixels, test.read(0).label), (Pixels::U8(b"xyz"), 7));
+
+    // Where both exist, the raw file counts.
+    fs::write(folder.join(format!("{TRAIN_LABELS}.gz")), b"anything").unwrap();
+    assert_eq!(from_folder(folder, Split::Train).unwrap().labels(), [9, 0, 4]);
+}
+
+#[test]
+fn missing_folders_and_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let absent = folder.join("absent");
+    assert_eq!(message(&absent, Split::Train), format!("no folder {}", absent.display()));
+    let lacks = |name| format!("folder {} has neither {name} nor {name}.gz", folder.display());
+    assert_eq!(message(folder, Split::Train), lacks(TRAIN_LABELS));
+    fs::write(folder.join(TRAIN_LABELS), idx(&[1], &[0])).unwrap();
+    assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES));
+    assert_eq!(message(folder, Split::Test), lacks("t10k-labels-idx1-ubyte"));
+}
+
+#[test]
+fn images_and_labels_must_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    let (images, labels) = (folder.join(TRAIN_IMAGES), folder.join(TRAIN_LABELS));
+
+    fs::write(&labels, idx(&[2], &[1, 2])).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!("{} has 3 images, but {} has 2 labels", images.display(), labels.display())
+    );
+    fs::write(&labels, idx(&[3], &[1, 10, 200])).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!("{}: label 10 of sample 1 is out of range for 10 classes", labels.display())
+    );
+    fs::copy(&images, &labels).unwrap();
+    assert_eq!(message(folder, Split::Train), format!("{} has 3 dimensions, expected 1", labels.display()));
+    fs::write(&labels, idx(&[3], &[1, 2, 3])).unwrap();
+    fs::copy(&labels, &images).unwrap();
+    assert_eq!(message(folder, Split::Train), format!("{} has 1 dimensions, expected 3", images.display()));
+}
+
+#[test]
+fn empty_sets_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (images, labels) = (folder.join(TRAIN_IMAGES), folder.join(TRAIN_LABELS));
+    fs::write(&images, idx(&[0, 2, 2], &[])).unwrap();
+    fs::write(&labels, idx(&[0], &[])).unwrap();
+    assert_eq!(message(folder, Split::Train), format!("{} has no samples", images.display()));
+    fs::write(&images, idx(&[1, 0, 28], &[])).unwrap();
+    fs::write(&labels, idx(&[1], &[0])).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!("{}: sample shape [1, 0, 28] is empty or too large for 1 samples", images.display())
+    );
+}
+
+#[test]
+fn broken_files_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    let (images, packed) = (folder.join(TRAIN_IMAGES), folder.join(format!("{TRAIN_IMAGES}.gz")));
+    fs::write(&images, idx(&[3, 2, 2], b"abcdefghijk")).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!("{} is truncated: expected 28 bytes, got 27", images.display())
+    );
+    fs::write(&images, idx(&[3, 2, 2], b"abcdefghijklm")).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!("{} is too long: expected 28 bytes, got at least 29", images.display())
+    );
+    fs::remove_file(&images).unwrap();
+    let stream = gzip(&idx(&[3, 2, 2], b"abcdefghijkl"));
+    fs::write(&packed, &stream[..stream.len() - 6]).unwrap();
+    let broken = format!("{}: broken gzip stream after 28 decoded bytes: ", packed.display());
+    assert!(message(folder, Split::Train).starts_with(&broken), "{}", message(folder, Split::Train));
+}
