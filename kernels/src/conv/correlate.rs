@@ -1,0 +1,321 @@
+//! The direct kernel of the forward pass and of the input gradient.
+//!
+//! ```text
+//! for each group of output channels whose packed weights stay in the cache
+//!   for each output row, each run of columns with the same kernel elements, each panel of F channels
+//!     for each V vectors of the run (pixels and samples are one contiguous index)
+//!       F x V accumulators = bias
+//!       for each kernel element that reads inside the image, each input channel
+//!         accumulators += weights (broadcast) * V vectors of the input, read in place
+//!       store, with the epilogue
+//! ```
+//!
+//! At a border the list of kernel elements is shorter; nothing is padded. The input gradient is the same loop over the
+//! transposed axes: at stride s every s-th position shares a list, and no product with an inserted zero is made.
+//!
+//! The input is read in place, but for one case: where channels are a power of two apart and tiles are narrow, the rows in
+//! use are copied, with the channels apart in the cache.
+
+use super::axis::{Run, Taps};
+use super::correlation::{Correlation, Layout, Products};
+use crate::element::Element;
+use crate::simd::{Kernel, Level};
+use crate::tile::{self, Tile};
+
+/// Distances in the weights between neighbours of the output and of the input channel; kernel elements are contiguous.
+#[derive(Clone, Copy)]
+pub(super) struct WeightStrides {
+    pub(super) output: usize,
+    pub(super) input: usize,
+}
+
+/// What is done to a result before it is stored.
+#[derive(Clone, Copy)]
+pub(super) enum Epilogue<'a, T> {
+    Store,
+    Relu,
+    /// Zero where this tensor, shaped as the output, is not above zero.
+    ReluGradient(&'a [T]),
+}
+
+pub struct Correlate<'a, T> {
+    pub(super) plan: &'a Correlation,
+    pub(super) n: usize,
+    pub(super) x: &'a [T],
+    pub(super) w: &'a [T],
+    pub(super) w_strides: WeightStrides,
+    pub(super) bias: Option<&'a [T]>,
+    pub(super) epilogue: Epilogue<'a, T>,
+    pub(super) y: &'a mut [T],
+    pub(super) scratch: &'a mut [T],
+}
+
+impl<T: Element> Kernel for Correlate<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(mut self, s: S) {
+        let plan = self.plan;
+        let group = plan.group();
+        let copies = plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
+        let layout = if copies { plan.copied(self.n) } else { plan.in_place(self.n) };
+        let scratch = std::mem::take(&mut self.scratch);
+        let (packed, copy) = scratch.split_at_mut(plan.weights_len());
+        for first in (0..plan.outputs).step_by(group) {
+            let last = (first + group).min(plan.outputs);
+            self.pack::<S>(first..last, packed);
+            let mut copied = 0;
+            for (row, taps) in plan.rows.iter().enumerate() {
+                if copies && let Some(needed) = plan.source_rows(taps) {
+                    while copied <= *needed.end() {
+                        self.copy_row(copied, &layout, copy);
+                        copied += 1;
+                    }
+                }
+                let x = if copies { &*copy } else { self.x };
+                for run in &plan.runs {
+                    let slot = taps.source % layout.rows;
+                    let target = (row * plan.target[1] + run.start) * self.n;
+                    self.panels(
+                        s,
+                        first..last,
+                        packed,
+                        At { channel: first, x, layout, taps, slot, run, target },
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Channels of the next panel when `left` are left: as many as there are registers for. Without a fused operation a product
+/// needs one of its own.
+#[inline(always)]
+fn panel_width<S: Level>(left: usize) -> usize {
+    match left {
+        8.. if S::WIDE_FILE => 8,
+        6.. if !S::WIDE_FILE && S::FUSED => 6,
+        4.. => 4,
+        _ => left,
+    }
+}
+
+impl<T: Element> Correlate<'_, T> {
+    /// Copies the weights of `channels` to `[panel][kh][kw][input][channel of the panel]`.
+    #[inline(always)]
+    fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
+        let kernel_len = self.plan.kernel[0] * self.plan.kernel[1];
+        let (mut first, mut rest) = (channels.start, packed);
+        while first < channels.end {
+            let width = panel_width::<S>(channels.end - first);
+            let (panel, tail) = rest.split_at_mut(width * kernel_len * self.plan.inputs);
+            for channel in 0..width {
+                for input in 0..self.plan.inputs {
+                    let source = (first + channel) * self.w_strides.output + input * self.w_strides.input;
+                    for (k, w) in self.w[source..source + kernel_len].iter().enumerate() {
+                        panel[(k * self.plan.inputs + input) * width + channel] = *w;
+                    }
+                }
+            }
+            (first, rest) = (first + width, tail);
+        }
+    }
+
+    /// Whether the widest tile that the runs fill reads less than three cache lines of a channel at a time. Wider ones wait
+    /// for the cache less than a copy takes.
+    #[inline(always)]
+    fn tiles_are_narrow<S: Level>(&self) -> bool {
+        let widest = if S::WIDE_FILE { 3 } else { 2 };
+        let vectors = (self.plan.longest_run * self.n / T::lanes::<S>()).min(widest);
+        vectors * size_of::<T::V<S>>() < 3 * 64
+    }
+
+    /// Copies one row of every channel.
+    #[inline(always)]
+    fn copy_row(&self, row: usize, layout: &Layout, copy: &mut [T]) {
+        let len = layout.row_pixels * self.n;
+        let source = self.x.chunks_exact(self.plan.in_place(self.n).channel_len);
+        for (x, copy) in source.zip(copy.chunks_exact_mut(layout.channel_len)) {
+            copy[row % layout.rows * len..][..len].copy_from_slice(&x[row * len..][..len]);
+        }
+    }
+
+    /// All panels of `channels` over one run of one row.
+    #[inline(always)]
+    fn panels<S: Level>(&mut self, s: S, channels: std::ops::Range<usize>, packed: &[T], at: At<'_, T>) {
+        let channel_len = self.plan.kernel[0] * self.plan.kernel[1] * self.plan.inputs;
+        let (mut first, mut rest) = (channels.start, packed);
+        while first < channels.end {
+            let width = panel_width::<S>(channels.end - first);
+            let (panel, tail) = rest.split_at(width * channel_len);
+            let at = At { channel: first, ..at };
+            match width {
+                8 => self.run_columns::<S, 8, 3, 2>(s, panel, &at),
+                6 => self.run_columns::<S, 6, 2, 1>(s, panel, &at),
+                4 if S::WIDE_FILE => self.run_columns::<S, 4, 4, 2>(s, panel, &at),
+                4 => self.run_columns::<S, 4, 2, 1>(s, panel, &at),
+                3 if !S::WIDE_FILE => self.run_columns::<S, 3, 3, 2>(s, panel, &at),
+                3 => self.run_columns::<S, 3, 4, 2>(s, panel, &at),
+                2 => self.run_columns::<S, 2, 4, 2>(s, panel, &at),
+                _ => self.run_columns::<S, 1, 8, 4>(s, panel, &at),
+            }
+            (first, rest) = (first + width, tail);
+        }
+    }
+
+    /// One panel of `F` channels over a run, `V` vectors at a time, then `U`, then one, then the last lanes.
+    #[inline(always)]
+    fn run_columns<S: Level, const F: usize, const V: usize, const U: usize>(
+        &mut self,
+        s: S,
+        panel: &[T],
+        at: &At<'_, T>,
+    ) {
+        let lanes = T::lanes::<S>();
+        let len = at.run.len * self.n;
+        let mut column = 0;
+        // A remainder of V + 1 is better cut in two even parts than in V and 1: one vector has too few chains of FMAs.
+        while len - column >= V * lanes && (V != 3 || (len - column) / lanes != 4) {
+            self.tile::<S, F, V>(s, panel, at, column);
+            column += V * lanes;
+        }
+        while len - column >= U * lanes {
+            self.tile::<S, F, U>(s, panel, at, column);
+            column += U * lanes;
+        }
+        while len - column >= lanes {
+            self.tile::<S, F, 1>(s, panel, at, column);
+            column += lanes;
+        }
+        if column < len {
+            self.partial_tile::<S, F>(s, panel, at, column, len - column);
+        }
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators would keep the accumulators in memory: 3 times slower"
+    )]
+    fn tile<S: Level, const F: usize, const V: usize>(
+        &mut self,
+        s: S,
+        panel: &[T],
+        at: &At<'_, T>,
+        column: usize,
+    ) {
+        let mut acc: Tile<T, S, F, V> = self.bias_tile(s, at.channel);
+        let Products { elements, depth, stride } =
+            self.plan.products(self.n, &at.layout, at.taps, at.slot, at.run);
+        for (source, element) in elements {
+            let w = &panel[element * self.plan.inputs * F..];
+            let x = &at.x[source * self.n + column..];
+            // First layers are this shallow: with the depth known, their products are unrolled.
+            if depth == 3 {
+                tile::accumulate::<T, S, F, V>(s, &w[..3 * F], x, stride, &mut acc);
+            } else {
+                tile::accumulate::<T, S, F, V>(s, &w[..depth * F], x, stride, &mut acc);
+            }
+        }
+        match self.epilogue {
+            Epilogue::Store => self.store(at, column, &acc),
+            Epilogue::Relu => {
+                for f in 0..F {
+                    for v in 0..V {
+                        acc[f][v] = T::relu(s, acc[f][v]);
+                    }
+                }
+                self.store(at, column, &acc);
+            }
+            Epilogue::ReluGradient(x) => {
+                for f in 0..F {
+                    let start = self.start_of(at, f) + column;
+                    let (x, _) = T::split::<S>(&x[start..][..V * T::lanes::<S>()]);
+                    for v in 0..V {
+                        acc[f][v] = relu_gradient::<T, S>(s, acc[f][v], x[v]);
+                    }
+                }
+                self.store(at, column, &acc);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store<S: Level, const F: usize, const V: usize>(
+        &mut self,
+        at: &At<'_, T>,
+        column: usize,
+        acc: &Tile<T, S, F, V>,
+    ) {
+        for (f, row) in acc.iter().enumerate() {
+            let start = self.start_of(at, f) + column;
+            T::split_mut::<S>(&mut self.y[start..][..V * T::lanes::<S>()]).0.copy_from_slice(row);
+        }
+    }
+
+    #[inline(always)]
+    fn partial_tile<S: Level, const F: usize>(
+        &mut self,
+        s: S,
+        panel: &[T],
+        at: &At<'_, T>,
+        column: usize,
+        len: usize,
+    ) {
+        let mut acc: Tile<T, S, F, 1> = self.bias_tile(s, at.channel);
+        let Products { elements, depth, stride } =
+            self.plan.products(self.n, &at.layout, at.taps, at.slot, at.run);
+        for (source, element) in elements {
+            let w = &panel[element * self.plan.inputs * F..][..depth * F];
+            let x = &at.x[source * self.n + column..];
+            tile::accumulate_partial::<T, S, F>(s, w, x, stride, len, &mut acc);
+        }
+        for (f, [sum]) in acc.into_iter().enumerate() {
+            let start = self.start_of(at, f) + column;
+            let value = match self.epilogue {
+                Epilogue::Store => sum,
+                Epilogue::Relu => T::relu(s, sum),
+                Epilogue::ReluGradient(x) => {
+                    relu_gradient::<T, S>(s, sum, T::load_partial(s, &x[start..start + len]))
+                }
+            };
+            T::store_partial(s, &mut self.y[start..start + len], value);
+        }
+    }
+
+    #[inline(always)]
+    fn bias_tile<S: Level, const F: usize, const V: usize>(&self, s: S, channel: usize) -> Tile<T, S, F, V> {
+        let mut acc = [[T::zero(s); V]; F];
+        if let Some(bias) = self.bias {
+            for (f, b) in bias[channel..channel + F].iter().enumerate() {
+                acc[f] = [T::splat(s, *b); V];
+            }
+        }
+        acc
+    }
+
+    /// Where channel `f` of the panel starts in the output, at the run's first pixel.
+    #[inline(always)]
+    fn start_of(&self, at: &At<'_, T>, f: usize) -> usize {
+        (at.channel + f) * self.plan.target[0] * self.plan.target[1] * self.n + at.target
+    }
+}
+
+#[inline(always)]
+fn relu_gradient<T: Element, S: Level>(s: S, value: T::V<S>, x: T::V<S>) -> T::V<S> {
+    let zero = T::zero(s);
+    T::select(s, T::less_or_equal(s, x, zero), zero, value)
+}
+
+/// A panel's place: its first channel, where it reads the input, the kernel elements of its row and the place of the first
+/// one's input row, its run of columns, and the run's offset in the output plane.
+#[derive(Clone, Copy)]
+struct At<'a, T> {
+    channel: usize,
+    x: &'a [T],
+    layout: Layout,
+    taps: &'a Taps,
+    slot: usize,
+    run: &'a Run,
+    target: usize,
+}

@@ -1,0 +1,343 @@
+//! 2-D convolution (cross-correlation, as everywhere in the field) of activations `[C, H, W, N]` with weights `[F, C, KH, KW]`.
+//!
+//! ```text
+//! y[f, i, j, n] = b[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*s - p + kh*d, j*s - p + kw*d, n]
+//! ```
+//!
+//! with `x` zero outside the image. The samples of a shard are innermost, so every product of a weight with `N` samples is
+//! a vector operation whatever the image and channel counts.
+//!
+//! # Paths
+//!
+//! | pass | [`Path::Direct`] | [`Path::Im2col`] |
+//! | --- | --- | --- |
+//! | [`forward`](Conv2d::forward) | every shape | on request |
+//! | [`input_gradient`](Conv2d::input_gradient) | every shape | on request |
+//! | [`weight_gradient`](Conv2d::weight_gradient) | outputs of 9 pixels and more | outputs of fewer pixels |
+//!
+//! The table is what [`Conv2d::new`] chooses, by the shape alone; [`Conv2d::with_path`] takes one path for all passes.
+//!
+//! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They read images in
+//! place, except that the forward pass and the input gradient keep a copy of a few rows where many channels lie a power of
+//! two apart. They are fastest at stride 1, where a row of `OW*N` values is one contiguous run, and at `N` a multiple of the
+//! vector length. A direct weight gradient is a set of dot products along image rows, which on tiny images are too short to
+//! pay for their horizontal sums.
+//!
+//! # Numerics
+//!
+//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path; at a level, the result is
+//! a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
+//! around the image are not made on the direct path; on the other one NaN times such a zero is NaN.
+//!
+//! Any number of samples is allowed, none included.
+
+mod axis;
+mod correlate;
+mod correlation;
+mod dot;
+mod im2col;
+mod shape;
+mod weight_gradient;
+
+pub use shape::{Conv2dShape, ConvError};
+
+pub(crate) use correlate::Correlate;
+pub(crate) use weight_gradient::Run as WeightGradientRun;
+
+use crate::element::Element;
+use crate::isa::Isa;
+use crate::{Accum, Activation, reduce};
+use axis::Axis;
+use correlate::{Epilogue, WeightStrides};
+use correlation::Correlation;
+use im2col::{Call, Im2col};
+use weight_gradient::WeightGradient;
+
+/// Output pixels from which on the weight gradient is direct.
+const MIN_DIRECT_PIXELS: usize = 9;
+
+/// The algorithm of a pass; see the [module's table](self).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Register-blocked kernels that read images in place.
+    Direct,
+    /// Copy to columns, then [`gemm`](crate::gemm).
+    Im2col,
+}
+
+/// A convolution whose shape has been checked and whose loops have been planned, once, for any number of samples.
+///
+/// ```
+/// use isograd_kernels::{Activation, Isa, conv::{Conv2d, Conv2dShape}};
+/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
+/// let conv = Conv2d::new(shape)?;
+/// let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]; // one sample
+/// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; conv.scratch_len(1)]);
+/// conv.forward(Isa::best(), 1, &x, &[1.0, 0.0, 0.0, 1.0], None, Activation::Identity, &mut y, &mut scratch);
+/// assert_eq!(y, [6.0, 8.0, 12.0, 14.0]);
+/// # Ok::<(), isograd_kernels::conv::ConvError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    shape: Conv2dShape,
+    oh: usize,
+    ow: usize,
+    forward: Correlation,
+    input_gradient: Correlation,
+    weight_gradient: WeightGradient,
+    im2col: Im2col,
+    paths: Paths,
+}
+
+/// The path of each pass.
+#[derive(Debug, Clone, Copy)]
+struct Paths {
+    forward: Path,
+    input_gradient: Path,
+    weight_gradient: Path,
+}
+
+impl Conv2d {
+    /// Checks `shape` and plans the loops; each pass takes the path of the [module's table](self).
+    ///
+    /// # Errors
+    ///
+    /// A zero where a count is needed, a kernel larger than the padded image, or more elements than can be addressed.
+    pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
+        let direct = Self::with_path(shape, Path::Direct)?;
+        let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS;
+        let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
+        Ok(Self { paths: Paths { weight_gradient, ..direct.paths }, ..direct })
+    }
+
+    /// As [`new`](Self::new), but all passes take `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
+        let [mut rows, mut columns] = shape.axes()?;
+        let (oh, ow) = (rows.outputs, columns.outputs);
+        if shape.is_pointwise() {
+            rows = Axis::new(1, 1, 1, 0, 1)?;
+            columns = Axis::new(oh * ow, 1, 1, 0, 1)?;
+        }
+        Ok(Self {
+            shape,
+            oh,
+            ow,
+            forward: Correlation::new(shape.c, shape.f, &rows, &columns),
+            input_gradient: Correlation::transposed(shape.f, shape.c, &rows, &columns),
+            weight_gradient: WeightGradient::new(shape.c, shape.f, &rows, &columns),
+            im2col: Im2col::new(shape.c, shape.f, &rows, &columns),
+            paths: Paths { forward: path, input_gradient: path, weight_gradient: path },
+        })
+    }
+
+    /// The path of [`forward`](Self::forward).
+    pub fn forward_path(&self) -> Path {
+        self.paths.forward
+    }
+
+    /// The path of [`input_gradient`](Self::input_gradient).
+    pub fn input_gradient_path(&self) -> Path {
+        self.paths.input_gradient
+    }
+
+    /// The path of [`weight_gradient`](Self::weight_gradient).
+    pub fn weight_gradient_path(&self) -> Path {
+        self.paths.weight_gradient
+    }
+
+    /// The shape it was made from.
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, rounded down.
+    pub fn oh(&self) -> usize {
+        self.oh
+    }
+
+    /// Output width, likewise.
+    pub fn ow(&self) -> usize {
+        self.ow
+    }
+
+    /// Elements of the input of `n` samples.
+    pub fn input_len(&self, n: usize) -> usize {
+        self.shape.c * self.shape.h * self.shape.w * n
+    }
+
+    /// Elements of the output of `n` samples.
+    pub fn output_len(&self, n: usize) -> usize {
+        self.shape.f * self.oh * self.ow * n
+    }
+
+    /// Elements of the weights.
+    pub fn weight_len(&self) -> usize {
+        self.shape.f * self.shape.c * self.shape.kh * self.shape.kw
+    }
+
+    /// Elements of scratch memory that the passes need for `n` samples or fewer. Direct passes need little: a group of packed
+    /// weights and at most the image rows that one output row reads.
+    pub fn scratch_len(&self, n: usize) -> usize {
+        [
+            (self.paths.forward, self.forward.scratch_len(n)),
+            (self.paths.input_gradient, self.input_gradient.scratch_len(n)),
+            (self.paths.weight_gradient, self.weight_gradient.scratch_len()),
+        ]
+        .into_iter()
+        .map(|(path, direct)| match path {
+            Path::Direct => direct,
+            Path::Im2col => self.im2col.scratch_len(n),
+        })
+        .fold(0, usize::max)
+    }
+
+    /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w` `[F, C, KH, KW]`.
+    ///
+    /// # Panics
+    ///
+    /// When a slice does not have the length that the shape and `n` give it, or `scratch` is shorter than
+    /// [`scratch_len`](Self::scratch_len).
+    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
+    pub fn forward<T: Element>(
+        &self,
+        isa: Isa,
+        n: usize,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        activation: Activation,
+        y: &mut [T],
+        scratch: &mut [T],
+    ) {
+        self.check(n, x.len(), w.len(), y.len(), scratch.len());
+        if let Some(bias) = bias {
+            assert_eq!(
+                bias.len(),
+                self.shape.f,
+                "bias has {} elements, there are {} filters",
+                bias.len(),
+                self.shape.f
+            );
+        }
+        if self.paths.forward == Path::Im2col {
+            return self.im2col.forward(Call { isa, n, scratch }, x, w, bias, activation, y);
+        }
+        let kernel_len = self.shape.kh * self.shape.kw;
+        T::correlate(
+            isa,
+            Correlate {
+                plan: &self.forward,
+                n,
+                x,
+                w,
+                w_strides: WeightStrides { output: self.shape.c * kernel_len, input: kernel_len },
+                bias,
+                epilogue: match activation {
+                    Activation::Identity => Epilogue::Store,
+                    Activation::Relu => Epilogue::Relu,
+                },
+                y,
+                scratch,
+            },
+        );
+    }
+
+    /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]` from `dy` `[F, OH, OW, n]`.
+    ///
+    /// With `relu_output = Some(x)`, where `x` `[C, H, W, n]` is the convolution's input and the output of a ReLU, the
+    /// gradient of that ReLU is applied too: `dx` is 0 wherever `x <= 0`.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
+    pub fn input_gradient<T: Element>(
+        &self,
+        isa: Isa,
+        n: usize,
+        dy: &[T],
+        w: &[T],
+        relu_output: Option<&[T]>,
+        dx: &mut [T],
+        scratch: &mut [T],
+    ) {
+        self.check(n, dx.len(), w.len(), dy.len(), scratch.len());
+        if let Some(x) = relu_output {
+            assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
+        }
+        if self.paths.input_gradient == Path::Im2col {
+            return self.im2col.input_gradient(Call { isa, n, scratch }, dy, w, relu_output, dx);
+        }
+        let kernel_len = self.shape.kh * self.shape.kw;
+        T::correlate(
+            isa,
+            Correlate {
+                plan: &self.input_gradient,
+                n,
+                x: dy,
+                w,
+                w_strides: WeightStrides { output: kernel_len, input: self.shape.c * kernel_len },
+                bias: None,
+                epilogue: relu_output.map_or(Epilogue::Store, Epilogue::ReluGradient),
+                y: dx,
+                scratch,
+            },
+        );
+    }
+
+    /// The gradient of the weights: overwrites or adds into `dw` `[F, C, KH, KW]` from `x` `[C, H, W, n]` and `dy`
+    /// `[F, OH, OW, n]`.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
+    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
+    pub fn weight_gradient<T: Element>(
+        &self,
+        isa: Isa,
+        n: usize,
+        x: &[T],
+        dy: &[T],
+        accum: Accum,
+        dw: &mut [T],
+        scratch: &mut [T],
+    ) {
+        self.check(n, x.len(), dw.len(), dy.len(), scratch.len());
+        if self.paths.weight_gradient == Path::Im2col {
+            return self.im2col.weight_gradient(Call { isa, n, scratch }, x, dy, accum, dw);
+        }
+        T::weight_gradient(
+            isa,
+            weight_gradient::Run { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
+        );
+    }
+
+    /// The gradient of the bias: `db[f] = sum of dy[f, .., .., ..]`, overwritten or added.
+    ///
+    /// # Panics
+    ///
+    /// When `dy` does not have `F*OH*OW*n` elements or `db` not `F`.
+    pub fn bias_gradient<T: Element>(&self, isa: Isa, n: usize, dy: &[T], accum: Accum, db: &mut [T]) {
+        reduce::sum_rows(isa, self.shape.f, self.oh * self.ow * n, dy, accum, db);
+    }
+
+    fn check(&self, n: usize, input: usize, weights: usize, output: usize, scratch: usize) {
+        let (shape, needed) = (self.shape, self.scratch_len(n));
+        assert_eq!(
+            input,
+            self.input_len(n),
+            "the input side has {input} elements, not those of {n} samples of {shape:?}"
+        );
+        assert_eq!(
+            output,
+            self.output_len(n),
+            "the output side has {output} elements, not those of {n} samples of {shape:?}"
+        );
+        assert_eq!(weights, self.weight_len(), "the weights have {weights} elements, not those of {shape:?}");
+        assert!(scratch >= needed, "scratch has {scratch} elements, {needed} are needed");
+    }
+}

@@ -1,0 +1,88 @@
+//! The shape of a convolution and what can be wrong with it.
+
+use super::axis::Axis;
+
+/// What a convolution's shape can get wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvError {
+    /// A size, stride or dilation is zero.
+    #[error("convolution: {what} must be at least 1")]
+    Zero {
+        /// Which one.
+        what: &'static str,
+    },
+    /// The dilated kernel does not fit in the padded image.
+    #[error(
+        "convolution: a kernel of {kernel} (dilation {dilation}) does not fit in an image of {image} with padding {padding}"
+    )]
+    KernelTooLarge {
+        /// Kernel size along the axis.
+        kernel: usize,
+        /// Dilation along the axis.
+        dilation: usize,
+        /// Image size along the axis.
+        image: usize,
+        /// Padding on each side.
+        padding: usize,
+    },
+    /// The number of elements of a tensor does not fit in memory's address range.
+    #[error("convolution: the shape has more elements than can be addressed")]
+    TooLarge,
+}
+
+/// The shape of a convolution, without the number of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dShape {
+    /// Input channels.
+    pub c: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Filters: output channels.
+    pub f: usize,
+    /// Kernel height.
+    pub kh: usize,
+    /// Kernel width.
+    pub kw: usize,
+    /// Steps of the kernel, vertical and horizontal.
+    pub stride: [usize; 2],
+    /// Zeros around the image, above and below, left and right.
+    pub padding: [usize; 2],
+    /// Distances between kernel elements, vertical and horizontal.
+    pub dilation: [usize; 2],
+}
+
+impl Conv2dShape {
+    /// Checks the shape; returns its vertical and its horizontal axis.
+    pub(super) fn axes(&self) -> Result<[Axis; 2], ConvError> {
+        let Self { c, h, w, f, kh, kw, stride, padding, dilation } = *self;
+        for (what, value) in [
+            ("the number of channels", c),
+            ("the image height", h),
+            ("the image width", w),
+            ("the number of filters", f),
+            ("the kernel height", kh),
+            ("the kernel width", kw),
+            ("the stride", stride[0].min(stride[1])),
+            ("the dilation", dilation[0].min(dilation[1])),
+        ] {
+            if value == 0 {
+                return Err(ConvError::Zero { what });
+            }
+        }
+        let rows = Axis::new(h, kh, stride[0], padding[0], dilation[0])?;
+        let columns = Axis::new(w, kw, stride[1], padding[1], dilation[1])?;
+        for factors in [[c, h, w, 1], [f, rows.outputs, columns.outputs, 1], [f, c, kh, kw]] {
+            factors.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or(ConvError::TooLarge)?;
+        }
+        Ok([rows, columns])
+    }
+
+    /// Whether each output position reads just the input position of the same place, so that the image is as good as one
+    /// long row.
+    pub(super) fn is_pointwise(&self) -> bool {
+        (self.kh, self.kw, self.stride, self.padding) == (1, 1, [1, 1], [0, 0])
+    }
+}

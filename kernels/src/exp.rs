@@ -1,0 +1,104 @@
+//! The exponential function and the hyperbolic tangent in vector registers.
+//!
+//! `e^x = 2^k * e^r` with `k = round(x / ln 2)` and `|r| <= ln(2)/2`: `k` comes out of an addition that pushes the fraction
+//! bits out of the significand, `r` from a two-part `ln 2` (Cody and Waite, "Software Manual for the Elementary
+//! Functions", 1980), `e^r` from its Taylor polynomial.
+
+use crate::element::Element;
+use crate::simd::{Level, Vectors};
+
+/// `e^a` in f32: within 2 ULP where the result is normal; 0 below -87.3 (the smallest normal result) and infinity above
+/// 88.72; NaN for NaN.
+#[inline(always)]
+pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
+    const UNDERFLOW: f32 = -87.336_54;
+    const OVERFLOW: f32 = 88.722_83;
+
+    let shifted = fma(s, a, s.splat_f32s(std::f32::consts::LOG2_E), s.splat_f32s(ROUNDER));
+    let k = s.sub_f32s(shifted, s.splat_f32s(ROUNDER));
+    let r = fma(s, k, s.splat_f32s(-0.693_359_4), a);
+    let r = fma(s, k, s.splat_f32s(2.121_944_4e-4), r);
+
+    let mut p = s.splat_f32s(1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = fma(s, p, r, s.splat_f32s(coefficient));
+    }
+
+    // 2^k in two factors: k = 128 is needed just below the overflow bound and has no f32 of its own.
+    let half = s.sub_f32s(fma(s, k, s.splat_f32s(0.5), s.splat_f32s(ROUNDER)), s.splat_f32s(ROUNDER));
+    let result = s.mul_f32s(s.mul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.sub_f32s(k, half)));
+
+    let result = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(UNDERFLOW)), s.splat_f32s(0.0), result);
+    let result =
+        s.select_f32s(s.less_than_f32s(s.splat_f32s(OVERFLOW), a), s.splat_f32s(f32::INFINITY), result);
+    s.select_f32s(s.equal_f32s(a, a), result, a)
+}
+
+/// `tanh a` in f32, within 3 ULP everywhere; the sign of zero is kept, NaN gives NaN.
+///
+/// Below 0.625 it is the continued fraction `x / (1 + x^2/(3 + x^2/(5 + x^2/(7 + x^2/9))))` (Lambert, 1761) as one
+/// quotient, whose relative error there is 1e-9; above, `(e^2x - 1) / (e^2x + 1)`, which has no cancellation left. Both
+/// share one division.
+#[inline(always)]
+pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
+    const SMALL: f32 = 0.625;
+    /// Beyond it the nearest f32 is 1.
+    const SATURATED: f32 = 9.02;
+
+    let magnitude = s.abs_f32s(a);
+    let saturated = s.splat_f32s(SATURATED);
+    let clamped = s.select_f32s(s.less_than_f32s(saturated, magnitude), saturated, magnitude);
+    let e = exp_f32(s, s.add_f32s(clamped, clamped));
+    let one = s.splat_f32s(1.0);
+    let rise = s.sub_f32s(e, one);
+    let rise = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(0.0)), s.neg_f32s(rise), rise);
+
+    let a2 = s.mul_f32s(a, a);
+    let numerator = fma(s, s.add_f32s(a2, s.splat_f32s(105.0)), a2, s.splat_f32s(945.0));
+    let denominator = fma(s, fma(s, a2, s.splat_f32s(15.0), s.splat_f32s(420.0)), a2, s.splat_f32s(945.0));
+
+    let small = s.less_than_f32s(magnitude, s.splat_f32s(SMALL));
+    s.div_f32s(
+        s.select_f32s(small, s.mul_f32s(a, numerator), rise),
+        s.select_f32s(small, denominator, s.add_f32s(e, one)),
+    )
+}
+
+/// 1.5 * 2^23: sums near it have a unit in the last place of 1, so an addition to it rounds to an integer.
+const ROUNDER: f32 = 12_582_912.0;
+
+#[inline(always)]
+fn fma<S: Level>(s: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    <f32 as Vectors>::mul_add(s, a, b, c)
+}
+
+/// `2^k` for integers -126 <= k <= 127.
+#[inline(always)]
+fn exp2_integer<S: Level>(s: S, k: S::f32s) -> S::f32s {
+    let bits = s.transmute_u32s_f32s(s.add_f32s(k, s.splat_f32s(ROUNDER + 127.0)));
+    s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(bits, s.splat_u32s(23)))
+}
+
+/// `e^a` in f64, lane by lane: f64 is for gradient checks, not for speed.
+#[inline(always)]
+pub(crate) fn exp_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
+    map_lanes::<f64, S>(a, libm::exp)
+}
+
+/// `tanh a` in f64, lane by lane.
+#[inline(always)]
+pub(crate) fn tanh_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
+    map_lanes::<f64, S>(a, libm::tanh)
+}
+
+/// `f` of every lane, computed in f64 and rounded once.
+///
+/// For functions that no hot loop needs: scalar `libm` code gives the same bits on every machine, unlike the platform's C
+/// library.
+#[inline(always)]
+pub(crate) fn map_lanes<T: Element, S: Level>(mut a: T::V<S>, f: fn(f64) -> f64) -> T::V<S> {
+    for lane in bytemuck::cast_slice_mut::<T::V<S>, T>(std::slice::from_mut(&mut a)) {
+        *lane = T::from_f64(f(lane.to_f64()));
+    }
+    a
+}

@@ -1,0 +1,203 @@
+//! Matrix product: `C = A B` or `C += A B`, sequential, any strides.
+//!
+//! # Paths
+//!
+//! | level and strides | kernel |
+//! | --- | --- |
+//! | `avx512`, each matrix contiguous along its rows or its columns | faer, `Par::Seq` |
+//! | all others | the register tile of the convolution over packed panels |
+//!
+//! faer chooses its instructions by the CPU and cannot be told otherwise. Only where the level at hand is the widest that it
+//! knows is its choice certain, and with it the promise that a level gives the same bits on every machine. (Cache sizes
+//! change the order of its loops over rows and columns, but not that of its sums: those are cut every 512 terms.)
+
+mod pack;
+mod packed;
+
+pub(crate) use packed::Product;
+
+use crate::Accum;
+use crate::element::Element;
+use crate::isa::Isa;
+use faer::Par;
+
+/// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
+#[derive(Debug, Clone, Copy)]
+pub struct MatRef<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+/// A matrix to write, addressed as [`MatRef`]; no two elements share a place.
+#[derive(Debug)]
+pub struct MatMut<'a, T> {
+    data: &'a mut [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T> MatRef<'a, T> {
+    /// `rows` by `cols` elements of `data`, rows contiguous.
+    ///
+    /// # Panics
+    ///
+    /// When `data` does not have `rows * cols` elements.
+    pub fn row_major(data: &'a [T], rows: usize, cols: usize) -> Self {
+        check_len(data.len(), rows, cols);
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// `rows` by `cols` elements of `data` at any strides.
+    ///
+    /// # Panics
+    ///
+    /// When an element would lie outside `data`.
+    pub fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
+        check_reach(data.len(), rows, cols, row_stride, col_stride);
+        Self { data, rows, cols, row_stride, col_stride }
+    }
+
+    /// The transpose, without a copy.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+impl<'a, T> MatMut<'a, T> {
+    /// `rows` by `cols` elements of `data`, rows contiguous.
+    ///
+    /// # Panics
+    ///
+    /// When `data` does not have `rows * cols` elements.
+    pub fn row_major(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        check_len(data.len(), rows, cols);
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// `rows` by `cols` elements of `data` at any strides that keep elements apart.
+    ///
+    /// # Panics
+    ///
+    /// When an element would lie outside `data`, or two in one place.
+    pub fn strided(
+        data: &'a mut [T],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+        col_stride: usize,
+    ) -> Self {
+        check_reach(data.len(), rows, cols, row_stride, col_stride);
+        let rows_apart = rows <= 1 || row_stride > 0 || cols == 0;
+        let cols_apart = cols <= 1 || col_stride > 0 || rows == 0;
+        let nested = rows <= 1
+            || cols <= 1
+            || row_stride > (cols - 1) * col_stride
+            || col_stride > (rows - 1) * row_stride;
+        let apart = rows_apart && cols_apart && nested;
+        assert!(
+            apart,
+            "elements of a {rows} x {cols} matrix with strides {row_stride} and {col_stride} overlap"
+        );
+        Self { data, rows, cols, row_stride, col_stride }
+    }
+
+    /// The transpose, without a copy.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+fn check_len(len: usize, rows: usize, cols: usize) {
+    assert_eq!(len, rows * cols, "a {rows} x {cols} matrix needs {} elements, {len} are given", rows * cols);
+}
+
+fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
+    let needed =
+        if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
+    assert!(
+        len >= needed,
+        "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} reaches {needed} elements, {len} are given"
+    );
+}
+
+/// `c = a b` ([`Accum::Replace`]) or `c += a b` ([`Accum::Add`]); `a` is m x k, `b` k x n, `c` m x n.
+///
+/// Each element is a sum over `k` in ascending order in blocks whose size depends on the shape alone; error at most
+/// `k * EPSILON * sum |a||b|`. An empty `k` gives zeros; NaN and infinities propagate.
+///
+/// # Panics
+///
+/// When the shapes do not fit together.
+///
+/// ```
+/// use isograd_kernels::{Accum, Isa, gemm::{MatMut, MatRef, gemm}};
+/// let (a, b, mut c) = ([1.0f32, 2.0, 3.0, 4.0], [5.0, 6.0], [0.0; 2]);
+/// gemm(Isa::best(), MatMut::row_major(&mut c, 2, 1), Accum::Replace, MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// assert_eq!(c, [17.0, 39.0]);
+/// ```
+pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+    assert!(
+        a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
+        "a {} x {} product does not come from {} x {} times {} x {}",
+        c.rows,
+        c.cols,
+        a.rows,
+        a.cols,
+        b.rows,
+        b.cols
+    );
+    let fits_faer =
+        [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
+            .iter()
+            .all(|(row, col)| *row == 1 || *col == 1);
+    if isa.is_faers_choice() && fits_faer && a.cols > 0 {
+        faer_gemm(c, accum, a, b);
+    } else {
+        packed::gemm(isa, c, accum, a, b);
+    }
+}
+
+fn faer_gemm<T: Element>(c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+    let accum = match accum {
+        Accum::Replace => faer::Accum::Replace,
+        Accum::Add => faer::Accum::Add,
+    };
+    // Of faer's constructors with a stride only the column-major one may be used: in 0.24.4,
+    // `from_row_major_slice_with_stride_mut` makes a column-major view that reaches beyond the slice.
+    let columns = faer::MatMut::from_column_major_slice_with_stride_mut;
+    // faer wants a stride that keeps columns apart, even of a single one.
+    let c = if c.col_stride == 1 {
+        columns(c.data, c.cols, c.rows, c.row_stride.max(c.cols)).transpose_mut()
+    } else {
+        columns(c.data, c.rows, c.cols, c.col_stride.max(c.rows))
+    };
+    faer::linalg::matmul::matmul(c, accum, as_faer(a), as_faer(b), T::ONE, Par::Seq);
+}
+
+fn as_faer<T>(a: MatRef<'_, T>) -> faer::MatRef<'_, T> {
+    let columns = faer::MatRef::from_column_major_slice_with_stride;
+    if a.col_stride == 1 {
+        columns(a.data, a.cols, a.rows, a.row_stride).transpose()
+    } else {
+        columns(a.data, a.rows, a.cols, a.col_stride)
+    }
+}

@@ -1,0 +1,237 @@
+//! The product by a register tile over blocks that fit in the caches, at any level.
+//!
+//! ```text
+//! for each block of columns, for each block of terms
+//!   pack the block of b into panels of V vectors of columns, unless it can be read in place
+//!   for each strip of rows
+//!     pack the strip of a as [term][row], unless its rows are contiguous
+//!     for each V vectors of columns, for each F rows of the strip
+//!       F x V accumulators over the terms, then into c
+//! ```
+//!
+//! With 32 samples in the columns, as in a dense layer, the forward pass packs nothing.
+
+use super::pack::pack;
+use super::{MatMut, MatRef};
+use crate::Accum;
+use crate::element::Element;
+use crate::isa::Isa;
+use crate::simd::{Kernel, Level};
+use crate::tile::{self, Tile};
+use std::cell::RefCell;
+
+/// Terms of a block: a strip of `a` and a panel of `b` stay in the first-level cache.
+const BLOCK_K: usize = 256;
+/// Columns of a block: with [`BLOCK_K`] terms in f64, half a megabyte.
+const BLOCK_N: usize = 256;
+/// Rows of a strip: a multiple of the rows of every level's largest tile.
+const STRIP: usize = 24;
+/// Vectors of columns of a tile.
+const V: usize = 2;
+/// Terms and columns from which on it pays to pack rows of `a` that could be read in place: rows a power of two apart
+/// would compete for the same few places of the cache.
+const PACK_A_FROM: usize = 128;
+/// Rows and columns from which on the same is true of `b`.
+const PACK_B_FROM: [usize; 2] = [48, 64];
+
+thread_local! {
+    /// Packed blocks. Grows at a thread's first product and is kept: later products allocate nothing.
+    static SCRATCH: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+    if c.rows == 0 || c.cols == 0 {
+        return;
+    }
+    // Rows of c are written as vectors: prefer the orientation in which they are contiguous.
+    let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
+    SCRATCH.with_borrow_mut(|scratch| {
+        let needed = (BLOCK_N + STRIP) * BLOCK_K;
+        if scratch.len() < needed {
+            scratch.resize(needed, 0);
+        }
+        let (packed_a, packed_b) = bytemuck::cast_slice_mut(scratch).split_at_mut(STRIP * BLOCK_K);
+        T::product(isa, Product { c, accum, a, b, packed_a, packed_b });
+    });
+}
+
+pub struct Product<'a, 's, T> {
+    c: MatMut<'a, T>,
+    accum: Accum,
+    a: MatRef<'a, T>,
+    b: MatRef<'a, T>,
+    packed_a: &'s mut [T],
+    packed_b: &'s mut [T],
+}
+
+/// A block of the product: its terms, its columns, and how it joins `c`.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    depth: usize,
+    column: usize,
+    width: usize,
+    a_is_packed: bool,
+    b_is_packed: bool,
+    accum: Accum,
+}
+
+/// A tile's place: its first row, which is row `in_strip` of its strip, its first column in the block, and how many of its
+/// columns are the product's.
+#[derive(Clone, Copy)]
+struct At {
+    row: usize,
+    in_strip: usize,
+    column: usize,
+    len: usize,
+}
+
+impl<T: Element> Kernel for Product<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(mut self, s: S) {
+        let (m, n, k) = (self.c.rows, self.c.cols, self.a.cols);
+        for column in (0..n).step_by(BLOCK_N) {
+            let width = BLOCK_N.min(n - column);
+            let in_place = self.b.col_stride == 1
+                && width % T::lanes::<S>() == 0
+                && (m < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
+            // At least one block: an empty sum still overwrites.
+            for index in 0..k.div_ceil(BLOCK_K).max(1) {
+                let first = index * BLOCK_K;
+                let accum = if index == 0 { self.accum } else { Accum::Add };
+                let depth = BLOCK_K.min(k - first);
+                let block = Block {
+                    first,
+                    depth,
+                    column,
+                    width,
+                    a_is_packed: self.a.col_stride != 1 || (depth >= PACK_A_FROM && width >= PACK_A_FROM),
+                    b_is_packed: !in_place && depth > 0,
+                    accum,
+                };
+                self.block(s, &block);
+            }
+        }
+    }
+}
+
+impl<T: Element> Product<'_, '_, T> {
+    #[inline(always)]
+    fn block<S: Level>(&mut self, s: S, block: &Block) {
+        let m = self.c.rows;
+        if block.b_is_packed {
+            self.pack_b::<S>(block);
+        }
+        for row in (0..m).step_by(STRIP) {
+            let height = STRIP.min(m - row);
+            if block.a_is_packed {
+                let terms = block.first..block.first + block.depth;
+                pack(&self.a.t(), terms, row..row + height, self.packed_a, STRIP);
+            }
+            let lanes = T::lanes::<S>();
+            let mut column = 0;
+            while block.width - column >= V * lanes {
+                self.strip::<S, V>(s, block, At { row, in_strip: 0, column, len: V * lanes }, height);
+                column += V * lanes;
+            }
+            while column < block.width {
+                let len = lanes.min(block.width - column);
+                self.strip::<S, 1>(s, block, At { row, in_strip: 0, column, len }, height);
+                column += len;
+            }
+        }
+    }
+
+    /// Packs the block of `b` into panels of V vectors of columns and, behind them, of single vectors: each panel
+    /// `[term][column]`, so that the panel of column `j` starts at `j * depth`.
+    #[inline(always)]
+    fn pack_b<S: Level>(&mut self, block: &Block) {
+        let lanes = T::lanes::<S>();
+        let mut column = 0;
+        while column < block.width {
+            let left = block.width - column;
+            let panel = if left >= V * lanes { V * lanes } else { lanes };
+            let columns = block.column + column..block.column + column + panel.min(left);
+            let packed = &mut self.packed_b[column * block.depth..];
+            pack(&self.b, block.first..block.first + block.depth, columns, packed, panel);
+            column += panel;
+        }
+    }
+
+    /// `height` rows by V vectors of columns.
+    #[inline(always)]
+    fn strip<S: Level, const V: usize>(&mut self, s: S, block: &Block, at: At, height: usize) {
+        let mut done = 0;
+        while done < height {
+            let at = At { row: at.row + done, in_strip: done, ..at };
+            done += match height - done {
+                8.. if S::WIDE_FILE => self.tile::<S, 8, V>(s, block, at),
+                6.. if !S::WIDE_FILE => self.tile::<S, 6, V>(s, block, at),
+                4.. => self.tile::<S, 4, V>(s, block, at),
+                2.. => self.tile::<S, 2, V>(s, block, at),
+                _ => self.tile::<S, 1, V>(s, block, at),
+            };
+        }
+    }
+
+    /// `F` rows by V vectors of columns; returns `F`.
+    #[inline(always)]
+    fn tile<S: Level, const F: usize, const V: usize>(&mut self, s: S, block: &Block, at: At) -> usize {
+        let mut acc: Tile<T, S, F, V> = [[T::zero(s); V]; F];
+        let Block { first, depth, .. } = *block;
+        if depth > 0 {
+            let (b, stride) = if block.b_is_packed {
+                (&self.packed_b[at.column * depth..], V * T::lanes::<S>())
+            } else {
+                let start = first * self.b.row_stride + block.column + at.column;
+                (&self.b.data[start..], self.b.row_stride)
+            };
+            if !block.a_is_packed {
+                let mut rows: [&[T]; F] = [&[]; F];
+                for (f, row) in rows.iter_mut().enumerate() {
+                    *row = &self.a.data[(at.row + f) * self.a.row_stride + first..][..depth];
+                }
+                tile::accumulate_rows(s, &rows, b, stride, &mut acc);
+            } else {
+                let a = &self.packed_a[at.in_strip..(depth - 1) * STRIP + at.in_strip + F];
+                tile::accumulate_strip::<T, S, F, V>(s, a, STRIP, b, stride, &mut acc);
+            }
+        }
+        self.write(s, block, at, &acc);
+        F
+    }
+
+    /// Joins a tile to `c`.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
+    fn write<S: Level, const F: usize, const V: usize>(
+        &mut self,
+        s: S,
+        block: &Block,
+        at: At,
+        acc: &Tile<T, S, F, V>,
+    ) {
+        let MatMut { row_stride, col_stride, .. } = self.c;
+        for f in 0..F {
+            let start = (at.row + f) * row_stride + (block.column + at.column) * col_stride;
+            if col_stride == 1 && at.len == V * T::lanes::<S>() {
+                let (c, _) = T::split_mut::<S>(&mut self.c.data[start..][..at.len]);
+                let mut row = acc[f];
+                if block.accum == Accum::Add {
+                    for v in 0..V {
+                        row[v] = T::vadd(s, c[v], row[v]);
+                    }
+                }
+                c.copy_from_slice(&row);
+            } else {
+                let row: &[T] = bytemuck::cast_slice(&acc[f]);
+                for (i, value) in row[..at.len].iter().enumerate() {
+                    let c = &mut self.c.data[start + i * col_stride];
+                    *c = if block.accum == Accum::Add { *c + *value } else { *value };
+                }
+            }
+        }
+    }
+}

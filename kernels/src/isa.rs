@@ -1,0 +1,147 @@
+//! Instruction-set levels: which ones this CPU has, and how a kernel is run at one of them.
+//!
+//! A kernel is one generic body. [`Isa`] picks the instantiation at run time, so that no `-C target-cpu` is needed and one
+//! binary is fast everywhere. An [`Isa`] value exists only for a level that the running CPU supports: whoever holds one may
+//! use it.
+
+use crate::simd::{Kernel, Level};
+use pulp::{NullaryFnOnce, Scalar128b};
+
+/// An instruction-set level that the running CPU supports.
+///
+/// Results are bit-identical for equal inputs at equal levels on any machine; they differ between levels, because the
+/// number of lanes fixes the order of horizontal sums and because [`portable`](Isa::portable) rounds after the
+/// multiplication where the others fuse it with the addition.
+///
+/// ```
+/// use isograd_kernels::Isa;
+/// assert!(Isa::available().contains(&Isa::best()));
+/// assert_eq!(Isa::from_name("portable"), Some(Isa::portable()));
+/// ```
+#[derive(Clone, Copy)]
+pub struct Isa(Selected);
+
+#[derive(Clone, Copy)]
+enum Selected {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(pulp::x86::V3),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(pulp::x86::V4),
+    #[cfg(target_arch = "aarch64")]
+    Neon(pulp::aarch64::Neon),
+}
+
+impl Isa {
+    /// The level that needs nothing beyond the target's baseline (SSE2 on x86-64), without fused multiply-add.
+    pub fn portable() -> Self {
+        Self(Selected::Portable)
+    }
+
+    /// Every level that this CPU supports, slowest first; [`portable`](Self::portable) is always the first.
+    pub fn available() -> Vec<Self> {
+        let mut levels = vec![Self::portable()];
+        #[cfg(target_arch = "x86_64")]
+        {
+            levels.extend(pulp::x86::V3::try_new().map(|token| Self(Selected::Avx2(token))));
+            levels.extend(pulp::x86::V4::try_new().map(|token| Self(Selected::Avx512(token))));
+        }
+        #[cfg(target_arch = "aarch64")]
+        levels.extend(pulp::aarch64::Neon::try_new().map(|token| Self(Selected::Neon(token))));
+        levels
+    }
+
+    /// The fastest level that this CPU supports.
+    pub fn best() -> Self {
+        *Self::available().last().expect("the portable level is always available")
+    }
+
+    /// The level called `name` (see [`NAMES`](Self::NAMES)), or `None` when the name is unknown or this CPU lacks it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::available().into_iter().find(|isa| isa.name() == name)
+    }
+
+    /// The names of all levels that isograd knows, whether this CPU has them or not.
+    pub const NAMES: [&'static str; 4] = ["portable", "neon", "avx2", "avx512"];
+
+    /// `portable`, `neon`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Selected::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Selected::Neon(_) => "neon",
+        }
+    }
+
+    /// Bytes in one vector register at this level.
+    pub fn vector_bytes(self) -> usize {
+        match self.0 {
+            Selected::Portable => 16,
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx2(_) => 32,
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx512(_) => 64,
+            #[cfg(target_arch = "aarch64")]
+            Selected::Neon(_) => 16,
+        }
+    }
+
+    /// Runs the instantiation of `kernel` for this level, compiled with this level's instructions.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Selected::Portable => kernel.run(Scalar128b),
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx2(token) => token.vectorize(Call(token, kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx512(token) => token.vectorize(Call(token, kernel)),
+            #[cfg(target_arch = "aarch64")]
+            Selected::Neon(token) => token.vectorize(Call(token, kernel)),
+        }
+    }
+
+    /// Whether faer's own run-time dispatch is certain to pick this very level: it always takes the CPU's widest, so only
+    /// the widest level that exists is certain.
+    pub(crate) fn is_faers_choice(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Selected::Avx512(_) => true,
+            _ => false,
+        }
+    }
+}
+
+struct Call<S, K>(S, K);
+
+impl<S: Level, K: Kernel> NullaryFnOnce for Call<S, K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn call(self) -> K::Output {
+        self.1.run(self.0)
+    }
+}
+
+impl PartialEq for Isa {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Isa {}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Isa({})", self.name())
+    }
+}
+
+impl std::fmt::Display for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,339 @@
+//! Layout transforms: `[N, C, H, W]` and `[N, H, W, C]` to and from `[C, H, W, N]`, and the gather that turns a shard's
+//! samples into a network's input.
+//!
+//! All are one operation: take `N` streams of `Q` values and write `Q` rows of `N`. It proceeds in tiles of 32 streams by
+//! one cache line. Within a tile, the elements of 8-byte words are exchanged between 8 streams of u8 (2 of f32) by shifts
+//! and masks, several words at once, so that the stores that follow are 8 bytes wide; then the tile's rows are converted
+//! and written out.
+
+use crate::Isa;
+use crate::element::Element;
+use crate::simd::{Kernel, Level};
+
+/// `y[c, p, i] = x[i, c, p]`: from `[N, C, pixels]` to `[C, pixels, N]`.
+///
+/// # Panics
+///
+/// When a length is not `n * c * pixels`.
+pub fn nchw_to_chwn<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
+    check_lengths("nchw_to_chwn", [c, pixels, n], x, y);
+    let stream = |i: usize| &x[i * c * pixels..][..c * pixels];
+    isa.run(Transpose { streams: n, c, pixels, channels_last: false, stream, finish: Unchanged, y });
+}
+
+/// `y[i, c, p] = x[c, p, i]`: from `[C, pixels, N]` to `[N, C, pixels]`.
+///
+/// # Panics
+///
+/// When a length is not `n * c * pixels`.
+pub fn chwn_to_nchw<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
+    check_lengths("chwn_to_nchw", [c, pixels, n], x, y);
+    let stream = |q: usize| &x[q * n..][..n];
+    isa.run(Transpose {
+        streams: c * pixels,
+        c: 1,
+        pixels: n,
+        channels_last: false,
+        stream,
+        finish: Unchanged,
+        y,
+    });
+}
+
+/// `y[c, p, i] = x[i, p, c]`: from `[N, pixels, C]` to `[C, pixels, N]`.
+///
+/// # Panics
+///
+/// When a length is not `n * c * pixels`.
+pub fn nhwc_to_chwn<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
+    check_lengths("nhwc_to_chwn", [c, pixels, n], x, y);
+    let stream = |i: usize| &x[i * c * pixels..][..c * pixels];
+    isa.run(Transpose { streams: n, c, pixels, channels_last: true, stream, finish: Unchanged, y });
+}
+
+/// `y[i, p, c] = x[c, p, i]`: from `[C, pixels, N]` to `[N, pixels, C]`.
+///
+/// # Panics
+///
+/// When a length is not `n * c * pixels`.
+pub fn chwn_to_nhwc<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
+    check_lengths("chwn_to_nhwc", [c, pixels, n], x, y);
+    let stream = |q: usize| &x[(q % c * pixels + q / c) * n..][..n];
+    isa.run(Transpose {
+        streams: c * pixels,
+        c: 1,
+        pixels: n,
+        channels_last: false,
+        stream,
+        finish: Unchanged,
+        y,
+    });
+}
+
+/// The input of a shard from samples of bytes: `y[c, p, i] = scale[c] * sample(i)[c * pixels + p] + shift[c]` for `i < n`.
+///
+/// - `sample(i)`: the `[C, pixels]` bytes of sample `i`; it is called once for each `i`.
+/// - `scale`, `shift`: one value per channel; their length is the number of channels.
+/// - `y`: `[C, pixels, N]`, overwritten.
+///
+/// The product is rounded before the addition, at every level: all give the same bits.
+///
+/// # Panics
+///
+/// When a length does not fit.
+pub fn gather_u8<'a, T: Element>(
+    isa: Isa,
+    pixels: usize,
+    scale: &[T],
+    shift: &[T],
+    sample: impl Fn(usize) -> &'a [u8],
+    n: usize,
+    y: &mut [T],
+) {
+    gather(isa, pixels, scale, shift, sample, n, y);
+}
+
+/// [`gather_u8`] from samples of floating-point numbers, which are rounded to `T` first.
+///
+/// # Panics
+///
+/// When a length does not fit.
+pub fn gather_float<'a, T: Element, U: Element>(
+    isa: Isa,
+    pixels: usize,
+    scale: &[T],
+    shift: &[T],
+    sample: impl Fn(usize) -> &'a [U],
+    n: usize,
+    y: &mut [T],
+) {
+    gather(isa, pixels, scale, shift, sample, n, y);
+}
+
+fn gather<'a, T: Element, U: Source<T> + 'a>(
+    isa: Isa,
+    pixels: usize,
+    scale: &[T],
+    shift: &[T],
+    sample: impl Fn(usize) -> &'a [U],
+    n: usize,
+    y: &mut [T],
+) {
+    assert_eq!(scale.len(), shift.len(), "gather: {} scales, {} shifts", scale.len(), shift.len());
+    let len = scale.len() * pixels;
+    assert_eq!(
+        y.len(),
+        len * n,
+        "gather: y has {} elements, but [{}, {pixels}, {n}] needs {}",
+        y.len(),
+        scale.len(),
+        len * n
+    );
+    let stream = |i: usize| {
+        let x = sample(i);
+        assert_eq!(x.len(), len, "gather: sample {i} has {} values, the network takes {len}", x.len());
+        x
+    };
+    let (c, finish) = (scale.len(), Affine { scale, shift });
+    isa.run(Transpose { streams: n, c, pixels, channels_last: false, stream, finish, y });
+}
+
+fn check_lengths<T>(what: &str, [c, pixels, n]: [usize; 3], x: &[T], y: &[T]) {
+    let len = c * pixels * n;
+    assert!(
+        x.len() == len && y.len() == len,
+        "{what}: x has {} and y {} elements, but {c} channels of {pixels} pixels and {n} samples need {len}",
+        x.len(),
+        y.len()
+    );
+}
+
+/// What streams are made of.
+trait Source<T>: bytemuck::Pod {
+    fn convert(self) -> T;
+}
+
+impl<T: Element> Source<T> for u8 {
+    #[inline(always)]
+    fn convert(self) -> T {
+        T::from_f64(f64::from(self))
+    }
+}
+
+impl<T: Element, U: Element> Source<T> for U {
+    #[inline(always)]
+    fn convert(self) -> T {
+        T::from_f64(self.to_f64())
+    }
+}
+
+/// What becomes of a row of a channel on its way out.
+trait Finish<T, U>: Copy {
+    fn row(self, channel: usize, x: &[U], y: &mut [T]);
+}
+
+#[derive(Clone, Copy)]
+struct Unchanged;
+
+impl<T: Element> Finish<T, T> for Unchanged {
+    #[inline(always)]
+    fn row(self, _: usize, x: &[T], y: &mut [T]) {
+        y.copy_from_slice(x);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Affine<'a, T> {
+    scale: &'a [T],
+    shift: &'a [T],
+}
+
+impl<T: Element, U: Source<T>> Finish<T, U> for Affine<'_, T> {
+    #[inline(always)]
+    fn row(self, channel: usize, x: &[U], y: &mut [T]) {
+        let (scale, shift) = (self.scale[channel], self.shift[channel]);
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = scale * x.convert() + shift;
+        }
+    }
+}
+
+/// Streams in a tile.
+const STREAMS: usize = 32;
+/// Bytes of each stream in a tile: a cache line.
+const LINE_BYTES: usize = 64;
+const LINE_WORDS: usize = LINE_BYTES / 8;
+
+/// `y[channel * pixels + pixel][i] = finish(stream(i)[q])`, where value `q` of a stream belongs to `(channel, pixel)`, and
+/// the one or the other runs faster.
+struct Transpose<'a, T, F, M> {
+    streams: usize,
+    c: usize,
+    pixels: usize,
+    channels_last: bool,
+    stream: F,
+    finish: M,
+    y: &'a mut [T],
+}
+
+impl<'x, T, U, F, M> Kernel for Transpose<'_, T, F, M>
+where
+    T: Element,
+    U: bytemuck::Pod,
+    F: Fn(usize) -> &'x [U],
+    M: Finish<T, U>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(self, _: S) {
+        let Self { streams, c, pixels, channels_last, stream, finish, y } = self;
+        let len = c * pixels;
+        let tile_rows = LINE_BYTES / size_of::<U>();
+        for first in (0..streams).step_by(STREAMS) {
+            let width = STREAMS.min(streams - first);
+            let mut sources: [&[U]; STREAMS] = [&[]; STREAMS];
+            for (i, source) in sources[..width].iter_mut().enumerate() {
+                *source = &stream(first + i)[..len];
+            }
+            let (mut channel, mut pixel) = (0, 0);
+            for q in (0..len).step_by(tile_rows) {
+                let height = tile_rows.min(len - q);
+                let tile = read_tile(&sources[..width], q, height);
+                let (rows, _) = bytemuck::cast_slice::<u64, U>(&tile).as_chunks::<STREAMS>();
+                for row in &rows[..height] {
+                    let y = &mut y[(channel * pixels + pixel) * streams + first..][..width];
+                    // Rows of known length compile to a few vector operations.
+                    match y.first_chunk_mut::<STREAMS>() {
+                        Some(y) => finish.row(channel, row, y),
+                        None => finish.row(channel, &row[..width], y),
+                    }
+                    (channel, pixel) = next(channel, c, pixel, pixels, channels_last);
+                }
+            }
+        }
+    }
+}
+
+/// The channel and the pixel of a stream's next value.
+#[inline(always)]
+fn next(channel: usize, c: usize, pixel: usize, pixels: usize, channels_last: bool) -> (usize, usize) {
+    match channels_last {
+        true if channel + 1 == c => (0, pixel + 1),
+        true => (channel + 1, pixel),
+        false if pixel + 1 == pixels => (channel + 1, 0),
+        false => (channel, pixel + 1),
+    }
+}
+
+/// `rows x STREAMS` elements of `U`, as words.
+type TileWords = [u64; STREAMS * LINE_WORDS];
+
+/// Row `r` of the tile is `sources[..][q + r]`.
+#[inline(always)]
+fn read_tile<U: bytemuck::Pod>(sources: &[&[U]], q: usize, height: usize) -> TileWords {
+    let per_word = 8 / size_of::<U>();
+    let row_words = STREAMS / per_word;
+    let mut tile = [0; STREAMS * LINE_WORDS];
+    for (g, group) in sources.chunks(per_word).enumerate() {
+        let mut lines = [[0; LINE_WORDS]; 8];
+        for (line, source) in lines.iter_mut().zip(group) {
+            *line = read_line(&source[q..q + height]);
+        }
+        exchange(&mut lines, per_word);
+        for k in 0..per_word {
+            for l in 0..LINE_WORDS {
+                tile[(l * per_word + k) * row_words + g] = lines[k][l].to_le();
+            }
+        }
+    }
+    tile
+}
+
+/// The bytes of `x`, at most a line of them, and zeros.
+#[inline(always)]
+fn read_line<U: bytemuck::Pod>(x: &[U]) -> [u64; LINE_WORDS] {
+    let x = bytemuck::cast_slice::<U, u8>(x);
+    let mut bytes = [0; LINE_BYTES];
+    match x.first_chunk::<LINE_BYTES>() {
+        Some(line) => bytes = *line,
+        None => bytes[..x.len()].copy_from_slice(x),
+    }
+    let mut line: [u64; LINE_WORDS] = bytemuck::cast(bytes);
+    for word in &mut line {
+        *word = u64::from_le(*word);
+    }
+    line
+}
+
+/// Transposes the `k x k` matrix of elements that word `l` of the first `k = per_word` lines is, for every `l`: blocks off
+/// the diagonal change places, of half the size, then of a quarter, and so on.
+#[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "with iterators the words are not exchanged in vectors: 2.5 times slower"
+)]
+fn exchange(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
+    let mut distance = per_word / 2;
+    while distance > 0 {
+        let shift = distance * (64 / per_word);
+        let mask = low_blocks(shift);
+        for a in 0..per_word {
+            if a & distance == 0 {
+                let b = a + distance;
+                for l in 0..LINE_WORDS {
+                    let differ = ((lines[a][l] >> shift) ^ lines[b][l]) & mask;
+                    lines[a][l] ^= differ << shift;
+                    lines[b][l] ^= differ;
+                }
+            }
+        }
+        distance /= 2;
+    }
+}
+
+/// Every other block of `bits` bits, from the lowest on.
+#[inline(always)]
+fn low_blocks(bits: usize) -> u64 {
+    u64::MAX / ((1 << bits) + 1)
+}

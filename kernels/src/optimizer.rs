@@ -1,0 +1,251 @@
+//! Optimizer updates of flat parameters: SGD, RMSProp, Adam and Nadam.
+//!
+//! `w` (parameters), `g` (gradients) and the state slices `v`, `m` have equal lengths; state starts at zero. An update is
+//! one pass that reads each value once and writes parameters and state back. Scalars are computed in f64 and rounded to the
+//! element type once.
+//!
+//! Weight decay is decoupled everywhere (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019):
+//! `w -= lr * weight_decay * w` comes before the step and never enters the state; at 0 it is left out.
+//!
+//! A NaN gradient makes parameter and state NaN.
+
+use crate::element::Element;
+use crate::elementwise::{Lanewise, update};
+use crate::isa::Isa;
+use crate::simd::Level;
+
+/// `w - decay * w`, and exactly `w` for a `decay` of 0.
+#[inline(always)]
+fn decayed<T: Element, S: Level>(s: S, decay: T, w: T::V<S>) -> T::V<S> {
+    if decay == T::ZERO { w } else { T::mul_add(s, T::splat(s, -decay), w, w) }
+}
+
+/// `a * x + b * y`.
+#[inline(always)]
+fn blend<T: Element, S: Level>(s: S, [a, b]: [T; 2], x: T::V<S>, y: T::V<S>) -> T::V<S> {
+    T::mul_add(s, T::splat(s, a), x, T::vmul(s, T::splat(s, b), y))
+}
+
+/// Hyper-parameters of [`sgd`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// Learning rate.
+    pub lr: f64,
+    /// How much of the velocity a step keeps, in [0, 1); 0 is plain gradient descent.
+    pub momentum: f64,
+    /// Whether the step looks ahead along the new velocity.
+    pub nesterov: bool,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: f64,
+}
+
+#[derive(Clone, Copy)]
+struct SgdUpdate<T> {
+    neg_lr: T,
+    momentum: T,
+    nesterov: bool,
+    decay: T,
+}
+
+impl<T: Element> Lanewise<T, 2, 1> for SgdUpdate<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [w, v]: [T::V<S>; 2], [g]: [T::V<S>; 1]) -> [T::V<S>; 2] {
+        let momentum = T::splat(s, self.momentum);
+        let v = T::mul_add(s, momentum, v, g);
+        let step = if self.nesterov { T::mul_add(s, momentum, v, g) } else { v };
+        [T::mul_add(s, T::splat(s, self.neg_lr), step, decayed(s, self.decay, w)), v]
+    }
+}
+
+/// Stochastic gradient descent with momentum: `v = momentum * v + g`, then `w -= lr * v`, or with Nesterov's look-ahead
+/// `w -= lr * (g + momentum * v)`.
+///
+/// Updates `w` and `v` in place. PyTorch's `SGD` with dampening 0.
+///
+/// # Panics
+/// When the lengths differ.
+///
+/// # Source
+/// Sutskever, Martens, Dahl, Hinton: "On the importance of initialization and momentum in deep learning", ICML 2013, in the
+/// form whose velocity does not contain the learning rate.
+pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, w: &mut [T], g: &[T], v: &mut [T]) {
+    let op = SgdUpdate {
+        neg_lr: T::from_f64(-hyper.lr),
+        momentum: T::from_f64(hyper.momentum),
+        nesterov: hyper.nesterov,
+        decay: T::from_f64(hyper.lr * hyper.weight_decay),
+    };
+    update(isa, "sgd", op, [w, v], [g]);
+}
+
+/// Hyper-parameters of [`rmsprop`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RmsProp {
+    /// Learning rate.
+    pub lr: f64,
+    /// How much of the mean square a step keeps, in [0, 1).
+    pub rho: f64,
+    /// Added to the root: bounds the step where gradients are tiny.
+    pub eps: f64,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: f64,
+}
+
+#[derive(Clone, Copy)]
+struct RmsPropUpdate<T> {
+    neg_lr: T,
+    rho: [T; 2],
+    eps: T,
+    decay: T,
+}
+
+impl<T: Element> Lanewise<T, 2, 1> for RmsPropUpdate<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [w, v]: [T::V<S>; 2], [g]: [T::V<S>; 1]) -> [T::V<S>; 2] {
+        let v = blend(s, self.rho, v, T::vmul(s, g, g));
+        let root = T::vadd(s, T::sqrt(s, v), T::splat(s, self.eps));
+        let step = T::vdiv(s, T::vmul(s, T::splat(s, self.neg_lr), g), root);
+        [T::vadd(s, decayed(s, self.decay, w), step), v]
+    }
+}
+
+/// RMSProp: `v = rho * v + (1 - rho) * g^2`, then `w -= lr * g / (sqrt(v) + eps)`.
+///
+/// Updates `w` and `v` in place. PyTorch's `RMSprop`, not centred, without momentum.
+///
+/// # Panics
+/// When the lengths differ.
+///
+/// # Source
+/// Tieleman, Hinton: "Neural networks for machine learning", lecture 6.5, 2012; `eps` is PyTorch's addition.
+pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, w: &mut [T], g: &[T], v: &mut [T]) {
+    let op = RmsPropUpdate {
+        neg_lr: T::from_f64(-hyper.lr),
+        rho: [T::from_f64(hyper.rho), T::from_f64(1.0 - hyper.rho)],
+        eps: T::from_f64(hyper.eps),
+        decay: T::from_f64(hyper.lr * hyper.weight_decay),
+    };
+    update(isa, "rmsprop", op, [w, v], [g]);
+}
+
+/// Hyper-parameters of [`adam`] and [`nadam`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    /// Learning rate.
+    pub lr: f64,
+    /// How much of the mean gradient a step keeps, in [0, 1).
+    pub beta1: f64,
+    /// How much of the mean square a step keeps, in [0, 1).
+    pub beta2: f64,
+    /// Added to the root: bounds the step where gradients are tiny.
+    pub eps: f64,
+    /// Decoupled weight decay; 0 for none.
+    pub weight_decay: f64,
+    /// Bias correction of this step.
+    pub correction: BiasCorrection,
+}
+
+/// What the running means of Adam, which start at zero, fall short of: functions of the step, computed once for all ranges
+/// of the parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BiasCorrection {
+    /// The step, counted from 1.
+    pub(crate) step: u64,
+    /// `1 - beta1^step`.
+    mean: f64,
+    /// `1 - beta1^(step + 1)`.
+    next_mean: f64,
+    /// `1 - beta2^step`.
+    square: f64,
+}
+
+impl BiasCorrection {
+    /// The correction of step `step`, counted from 1.
+    ///
+    /// # Panics
+    /// When `step` is 0.
+    pub fn new(beta1: f64, beta2: f64, step: u64) -> Self {
+        assert!(step >= 1, "bias correction: step {step} is not counted from 1");
+        let power = |base, exponent: u64| libm::pow(base, exponent as f64);
+        Self {
+            step,
+            mean: 1.0 - power(beta1, step),
+            next_mean: 1.0 - power(beta1, step + 1),
+            square: 1.0 - power(beta2, step),
+        }
+    }
+}
+
+/// The update of Adam and Nadam, which differ in what of `m` and `g` makes the step.
+#[derive(Clone, Copy)]
+struct AdamUpdate<T, const NESTEROV: bool> {
+    beta1: [T; 2],
+    beta2: [T; 2],
+    /// `-lr` over the bias correction of `m`, and what Nadam adds for `g`.
+    rates: [T; 2],
+    /// `1 / sqrt(1 - beta2^step)`.
+    root_scale: T,
+    eps: T,
+    decay: T,
+}
+
+impl<T: Element, const NESTEROV: bool> AdamUpdate<T, NESTEROV> {
+    fn new(hyper: &Adam) -> Self {
+        let BiasCorrection { mean, next_mean, square, .. } = hyper.correction;
+        let rates = if NESTEROV {
+            [-hyper.lr * hyper.beta1 / next_mean, -hyper.lr * (1.0 - hyper.beta1) / mean]
+        } else {
+            [-hyper.lr / mean, 0.0]
+        };
+        Self {
+            beta1: [hyper.beta1, 1.0 - hyper.beta1].map(T::from_f64),
+            beta2: [hyper.beta2, 1.0 - hyper.beta2].map(T::from_f64),
+            rates: rates.map(T::from_f64),
+            root_scale: T::from_f64(square.sqrt().recip()),
+            eps: T::from_f64(hyper.eps),
+            decay: T::from_f64(hyper.lr * hyper.weight_decay),
+        }
+    }
+}
+
+impl<T: Element, const NESTEROV: bool> Lanewise<T, 3, 1> for AdamUpdate<T, NESTEROV> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [w, m, v]: [T::V<S>; 3], [g]: [T::V<S>; 1]) -> [T::V<S>; 3] {
+        let m = blend(s, self.beta1, m, g);
+        let v = blend(s, self.beta2, v, T::vmul(s, g, g));
+        let root = T::mul_add(s, T::sqrt(s, v), T::splat(s, self.root_scale), T::splat(s, self.eps));
+        let rise =
+            if NESTEROV { blend(s, self.rates, m, g) } else { T::vmul(s, T::splat(s, self.rates[0]), m) };
+        [T::vadd(s, decayed(s, self.decay, w), T::vdiv(s, rise, root)), m, v]
+    }
+}
+
+/// Adam: with `t` the step, `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, then
+/// `w -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)`.
+///
+/// Updates `w`, `m` and `v` in place. PyTorch's `AdamW`, hence its `Adam` without weight decay; the division by
+/// `sqrt(1 - beta2^t)` is a multiplication by the reciprocal.
+///
+/// # Panics
+/// When the lengths differ.
+///
+/// # Source
+/// Kingma, Ba: "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+pub fn adam<T: Element>(isa: Isa, hyper: &Adam, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+    update(isa, "adam", AdamUpdate::<T, false>::new(hyper), [w, m, v], [g]);
+}
+
+/// Adam with Nesterov momentum: `m` and `v` as in [`adam`], then `w -= lr * n / (sqrt(v / (1 - beta2^t)) + eps)` with
+/// `n = beta1 m / (1 - beta1^(t+1)) + (1 - beta1) g / (1 - beta1^t)`.
+///
+/// Updates `w`, `m` and `v` in place.
+///
+/// # Panics
+/// When the lengths differ.
+///
+/// # Source
+/// Dozat: "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, with a constant `beta1` instead of its momentum
+/// schedule.
+pub fn nadam<T: Element>(isa: Isa, hyper: &Adam, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+    update(isa, "nadam", AdamUpdate::<T, true>::new(hyper), [w, m, v], [g]);
+}

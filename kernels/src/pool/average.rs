@@ -1,0 +1,163 @@
+//! Average pooling.
+
+use super::backward::Backward;
+use super::geometry::{Run, Runs};
+use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors};
+use crate::Isa;
+use crate::element::Element;
+use crate::simd::{Kernel, Level};
+
+/// Average pooling: `y = sum over the window of x / number of window elements inside the image`.
+///
+/// `x`: `[C, H, W, N]`; `y`: `[C, OH, OW, N]`, overwritten. Padding is neither summed nor counted. The sum is multiplied
+/// by the count's rounded reciprocal. NaN and infinities propagate.
+///
+/// # Panics
+///
+/// When a length does not fit the shape.
+pub fn average_pool<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T], y: &mut [T]) {
+    shape.check_lengths(n, x.len(), y.len());
+    isa.run(Forward { shape: shape.flattened(), n, x, y });
+}
+
+/// The input gradient of [`average_pool`]: `dx = sum over the windows that hold x of dy / number of their elements inside
+/// the image`.
+///
+/// `dy`: `[C, OH, OW, N]`; `dx`: `[C, H, W, N]`, overwritten. Overlapping windows add in a fixed order; what belongs to no
+/// window gets 0.
+///
+/// # Panics
+///
+/// When a length does not fit the shape.
+pub fn average_pool_backward<T: Element>(isa: Isa, shape: &Pool2d, n: usize, dy: &[T], dx: &mut [T]) {
+    shape.check_lengths(n, dx.len(), dy.len());
+    isa.run(Backward::<T, false> { shape: &shape.flattened(), n, argmax: &[], dy, dx });
+}
+
+impl Pool2d {
+    /// The same average with the window as one row, if it is the whole image.
+    fn flattened(self) -> Self {
+        let whole =
+            self.padding == [0, 0] && self.dilation == [1, 1] && [self.kh, self.kw] == [self.h, self.w];
+        if !whole {
+            return self;
+        }
+        let len = self.h * self.w;
+        Self { h: 1, w: len, kh: 1, kw: len, ..self }
+    }
+}
+
+struct Forward<'a, T> {
+    shape: Pool2d,
+    n: usize,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Element> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(self, s: S) {
+        let Self { shape, n, x, y } = self;
+        let vectors = vectors::<S, T>(n);
+        match (shape.halves(), vectors) {
+            (true, 1) => return halve_average::<S, T, 1>(s, &shape, x, y),
+            (true, 2) => return halve_average::<S, T, 2>(s, &shape, x, y),
+            (true, 4) => return halve_average::<S, T, 4>(s, &shape, x, y),
+            _ => {}
+        }
+        for run in Runs::new(&shape, n) {
+            let x = &x[run.input..];
+            let y = &mut y[run.start..][..run.outputs()];
+            match vectors {
+                0 => average_run(s, &run, x, y),
+                v if v % 2 == 0 => average_blocks::<S, T, 2>(s, &run, x, y),
+                _ => average_blocks::<S, T, 1>(s, &run, x, y),
+            }
+        }
+    }
+}
+
+/// The averages of 2x2 windows side by side, for samples of `B` vectors, with almost no index arithmetic.
+#[inline(always)]
+fn halve_average<S: Level, T: Element, const B: usize>(s: S, shape: &Pool2d, x: &[T], y: &mut [T]) {
+    let (x, y) = (blocks::<S, T, B>(x), blocks_mut::<S, T, B>(y));
+    let (oh, ow) = (shape.oh(), shape.ow());
+    let share = T::splat(s, reciprocal(4));
+    for c in 0..shape.c {
+        for p in 0..oh {
+            let top = (c * shape.h + 2 * p) * shape.w;
+            let (top, bottom) = (&x[top..][..2 * ow], &x[top + shape.w..][..2 * ow]);
+            let (top, bottom) = (&top.as_chunks::<2>().0[..ow], &bottom.as_chunks::<2>().0[..ow]);
+            let y = &mut y[(c * oh + p) * ow..][..ow];
+            for o in 0..ow {
+                let ([a, b], [c, d]) = (&top[o], &bottom[o]);
+                for v in 0..B {
+                    let sum = T::vadd(s, T::vadd(s, a[v], b[v]), T::vadd(s, c[v], d[v]));
+                    y[o][v] = T::vmul(s, sum, share);
+                }
+            }
+        }
+    }
+}
+
+/// The averages of a run whose stretches are whole blocks.
+#[inline(always)]
+fn average_blocks<S: Level, T: Element, const B: usize>(s: S, run: &Run, x: &[T], y: &mut [T]) {
+    let run = run.in_units_of(B * T::lanes::<S>());
+    let (x, y) = (blocks(x), blocks_mut(y));
+    // With known bounds the loops over the window unroll.
+    match (run.rows, run.cols) {
+        (2, 2) => average_window::<S, T, B>(s, &run, [2, 2], x, y),
+        (3, 3) => average_window::<S, T, B>(s, &run, [3, 3], x, y),
+        (rows, cols) => average_window::<S, T, B>(s, &run, [rows, cols], x, y),
+    }
+}
+
+#[inline(always)]
+fn average_window<S: Level, T: Element, const B: usize>(
+    s: S,
+    run: &Run,
+    [rows, cols]: [usize; 2],
+    x: &[[T::V<S>; B]],
+    y: &mut [[T::V<S>; B]],
+) {
+    let share = T::splat(s, reciprocal(rows * cols));
+    for o in 0..run.count {
+        for at in 0..run.len {
+            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let mut sums = [T::zero(s); B];
+            for i in 0..rows {
+                for j in 0..cols {
+                    let values = &x[from + i * run.row_step + j * run.col_step];
+                    for b in 0..B {
+                        sums[b] = T::vadd(s, sums[b], values[b]);
+                    }
+                }
+            }
+            for b in 0..B {
+                y[to][b] = T::vmul(s, sums[b], share);
+            }
+        }
+    }
+}
+
+/// The averages of any run.
+#[inline(always)]
+fn average_run<S: Level, T: Element>(s: S, run: &Run, x: &[T], y: &mut [T]) {
+    let share = T::splat(s, reciprocal(run.rows * run.cols));
+    for o in 0..run.count {
+        for at in (0..run.len).step_by(T::lanes::<S>()) {
+            let len = T::lanes::<S>().min(run.len - at);
+            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let mut sum = T::zero(s);
+            for i in 0..run.rows {
+                for j in 0..run.cols {
+                    sum = T::vadd(s, sum, load(s, &x[from + i * run.row_step + j * run.col_step..][..len]));
+                }
+            }
+            store(s, &mut y[to..][..len], T::vmul(s, sum, share));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which input elements an output reads, and which stretches of the output can be treated as one.
+
+use super::{Pool2d, PoolError};
+use std::ops::Range;
+
+/// One dimension of a pooling.
+#[derive(Clone, Copy)]
+pub(super) struct Axis {
+    pub(super) size: usize,
+    pub(super) window: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+    pub(super) dilation: usize,
+    /// Input positions from the first element of a window to its last.
+    pub(super) span: usize,
+    pub(super) outputs: usize,
+}
+
+impl Axis {
+    /// `None` when the numbers overflow. No outputs when the window does not fit.
+    pub(super) fn new(
+        size: usize,
+        window: usize,
+        stride: usize,
+        padding: usize,
+        dilation: usize,
+    ) -> Option<Self> {
+        let span = (window - 1).checked_mul(dilation)?.checked_add(1)?;
+        let padded = padding.checked_mul(2)?.checked_add(size)?;
+        let outputs = padded.checked_sub(span).map_or(0, |last| last / stride + 1);
+        Some(Self { size, window, stride, padding, dilation, span, outputs })
+    }
+
+    pub(super) fn check(&self, dimension: &'static str) -> Result<(), PoolError> {
+        let Self { size, padding, span, .. } = *self;
+        if self.outputs == 0 {
+            return Err(PoolError::WindowTooLarge { dimension, span, padded: size + 2 * padding });
+        }
+        if padding >= span {
+            return Err(PoolError::PaddingTooLarge { dimension, padding, span });
+        }
+        // Only a window whose gaps are wider than the image can miss it.
+        if self.dilation > size
+            && let Some(output) = (0..self.outputs).find(|&o| self.taps(o).is_empty())
+        {
+            return Err(PoolError::EmptyWindow { dimension, output, size });
+        }
+        Ok(())
+    }
+
+    /// Whether windows lie side by side from the first input element on, without overlap or gap.
+    pub(super) fn tiles(&self) -> bool {
+        self.padding == 0 && self.span == self.window && (self.stride == self.window || self.outputs == 1)
+    }
+
+    /// The window elements of output `o` that lie inside the image.
+    #[inline(always)]
+    pub(super) fn taps(&self, o: usize) -> Range<usize> {
+        let start = o * self.stride;
+        if start >= self.padding && start - self.padding + self.span <= self.size {
+            return 0..self.window;
+        }
+        let first = self.padding.saturating_sub(start).div_ceil(self.dilation);
+        let end = (self.size + self.padding).saturating_sub(start).div_ceil(self.dilation);
+        first..end.min(self.window)
+    }
+
+    /// The input position of element `k` of output `o`, which lies inside the image.
+    pub(super) fn position(&self, o: usize, k: usize) -> usize {
+        o * self.stride + k * self.dilation - self.padding
+    }
+
+    /// The outputs whose element `k` lies inside the image.
+    #[inline(always)]
+    pub(super) fn outputs_with(&self, k: usize) -> Range<usize> {
+        // Divisions only where the padding calls for them.
+        let ahead = k * self.dilation;
+        let start = if ahead >= self.padding { 0 } else { (self.padding - ahead).div_ceil(self.stride) };
+        let end = match (self.size + self.padding).checked_sub(ahead + 1) {
+            None => 0,
+            Some(last) if (self.outputs - 1) * self.stride <= last => self.outputs,
+            Some(last) => last / self.stride + 1,
+        };
+        start..end.max(start)
+    }
+
+    /// The outputs whose whole window lies inside the image.
+    pub(super) fn interior(&self) -> Range<usize> {
+        let start = self.padding.div_ceil(self.stride);
+        let end = (self.size + self.padding).checked_sub(self.span).map_or(0, |last| last / self.stride + 1);
+        start..end.max(start)
+    }
+}
+
+/// Outputs that are neighbours in a row and have the same window elements inside the image: `count` stretches of `len`
+/// elements, contiguous in the output.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    /// Offset of the first output element.
+    pub(super) start: usize,
+    pub(super) count: usize,
+    pub(super) len: usize,
+    /// Rows and columns of the window inside the image.
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// The window index of the first of them, and the distance to the next row's.
+    pub(super) first: usize,
+    pub(super) kw: usize,
+    /// Offset of its input element, and the distances to the next row's, the next column's and the next stretch's.
+    pub(super) input: usize,
+    pub(super) row_step: usize,
+    pub(super) col_step: usize,
+    pub(super) stretch_step: usize,
+}
+
+impl Run {
+    /// Elements in all stretches.
+    pub(super) fn outputs(&self) -> usize {
+        self.count * self.len
+    }
+
+    /// The run with distances in blocks of `unit` elements instead of elements.
+    #[inline(always)]
+    pub(super) fn in_units_of(&self, unit: usize) -> Self {
+        Self {
+            len: self.len / unit,
+            row_step: self.row_step / unit,
+            col_step: self.col_step / unit,
+            stretch_step: self.stretch_step / unit,
+            ..*self
+        }
+    }
+}
+
+/// The runs of an output, in memory order.
+pub(super) struct Runs {
+    shape: Pool2d,
+    vertical: Axis,
+    horizontal: Axis,
+    interior: Range<usize>,
+    n: usize,
+    /// Channel, output row and output column of the next run.
+    at: [usize; 3],
+}
+
+impl Runs {
+    pub(super) fn new(shape: &Pool2d, n: usize) -> Self {
+        let (vertical, horizontal) = (shape.vertical(), shape.horizontal());
+        Self { shape: *shape, vertical, horizontal, interior: horizontal.interior(), n, at: [0; 3] }
+    }
+}
+
+impl Iterator for Runs {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        let [c, oh, ow] = self.at;
+        if c == self.shape.c {
+            return None;
+        }
+        let (Pool2d { h, w, kw, .. }, n) = (self.shape, self.n);
+        let (rows, cols) = (self.vertical.taps(oh), self.horizontal.taps(ow));
+        let positions = if self.interior.contains(&ow) { self.interior.end - ow } else { 1 };
+        // At stride 1 neighbouring windows are neighbours in memory too.
+        let (count, len) = if self.horizontal.stride == 1 { (1, positions * n) } else { (positions, n) };
+        let row = c * h + self.vertical.position(oh, rows.start);
+        let run = Run {
+            start: ((c * self.vertical.outputs + oh) * self.horizontal.outputs + ow) * n,
+            count,
+            len,
+            rows: rows.len(),
+            cols: cols.len(),
+            first: rows.start * kw + cols.start,
+            kw,
+            input: (row * w + self.horizontal.position(ow, cols.start)) * n,
+            row_step: self.vertical.dilation * w * n,
+            col_step: self.horizontal.dilation * n,
+            stretch_step: self.horizontal.stride * n,
+        };
+        self.at[2] += positions;
+        if self.at[2] == self.horizontal.outputs {
+            self.at = if oh + 1 == self.vertical.outputs { [c + 1, 0, 0] } else { [c, oh + 1, 0] };
+        }
+        Some(run)
+    }
+}

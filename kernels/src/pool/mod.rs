@@ -1,0 +1,253 @@
+//! Max and average pooling over `[C, H, W, N]` images, forward and backward.
+//!
+//! Output position `o` of a dimension reads the input positions `o * stride - padding + k * dilation` for
+//! `k = 0..window` that lie inside the image: padding is never an element of a window.
+//!
+//! 2x2 windows with stride 2 have paths of their own. Otherwise the forward pass walks *runs*: neighbouring outputs with the
+//! same window elements inside the image. The backward pass goes through the input gradient row by row; where windows tile
+//! the image, it writes each element once and adds nothing.
+
+mod average;
+mod backward;
+mod geometry;
+mod max;
+
+use crate::element::Element;
+use crate::simd::Level;
+use geometry::Axis;
+
+pub use average::{average_pool, average_pool_backward};
+pub use max::{max_pool, max_pool_backward, max_pool_eval};
+
+/// The geometry of a pooling: a sample's image, and the window that slides over it.
+///
+/// Pairs are `[vertical, horizontal]`. Make one with [`new`](Self::new), which checks it; the kernels rely on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool2d {
+    /// Channels.
+    pub c: usize,
+    /// Image height.
+    pub h: usize,
+    /// Image width.
+    pub w: usize,
+    /// Window height.
+    pub kh: usize,
+    /// Window width.
+    pub kw: usize,
+    /// Distance between neighbouring windows.
+    pub stride: [usize; 2],
+    /// Rows and columns added on each side of the image.
+    pub padding: [usize; 2],
+    /// Distance between neighbouring elements of a window.
+    pub dilation: [usize; 2],
+}
+
+/// Why a pooling geometry is impossible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// The image has no element.
+    #[error("pooling of an empty image: {c} channels of {h}x{w}")]
+    EmptyImage {
+        /// Channels.
+        c: usize,
+        /// Height.
+        h: usize,
+        /// Width.
+        w: usize,
+    },
+    /// A stride or a dilation is 0.
+    #[error("pooling with stride {stride:?} and dilation {dilation:?}: each must be at least 1")]
+    ZeroStep {
+        /// The stride given.
+        stride: [usize; 2],
+        /// The dilation given.
+        dilation: [usize; 2],
+    },
+    /// The dilated window is larger than the padded image.
+    #[error("pooling window spans {span} elements of the {dimension}, which has {padded} with its padding")]
+    WindowTooLarge {
+        /// `height` or `width`.
+        dimension: &'static str,
+        /// `dilation * (window - 1) + 1`.
+        span: usize,
+        /// `size + 2 * padding`.
+        padded: usize,
+    },
+    /// The padding is so wide that a window lies in it entirely.
+    #[error(
+        "pooling padding {padding} of the {dimension} is not smaller than the {span} elements that the window spans"
+    )]
+    PaddingTooLarge {
+        /// `height` or `width`.
+        dimension: &'static str,
+        /// The padding given.
+        padding: usize,
+        /// `dilation * (window - 1) + 1`.
+        span: usize,
+    },
+    /// Every element of a dilated window falls into the padding.
+    #[error("pooling window at output {output} of the {dimension} has no element inside the image of {size}")]
+    EmptyWindow {
+        /// `height` or `width`.
+        dimension: &'static str,
+        /// The output position.
+        output: usize,
+        /// The image's size in that dimension.
+        size: usize,
+    },
+    /// The window has more elements than 2^24, the indices that an f32 holds exactly.
+    #[error("pooling window of {kh}x{kw} has more than 16777216 elements")]
+    TooManyTaps {
+        /// Window height.
+        kh: usize,
+        /// Window width.
+        kw: usize,
+    },
+    /// The sizes do not fit a `usize`.
+    #[error("pooling of {c} channels of {h}x{w}: sizes overflow")]
+    Overflow {
+        /// Channels.
+        c: usize,
+        /// Height.
+        h: usize,
+        /// Width.
+        w: usize,
+    },
+}
+
+const MAX_TAPS: usize = 1 << 24;
+
+impl Pool2d {
+    /// A checked geometry. A `window` of 0 means the whole dimension, without its padding.
+    ///
+    /// # Errors
+    ///
+    /// [`PoolError`] when a size, stride or dilation is zero, when the window with its dilation is larger than the padded
+    /// image, when some window would lie entirely in the padding, or when sizes overflow.
+    ///
+    /// ```
+    /// use isograd_kernels::pool::Pool2d;
+    /// let shape = Pool2d::new(8, 24, 24, [2, 2], [2, 2], [0, 0], [1, 1])?;
+    /// assert_eq!([shape.oh(), shape.ow()], [12, 12]);
+    /// let whole = Pool2d::new(8, 7, 5, [0, 0], [1, 1], [0, 0], [1, 1])?;
+    /// assert_eq!([whole.kh, whole.kw, whole.oh(), whole.ow()], [7, 5, 1, 1]);
+    /// # Ok::<(), isograd_kernels::pool::PoolError>(())
+    /// ```
+    pub fn new(
+        c: usize,
+        h: usize,
+        w: usize,
+        window: [usize; 2],
+        stride: [usize; 2],
+        padding: [usize; 2],
+        dilation: [usize; 2],
+    ) -> Result<Self, PoolError> {
+        if c == 0 || h == 0 || w == 0 {
+            return Err(PoolError::EmptyImage { c, h, w });
+        }
+        if stride.contains(&0) || dilation.contains(&0) {
+            return Err(PoolError::ZeroStep { stride, dilation });
+        }
+        let kh = if window[0] == 0 { h } else { window[0] };
+        let kw = if window[1] == 0 { w } else { window[1] };
+        if kh.checked_mul(kw).is_none_or(|taps| taps > MAX_TAPS) {
+            return Err(PoolError::TooManyTaps { kh, kw });
+        }
+        let overflow = PoolError::Overflow { c, h, w };
+        let vertical = Axis::new(h, kh, stride[0], padding[0], dilation[0]).ok_or(overflow.clone())?;
+        let horizontal = Axis::new(w, kw, stride[1], padding[1], dilation[1]).ok_or(overflow.clone())?;
+        vertical.check("height")?;
+        horizontal.check("width")?;
+        let rows = c.checked_mul(h.max(vertical.outputs)).ok_or(overflow.clone())?;
+        rows.checked_mul(w.max(horizontal.outputs)).ok_or(overflow)?;
+        Ok(Self { c, h, w, kh, kw, stride, padding, dilation })
+    }
+
+    /// The output's height.
+    pub fn oh(&self) -> usize {
+        self.vertical().outputs
+    }
+
+    /// The output's width.
+    pub fn ow(&self) -> usize {
+        self.horizontal().outputs
+    }
+
+    fn vertical(&self) -> Axis {
+        Axis::new(self.h, self.kh, self.stride[0], self.padding[0], self.dilation[0])
+            .expect("Pool2d::new checks it")
+    }
+
+    fn horizontal(&self) -> Axis {
+        Axis::new(self.w, self.kw, self.stride[1], self.padding[1], self.dilation[1])
+            .expect("Pool2d::new checks it")
+    }
+
+    /// Whether it is the most frequent one: 2x2 windows side by side.
+    fn halves(&self) -> bool {
+        [self.kh, self.kw] == [2, 2] && self.vertical().tiles() && self.horizontal().tiles()
+    }
+
+    /// Asserts that a buffer of inputs and one of outputs have the lengths of `n` samples.
+    fn check_lengths(&self, n: usize, input: usize, output: usize) {
+        let Self { c, h, w, .. } = *self;
+        let (oh, ow) = (self.oh(), self.ow());
+        assert!(
+            (c * h * w).checked_mul(n) == Some(input),
+            "pooling input has {input} elements, but [{c}, {h}, {w}, {n}] needs {}",
+            (c * h * w).saturating_mul(n)
+        );
+        assert!(
+            (c * oh * ow).checked_mul(n) == Some(output),
+            "pooling output has {output} elements, but [{c}, {oh}, {ow}, {n}] needs {}",
+            (c * oh * ow).saturating_mul(n)
+        );
+    }
+}
+
+/// `x` as blocks of `B` vectors; it must be a whole number of them.
+#[inline(always)]
+fn blocks<S: Level, T: Element, const B: usize>(x: &[T]) -> &[[T::V<S>; B]] {
+    T::split::<S>(x).0.as_chunks().0
+}
+
+#[inline(always)]
+fn blocks_mut<S: Level, T: Element, const B: usize>(x: &mut [T]) -> &mut [[T::V<S>; B]] {
+    T::split_mut::<S>(x).0.as_chunks_mut().0
+}
+
+/// The vectors that `n` samples are, or 0 if they are no whole number of them.
+#[inline(always)]
+fn vectors<S: Level, T: Element>(n: usize) -> usize {
+    if n.is_multiple_of(T::lanes::<S>()) { n / T::lanes::<S>() } else { 0 }
+}
+
+/// A vector from `x`, which may be shorter; zeros follow.
+#[inline(always)]
+fn load<S: Level, T: Element>(s: S, x: &[T]) -> T::V<S> {
+    match T::split::<S>(x) {
+        ([vector], []) => *vector,
+        (_, rest) => T::load_partial(s, rest),
+    }
+}
+
+/// Writes what [`load`] would read.
+#[inline(always)]
+fn store<S: Level, T: Element>(s: S, y: &mut [T], vector: T::V<S>) {
+    match T::split_mut::<S>(y) {
+        ([to], []) => *to = vector,
+        (_, rest) => T::store_partial(s, rest, vector),
+    }
+}
+
+/// A window index or count as a value of `T`; exact, since windows have at most 2^24 elements.
+#[inline(always)]
+fn from_index<T: Element>(k: usize) -> T {
+    T::from_f64(f64::from(k as u32))
+}
+
+#[inline(always)]
+fn reciprocal<T: Element>(count: usize) -> T {
+    T::ONE / from_index::<T>(count)
+}

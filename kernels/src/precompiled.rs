@@ -1,0 +1,35 @@
+//! The largest kernels, compiled in this crate once for each element type.
+//!
+//! A generic function is compiled in every crate that calls it. For these, with a tile of every width at every level, that
+//! would be minutes; behind the methods of a trait that is implemented for concrete types it happens here.
+
+use crate::conv::{Correlate, WeightGradientRun};
+use crate::gemm::Product;
+use crate::isa::Isa;
+
+/// Runs a kernel at a level. Sealed: the trait is public in name only.
+pub trait Precompiled: Sized {
+    fn correlate(isa: Isa, kernel: Correlate<'_, Self>);
+    fn weight_gradient(isa: Isa, kernel: WeightGradientRun<'_, Self>);
+    fn product(isa: Isa, kernel: Product<'_, '_, Self>);
+}
+
+macro_rules! precompile {
+    ($($t:ty),*) => {$(
+        impl Precompiled for $t {
+            fn correlate(isa: Isa, kernel: Correlate<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn weight_gradient(isa: Isa, kernel: WeightGradientRun<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn product(isa: Isa, kernel: Product<'_, '_, $t>) {
+                isa.run(kernel);
+            }
+        }
+    )*};
+}
+
+precompile!(f32, f64);

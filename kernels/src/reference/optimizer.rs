@@ -1,0 +1,52 @@
+//! Optimizer updates, one parameter at a time.
+
+use crate::optimizer::{Adam, RmsProp, Sgd};
+
+/// `v = momentum v + g`, `w -= lr * v`, or with Nesterov `w -= lr * (g + momentum v)`.
+pub fn sgd(hyper: &Sgd, w: &mut [f64], g: &[f64], v: &mut [f64]) {
+    for i in 0..w.len() {
+        v[i] = hyper.momentum * v[i] + g[i];
+        let step = if hyper.nesterov { g[i] + hyper.momentum * v[i] } else { v[i] };
+        w[i] -= hyper.lr * hyper.weight_decay * w[i] + hyper.lr * step;
+    }
+}
+
+/// `v = rho v + (1 - rho) g^2`, `w -= lr * g / (sqrt(v) + eps)`.
+pub fn rmsprop(hyper: &RmsProp, w: &mut [f64], g: &[f64], v: &mut [f64]) {
+    for i in 0..w.len() {
+        v[i] = hyper.rho * v[i] + (1.0 - hyper.rho) * g[i] * g[i];
+        w[i] -= hyper.lr * hyper.weight_decay * w[i] + hyper.lr * g[i] / (v[i].sqrt() + hyper.eps);
+    }
+}
+
+/// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, `w -= lr * m_hat / (sqrt(v_hat) + eps)` with
+/// `m_hat = m / (1 - beta1^t)`, `v_hat = v / (1 - beta2^t)`.
+pub fn adam(hyper: &Adam, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
+    let t = hyper.correction.step as f64;
+    for i in 0..w.len() {
+        update_moments(hyper, g[i], &mut m[i], &mut v[i]);
+        let m_hat = m[i] / (1.0 - hyper.beta1.powf(t));
+        apply(hyper, m_hat, v[i], &mut w[i]);
+    }
+}
+
+/// As [`adam`] with `m_hat = beta1 m / (1 - beta1^(t+1)) + (1 - beta1) g / (1 - beta1^t)`.
+pub fn nadam(hyper: &Adam, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
+    let t = hyper.correction.step as f64;
+    for i in 0..w.len() {
+        update_moments(hyper, g[i], &mut m[i], &mut v[i]);
+        let m_hat = hyper.beta1 * m[i] / (1.0 - hyper.beta1.powf(t + 1.0))
+            + (1.0 - hyper.beta1) * g[i] / (1.0 - hyper.beta1.powf(t));
+        apply(hyper, m_hat, v[i], &mut w[i]);
+    }
+}
+
+fn update_moments(hyper: &Adam, g: f64, m: &mut f64, v: &mut f64) {
+    *m = hyper.beta1 * *m + (1.0 - hyper.beta1) * g;
+    *v = hyper.beta2 * *v + (1.0 - hyper.beta2) * g * g;
+}
+
+fn apply(hyper: &Adam, m_hat: f64, v: f64, w: &mut f64) {
+    let v_hat = v / (1.0 - hyper.beta2.powf(hyper.correction.step as f64));
+    *w -= hyper.lr * hyper.weight_decay * *w + hyper.lr * m_hat / (v_hat.sqrt() + hyper.eps);
+}

@@ -1,0 +1,74 @@
+//! Max and average pooling.
+
+use crate::Activation;
+use crate::pool::Pool2d;
+
+/// `(y, argmax)` with `y[o] = max over the window of x`, then ReLU if asked for; `argmax` is -1 where ReLU clipped.
+pub fn max_pool(shape: &Pool2d, n: usize, activation: Activation, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (mut y, mut argmax) = (Vec::new(), Vec::new());
+    for window in windows(shape, n) {
+        let (mut best, mut arg) = (x[window[0].1], window[0].0);
+        for (k, from) in window {
+            if !best.is_nan() && (x[from] > best || x[from].is_nan()) {
+                (best, arg) = (x[from], k);
+            }
+        }
+        let clipped = activation == Activation::Relu && best <= 0.0;
+        y.push(if clipped { 0.0 } else { best });
+        argmax.push(if clipped { -1.0 } else { arg as f64 });
+    }
+    (y, argmax)
+}
+
+/// `dx[winner of o] += dy[o]`.
+pub fn max_pool_backward(shape: &Pool2d, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
+    for (o, window) in windows(shape, n).enumerate() {
+        for (k, to) in window {
+            if argmax[o] == k as f64 {
+                dx[to] += dy[o];
+            }
+        }
+    }
+    dx
+}
+
+/// `y[o] = sum over the window of x / elements of the window inside the image`.
+pub fn average_pool(shape: &Pool2d, n: usize, x: &[f64]) -> Vec<f64> {
+    windows(shape, n)
+        .map(|window| window.iter().map(|&(_, from)| x[from]).sum::<f64>() / window.len() as f64)
+        .collect()
+}
+
+/// `dx[each element of o's window] += dy[o] / elements of the window inside the image`.
+pub fn average_pool_backward(shape: &Pool2d, n: usize, dy: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
+    for (o, window) in windows(shape, n).enumerate() {
+        for &(_, to) in &window {
+            dx[to] += dy[o] / window.len() as f64;
+        }
+    }
+    dx
+}
+
+/// For each output element in memory order: window indices and input offsets of its elements inside the image.
+fn windows(shape: &Pool2d, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
+    let Pool2d { c, h, w, kh, kw, stride, padding, dilation } = *shape;
+    let (oh, ow) = (shape.oh(), shape.ow());
+    (0..c * oh * ow * n).map(move |o| {
+        let (sample, q, p, channel) = (o % n, o / n % ow, o / n / ow % oh, o / n / ow / oh);
+        let mut window = Vec::new();
+        for i in 0..kh {
+            for j in 0..kw {
+                let (row, col) = (p * stride[0] + i * dilation[0], q * stride[1] + j * dilation[1]);
+                let inside = (padding[0]..padding[0] + h).contains(&row)
+                    && (padding[1]..padding[1] + w).contains(&col);
+                if inside {
+                    let (row, col) = (row - padding[0], col - padding[1]);
+                    window.push((i * kw + j, ((channel * h + row) * w + col) * n + sample));
+                }
+            }
+        }
+        window
+    })
+}

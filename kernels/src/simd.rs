@@ -1,0 +1,204 @@
+//! The bridge to `pulp`: vectors of either element type, at any level, under one set of names.
+//!
+//! A kernel is a struct of slices that implements [`Kernel`]; its body is generic over the level `S` and uses the
+//! associated functions of [`Vectors`] (`T::vadd(s, a, b)`: plain `T::add` is the scalar operator). Everything on the
+//! path from [`Kernel::run`] down must be `#[inline(always)]`: only then is it compiled with the level's instructions.
+
+use pulp::{Scalar128b, Simd};
+
+/// A computation that is compiled once per level and run at the one that [`Isa`](crate::Isa) names.
+pub(crate) trait Kernel {
+    type Output;
+
+    fn run<S: Level>(self, s: S) -> Self::Output;
+}
+
+/// A `pulp` level that we use.
+pub trait Level: Simd {
+    /// Whether the level has a fused multiply-add. Where it has not, a product is rounded before it is added: emulating
+    /// the fused operation would be slower by an order of magnitude.
+    const FUSED: bool;
+    /// Whether the level has 32 vector registers rather than 16.
+    const WIDE_FILE: bool;
+    /// Whether the level's maximum is its second operand when that is NaN, as on x86.
+    const MAX_KEEPS_SECOND_NAN: bool;
+}
+
+impl Level for Scalar128b {
+    const FUSED: bool = false;
+    const WIDE_FILE: bool = false;
+    const MAX_KEEPS_SECOND_NAN: bool = false;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Level for pulp::x86::V3 {
+    const FUSED: bool = true;
+    const WIDE_FILE: bool = false;
+    const MAX_KEEPS_SECOND_NAN: bool = true;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Level for pulp::x86::V4 {
+    const FUSED: bool = true;
+    const WIDE_FILE: bool = true;
+    const MAX_KEEPS_SECOND_NAN: bool = true;
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Level for pulp::aarch64::Neon {
+    const FUSED: bool = true;
+    const WIDE_FILE: bool = true;
+    const MAX_KEEPS_SECOND_NAN: bool = false;
+}
+
+/// Vector operations of an element type. Sealed: the trait is public in name only.
+pub trait Vectors: Copy + Sized + 'static {
+    type V<S: Level>: Copy + Send + Sync + bytemuck::Pod;
+    type M<S: Level>: Copy;
+
+    fn lanes<S: Level>() -> usize;
+    fn splat<S: Level>(s: S, a: Self) -> Self::V<S>;
+    fn vadd<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
+    fn vsub<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
+    fn vmul<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
+    fn vdiv<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
+    fn sqrt<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    fn abs<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    fn vneg<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    /// `a * b + c`, fused where [`Level::FUSED`].
+    fn mul_add<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>, c: Self::V<S>) -> Self::V<S>;
+    fn less_than<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
+    fn less_or_equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
+    fn equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
+    fn select<S: Level>(s: S, mask: Self::M<S>, if_true: Self::V<S>, if_false: Self::V<S>) -> Self::V<S>;
+    /// `max(a, 0)`; NaN stays NaN.
+    fn relu<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    /// The sum of all lanes, halves added to halves.
+    fn sum_lanes<S: Level>(s: S, a: Self::V<S>) -> Self;
+    /// Whole vectors of `x`, and the rest. Loads through the first part need no alignment.
+    fn split<S: Level>(x: &[Self]) -> (&[Self::V<S>], &[Self]);
+    fn split_mut<S: Level>(x: &mut [Self]) -> (&mut [Self::V<S>], &mut [Self]);
+    /// The first lanes from `x` (shorter than a vector), zero in the others.
+    fn load_partial<S: Level>(s: S, x: &[Self]) -> Self::V<S>;
+    fn store_partial<S: Level>(s: S, x: &mut [Self], a: Self::V<S>);
+    /// `e^a`; see [`crate::exp`] for its error.
+    fn exp<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    /// `tanh a`; see [`crate::exp`] for its error.
+    fn tanh<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+
+    #[inline(always)]
+    fn zero<S: Level>(s: S) -> Self::V<S>
+    where
+        Self: Default,
+    {
+        Self::splat(s, Self::default())
+    }
+}
+
+macro_rules! impl_vectors {
+    ($t:ty, $v:ident, $m:ident, $lanes:ident, $exp:path, $tanh:path; $splat:ident $add:ident $sub:ident $mul:ident $div:ident
+     $sqrt:ident $abs:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $max:ident $sum:ident
+     $split:ident $split_mut:ident $load:ident $store:ident) => {
+        impl Vectors for $t {
+            type V<S: Level> = S::$v;
+            type M<S: Level> = S::$m;
+
+            #[inline(always)]
+            fn lanes<S: Level>() -> usize {
+                S::$lanes
+            }
+            #[inline(always)]
+            fn splat<S: Level>(s: S, a: Self) -> S::$v {
+                s.$splat(a)
+            }
+            #[inline(always)]
+            fn vadd<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
+                s.$add(a, b)
+            }
+            #[inline(always)]
+            fn vsub<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
+                s.$sub(a, b)
+            }
+            #[inline(always)]
+            fn vmul<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
+                s.$mul(a, b)
+            }
+            #[inline(always)]
+            fn vdiv<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
+                s.$div(a, b)
+            }
+            #[inline(always)]
+            fn sqrt<S: Level>(s: S, a: S::$v) -> S::$v {
+                s.$sqrt(a)
+            }
+            #[inline(always)]
+            fn abs<S: Level>(s: S, a: S::$v) -> S::$v {
+                s.$abs(a)
+            }
+            #[inline(always)]
+            fn vneg<S: Level>(s: S, a: S::$v) -> S::$v {
+                s.$neg(a)
+            }
+            #[inline(always)]
+            fn mul_add<S: Level>(s: S, a: S::$v, b: S::$v, c: S::$v) -> S::$v {
+                if S::FUSED { s.$mul_add(a, b, c) } else { s.$add(s.$mul(a, b), c) }
+            }
+            #[inline(always)]
+            fn less_than<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$m {
+                s.$lt(a, b)
+            }
+            #[inline(always)]
+            fn less_or_equal<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$m {
+                s.$le(a, b)
+            }
+            #[inline(always)]
+            fn equal<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$m {
+                s.$eq(a, b)
+            }
+            #[inline(always)]
+            fn select<S: Level>(s: S, mask: S::$m, if_true: S::$v, if_false: S::$v) -> S::$v {
+                s.$select(mask, if_true, if_false)
+            }
+            #[inline(always)]
+            fn relu<S: Level>(s: S, a: S::$v) -> S::$v {
+                let zero = s.$splat(0.0);
+                if S::MAX_KEEPS_SECOND_NAN { s.$max(zero, a) } else { s.$select(s.$lt(a, zero), zero, a) }
+            }
+            #[inline(always)]
+            fn sum_lanes<S: Level>(s: S, a: S::$v) -> Self {
+                s.$sum(a)
+            }
+            #[inline(always)]
+            fn split<S: Level>(x: &[Self]) -> (&[S::$v], &[Self]) {
+                S::$split(x)
+            }
+            #[inline(always)]
+            fn split_mut<S: Level>(x: &mut [Self]) -> (&mut [S::$v], &mut [Self]) {
+                S::$split_mut(x)
+            }
+            #[inline(always)]
+            fn load_partial<S: Level>(s: S, x: &[Self]) -> S::$v {
+                s.$load(x)
+            }
+            #[inline(always)]
+            fn store_partial<S: Level>(s: S, x: &mut [Self], a: S::$v) {
+                s.$store(x, a)
+            }
+            #[inline(always)]
+            fn exp<S: Level>(s: S, a: S::$v) -> S::$v {
+                $exp(s, a)
+            }
+            #[inline(always)]
+            fn tanh<S: Level>(s: S, a: S::$v) -> S::$v {
+                $tanh(s, a)
+            }
+        }
+    };
+}
+
+impl_vectors!(f32, f32s, m32s, F32_LANES, crate::exp::exp_f32, crate::exp::tanh_f32; splat_f32s add_f32s sub_f32s mul_f32s div_f32s
+    sqrt_f32s abs_f32s neg_f32s mul_add_f32s less_than_f32s less_than_or_equal_f32s equal_f32s select_f32s max_f32s
+    reduce_sum_f32s as_simd_f32s as_mut_simd_f32s partial_load_f32s partial_store_f32s);
+impl_vectors!(f64, f64s, m64s, F64_LANES, crate::exp::exp_f64, crate::exp::tanh_f64; splat_f64s add_f64s sub_f64s mul_f64s div_f64s
+    sqrt_f64s abs_f64s neg_f64s mul_add_f64s less_than_f64s less_than_or_equal_f64s equal_f64s select_f64s max_f64s
+    reduce_sum_f64s as_simd_f64s as_mut_simd_f64s partial_load_f64s partial_store_f64s);

@@ -1,0 +1,119 @@
+//! The register tile that convolution and GEMM share.
+//!
+//! `acc[v][f] += sum over t of w[t][f] * x[t][v]`: `F` output rows by `V` vectors of columns stay in registers while the
+//! depth `t` runs. A weight is broadcast to all lanes, a vector of `x` serves `F` products. With 8 x 3 accumulators of 32
+//! registers, or 6 x 2 of 16, there are more independent multiply-adds than the FMA pipes have in flight, and fewer loads.
+//!
+//! Accumulators stay in registers only where the compiler can see every access to them: tiles are indexed, never iterated
+//! over, and where a loop's bounds checks may unwind with the tile in sight of the caller, it sums in a copy.
+
+use crate::element::Element;
+use crate::simd::Level;
+
+/// `F` by `V` accumulators.
+pub(crate) type Tile<T, S, const F: usize, const V: usize> = [[<T as crate::simd::Vectors>::V<S>; V]; F];
+
+/// Adds `w[t*F + f] * x[t*stride + v*lanes ..]` over `t` in `0..w.len() / F` to `acc[f][v]`, in order of `t`.
+///
+/// `x` must reach to `(w.len() / F - 1) * stride + V * lanes`.
+#[inline(always)]
+pub(crate) fn accumulate<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    w: &[T],
+    x: &[T],
+    stride: usize,
+    acc: &mut Tile<T, S, F, V>,
+) {
+    let mut sums = *acc;
+    let (rows, _) = w.as_chunks::<F>();
+    for (t, row) in rows.iter().enumerate() {
+        let (vectors, _) = T::split::<S>(&x[t * stride..][..V * T::lanes::<S>()]);
+        let mut column = [T::zero(s); V];
+        column.copy_from_slice(vectors);
+        multiply_add(s, row, &column, &mut sums);
+    }
+    *acc = sums;
+}
+
+/// [`accumulate`] for the last `len < lanes` columns of a row: one vector, zero beyond `len`.
+#[inline(always)]
+pub(crate) fn accumulate_partial<T: Element, S: Level, const F: usize>(
+    s: S,
+    w: &[T],
+    x: &[T],
+    stride: usize,
+    len: usize,
+    acc: &mut Tile<T, S, F, 1>,
+) {
+    let mut sums = *acc;
+    let (rows, _) = w.as_chunks::<F>();
+    for (t, row) in rows.iter().enumerate() {
+        let column = [T::load_partial(s, &x[t * stride..][..len])];
+        multiply_add(s, row, &column, &mut sums);
+    }
+    *acc = sums;
+}
+
+/// [`accumulate`] with `w[t*w_stride + f]` as the weights, over `t` in `0..w.len().div_ceil(w_stride)`.
+#[inline(always)]
+pub(crate) fn accumulate_strip<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    w: &[T],
+    w_stride: usize,
+    x: &[T],
+    stride: usize,
+    acc: &mut Tile<T, S, F, V>,
+) {
+    let mut sums = *acc;
+    for (t, w) in w.chunks(w_stride).enumerate() {
+        let Some(row) = w.first_chunk::<F>() else { break };
+        let (vectors, _) = T::split::<S>(&x[t * stride..][..V * T::lanes::<S>()]);
+        let mut column = [T::zero(s); V];
+        column.copy_from_slice(vectors);
+        multiply_add(s, row, &column, &mut sums);
+    }
+    *acc = sums;
+}
+
+/// [`accumulate`] with `w[f][t]` as the weights, all rows of one length.
+#[inline(always)]
+pub(crate) fn accumulate_rows<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    w: &[&[T]; F],
+    x: &[T],
+    stride: usize,
+    acc: &mut Tile<T, S, F, V>,
+) {
+    let mut sums = *acc;
+    let depth = w[0].len();
+    let mut rows: [&[T]; F] = [&[]; F];
+    for (row, w) in rows.iter_mut().zip(w) {
+        *row = &w[..depth];
+    }
+    for t in 0..depth {
+        let (vectors, _) = T::split::<S>(&x[t * stride..][..V * T::lanes::<S>()]);
+        let mut column = [T::zero(s); V];
+        column.copy_from_slice(vectors);
+        let mut row = [T::ZERO; F];
+        for f in 0..F {
+            row[f] = rows[f][t];
+        }
+        multiply_add(s, &row, &column, &mut sums);
+    }
+    *acc = sums;
+}
+
+#[inline(always)]
+fn multiply_add<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    row: &[T; F],
+    column: &[T::V<S>; V],
+    acc: &mut Tile<T, S, F, V>,
+) {
+    for f in 0..F {
+        let w = T::splat(s, row[f]);
+        for v in 0..V {
+            acc[f][v] = T::mul_add(s, w, column[v], acc[f][v]);
+        }
+    }
+}

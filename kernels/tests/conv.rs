@@ -1,0 +1,513 @@
+//! Both paths of every convolution pass, at every level, against the naive f64 reference.
+
+mod common;
+
+use common::{Guarded, assert_close, data, each_isa, widen};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
+use isograd_kernels::reference::conv as reference;
+use isograd_kernels::{Accum, Activation, Element, Isa};
+use proptest::prelude::*;
+
+const CHANNELS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 12, 17];
+const SAMPLES: [usize; 10] = [1, 2, 3, 7, 15, 16, 17, 31, 32, 33];
+const KERNELS: [[usize; 2]; 5] = [[1, 1], [3, 3], [5, 3], [2, 2], [7, 1]];
+const STRIDES: [[usize; 2]; 5] = [[1, 1], [2, 2], [1, 3], [3, 2], [1, 1]];
+const DILATIONS: [[usize; 2]; 4] = [[1, 1], [2, 1], [1, 2], [2, 2]];
+
+/// Inputs, expected results and, for the bounds, the same sums over absolute values.
+struct Case {
+    shape: Conv2dShape,
+    n: usize,
+    x: Vec<f64>,
+    w: Vec<f64>,
+    bias: Vec<f64>,
+    dy: Vec<f64>,
+    y: Sums,
+    y_without_bias: Sums,
+    dx: Sums,
+    dw: Sums,
+    db: Sums,
+}
+
+struct Sums {
+    value: Vec<f64>,
+    magnitude: Vec<f64>,
+    /// Terms of the longest sum.
+    terms: usize,
+}
+
+impl Sums {
+    fn new<const K: usize>(
+        terms: usize,
+        inputs: [&[f64]; K],
+        sums: impl Fn([&[f64]; K]) -> Vec<f64>,
+    ) -> Self {
+        let absolute = inputs.map(|x| x.iter().map(|x| x.abs()).collect::<Vec<_>>());
+        Self { value: sums(inputs), magnitude: sums(absolute.each_ref().map(Vec::as_slice)), terms }
+    }
+
+    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the reference in f64.
+    fn bound<T: Element>(&self) -> impl Fn(usize) -> f64 {
+        |i| (self.terms + 4) as f64 * T::EPSILON.to_f64() * self.magnitude[i]
+    }
+
+    fn assert_close<T: Element>(&self, what: &str, result: &[T]) {
+        assert_close(what, result, &self.value, self.bound::<T>());
+    }
+
+    /// `result = start + value`.
+    fn assert_added<T: Element>(&self, what: &str, start: &[T], result: &[T]) {
+        let expected: Vec<f64> = self.value.iter().zip(start).map(|(v, s)| v + s.to_f64()).collect();
+        let bound = self.bound::<T>();
+        assert_close(what, result, &expected, |i| {
+            bound(i) + 2.0 * T::EPSILON.to_f64() * start[i].to_f64().abs()
+        });
+    }
+}
+
+impl Case {
+    fn new(shape: Conv2dShape, n: usize) -> Self {
+        let conv = Conv2d::new(shape).unwrap();
+        let x = widen(&data::<f32>(conv.input_len(n), 1));
+        let w = widen(&data::<f32>(conv.weight_len(), 2));
+        let bias = widen(&data::<f32>(shape.f, 3));
+        let dy = widen(&data::<f32>(conv.output_len(n), 4));
+        let (kernel, plane) = (shape.kh * shape.kw, conv.oh() * conv.ow() * n);
+        let no_bias = vec![0.0; shape.f];
+        Self {
+            y: Sums::new(shape.c * kernel + 1, [&x, &w, &bias], |[x, w, b]| {
+                reference::forward(&shape, n, x, w, b)
+            }),
+            y_without_bias: Sums::new(shape.c * kernel, [&x, &w, &no_bias], |[x, w, b]| {
+                reference::forward(&shape, n, x, w, b)
+            }),
+            dx: Sums::new(shape.f * kernel, [&dy, &w], |[dy, w]| reference::input_gradient(&shape, n, dy, w)),
+            dw: Sums::new(plane, [&x, &dy], |[x, dy]| reference::weight_gradient(&shape, n, x, dy)),
+            db: Sums::new(plane, [&dy], |[dy]| reference::bias_gradient(&shape, dy)),
+            shape,
+            n,
+            x,
+            w,
+            bias,
+            dy,
+        }
+    }
+
+    fn check(&self) {
+        each_isa(|isa| {
+            for path in [Path::Direct, Path::Im2col] {
+                self.check_passes::<f32>(isa, path);
+                self.check_passes::<f64>(isa, path);
+            }
+        });
+    }
+
+    fn check_passes<T: Element>(&self, isa: Isa, path: Path) {
+        let what =
+            |pass: &str| format!("{pass}, {path:?}, {isa}, {}, n = {}, {:?}", T::NAME, self.n, self.shape);
+        let conv = Conv2d::with_path(self.shape, path).unwrap();
+        let n = self.n;
+        let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
+        // Scratch memory holds what the last user left.
+        let mut scratch = Guarded::<T>::nan(conv.scratch_len(n));
+
+        // What no kernel element reads may hold anything.
+        let x_unread = self.with_nan_where_unread(&x);
+        let mut y = Guarded::nan(self.dy.len());
+        conv.forward(isa, n, &x_unread, &w, None, Activation::Identity, y.slice(), scratch.slice());
+        self.y_without_bias.assert_close(&what("forward"), y.check());
+
+        let mut y = Guarded::nan(self.dy.len());
+        conv.forward(isa, n, &x, &w, Some(&bias), Activation::Relu, y.slice(), scratch.slice());
+        let relu: Vec<f64> = self.y.value.iter().map(|y| y.max(0.0)).collect();
+        assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
+
+        let mut dx = Guarded::nan(self.x.len());
+        conv.input_gradient(isa, n, &dy, &w, None, dx.slice(), scratch.slice());
+        self.dx.assert_close(&what("input gradient"), dx.check());
+
+        let mut masked = Guarded::nan(self.x.len());
+        let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
+        conv.input_gradient(isa, n, &dy, &w, Some(&relu_output), masked.slice(), scratch.slice());
+        for (i, (masked, dx)) in masked.check().iter().zip(dx.check()).enumerate() {
+            let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
+            assert!(
+                *masked == expected,
+                "{}: element {i} is {masked}, not {expected}",
+                what("ReLU gradient")
+            );
+        }
+
+        let mut dw = Guarded::nan(self.w.len());
+        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, dw.slice(), scratch.slice());
+        self.dw.assert_close(&what("weight gradient"), dw.check());
+
+        let mut dw = Guarded::new(&w);
+        conv.weight_gradient(isa, n, &x, &dy, Accum::Add, dw.slice(), scratch.slice());
+        self.dw.assert_added(&what("weight gradient, added"), &w, dw.check());
+
+        let mut db = Guarded::new(&bias);
+        conv.bias_gradient(isa, n, &dy, Accum::Add, db.slice());
+        self.db.assert_added(&what("bias gradient, added"), &bias, db.check());
+        conv.bias_gradient(isa, n, &dy, Accum::Replace, db.slice());
+        self.db.assert_close(&what("bias gradient"), db.check());
+        scratch.check();
+    }
+
+    fn with_nan_where_unread<T: Element>(&self, x: &[T]) -> Vec<T> {
+        let ones = vec![1.0; self.dy.len().max(self.w.len())];
+        let reads = reference::input_gradient(&self.shape, self.n, &ones, &ones);
+        let nan = T::from_f64(f64::NAN);
+        x.iter().zip(&reads).map(|(x, reads)| if *reads == 0.0 { nan } else { *x }).collect()
+    }
+}
+
+fn narrow<T: Element>(x: &[f64]) -> Vec<T> {
+    x.iter().map(|x| T::from_f64(*x)).collect()
+}
+
+/// `image` enlarged where the kernel would not fit.
+fn fitting(
+    [c, f]: [usize; 2],
+    image: [usize; 2],
+    [kh, kw]: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+) -> Conv2dShape {
+    let least = |k: usize, d: usize, p: usize| (d * (k - 1) + 1).saturating_sub(2 * p).max(1);
+    let h = image[0].max(least(kh, dilation[0], padding[0]));
+    let w = image[1].max(least(kw, dilation[1], padding[1]));
+    Conv2dShape { c, h, w, f, kh, kw, stride, padding, dilation }
+}
+
+#[test]
+fn every_channel_count_with_every_sample_count() {
+    for (i, n) in SAMPLES.into_iter().enumerate() {
+        for (j, f) in CHANNELS.into_iter().enumerate() {
+            let at = i * CHANNELS.len() + j;
+            let kernel = KERNELS[at % 5];
+            let padding = [at % (kernel[0] + 1), at / 2 % (kernel[1] + 1)];
+            let channels = [CHANNELS[(4 * i + 2 * j) % 9], f];
+            let image = [3 + at % 4, 4 + at % 3];
+            Case::new(fitting(channels, image, kernel, STRIDES[at / 5 % 5], padding, DILATIONS[at % 4]), n)
+                .check();
+        }
+    }
+}
+
+/// Runs of columns that end at every vector count of every tile.
+#[test]
+fn every_row_length() {
+    for width in 1..=34 {
+        for channels in [[2, 3], [5, 12]] {
+            Case::new(fitting(channels, [2, width], [2, 3], [1, 1], [1, 1], [1, 1]), 4).check();
+        }
+    }
+}
+
+/// The shapes of the layers that matter most, cut down in height.
+#[test]
+fn layers_of_real_networks() {
+    for (channels, image, padding, stride, n) in [
+        ([1, 4], [5, 28], [0, 0], [1, 1], 32),
+        ([4, 8], [5, 26], [0, 0], [1, 1], 32),
+        ([3, 16], [3, 32], [1, 1], [1, 1], 32),
+        ([16, 32], [4, 16], [1, 1], [2, 2], 32),
+        ([24, 16], [2, 2], [1, 1], [1, 1], 32),
+    ] {
+        Case::new(fitting(channels, image, [3, 3], stride, padding, [1, 1]), n).check();
+    }
+}
+
+/// Rows whose weight gradient takes several blocks, filters that take several groups of packed weights, and an image whose
+/// columns take several blocks.
+#[test]
+fn several_blocks() {
+    Case::new(fitting([5, 6], [9, 40], [3, 3], [1, 1], [1, 1], [1, 1]), 33).check();
+    Case::new(fitting([2, 5], [70, 7], [3, 2], [1, 2], [1, 0], [1, 1]), 17).check();
+    Case::new(fitting([130, 61], [2, 2], [3, 3], [1, 1], [1, 1], [1, 1]), 2).check();
+    Case::new(fitting([1, 1], [47, 46], [8, 8], [1, 1], [3, 4], [1, 1]), 33).check();
+}
+
+/// Many channels a power of two apart: both images have 512 values a channel, or the input at least has.
+#[test]
+fn channels_that_compete_for_the_cache() {
+    for (image, kernel, stride, padding, dilation, n) in [
+        ([8, 4], [3, 3], [1, 1], [1, 1], [1, 1], 16),
+        ([16, 2], [3, 1], [2, 1], [1, 0], [1, 1], 32),
+        ([32, 2], [4, 2], [2, 2], [1, 0], [1, 1], 8),
+        ([16, 4], [3, 3], [1, 2], [2, 1], [2, 1], 8),
+        ([32, 1], [5, 1], [3, 1], [0, 0], [2, 1], 16),
+        ([4, 4], [2, 2], [4, 1], [0, 0], [1, 1], 32),
+        ([64, 1], [3, 1], [4, 1], [3, 0], [2, 1], 32),
+    ] {
+        Case::new(fitting([17, 16], image, kernel, stride, padding, dilation), n).check();
+    }
+}
+
+#[test]
+fn no_samples() {
+    for channels in [[3, 5], [17, 16]] {
+        Case::new(fitting(channels, [4, 4], [3, 3], [1, 1], [1, 1], [1, 1]), 0).check();
+    }
+}
+
+/// The last shard of a batch may be smaller: what was allocated for the others must do.
+#[test]
+fn scratch_memory_for_many_samples_does_for_fewer() {
+    for shape in [
+        fitting([17, 16], [8, 4], [3, 3], [1, 1], [1, 1], [1, 1]),
+        fitting([40, 3], [64, 64], [7, 7], [1, 1], [3, 3], [1, 1]),
+    ] {
+        for path in [Path::Direct, Path::Im2col] {
+            let conv = Conv2d::with_path(shape, path).unwrap();
+            for n in 1..40 {
+                assert!(conv.scratch_len(n - 1) <= conv.scratch_len(n), "{path:?}, n = {n}, {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_chosen_path_is_one_of_both() {
+    for shape in [
+        fitting([4, 8], [12, 12], [3, 3], [1, 1], [1, 1], [1, 1]),
+        fitting([64, 64], [2, 2], [3, 3], [1, 1], [1, 1], [1, 1]),
+    ] {
+        let n = 5;
+        let case = Case::new(shape, n);
+        let (x, dy) = (narrow::<f32>(&case.x), narrow::<f32>(&case.dy));
+        each_isa(|isa| {
+            let weight_gradient = |conv: &Conv2d| {
+                let (mut dw, mut scratch) = (vec![0.0f32; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
+                conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
+                dw
+            };
+            let chosen = Conv2d::new(shape).unwrap();
+            let forced = Conv2d::with_path(shape, chosen.weight_gradient_path()).unwrap();
+            assert!(weight_gradient(&chosen) == weight_gradient(&forced), "{isa}, {shape:?}");
+        });
+    }
+}
+
+/// `<conv(x, w), dy> = <x, dx> = <w, dw>`.
+#[test]
+fn gradients_are_adjoint() {
+    let shape = fitting([5, 9], [7, 6], [3, 2], [2, 1], [1, 1], [1, 2]);
+    let n = 17;
+    let case = Case::new(shape, n);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    each_isa(|isa| {
+        for path in [Path::Direct, Path::Im2col] {
+            let conv = Conv2d::with_path(shape, path).unwrap();
+            let mut scratch = vec![0.0; conv.scratch_len(n)];
+            let (mut y, mut dx, mut dw) =
+                (vec![0.0; case.dy.len()], vec![0.0; case.x.len()], vec![0.0; case.w.len()]);
+            conv.forward(isa, n, &case.x, &case.w, None, Activation::Identity, &mut y, &mut scratch);
+            conv.input_gradient(isa, n, &case.dy, &case.w, None, &mut dx, &mut scratch);
+            conv.weight_gradient(isa, n, &case.x, &case.dy, Accum::Replace, &mut dw, &mut scratch);
+            let products = [dot(&y, &case.dy), dot(&case.x, &dx), dot(&case.w, &dw)];
+
+            let absolute_dy: Vec<f64> = case.dy.iter().map(|dy| dy.abs()).collect();
+            let terms = case.y.terms + case.y.value.len().max(case.dw.terms + case.w.len());
+            let bound = 2.0 * terms as f64 * f64::EPSILON * dot(&case.y_without_bias.magnitude, &absolute_dy);
+            for product in products {
+                assert!(
+                    (product - products[0]).abs() <= bound,
+                    "{isa}, {path:?}: {products:?}, bound {bound:e}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn the_same_bits_at_any_alignment() {
+    let shape = fitting([5, 9], [6, 5], [3, 3], [1, 2], [1, 1], [1, 1]);
+    let n = 19;
+    let case = Case::new(shape, n);
+    each_isa(|isa| {
+        for path in [Path::Direct, Path::Im2col] {
+            let conv = Conv2d::with_path(shape, path).unwrap();
+            let run = |shift: usize| {
+                let shifted = |x: &[f64]| [vec![0.0f32; shift], narrow(x)].concat();
+                let (x, w, dy) = (shifted(&case.x), shifted(&case.w), shifted(&case.dy));
+                let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), w.clone());
+                let mut scratch = vec![0.0; conv.scratch_len(n) + shift];
+                let scratch = &mut scratch[shift..];
+                conv.forward(
+                    isa,
+                    n,
+                    &x[shift..],
+                    &w[shift..],
+                    None,
+                    Activation::Relu,
+                    &mut y[shift..],
+                    scratch,
+                );
+                conv.input_gradient(isa, n, &dy[shift..], &w[shift..], None, &mut dx[shift..], scratch);
+                conv.weight_gradient(
+                    isa,
+                    n,
+                    &x[shift..],
+                    &dy[shift..],
+                    Accum::Add,
+                    &mut dw[shift..],
+                    scratch,
+                );
+                [y, dx, dw].map(|v| v[shift..].iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            };
+            let first = run(0);
+            assert!((1..16).all(|shift| run(shift) == first), "{isa}, {path:?}");
+        }
+    });
+}
+
+/// A NaN reaches the outputs that read it and no other; ReLU keeps it, and so does a ReLU's gradient.
+#[test]
+fn nan_propagates() {
+    let shape = fitting([2, 5], [4, 5], [2, 2], [1, 1], [0, 0], [1, 1]);
+    let n = 3;
+    each_isa(|isa| {
+        for path in [Path::Direct, Path::Im2col] {
+            let conv = Conv2d::with_path(shape, path).unwrap();
+            let w = vec![1.0f32; conv.weight_len()];
+            let mut x = vec![1.0; conv.input_len(n)];
+            x[2] = f32::NAN; // channel 0, top left, last sample
+            let mut y = vec![0.0; conv.output_len(n)];
+            let mut scratch = vec![0.0; conv.scratch_len(n)];
+            conv.forward(isa, n, &x, &w, None, Activation::Relu, &mut y, &mut scratch);
+            let plane = conv.oh() * conv.ow() * n;
+            for (i, y) in y.iter().enumerate() {
+                assert_eq!(y.is_nan(), i % plane == 2, "{isa}, {path:?}: element {i} is {y}");
+            }
+            let (dy, mut dx) = (vec![1.0; y.len()], vec![0.0; x.len()]);
+            conv.input_gradient(isa, n, &dy, &w, Some(&x), &mut dx, &mut scratch);
+            assert!(dx.iter().all(|dx| *dx > 0.0), "{isa}, {path:?}: {dx:?}");
+        }
+    });
+}
+
+/// Convolution is linear in each argument: a central difference of any step is exact but for rounding.
+#[test]
+fn reference_gradients_are_central_differences() {
+    for (stride, padding, dilation) in
+        [([1, 1], [0, 0], [1, 1]), ([2, 1], [1, 2], [1, 2]), ([3, 2], [2, 0], [2, 1])]
+    {
+        let shape = fitting([2, 3], [5, 4], [3, 2], stride, padding, dilation);
+        let n = 2;
+        let case = Case::new(shape, n);
+        let loss = |x: &[f64], w: &[f64], b: &[f64]| -> f64 {
+            reference::forward(&shape, n, x, w, b).iter().zip(&case.dy).map(|(y, dy)| y * dy).sum()
+        };
+        let difference = |v: &[f64], i: usize, f: &dyn Fn(&[f64]) -> f64| {
+            let (mut above, mut below) = (v.to_vec(), v.to_vec());
+            above[i] += 0.5;
+            below[i] -= 0.5;
+            f(&above) - f(&below)
+        };
+        let size = case.y.magnitude.iter().sum::<f64>() + 1.0;
+        let bound = |_| 1e3 * f64::EPSILON * size;
+        let dx: Vec<f64> =
+            (0..case.x.len()).map(|i| difference(&case.x, i, &|x| loss(x, &case.w, &case.bias))).collect();
+        assert_close("dx", &case.dx.value, &dx, bound);
+        let dw: Vec<f64> =
+            (0..case.w.len()).map(|i| difference(&case.w, i, &|w| loss(&case.x, w, &case.bias))).collect();
+        assert_close("dw", &case.dw.value, &dw, bound);
+        let db: Vec<f64> =
+            (0..shape.f).map(|i| difference(&case.bias, i, &|b| loss(&case.x, &case.w, b))).collect();
+        assert_close("db", &case.db.value, &db, bound);
+    }
+}
+
+#[test]
+fn impossible_shapes_are_errors() {
+    let good = fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1]);
+    let zero = |shape| matches!(Conv2d::new(shape), Err(ConvError::Zero { .. }));
+    assert!(
+        zero(Conv2dShape { c: 0, ..good })
+            && zero(Conv2dShape { h: 0, ..good })
+            && zero(Conv2dShape { w: 0, ..good })
+    );
+    assert!(
+        zero(Conv2dShape { f: 0, ..good })
+            && zero(Conv2dShape { kh: 0, ..good })
+            && zero(Conv2dShape { kw: 0, ..good })
+    );
+    assert!(zero(Conv2dShape { stride: [1, 0], ..good }) && zero(Conv2dShape { dilation: [0, 1], ..good }));
+
+    let error = Conv2d::new(Conv2dShape { dilation: [1, 4], padding: [0, 1], ..good }).unwrap_err();
+    assert_eq!(error, ConvError::KernelTooLarge { kernel: 3, dilation: 4, image: 5, padding: 1 });
+    assert_eq!(
+        error.to_string(),
+        "convolution: a kernel of 3 (dilation 4) does not fit in an image of 5 with padding 1"
+    );
+
+    let huge = usize::MAX / 2;
+    assert_eq!(
+        Conv2d::new(Conv2dShape { padding: [huge, huge + 1], ..good }).unwrap_err(),
+        ConvError::TooLarge
+    );
+    assert_eq!(Conv2d::new(Conv2dShape { c: huge, ..good }).unwrap_err(), ConvError::TooLarge);
+    assert_eq!(
+        Conv2d::new(Conv2dShape { dilation: [usize::MAX, 1], ..good }).unwrap_err(),
+        ConvError::TooLarge
+    );
+}
+
+#[test]
+#[should_panic(expected = "the input side has 49 elements, not those of 2 samples")]
+fn an_input_of_another_length() {
+    let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
+    let mut scratch = vec![0.0; conv.scratch_len(2)];
+    conv.forward(
+        Isa::best(),
+        2,
+        &[0.0f32; 49],
+        &[0.0; 9],
+        None,
+        Activation::Identity,
+        &mut [0.0; 18],
+        &mut scratch,
+    );
+}
+
+#[test]
+#[should_panic(expected = "scratch has 3 elements")]
+fn scratch_memory_that_is_too_short() {
+    let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
+    conv.forward(
+        Isa::best(),
+        1,
+        &[0.0f32; 25],
+        &[0.0; 9],
+        None,
+        Activation::Identity,
+        &mut [0.0; 9],
+        &mut [0.0; 3],
+    );
+}
+
+fn spatial() -> impl Strategy<Value = ([usize; 4], usize)> {
+    let kernel_and_padding = (1usize..=7).prop_flat_map(|k| (Just(k), 0..=k));
+    (kernel_and_padding, 1usize..=3, 1usize..=2, 1usize..=12)
+        .prop_map(|((kernel, padding), stride, dilation, image)| ([kernel, stride, padding, dilation], image))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn random_geometry(
+        channels in [1usize..=17, 1usize..=17],
+        (rows, h) in spatial(),
+        (columns, w) in spatial(),
+        n in 1usize..=35,
+    ) {
+        let pair = |i: usize| [rows[i], columns[i]];
+        // Short runs: few samples where the rest is large.
+        let n = n.min(1 + 100_000 / (channels[0] * channels[1] * rows[0] * columns[0] * h * w));
+        Case::new(fitting(channels, [h, w], pair(0), pair(1), pair(2), pair(3)), n).check();
+    }
+}

@@ -1,0 +1,295 @@
+//! `gemm` at every level against the naive f64 product.
+
+mod common;
+
+use common::{Guarded, assert_close, data, each_isa, widen};
+use isograd_kernels::gemm::{MatMut, MatRef, gemm};
+use isograd_kernels::{Accum, Element, Isa, reference};
+use proptest::prelude::*;
+
+/// How a matrix lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    Rows,
+    Columns,
+    /// Rows contiguous, with a gap behind each.
+    GappedRows,
+    /// No stride is 1.
+    Scattered,
+    /// Columns apart, rows between them: the column stride is 3, rows come after all columns.
+    ScatteredColumns,
+}
+
+const STORAGES: [Storage; 5] =
+    [Storage::Rows, Storage::Columns, Storage::GappedRows, Storage::Scattered, Storage::ScatteredColumns];
+
+impl Storage {
+    fn strides(self, rows: usize, cols: usize) -> (usize, usize) {
+        match self {
+            Self::Rows => (cols, 1),
+            Self::Columns => (1, rows),
+            Self::GappedRows => (cols + 3, 1),
+            Self::Scattered => (2 * cols + 5, 2),
+            Self::ScatteredColumns => (3, 3 * rows + 1),
+        }
+    }
+
+    /// Elements from the first to the last; the gaps between them hold `gap`.
+    fn scatter<T: Element>(self, rows: usize, cols: usize, values: &[T], gap: f64) -> Vec<T> {
+        let (row_stride, col_stride) = self.strides(rows, cols);
+        let len = if values.is_empty() { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
+        let mut memory = vec![T::from_f64(gap); len];
+        for (i, v) in values.iter().enumerate() {
+            memory[i / cols * row_stride + i % cols * col_stride] = *v;
+        }
+        memory
+    }
+
+    fn view<T>(self, memory: &[T], rows: usize, cols: usize) -> MatRef<'_, T> {
+        match self {
+            Self::Rows => MatRef::row_major(memory, rows, cols),
+            Self::Columns => MatRef::row_major(memory, cols, rows).t(),
+            _ => {
+                let (row_stride, col_stride) = self.strides(rows, cols);
+                MatRef::strided(memory, rows, cols, row_stride, col_stride)
+            }
+        }
+    }
+
+    fn view_mut<T>(self, memory: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
+        match self {
+            Self::Rows => MatMut::row_major(memory, rows, cols),
+            Self::Columns => MatMut::row_major(memory, cols, rows).t(),
+            _ => {
+                let (row_stride, col_stride) = self.strides(rows, cols);
+                MatMut::strided(memory, rows, cols, row_stride, col_stride)
+            }
+        }
+    }
+}
+
+/// Gaps of the product: they must survive.
+const GAP: f64 = 777.0;
+
+fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]) {
+    let (a, b, start) = (data::<T>(m * k, 1), data::<T>(k * n, 2), data::<T>(m * n, 3));
+    let (a64, b64, start64) = (widen(&a), widen(&b), widen(&start));
+    let product = reference::gemm::gemm(m, n, k, &a64, &b64);
+    let abs = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
+    let size = reference::gemm::gemm(m, n, k, &abs(&a64), &abs(&b64));
+
+    let a = sa.scatter(m, k, &a, f64::NAN);
+    let b = sb.scatter(k, n, &b, f64::NAN);
+    for accum in [Accum::Replace, Accum::Add] {
+        let what = format!("{isa} {} {m}x{n}x{k} {sa:?} {sb:?} {sc:?} {accum:?}", T::NAME);
+        // Replace must not read what is there.
+        let before = if accum == Accum::Add { start.clone() } else { vec![T::from_f64(f64::NAN); m * n] };
+        let mut c = Guarded::new(&sc.scatter(m, n, &before, GAP));
+        gemm(isa, sc.view_mut(c.slice(), m, n), accum, sa.view(&a, m, k), sb.view(&b, k, n));
+
+        let (row_stride, col_stride) = sc.strides(m, n);
+        let mut memory = c.check().to_vec();
+        let mut result = Vec::new();
+        for i in 0..m * n {
+            let at = i / n * row_stride + i % n * col_stride;
+            result.push(std::mem::replace(&mut memory[at], T::from_f64(GAP)));
+        }
+        assert!(memory.iter().all(|v| v.to_f64() == GAP), "{what}: a gap was overwritten");
+
+        let added = |i: usize| if accum == Accum::Add { start64[i] } else { 0.0 };
+        let expected: Vec<f64> = product.iter().enumerate().map(|(i, p)| p + added(i)).collect();
+        assert_close(&what, &result, &expected, |i| {
+            (k + 4) as f64 * T::EPSILON.to_f64() * (size[i] + added(i).abs())
+        });
+    }
+}
+
+fn check_all(shape: [usize; 3], storages: [Storage; 3]) {
+    each_isa(|isa| {
+        check::<f32>(isa, shape, storages);
+        check::<f64>(isa, shape, storages);
+    });
+}
+
+#[test]
+fn every_storage_of_every_operand() {
+    for i in 0..125 {
+        let storages = [STORAGES[i / 25], STORAGES[i / 5 % 5], STORAGES[i % 5]];
+        check_all([13, 21, 10], storages);
+    }
+}
+
+#[test]
+fn sizes_around_the_tiles() {
+    const SIZES: [usize; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 33, 50];
+    for (i, m) in SIZES.into_iter().enumerate() {
+        for (j, n) in SIZES.into_iter().enumerate() {
+            let storages = [STORAGES[(i + j) % 5], STORAGES[(i + 2 * j) % 5], STORAGES[i * j % 5]];
+            check_all([m, n, SIZES[(3 * i + 5 * j) % 16]], storages);
+        }
+    }
+}
+
+#[test]
+fn several_blocks_of_each_dimension() {
+    for (i, shape) in
+        [[3, 5, 600], [19, 300, 7], [150, 33, 70], [13, 520, 257], [300, 17, 513], [1, 1, 1025], [9, 1, 530]]
+            .into_iter()
+            .enumerate()
+    {
+        for a in [Storage::Rows, Storage::Columns, Storage::Scattered] {
+            for b in [Storage::Rows, Storage::Columns, Storage::Scattered] {
+                check_all(shape, [a, b, STORAGES[i % 5]]);
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_dimensions() {
+    for shape in [[0, 4, 3], [4, 0, 3], [4, 3, 0], [0, 0, 0], [9, 17, 0]] {
+        for storage in [Storage::Rows, Storage::Columns] {
+            check_all(shape, [storage; 3]);
+        }
+    }
+}
+
+/// Rows may overlap where they are only read: a vector repeated, and the windows of a signal.
+#[test]
+fn inputs_may_overlap() {
+    each_isa(|isa| {
+        let signal = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let filter = [1.0f32, 10.0, 100.0];
+        let mut c = [0.0f32; 4];
+        let windows = MatRef::strided(&signal, 4, 3, 1, 1);
+        gemm(isa, MatMut::row_major(&mut c, 4, 1), Accum::Replace, windows, MatRef::row_major(&filter, 3, 1));
+        assert_eq!(c, [321.0, 432.0, 543.0, 654.0], "{isa}");
+
+        let mut c = [0.0f32; 4];
+        let repeated = MatRef::strided(&signal, 2, 3, 0, 1);
+        gemm(
+            isa,
+            MatMut::row_major(&mut c, 2, 2),
+            Accum::Replace,
+            repeated,
+            MatRef::strided(&filter, 3, 2, 1, 0),
+        );
+        assert_eq!(c, [321.0; 4], "{isa}");
+    });
+}
+
+/// The stride of a single row or column says nothing and may be anything.
+#[test]
+fn single_rows_and_columns() {
+    each_isa(|isa| {
+        let (a, b) = ([1.0f32, 2.0, 3.0], [1.0f32, 10.0, 100.0]);
+        let (row, column) = (MatRef::strided(&a, 1, 3, 0, 1), MatRef::strided(&b, 3, 1, 1, 0));
+        let mut c = [0.0f32; 3];
+        gemm(isa, MatMut::strided(&mut c, 1, 3, 0, 1), Accum::Replace, MatRef::strided(&a, 1, 1, 0, 1), row);
+        assert_eq!(c, a, "{isa}");
+        gemm(
+            isa,
+            MatMut::strided(&mut c, 3, 1, 1, 0),
+            Accum::Replace,
+            column,
+            MatRef::strided(&a, 1, 1, 1, 0),
+        );
+        assert_eq!(c, b, "{isa}");
+        gemm(isa, MatMut::strided(&mut c, 1, 1, 0, 0), Accum::Replace, row, column);
+        assert_eq!(c[0], 321.0, "{isa}");
+    });
+}
+
+#[test]
+fn nan_and_infinity_reach_the_sums_they_enter() {
+    each_isa(|isa| {
+        for k in [5, 40] {
+            let (mut a, mut b) = (vec![1.0f32; 9 * k], vec![1.0f32; k * 19]);
+            a[3 * k + k - 1] = f32::NAN;
+            b[2 * 19 + 18] = f32::INFINITY;
+            let mut c = vec![0.0; 9 * 19];
+            gemm(
+                isa,
+                MatMut::row_major(&mut c, 9, 19),
+                Accum::Replace,
+                MatRef::row_major(&a, 9, k),
+                MatRef::row_major(&b, k, 19),
+            );
+            for (i, c) in c.into_iter().enumerate() {
+                match (i / 19, i % 19) {
+                    (3, _) => assert!(c.is_nan(), "{isa}: row 3 has {c}"),
+                    (_, 18) => assert!(c == f32::INFINITY, "{isa}: column 18 has {c}"),
+                    _ => assert!(c == k as f32, "{isa}: element {i} is {c}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn the_same_bits_at_any_alignment() {
+    each_isa(|isa| {
+        let (m, n, k) = (21, 37, 300);
+        let (a, b) = (data::<f32>(m * k + 16, 1), data::<f32>(k * n + 16, 2));
+        let product = |shift: usize| {
+            let (a, b) = (
+                [vec![0.0; shift], a[..m * k].to_vec()].concat(),
+                [vec![0.0; shift], b[..k * n].to_vec()].concat(),
+            );
+            let mut c = vec![0.0; shift + m * n];
+            gemm(
+                isa,
+                MatMut::row_major(&mut c[shift..], m, n),
+                Accum::Replace,
+                MatRef::row_major(&a[shift..], m, k),
+                MatRef::row_major(&b[shift..], k, n),
+            );
+            c[shift..].iter().map(|c| c.to_bits()).collect::<Vec<_>>()
+        };
+        let first = product(0);
+        assert!((1..16).all(|shift| product(shift) == first), "{isa}");
+    });
+}
+
+#[test]
+#[should_panic(expected = "a 2 x 3 product does not come from 2 x 4 times 5 x 3")]
+fn shapes_that_do_not_fit() {
+    let (a, b, mut c) = ([0.0f32; 8], [0.0f32; 15], [0.0f32; 6]);
+    gemm(
+        Isa::best(),
+        MatMut::row_major(&mut c, 2, 3),
+        Accum::Replace,
+        MatRef::row_major(&a, 2, 4),
+        MatRef::row_major(&b, 5, 3),
+    );
+}
+
+#[test]
+#[should_panic(expected = "overlap")]
+fn a_destination_with_two_elements_in_one_place() {
+    MatMut::strided(&mut [0.0f32; 6], 3, 4, 1, 1);
+}
+
+#[test]
+#[should_panic(expected = "elements of a 3 x 1 matrix with strides 0 and 1 overlap")]
+fn a_destination_column_in_one_place() {
+    MatMut::strided(&mut [0.0f32; 6], 3, 1, 0, 1);
+}
+
+#[test]
+#[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 reaches 12 elements, 11 are given")]
+fn a_matrix_that_reaches_too_far() {
+    MatRef::strided(&[0.0f32; 11], 3, 4, 4, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn random_shapes(
+        shape in [0usize..40, 0usize..70, 0usize..90],
+        storages in [0usize..5, 0usize..5, 0usize..5],
+    ) {
+        check_all(shape, storages.map(|i| STORAGES[i]));
+    }
+}

@@ -1,0 +1,283 @@
+//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and gaps, sample
+//! counts around the vector length.
+
+mod common;
+
+use common::{Guarded, assert_close, data, each_isa, widen};
+use isograd_kernels::pool::{
+    Pool2d, PoolError, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
+};
+use isograd_kernels::{Activation, Element, Isa, reference};
+use proptest::prelude::*;
+
+const SAMPLES: [usize; 10] = [0, 1, 3, 8, 16, 17, 20, 32, 48, 64];
+
+fn shapes() -> Vec<Pool2d> {
+    let shape = |c, h, w, window, stride, padding, dilation| {
+        Pool2d::new(c, h, w, window, stride, padding, dilation).expect("a possible shape")
+    };
+    vec![
+        shape(2, 6, 8, [2, 2], [2, 2], [0, 0], [1, 1]),
+        // An uncovered row and column.
+        shape(2, 5, 7, [2, 2], [2, 2], [0, 0], [1, 1]),
+        shape(1, 7, 9, [3, 3], [3, 3], [0, 0], [1, 1]),
+        shape(2, 7, 6, [3, 3], [2, 2], [1, 1], [1, 1]),
+        shape(1, 6, 5, [3, 3], [1, 1], [1, 1], [1, 1]),
+        shape(1, 5, 6, [2, 2], [1, 1], [0, 0], [1, 1]),
+        // Gaps between windows.
+        shape(1, 7, 8, [2, 2], [3, 3], [0, 0], [1, 1]),
+        shape(2, 4, 3, [0, 0], [1, 1], [0, 0], [1, 1]),
+        shape(1, 4, 6, [0, 2], [1, 2], [0, 0], [1, 1]),
+        shape(1, 8, 7, [2, 3], [2, 1], [1, 2], [2, 2]),
+        shape(1, 1, 9, [1, 4], [1, 2], [0, 1], [1, 2]),
+        shape(3, 3, 3, [1, 1], [1, 1], [0, 0], [1, 1]),
+    ]
+}
+
+fn input_len(shape: &Pool2d, n: usize) -> usize {
+    shape.c * shape.h * shape.w * n
+}
+
+fn output_len(shape: &Pool2d, n: usize) -> usize {
+    shape.c * shape.oh() * shape.ow() * n
+}
+
+/// `x` and the kernel's `(y, argmax)` against the reference; no rounding, so they must be equal.
+fn check_max<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T]) {
+    for activation in [Activation::Identity, Activation::Relu] {
+        let (y_ref, argmax_ref) = reference::pool::max_pool(shape, n, activation, &widen(x));
+        let (mut x, mut y) = (Guarded::new(x), Guarded::nan(output_len(shape, n)));
+        let mut argmax = Guarded::nan(output_len(shape, n));
+        max_pool(isa, shape, n, activation, x.slice(), y.slice(), argmax.slice());
+        let what = format!("{isa} {} n={n} {activation:?} {shape:?}", T::NAME);
+        assert_close(&format!("max of {what}"), y.check(), &y_ref, |_| 0.0);
+        assert_close(&format!("argmax of {what}"), argmax.check(), &argmax_ref, |_| 0.0);
+
+        let mut eval = Guarded::nan(output_len(shape, n));
+        max_pool_eval(isa, shape, n, activation, x.slice(), eval.slice());
+        assert_close(&format!("max without argmax of {what}"), eval.check(), &y_ref, |_| 0.0);
+
+        let mut dy = Guarded::new(&data::<T>(output_len(shape, n), 3));
+        let dx_ref = reference::pool::max_pool_backward(shape, n, &argmax_ref, &widen(dy.slice()));
+        let mut dx = Guarded::nan(input_len(shape, n));
+        max_pool_backward(isa, shape, n, argmax.slice(), dy.slice(), dx.slice());
+        // |dy| < 1, and at most one window a tap meets in an element.
+        let bound = (shape.kh * shape.kw).pow(2) as f64 * T::EPSILON.to_f64();
+        assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| bound);
+    }
+}
+
+fn check_average<T: Element>(isa: Isa, shape: &Pool2d, n: usize) {
+    let mut x = Guarded::new(&data::<T>(input_len(shape, n), 1));
+    let y_ref = reference::pool::average_pool(shape, n, &widen(x.slice()));
+    let mut y = Guarded::nan(output_len(shape, n));
+    average_pool(isa, shape, n, x.slice(), y.slice());
+    let what = format!("{isa} {} n={n} {shape:?}", T::NAME);
+    // k additions of terms below 1 in size, the reciprocal, the product: k + 2 roundings of a mean below 1.
+    let taps = (shape.kh * shape.kw) as f64;
+    assert_close(&format!("average of {what}"), y.check(), &y_ref, |_| (taps + 2.0) * T::EPSILON.to_f64());
+
+    let mut dy = Guarded::new(&data::<T>(output_len(shape, n), 2));
+    let dx_ref = reference::pool::average_pool_backward(shape, n, &widen(dy.slice()));
+    let mut dx = Guarded::nan(input_len(shape, n));
+    average_pool_backward(isa, shape, n, dy.slice(), dx.slice());
+    assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| {
+        taps * (taps + 2.0) * T::EPSILON.to_f64()
+    });
+}
+
+fn check_all<T: Element>() {
+    each_isa(|isa| {
+        for shape in shapes() {
+            for n in SAMPLES {
+                check_max(isa, &shape, n, &data::<T>(input_len(&shape, n), 7));
+                check_average::<T>(isa, &shape, n);
+            }
+        }
+    });
+}
+
+#[test]
+fn matches_reference_f32() {
+    check_all::<f32>();
+}
+
+#[test]
+fn matches_reference_f64() {
+    check_all::<f64>();
+}
+
+/// Ties, infinities of either sign, denormals, zeros of either sign, and NaN in every place of a window.
+#[test]
+fn special_values() {
+    let values = [
+        f32::NAN,
+        1.0,
+        1.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        -0.0,
+        0.0,
+        1e-40,
+        -1e-40,
+        -2.0,
+        f32::NEG_INFINITY,
+    ];
+    each_isa(|isa| {
+        for shape in shapes() {
+            for n in [1, 16, 32, 33] {
+                let x: Vec<f32> = data::<f32>(input_len(&shape, n), 11)
+                    .iter()
+                    .map(|v| values[((v + 1.0) * 0.5 * values.len() as f32) as usize])
+                    .collect();
+                check_max(isa, &shape, n, &x);
+                check_max(isa, &shape, n, &vec![f32::NEG_INFINITY; x.len()]);
+                check_max(isa, &shape, n, &vec![f32::MAX; x.len()]);
+            }
+        }
+    });
+}
+
+/// What went nowhere in the forward pass stays there: infinite gradients reach only the winners.
+#[test]
+fn infinite_gradients_reach_winners_only() {
+    each_isa(|isa| {
+        let shape = Pool2d::new(1, 3, 3, [2, 2], [1, 1], [0, 0], [1, 1]).unwrap();
+        let n = 16;
+        let x: Vec<f32> = (0..9 * n).map(|i| (i / n) as f32).collect();
+        let (mut y, mut argmax) = (vec![0.0; 4 * n], vec![0.0; 4 * n]);
+        max_pool(isa, &shape, n, Activation::Relu, &x, &mut y, &mut argmax);
+        let mut dx = vec![0.0; 9 * n];
+        max_pool_backward(isa, &shape, n, &argmax, &vec![f32::INFINITY; 4 * n], &mut dx);
+        for (i, dx) in dx.iter().enumerate() {
+            let winner = [4, 5, 7, 8].contains(&(i / n));
+            assert_eq!(*dx, if winner { f32::INFINITY } else { 0.0 }, "element {i} at {isa}");
+        }
+    });
+}
+
+/// The reference's gradients against central differences. The inputs are distinct by more than the step, so that no
+/// maximum changes hands.
+#[test]
+fn reference_gradients() {
+    let n = 2;
+    for shape in shapes() {
+        let (input, output) = (input_len(&shape, n), output_len(&shape, n));
+        let x: Vec<f64> = (0..input).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 3.0).collect();
+        let dy = data::<f64>(output, 5);
+        let (_, argmax) = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
+        let max = |x: &[f64]| reference::pool::max_pool(&shape, n, Activation::Relu, x).0;
+        let average = |x: &[f64]| reference::pool::average_pool(&shape, n, x);
+        let max_dx = reference::pool::max_pool_backward(&shape, n, &argmax, &dy);
+        let average_dx = reference::pool::average_pool_backward(&shape, n, &dy);
+        assert_close("max", &central_differences(max, &x, &dy), &max_dx, |_| 1e-8);
+        assert_close("average", &central_differences(average, &x, &dy), &average_dx, |_| 1e-8);
+    }
+}
+
+/// The gradient of `sum(f(x) * dy)`, with an error of about `1e-16 * |x| / 1e-5` times the number of terms.
+fn central_differences(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], dy: &[f64]) -> Vec<f64> {
+    const STEP: f64 = 1e-5;
+    let loss = |x: &[f64]| f(x).iter().zip(dy).map(|(y, dy)| y * dy).sum::<f64>();
+    let mut x = x.to_vec();
+    (0..x.len())
+        .map(|i| {
+            let centre = x[i];
+            x[i] = centre + STEP;
+            let above = loss(&x);
+            x[i] = centre - STEP;
+            let below = loss(&x);
+            x[i] = centre;
+            (above - below) / (2.0 * STEP)
+        })
+        .collect()
+}
+
+#[test]
+fn impossible_geometries() {
+    let new = |window, stride, padding, dilation| Pool2d::new(2, 5, 6, window, stride, padding, dilation);
+    assert_eq!(
+        Pool2d::new(0, 5, 6, [2, 2], [1, 1], [0, 0], [1, 1]),
+        Err(PoolError::EmptyImage { c: 0, h: 5, w: 6 })
+    );
+    assert_eq!(
+        new([2, 2], [0, 1], [0, 0], [1, 1]),
+        Err(PoolError::ZeroStep { stride: [0, 1], dilation: [1, 1] })
+    );
+    assert_eq!(
+        new([2, 2], [1, 1], [0, 0], [1, 0]),
+        Err(PoolError::ZeroStep { stride: [1, 1], dilation: [1, 0] })
+    );
+    assert_eq!(
+        new([6, 2], [1, 1], [0, 0], [1, 1]),
+        Err(PoolError::WindowTooLarge { dimension: "height", span: 6, padded: 5 })
+    );
+    assert_eq!(
+        new([2, 4], [1, 1], [0, 0], [1, 2]),
+        Err(PoolError::WindowTooLarge { dimension: "width", span: 7, padded: 6 })
+    );
+    assert_eq!(
+        new([2, 2], [1, 1], [2, 0], [1, 1]),
+        Err(PoolError::PaddingTooLarge { dimension: "height", padding: 2, span: 2 })
+    );
+    // Elements at -1 and 1 of an image that has only 0.
+    assert_eq!(
+        Pool2d::new(1, 1, 6, [2, 2], [1, 1], [1, 0], [2, 1]),
+        Err(PoolError::EmptyWindow { dimension: "height", output: 0, size: 1 })
+    );
+    assert_eq!(
+        Pool2d::new(1, 5000, 5000, [0, 0], [1, 1], [0, 0], [1, 1]),
+        Err(PoolError::TooManyTaps { kh: 5000, kw: 5000 })
+    );
+    let huge = usize::MAX / 2;
+    assert_eq!(
+        Pool2d::new(2, 5, 6, [2, 2], [1, 1], [huge, 0], [huge, 1]),
+        Err(PoolError::Overflow { c: 2, h: 5, w: 6 })
+    );
+    assert_eq!(
+        Pool2d::new(2, huge, 2, [1, 1], [1, 1], [0, 0], [1, 1]),
+        Err(PoolError::Overflow { c: 2, h: huge, w: 2 })
+    );
+}
+
+#[test]
+#[should_panic(expected = "pooling output has 11 elements, but [1, 2, 2, 3] needs 12")]
+fn wrong_length() {
+    let shape = Pool2d::new(1, 4, 4, [2, 2], [2, 2], [0, 0], [1, 1]).unwrap();
+    average_pool(Isa::best(), &shape, 3, &[0.0f32; 48], &mut [0.0; 11]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Any geometry that `new` accepts works, with windows, strides and dilations of every kind.
+    #[test]
+    fn any_geometry(
+        (h, w) in (1usize..9, 1usize..9),
+        window in [0usize..5, 0usize..5],
+        stride in [1usize..4, 1usize..4],
+        padding in [0usize..4, 0usize..4],
+        dilation in [1usize..4, 1usize..4],
+        n in prop::sample::select(vec![1usize, 5, 16, 32]),
+    ) {
+        if let Ok(shape) = Pool2d::new(2, h, w, window, stride, padding, dilation) {
+            let isa = Isa::best();
+            check_max(isa, &shape, n, &data::<f32>(input_len(&shape, n), 23));
+            check_average::<f32>(isa, &shape, n);
+        }
+    }
+
+    /// `<average(x), dy> = <x, average_backward(dy)>`.
+    #[test]
+    fn average_adjoint(seed in 0u64..1000, stride in 1usize..3, padding in 0usize..2) {
+        let shape = Pool2d::new(2, 7, 6, [3, 2], [stride; 2], [padding; 2], [1, 1]).unwrap();
+        let (isa, n) = (Isa::best(), 5);
+        let (x, dy) = (data::<f64>(input_len(&shape, n), seed), data::<f64>(output_len(&shape, n), seed + 1));
+        let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
+        average_pool(isa, &shape, n, &x, &mut y);
+        average_pool_backward(isa, &shape, n, &dy, &mut dx);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let bound = 2.0 * (x.len() + 8) as f64 * f64::EPSILON * y.len() as f64;
+        prop_assert!((dot(&y, &dy) - dot(&x, &dx)).abs() <= bound);
+    }
+}

@@ -1,0 +1,120 @@
+//! Reductions against f64 sums.
+
+mod common;
+
+use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
+use isograd_kernels::{Accum, Element, Isa, reduce};
+
+/// Every addition and multiplication rounds by at most half an `EPSILON` of the sum of magnitudes.
+fn bound<T: Element>(terms: impl Iterator<Item = f64>, len: usize) -> f64 {
+    (len as f64 + 1.0) / 2.0 * T::EPSILON.to_f64() * terms.map(f64::abs).sum::<f64>()
+}
+
+fn check<T: Element>() {
+    each_isa(|isa| {
+        for len in LENGTHS.into_iter().chain([128, 1000]) {
+            let what = |name: &str| format!("{name} at {isa}, length {len}, {}", T::NAME);
+            let (a, b) = (Guarded::new(&data::<T>(len, 1)), Guarded::new(&data::<T>(len, 2)));
+            let (a, b) = (a.check(), b.check());
+            let (wide_a, wide_b) = (widen(a), widen(b));
+            let products: Vec<f64> = wide_a.iter().zip(&wide_b).map(|(a, b)| a * b).collect();
+            let squares: Vec<f64> = wide_a.iter().map(|a| a * a).collect();
+            for (name, result, terms) in [
+                ("sum", reduce::sum(isa, a), &wide_a),
+                ("dot", reduce::dot(isa, a, b), &products),
+                ("sum_of_squares", reduce::sum_of_squares(isa, a), &squares),
+            ] {
+                let allowed = bound::<T>(terms.iter().copied(), len);
+                assert_close(&what(name), &[result], &[terms.iter().sum()], |_| allowed);
+            }
+            let max = wide_a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert_eq!(reduce::max(isa, a).to_f64(), max, "{}", what("max"));
+        }
+    });
+}
+
+#[test]
+fn sums_and_maxima_in_f32() {
+    check::<f32>();
+}
+
+#[test]
+fn sums_and_maxima_in_f64() {
+    check::<f64>();
+}
+
+#[test]
+fn integers_add_exactly() {
+    each_isa(|isa| {
+        for len in LENGTHS {
+            let x: Vec<f32> = (1..=len).map(|i| i as f32).collect();
+            assert_eq!(reduce::sum(isa, &x), (len * (len + 1) / 2) as f32, "{isa}, length {len}");
+        }
+    });
+}
+
+#[test]
+fn one_odd_element_is_found_wherever_it_is() {
+    each_isa(|isa| {
+        for len in LENGTHS {
+            assert!(reduce::all_finite(isa, &data::<f32>(len, 3)), "{isa}, length {len}");
+            for at in 0..len {
+                let with = |odd: f32| {
+                    let mut x = data::<f32>(len, 3);
+                    x[at] = odd;
+                    x
+                };
+                for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    assert!(!reduce::all_finite(isa, &with(odd)), "{odd} at {at} of {len} missed at {isa}");
+                }
+                assert!(reduce::all_finite(isa, &with(f32::MAX)), "{isa}");
+                assert!(reduce::max(isa, &with(f32::NAN)).is_nan(), "NaN at {at} of {len} lost at {isa}");
+                assert_eq!(reduce::max(isa, &with(7.0)), 7.0, "at {at} of {len} at {isa}");
+                assert!(reduce::sum(isa, &with(f32::NAN)).is_nan());
+            }
+        }
+        assert_eq!(reduce::max::<f32>(isa, &[]), f32::NEG_INFINITY);
+        assert_eq!(reduce::max(isa, &[f32::NEG_INFINITY; 20]), f32::NEG_INFINITY);
+    });
+}
+
+#[test]
+fn row_sums_replace_or_add() {
+    each_isa(|isa| {
+        for n in LENGTHS {
+            let rows = 5;
+            let (x, before) = (data::<f32>(rows * n, 6), data::<f32>(rows, 7));
+            let sums: Vec<f32> = (0..rows).map(|r| reduce::sum(isa, &x[r * n..(r + 1) * n])).collect();
+            let mut y = Guarded::new(&before);
+            reduce::sum_rows(isa, rows, n, &x, Accum::Replace, y.slice());
+            assert_eq!(y.check(), sums, "{isa}, n = {n}");
+            let mut y = Guarded::new(&before);
+            reduce::sum_rows(isa, rows, n, &x, Accum::Add, y.slice());
+            let added: Vec<f32> = before.iter().zip(&sums).map(|(a, b)| a + b).collect();
+            assert_eq!(y.check(), added, "{isa}, n = {n}");
+        }
+    });
+}
+
+#[test]
+fn result_does_not_depend_on_alignment() {
+    each_isa(|isa| {
+        let x = data::<f32>(1000, 8);
+        let aligned = reduce::sum(isa, &x);
+        for shift in 1..16 {
+            let mut padded = vec![0.0; shift];
+            padded.extend(&x);
+            assert_eq!(
+                reduce::sum(isa, &padded[shift..]).to_bits(),
+                aligned.to_bits(),
+                "{isa}, shift {shift}"
+            );
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "dot: a has 2 elements, b has 3")]
+fn different_lengths_panic_with_both() {
+    reduce::dot(Isa::portable(), &[0f32; 2], &[0f32; 3]);
+}
