@@ -1,0 +1,138 @@
+//! What can go wrong.
+
+use crate::shape::Shape;
+use isograd_kernels::conv::ConvError;
+use isograd_kernels::pool::PoolError;
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer does not fit its input, or has a parameter outside its range.
+    #[error("layer {index} ({kind}): {source}")]
+    Build {
+        /// Position in the list of layers, from 0.
+        index: usize,
+        /// Type of the layer.
+        kind: &'static str,
+        /// Why.
+        source: BuildError,
+    },
+    /// A network without an input layer in front.
+    #[error("the first layer must be Input, which gives the shape of a sample; it is {found}")]
+    NoInput {
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// A name that is not known.
+    #[error("unknown {what} '{name}'; known are {known}{}", suggest(.nearest))]
+    UnknownName {
+        /// What the name should have named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// All known names.
+        known: String,
+        /// The known name that is most alike, if any is.
+        nearest: Option<String>,
+    },
+    /// A number outside its range.
+    #[error("{name} must be {expected}, it is {value}")]
+    OutOfRange {
+        /// The parameter.
+        name: &'static str,
+        /// The range, in words.
+        expected: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// The network's input is not the data set's sample.
+    #[error("the network takes samples of {network}, the data set has samples of {dataset}")]
+    SampleShape {
+        /// Input shape of the network.
+        network: Shape,
+        /// Sample shape of the data set.
+        dataset: Shape,
+    },
+    /// The network has fewer outputs than the data set has classes.
+    #[error("the network has {outputs} outputs, the data set has {classes} classes")]
+    TooFewOutputs {
+        /// Output elements of the network.
+        outputs: usize,
+        /// Classes of the data set.
+        classes: usize,
+    },
+    /// A data set without samples.
+    #[error("the data set has no samples")]
+    NoSamples,
+    /// The loss became infinite or not a number.
+    #[error("the loss became {loss} in step {step} (epoch {epoch}); a smaller learning rate may help")]
+    NonFiniteLoss {
+        /// The step, from 1 at the start of training; it was not done.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+        /// The value.
+        loss: f64,
+    },
+    /// A file of parameters that cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn suggest(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
+}
+
+impl Error {
+    /// The error for a `name` that is not among `known`, with the most similar one as a suggestion.
+    pub fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Self {
+        let nearest = known
+            .iter()
+            .map(|k| (strsim::jaro_winkler(&k.to_lowercase(), &name.to_lowercase()), *k))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, k)| k.to_string());
+        Self::UnknownName { what, name: name.to_string(), known: known.join(", "), nearest }
+    }
+}
+
+/// Why a layer cannot be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A layer that takes vectors got images.
+    #[error("takes a vector of features, its input is {input}; put Flatten in front")]
+    NotAVector {
+        /// The input shape.
+        input: Shape,
+    },
+    /// An input layer inside a network.
+    #[error("only the first layer can be Input")]
+    InputInside,
+    /// A convolution that does not fit.
+    #[error(transparent)]
+    Conv(#[from] ConvError),
+    /// A pooling window that does not fit.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// A number outside its range.
+    #[error("{name} must be {expected}, it is {value}")]
+    OutOfRange {
+        /// The parameter.
+        name: &'static str,
+        /// The range, in words.
+        expected: &'static str,
+        /// The value.
+        value: f64,
+    },
+    /// More parameters or activations than can be addressed.
+    #[error("the layer has more elements than can be addressed")]
+    TooLarge,
+}

@@ -1,0 +1,141 @@
+//! Initial values of parameters.
+
+use crate::error::Error;
+use isograd_kernels::Element;
+use isograd_kernels::philox::{Rng, normal_pair, uniform_f64};
+
+/// A distribution of initial values. `fan_in` and `fan_out` are the inputs and outputs that a weight tensor joins: for a
+/// convolution, channels times kernel elements.
+///
+/// | family | variance | source |
+/// | --- | --- | --- |
+/// | glorot | 2 / (fan_in + fan_out) | Glorot, Bengio: "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010 |
+/// | he | 2 / fan_in | He et al.: "Delving deep into rectifiers", ICCV 2015 |
+/// | lecun | 1 / fan_in | LeCun et al.: "Efficient backprop", 1998 |
+///
+/// Uniform ones reach `sqrt(3 * variance)` to both sides. Normal ones are not truncated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initializer {
+    /// Uniform with Glorot's variance.
+    GlorotUniform,
+    /// Normal with Glorot's variance.
+    GlorotNormal,
+    /// Uniform with He's variance.
+    HeUniform,
+    /// Normal with He's variance.
+    HeNormal,
+    /// Uniform with LeCun's variance.
+    LecunUniform,
+    /// Normal with LeCun's variance.
+    LecunNormal,
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+}
+
+const NAMES: [(&str, Initializer); 8] = [
+    ("glorot_uniform", Initializer::GlorotUniform),
+    ("glorot_normal", Initializer::GlorotNormal),
+    ("he_uniform", Initializer::HeUniform),
+    ("he_normal", Initializer::HeNormal),
+    ("lecun_uniform", Initializer::LecunUniform),
+    ("lecun_normal", Initializer::LecunNormal),
+    ("zeros", Initializer::Zeros),
+    ("ones", Initializer::Ones),
+];
+
+impl std::str::FromStr for Initializer {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, initializer)| *initializer)
+            .ok_or_else(|| Error::unknown_name("initializer", name, &NAMES.map(|(known, _)| known)))
+    }
+}
+
+impl Initializer {
+    /// Overwrites `values`. Element `i` depends on `rng`, `tensor`, `i` and the fans only, so that the values are the same in
+    /// f32 (rounded) and f64, and on every machine.
+    pub fn fill<T: Element>(self, rng: &Rng, tensor: u64, fan_in: usize, fan_out: usize, values: &mut [T]) {
+        let (fan_in, fan_out) = (fan_in as f64, fan_out as f64);
+        let (variance, normal) = match self {
+            Self::Zeros => return values.fill(T::ZERO),
+            Self::Ones => return values.fill(T::ONE),
+            Self::GlorotUniform => (2.0 / (fan_in + fan_out), false),
+            Self::GlorotNormal => (2.0 / (fan_in + fan_out), true),
+            Self::HeUniform => (2.0 / fan_in, false),
+            Self::HeNormal => (2.0 / fan_in, true),
+            Self::LecunUniform => (1.0 / fan_in, false),
+            Self::LecunNormal => (1.0 / fan_in, true),
+        };
+        // A block gives two values of either kind.
+        for (index, pair) in values.chunks_mut(2).enumerate() {
+            let block = rng.block(tensor, index as u32);
+            let draws = if normal {
+                normal_pair(block).map(|z| z * variance.sqrt())
+            } else {
+                let [a, b, c, d] = block;
+                [uniform_f64(a, b), uniform_f64(c, d)].map(|u| (2.0 * u - 1.0) * (3.0 * variance).sqrt())
+            };
+            for (value, draw) in pair.iter_mut().zip(draws) {
+                *value = T::from_f64(draw);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isograd_kernels::philox::Purpose;
+
+    fn values(initializer: Initializer) -> Vec<f64> {
+        let mut values = vec![f64::NAN; 40_001];
+        initializer.fill(&Rng::new(7, Purpose::InitialWeights).layer(2), 0, 300, 100, &mut values);
+        values
+    }
+
+    #[test]
+    fn moments_and_ranges_are_those_of_the_definitions() {
+        for (name, initializer) in NAMES {
+            let values = values(initializer);
+            let count = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / count;
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+            let expected = match name.split('_').next().expect("a name") {
+                "glorot" => 2.0 / 400.0,
+                "he" => 2.0 / 300.0,
+                "lecun" => 1.0 / 300.0,
+                _ => 0.0,
+            };
+            // Five standard errors of a mean and of a variance (kurtosis at most 3).
+            let center = if name == "ones" { 1.0 } else { 0.0 };
+            assert!((mean - center).abs() <= 5.0 * (expected / count).sqrt(), "{name}: mean {mean}");
+            assert!(
+                (variance - expected).abs() <= 5.0 * expected * (2.0 / count).sqrt(),
+                "{name}: variance {variance}"
+            );
+            if name.ends_with("uniform") {
+                let limit = (3.0 * expected).sqrt();
+                assert!(values.iter().all(|v| v.abs() <= limit), "{name}: a value beyond {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn f32_values_are_the_f64_values_rounded() {
+        let mut narrow = vec![0.0f32; 40_001];
+        Initializer::HeNormal.fill(&Rng::new(7, Purpose::InitialWeights).layer(2), 0, 300, 100, &mut narrow);
+        assert!(narrow.iter().zip(values(Initializer::HeNormal)).all(|(a, b)| *a == b as f32));
+    }
+
+    #[test]
+    fn unknown_names_get_the_nearest_known_one() {
+        let error = "glorot_unifrom".parse::<Initializer>().expect_err("no such initializer").to_string();
+        assert!(error.contains("did you mean 'glorot_uniform'?"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Activation layers: element-wise functions, and softmax.
+
+use super::{Backward, Context, Layer, LayerPlan, Memory};
+use crate::error::BuildError;
+use crate::shape::Shape;
+use isograd_kernels::{Element, activation, softmax};
+
+/// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside `dy`.
+macro_rules! elementwise_layer {
+    ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default)]
+        pub struct $name;
+
+        impl<T: Element> Layer<T> for $name {
+            fn kind(&self) -> &'static str {
+                stringify!($name)
+            }
+
+            fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+                Ok(input)
+            }
+
+            fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+                $forward(cx.isa, x, y);
+            }
+
+            fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+                if let Some(dx) = tensors.dx {
+                    $backward(cx.isa, tensors.$of, tensors.dy, dx);
+                }
+            }
+        }
+    };
+}
+
+elementwise_layer!(
+    /// The logistic function, `1 / (1 + e^-x)`.
+    Sigmoid, activation::sigmoid, activation::sigmoid_backward, y
+);
+elementwise_layer!(
+    /// The hyperbolic tangent.
+    Tanh, activation::tanh, activation::tanh_backward, y
+);
+elementwise_layer!(
+    /// The logarithm of the logistic function.
+    LogSigmoid, activation::log_sigmoid, activation::log_sigmoid_backward, y
+);
+elementwise_layer!(
+    /// The inverse hyperbolic tangent, of inputs between -1 and 1.
+    ArcTanh, activation::arctanh, activation::arctanh_backward, x
+);
+
+/// `max(x, 0)`. Where a neighbour can, it takes the work over: a ReLU between convolutions or dense layers costs no pass over
+/// memory of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReLU;
+
+impl<T: Element> Layer<T> for ReLU {
+    fn kind(&self) -> &'static str {
+        "ReLU"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        Ok(input)
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+        activation::relu(cx.isa, x, y);
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+        if let Some(dx) = tensors.dx {
+            activation::relu_backward(cx.isa, tensors.y, tensors.dy, dx);
+        }
+    }
+
+    fn is_relu(&self) -> bool {
+        true
+    }
+}
+
+/// `e^x / sum of e^x` over the features of a vector, or over the channels at each pixel.
+///
+/// As the last layer under categorical cross-entropy it is fused with the loss, which then works on its input.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Softmax {
+    channels: usize,
+}
+
+impl Softmax {
+    /// The layer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Element> Layer<T> for Softmax {
+    fn kind(&self) -> &'static str {
+        "Softmax"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        self.channels = input.c;
+        Ok(input)
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+        softmax::softmax(cx.isa, self.channels, x.len() / self.channels, x, y);
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+        if let Some(dx) = tensors.dx {
+            let columns = tensors.y.len() / self.channels;
+            softmax::softmax_backward(cx.isa, self.channels, columns, tensors.y, tensors.dy, dx);
+        }
+    }
+
+    fn is_softmax(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,180 @@
+//! The convolution layer.
+
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory};
+use crate::error::BuildError;
+use crate::initializer::Initializer;
+use crate::shape::Shape;
+use isograd_kernels::conv::{self, Conv2dShape};
+use isograd_kernels::{Accum, Activation, Element};
+use std::ops::Range;
+
+/// 2-D convolution: x `[C, H, W, n]`, weights `[F, C, KH, KW]`, bias `[F]`, y `[F, OH, OW, n]`.
+#[derive(Debug, Clone)]
+pub struct Conv2D {
+    filters: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    use_bias: bool,
+    weights_initializer: Initializer,
+    biases_initializer: Initializer,
+    built: Option<Built>,
+    relu: Activation,
+    relu_gradient: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Built {
+    conv: conv::Conv2d,
+    weight: Range<usize>,
+    bias: Option<Range<usize>>,
+}
+
+impl Conv2D {
+    /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation 1; weights
+    /// glorot_uniform, biases zeros.
+    pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
+        Self {
+            filters,
+            kernel: kernel.into().0,
+            stride: [1, 1],
+            padding: [0, 0],
+            dilation: [1, 1],
+            use_bias: true,
+            weights_initializer: Initializer::GlorotUniform,
+            biases_initializer: Initializer::Zeros,
+            built: None,
+            relu: Activation::Identity,
+            relu_gradient: false,
+        }
+    }
+
+    /// With steps of `stride`.
+    #[must_use]
+    pub fn stride(self, stride: impl Into<Pair>) -> Self {
+        Self { stride: stride.into().0, ..self }
+    }
+
+    /// With `padding` zeros on each side.
+    #[must_use]
+    pub fn padding(self, padding: impl Into<Pair>) -> Self {
+        Self { padding: padding.into().0, ..self }
+    }
+
+    /// With kernel elements `dilation` apart.
+    #[must_use]
+    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
+        Self { dilation: dilation.into().0, ..self }
+    }
+
+    /// Without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self { use_bias: false, ..self }
+    }
+
+    /// With other initial values.
+    #[must_use]
+    pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
+        Self { weights_initializer: weights, biases_initializer: biases, ..self }
+    }
+
+    fn built(&self) -> &Built {
+        self.built.as_ref().expect("a layer is built before it is used")
+    }
+}
+
+/// A vertical and a horizontal number; one number stands for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair(pub(crate) [usize; 2]);
+
+impl From<usize> for Pair {
+    fn from(both: usize) -> Self {
+        Self([both, both])
+    }
+}
+
+impl From<[usize; 2]> for Pair {
+    fn from(pair: [usize; 2]) -> Self {
+        Self(pair)
+    }
+}
+
+impl<T: Element> Layer<T> for Conv2D {
+    fn kind(&self) -> &'static str {
+        "Conv2D"
+    }
+
+    fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
+        let conv = conv::Conv2d::new(Conv2dShape {
+            c: input.c,
+            h: input.h,
+            w: input.w,
+            f: self.filters,
+            kh: self.kernel[0],
+            kw: self.kernel[1],
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+        })?;
+        let [kh, kw] = self.kernel;
+        let fans = [input.c * kh * kw, self.filters * kh * kw];
+        let weight =
+            plan.parameter("weight", &[self.filters, input.c, kh, kw], self.weights_initializer, fans)?;
+        let bias = match self.use_bias {
+            true => Some(plan.parameter("bias", &[self.filters], self.biases_initializer, fans)?),
+            false => None,
+        };
+        let output = Shape::image(self.filters, conv.oh(), conv.ow());
+        self.built = Some(Built { conv, weight, bias });
+        Ok(output)
+    }
+
+    fn scratch_len(&self, n: usize) -> usize {
+        // Fewer samples can need more: im2col then fills its block with more rows.
+        (1..=n).map(|n| self.built().conv.scratch_len(n)).max().unwrap_or(0)
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let Built { conv, weight, bias } = self.built();
+        let w = &cx.params[weight.clone()];
+        let bias = bias.as_ref().map(|range| &cx.params[range.clone()]);
+        conv.forward(cx.isa, cx.n, x, w, bias, self.relu, y, memory.scratch);
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Built { conv, weight, bias } = self.built();
+        let Backward { x, dy, dx, dw, .. } = tensors;
+        conv.weight_gradient(cx.isa, cx.n, x, dy, Accum::Replace, &mut dw[weight.clone()], memory.scratch);
+        if let Some(bias) = bias {
+            conv.bias_gradient(cx.isa, cx.n, dy, Accum::Replace, &mut dw[bias.clone()]);
+        }
+        if let Some(dx) = dx {
+            let relu_output = self.relu_gradient.then_some(x);
+            conv.input_gradient(
+                cx.isa,
+                cx.n,
+                dy,
+                &cx.params[weight.clone()],
+                relu_output,
+                dx,
+                memory.scratch,
+            );
+        }
+    }
+
+    fn fuse_relu(&mut self) -> bool {
+        self.relu = Activation::Relu;
+        true
+    }
+
+    fn fuse_relu_gradient(&mut self) -> bool {
+        self.relu_gradient = true;
+        true
+    }
+
+    fn geometry(&self) -> Option<Geometry> {
+        Some(Geometry { padding: self.padding, stride: self.stride })
+    }
+}

@@ -1,0 +1,120 @@
+//! The fully connected layer.
+
+use super::{Backward, Context, Layer, LayerPlan, Memory};
+use crate::error::BuildError;
+use crate::initializer::Initializer;
+use crate::shape::Shape;
+use isograd_kernels::gemm::{MatMut, MatRef, gemm};
+use isograd_kernels::{Accum, Element, activation, elementwise, reduce};
+use std::ops::Range;
+
+/// `y = W x + b`: x `[in, n]`, W `[out, in]`, b `[out]`, y `[out, n]`.
+#[derive(Debug, Clone)]
+pub struct Dense {
+    outputs: usize,
+    use_bias: bool,
+    weights_initializer: Initializer,
+    biases_initializer: Initializer,
+    inputs: usize,
+    weight: Range<usize>,
+    bias: Option<Range<usize>>,
+    relu: bool,
+    relu_gradient: bool,
+}
+
+impl Dense {
+    /// A layer of `outputs` features with a bias; weights glorot_uniform, biases zeros.
+    pub fn new(outputs: usize) -> Self {
+        Self {
+            outputs,
+            use_bias: true,
+            weights_initializer: Initializer::GlorotUniform,
+            biases_initializer: Initializer::Zeros,
+            inputs: 0,
+            weight: 0..0,
+            bias: None,
+            relu: false,
+            relu_gradient: false,
+        }
+    }
+
+    /// Without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self { use_bias: false, ..self }
+    }
+
+    /// With other initial values.
+    #[must_use]
+    pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
+        Self { weights_initializer: weights, biases_initializer: biases, ..self }
+    }
+}
+
+impl<T: Element> Layer<T> for Dense {
+    fn kind(&self) -> &'static str {
+        "Dense"
+    }
+
+    fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
+        if !input.is_vector() {
+            return Err(BuildError::NotAVector { input });
+        }
+        if self.outputs == 0 {
+            return Err(BuildError::OutOfRange {
+                name: "the number of outputs",
+                expected: "at least 1",
+                value: 0.0,
+            });
+        }
+        self.inputs = input.c;
+        let fans = [self.inputs, self.outputs];
+        self.weight =
+            plan.parameter("weight", &[self.outputs, self.inputs], self.weights_initializer, fans)?;
+        if self.use_bias {
+            self.bias = Some(plan.parameter("bias", &[self.outputs], self.biases_initializer, fans)?);
+        }
+        Ok(Shape::vector(self.outputs))
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+        let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
+        let x = MatRef::row_major(x, self.inputs, cx.n);
+        gemm(cx.isa, MatMut::row_major(y, self.outputs, cx.n), Accum::Replace, w, x);
+        if let Some(bias) = &self.bias {
+            elementwise::add_bias(cx.isa, self.outputs, cx.n, &cx.params[bias.clone()], y);
+        }
+        if self.relu {
+            activation::relu_in_place(cx.isa, y);
+        }
+    }
+
+    // dx = W^T dy, dW = dy x^T, db = sum of dy over the samples.
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+        let Backward { x, dy, dx, dw, .. } = tensors;
+        let dy_matrix = MatRef::row_major(dy, self.outputs, cx.n);
+        let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
+        let dw_matrix = MatMut::row_major(&mut dw[self.weight.clone()], self.outputs, self.inputs);
+        gemm(cx.isa, dw_matrix, Accum::Replace, dy_matrix, x_matrix.t());
+        if let Some(bias) = &self.bias {
+            reduce::sum_rows(cx.isa, self.outputs, cx.n, dy, Accum::Replace, &mut dw[bias.clone()]);
+        }
+        if let Some(dx) = dx {
+            let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
+            gemm(cx.isa, MatMut::row_major(dx, self.inputs, cx.n), Accum::Replace, w.t(), dy_matrix);
+            if self.relu_gradient {
+                activation::relu_backward_in_place(cx.isa, x, dx);
+            }
+        }
+    }
+
+    fn fuse_relu(&mut self) -> bool {
+        self.relu = true;
+        true
+    }
+
+    fn fuse_relu_gradient(&mut self) -> bool {
+        self.relu_gradient = true;
+        true
+    }
+}

@@ -1,0 +1,62 @@
+//! Dropout.
+
+use super::{Backward, Context, Layer, LayerPlan, Memory, Mode};
+use crate::error::BuildError;
+use crate::shape::Shape;
+use isograd_kernels::dropout::dropout_mask;
+use isograd_kernels::philox::{Purpose, Rng};
+use isograd_kernels::{Element, elementwise};
+
+/// Inverted dropout: in training each element is 0 with probability `rate`, else scaled by `1 / (1 - rate)`; in use nothing.
+///
+/// The mask of an element depends on seed, epoch, layer, feature and the sample's position in the epoch.
+///
+/// # Source
+///
+/// Srivastava et al.: "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    rate: f64,
+    layer: u32,
+    features: usize,
+}
+
+impl Dropout {
+    /// Drops with probability `rate`, in [0, 1].
+    pub fn new(rate: f64) -> Self {
+        Self { rate, layer: 0, features: 0 }
+    }
+}
+
+impl<T: Element> Layer<T> for Dropout {
+    fn kind(&self) -> &'static str {
+        "Dropout"
+    }
+
+    fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
+        if !(0.0..=1.0).contains(&self.rate) {
+            let (name, value) = ("the rate", self.rate);
+            return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value });
+        }
+        (self.layer, self.features) = (plan.index as u32, input.elements());
+        plan.save(input.elements(), 0);
+        Ok(input)
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        match cx.mode {
+            Mode::Eval => y.copy_from_slice(x),
+            Mode::Train => {
+                let rng = Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(self.layer);
+                dropout_mask(cx.isa, &rng, cx.position, self.features, cx.n, self.rate, memory.saved);
+                elementwise::mul(cx.isa, x, memory.saved, y);
+            }
+        }
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        if let Some(dx) = tensors.dx {
+            elementwise::mul(cx.isa, tensors.dy, memory.saved, dx);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! From images to vectors.
+
+use super::{Backward, Context, Layer, LayerPlan, Memory, Output};
+use crate::error::BuildError;
+use crate::shape::Shape;
+use isograd_kernels::Element;
+
+/// Makes a vector of an image: feature `(c*H + h)*W + w`. With samples innermost, the data stay as they lie.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flatten;
+
+impl<T: Element> Layer<T> for Flatten {
+    fn kind(&self) -> &'static str {
+        "Flatten"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        Ok(Shape::vector(input.elements()))
+    }
+
+    fn output(&self) -> Output {
+        Output::Input
+    }
+
+    fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}
+
+    fn backward(&self, _: &Context<'_, T>, _: Backward<'_, T>, _: Memory<'_, T>) {}
+}

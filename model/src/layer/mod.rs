@@ -1,0 +1,177 @@
+//! Layers: what each computes, forward and backward, side by side.
+//!
+//! A layer is built once, when its input shape is known: it checks everything, reserves ranges of the flat parameters and
+//! of a shard's memory, and fails if it must. After that it is immutable, cannot fail and allocates nothing: what changes
+//! lives in the buffers that it is handed, so that shards run side by side without locks.
+
+mod activation;
+mod batch_norm;
+mod conv2d;
+mod dense;
+mod dropout;
+mod flatten;
+mod input;
+mod plan;
+mod pool2d;
+
+pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
+pub use batch_norm::BatchNormalization;
+pub use conv2d::{Conv2D, Pair};
+pub use dense::Dense;
+pub use dropout::Dropout;
+pub use flatten::Flatten;
+pub use input::Input;
+pub(crate) use plan::Reservation;
+pub use plan::{LayerPlan, Tensor};
+pub use pool2d::{AveragePool2D, MaxPool2D};
+
+use crate::error::BuildError;
+use crate::shape::Shape;
+use isograd_kernels::{Element, Isa};
+use std::fmt::Debug;
+
+/// Whether a network is being trained or used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Layers do what they do in training: dropout drops, batch normalisation uses the shard's statistics.
+    Train,
+    /// Layers do what they do in use.
+    Eval,
+}
+
+/// What a layer needs to know about the pass and the shard it works on.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a, T> {
+    /// The instruction-set level of all kernels.
+    pub isa: Isa,
+    /// Training or use.
+    pub mode: Mode,
+    /// Samples in the shard.
+    pub n: usize,
+    /// Samples in the whole step, over all shards: what averages are divided by.
+    pub global_batch_size: usize,
+    /// All parameters of the network; a layer takes its ranges.
+    pub params: &'a [T],
+    /// All running statistics of the network.
+    pub statistics: &'a [T],
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// Position of the shard's first sample in the order of the epoch.
+    pub position: u64,
+}
+
+/// Where the output of a layer lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// In a buffer of its own.
+    Fresh,
+    /// In the input's place, unchanged: `forward` and `backward` are not called.
+    Input,
+}
+
+/// A shard's memory of one layer.
+#[derive(Debug)]
+pub struct Memory<'a, T> {
+    /// What `forward` keeps for `backward`: the elements that `build` reserved.
+    pub saved: &'a mut [T],
+    /// Scratch space, at least [`Layer::scratch_len`] elements; its contents do not survive the call.
+    pub scratch: &'a mut [T],
+    /// The shard's share of the layer's running statistics (their value for this step, times the shard's share of the
+    /// batch), in training.
+    pub statistics: &'a mut [T],
+}
+
+/// The tensors of a backward pass.
+#[derive(Debug)]
+pub struct Backward<'a, T> {
+    /// The layer's input, `[input shape, n]`.
+    pub x: &'a [T],
+    /// Its output, `[output shape, n]`.
+    pub y: &'a [T],
+    /// The gradient of the loss by the output.
+    pub dy: &'a [T],
+    /// The gradient by the input, to be overwritten; `None` where nobody needs it.
+    pub dx: Option<&'a mut [T]>,
+    /// The gradients of all parameters of the network; a layer overwrites its ranges.
+    pub dw: &'a mut [T],
+}
+
+/// A layer of a network.
+pub trait Layer<T: Element>: Debug + Send + Sync {
+    /// The layer's type, as in a network's summary.
+    fn kind(&self) -> &'static str;
+
+    /// Checks the layer against its input, reserves parameters and memory, and returns the output shape.
+    ///
+    /// # Errors
+    ///
+    /// When the layer does not fit its input, or was given a number outside its range.
+    fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError>;
+
+    /// Where the output lies.
+    fn output(&self) -> Output {
+        Output::Fresh
+    }
+
+    /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the largest.
+    fn scratch_len(&self, _n: usize) -> usize {
+        0
+    }
+
+    /// Computes `y` `[output shape, n]` from `x` `[input shape, n]`.
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>);
+
+    /// Computes the gradients of the input and of the parameters from that of the output.
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>);
+
+    /// Whether the layer is a ReLU, which neighbours may take over.
+    fn is_relu(&self) -> bool {
+        false
+    }
+
+    /// Whether the layer is a softmax, which the categorical cross-entropy may take over.
+    fn is_softmax(&self) -> bool {
+        false
+    }
+
+    /// Asks the layer to apply the ReLU that follows it to its output; from then on, a yes is binding.
+    fn fuse_relu(&mut self) -> bool {
+        false
+    }
+
+    /// Tells the layer that its input is the output of a ReLU, and asks it to apply that ReLU's gradient to `dx` (0 where `x`
+    /// is not positive); a yes is binding.
+    fn fuse_relu_gradient(&mut self) -> bool {
+        false
+    }
+
+    /// Asks the layer to apply the ReLU *in front of it* itself, in both directions; a yes is binding. For layers that
+    /// commute with a ReLU at a profit.
+    fn absorb_relu(&mut self) -> bool {
+        false
+    }
+
+    /// Padding and stride for the summary, where the layer has them.
+    fn geometry(&self) -> Option<Geometry> {
+        None
+    }
+}
+
+/// Padding and stride of a layer, vertical and horizontal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    /// Zeros around the image.
+    pub padding: [usize; 2],
+    /// Steps of the window.
+    pub stride: [usize; 2],
+}
+
+/// A list of layers: `layers![Input::new(1, 28, 28), Flatten, Dense::new(10), Softmax]`.
+#[macro_export]
+macro_rules! layers {
+    ($($layer:expr),* $(,)?) => {
+        vec![$(Box::new($layer) as Box<dyn $crate::layer::Layer<_>>),*]
+    };
+}

@@ -1,0 +1,31 @@
+//! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same bits on any
+//! number of threads.
+//!
+//! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a data set: each
+//! batch is cut into shards, a shard goes through the whole network on one thread, and the gradients of the shards are summed
+//! in one fixed binary tree.
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod error;
+mod initializer;
+pub mod layer;
+mod loss;
+mod memory;
+mod metric;
+mod network;
+mod optimizer;
+mod shape;
+mod train;
+pub mod zoo;
+
+pub use checkpoint::{load, save};
+pub use error::{BuildError, Error};
+pub use initializer::Initializer;
+pub use loss::Loss;
+pub use metric::Metric;
+pub use network::{Network, State};
+pub use optimizer::{AdamParameters, Optimizer};
+pub use shape::Shape;
+pub use train::{EpochReport, Evaluation, Progress, TrainConfig, Trainer};

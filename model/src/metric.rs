@@ -1,0 +1,120 @@
+//! Metrics of a network's output beside its loss.
+
+use crate::error::Error;
+use isograd_kernels::Element;
+
+/// A mean over samples. `p` is the output, `t` the one-hot target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metric {
+    /// Whether the largest output is the target's, the first of equals counting; in percent.
+    CategoricalAccuracy,
+    /// `max(0, 1 + largest p of a wrong class - p of the target)`.
+    CategoricalHinge,
+    /// `(1 - p of the target)^2`.
+    CategoricalMse,
+    /// `|1 - p of the target|`.
+    CategoricalMae,
+    /// The mean over the outputs of `(p - t)^2`.
+    RegressionMse,
+    /// The mean over the outputs of `|p - t|`.
+    RegressionMae,
+}
+
+/// Name and short label.
+const NAMES: [(&str, &str, Metric); 6] = [
+    ("categorical_accuracy", "acc", Metric::CategoricalAccuracy),
+    ("categorical_hinge", "hin", Metric::CategoricalHinge),
+    ("categorical_mse", "cat_mse", Metric::CategoricalMse),
+    ("categorical_mae", "cat_mae", Metric::CategoricalMae),
+    ("regression_mse", "mse", Metric::RegressionMse),
+    ("regression_mae", "mae", Metric::RegressionMae),
+];
+
+impl std::str::FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        NAMES
+            .iter()
+            .find(|(known, ..)| *known == name)
+            .map(|(.., metric)| *metric)
+            .ok_or_else(|| Error::unknown_name("metric", name, &NAMES.map(|(known, ..)| known)))
+    }
+}
+
+impl std::fmt::Display for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(NAMES.iter().find(|(.., metric)| metric == self).map_or("", |(name, ..)| name))
+    }
+}
+
+impl Metric {
+    /// A few letters for tables and progress lines.
+    pub fn label(self) -> &'static str {
+        NAMES.iter().find(|(.., metric)| *metric == self).map_or("", |(_, label, _)| label)
+    }
+
+    /// The sum over the samples of `output` `[outputs, n]`, added in sample order.
+    pub fn sum<T: Element>(self, output: &[T], labels: &[u32]) -> f64 {
+        let n = labels.len();
+        labels.iter().enumerate().map(|(i, label)| self.of_sample(&output[i..], n, *label as usize)).sum()
+    }
+
+    /// The metric of the sample whose outputs are every `n`-th element.
+    fn of_sample<T: Element>(self, output: &[T], n: usize, label: usize) -> f64 {
+        let outputs = || output.iter().step_by(n).map(|p| p.to_f64());
+        let target = output[label * n].to_f64();
+        let wrong = || outputs().enumerate().filter(|(class, _)| *class != label).map(|(_, p)| p);
+        match self {
+            Self::CategoricalAccuracy => {
+                let beaten =
+                    outputs().enumerate().all(|(class, p)| p < target || p == target && class >= label);
+                if beaten { 100.0 } else { 0.0 }
+            }
+            Self::CategoricalHinge => {
+                let largest = wrong().fold(f64::NEG_INFINITY, f64::max);
+                (1.0 + largest - target).max(0.0)
+            }
+            Self::CategoricalMse => (1.0 - target).powi(2),
+            Self::CategoricalMae => (1.0 - target).abs(),
+            Self::RegressionMse => {
+                let count = outputs().count() as f64;
+                (wrong().map(|p| p * p).sum::<f64>() + (1.0 - target).powi(2)) / count
+            }
+            Self::RegressionMae => {
+                let count = outputs().count() as f64;
+                (wrong().map(f64::abs).sum::<f64>() + (1.0 - target).abs()) / count
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two samples of three outputs, samples innermost.
+    const OUTPUT: [f64; 6] = [0.2, 0.5, 0.7, 0.5, 0.1, 0.0];
+    const LABELS: [u32; 2] = [1, 1];
+
+    #[test]
+    fn sums_are_those_of_the_definitions() {
+        let expect = |metric: Metric, value: f64| {
+            let sum = metric.sum(&OUTPUT, &LABELS);
+            assert!((sum - value).abs() < 1e-12, "{metric}: {sum}, expected {value}");
+        };
+        // In the second sample classes 0 and 1 tie: the first of them counts, which is wrong.
+        expect(Metric::CategoricalAccuracy, 100.0);
+        expect(Metric::CategoricalHinge, (1.0 + 0.2 - 0.7) + (1.0 + 0.5 - 0.5));
+        expect(Metric::CategoricalMse, 0.09 + 0.25);
+        expect(Metric::CategoricalMae, 0.3 + 0.5);
+        expect(Metric::RegressionMse, (0.04 + 0.09 + 0.01) / 3.0 + (0.25 + 0.25 + 0.0) / 3.0);
+        expect(Metric::RegressionMae, (0.2 + 0.3 + 0.1) / 3.0 + (0.5 + 0.5 + 0.0) / 3.0);
+    }
+
+    #[test]
+    fn a_nan_is_never_accurate() {
+        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN, 0.0], &[0]), 0.0);
+        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN, 0.0], &[1]), 0.0);
+    }
+}

@@ -1,0 +1,170 @@
+//! A network: layers, checked and planned once.
+
+mod fuse;
+mod oneshot;
+mod pass;
+mod shard;
+mod state;
+mod summary;
+
+pub use state::State;
+
+pub(crate) use shard::ShardMemory;
+
+use crate::error::{BuildError, Error};
+use crate::layer::{Layer, LayerPlan, Output, Reservation, Tensor};
+use crate::memory::round_up;
+use crate::shape::Shape;
+use isograd_kernels::Element;
+
+/// A feed-forward network: a list of layers, each fed by the one before it.
+///
+/// It holds no numbers: parameters are in a [`State`], activations in the memory of each shard.
+///
+/// ```
+/// use isograd_model::{Network, layer::*, layers};
+/// let network = Network::<f32>::build(layers![
+///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax::new(),
+/// ])?;
+/// assert_eq!(network.parameter_count(), 4 * 9 + 4 + 4 * 13 * 13 * 10 + 10);
+/// # Ok::<(), isograd_model::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Network<T> {
+    layers: Vec<Box<dyn Layer<T>>>,
+    steps: Vec<Step>,
+    parameters: Vec<Tensor>,
+    statistics: Vec<Tensor>,
+    /// Elements of all activations of one sample, each rounded up to cache lines when `n` samples are laid out.
+    buffers: Vec<usize>,
+    /// The first layer with parameters: no gradient is needed below it.
+    first_trained: usize,
+}
+
+/// A layer's place in a shard's memory.
+#[derive(Debug, Clone)]
+struct Step {
+    shape: Shape,
+    /// Which buffers hold its input and output; the same one where the output takes the input's place.
+    input: usize,
+    output: usize,
+    saved: Reservation,
+    /// The ReLU that this layer is has been taken over by a neighbour.
+    skip_forward: bool,
+    skip_backward: bool,
+    parameters: std::ops::Range<usize>,
+}
+
+impl<T: Element> Network<T> {
+    /// Builds the layers in order; see [`layers!`](crate::layers).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoInput`] when the first layer is no [`Input`](crate::layer::Input), [`Error::Build`] with position and type of
+    /// the first layer that does not fit.
+    pub fn build(mut layers: Vec<Box<dyn Layer<T>>>) -> Result<Self, Error> {
+        match layers.first().map(|layer| layer.kind()) {
+            Some("Input") => {}
+            found => return Err(Error::NoInput { found: found.unwrap_or("missing") }),
+        }
+        let fused = fuse::fuse(&mut layers);
+        let mut plan = LayerPlan::default();
+        let mut network = Self {
+            layers: Vec::new(),
+            steps: Vec::new(),
+            parameters: Vec::new(),
+            statistics: Vec::new(),
+            buffers: Vec::new(),
+            first_trained: layers.len(),
+        };
+        let mut shape = Shape::vector(0);
+        for (index, (mut layer, fused)) in layers.into_iter().zip(fused).enumerate() {
+            let kind = layer.kind();
+            let in_layer = |source| Error::Build { index, kind, source };
+            plan.start_layer(index, kind);
+            let first_parameter = plan.parameters.len();
+            shape = layer.build(shape, &mut plan).map_err(in_layer)?;
+            let elements = shape.c.checked_mul(shape.h).and_then(|e| e.checked_mul(shape.w));
+            let elements = elements.ok_or(in_layer(BuildError::TooLarge))?;
+
+            let input = network.buffers.len().saturating_sub(1);
+            if index == 0 || layer.output() == Output::Fresh && !fused.forward {
+                network.buffers.push(elements);
+            }
+            if plan.parameters.len() > first_parameter {
+                network.first_trained = network.first_trained.min(index);
+            }
+            network.steps.push(Step {
+                shape,
+                input,
+                output: network.buffers.len() - 1,
+                saved: plan.saved,
+                skip_forward: layer.output() == Output::Input || fused.forward,
+                skip_backward: layer.output() == Output::Input || fused.backward,
+                parameters: first_parameter..plan.parameters.len(),
+            });
+            network.layers.push(layer);
+        }
+        (network.parameters, network.statistics) = (plan.parameters, plan.statistics);
+        Ok(network)
+    }
+
+    /// Shape of a sample.
+    pub fn input_shape(&self) -> Shape {
+        self.steps[0].shape
+    }
+
+    /// Shape of the output of one sample.
+    pub fn output_shape(&self) -> Shape {
+        self.steps[self.steps.len() - 1].shape
+    }
+
+    /// All trained parameters, in layer order; their ranges tile the flat buffer.
+    pub fn parameters(&self) -> &[Tensor] {
+        &self.parameters
+    }
+
+    /// All running statistics, in layer order; their ranges tile a flat buffer of their own.
+    pub fn statistics(&self) -> &[Tensor] {
+        &self.statistics
+    }
+
+    /// The number of trained parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.last().map_or(0, |last| last.range.end)
+    }
+
+    /// The number of running statistics.
+    pub fn statistics_count(&self) -> usize {
+        self.statistics.last().map_or(0, |last| last.range.end)
+    }
+
+    /// Whether the last layer is a softmax over all outputs, so that the categorical cross-entropy can work on its input.
+    pub(crate) fn ends_with_softmax(&self) -> bool {
+        self.output_shape().is_vector() && self.layers.last().is_some_and(|layer| layer.is_softmax())
+    }
+
+    /// The layers without the last one.
+    pub(crate) fn without_last(&self) -> usize {
+        self.layers.len() - 1
+    }
+
+    /// All layers.
+    pub(crate) fn all(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Where each activation starts in a shard of at most `n` samples, and the end of the last.
+    fn activation_offsets(&self, n: usize) -> Vec<usize> {
+        offsets::<T>(self.buffers.iter().map(|elements| elements * n))
+    }
+}
+
+/// Starts of buffers of these lengths one after the other, each on a cache line, and the end of the last.
+fn offsets<T>(lens: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut offsets = vec![0];
+    for len in lens {
+        offsets.push(offsets[offsets.len() - 1] + round_up::<T>(len));
+    }
+    offsets
+}

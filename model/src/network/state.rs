@@ -1,0 +1,68 @@
+//! The numbers of a network: parameters and running statistics.
+
+use super::Network;
+use crate::layer::Tensor;
+use crate::memory::Aligned;
+use isograd_kernels::Element;
+use isograd_kernels::philox::{Purpose, Rng};
+use sha2::{Digest, Sha256};
+
+/// Parameters and running statistics, each one flat buffer in layer order.
+#[derive(Debug)]
+pub struct State<T> {
+    pub(crate) params: Aligned<T>,
+    pub(crate) statistics: Aligned<T>,
+}
+
+impl<T: Element> Network<T> {
+    /// The state before training: a pure function of the network and `seed`, the same on every machine.
+    pub fn initial_state(&self, seed: u64) -> State<T> {
+        let mut state = State {
+            params: Aligned::zeroed(self.parameter_count()),
+            statistics: Aligned::zeroed(self.statistics_count()),
+        };
+        let rng = Rng::new(seed, Purpose::InitialWeights);
+        fill(&rng, &self.parameters, &mut state.params);
+        fill(&rng, &self.statistics, &mut state.statistics);
+        state
+    }
+}
+
+fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
+    for (number, tensor) in tensors.iter().enumerate() {
+        let [fan_in, fan_out] = tensor.fans;
+        let values = &mut values[tensor.range.clone()];
+        tensor.initializer.fill(rng, number as u64, fan_in, fan_out, values);
+    }
+}
+
+impl<T: Element> State<T> {
+    /// All parameters, in layer order.
+    pub fn params(&self) -> &[T] {
+        &self.params
+    }
+
+    /// All parameters, to set them.
+    pub fn params_mut(&mut self) -> &mut [T] {
+        &mut self.params
+    }
+
+    /// All running statistics, in layer order.
+    pub fn statistics(&self) -> &[T] {
+        &self.statistics
+    }
+
+    /// All running statistics, to set them.
+    pub fn statistics_mut(&mut self) -> &mut [T] {
+        &mut self.statistics
+    }
+
+    /// SHA-256 of all parameters as little-endian bytes in layer order, in hexadecimal.
+    pub fn params_sha256(&self) -> String {
+        let mut hasher = Sha256::new();
+        for value in self.params.iter() {
+            hasher.update(value.to_le_bytes());
+        }
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

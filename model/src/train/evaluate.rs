@@ -1,0 +1,33 @@
+//! Evaluation of a data set.
+
+use super::report::Sums;
+use super::step::run;
+use super::worker::{Job, Worker};
+use super::{Evaluation, Trainer};
+use crate::error::Error;
+use isograd_datasets::Dataset;
+use isograd_kernels::Element;
+
+impl<T: Element> Trainer<T> {
+    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any number of threads.
+    ///
+    /// # Errors
+    ///
+    /// When the data set does not fit the network.
+    pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
+        let source = self.source(dataset)?;
+        let job = Job {
+            network: &self.network,
+            config: &self.config,
+            state: &self.state,
+            source: &source,
+            order: &[],
+            positions: (0, dataset.len()),
+            epoch: self.epoch,
+        };
+        let mut sums = Sums::new(&self.config.metrics);
+        run(&mut self.workers, &job, Worker::evaluate);
+        self.sums.collect(&self.workers, &job, &mut sums);
+        Ok(sums.evaluation())
+    }
+}

@@ -1,0 +1,143 @@
+//! The data-parallel trainer: shards on threads, their gradients summed in one fixed tree, one optimizer step.
+//!
+//! ```text
+//! step: cut the batch into shards by position; each worker owns a contiguous range of them
+//!       in parallel over workers, for each shard of the worker:
+//!           gather its samples, forward, loss, backward into a gradient buffer
+//!           join finished buffers that are siblings in the tree
+//!       in parallel over ranges of the parameters: finish the tree, update
+//! ```
+//!
+//! The cut, the tree and every kernel are the same whatever the number of workers: so are the bits.
+
+mod config;
+mod evaluate;
+mod gather;
+mod partial;
+mod report;
+mod step;
+mod worker;
+
+pub use config::TrainConfig;
+pub use report::{EpochReport, Evaluation, Progress};
+
+use crate::error::Error;
+use crate::memory::Aligned;
+use crate::network::{Network, State};
+use crate::shape::Shape;
+use gather::Source;
+use isograd_datasets::Dataset;
+use isograd_kernels::Element;
+use report::ShardSums;
+use step::Pending;
+use worker::Worker;
+
+/// Trains a network.
+///
+/// Work is spread over the threads of the rayon pool that the trainer is used in: all cores by default; inside
+/// `pool.install(…)`, that pool's. [`new`](Self::new) and the other calls must see the same pool.
+///
+/// ```
+/// use isograd_datasets::Synthetic;
+/// use isograd_model::{Network, TrainConfig, Trainer, layer::*, layers};
+/// let data = Synthetic { seed: 1, sample_shape: [1, 8, 8], num_classes: 4 }.samples(0..256)?;
+/// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax::new()])?;
+/// let mut trainer = Trainer::new(network, TrainConfig { learning_rate: 0.01, ..TrainConfig::default() })?;
+/// for _ in 0..5 {
+///     trainer.train_epoch(&data, |_| ())?;
+/// }
+/// assert!(trainer.evaluate(&data)?.metrics[0] > 90.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer<T> {
+    network: Network<T>,
+    state: State<T>,
+    /// The optimizer's first and second moment, as far as it has them.
+    moments: [Aligned<T>; 2],
+    config: TrainConfig,
+    workers: Vec<Worker<T>>,
+    pending: Pending,
+    sums: ShardSums,
+    order: Vec<u32>,
+    epoch: u32,
+    step: u64,
+}
+
+impl<T: Element> Trainer<T> {
+    /// A trainer of `network`, with the initial state that the configuration's seed gives.
+    ///
+    /// # Errors
+    ///
+    /// When a number of the configuration is outside its range.
+    pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
+        config.check()?;
+        let state = network.initial_state(config.seed);
+        let shards = config.batch_size.div_ceil(config.shard_len());
+        let workers = rayon::current_num_threads().max(1);
+        Ok(Self {
+            moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
+            workers: (0..workers).map(|_| Worker::new(&network, &config, shards, workers)).collect(),
+            network,
+            state,
+            config,
+            pending: Pending::default(),
+            sums: ShardSums::default(),
+            order: Vec::new(),
+            epoch: 0,
+            step: 0,
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network<T> {
+        &self.network
+    }
+
+    /// Parameters and running statistics as they are now.
+    pub fn state(&self) -> &State<T> {
+        &self.state
+    }
+
+    /// Parameters and running statistics, to replace them.
+    pub fn state_mut(&mut self) -> &mut State<T> {
+        &mut self.state
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Steps done so far.
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// Whether [`TrainConfig::max_steps`] have been done.
+    pub fn is_finished(&self) -> bool {
+        self.config.max_steps.is_some_and(|max| self.step >= max)
+    }
+
+    /// Checks that the network can take the samples of `dataset`, and prepares to read them.
+    fn source<'d>(&self, dataset: &'d dyn Dataset) -> Result<Source<'d, T>, Error> {
+        let [c, h, w] = dataset.sample_shape();
+        let (network, sample) = (self.network.input_shape(), Shape::image(c, h, w));
+        if network != sample {
+            return Err(Error::SampleShape { network, dataset: sample });
+        }
+        let outputs = self.network.output_shape().elements();
+        if outputs < dataset.num_classes() {
+            return Err(Error::TooFewOutputs { outputs, classes: dataset.num_classes() });
+        }
+        if dataset.is_empty() {
+            return Err(Error::NoSamples);
+        }
+        Ok(Source::new(dataset))
+    }
+}
+
+/// The shards of worker `worker` of `workers`: contiguous ranges that tile `0..shards` as evenly as can be.
+fn shards_of(worker: usize, workers: usize, shards: usize) -> std::ops::Range<usize> {
+    worker * shards / workers..(worker + 1) * shards / workers
+}

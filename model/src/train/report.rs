@@ -1,0 +1,110 @@
+//! What training tells about itself.
+
+use super::worker::{Job, Worker};
+use crate::metric::Metric;
+use isograd_kernels::{Element, tree};
+use std::ops::Range;
+use std::time::Duration;
+
+/// Means over samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Samples that were seen.
+    pub samples: usize,
+    /// Mean loss.
+    pub loss: f64,
+    /// Mean of each metric, in the order of [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    pub metrics: Vec<f64>,
+}
+
+/// One epoch of training. Loss and metrics are those of each batch before its step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochReport {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Steps done in it.
+    pub steps: u64,
+    /// Means over the samples of the epoch.
+    pub train: Evaluation,
+    /// Time from the first step's start to the last step's end.
+    pub elapsed: Duration,
+}
+
+impl EpochReport {
+    /// Trained samples per second.
+    pub fn samples_per_s(&self) -> f64 {
+        self.train.samples as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// After each step: how far the epoch is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// Samples done in this epoch, and all of it.
+    pub samples: [usize; 2],
+    /// Mean loss of the epoch so far.
+    pub loss: f64,
+    /// Mean metrics of the epoch so far.
+    pub metrics: &'a [f64],
+    /// Time since the epoch's first step began.
+    pub elapsed: Duration,
+}
+
+/// Sums over samples: the loss first, then each metric.
+#[derive(Debug, Clone)]
+pub(super) struct Sums {
+    pub(super) samples: usize,
+    pub(super) values: Vec<f64>,
+}
+
+impl Sums {
+    /// Room for the loss and `metrics`.
+    pub(super) fn new(metrics: &[Metric]) -> Self {
+        Self { samples: 0, values: vec![0.0; metrics.len() + 1] }
+    }
+
+    /// Adds the sums of `samples` more samples.
+    pub(super) fn add(&mut self, samples: usize, values: &[f64]) {
+        self.samples += samples;
+        for (sum, value) in self.values.iter_mut().zip(values) {
+            *sum += value;
+        }
+    }
+
+    /// Overwrites `means` with the mean loss and metrics.
+    pub(super) fn means(&self, means: &mut [f64]) {
+        for (mean, sum) in means.iter_mut().zip(&self.values) {
+            *mean = sum / self.samples as f64;
+        }
+    }
+
+    pub(super) fn evaluation(&self) -> Evaluation {
+        let mut means = vec![0.0; self.values.len()];
+        self.means(&mut means);
+        Evaluation { samples: self.samples, loss: means[0], metrics: means[1..].to_vec() }
+    }
+}
+
+/// Adds up the shards' loss and metric sums in the tree that their gradients take.
+#[derive(Debug, Default)]
+pub(super) struct ShardSums {
+    values: Vec<f64>,
+    shards: Vec<Range<usize>>,
+}
+
+impl ShardSums {
+    /// Overwrites `sums` with those of all shards of the pass that `workers` have just done.
+    pub(super) fn collect<T: Element>(&mut self, workers: &[Worker<T>], job: &Job<'_, T>, sums: &mut Sums) {
+        self.values.clear();
+        for worker in workers {
+            self.values.extend_from_slice(&worker.sums);
+        }
+        self.shards.clear();
+        self.shards.extend((0..job.shards()).map(|shard| shard..shard + 1));
+        let width = sums.values.len();
+        tree::sum(job.config.isa, &self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
+        sums.samples = job.samples();
+    }
+}

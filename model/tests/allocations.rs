@@ -1,0 +1,133 @@
+//! A training step after the first allocates nothing, on any thread.
+//!
+//! A thread's first matrix products reserve that thread's scratch memory. Which step that is depends on when the thread
+//! gets hold of a shard first; here every thread has had one before the steps are watched.
+
+mod common;
+
+use common::{build, pool};
+use isograd_datasets::Synthetic;
+use isograd_kernels::Isa;
+use isograd_model::{Loss, Metric, Network, Optimizer, Shape, TrainConfig, Trainer, layer::*, layers, zoo};
+use rayon::ThreadPool;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The system allocator, which counts what all threads ask for.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`; counting
+// does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is that of `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: `block` came from `System` with this layout, because all of them do.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as for `dealloc`, and the caller keeps the contract on `new_size`.
+        unsafe { System.realloc(block, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// 21 full batches and a ragged one of 13 samples, which has a shard less.
+const SAMPLES: usize = 21 * 48 + 13;
+const STEPS: usize = 22;
+
+/// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to that of the last.
+fn check(what: &str, network: Network<f32>, config: TrainConfig, pool: &ThreadPool) {
+    let Shape { c, h, w } = network.input_shape();
+    let data = Synthetic { seed: 1, sample_shape: [c, h, w], num_classes: 4 }.samples(0..SAMPLES as u64);
+    let data = data.expect("a data set");
+    let threads = pool.current_num_threads();
+    pool.broadcast(|_| warm_up(&network));
+    pool.install(|| {
+        let config = TrainConfig { batch_size: 48, shard_size: 12, ..config };
+        let mut trainer = Trainer::new(network, config).expect("a valid configuration");
+        for epoch in 1..=2 {
+            let (mut counts, mut step) = ([0; STEPS], 0);
+            let report = trainer.train_epoch(&data, |_| {
+                counts[step] = ALLOCATIONS.load(Ordering::Relaxed);
+                step += 1;
+            });
+            assert_eq!(report.expect("finite losses").steps, STEPS as u64);
+            for (step, pair) in counts.windows(2).enumerate() {
+                let allocations = pair[1] - pair[0];
+                assert_eq!(
+                    allocations,
+                    0,
+                    "{what}, {threads} threads: {allocations} allocations in step {} of epoch {epoch}",
+                    step + 2
+                );
+            }
+        }
+    });
+}
+
+/// Every layer, with convolutions on both of their paths.
+fn zoo_of_layers() -> Network<f32> {
+    build(layers![
+        Input::new(2, 12, 11),
+        BatchNormalization::new(),
+        Conv2D::new(5, 3).padding(1),
+        ReLU,
+        MaxPool2D::new(2),
+        Conv2D::new(3, 3).stride(2).dilation([1, 2]),
+        Sigmoid,
+        ArcTanh,
+        AveragePool2D::new(2),
+        Tanh,
+        Softmax::new(),
+        LogSigmoid,
+        Flatten,
+        Dropout::new(0.2),
+        Dense::new(6),
+        ReLU,
+        Dense::new(4),
+        Softmax::new(),
+    ])
+}
+
+/// A pass of a shard on this thread.
+fn warm_up(network: &Network<f32>) {
+    let x = vec![0.5; network.input_shape().elements() * 12];
+    network.loss_and_gradients(&network.initial_state(0), Isa::best(), Loss::default(), &x, &[0; 12]);
+}
+
+// One test: another one beside it would allocate too.
+#[test]
+fn steps_after_the_first_allocate_nothing() {
+    let simplecnn = || build(zoo::simplecnn(Shape::image(1, 28, 28), 10));
+    // All pools live to the end: a thread that ends hands its share of the queues' garbage over, which allocates.
+    let pools = [1, 2, 3].map(pool);
+    for pool in &pools {
+        check("simplecnn", simplecnn(), TrainConfig::default(), pool);
+        for name in Optimizer::NAMES {
+            let optimizer = Optimizer::from_name(name).expect("a known name");
+            check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);
+        }
+        for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy] {
+            let metrics = vec![Metric::CategoricalAccuracy, Metric::CategoricalHinge, Metric::RegressionMae];
+            let config = TrainConfig { loss, metrics, ..TrainConfig::default() };
+            check(&loss.to_string(), zoo_of_layers(), config, pool);
+        }
+    }
+}

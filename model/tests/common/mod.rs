@@ -1,0 +1,76 @@
+//! What the tests of this crate share: numbers that are a formula, networks, thread pools, and comparisons.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
+
+use isograd_kernels::Element;
+use isograd_model::layer::{BatchNormalization, Dropout, Layer};
+use isograd_model::{Network, Shape, zoo};
+
+/// `len` pseudo-random 16-bit integers, those of `words` in `golden/simplecnn.py`.
+pub fn words(seed: u64, stream: u64, len: usize) -> impl Iterator<Item = u32> {
+    (0..len as u64).map(move |i| {
+        let hash = i.wrapping_mul(2_654_435_761).wrapping_add(stream * 1_640_531_527).wrapping_add(seed);
+        let scramble = |hash: u32| (hash ^ (hash >> 16)).wrapping_mul(0x045D_9F3B);
+        scramble(scramble(hash as u32)) >> 16
+    })
+}
+
+/// `len` multiples of 2^-15 in [-1, 1), each multiplied by `scale`: the same numbers in f32 and f64 if that is a power of two.
+pub fn values<T: Element>(seed: u64, stream: u64, len: usize, scale: f64) -> Vec<T> {
+    words(seed, stream, len).map(|word| T::from_f64((f64::from(word) - 32768.0) / 32768.0 * scale)).collect()
+}
+
+/// `n` classes below `classes`.
+pub fn labels(seed: u64, stream: u64, n: usize, classes: u32) -> Vec<u32> {
+    words(seed, stream, n).map(|word| word % classes).collect()
+}
+
+/// `[n, elements]`, sample after sample, as `[elements, n]`, samples innermost.
+pub fn samples_innermost<T: Copy>(x: &[T], n: usize) -> Vec<T> {
+    let elements = x.len() / n;
+    (0..x.len()).map(|i| x[i % n * elements + i / n]).collect()
+}
+
+/// simplecnn on 1x28x28 with a batch normalisation behind the first ReLU and a dropout of a quarter behind the third.
+pub fn simplecnn_with_dropout_and_batch_norm<T: Element>() -> Network<T> {
+    let mut layers = zoo::simplecnn(Shape::image(1, 28, 28), 10);
+    let kinds: Vec<_> = layers.iter().map(|layer| layer.kind()).collect();
+    assert_eq!(kinds[2..4], ["ReLU", "Conv2D"]);
+    assert_eq!(kinds[8..10], ["ReLU", "Dense"]);
+    layers.insert(9, Box::new(Dropout::new(0.25)));
+    layers.insert(3, Box::new(BatchNormalization::new()));
+    Network::build(layers).expect("a network that fits")
+}
+
+/// Builds `layers`, which must fit.
+pub fn build<T: Element>(layers: Vec<Box<dyn Layer<T>>>) -> Network<T> {
+    Network::build(layers).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A pool of `threads` threads, all of which have started.
+pub fn pool(threads: usize) -> rayon::ThreadPool {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.broadcast(|_| ());
+    pool
+}
+
+/// Runs `f` in a pool of `threads` threads.
+pub fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    pool(threads).install(f)
+}
+
+/// Asserts `|got[i] - expected[i]| <= bound` for all `i`.
+pub fn assert_close<T: Element>(what: &str, got: &[T], expected: &[f64], bound: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}: lengths differ");
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let difference = (got.to_f64() - expected).abs();
+        assert!(
+            difference <= bound,
+            "{what}: element {i} is {got}, expected {expected}: the difference {difference:e} exceeds {bound:e}"
+        );
+    }
+}
+
+/// The largest magnitude.
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest, value| value.abs().max(largest))
+}

@@ -1,0 +1,166 @@
+//! Networks that do not fit together: each is refused with its layer and its numbers.
+
+use isograd_model::{Error, Initializer, Loss, Metric, Network, Optimizer, Shape, layer::*, layers, zoo};
+
+type Layers = Vec<Box<dyn Layer<f32>>>;
+
+fn message(layers: Layers) -> String {
+    match Network::build(layers) {
+        Ok(network) => panic!("this network should not be built:\n{}", network.summary()),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn expect(expected: &str, layers: Layers) {
+    assert_eq!(message(layers), expected);
+}
+
+/// `layer` as the second layer, behind 3x8x6 images.
+fn behind_an_image(layer: impl Layer<f32> + 'static) -> Layers {
+    layers![Input::new(3, 8, 6), layer]
+}
+
+#[test]
+fn the_first_layer_must_be_input_and_no_other() {
+    expect("the first layer must be Input, which gives the shape of a sample; it is missing", vec![]);
+    expect(
+        "the first layer must be Input, which gives the shape of a sample; it is Dense",
+        layers![Dense::new(3)],
+    );
+    expect(
+        "layer 2 (Input): only the first layer can be Input",
+        layers![Input::vector(4), ReLU, Input::vector(4)],
+    );
+}
+
+#[test]
+fn inputs_have_elements() {
+    expect("layer 0 (Input): the channels must be at least 1, it is 0", layers![Input::vector(0)]);
+    expect("layer 0 (Input): the height must be at least 1, it is 0", layers![Input::new(3, 0, 2)]);
+    expect("layer 0 (Input): the width must be at least 1, it is 0", layers![Input::new(3, 2, 0)]);
+    expect(
+        "layer 0 (Input): the layer has more elements than can be addressed",
+        layers![Input::new(1 << 40, 1 << 20, 1 << 20)],
+    );
+}
+
+#[test]
+fn dense_takes_vectors() {
+    expect(
+        "layer 1 (Dense): takes a vector of features, its input is 3x8x6; put Flatten in front",
+        behind_an_image(Dense::new(10)),
+    );
+    expect(
+        "layer 2 (Dense): the number of outputs must be at least 1, it is 0",
+        layers![Input::new(3, 8, 6), Flatten, Dense::new(0)],
+    );
+    expect(
+        "layer 1 (Dense): the layer has more elements than can be addressed",
+        layers![Input::vector(1 << 40), Dense::new(1 << 40)],
+    );
+}
+
+#[test]
+fn convolutions_fit_their_images() {
+    expect(
+        "layer 1 (Conv2D): convolution: a kernel of 9 (dilation 1) does not fit in an image of 8 with padding 0",
+        behind_an_image(Conv2D::new(4, [9, 3])),
+    );
+    expect(
+        "layer 1 (Conv2D): convolution: a kernel of 5 (dilation 3) does not fit in an image of 6 with padding 2",
+        behind_an_image(Conv2D::new(4, [3, 5]).dilation(3).padding(2)),
+    );
+    for (what, layer) in [
+        ("the number of filters", Conv2D::new(0, 3)),
+        ("the kernel height", Conv2D::new(4, [0, 3])),
+        ("the kernel width", Conv2D::new(4, [3, 0])),
+        ("the stride", Conv2D::new(4, 3).stride([1, 0])),
+        ("the dilation", Conv2D::new(4, 3).dilation([0, 1])),
+    ] {
+        expect(&format!("layer 1 (Conv2D): convolution: {what} must be at least 1"), behind_an_image(layer));
+    }
+    expect(
+        "layer 1 (Conv2D): convolution: the shape has more elements than can be addressed",
+        behind_an_image(Conv2D::new(1 << 60, 3)),
+    );
+    // The second convolution gets what the first leaves: 6x4.
+    expect(
+        "layer 3 (Conv2D): convolution: a kernel of 5 (dilation 1) does not fit in an image of 4 with padding 0",
+        layers![Input::new(3, 8, 6), Conv2D::new(2, 3), ReLU, Conv2D::new(2, 5)],
+    );
+}
+
+#[test]
+fn pooling_windows_fit_their_images() {
+    expect(
+        "layer 1 (MaxPool2D): pooling window spans 7 elements of the width, which has 6 with its padding",
+        behind_an_image(MaxPool2D::new([2, 7])),
+    );
+    expect(
+        "layer 1 (AveragePool2D): pooling window spans 9 elements of the height, which has 8 with its padding",
+        behind_an_image(AveragePool2D::new(3).dilation([4, 1])),
+    );
+    expect(
+        "layer 1 (MaxPool2D): pooling padding 2 of the height is not smaller than the 2 elements that the window spans",
+        behind_an_image(MaxPool2D::new(2).padding([2, 0])),
+    );
+    expect(
+        "layer 1 (AveragePool2D): pooling with stride [1, 0] and dilation [1, 1]: each must be at least 1",
+        behind_an_image(AveragePool2D::new(2).stride([1, 0])),
+    );
+}
+
+#[test]
+fn numbers_are_in_their_ranges() {
+    expect(
+        "layer 1 (Dropout): the rate must be between 0 and 1, it is 1.5",
+        behind_an_image(Dropout::new(1.5)),
+    );
+    expect(
+        "layer 1 (Dropout): the rate must be between 0 and 1, it is NaN",
+        behind_an_image(Dropout::new(f64::NAN)),
+    );
+    expect(
+        "layer 1 (BatchNormalization): the momentum must be between 0 and 1, it is -0.1",
+        behind_an_image(BatchNormalization::new().momentum(-0.1)),
+    );
+    for (epsilon, shown) in [(0.0, "0"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        expect(
+            &format!("layer 1 (BatchNormalization): epsilon must be a positive number, it is {shown}"),
+            behind_an_image(BatchNormalization::new().epsilon(epsilon)),
+        );
+    }
+}
+
+#[test]
+fn unknown_names_are_answered_with_known_ones() {
+    let shape = Shape::image(1, 28, 28);
+    let errors = [
+        (
+            zoo::by_name::<f32>("simplecn", shape, 10).expect_err("no such model"),
+            "model 'simplecn'",
+            Some("simplecnn"),
+        ),
+        (Optimizer::from_name("Adma").expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
+        (
+            "mean_square_error".parse::<Loss>().expect_err("no such loss"),
+            "loss 'mean_square_error'",
+            Some("mean_squared_error"),
+        ),
+        ("accuracy".parse::<Metric>().expect_err("no such metric"), "metric 'accuracy'", None),
+        (
+            "henormal".parse::<Initializer>().expect_err("no such initializer"),
+            "initializer 'henormal'",
+            Some("he_normal"),
+        ),
+        (zoo::by_name::<f32>("xyz", shape, 10).expect_err("no such model"), "model 'xyz'", None),
+    ];
+    for (error, what, nearest) in errors {
+        let message = error.to_string();
+        assert!(message.starts_with(&format!("unknown {what}; known are ")), "{message}");
+        match nearest {
+            Some(name) => assert!(message.ends_with(&format!("; did you mean '{name}'?")), "{message}"),
+            None => assert!(matches!(error, Error::UnknownName { .. }), "{message}"),
+        }
+    }
+}

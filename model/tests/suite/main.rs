@@ -1,0 +1,12 @@
+//! The tests of the whole crate, in one program: every further one would compile all kernels once more.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod build_errors;
+mod checkpoint;
+mod golden;
+mod gradients;
+mod same_bits;
+mod small_networks;
+mod training;

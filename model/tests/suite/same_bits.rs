@@ -1,0 +1,117 @@
+//! The law of the house: the same run gives the same bits on any number of threads.
+
+use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
+use isograd_datasets::{Arrays, Synthetic};
+use isograd_kernels::{Element, Isa};
+use isograd_model::{Evaluation, TrainConfig, Trainer};
+
+const THREADS: [usize; 5] = [1, 2, 3, 4, 8];
+
+/// What the cut into steps and shards leaves over.
+struct Cut {
+    samples: u64,
+    batch_size: usize,
+    shard_size: usize,
+}
+
+/// A last batch of 33 with a last shard of one sample.
+const LONELY_SHARD: Cut = Cut { samples: 97, batch_size: 64, shard_size: 32 };
+/// Ten shards a step, no multiple of any vector's length, and a last batch of one sample.
+const FIVES: Cut = Cut { samples: 97, batch_size: 48, shard_size: 5 };
+/// Three shards a step, and a last batch of 7 and 6.
+const SEVENS: Cut = Cut { samples: 97, batch_size: 21, shard_size: 7 };
+/// Three shards of one sample more than two vectors have, and a last batch in less than one.
+const THIRTY_THREES: Cut = Cut { samples: 115, batch_size: 99, shard_size: 33 };
+/// A batch of 16 with a last shard of one sample, and one of 7. Small: the portable level is slow without inlining.
+const SMALL: Cut = Cut { samples: 23, batch_size: 16, shard_size: 5 };
+
+/// Everything that training and evaluation give.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    params_sha256: String,
+    statistics: Vec<f64>,
+    epochs: Vec<Evaluation>,
+    evaluation: Evaluation,
+}
+
+fn data(samples: u64) -> Arrays<'static> {
+    Synthetic { seed: 3, sample_shape: [1, 28, 28], num_classes: 10 }.samples(0..samples).expect("a data set")
+}
+
+fn trainer<T: Element>(isa: Isa, seed: u64, cut: &Cut) -> Trainer<T> {
+    let Cut { batch_size, shard_size, .. } = *cut;
+    let config = TrainConfig { isa, seed, batch_size, shard_size, ..TrainConfig::default() };
+    Trainer::new(simplecnn_with_dropout_and_batch_norm(), config).expect("a valid configuration")
+}
+
+/// Trains for two epochs and evaluates.
+fn finish<T: Element>(mut trainer: Trainer<T>, cut: &Cut) -> Outcome {
+    let data = data(cut.samples);
+    let epochs = (0..2).map(|_| trainer.train_epoch(&data, |_| ()).expect("finite losses").train).collect();
+    let evaluation = trainer.evaluate(&data).expect("a data set that fits");
+    let state = trainer.state();
+    Outcome {
+        params_sha256: state.params_sha256(),
+        statistics: state.statistics().iter().map(|v| v.to_f64()).collect(),
+        epochs,
+        evaluation,
+    }
+}
+
+fn run<T: Element>(isa: Isa, threads: usize, seed: u64, cut: &Cut) -> Outcome {
+    in_pool(threads, || finish(trainer::<T>(isa, seed, cut), cut))
+}
+
+fn any_number_of_threads<T: Element>(isa: Isa, cut: &Cut) {
+    let expected = run::<T>(isa, 1, 42, cut);
+    assert!(expected.evaluation.loss.is_finite());
+    let what = |threads| format!("{isa}, {}, shards of {}, {threads} threads", T::NAME, cut.shard_size);
+    for threads in THREADS {
+        assert_eq!(run::<T>(isa, threads, 42, cut), expected, "{}", what(threads));
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    for cut in [LONELY_SHARD, FIVES, SEVENS, THIRTY_THREES] {
+        any_number_of_threads::<f32>(Isa::best(), &cut);
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits_at_every_level_and_in_f64() {
+    for isa in Isa::available() {
+        any_number_of_threads::<f64>(isa, &SMALL);
+        any_number_of_threads::<f32>(isa, &SMALL);
+    }
+}
+
+#[test]
+fn only_another_seed_gives_other_bits() {
+    let hash = |seed| run::<f32>(Isa::best(), 2, seed, &LONELY_SHARD).params_sha256;
+    let first = hash(1);
+    assert_eq!(first.len(), 64);
+    assert_eq!(first, hash(1));
+    assert_ne!(first, hash(2));
+}
+
+/// The trainer has as many workers as its first pool had threads; who runs them does not matter.
+#[test]
+fn a_change_of_pool_changes_no_bit() {
+    let cut = SEVENS;
+    let expected = run::<f32>(Isa::best(), 1, 42, &cut);
+    for [before, after] in [[1, 4], [4, 1], [2, 3]] {
+        let trainer = in_pool(before, || trainer::<f32>(Isa::best(), 42, &cut));
+        assert_eq!(in_pool(after, || finish(trainer, &cut)), expected, "from {before} threads to {after}");
+    }
+}
+
+/// Samples that were evaluated leave no trace in what follows.
+#[test]
+fn evaluation_changes_no_bit_of_the_training() {
+    let cut = FIVES;
+    let mut trainer = trainer::<f32>(Isa::best(), 42, &cut);
+    let first = trainer.evaluate(&data(31)).expect("a data set that fits");
+    assert_eq!(first, trainer.evaluate(&data(31)).expect("a data set that fits"));
+    assert_eq!(finish(trainer, &cut), run::<f32>(Isa::best(), 1, 42, &cut));
+}
