@@ -1,0 +1,254 @@
+//! The command line. The comments are what `--help` shows.
+
+use crate::values::{self, DatasetName, Dtype, HistoryFile};
+use clap::{Args, Parser, Subcommand};
+use isograd_kernels::Isa;
+use isograd_model::{Loss, Metric, Optimizer};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  isograd train                               Train simplecnn on the built-in MNIST
+  isograd train --epochs 20 --validation-split 0.1 --save digits.safetensors
+  isograd evaluate --load digits.safetensors  Test what was saved
+  isograd summary --model simplemlp           Show the layers of a network
+
+Options can also be spelled with underscores: --batch_size 64.";
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  isograd train --optimizer sgd --momentum 0.9 --nesterov --learning-rate 0.05
+  isograd train --steps 30 --hash --threads 1
+  isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
+
+--threads changes the time and not the result: the same run gives the same bits on any number of threads.";
+
+/// Trains neural networks on CPUs, with the same bits on any number of threads
+#[derive(Debug, Parser)]
+#[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a network and test it
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Box<TrainArgs>),
+    /// Test a saved network
+    Evaluate(EvaluateArgs),
+    /// Show the layers of a network
+    Summary(SummaryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten, next_help_heading = "Network and data")]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Share of the training samples, the last ones, to validate on after each epoch
+    #[arg(long, value_name = "SHARE", default_value = "0.0", value_parser = values::share)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) validation_split: f64,
+    #[command(flatten, next_help_heading = "Training")]
+    pub(crate) schedule: ScheduleArgs,
+    #[command(flatten, next_help_heading = "Optimizer")]
+    pub(crate) optimizer: OptimizerArgs,
+    #[command(flatten, next_help_heading = "Execution")]
+    pub(crate) execution: ExecutionArgs,
+    #[command(flatten, next_help_heading = "Files and output")]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Parameters to test, as `train --save` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load: PathBuf,
+    #[command(flatten, next_help_heading = "Network and data")]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    #[command(flatten, next_help_heading = "Execution")]
+    pub(crate) execution: ExecutionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SummaryArgs {
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NetworkArgs {
+    /// Network: simplecnn or simplemlp
+    #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = values::model)]
+    pub(crate) model: &'static str,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Data set: mnist, fashion-mnist or synthetic
+    #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = values::dataset)]
+    pub(crate) dataset: DatasetName,
+    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built in)
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dataset_train_path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LossArgs {
+    /// Loss: categorical_cross_entropy, binary_cross_entropy or mean_squared_error
+    #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = values::loss)]
+    #[arg(default_value = "categorical_cross_entropy")]
+    pub(crate) loss: Loss,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleArgs {
+    /// Passes over the training samples
+    #[arg(long, visible_alias = "num-epochs", value_name = "N", default_value = "10", value_parser = values::count)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) epochs: u32,
+    /// Stop after N steps, if the epochs have more
+    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    pub(crate) steps: Option<u32>,
+    /// Samples of a step, at most the training samples
+    #[arg(long, value_name = "N", default_value = "64", value_parser = values::count)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) batch_size: u32,
+    /// Seed of all randomness
+    #[arg(long, value_name = "N", default_value = "0", value_parser = values::seed)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    /// What to report beside the loss, separated by commas: categorical_accuracy, categorical_hinge, categorical_mse,
+    /// categorical_mae, regression_mse, regression_mae
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::metric)]
+    #[arg(default_value = "categorical_accuracy")]
+    pub(crate) metrics: Vec<Metric>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptimizerArgs {
+    /// Optimizer: sgd, rmsprop, adam or nadam
+    #[arg(long, value_name = "NAME", default_value = "adam", value_parser = values::optimizer)]
+    pub(crate) optimizer: Optimizer,
+    /// Learning rate [default: 0.001; sgd: 0.01]
+    #[arg(long, value_name = "RATE", value_parser = values::nonnegative, allow_negative_numbers = true)]
+    pub(crate) learning_rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) given: HyperParameters,
+}
+
+/// Parameters that some optimizers have.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct HyperParameters {
+    /// sgd: share of the old velocity [default: 0.9]
+    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    pub(crate) momentum: Option<f64>,
+    /// sgd: Nesterov's momentum
+    #[arg(long)]
+    pub(crate) nesterov: bool,
+    /// rmsprop: share of the old mean square [default: 0.9]
+    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    pub(crate) rho: Option<f64>,
+    /// adam, nadam: share of the old mean [default: 0.9]
+    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    pub(crate) beta1: Option<f64>,
+    /// adam, nadam: share of the old mean square [default: 0.999]
+    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    pub(crate) beta2: Option<f64>,
+    /// rmsprop, adam, nadam: addend of the root [default: 1e-7]
+    #[arg(long, value_name = "NUMBER", value_parser = values::nonnegative, allow_negative_numbers = true)]
+    pub(crate) epsilon: Option<f64>,
+    /// Decoupled weight decay [default: 0]
+    #[arg(long, visible_alias = "decay", value_name = "RATE", value_parser = values::nonnegative)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) weight_decay: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExecutionArgs {
+    /// Threads; they do not change the result
+    #[arg(long, value_name = "N", default_value_t = cores(), value_parser = values::threads)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) threads: usize,
+    /// Samples of a shard, the unit of work of a thread, at most the batch
+    #[arg(long, value_name = "N", default_value = "32", value_parser = values::shard_size)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) shard_size: usize,
+    /// Element type: float32 or float64
+    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = values::dtype)]
+    pub(crate) dtype: Dtype,
+    /// Instruction-set level: auto, portable, avx2, avx512 or neon
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::isa)]
+    pub(crate) isa: Isa,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// Start from the parameters in this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) load: Option<PathBuf>,
+    /// Write the parameters to this file (safetensors) after every epoch
+    #[arg(long, value_name = "FILE", value_parser = values::new_file)]
+    pub(crate) save: Option<PathBuf>,
+    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json)
+    #[arg(long, value_name = "FILE", value_parser = values::history)]
+    pub(crate) history: Option<HistoryFile>,
+    /// Test before training as well
+    #[arg(long)]
+    pub(crate) evaluate: bool,
+    /// Print the SHA-256 of the parameters at the end
+    #[arg(long)]
+    pub(crate) hash: bool,
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn other_names_of_options_mean_the_same() {
+        let parse = |options: &[&str]| {
+            let args = ["isograd", "train"].iter().chain(options);
+            match Arguments::try_parse_from(args).unwrap().command {
+                Command::Train(args) => args,
+                other => panic!("{other:?}"),
+            }
+        };
+        let args = parse(&[
+            "--num-epochs",
+            "3",
+            "--loss-func",
+            "mean_squared_error",
+            "--decay",
+            "0.5",
+            "--seed",
+            "7",
+        ]);
+        assert_eq!((args.schedule.epochs, args.schedule.seed), (3, 7));
+        assert_eq!(args.schedule.loss.loss, Loss::MeanSquaredError);
+        assert_eq!(args.optimizer.given.weight_decay, Some(0.5));
+        let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).schedule.metrics;
+        assert_eq!(metrics, [Metric::CategoricalMse, Metric::RegressionMae]);
+    }
+}

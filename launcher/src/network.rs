@@ -1,0 +1,34 @@
+//! Networks by name, their parameters from files, and the threads that they run on.
+
+use crate::failure::Failure;
+use isograd_datasets::Dataset;
+use isograd_kernels::Element;
+use isograd_model::{Network, Shape, State, load, zoo};
+use std::path::Path;
+
+/// The network called `model` for the samples and classes of `dataset`.
+pub(crate) fn build<T: Element>(model: &str, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
+    let [c, h, w] = dataset.sample_shape();
+    Ok(Network::build(zoo::by_name(model, Shape::image(c, h, w), dataset.num_classes())?)?)
+}
+
+/// The state of `network` called `model` that the file at `path` holds.
+pub(crate) fn load_state<T: Element>(
+    path: &Path,
+    model: &str,
+    network: &Network<T>,
+) -> Result<State<T>, Failure> {
+    let mut state = network.initial_state(0);
+    load(path, model, network, &mut state)
+        .map_err(|source| Failure::Load { source, path: path.to_path_buf() })?;
+    Ok(state)
+}
+
+/// Runs `work` on a pool of `threads` threads.
+pub(crate) fn on_threads<R: Send>(
+    threads: usize,
+    work: impl FnOnce() -> Result<R, Failure> + Send,
+) -> Result<R, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.map_err(|source| Failure::Threads { threads, source })?.install(work)
+}

@@ -1,0 +1,309 @@
+//! What is to be done: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
+
+use crate::args::{
+    DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, SummaryArgs, TrainArgs,
+};
+use crate::data::Source;
+use crate::failure::Failure;
+use crate::values::{DatasetName, Dtype, HistoryFile};
+use isograd_kernels::Isa;
+use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
+use std::path::PathBuf;
+
+/// A training run.
+#[derive(Debug)]
+pub(crate) struct TrainPlan {
+    pub(crate) model: &'static str,
+    pub(crate) source: Source,
+    pub(crate) validation_split: f64,
+    pub(crate) epochs: u32,
+    pub(crate) steps: Option<u32>,
+    pub(crate) batch_size: usize,
+    pub(crate) seed: u64,
+    pub(crate) loss: Loss,
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) learning_rate: f64,
+    pub(crate) execution: Execution,
+    pub(crate) load: Option<PathBuf>,
+    pub(crate) save: Option<PathBuf>,
+    pub(crate) history: Option<HistoryFile>,
+    pub(crate) evaluate_before: bool,
+    pub(crate) hash: bool,
+}
+
+/// The test of a saved network.
+#[derive(Debug)]
+pub(crate) struct EvaluatePlan {
+    pub(crate) model: &'static str,
+    pub(crate) source: Source,
+    pub(crate) load: PathBuf,
+    pub(crate) loss: Loss,
+    pub(crate) execution: Execution,
+}
+
+/// A look at a network.
+#[derive(Debug)]
+pub(crate) struct SummaryPlan {
+    pub(crate) model: &'static str,
+    pub(crate) source: Source,
+}
+
+/// How the arithmetic is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Execution {
+    pub(crate) threads: usize,
+    pub(crate) shard_size: usize,
+    pub(crate) dtype: Dtype,
+    pub(crate) isa: Isa,
+}
+
+impl TrainPlan {
+    /// The configuration of the trainer for a training set of `samples`. It reports the metrics of the plan first, and the
+    /// accuracy in any case, for the test.
+    pub(crate) fn config(&self, samples: usize) -> TrainConfig {
+        let batch_size = self.batch_size.min(samples);
+        let mut metrics = self.metrics.clone();
+        if !metrics.contains(&Metric::CategoricalAccuracy) {
+            metrics.push(Metric::CategoricalAccuracy);
+        }
+        TrainConfig {
+            batch_size,
+            shard_size: self.execution.shard_size.min(batch_size),
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate,
+            loss: self.loss,
+            metrics,
+            seed: self.seed,
+            isa: self.execution.isa,
+            max_steps: self.steps.map(u64::from),
+        }
+    }
+}
+
+impl EvaluatePlan {
+    /// The configuration of a trainer that only evaluates.
+    pub(crate) fn config(&self) -> TrainConfig {
+        let Execution { shard_size, isa, .. } = self.execution;
+        TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
+    }
+}
+
+impl TryFrom<Box<TrainArgs>> for TrainPlan {
+    type Error = Failure;
+
+    fn try_from(args: Box<TrainArgs>) -> Result<Self, Failure> {
+        let TrainArgs { network, data, validation_split, schedule, optimizer, execution, output } = *args;
+        let mut metrics = Vec::new();
+        for metric in schedule.metrics {
+            if !metrics.contains(&metric) {
+                metrics.push(metric);
+            }
+        }
+        if let (Some(save), Some(history)) = (&output.save, &output.history)
+            && *save == history.path
+        {
+            return Err(usage(format!("--save and --history both write {}", save.display())));
+        }
+        let OptimizerArgs { optimizer, learning_rate, given } = optimizer;
+        let optimizer = with_parameters(optimizer, given)?;
+        Ok(Self {
+            model: network.model,
+            source: data.try_into()?,
+            validation_split,
+            epochs: schedule.epochs,
+            steps: schedule.steps,
+            batch_size: schedule.batch_size as usize,
+            seed: schedule.seed,
+            loss: schedule.loss.loss,
+            metrics,
+            optimizer,
+            learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
+            execution: execution.into(),
+            load: output.load,
+            save: output.save,
+            history: output.history,
+            evaluate_before: output.evaluate,
+            hash: output.hash,
+        })
+    }
+}
+
+impl TryFrom<EvaluateArgs> for EvaluatePlan {
+    type Error = Failure;
+
+    fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
+        let EvaluateArgs { load, network, data, loss, execution } = args;
+        let (source, execution) = (data.try_into()?, execution.into());
+        Ok(Self { model: network.model, source, load, loss: loss.loss, execution })
+    }
+}
+
+impl TryFrom<SummaryArgs> for SummaryPlan {
+    type Error = Failure;
+
+    fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
+        Ok(Self { model: args.network.model, source: args.data.try_into()? })
+    }
+}
+
+impl From<ExecutionArgs> for Execution {
+    fn from(args: ExecutionArgs) -> Self {
+        let ExecutionArgs { threads, shard_size, dtype, isa } = args;
+        Self { threads, shard_size, dtype, isa }
+    }
+}
+
+impl TryFrom<DataArgs> for Source {
+    type Error = Failure;
+
+    fn try_from(args: DataArgs) -> Result<Self, Failure> {
+        match (args.dataset, args.dataset_train_path) {
+            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder }),
+            (DatasetName::FashionMnist, Some(folder)) => Ok(Self::Folder { name: "fashion-mnist", folder }),
+            (DatasetName::Synthetic, None) => Ok(Self::Synthetic),
+            #[cfg(feature = "bundled-mnist")]
+            (DatasetName::Mnist, None) => Ok(Self::Bundled),
+            (DatasetName::Synthetic, Some(_)) => {
+                Err(usage("--dataset-train-path: the synthetic data set reads no files".to_string()))
+            }
+            (_, None) => Err(Failure::Usage {
+                problem: "--dataset-train-path is missing: the data set is not built in".to_string(),
+                hint: Some(
+                    "give the folder with its four files, train-images-idx3-ubyte.gz and so on; Debian has those of \
+                     Fashion-MNIST in the package dataset-fashion-mnist"
+                        .to_string(),
+                ),
+            }),
+        }
+    }
+}
+
+/// `optimizer` with the parameters that were given.
+fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Result<Optimizer, Failure> {
+    fn set(parameter: &mut f64, given: &mut Option<f64>) {
+        *parameter = given.take().unwrap_or(*parameter);
+    }
+    let known = match &mut optimizer {
+        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+            set(momentum, &mut given.momentum);
+            *nesterov = std::mem::take(&mut given.nesterov);
+            set(weight_decay, &mut given.weight_decay);
+            "--momentum, --nesterov and --weight-decay"
+        }
+        Optimizer::RmsProp { rho, eps, weight_decay } => {
+            set(rho, &mut given.rho);
+            set(eps, &mut given.epsilon);
+            set(weight_decay, &mut given.weight_decay);
+            "--rho, --epsilon and --weight-decay"
+        }
+        Optimizer::Adam(AdamParameters { beta1, beta2, eps, weight_decay })
+        | Optimizer::Nadam(AdamParameters { beta1, beta2, eps, weight_decay }) => {
+            set(beta1, &mut given.beta1);
+            set(beta2, &mut given.beta2);
+            set(eps, &mut given.epsilon);
+            set(weight_decay, &mut given.weight_decay);
+            "--beta1, --beta2, --epsilon and --weight-decay"
+        }
+    };
+    match left_over(&given) {
+        None => Ok(optimizer),
+        Some(option) => {
+            let name = optimizer.name();
+            Err(usage(format!("{option} is no parameter of the optimizer {name}, which has {known}")))
+        }
+    }
+}
+
+/// An option that no optimizer has taken.
+fn left_over(given: &HyperParameters) -> Option<&'static str> {
+    let HyperParameters { momentum, nesterov, rho, beta1, beta2, epsilon, weight_decay } = given;
+    let options = [
+        ("--momentum", momentum.is_some()),
+        ("--nesterov", *nesterov),
+        ("--rho", rho.is_some()),
+        ("--beta1", beta1.is_some()),
+        ("--beta2", beta2.is_some()),
+        ("--epsilon", epsilon.is_some()),
+        ("--weight-decay", weight_decay.is_some()),
+    ];
+    options.into_iter().find_map(|(option, is_left)| is_left.then_some(option))
+}
+
+fn usage(problem: String) -> Failure {
+    Failure::Usage { problem, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Arguments, Command};
+    use clap::Parser;
+
+    fn plan(options: &[&str]) -> Result<TrainPlan, Failure> {
+        let args = ["isograd", "train", "--dataset", "synthetic"].iter().chain(options);
+        match Arguments::try_parse_from(args).unwrap().command {
+            Command::Train(args) => args.try_into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn message(options: &[&str]) -> String {
+        plan(options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_optimizer_takes_its_parameters_and_no_others() {
+        let sgd = plan(&["--optimizer", "sgd", "--momentum", "0.5", "--nesterov"]).unwrap();
+        assert_eq!(sgd.optimizer, Optimizer::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 });
+        let rmsprop = plan(&["--optimizer", "rmsprop", "--rho", "0.5", "--weight-decay", "0.1"]).unwrap();
+        assert_eq!(rmsprop.optimizer, Optimizer::RmsProp { rho: 0.5, eps: 1e-7, weight_decay: 0.1 });
+        let nadam = plan(&["--optimizer", "nadam", "--beta1", "0.5", "--epsilon", "0"]).unwrap();
+        let parameters = AdamParameters { beta1: 0.5, eps: 0.0, ..AdamParameters::default() };
+        assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));
+        assert_eq!(
+            message(&["--optimizer", "sgd", "--beta2", "0.9"]),
+            "--beta2 is no parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
+        );
+        assert!(message(&["--nesterov"]).starts_with("--nesterov is no parameter of the optimizer adam"));
+    }
+
+    #[test]
+    fn the_learning_rate_is_the_optimizers_unless_given() {
+        let rate = |options: &[&str]| plan(options).unwrap().learning_rate;
+        assert_eq!(rate(&[]), 0.001);
+        assert_eq!(rate(&["--optimizer", "sgd"]), 0.01);
+        assert_eq!(rate(&["--optimizer", "sgd", "--learning-rate", "0"]), 0.0);
+    }
+
+    #[test]
+    fn batch_and_shard_are_no_larger_than_what_there_is() {
+        let config = plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config(100);
+        assert_eq!((config.batch_size, config.shard_size), (100, 100));
+        let config = plan(&["--batch-size", "16"]).unwrap().config(100);
+        assert_eq!((config.batch_size, config.shard_size), (16, 16));
+    }
+
+    #[test]
+    fn the_accuracy_is_always_measured() {
+        let metrics = |names: &str| {
+            let plan = plan(&["--metrics", names]).unwrap();
+            (plan.metrics.clone(), plan.config(1).metrics)
+        };
+        let (mae, accuracy) = (Metric::RegressionMae, Metric::CategoricalAccuracy);
+        assert_eq!(metrics("regression_mae,regression_mae"), (vec![mae], vec![mae, accuracy]));
+        assert_eq!(metrics("categorical_accuracy"), (vec![accuracy], vec![accuracy]));
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_refused() {
+        assert_eq!(
+            message(&["--save", "a.csv", "--history", "a.csv"]),
+            "--save and --history both write a.csv"
+        );
+        assert_eq!(
+            message(&["--dataset-train-path", "x"]),
+            "--dataset-train-path: the synthetic data set reads no files"
+        );
+    }
+}

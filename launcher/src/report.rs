@@ -1,0 +1,97 @@
+//! Lines about results. Scripts read them: their formats are fixed.
+
+use isograd_model::{EpochReport, Evaluation, Metric};
+use std::time::Duration;
+
+/// `loss 0.2134567, acc 93.81%`, each name behind `prefix`.
+pub(crate) fn scores(prefix: &str, loss: f64, metrics: &[Metric], values: &[f64]) -> String {
+    let mut text = format!("{prefix}loss {loss:.7}");
+    for (metric, value) in metrics.iter().zip(values) {
+        let label = metric.label();
+        text += &match metric {
+            Metric::CategoricalAccuracy => format!(", {prefix}{label} {value:.2}%"),
+            _ => format!(", {prefix}{label} {value:.7}"),
+        };
+    }
+    text
+}
+
+/// `epoch 1/10: 187000.0 samples/s, loss 0.2134567, acc 93.81%, val_loss 0.1034567, val_acc 97.12%`.
+pub(crate) fn epoch_line(
+    epochs: u32,
+    report: &EpochReport,
+    validation: Option<&Evaluation>,
+    metrics: &[Metric],
+) -> String {
+    let rate = report.samples_per_s();
+    let train = scores("", report.train.loss, metrics, &report.train.metrics);
+    let mut line = format!("epoch {}/{epochs}: {rate:.1} samples/s, {train}", report.epoch);
+    if let Some(validation) = validation {
+        line += ", ";
+        line += &scores("val_", validation.loss, metrics, &validation.metrics);
+    }
+    line
+}
+
+/// `test_acc: 98.71%, test_loss: 0.0412345`.
+///
+/// # Panics
+///
+/// When the accuracy is not among the metrics.
+pub(crate) fn test_line(metrics: &[Metric], evaluation: &Evaluation) -> String {
+    let accuracy = metrics.iter().position(|metric| *metric == Metric::CategoricalAccuracy);
+    let accuracy = evaluation.metrics[accuracy.expect("the accuracy is measured whatever is reported")];
+    format!("test_acc: {accuracy:.2}%, test_loss: {:.7}", evaluation.loss)
+}
+
+/// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples that were
+/// trained on in it.
+pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let rate = samples as f64 / seconds.max(f64::MIN_POSITIVE);
+    format!("Time: {seconds:.2} s\nThroughput: {rate:.1} samples/s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METRICS: [Metric; 2] = [Metric::RegressionMse, Metric::CategoricalAccuracy];
+
+    fn evaluation(loss: f64, metrics: [f64; 2]) -> Evaluation {
+        Evaluation { samples: 50, loss, metrics: metrics.to_vec() }
+    }
+
+    #[test]
+    fn an_epoch_is_one_line() {
+        let elapsed = Duration::from_millis(500);
+        let report = EpochReport { epoch: 3, steps: 5, train: evaluation(0.25, [0.125, 93.811]), elapsed };
+        assert_eq!(
+            epoch_line(10, &report, Some(&evaluation(0.5, [0.0625, 100.0])), &METRICS),
+            "epoch 3/10: 100.0 samples/s, loss 0.2500000, mse 0.1250000, acc 93.81%, \
+             val_loss 0.5000000, val_mse 0.0625000, val_acc 100.00%"
+        );
+        // Metrics that were not asked for stand behind the others.
+        assert_eq!(
+            epoch_line(3, &report, None, &METRICS[..1]),
+            "epoch 3/3: 100.0 samples/s, loss 0.2500000, mse 0.1250000"
+        );
+    }
+
+    #[test]
+    fn the_test_line_has_the_accuracy_and_the_loss() {
+        assert_eq!(
+            test_line(&METRICS, &evaluation(0.04123449, [9.0, 98.706])),
+            "test_acc: 98.71%, test_loss: 0.0412345"
+        );
+    }
+
+    #[test]
+    fn throughput_is_samples_over_time() {
+        assert_eq!(
+            time_lines(Duration::from_millis(2605), 5210),
+            "Time: 2.60 s\nThroughput: 2000.0 samples/s"
+        );
+        assert_eq!(time_lines(Duration::ZERO, 0), "Time: 0.00 s\nThroughput: 0.0 samples/s");
+    }
+}

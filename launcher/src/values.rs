@@ -1,0 +1,227 @@
+//! From the text of an option's value to what it means. Errors quote the text and say what is expected.
+
+use isograd_kernels::Isa;
+use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// More threads than any machine has.
+const MAX_THREADS: u32 = 1024;
+
+/// A shard lies in the caches of one core: more samples than this are a mistake that would only cost memory.
+const MAX_SHARD_SIZE: u32 = 4096;
+
+/// The element type of all arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+/// Where samples come from, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatasetName {
+    /// Handwritten digits.
+    Mnist,
+    /// Articles of clothing, in MNIST's format.
+    FashionMnist,
+    /// Random images with a pattern.
+    Synthetic,
+}
+
+/// The format of a history file, by its ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HistoryFormat {
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+/// A history file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HistoryFile {
+    pub(crate) path: PathBuf,
+    pub(crate) format: HistoryFormat,
+}
+
+/// A whole number of at least 1.
+pub(crate) fn count(text: &str) -> Result<u32, String> {
+    at_most(text, u32::MAX)
+}
+
+/// A number of threads.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    at_most(text, MAX_THREADS).map(|threads| threads as usize)
+}
+
+/// A number of samples in a shard.
+pub(crate) fn shard_size(text: &str) -> Result<usize, String> {
+    at_most(text, MAX_SHARD_SIZE).map(|samples| samples as usize)
+}
+
+fn at_most(text: &str, max: u32) -> Result<u32, String> {
+    match text.parse() {
+        Ok(value) if (1..=max).contains(&value) => Ok(value),
+        _ => Err(format!("must be a whole number from 1 to {max}, it is '{text}'")),
+    }
+}
+
+/// A whole number.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}, it is '{text}'", u64::MAX))
+}
+
+/// A share of a whole that is not all of it.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
+        _ => Err(format!("must be a number of at least 0 and below 1, it is '{text}'")),
+    }
+}
+
+/// A finite number that is not negative.
+pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("must be a number of at least 0, it is '{text}'")),
+    }
+}
+
+/// The name of a network.
+pub(crate) fn model(text: &str) -> Result<&'static str, Error> {
+    let known = zoo::NAMES.into_iter().find(|name| *name == text);
+    known.ok_or_else(|| Error::unknown_name("model", text, &zoo::NAMES))
+}
+
+/// The name of an optimizer, with its default parameters.
+pub(crate) fn optimizer(text: &str) -> Result<Optimizer, Error> {
+    Optimizer::from_name(text)
+}
+
+/// The name of a loss.
+pub(crate) fn loss(text: &str) -> Result<Loss, Error> {
+    Loss::from_str(text)
+}
+
+/// The name of a metric.
+pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
+    Metric::from_str(text)
+}
+
+/// The name of an instruction-set level that this CPU has, or `auto`.
+pub(crate) fn isa(text: &str) -> Result<Isa, String> {
+    if text == "auto" {
+        return Ok(Isa::best());
+    }
+    Isa::from_name(text).ok_or_else(|| {
+        if Isa::NAMES.contains(&text) {
+            let available: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
+            return format!("this CPU has no {text}; it has {}", available.join(", "));
+        }
+        let known: Vec<_> = ["auto"].into_iter().chain(Isa::NAMES).collect();
+        Error::unknown_name("instruction-set level", text, &known).to_string()
+    })
+}
+
+/// The name of an element type.
+pub(crate) fn dtype(text: &str) -> Result<Dtype, Error> {
+    match text {
+        "float32" => Ok(Dtype::F32),
+        "float64" => Ok(Dtype::F64),
+        _ => Err(Error::unknown_name("element type", text, &["float32", "float64"])),
+    }
+}
+
+/// The name of a data set.
+pub(crate) fn dataset(text: &str) -> Result<DatasetName, Error> {
+    match text {
+        "mnist" => Ok(DatasetName::Mnist),
+        "fashion-mnist" => Ok(DatasetName::FashionMnist),
+        "synthetic" => Ok(DatasetName::Synthetic),
+        _ => Err(Error::unknown_name("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
+    }
+}
+
+/// The path of a history file.
+pub(crate) fn history(text: &str) -> Result<HistoryFile, String> {
+    let path = PathBuf::from(text);
+    let format = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => HistoryFormat::Csv,
+        Some("jsonl" | "json") => HistoryFormat::JsonLines,
+        _ => return Err(format!("must end in .csv, .jsonl or .json, it is '{text}'")),
+    };
+    Ok(HistoryFile { path, format })
+}
+
+/// The path of a file to write.
+pub(crate) fn new_file(text: &str) -> Result<PathBuf, String> {
+    let named = Path::new(text).file_name().is_some() && !text.ends_with('/');
+    if named { Ok(PathBuf::from(text)) } else { Err(format!("must name a file, it is '{text}'")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_their_ranges_are_refused() {
+        for text in ["0", "-1", "1.5", "", "nan", "4294967296"] {
+            assert_eq!(
+                count(text),
+                Err(format!("must be a whole number from 1 to 4294967295, it is '{text}'")),
+                "count"
+            );
+        }
+        assert_eq!((count("1"), count("4294967295")), (Ok(1), Ok(u32::MAX)));
+        assert!((threads("1024").is_ok(), threads("1025").is_err()) == (true, true));
+        assert!((shard_size("4096").is_ok(), shard_size("4097").is_err()) == (true, true));
+        for text in ["-0.1", "1", "nan", "inf", "half"] {
+            assert!(share(text).unwrap_err().ends_with(&format!("it is '{text}'")), "share of {text}");
+        }
+        assert_eq!((share("0"), share("0.999")), (Ok(0.0), Ok(0.999)));
+        for text in ["-1e-9", "NaN", "inf", "1e999", "x"] {
+            assert!(nonnegative(text).is_err(), "nonnegative {text}");
+        }
+        assert_eq!((nonnegative("0"), nonnegative("1e20")), (Ok(0.0), Ok(1e20)));
+        assert!((seed("18446744073709551615").is_ok(), seed("-1").is_err()) == (true, true));
+    }
+
+    #[test]
+    fn unknown_names_come_with_the_nearest_known_one() {
+        let message = |error: Error| error.to_string();
+        assert!(message(model("simplecn").unwrap_err()).contains("did you mean 'simplecnn'?"));
+        assert!(message(dtype("float").unwrap_err()).contains("known are float32, float64"));
+        assert!(message(dataset("mnits").unwrap_err()).contains("did you mean 'mnist'?"));
+        assert!(isa("avx").unwrap_err().contains("known are auto, portable, neon, avx2, avx512"));
+    }
+
+    #[test]
+    fn levels_that_the_cpu_lacks_are_told_from_unknown_ones() {
+        assert_eq!(isa("auto"), Ok(Isa::best()));
+        let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
+        let missing = missing.expect("no CPU has both neon and avx2");
+        let error = isa(missing).unwrap_err();
+        assert!(error.starts_with(&format!("this CPU has no {missing}; it has portable")), "{error}");
+    }
+
+    #[test]
+    fn the_ending_of_a_history_file_gives_its_format() {
+        let format = |text| history(text).map(|file| file.format);
+        assert_eq!(format("a/b.csv"), Ok(HistoryFormat::Csv));
+        assert_eq!((format("b.jsonl"), format("b.json")), (Ok(HistoryFormat::JsonLines), format("b.jsonl")));
+        for text in ["b.txt", "csv", ".csv", ""] {
+            assert_eq!(format(text), Err(format!("must end in .csv, .jsonl or .json, it is '{text}'")));
+        }
+    }
+
+    #[test]
+    fn a_folder_is_no_file() {
+        for text in ["", "/", "..", "a/..", "a/"] {
+            assert_eq!(new_file(text), Err(format!("must name a file, it is '{text}'")));
+        }
+        assert_eq!(new_file("a/b.st"), Ok(PathBuf::from("a/b.st")));
+    }
+}

@@ -1,0 +1,251 @@
+//! Whatever is wrong with the input gives one `error:` line that names it, and the exit code of its kind; never a panic.
+
+mod common;
+
+use common::{Outcome, isograd, lines};
+use std::path::Path;
+
+/// Requires that `outcome` is a failure with exit code `code` whose error line contains all of `parts`.
+#[track_caller]
+fn assert_error(outcome: &Outcome, code: i32, parts: &[&str]) {
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    let errors = lines(&outcome.stderr, "error: ");
+    assert_eq!(errors.len(), 1, "error lines in: {}", outcome.stderr);
+    for part in parts {
+        assert!(errors[0].contains(part), "'{part}' is not in: {}", errors[0]);
+    }
+    let others = outcome.stderr.lines().filter(|line| !line.starts_with("error: "));
+    assert!(
+        others.clone().all(|line| line.starts_with("hint: ")) && others.count() <= 1,
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// A usage error of `isograd` with the space-separated `args`.
+#[track_caller]
+fn assert_usage(args: &str, parts: &[&str]) {
+    let outcome = isograd(&args.split_whitespace().collect::<Vec<_>>());
+    assert_error(&outcome, 2, parts);
+    assert_eq!(outcome.stdout, "", "a usage error is found before anything is printed");
+}
+
+/// A failure of a short training run with more arguments.
+#[track_caller]
+fn assert_failure(args: &[&str], parts: &[&str]) -> Outcome {
+    let outcome = isograd(&[&["train", "--steps", "2"], args].concat());
+    assert_error(&outcome, 1, parts);
+    outcome
+}
+
+#[test]
+fn counts_of_zero() {
+    for option in ["--batch-size", "--shard-size", "--epochs", "--num-epochs", "--threads", "--steps"] {
+        // An alias is reported by the option's own name.
+        let name = option.replace("num-", "");
+        assert_usage(&format!("train {option} 0"), &[&name, "from 1 to", "'0'"]);
+    }
+    assert_usage("train --epochs -3", &["--epochs", "'-3'"]);
+    assert_usage("train --threads many", &["--threads", "'many'"]);
+    assert_usage("train --seed 1.5", &["--seed", "'1.5'"]);
+}
+
+#[test]
+fn numbers_outside_their_ranges() {
+    for rate in ["-0.1", "nan", "inf", "fast"] {
+        assert_usage(&format!("train --learning-rate {rate}"), &["--learning-rate", "at least 0", rate]);
+    }
+    for share in ["-0.1", "1", "NaN"] {
+        assert_usage(&format!("train --validation-split {share}"), &["--validation-split", "below 1", share]);
+    }
+    assert_usage("train --optimizer sgd --momentum 1.5", &["--momentum", "below 1", "1.5"]);
+    assert_usage("train --epsilon -1", &["--epsilon", "at least 0", "-1"]);
+}
+
+#[test]
+fn unknown_names_with_the_nearest_known_one() {
+    for (args, name) in [
+        ("train --model simplecnnn", "simplecnn"),
+        ("summary --model simple_mlp", "simplemlp"),
+        ("train --dataset mnits", "mnist"),
+        ("train --optimizer adm", "adam"),
+        ("train --loss-func categorical_crossentropy", "categorical_cross_entropy"),
+        ("train --metrics categorical_accuracy,categorical_hing", "categorical_hinge"),
+        ("train --dtype flaot32", "float32"),
+        ("evaluate --load x --isa avx", "avx2"),
+    ] {
+        let unknown = args.rsplit([' ', ',']).next().expect("an argument");
+        assert_usage(args, &["unknown", &format!("'{unknown}'"), &format!("did you mean '{name}")]);
+    }
+}
+
+#[test]
+fn command_lines_without_meaning() {
+    assert_usage("", &["subcommand"]);
+    assert_usage("trian", &["'trian'"]);
+    assert_usage("train --bach-size 3", &["'--bach-size'"]);
+    assert_usage("train --seed 1 --seed 2", &["--seed"]);
+    assert_usage("evaluate", &["--load"]);
+    assert_usage("train --momentum 0.9", &["--momentum", "adam", "--beta1"]);
+    assert_usage("train --dataset fashion-mnist", &["--dataset-train-path"]);
+    assert_usage("train --dataset synthetic --dataset-train-path x", &["--dataset-train-path", "synthetic"]);
+    assert_usage("train --history run.txt", &["--history", ".csv", "'run.txt'"]);
+    assert_usage("train --save run.csv --history run.csv", &["--save", "--history", "run.csv"]);
+    assert_usage("train --save folder/", &["--save", "'folder/'"]);
+}
+
+/// An IDX file of bytes: zeros, but for what `values` says of the first of them.
+fn idx(dims: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, dims.len() as u8];
+    dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));
+    let total = dims.iter().product::<u32>() as usize;
+    bytes.extend(values.iter().copied().chain(std::iter::repeat(0)).take(total));
+    bytes
+}
+
+/// A folder with a small data set of `side` x `side` images, good unless `file` says otherwise.
+fn folder_of(side: u32, file: Option<(&str, &[u8])>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    for split in ["train", "t10k"] {
+        write(&format!("{split}-images-idx3-ubyte"), &idx(&[4, side, side], &[]));
+        write(&format!("{split}-labels-idx1-ubyte"), &idx(&[4], &[0, 1, 2, 3]));
+    }
+    if let Some((name, bytes)) = file {
+        write(name, bytes);
+    }
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary folder's name is UTF-8")
+}
+
+#[test]
+fn a_good_folder_is_read() {
+    let folder = folder_of(8, None);
+    let path = text(folder.path());
+    let outcome =
+        isograd(&["train", "--dataset", "fashion-mnist", "--dataset-train-path", path, "--epochs", "1"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("batch-size:         4\n"), "{}", outcome.stdout);
+}
+
+#[test]
+fn data_files() {
+    let images = idx(&[4, 8, 8], &[]);
+    let (truncated, mut long) = (&images[..100], images.clone());
+    long.push(0);
+    // A gzip header and a stored block that promises more than there is.
+    let broken_gzip =
+        [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0, 200, 0, 55, 255][..], &idx(&[4], &[])].concat();
+    let name = "train-images-idx3-ubyte";
+    let other = "t10k-labels-idx1-ubyte";
+    let cases: [(&str, &[u8], &[&str]); 8] = [
+        (name, truncated, &[name, "100", "272"]),
+        (name, &long, &[name, "273", "272"]),
+        (name, b"a picture of a cat, perhaps", &[name]),
+        (name, b"", &[name, "0"]),
+        (name, &idx(&[5, 8, 8], &[]), &[name, "5 images", "4 labels"]),
+        (name, &idx(&[4, 64], &[]), &[name, "2", "3"]),
+        (other, &idx(&[4], &[0, 1, 10, 3]), &[other, "label 10 of sample 2", "10 classes"]),
+        (other, &broken_gzip, &[other]),
+    ];
+    for (file, bytes, parts) in cases {
+        let folder = folder_of(8, Some((file, bytes)));
+        let path = text(folder.path());
+        assert_failure(&["--dataset-train-path", path], &[&["--dataset-train-path", path], parts].concat());
+    }
+}
+
+#[test]
+fn missing_files_and_folders() {
+    let folder = folder_of(8, None);
+    std::fs::remove_file(folder.path().join("t10k-images-idx3-ubyte")).unwrap();
+    assert_failure(&["--dataset-train-path", text(folder.path())], &["t10k-images-idx3-ubyte"]);
+    let missing = folder.path().join("nowhere");
+    let outcome = isograd(&["summary", "--dataset-train-path", text(&missing)]);
+    assert_error(&outcome, 1, &["--dataset-train-path", "nowhere"]);
+}
+
+#[test]
+fn samples_that_fit_no_layer_or_no_other_samples() {
+    let folder = folder_of(2, None);
+    assert_failure(&["--dataset-train-path", text(folder.path())], &["layer 1 (Conv2D)", "2", "3"]);
+    let folder = folder_of(8, Some(("t10k-images-idx3-ubyte", &idx(&[4, 8, 9], &[]))));
+    assert_failure(&["--dataset-train-path", text(folder.path())], &["[1, 8, 8]", "[1, 8, 9]"]);
+    let folder = folder_of(8, None);
+    let args = ["--dataset-train-path", text(folder.path()), "--validation-split", "0.9"];
+    assert_failure(&args, &["--validation-split", "0.9", "4 samples"]);
+}
+
+#[test]
+fn output_files_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| text(&folder.path().join(name)).to_string();
+    for (option, path) in [
+        ("--save", inside("missing/net.safetensors")),
+        ("--history", inside("missing/run.csv")),
+        ("--save", text(folder.path()).to_string()),
+    ] {
+        let outcome =
+            assert_failure(&["--dataset", "synthetic", option, &path], &[option, &path, "cannot write"]);
+        assert_eq!(outcome.stdout, "", "found before training");
+    }
+}
+
+#[test]
+fn parameters_that_cannot_be_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_string();
+    let evaluate = |name: &str, options: &[&str]| {
+        isograd(&[&["evaluate", "--dataset", "synthetic", "--load", &path(name)], options].concat())
+    };
+    common::train(&format!("--steps 1 --save {}", path("cnn.st")));
+    let model = ["simplecnn", "simplemlp", "--load", &path("cnn.st")];
+    assert_error(&evaluate("cnn.st", &["--model", "simplemlp"]), 1, &model);
+    assert_error(&evaluate("cnn.st", &["--dtype", "float64"]), 1, &["--load", "F32", "F64"]);
+    assert_error(&evaluate("missing.st", &[]), 1, &["--load", "missing.st", "cannot read"]);
+    std::fs::write(path("text.st"), "no tensors").unwrap();
+    assert_error(&evaluate("text.st", &[]), 1, &["--load", "text.st", "not a safetensors file"]);
+    let bytes = std::fs::read(path("cnn.st")).unwrap();
+    std::fs::write(path("half.st"), &bytes[..bytes.len() / 2]).unwrap();
+    assert_error(&evaluate("half.st", &[]), 1, &["--load", "half.st", "not a safetensors file"]);
+    let load = path("cnn.st");
+    assert_failure(
+        &["--dataset", "synthetic", "--model", "simplemlp", "--load", &load],
+        &["--load", "simplemlp"],
+    );
+}
+
+/// A batch of the whole set makes every epoch one step: the first still has a finite loss and is saved, the second has not.
+#[test]
+fn a_loss_that_is_no_number_keeps_the_last_good_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = text(&folder.path().join("net.st")).to_string();
+    let wild =
+        ["train", "--dataset", "synthetic", "--optimizer", "sgd", "--learning-rate", "1e20", "--save", &path];
+    let outcome = isograd(&[&wild[..], &["--batch-size", "6000"]].concat());
+    assert_error(&outcome, 1, &["the loss became", "step 2", "epoch 2"]);
+    assert_eq!(lines(&outcome.stderr, "hint: "), [format!("{path} holds the parameters after epoch 1")]);
+    assert_eq!(lines(&outcome.stdout, "epoch 1/10: ").len(), 1, "{}", outcome.stdout);
+    let saved = std::fs::read(&path).unwrap();
+
+    let outcome = isograd(&wild);
+    assert_error(&outcome, 1, &["the loss became", "step 2", "epoch 1"]);
+    let hint = format!("{path} was not written: no epoch was completed");
+    assert_eq!(lines(&outcome.stderr, "hint: "), [hint]);
+    assert_eq!(std::fs::read(&path).unwrap(), saved, "an earlier file stays");
+}
+
+/// The loss of the only step is finite, what it does to the parameters is not.
+#[test]
+fn parameters_that_are_no_numbers_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = text(&folder.path().join("net.st")).to_string();
+    let wild = ["--dataset", "synthetic", "--optimizer", "sgd", "--learning-rate", "1e200", "--save", &path];
+    let outcome = isograd(&[&["train", "--steps", "1"], &wild[..]].concat());
+    assert_error(&outcome, 1, &["parameters became infinite or NaN", "step 1", "epoch 1"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
