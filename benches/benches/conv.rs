@@ -1,0 +1,185 @@
+//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that `Conv2d::new` chooses.
+//!
+//! Operations are those that read the image: kernel elements over padding are not counted, nor are bias and ReLU.
+
+use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
+use isograd_kernels::conv::{Conv2d, Conv2dShape};
+use isograd_kernels::{Accum, Activation, Isa, reference};
+
+struct Layer {
+    name: &'static str,
+    shape: Conv2dShape,
+    n: usize,
+}
+
+/// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`; a first layer, which needs no input
+/// gradient, is one whose `c` is that of an image.
+fn layer(
+    name: &'static str,
+    n: usize,
+    [c, f]: [usize; 2],
+    size: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> Layer {
+    let shape = Conv2dShape {
+        c,
+        h: size,
+        w: size,
+        f,
+        kh: kernel,
+        kw: kernel,
+        stride: [stride; 2],
+        padding: [padding; 2],
+        dilation: [1, 1],
+    };
+    Layer { name, shape, n }
+}
+
+fn layers() -> Vec<Layer> {
+    vec![
+        layer("simplecnn conv1", 32, [1, 4], 28, 3, 1, 0),
+        layer("simplecnn conv2", 32, [4, 8], 26, 3, 1, 0),
+        layer("resnet20", 32, [3, 16], 32, 3, 1, 1),
+        layer("resnet20", 32, [16, 16], 32, 3, 1, 1),
+        layer("resnet20", 32, [16, 32], 32, 3, 2, 1),
+        layer("resnet20 shortcut", 32, [16, 32], 32, 1, 2, 0),
+        layer("resnet20", 32, [32, 32], 16, 3, 1, 1),
+        layer("resnet20", 32, [32, 64], 16, 3, 2, 1),
+        layer("resnet20 shortcut", 32, [32, 64], 16, 1, 2, 0),
+        layer("resnet20", 32, [64, 64], 8, 3, 1, 1),
+        layer("vgg11", 16, [3, 64], 32, 3, 1, 1),
+        layer("vgg11", 16, [64, 128], 16, 3, 1, 1),
+        layer("vgg11", 16, [128, 256], 8, 3, 1, 1),
+        layer("vgg11", 16, [256, 256], 8, 3, 1, 1),
+        layer("vgg11", 16, [256, 512], 4, 3, 1, 1),
+        layer("vgg11", 16, [512, 512], 4, 3, 1, 1),
+        layer("vgg11", 16, [512, 512], 2, 3, 1, 1),
+    ]
+}
+
+/// The operations of any one pass for one sample.
+fn flops(shape: &Conv2dShape) -> usize {
+    let inside = |size: usize, kernel: usize, stride: usize, padding: usize| {
+        let outputs = (size + 2 * padding - kernel) / stride + 1;
+        let positions = (0..outputs).flat_map(|o| (0..kernel).map(move |k| o * stride + k));
+        positions.filter(|p| (padding..padding + size).contains(p)).count()
+    };
+    let rows = inside(shape.h, shape.kh, shape.stride[0], shape.padding[0]);
+    let columns = inside(shape.w, shape.kw, shape.stride[1], shape.padding[1]);
+    2 * shape.c * shape.f * rows * columns
+}
+
+/// The operands of all passes. Their integers make every result exact.
+struct Tensors {
+    conv: Conv2d,
+    n: usize,
+    x: Buffer,
+    w: Buffer,
+    bias: Buffer,
+    dy: Buffer,
+    scratch: Buffer,
+}
+
+impl Tensors {
+    fn new(layer: &Layer) -> Self {
+        let (conv, n) = (Conv2d::new(layer.shape).expect("a valid shape"), layer.n);
+        Self {
+            n,
+            x: integers(conv.input_len(n), 1),
+            w: integers(conv.weight_len(), 2),
+            bias: integers(layer.shape.f, 3),
+            dy: integers(conv.output_len(n), 4),
+            scratch: Buffer::zeroed(conv.scratch_len(n)),
+            conv,
+        }
+    }
+
+    /// The last sample of a `[.., n]` buffer: the naive reference is too slow for all of them.
+    fn last_sample(&self, all: &[f32]) -> Vec<f32> {
+        all.chunks_exact(self.n).map(|samples| samples[self.n - 1]).collect()
+    }
+
+    fn forward(&mut self, isa: Isa, y: &mut [f32]) {
+        let Self { conv, n, x, w, bias, scratch, .. } = self;
+        conv.forward(isa, *n, x, w, Some(bias), Activation::Relu, y, scratch);
+    }
+
+    fn input_gradient(&mut self, isa: Isa, dx: &mut [f32]) {
+        let Self { conv, n, w, dy, scratch, .. } = self;
+        conv.input_gradient(isa, *n, dy, w, None, dx, scratch);
+    }
+
+    fn weight_gradient(&mut self, isa: Isa, dw: &mut [f32]) {
+        let Self { conv, n, x, dy, scratch, .. } = self;
+        conv.weight_gradient(isa, *n, x, dy, Accum::Replace, dw, scratch);
+    }
+
+    fn check_forward(&self, y: &[f32]) {
+        let [x, w, bias] = [&self.last_sample(&self.x), &*self.w, &*self.bias].map(widen);
+        let mut expected = reference::conv::forward(self.conv.shape(), 1, &x, &w, &bias);
+        expected.iter_mut().for_each(|y| *y = y.max(0.0));
+        assert_close("conv forward", &self.last_sample(y), &expected, 0.0);
+    }
+
+    fn check_input_gradient(&self, dx: &[f32]) {
+        let [dy, w] = [&self.last_sample(&self.dy), &*self.w].map(widen);
+        let expected = reference::conv::input_gradient(self.conv.shape(), 1, &dy, &w);
+        assert_close("conv input gradient", &self.last_sample(dx), &expected, 0.0);
+    }
+
+    /// Checks the weight gradient of the last sample alone: the gradients of the others are set to zero meanwhile.
+    fn check_weight_gradient(&mut self, isa: Isa) {
+        let all = widen(&self.dy);
+        let last = self.last_sample(&self.dy);
+        for (samples, last) in self.dy.chunks_exact_mut(self.n).zip(&last) {
+            samples.fill(0.0);
+            samples[samples.len() - 1] = *last;
+        }
+        let mut dw = Buffer::zeroed(self.w.len());
+        self.weight_gradient(isa, &mut dw);
+        let [x, dy] = [self.last_sample(&self.x), last].map(|sample| widen(&sample));
+        let expected = reference::conv::weight_gradient(self.conv.shape(), 1, &x, &dy);
+        assert_close("conv weight gradient", &dw, &expected, 0.0);
+        self.dy.iter_mut().zip(all).for_each(|(dy, all)| *dy = all as f32);
+    }
+}
+
+fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
+    let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n } = layer;
+    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride[0]);
+    let work = Work::Flops(flops(&layer.shape) * n);
+    suite.kernel(isa, &format!("forward {shape}"), work, || {
+        let mut tensors = Tensors::new(layer);
+        let mut y = Buffer::zeroed(tensors.dy.len());
+        tensors.forward(isa, &mut y);
+        tensors.check_forward(&y);
+        move || tensors.forward(isa, &mut y)
+    });
+    if *c > 3 {
+        suite.kernel(isa, &format!("dx {shape}"), work, || {
+            let mut tensors = Tensors::new(layer);
+            let mut dx = Buffer::zeroed(tensors.x.len());
+            tensors.input_gradient(isa, &mut dx);
+            tensors.check_input_gradient(&dx);
+            move || tensors.input_gradient(isa, &mut dx)
+        });
+    }
+    suite.kernel(isa, &format!("dw {shape}"), work, || {
+        let mut tensors = Tensors::new(layer);
+        tensors.check_weight_gradient(isa);
+        let mut dw = Buffer::zeroed(tensors.w.len());
+        move || tensors.weight_gradient(isa, &mut dw)
+    });
+}
+
+fn main() {
+    let mut suite = Suite::new("conv");
+    for isa in suite.levels() {
+        for layer in layers() {
+            passes(&mut suite, isa, &layer);
+        }
+    }
+    suite.finish();
+}

@@ -1,0 +1,86 @@
+//! Matrix products: the dense layers of the networks in their three passes, and squares.
+
+use isograd_benches::{Buffer, Suite, Work, integers};
+use isograd_kernels::gemm::{MatMut, MatRef, gemm};
+use isograd_kernels::{Accum, Isa};
+
+/// A dense layer, `y = W x` with `W` `[outputs, inputs]` and `x` `[inputs, n]`.
+struct Dense {
+    name: &'static str,
+    inputs: usize,
+    outputs: usize,
+    n: usize,
+}
+
+const LAYERS: [Dense; 7] = [
+    Dense { name: "simplecnn dense1", inputs: 1152, outputs: 128, n: 32 },
+    Dense { name: "simplecnn dense2", inputs: 128, outputs: 10, n: 32 },
+    Dense { name: "simplemlp dense1", inputs: 784, outputs: 512, n: 32 },
+    Dense { name: "simplemlp dense2", inputs: 512, outputs: 512, n: 32 },
+    Dense { name: "simplemlp dense4", inputs: 512, outputs: 10, n: 32 },
+    Dense { name: "resnet20 dense", inputs: 64, outputs: 10, n: 32 },
+    Dense { name: "vgg11 dense", inputs: 512, outputs: 10, n: 16 },
+];
+
+const SQUARES: [usize; 4] = [64, 128, 256, 512];
+
+/// A factor: a `rows x cols` matrix of integers, stored with contiguous rows, or as its transpose.
+struct Factor {
+    data: Buffer,
+    rows: usize,
+    cols: usize,
+    transposed: bool,
+}
+
+impl Factor {
+    fn new(rows: usize, cols: usize, transposed: bool, seed: u64) -> Self {
+        Self { data: integers(rows * cols, seed), rows, cols, transposed }
+    }
+
+    fn view(&self) -> MatRef<'_, f32> {
+        if self.transposed {
+            MatRef::row_major(&self.data, self.cols, self.rows).t()
+        } else {
+            MatRef::row_major(&self.data, self.rows, self.cols)
+        }
+    }
+
+    /// The product with a vector.
+    fn times(&self, v: &[f64]) -> Vec<f64> {
+        let at =
+            |i, j| if self.transposed { self.data[j * self.rows + i] } else { self.data[i * self.cols + j] };
+        (0..self.rows).map(|i| (0..self.cols).map(|j| f64::from(at(i, j)) * v[j]).sum()).collect()
+    }
+}
+
+fn product(suite: &mut Suite, isa: Isa, name: &str, [m, k, n]: [usize; 3], transposed: [bool; 2]) {
+    suite.kernel(isa, name, Work::Flops(2 * m * k * n), || {
+        let (a, b) = (Factor::new(m, k, transposed[0], 1), Factor::new(k, n, transposed[1], 2));
+        let mut c = Factor { data: Buffer::zeroed(m * n), rows: m, cols: n, transposed: false };
+        let multiply = |c: &mut [f32], a: &Factor, b: &Factor| {
+            gemm(isa, MatMut::row_major(c, m, n), Accum::Replace, a.view(), b.view());
+        };
+        multiply(&mut c.data, &a, &b);
+        // Freivalds: C v = A (B v); integers make both sides exact.
+        let v = isograd_benches::widen(&integers(n, 3));
+        assert_eq!(c.times(&v), a.times(&b.times(&v)), "gemm {name}: C v is not A (B v)");
+        move || multiply(&mut c.data, &a, &b)
+    });
+}
+
+fn main() {
+    let mut suite = Suite::new("gemm");
+    for isa in suite.levels() {
+        for Dense { name, inputs, outputs, n } in LAYERS {
+            let shape = format!("{name} {inputs}->{outputs} n={n}");
+            let pass = |pass: &str| format!("{pass} {shape}");
+            product(&mut suite, isa, &pass("forward"), [outputs, inputs, n], [false, false]);
+            product(&mut suite, isa, &pass("dx"), [inputs, outputs, n], [true, false]);
+            product(&mut suite, isa, &pass("dw"), [outputs, n, inputs], [false, true]);
+        }
+        for size in SQUARES {
+            product(&mut suite, isa, &format!("square {size}"), [size; 3], [false, false]);
+        }
+    }
+    suite.finish();
+}

@@ -1,0 +1,114 @@
+//! Batch normalisation of ResNet-20's activations, 32 samples.
+//!
+//! Statistics need every value before the first can be normalised, so training reads `x` twice, and the backward pass reads
+//! `x` and `dy` twice.
+
+use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
+use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
+use isograd_kernels::reference::batch_norm as reference;
+use isograd_kernels::{Activation, Isa};
+
+const EPS: f64 = 1e-5;
+
+/// Far above the rounding of sums in blocks (some 64 additions), far below any mistake.
+const TOLERANCE: f64 = 2e-5;
+
+/// Channels, and values of each: `H * W * N`.
+const SHAPES: [[usize; 2]; 3] = [[16, 32 * 32 * 32], [32, 16 * 16 * 32], [64, 8 * 8 * 32]];
+
+/// The tensors of all passes.
+struct Tensors {
+    c: usize,
+    x: Buffer,
+    /// The result: `y`, or `dx`.
+    out: Buffer,
+    dy: Buffer,
+    gamma: Buffer,
+    beta: Buffer,
+    mean: Buffer,
+    inv_std: Buffer,
+    var: Buffer,
+    dgamma: Buffer,
+    dbeta: Buffer,
+}
+
+impl Tensors {
+    /// Integers with the statistics of `x`.
+    fn new([c, m]: [usize; 2]) -> Self {
+        let zeros = || Buffer::zeroed(c);
+        let mut tensors = Self {
+            c,
+            x: integers(c * m, 1),
+            out: Buffer::zeroed(c * m),
+            dy: integers(c * m, 2),
+            gamma: integers(c, 3),
+            beta: integers(c, 4),
+            mean: zeros(),
+            inv_std: zeros(),
+            var: zeros(),
+            dgamma: zeros(),
+            dbeta: zeros(),
+        };
+        tensors.train(Isa::best());
+        tensors
+    }
+
+    fn train(&mut self, isa: Isa) {
+        let Self { c, x, out, gamma, beta, mean, inv_std, var, .. } = self;
+        batch_norm_train(isa, *c, x, gamma, beta, EPS, out, mean, inv_std, var);
+    }
+
+    fn eval(&mut self, isa: Isa) {
+        let Self { c, x, out, gamma, beta, mean, var, .. } = self;
+        batch_norm_eval(isa, *c, x, gamma, beta, mean, var, EPS, Activation::Relu, out);
+    }
+
+    fn backward(&mut self, isa: Isa) {
+        let Self { c, x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
+        batch_norm_backward(isa, *c, x, dy, gamma, mean, inv_std, Some(out), dgamma, dbeta);
+    }
+
+    fn widened(&self) -> [Vec<f64>; 7] {
+        let Self { x, dy, gamma, beta, mean, inv_std, var, .. } = self;
+        [x, dy, gamma, beta, mean, inv_std, var].map(|tensor| widen(tensor))
+    }
+}
+
+fn passes(suite: &mut Suite, isa: Isa, shape: [usize; 2]) {
+    let [c, m] = shape;
+    suite.kernel(isa, &format!("train {c}x{m}"), Work::streams(c * m, 3, 2), || {
+        let mut tensors = Tensors::new(shape);
+        tensors.train(isa);
+        let [x, _, gamma, beta, ..] = tensors.widened();
+        let (expected, _) = reference::train(c, &x, &gamma, &beta, EPS);
+        assert_close("batch normalisation", &tensors.out, &expected, TOLERANCE);
+        move || tensors.train(isa)
+    });
+    suite.kernel(isa, &format!("eval {c}x{m}"), Work::streams(c * m, 2, 2), || {
+        let mut tensors = Tensors::new(shape);
+        tensors.eval(isa);
+        let [x, _, gamma, beta, mean, _, var] = tensors.widened();
+        let expected = reference::eval(&x, &gamma, &beta, &mean, &var, EPS, Activation::Relu);
+        assert_close("batch normalisation in evaluation", &tensors.out, &expected, TOLERANCE);
+        move || tensors.eval(isa)
+    });
+    suite.kernel(isa, &format!("backward {c}x{m}"), Work::streams(c * m, 5, 3), || {
+        let mut tensors = Tensors::new(shape);
+        tensors.backward(isa);
+        let [x, dy, gamma, _, mean, inv_std, _] = tensors.widened();
+        let (dx, _, dbeta) = reference::backward(&x, &dy, &gamma, &mean, &inv_std);
+        assert_close("gradient of batch normalisation", &tensors.out, &dx, TOLERANCE);
+        assert_close("gradient of beta", &tensors.dbeta, &dbeta, 0.0);
+        move || tensors.backward(isa)
+    });
+}
+
+fn main() {
+    let mut suite = Suite::new("norm");
+    for isa in suite.levels() {
+        for shape in SHAPES {
+            passes(&mut suite, isa, shape);
+        }
+    }
+    suite.finish();
+}
