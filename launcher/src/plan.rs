@@ -171,7 +171,7 @@ impl TryFrom<DataArgs> for Source {
                 problem: "--dataset-train-path is missing: the data set is not built in".to_string(),
                 hint: Some(
                     "give the folder with its four files, train-images-idx3-ubyte.gz and so on; Debian has those of \
-                     Fashion-MNIST in the package dataset-fashion-mnist"
+                     Fashion-MNIST in /usr/share/datasets/fashion-mnist (package dataset-fashion-mnist)"
                         .to_string(),
                 ),
             }),

@@ -5,7 +5,8 @@ use isograd_model::{Network, TrainConfig, Trainer, layer::*, layers};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // 1,000 images of 1x8x8: a bright left half is class 0, a bright right half class 1.
-    let pixel = |i: usize| if (i % 8 < 4) == (i / 64).is_multiple_of(2) { 1.0 } else { 0.01 * (i % 7) as f32 };
+    let pixel =
+        |i: usize| if (i % 8 < 4) == (i / 64).is_multiple_of(2) { 1.0 } else { 0.01 * (i % 7) as f32 };
     let samples: Vec<f32> = (0..1000 * 64).map(pixel).collect();
     let labels: Vec<u32> = (0..1000).map(|sample| sample % 2).collect();
     let data = Arrays::from_f32(samples, labels, [1, 8, 8], 2)?;
