@@ -132,8 +132,7 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn scratch_len(&self, n: usize) -> usize {
-        // Fewer samples can need more: im2col then fills its block with more rows.
-        (1..=n).map(|n| self.built().conv.scratch_len(n)).max().unwrap_or(0)
+        self.built().conv.scratch_len(n)
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

@@ -73,10 +73,10 @@ impl Sums {
         }
     }
 
-    /// Overwrites `means` with the mean loss and metrics.
+    /// Overwrites `means` with the mean loss and metrics; zeros if there are no samples.
     pub(super) fn means(&self, means: &mut [f64]) {
         for (mean, sum) in means.iter_mut().zip(&self.values) {
-            *mean = sum / self.samples as f64;
+            *mean = sum / self.samples.max(1) as f64;
         }
     }
 

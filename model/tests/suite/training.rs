@@ -184,13 +184,15 @@ fn sizes_beyond_the_data_mean_all_of_it() {
     assert_eq!(hash(8, 1000), hash(8, 8));
 }
 
-/// A convolution of many channels over a small image, whose scratch memory is largest for 56 samples of the 64 of a shard.
+/// Of a convolution that is computed block by block, 56 samples fill more of a block than the 64 of a full shard.
 #[test]
 fn a_smaller_last_shard_fits_in_the_memory_of_a_full_one() {
-    let network = build::<f32>(layers![Input::new(512, 4, 4), Conv2D::new(2, 3).padding(1), Flatten]);
+    let network =
+        build::<f32>(layers![Input::new(4096, 8, 1), Conv2D::new(2, [3, 1]).padding([1, 0]), Flatten]);
     let config = TrainConfig { shard_size: 64, loss: Loss::MeanSquaredError, ..TrainConfig::default() };
-    let data =
-        Synthetic { seed: 1, sample_shape: [512, 4, 4], num_classes: 4 }.samples(0..120).expect("a data set");
+    let data = Synthetic { seed: 1, sample_shape: [4096, 8, 1], num_classes: 4 }
+        .samples(0..120)
+        .expect("a data set");
     let report = trainer(network, config).train_epoch(&data, |_| ()).expect("finite losses");
     assert_eq!((report.steps, report.train.samples), (2, 120));
 }
