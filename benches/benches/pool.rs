@@ -1,22 +1,37 @@
-//! Pooling: the 2x2 maxima of simplecnn and VGG-11, and the global average of ResNet-20.
+//! Pooling: the 2x2 maxima of simplecnn and VGG-11, the global average of ResNet-20, and the overlapping windows of ResNet
+//! stems and Inception blocks.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
-use isograd_kernels::pool::{Pool2d, average_pool, average_pool_backward, max_pool, max_pool_backward};
+use isograd_kernels::pool::{
+    Pool2d, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
+};
 use isograd_kernels::{Activation, Isa, reference};
 
-/// `c` channels of `size x size` pixels, `n` samples, square windows side by side.
+/// `c` channels of `size x size` pixels, `n` samples, square windows.
 struct Layer {
     name: &'static str,
     c: usize,
     size: usize,
     n: usize,
     window: usize,
+    stride: usize,
+    padding: usize,
 }
 
 impl Layer {
+    /// Windows side by side.
+    const fn tiling(name: &'static str, c: usize, size: usize, n: usize, window: usize) -> Self {
+        Self { name, c, size, n, window, stride: window, padding: 0 }
+    }
+
+    /// Windows of 3x3 with one pixel of padding.
+    const fn overlapping(name: &'static str, stride: usize) -> Self {
+        Self { name, c: 16, size: 32, n: 32, window: 3, stride, padding: 1 }
+    }
+
     fn pool(&self) -> Pool2d {
-        let window = [self.window; 2];
-        Pool2d::new(self.c, self.size, self.size, window, window, [0, 0], [1, 1]).expect("a valid shape")
+        let Self { c, size, window, stride, padding, .. } = *self;
+        Pool2d::new(c, size, size, [window; 2], [stride; 2], [padding; 2], [1, 1]).expect("a valid shape")
     }
 
     fn inputs(&self) -> usize {
@@ -24,7 +39,8 @@ impl Layer {
     }
 
     fn outputs(&self) -> usize {
-        self.inputs() / (self.window * self.window)
+        let pool = self.pool();
+        self.c * pool.oh() * pool.ow() * self.n
     }
 
     /// The traffic of one pass over the inputs and `passes` over buffers of the outputs' size.
@@ -33,19 +49,26 @@ impl Layer {
     }
 
     fn describe(&self, pass: &str) -> String {
-        let Self { name, c, size, n, window } = self;
-        format!("{pass} {name} {c} {size}x{size} {window}x{window} n={n}")
+        let Self { name, c, size, n, window, stride, .. } = self;
+        format!("{pass} {name} {c} {size}x{size} {window}x{window} s{stride} n={n}")
     }
 }
 
-const MAXIMA: [Layer; 4] = [
-    Layer { name: "simplecnn", c: 8, size: 24, n: 32, window: 2 },
-    Layer { name: "vgg11", c: 64, size: 32, n: 16, window: 2 },
-    Layer { name: "vgg11", c: 256, size: 8, n: 16, window: 2 },
-    Layer { name: "vgg11", c: 512, size: 2, n: 16, window: 2 },
+const MAXIMA: [Layer; 6] = [
+    Layer::tiling("simplecnn", 8, 24, 32, 2),
+    Layer::tiling("vgg11", 64, 32, 16, 2),
+    Layer::tiling("vgg11", 256, 8, 16, 2),
+    Layer::tiling("vgg11", 512, 2, 16, 2),
+    Layer::overlapping("stem", 2),
+    Layer::overlapping("inception", 1),
 ];
 
-const GLOBAL_AVERAGE: Layer = Layer { name: "resnet20", c: 64, size: 8, n: 32, window: 8 };
+const AVERAGES: [Layer; 4] = [
+    Layer::tiling("halves", 16, 32, 32, 2),
+    Layer::tiling("resnet20", 64, 8, 32, 8),
+    Layer::overlapping("stem", 2),
+    Layer::overlapping("inception", 1),
+];
 
 fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     let (pool, n) = (layer.pool(), layer.n);
@@ -58,9 +81,17 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
         assert_close("index of the maximum", &argmax, &index, 0.0);
         move || max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax)
     });
+    suite.kernel(isa, &layer.describe("max eval"), layer.work(1), || {
+        let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
+        max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y);
+        let (best, _) = reference::pool::max_pool(&pool, n, Activation::Identity, &widen(&x));
+        assert_close("max pooling", &y, &best, 0.0);
+        move || max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y)
+    });
     suite.kernel(isa, &layer.describe("max backward"), layer.work(2), || {
         let mut argmax = integers(layer.outputs(), 1);
-        argmax.iter_mut().for_each(|index| *index = index.rem_euclid(4.0));
+        let taps = (layer.window * layer.window) as f32;
+        argmax.iter_mut().for_each(|index| *index = index.rem_euclid(taps));
         let (dy, mut dx) = (integers(layer.outputs(), 2), Buffer::zeroed(layer.inputs()));
         max_pool_backward(isa, &pool, n, &argmax, &dy, &mut dx);
         let expected = reference::pool::max_pool_backward(&pool, n, &widen(&argmax), &widen(&dy));
@@ -69,21 +100,23 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     });
 }
 
-/// Sums of integers over a power of two: exact.
+/// A few roundings of a sum of at most nine shares below 4.
+const TOLERANCE: f64 = 1e-5;
+
 fn averages(suite: &mut Suite, isa: Isa, layer: &Layer) {
     let (pool, n) = (layer.pool(), layer.n);
     suite.kernel(isa, &layer.describe("average forward"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
         average_pool(isa, &pool, n, &x, &mut y);
         let expected = reference::pool::average_pool(&pool, n, &widen(&x));
-        assert_close("average pooling", &y, &expected, 0.0);
+        assert_close("average pooling", &y, &expected, TOLERANCE);
         move || average_pool(isa, &pool, n, &x, &mut y)
     });
     suite.kernel(isa, &layer.describe("average backward"), layer.work(1), || {
         let (dy, mut dx) = (integers(layer.outputs(), 1), Buffer::zeroed(layer.inputs()));
         average_pool_backward(isa, &pool, n, &dy, &mut dx);
         let expected = reference::pool::average_pool_backward(&pool, n, &widen(&dy));
-        assert_close("gradient of average pooling", &dx, &expected, 0.0);
+        assert_close("gradient of average pooling", &dx, &expected, TOLERANCE);
         move || average_pool_backward(isa, &pool, n, &dy, &mut dx)
     });
 }
@@ -94,7 +127,9 @@ fn main() {
         for layer in &MAXIMA {
             maxima(&mut suite, isa, layer);
         }
-        averages(&mut suite, isa, &GLOBAL_AVERAGE);
+        for layer in &AVERAGES {
+            averages(&mut suite, isa, layer);
+        }
     }
     suite.finish();
 }

@@ -20,35 +20,35 @@ pub trait Level: Simd {
     const FUSED: bool;
     /// Whether the level has 32 vector registers rather than 16.
     const WIDE_FILE: bool;
-    /// Whether the level's maximum is its second operand when that is NaN, as on x86.
-    const MAX_KEEPS_SECOND_NAN: bool;
+    /// Whether the level's maximum is its second operand unless the first one exceeds it, as on x86.
+    const MAX_KEEPS_SECOND: bool;
 }
 
 impl Level for Scalar128b {
     const FUSED: bool = false;
     const WIDE_FILE: bool = false;
-    const MAX_KEEPS_SECOND_NAN: bool = false;
+    const MAX_KEEPS_SECOND: bool = false;
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V3 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = false;
-    const MAX_KEEPS_SECOND_NAN: bool = true;
+    const MAX_KEEPS_SECOND: bool = true;
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V4 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
-    const MAX_KEEPS_SECOND_NAN: bool = true;
+    const MAX_KEEPS_SECOND: bool = true;
 }
 
 #[cfg(target_arch = "aarch64")]
 impl Level for pulp::aarch64::Neon {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
-    const MAX_KEEPS_SECOND_NAN: bool = false;
+    const MAX_KEEPS_SECOND: bool = false;
 }
 
 /// Vector operations of an element type. Sealed: the trait is public in name only.
@@ -71,6 +71,8 @@ pub trait Vectors: Copy + Sized + 'static {
     fn less_or_equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
     fn equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
     fn select<S: Level>(s: S, mask: Self::M<S>, if_true: Self::V<S>, if_false: Self::V<S>) -> Self::V<S>;
+    /// `a` where it exceeds `b`, else `b`: also where one of them is NaN, or both are zeros.
+    fn larger<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// `max(a, 0)`; NaN stays NaN.
     fn relu<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
     /// The sum of all lanes, halves added to halves.
@@ -160,9 +162,12 @@ macro_rules! impl_vectors {
                 s.$select(mask, if_true, if_false)
             }
             #[inline(always)]
+            fn larger<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
+                if S::MAX_KEEPS_SECOND { s.$max(a, b) } else { s.$select(s.$lt(b, a), a, b) }
+            }
+            #[inline(always)]
             fn relu<S: Level>(s: S, a: S::$v) -> S::$v {
-                let zero = s.$splat(0.0);
-                if S::MAX_KEEPS_SECOND_NAN { s.$max(zero, a) } else { s.$select(s.$lt(a, zero), zero, a) }
+                Self::larger(s, s.$splat(0.0), a)
             }
             #[inline(always)]
             fn sum_lanes<S: Level>(s: S, a: S::$v) -> Self {

@@ -20,10 +20,16 @@ fn shapes() -> Vec<Pool2d> {
         shape(2, 6, 8, [2, 2], [2, 2], [0, 0], [1, 1]),
         // An uncovered row and column.
         shape(2, 5, 7, [2, 2], [2, 2], [0, 0], [1, 1]),
+        // Images one window wide, and images that are wide enough for bursts of windows and more.
+        shape(3, 4, 2, [2, 2], [2, 2], [0, 0], [1, 1]),
+        shape(1, 2, 19, [2, 2], [2, 2], [0, 0], [1, 1]),
         shape(1, 7, 9, [3, 3], [3, 3], [0, 0], [1, 1]),
         shape(2, 7, 6, [3, 3], [2, 2], [1, 1], [1, 1]),
         shape(1, 6, 5, [3, 3], [1, 1], [1, 1], [1, 1]),
         shape(1, 5, 6, [2, 2], [1, 1], [0, 0], [1, 1]),
+        // Up to three windows of five over an element, and five of them.
+        shape(1, 9, 8, [5, 5], [2, 2], [2, 2], [1, 1]),
+        shape(1, 5, 6, [5, 5], [1, 1], [2, 2], [1, 1]),
         // Gaps between windows.
         shape(1, 7, 8, [2, 2], [3, 3], [0, 0], [1, 1]),
         shape(2, 4, 3, [0, 0], [1, 1], [0, 0], [1, 1]),

@@ -6,6 +6,7 @@ use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors};
 use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
+use std::slice::{from_mut, from_ref};
 
 /// Average pooling: `y = sum over the window of x / number of window elements inside the image`.
 ///
@@ -37,9 +38,7 @@ pub fn average_pool_backward<T: Element>(isa: Isa, shape: &Pool2d, n: usize, dy:
 impl Pool2d {
     /// The same average with the window as one row, if it is the whole image.
     fn flattened(self) -> Self {
-        let whole =
-            self.padding == [0, 0] && self.dilation == [1, 1] && [self.kh, self.kw] == [self.h, self.w];
-        if !whole {
+        if !self.is_whole() {
             return self;
         }
         let len = self.h * self.w;
@@ -62,9 +61,9 @@ impl<T: Element> Kernel for Forward<'_, T> {
         let Self { shape, n, x, y } = self;
         let vectors = vectors::<S, T>(n);
         match (shape.halves(), vectors) {
-            (true, 1) => return halve_average::<S, T, 1>(s, &shape, x, y),
-            (true, 2) => return halve_average::<S, T, 2>(s, &shape, x, y),
-            (true, 4) => return halve_average::<S, T, 4>(s, &shape, x, y),
+            (true, 1) => return halve_average::<S, T, 1, 8>(s, &shape, x, y),
+            (true, 2) => return halve_average::<S, T, 2, 4>(s, &shape, x, y),
+            (true, 4) => return halve_average::<S, T, 4, 2>(s, &shape, x, y),
             _ => {}
         }
         for run in Runs::new(&shape, n) {
@@ -79,25 +78,59 @@ impl<T: Element> Kernel for Forward<'_, T> {
     }
 }
 
-/// The averages of 2x2 windows side by side, for samples of `B` vectors, with almost no index arithmetic.
+/// The averages of 2x2 windows side by side, for samples of `B` vectors, `Q` of them in a burst.
 #[inline(always)]
-fn halve_average<S: Level, T: Element, const B: usize>(s: S, shape: &Pool2d, x: &[T], y: &mut [T]) {
+fn halve_average<S: Level, T: Element, const B: usize, const Q: usize>(
+    s: S,
+    shape: &Pool2d,
+    x: &[T],
+    y: &mut [T],
+) {
     let (x, y) = (blocks::<S, T, B>(x), blocks_mut::<S, T, B>(y));
+    if shape.is_column_of_halves() {
+        for ([top, bottom], y) in x.as_chunks().0.as_chunks().0.iter().zip(y) {
+            average_burst::<S, T, B, 1>(s, from_ref(top), from_ref(bottom), from_mut(y));
+        }
+        return;
+    }
     let (oh, ow) = (shape.oh(), shape.ow());
-    let share = T::splat(s, reciprocal(4));
     for c in 0..shape.c {
         for p in 0..oh {
-            let top = (c * shape.h + 2 * p) * shape.w;
-            let (top, bottom) = (&x[top..][..2 * ow], &x[top + shape.w..][..2 * ow]);
-            let (top, bottom) = (&top.as_chunks::<2>().0[..ow], &bottom.as_chunks::<2>().0[..ow]);
+            let (top, bottom) = shape.halved_rows(x, c, p);
             let y = &mut y[(c * oh + p) * ow..][..ow];
-            for o in 0..ow {
-                let ([a, b], [c, d]) = (&top[o], &bottom[o]);
-                for v in 0..B {
-                    let sum = T::vadd(s, T::vadd(s, a[v], b[v]), T::vadd(s, c[v], d[v]));
-                    y[o][v] = T::vmul(s, sum, share);
-                }
+            let mut o = 0;
+            while o + Q <= ow {
+                average_burst::<S, T, B, Q>(s, &top[o..], &bottom[o..], &mut y[o..]);
+                o += Q;
             }
+            while o < ow {
+                average_burst::<S, T, B, 1>(s, &top[o..], &bottom[o..], &mut y[o..]);
+                o += 1;
+            }
+        }
+    }
+}
+
+/// `Q` windows: all of their first row, then all of their second, as the cache likes it.
+#[inline(always)]
+fn average_burst<S: Level, T: Element, const B: usize, const Q: usize>(
+    s: S,
+    top: &[[[T::V<S>; B]; 2]],
+    bottom: &[[[T::V<S>; B]; 2]],
+    y: &mut [[T::V<S>; B]],
+) {
+    let (top, bottom, y) = (&top[..Q], &bottom[..Q], &mut y[..Q]);
+    let share = T::splat(s, reciprocal(4));
+    let mut sums = [[T::zero(s); B]; Q];
+    for q in 0..Q {
+        for b in 0..B {
+            sums[q][b] = T::vadd(s, top[q][0][b], top[q][1][b]);
+        }
+    }
+    for q in 0..Q {
+        for b in 0..B {
+            let sum = T::vadd(s, sums[q][b], T::vadd(s, bottom[q][0][b], bottom[q][1][b]));
+            y[q][b] = T::vmul(s, sum, share);
         }
     }
 }

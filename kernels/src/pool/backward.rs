@@ -11,11 +11,12 @@
 //!
 //! Where windows tile the image, there is one part for each element, and it is written instead of added.
 
-use super::geometry::Axis;
+use super::geometry::{Axis, Holders};
 use super::{Pool2d, blocks, blocks_mut, from_index, load, reciprocal, store, vectors};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use std::ops::Range;
+use std::slice::from_ref;
 
 /// With `MAX`, `dy` goes to the window element that `argmax` names; without, `dy` is divided among the window's elements
 /// inside the image, and `argmax` is empty.
@@ -31,48 +32,83 @@ impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Level>(self, s: S) {
+    fn run<S: Level>(mut self, s: S) {
         match (self.shape.halves(), vectors::<S, T>(self.n)) {
-            (true, 1) => self.halves::<S, 1>(s),
-            (true, 2) => self.halves::<S, 2>(s),
-            (true, 4) => self.halves::<S, 4>(s),
-            (true, 8) => self.halves::<S, 8>(s),
+            (true, 1) => self.halves::<S, 1, 8>(s),
+            (true, 2) => self.halves::<S, 2, 4>(s),
+            (true, 4) => self.halves::<S, 4, 2>(s),
+            (true, 8) => self.halves::<S, 8, 1>(s),
+            (false, 1) if !MAX && self.shape.is_whole() => self.spread::<S, 1>(s),
+            (false, 2) if !MAX && self.shape.is_whole() => self.spread::<S, 2>(s),
+            (false, 1..) if !self.shape.tiles() && self.gather(s) => {}
             _ => self.rows(s),
         }
     }
 }
 
 impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
-    /// For 2x2 windows side by side and samples of `B` vectors, with almost no index arithmetic.
+    /// For 2x2 windows side by side and samples of `B` vectors, `Q` windows in a burst.
     #[inline(always)]
-    fn halves<S: Level, const B: usize>(self, s: S) {
+    fn halves<S: Level, const B: usize, const Q: usize>(self, s: S) {
         let Self { shape, argmax, dy, dx, .. } = self;
         let dy = blocks::<S, T, B>(dy);
         let argmax = if MAX { blocks::<S, T, B>(argmax) } else { dy };
         let dx = blocks_mut::<S, T, B>(dx);
+        let mut weights = [T::splat(s, reciprocal(4)); 4];
+        if MAX {
+            for (k, weight) in weights.iter_mut().enumerate() {
+                *weight = T::splat(s, from_index(k));
+            }
+        }
+        let [a, b, c, d] = weights;
+        if shape.is_column_of_halves() {
+            for ((dx, argmax), dy) in dx.as_chunks_mut::<4>().0.iter_mut().zip(argmax).zip(dy) {
+                let (top, bottom) = dx.split_at_mut(2);
+                halve_row::<S, T, B, 1, MAX>(s, [a, b], from_ref(argmax), from_ref(dy), top);
+                halve_row::<S, T, B, 1, MAX>(s, [c, d], from_ref(argmax), from_ref(dy), bottom);
+            }
+            return;
+        }
         let (oh, ow) = (shape.oh(), shape.ow());
-        let share = T::splat(s, reciprocal(4));
         let nothing = [T::zero(s); B];
-        for c in 0..shape.c {
-            let image = &mut dx[c * shape.h * shape.w..][..shape.h * shape.w];
+        for channel in 0..shape.c {
+            let image = &mut dx[channel * shape.h * shape.w..][..shape.h * shape.w];
             image[2 * oh * shape.w..].fill(nothing);
             for p in 0..oh {
-                let from = (c * oh + p) * ow;
+                let from = (channel * oh + p) * ow;
                 let (argmax, dy) = (&argmax[from..][..ow], &dy[from..][..ow]);
-                for i in 0..2 {
-                    let (row, uncovered) = image[(2 * p + i) * shape.w..][..shape.w].split_at_mut(2 * ow);
-                    uncovered.fill(nothing);
-                    let row = &mut row.as_chunks_mut::<2>().0[..ow];
-                    let left = T::splat(s, from_index(2 * i));
-                    let right = T::splat(s, from_index(2 * i + 1));
-                    for o in 0..ow {
-                        for b in 0..B {
-                            row[o][0][b] = part::<S, T, MAX>(s, left, share, argmax[o][b], dy[o][b]);
-                            row[o][1][b] = part::<S, T, MAX>(s, right, share, argmax[o][b], dy[o][b]);
-                        }
-                    }
+                let (top, bottom) = image[2 * p * shape.w..][..2 * shape.w].split_at_mut(shape.w);
+                top[2 * ow..].fill(nothing);
+                bottom[2 * ow..].fill(nothing);
+                let mut o = 0;
+                while o + Q <= ow {
+                    let (argmax, dy) = (&argmax[o..], &dy[o..]);
+                    halve_row::<S, T, B, Q, MAX>(s, [a, b], argmax, dy, &mut top[2 * o..]);
+                    halve_row::<S, T, B, Q, MAX>(s, [c, d], argmax, dy, &mut bottom[2 * o..]);
+                    o += Q;
+                }
+                while o < ow {
+                    let (argmax, dy) = (&argmax[o..], &dy[o..]);
+                    halve_row::<S, T, B, 1, MAX>(s, [a, b], argmax, dy, &mut top[2 * o..]);
+                    halve_row::<S, T, B, 1, MAX>(s, [c, d], argmax, dy, &mut bottom[2 * o..]);
+                    o += 1;
                 }
             }
+        }
+    }
+
+    /// For one window that is the whole image and samples of `B` vectors: every pixel has the same gradient.
+    #[inline(always)]
+    fn spread<S: Level, const B: usize>(self, s: S) {
+        let pixels = self.shape.h * self.shape.w;
+        let share = T::splat(s, reciprocal(pixels));
+        let images = blocks_mut::<S, T, B>(self.dx).chunks_exact_mut(pixels);
+        for (image, dy) in images.zip(blocks::<S, T, B>(self.dy)) {
+            let mut pixel = *dy;
+            for b in 0..B {
+                pixel[b] = T::vmul(s, dy[b], share);
+            }
+            image.fill(pixel);
         }
     }
 
@@ -80,7 +116,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     fn rows<S: Level>(self, s: S) {
         let Self { shape, n, argmax, dy, dx } = self;
         let (vertical, horizontal) = (shape.vertical(), shape.horizontal());
-        let tiles = vertical.tiles() && horizontal.tiles();
+        let tiles = shape.tiles();
         let len = horizontal.outputs * n;
         for channel in 0..shape.c {
             for h in 0..shape.h {
@@ -112,33 +148,21 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     }
 }
 
-/// The windows that hold a row of input elements, from the last to the first.
-struct Holders {
-    /// The next window, and the distance from its start to the row.
-    window: usize,
-    distance: usize,
-}
-
-impl Holders {
-    #[inline(always)]
-    fn new(axis: &Axis, row: usize) -> Self {
-        let from_start = row + axis.padding;
-        let window = (from_start / axis.stride).min(axis.outputs - 1);
-        Self { window, distance: from_start - window * axis.stride }
-    }
-
-    /// A window, and which of its rows this is.
-    #[inline(always)]
-    fn next(&mut self, axis: &Axis) -> Option<(usize, usize)> {
-        while self.distance < axis.span {
-            let (window, distance) = (self.window, self.distance);
-            self.distance = if window == 0 { axis.span } else { distance + axis.stride };
-            self.window = window.wrapping_sub(1);
-            if distance.is_multiple_of(axis.dilation) {
-                return Some((window, distance / axis.dilation));
-            }
+/// One row of `Q` windows of [`Backward::halves`].
+#[inline(always)]
+fn halve_row<S: Level, T: Element, const B: usize, const Q: usize, const MAX: bool>(
+    s: S,
+    [left, right]: [T::V<S>; 2],
+    argmax: &[[T::V<S>; B]],
+    dy: &[[T::V<S>; B]],
+    dx: &mut [[T::V<S>; B]],
+) {
+    let (argmax, dy, dx) = (&argmax[..Q], &dy[..Q], &mut dx[..2 * Q]);
+    for q in 0..Q {
+        for b in 0..B {
+            dx[2 * q][b] = part::<S, T, MAX>(s, left, argmax[q][b], dy[q][b]);
+            dx[2 * q + 1][b] = part::<S, T, MAX>(s, right, argmax[q][b], dy[q][b]);
         }
-        None
     }
 }
 
@@ -180,7 +204,7 @@ impl<T: Element> Row<'_, T> {
                     let k = T::splat(s, from_index(self.first + j));
                     let dx = &mut dx[(o * window + j) * len + at];
                     for b in 0..B {
-                        dx[b] = part::<S, T, MAX>(s, k, share, argmax[b], dy[b]);
+                        dx[b] = part::<S, T, MAX>(s, if MAX { k } else { share }, argmax[b], dy[b]);
                     }
                 }
             }
@@ -199,7 +223,7 @@ impl<T: Element> Row<'_, T> {
                 for j in 0..self.axis.window {
                     let k = T::splat(s, from_index(self.first + j));
                     let dx = &mut dx[(o * self.axis.window + j) * n + at..][..width];
-                    store(s, dx, part::<S, T, MAX>(s, k, share, argmax, dy));
+                    store(s, dx, part::<S, T, MAX>(s, if MAX { k } else { share }, argmax, dy));
                 }
             }
         }
@@ -275,7 +299,8 @@ fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
             let (dy, argmax) = (dy[o * len + at], argmax[o * len + at]);
             let dx = &mut dx[o * step + at];
             for b in 0..B {
-                dx[b] = T::vadd(s, dx[b], part::<S, T, MAX>(s, k, share, argmax[b], dy[b]));
+                dx[b] =
+                    T::vadd(s, dx[b], part::<S, T, MAX>(s, if MAX { k } else { share }, argmax[b], dy[b]));
             }
         }
     }
@@ -298,19 +323,22 @@ fn add_any<S: Level, T: Element, const MAX: bool>(
             let dy = load(s, &dy[o * len + at..][..width]);
             let argmax = load(s, &argmax[o * len + at..][..width]);
             let dx = &mut dx[o * step + at..][..width];
-            store(s, dx, T::vadd(s, load(s, dx), part::<S, T, MAX>(s, k, share, argmax, dy)));
+            store(
+                s,
+                dx,
+                T::vadd(s, load(s, dx), part::<S, T, MAX>(s, if MAX { k } else { share }, argmax, dy)),
+            );
         }
     }
 }
 
-/// The part of `dy` that goes to window element `k`.
+/// The part of `dy` that goes to the window element of that `weight`: its index, or its share.
 #[inline(always)]
-fn part<S: Level, T: Element, const MAX: bool>(
+pub(super) fn part<S: Level, T: Element, const MAX: bool>(
     s: S,
-    k: T::V<S>,
-    share: T::V<S>,
+    weight: T::V<S>,
     argmax: T::V<S>,
     dy: T::V<S>,
 ) -> T::V<S> {
-    if MAX { T::select(s, T::equal(s, argmax, k), dy, T::zero(s)) } else { T::vmul(s, dy, share) }
+    if MAX { T::select(s, T::equal(s, argmax, weight), dy, T::zero(s)) } else { T::vmul(s, dy, weight) }
 }

@@ -92,6 +92,36 @@ impl Axis {
     }
 }
 
+/// The windows that hold a position, from the last to the first.
+pub(super) struct Holders {
+    /// The next window, and the distance from its start to the position.
+    window: usize,
+    distance: usize,
+}
+
+impl Holders {
+    #[inline(always)]
+    pub(super) fn new(axis: &Axis, position: usize) -> Self {
+        let from_start = position + axis.padding;
+        let window = (from_start / axis.stride).min(axis.outputs - 1);
+        Self { window, distance: from_start - window * axis.stride }
+    }
+
+    /// A window, and which of its elements the position is.
+    #[inline(always)]
+    pub(super) fn next(&mut self, axis: &Axis) -> Option<(usize, usize)> {
+        while self.distance < axis.span {
+            let (window, distance) = (self.window, self.distance);
+            self.distance = if window == 0 { axis.span } else { distance + axis.stride };
+            self.window = window.wrapping_sub(1);
+            if axis.dilation == 1 || distance.is_multiple_of(axis.dilation) {
+                return Some((window, distance / axis.dilation));
+            }
+        }
+        None
+    }
+}
+
 /// Outputs that are neighbours in a row and have the same window elements inside the image: `count` stretches of `len`
 /// elements, contiguous in the output.
 #[derive(Clone, Copy)]

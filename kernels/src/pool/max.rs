@@ -9,6 +9,7 @@ use super::{Pool2d, blocks, blocks_mut, from_index, load, store, vectors};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::{Activation, Isa};
+use std::slice::from_ref;
 
 /// Max pooling: `y = max over the window of x`, and which element it was.
 ///
@@ -96,9 +97,9 @@ impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
         let vectors = vectors::<S, T>(n);
         let done = shape.halves()
             && match vectors {
-                1 => halve_max::<S, T, 1, ARGMAX>(s, shape, relu, x, y, argmax),
-                2 => halve_max::<S, T, 2, ARGMAX>(s, shape, relu, x, y, argmax),
-                4 => halve_max::<S, T, 4, ARGMAX>(s, shape, relu, x, y, argmax),
+                1 => halve_max::<S, T, 1, 8, ARGMAX>(s, shape, relu, x, y, argmax),
+                2 => halve_max::<S, T, 2, 4, ARGMAX>(s, shape, relu, x, y, argmax),
+                4 => halve_max::<S, T, 4, 2, ARGMAX>(s, shape, relu, x, y, argmax),
                 _ => false,
             };
         if done {
@@ -108,23 +109,22 @@ impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
             let x = &x[run.input..];
             let y = &mut y[run.start..][..run.outputs()];
             let argmax = if ARGMAX { &mut argmax[run.start..][..run.outputs()] } else { &mut [] };
-            let start = Winner::start(s, run.first, relu);
             let done = match vectors {
                 0 => false,
-                v if v % 2 == 0 => max_blocks::<S, T, 2, ARGMAX>(s, &run, start, x, y, argmax),
-                _ => max_blocks::<S, T, 1, ARGMAX>(s, &run, start, x, y, argmax),
+                v if v % 2 == 0 => max_blocks::<S, T, 2, ARGMAX>(s, &run, relu, x, y, argmax),
+                _ => max_blocks::<S, T, 1, ARGMAX>(s, &run, relu, x, y, argmax),
             };
             if !done {
-                max_run::<S, T, ARGMAX>(s, &run, start, x, y, argmax);
+                max_run::<S, T, ARGMAX>(s, &run, relu, x, y, argmax);
             }
         }
     }
 }
 
-/// The maxima of 2x2 windows side by side, for samples of `B` vectors, with almost no index arithmetic. Those of windows
-/// that hold a NaN are wrong; the result says whether there is certainly none.
+/// The maxima of 2x2 windows side by side, for samples of `B` vectors, `Q` of them in a burst. Those of windows that hold a
+/// NaN are wrong; the result says whether there is certainly none.
 #[inline(always)]
-fn halve_max<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
+fn halve_max<S: Level, T: Element, const B: usize, const Q: usize, const ARGMAX: bool>(
     s: S,
     shape: &Pool2d,
     relu: bool,
@@ -133,38 +133,101 @@ fn halve_max<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     argmax: &mut [T],
 ) -> bool {
     let (x, y, argmax) = (blocks::<S, T, B>(x), blocks_mut::<S, T, B>(y), blocks_mut::<S, T, B>(argmax));
-    let (oh, ow) = (shape.oh(), shape.ow());
-    let start = Winner::<S, T>::start(s, 0, relu);
-    let mut k = [T::zero(s); 4];
-    for (index, k) in k.iter_mut().enumerate() {
-        *k = T::splat(s, from_index(index));
+    let mut halving = Halving::<S, T>::new(s, relu);
+    if shape.is_column_of_halves() {
+        for (o, [top, bottom]) in x.as_chunks().0.as_chunks().0.iter().enumerate() {
+            let argmax = if ARGMAX { &mut argmax[o..] } else { &mut [] };
+            halving.burst::<B, 1, ARGMAX>(s, from_ref(top), from_ref(bottom), &mut y[o..], argmax);
+        }
+        return halving.saw_numbers_only(s);
     }
-    // A zero, unless some sum of a window was infinite or NaN.
-    let mut zero = T::zero(s);
+    let (oh, ow) = (shape.oh(), shape.ow());
     for c in 0..shape.c {
         for p in 0..oh {
-            let top = (c * shape.h + 2 * p) * shape.w;
-            let (top, bottom) = (&x[top..][..2 * ow], &x[top + shape.w..][..2 * ow]);
-            let (top, bottom) = (&top.as_chunks::<2>().0[..ow], &bottom.as_chunks::<2>().0[..ow]);
+            let (top, bottom) = shape.halved_rows(x, c, p);
             let to = (c * oh + p) * ow;
             let y = &mut y[to..][..ow];
-            let argmax = if ARGMAX { &mut argmax[to..][..ow] } else { &mut *argmax };
-            for o in 0..ow {
-                let ([a, b], [c, d]) = (&top[o], &bottom[o]);
-                for v in 0..B {
-                    let winner = start.against(s, a[v], k[0]).against(s, b[v], k[1]);
-                    let winner = winner.against(s, c[v], k[2]).against(s, d[v], k[3]);
-                    y[o][v] = winner.best;
-                    if ARGMAX {
-                        argmax[o][v] = winner.arg;
-                    }
-                    let sum = T::vadd(s, T::vadd(s, a[v], b[v]), T::vadd(s, c[v], d[v]));
-                    zero = T::mul_add(s, sum, T::zero(s), zero);
+            let argmax = if ARGMAX { &mut argmax[to..][..ow] } else { &mut [] };
+            let mut o = 0;
+            while o + Q <= ow {
+                let argmax = if ARGMAX { &mut argmax[o..] } else { &mut [] };
+                halving.burst::<B, Q, ARGMAX>(s, &top[o..], &bottom[o..], &mut y[o..], argmax);
+                o += Q;
+            }
+            while o < ow {
+                let argmax = if ARGMAX { &mut argmax[o..] } else { &mut [] };
+                halving.burst::<B, 1, ARGMAX>(s, &top[o..], &bottom[o..], &mut y[o..], argmax);
+                o += 1;
+            }
+        }
+    }
+    halving.saw_numbers_only(s)
+}
+
+/// What the windows of [`halve_max`] share.
+struct Halving<S: Level, T: Element> {
+    k: [T::V<S>; 4],
+    relu: bool,
+    /// Numbers, unless some product was NaN, which takes a NaN or an infinity.
+    products: [T::V<S>; 2],
+}
+
+impl<S: Level, T: Element> Halving<S, T> {
+    #[inline(always)]
+    fn new(s: S, relu: bool) -> Self {
+        let mut k = [T::zero(s); 4];
+        for (index, k) in k.iter_mut().enumerate() {
+            *k = T::splat(s, from_index(index));
+        }
+        Self { k, relu, products: [T::zero(s); 2] }
+    }
+
+    /// `Q` windows: all of their first row, then all of their second. Caches fetch ahead in one row at a time; one that
+    /// alternates between two of them at every window waits for each line.
+    #[inline(always)]
+    fn burst<const B: usize, const Q: usize, const ARGMAX: bool>(
+        &mut self,
+        s: S,
+        top: &[[[T::V<S>; B]; 2]],
+        bottom: &[[[T::V<S>; B]; 2]],
+        y: &mut [[T::V<S>; B]],
+        argmax: &mut [[T::V<S>; B]],
+    ) {
+        let (top, bottom, y) = (&top[..Q], &bottom[..Q], &mut y[..Q]);
+        let argmax = if ARGMAX { &mut argmax[..Q] } else { argmax };
+        let mut winners = [[Winner::zero(s); B]; Q];
+        for q in 0..Q {
+            for b in 0..B {
+                winners[q][b] = self.row(s, [0, 1], top[q][0][b], top[q][1][b]);
+            }
+        }
+        for q in 0..Q {
+            for b in 0..B {
+                let mut winner =
+                    winners[q][b].against(s, self.row(s, [2, 3], bottom[q][0][b], bottom[q][1][b]));
+                if self.relu {
+                    winner = Winner::zero(s).against(s, winner);
+                }
+                y[q][b] = winner.best;
+                if ARGMAX {
+                    argmax[q][b] = winner.arg;
                 }
             }
         }
     }
-    T::sum_lanes(s, zero) == T::ZERO
+
+    /// The larger one of a window's elements `i` and `j`.
+    #[inline(always)]
+    fn row(&mut self, s: S, [i, j]: [usize; 2], a: T::V<S>, b: T::V<S>) -> Winner<S, T> {
+        self.products[i / 2] = T::mul_add(s, a, b, self.products[i / 2]);
+        Winner { best: a, arg: self.k[i] }.against(s, Winner { best: b, arg: self.k[j] })
+    }
+
+    #[inline(always)]
+    fn saw_numbers_only(&self, s: S) -> bool {
+        let sum = T::vadd(s, self.products[0], self.products[1]);
+        !T::sum_lanes(s, sum).to_f64().is_nan()
+    }
 }
 
 /// The maxima of a run whose stretches are whole blocks. Those of windows that hold a NaN are wrong; the result says
@@ -173,7 +236,7 @@ fn halve_max<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
 fn max_blocks<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     s: S,
     run: &Run,
-    start: Winner<S, T>,
+    relu: bool,
     x: &[T],
     y: &mut [T],
     argmax: &mut [T],
@@ -182,9 +245,9 @@ fn max_blocks<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     let (x, y, argmax) = (blocks(x), blocks_mut(y), blocks_mut(argmax));
     // With known bounds the loops over the window unroll.
     match (run.rows, run.cols) {
-        (2, 2) => max_window::<S, T, B, ARGMAX>(s, &run, [2, 2], start, x, y, argmax),
-        (3, 3) => max_window::<S, T, B, ARGMAX>(s, &run, [3, 3], start, x, y, argmax),
-        (rows, cols) => max_window::<S, T, B, ARGMAX>(s, &run, [rows, cols], start, x, y, argmax),
+        (2, 2) => max_window::<S, T, B, ARGMAX>(s, &run, [2, 2], relu, x, y, argmax),
+        (3, 3) => max_window::<S, T, B, ARGMAX>(s, &run, [3, 3], relu, x, y, argmax),
+        (rows, cols) => max_window::<S, T, B, ARGMAX>(s, &run, [rows, cols], relu, x, y, argmax),
     }
 }
 
@@ -193,38 +256,44 @@ fn max_window<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     s: S,
     run: &Run,
     [rows, cols]: [usize; 2],
-    start: Winner<S, T>,
+    relu: bool,
     x: &[[T::V<S>; B]],
     y: &mut [[T::V<S>; B]],
     argmax: &mut [[T::V<S>; B]],
 ) -> bool {
-    // A zero, unless some sum of a window was infinite or NaN.
-    let mut zero = T::zero(s);
+    let zero = Winner::<S, T>::zero(s);
+    let first = T::splat(s, from_index(run.first));
+    // A sum of squares: a number, unless there is a NaN.
+    let mut number = T::zero(s);
     for o in 0..run.count {
         for at in 0..run.len {
             let (from, to) = (o * run.stretch_step + at, o * run.len + at);
-            let mut winners = [start; B];
-            let mut sums = [T::zero(s); B];
+            let mut winners = [zero; B];
+            let mut squares = [T::zero(s); B];
+            for b in 0..B {
+                winners[b] = Winner { best: x[from][b], arg: first };
+            }
             for i in 0..rows {
                 for j in 0..cols {
                     let values = &x[from + i * run.row_step + j * run.col_step];
                     let k = T::splat(s, from_index(run.first + i * run.kw + j));
                     for b in 0..B {
-                        winners[b] = winners[b].against(s, values[b], k);
-                        sums[b] = T::vadd(s, sums[b], values[b]);
+                        winners[b] = winners[b].against(s, Winner { best: values[b], arg: k });
+                        squares[b] = T::mul_add(s, values[b], values[b], squares[b]);
                     }
                 }
             }
             for b in 0..B {
-                y[to][b] = winners[b].best;
+                let winner = if relu { zero.against(s, winners[b]) } else { winners[b] };
+                y[to][b] = winner.best;
                 if ARGMAX {
-                    argmax[to][b] = winners[b].arg;
+                    argmax[to][b] = winner.arg;
                 }
-                zero = T::mul_add(s, sums[b], T::zero(s), zero);
+                number = T::vadd(s, number, squares[b]);
             }
         }
     }
-    T::sum_lanes(s, zero) == T::ZERO
+    !T::sum_lanes(s, number).to_f64().is_nan()
 }
 
 /// The maxima of any run, whatever it holds.
@@ -232,7 +301,7 @@ fn max_window<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
 fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     s: S,
     run: &Run,
-    start: Winner<S, T>,
+    relu: bool,
     x: &[T],
     y: &mut [T],
     argmax: &mut [T],
@@ -241,15 +310,17 @@ fn max_run<S: Level, T: Element, const ARGMAX: bool>(
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);
             let (from, to) = (o * run.stretch_step + at, o * run.len + at);
-            let mut winner = start;
+            let mut winner =
+                Winner::<S, T> { best: load(s, &x[from..][..len]), arg: T::splat(s, from_index(run.first)) };
             for i in 0..run.rows {
                 for j in 0..run.cols {
-                    let values = load(s, &x[from + i * run.row_step + j * run.col_step..][..len]);
-                    let next = winner.against(s, values, T::splat(s, from_index(run.first + i * run.kw + j)));
-                    let number = T::equal(s, winner.best, winner.best);
-                    winner.best = T::select(s, number, next.best, winner.best);
-                    winner.arg = T::select(s, number, next.arg, winner.arg);
+                    let best = load(s, &x[from + i * run.row_step + j * run.col_step..][..len]);
+                    let arg = T::splat(s, from_index(run.first + i * run.kw + j));
+                    winner = winner.against_any(s, Winner { best, arg });
                 }
+            }
+            if relu {
+                winner = Winner::zero(s).against_any(s, winner);
             }
             store(s, &mut y[to..][..len], winner.best);
             if ARGMAX {
@@ -259,7 +330,7 @@ fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     }
 }
 
-/// The running maximum of a window, and where it was.
+/// A maximum, and which element of the window it was.
 #[derive(Clone, Copy)]
 struct Winner<S: Level, T: Element> {
     best: T::V<S>,
@@ -267,19 +338,27 @@ struct Winner<S: Level, T: Element> {
 }
 
 impl<S: Level, T: Element> Winner<S, T> {
-    /// What the first element of a window has to exceed.
+    /// What ReLU lets a maximum compete with.
     #[inline(always)]
-    fn start(s: S, first: usize, relu: bool) -> Self {
-        let (best, arg) =
-            if relu { (T::ZERO, -T::ONE) } else { (T::from_f64(f64::NEG_INFINITY), from_index(first)) };
-        Self { best: T::splat(s, best), arg: T::splat(s, arg) }
+    fn zero(s: S) -> Self {
+        Self { best: T::zero(s), arg: T::splat(s, -T::ONE) }
     }
 
-    /// The larger one of the two. Any NaN loses to what comes after it: that costs a second comparison to prevent, and is
-    /// left to the caller.
+    /// The larger one of the two, of equal ones the first; where there is a NaN, anything.
     #[inline(always)]
-    fn against(self, s: S, x: T::V<S>, k: T::V<S>) -> Self {
-        let keep = T::less_or_equal(s, x, self.best);
-        Self { best: T::select(s, keep, self.best, x), arg: T::select(s, keep, self.arg, k) }
+    fn against(self, s: S, next: Self) -> Self {
+        // Comparisons are what the CPU makes fewest of in a cycle: the maximum does without.
+        let exceeds = T::less_than(s, self.best, next.best);
+        Self { best: T::larger(s, next.best, self.best), arg: T::select(s, exceeds, next.arg, self.arg) }
+    }
+
+    /// [`against`](Self::against) where the first NaN wins.
+    #[inline(always)]
+    fn against_any(self, s: S, next: Self) -> Self {
+        let keep = T::less_or_equal(s, next.best, self.best);
+        let best = T::select(s, keep, self.best, next.best);
+        let arg = T::select(s, keep, self.arg, next.arg);
+        let number = T::equal(s, self.best, self.best);
+        Self { best: T::select(s, number, best, self.best), arg: T::select(s, number, arg, self.arg) }
     }
 }

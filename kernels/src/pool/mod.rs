@@ -5,10 +5,11 @@
 //!
 //! 2x2 windows with stride 2 have paths of their own. Otherwise the forward pass walks *runs*: neighbouring outputs with the
 //! same window elements inside the image. The backward pass goes through the input gradient row by row; where windows tile
-//! the image, it writes each element once and adds nothing.
+//! the image, or where few overlap, it writes each element once.
 
 mod average;
 mod backward;
+mod gather;
 mod geometry;
 mod max;
 
@@ -186,7 +187,30 @@ impl Pool2d {
 
     /// Whether it is the most frequent one: 2x2 windows side by side.
     fn halves(&self) -> bool {
-        [self.kh, self.kw] == [2, 2] && self.vertical().tiles() && self.horizontal().tiles()
+        [self.kh, self.kw] == [2, 2] && self.tiles()
+    }
+
+    /// Whether windows lie side by side.
+    fn tiles(&self) -> bool {
+        self.vertical().tiles() && self.horizontal().tiles()
+    }
+
+    /// Whether, in addition, each window is all of two image rows: then windows are contiguous.
+    fn is_column_of_halves(&self) -> bool {
+        self.halves() && self.w == 2 && self.h.is_multiple_of(2)
+    }
+
+    /// The two image rows of output row `p`, as pairs of pixels, one for each window of [`halves`](Self::halves).
+    #[inline(always)]
+    fn halved_rows<'a, V>(&self, x: &'a [V], c: usize, p: usize) -> (&'a [[V; 2]], &'a [[V; 2]]) {
+        let len = self.w / 2 * 2;
+        let top = (c * self.h + 2 * p) * self.w;
+        (x[top..][..len].as_chunks().0, x[top + self.w..][..len].as_chunks().0)
+    }
+
+    /// Whether the only window is the image.
+    fn is_whole(&self) -> bool {
+        self.padding == [0, 0] && self.dilation == [1, 1] && [self.kh, self.kw] == [self.h, self.w]
     }
 
     /// Asserts that a buffer of inputs and one of outputs have the lengths of `n` samples.
