@@ -1,10 +1,11 @@
 //! Streams over activations: activation functions, arithmetic, reductions, dropout masks, the loss, the sum over shards.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
+use isograd_comm::tree;
 use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reference::loss as reference_loss;
-use isograd_kernels::{Accum, Isa, activation, elementwise, loss, reduce, softmax, tree};
+use isograd_kernels::{Accum, Isa, activation, elementwise, loss, reduce, softmax};
 
 /// Shards' outputs of a first convolution.
 const ACTIVATIONS: [(&str, usize); 3] =
@@ -132,10 +133,10 @@ fn shards(suite: &mut Suite, isa: Isa, net: &str, shards: usize, len: usize) {
         let gradients: Vec<Buffer> = (0..shards).map(|shard| integers(len, shard as u64)).collect();
         let nodes: Vec<_> = (0..shards).map(|shard| shard..shard + 1).collect();
         let mut y = Buffer::zeroed(len);
-        tree::sum(isa, &nodes, |shard| &*gradients[shard], &mut y);
+        tree::sum(&nodes, |shard| &*gradients[shard], &mut y);
         let expected: Vec<f64> = (0..len).map(|i| gradients.iter().map(|g| f64::from(g[i])).sum()).collect();
         assert_close("tree sum", &y, &expected, 0.0);
-        move || tree::sum(isa, &nodes, |shard| &*gradients[shard], &mut y)
+        move || tree::sum(&nodes, |shard| &*gradients[shard], &mut y)
     });
 }
 

@@ -36,7 +36,6 @@ pub mod reference;
 mod simd;
 pub mod softmax;
 mod tile;
-pub mod tree;
 
 pub use element::Element;
 pub use isa::Isa;

@@ -2,9 +2,11 @@
 
 use crate::values::{self, DatasetName, Dtype, HistoryFile};
 use clap::{Args, Parser, Subcommand};
+use isograd_comm::{Settings, Transport};
 use isograd_kernels::Isa;
 use isograd_model::{Loss, Metric, Optimizer};
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,6 +14,7 @@ Examples:
   isograd train --epochs 20 --validation-split 0.1 --save digits.safetensors
   isograd evaluate --load digits.safetensors  Test what was saved
   isograd summary --model simplemlp           Show the layers of a network
+  isograd local -n 2 train                    Train on two ranks of this machine
 
 Options can also be spelled with underscores: --batch_size 64.";
 
@@ -21,9 +24,17 @@ Examples:
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
 
---threads changes the time and not the result: the same run gives the same bits on any number of threads.";
+--threads changes the time and not the result: the same run gives the same bits on any number of threads, ranks and hosts.";
 
-/// Trains neural networks on CPUs, with the same bits on any number of threads
+const LOCAL_EXAMPLES: &str = "\
+Examples:
+  isograd local -n 4 train --global-batch-size 256
+  isograd local -n 2 --bind none train --threads 2 --transport tcp
+  isograd local -n 2 bench comm
+
+The number of ranks changes the time and not the result, if --global-batch-size stays the same.";
+
+/// Trains neural networks on CPUs, with the same bits on any number of threads, ranks and hosts
 #[derive(Debug, Parser)]
 #[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
 pub(crate) struct Arguments {
@@ -40,6 +51,93 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Show the layers of a network
     Summary(SummaryArgs),
+    /// Run a command on several ranks of this machine
+    #[command(after_help = LOCAL_EXAMPLES)]
+    Local(LocalArgs),
+    /// Make a key, which ranks on several hosts need to meet
+    Keygen(KeygenArgs),
+    /// Measure this machine
+    Bench {
+        #[command(subcommand)]
+        what: BenchCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocalArgs {
+    /// Number of ranks
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::ranks)]
+    pub(crate) ranks: u32,
+    /// Whether each rank keeps to cores of its own, as far as there are enough: cores or none
+    #[arg(long, value_name = "WHAT", default_value = "cores", value_parser = values::bind)]
+    pub(crate) bind: Bind,
+    /// What each rank runs: train, evaluate or bench, with its options
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// What ranks keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bind {
+    Cores,
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Where to write the key; only its owner can read the file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// All-reduce between the ranks at hand, from 4 B to 64 MiB
+    Comm(BenchCommArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCommArgs {
+    /// Longest vector
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = values::bytes)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) max_bytes: usize,
+    #[command(flatten)]
+    pub(crate) ranks: RankArgs,
+}
+
+/// How ranks find each other and exchange data.
+#[derive(Debug, Args)]
+pub(crate) struct RankArgs {
+    /// File with the job's key, for ranks on several hosts (see keygen) [default: what ISOGRAD_KEY_FILE names]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm or tcp
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::transport)]
+    pub(crate) transport: Transport,
+    /// Seconds to wait for other ranks, at the start and in each operation
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::timeout)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) timeout: Duration,
+    /// Encrypt what goes over the network
+    #[arg(long)]
+    pub(crate) encrypt: bool,
+    /// Name of this host: ranks with equal names share memory [default: found out]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host_name: Option<String>,
+    /// Folder of the shared memory
+    #[arg(long, value_name = "FOLDER", default_value = Settings::SHARED_MEMORY)]
+    pub(crate) shared_memory: PathBuf,
+    /// Shards of each rank, separated by commas, in proportion [default: all equal]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = values::weight)]
+    pub(crate) shards_per_rank: Option<Vec<usize>>,
+    /// Sum up gradients in buckets of at least this many bytes
+    #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = values::bytes)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) bucket_bytes: usize,
+    /// Sum up gradients after the backward pass, not during it
+    #[arg(long, visible_alias = "blocking-mpi")]
+    pub(crate) no_overlap: bool,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +156,8 @@ pub(crate) struct TrainArgs {
     pub(crate) optimizer: OptimizerArgs,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
+    #[command(flatten, next_help_heading = "Ranks")]
+    pub(crate) ranks: RankArgs,
     #[command(flatten, next_help_heading = "Files and output")]
     pub(crate) output: OutputArgs,
 }
@@ -75,6 +175,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) loss: LossArgs,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
+    #[command(flatten, next_help_heading = "Ranks")]
+    pub(crate) ranks: RankArgs,
 }
 
 #[derive(Debug, Args)]
@@ -119,10 +221,17 @@ pub(crate) struct ScheduleArgs {
     /// Stop after N steps, if the epochs have more
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
-    /// Samples of a step, at most the training samples
-    #[arg(long, value_name = "N", default_value = "64", value_parser = values::count)]
+    /// Samples of a step for each rank; all ranks together have at most the training samples [default: 64]
+    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    pub(crate) batch_size: Option<u32>,
+    /// Samples of a step for all ranks together, instead of --batch-size
+    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    #[arg(conflicts_with = "batch_size")]
+    pub(crate) global_batch_size: Option<u32>,
+    /// Batches whose gradients make one step
+    #[arg(long, value_name = "K", default_value = "1", value_parser = values::count)]
     #[arg(allow_negative_numbers = true)]
-    pub(crate) batch_size: u32,
+    pub(crate) accumulate: u32,
     /// Seed of all randomness
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::seed)]
     #[arg(allow_negative_numbers = true)]
@@ -144,6 +253,9 @@ pub(crate) struct OptimizerArgs {
     /// Learning rate [default: 0.001; sgd: 0.01]
     #[arg(long, value_name = "RATE", value_parser = values::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
+    /// Scale a gradient down to this norm if it is longer
+    #[arg(long, value_name = "NORM", value_parser = values::positive, allow_negative_numbers = true)]
+    pub(crate) clip_norm: Option<f64>,
     #[command(flatten)]
     pub(crate) given: HyperParameters,
 }
@@ -177,10 +289,9 @@ pub(crate) struct HyperParameters {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecutionArgs {
-    /// Threads; they do not change the result
-    #[arg(long, value_name = "N", default_value_t = cores(), value_parser = values::threads)]
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) threads: usize,
+    /// Threads of each rank; they do not change the result [default: the cores it has]
+    #[arg(long, value_name = "N", value_parser = values::threads, allow_negative_numbers = true)]
+    pub(crate) threads: Option<usize>,
     /// Samples of a shard, the unit of work of a thread, at most the batch
     #[arg(long, value_name = "N", default_value = "32", value_parser = values::shard_size)]
     #[arg(allow_negative_numbers = true)]
@@ -210,10 +321,6 @@ pub(crate) struct OutputArgs {
     /// Print the SHA-256 of the parameters at the end
     #[arg(long)]
     pub(crate) hash: bool,
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

@@ -1,27 +1,32 @@
 //! `isograd evaluate`.
 
+use crate::agreement;
 use crate::failure::Failure;
 use crate::network::{build, load_state, on_threads};
 use crate::output::Output;
 use crate::plan::EvaluatePlan;
+use crate::ranks::Seat;
 use crate::report::test_line;
 use crate::values::Dtype;
-use isograd_kernels::Element;
-use isograd_model::Trainer;
+use isograd_model::{Element, Ranks, Trainer};
 
 /// Tests a saved network.
 pub(crate) fn start(plan: &EvaluatePlan, out: &mut Output) -> Result<(), Failure> {
-    on_threads(plan.execution.threads, || match plan.execution.dtype {
-        Dtype::F32 => run::<f32>(plan, out),
-        Dtype::F64 => run::<f64>(plan, out),
+    let seat = Seat::take(plan.key_file.as_deref(), out)?;
+    on_threads(plan.execution.threads(&seat), || match plan.execution.dtype {
+        Dtype::F32 => run::<f32>(plan, &seat, out),
+        Dtype::F64 => run::<f64>(plan, &seat, out),
     })
 }
 
-fn run<T: Element>(plan: &EvaluatePlan, out: &mut Output) -> Result<(), Failure> {
+fn run<T: Element>(plan: &EvaluatePlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
     let test = plan.source.load_test()?;
     let network = build::<T>(plan.model, &test)?;
     let state = load_state(&plan.load, plan.model, &network)?;
-    let mut trainer = Trainer::new(network, plan.config())?;
+    let agreement = agreement::of_test(plan, &network, &test, &state);
+    let communicator = seat.join(&plan.ranks, agreement)?;
+    let ranks = Ranks { shares: plan.ranks.shares(seat.world)?, ..Ranks::new(communicator) };
+    let mut trainer = Trainer::with_ranks(network, plan.config(), ranks)?;
     *trainer.state_mut() = state;
     let evaluation = trainer.evaluate(&test)?;
     out.line(&test_line(&trainer.config().metrics, &evaluation))

@@ -1,9 +1,11 @@
 //! What ends the program early, and how it says so.
 
+use isograd_comm as comm;
 use isograd_model as model;
 use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 /// Why the program ends without having done what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,27 @@ pub(crate) enum Failure {
     /// Training that ran out of the range of numbers.
     #[error("{problem}")]
     Diverged { problem: String, good_epochs: u32, save: Option<PathBuf> },
+    /// Ranks that do not work together.
+    #[error(transparent)]
+    Ranks(#[from] comm::Error),
+    /// A key that cannot be read.
+    #[error("--key-file: {0}")]
+    KeyFile(comm::Error),
+    /// A folder to meet in that cannot be made.
+    #[error("cannot make a temporary folder for the ranks to meet: {0}")]
+    Meeting(io::Error),
+    /// Ranks that cannot be started.
+    #[error("cannot start a rank: {0}")]
+    Start(io::Error),
+    /// Ranks that cannot be bound to cores.
+    #[error("--bind cores: {0}")]
+    Bind(io::Error),
+    /// A rank that failed, and has said why.
+    #[error("rank {rank} ended with {status}")]
+    Rank { rank: usize, status: ExitStatus },
+    /// An all-reduce that does not add up.
+    #[error("element {index} of an allreduce is {got} instead of {expected}")]
+    WrongSum { index: usize, got: f32, expected: f32 },
     /// Threads that the system does not give.
     #[error("--threads {threads}: cannot start them: {source}")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
@@ -48,20 +71,26 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage { .. } => ExitCode::from(2),
+            // As a shell reports it.
+            Self::Rank { status, .. } => {
+                let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+                ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+            }
             Self::Stdout(_) if self.is_reader_gone() => ExitCode::from(READER_GONE),
             _ => ExitCode::from(1),
         }
     }
 
-    /// Prints the `error:` line, and the `hint:` line if there is a way out. Nothing is printed when whoever read standard
+    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out. Nothing is printed when whoever read standard
     /// output has gone: that is how `isograd summary | head -1` ends.
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, rank: Option<usize>) {
         if self.is_reader_gone() {
             return;
         }
         let hint = self.hint().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+        let rank = rank.map_or_else(String::new, |rank| format!("rank {rank}: "));
         // With standard error closed as well there is nobody left to tell.
-        let _ = write!(io::stderr(), "error: {self}\n{hint}");
+        let _ = io::stderr().write_all(format!("error: {rank}{self}\n{hint}").as_bytes());
     }
 
     /// The way out, where there is one.

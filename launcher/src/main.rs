@@ -9,27 +9,33 @@
 
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod args;
 mod argv;
+mod bench_comm;
+mod cores;
 mod data;
 mod evaluate;
 mod failure;
 mod history;
+mod local;
 mod network;
 mod output;
 mod parameters;
 mod plan;
 mod progress;
+mod ranks;
 mod report;
 mod summary;
 mod train;
 mod usage;
 mod values;
 
-use args::{Arguments, Command};
+use args::{Arguments, BenchCommand, Command};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -37,13 +43,18 @@ fn main() -> ExitCode {
     match run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.print();
+            failure.print(out.rank());
             failure.exit_code()
         }
     }
 }
 
 fn run(out: &mut Output) -> Result<(), Failure> {
+    ranks::end_with_parent();
+    let log = |line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
+        writeln!(line, "{}: {}", record.level().as_str().to_lowercase(), record.args())
+    };
+    env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
     let arguments = match Arguments::try_parse_from(argv::normalize(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
@@ -53,5 +64,8 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => train::start(&args.try_into()?, out),
         Command::Evaluate(args) => evaluate::start(&args.try_into()?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
+        Command::Local(args) => local::start(&args, out),
+        Command::Keygen(args) => isograd_comm::Key::create_file(&args.file).map_err(Failure::Ranks),
+        Command::Bench { what: BenchCommand::Comm(args) } => bench_comm::start(args, out),
     }
 }

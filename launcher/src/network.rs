@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_kernels::Element;
+use isograd_model::Element;
 use isograd_model::{Network, Shape, State, load, zoo};
 use std::path::Path;
 

@@ -7,15 +7,27 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub(crate) struct Output {
     stdout: io::Stdout,
+    /// This process, if it is one of several.
+    rank: Option<usize>,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { stdout: io::stdout() }
+        Self { stdout: io::stdout(), rank: None }
     }
 }
 
 impl Output {
+    /// This process is one of several ranks: only the first one prints.
+    pub(crate) fn set_rank(&mut self, rank: usize) {
+        self.rank = Some(rank);
+    }
+
+    /// The rank that this process is, if it is one of several.
+    pub(crate) fn rank(&self) -> Option<usize> {
+        self.rank
+    }
+
     /// Writes `text` and a line's end, at once.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.text(&format!("{text}\n"))
@@ -23,6 +35,9 @@ impl Output {
 
     /// Writes `text` at once.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        if self.rank.is_some_and(|rank| rank > 0) {
+            return Ok(());
+        }
         self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()).map_err(Failure::Stdout)
     }
 }

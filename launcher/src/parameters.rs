@@ -2,13 +2,18 @@
 
 use crate::data::Source;
 use crate::plan::TrainPlan;
-use isograd_kernels::Element;
-use isograd_model::{AdamParameters, Metric, Optimizer, TrainConfig};
+use crate::ranks::Seat;
+use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
 use std::fmt::Debug;
 
 /// One `name: value` a line, values below each other, under the names that the options have. `samples` are those of training
 /// and validation.
-pub(crate) fn list<T: Element>(plan: &TrainPlan, config: &TrainConfig, samples: [usize; 2]) -> String {
+pub(crate) fn list<T: Element>(
+    plan: &TrainPlan,
+    seat: &Seat,
+    config: &TrainConfig,
+    samples: [usize; 2],
+) -> String {
     let mut rows = vec![("model", plan.model.to_string()), ("dataset", plan.source.name().to_string())];
     if let Source::Folder { folder, .. } = &plan.source {
         rows.push(("dataset-train-path", folder.display().to_string()));
@@ -20,7 +25,7 @@ pub(crate) fn list<T: Element>(plan: &TrainPlan, config: &TrainConfig, samples: 
     ]);
     rows.extend(plan.steps.map(|steps| ("steps", steps.to_string())));
     rows.extend([
-        ("batch-size", config.batch_size.to_string()),
+        ("global-batch-size", config.batch_size.to_string()),
         ("shard-size", config.shard_size.to_string()),
         ("seed", config.seed.to_string()),
         ("loss", config.loss.to_string()),
@@ -28,8 +33,10 @@ pub(crate) fn list<T: Element>(plan: &TrainPlan, config: &TrainConfig, samples: 
         ("learning-rate", format!("{:?}", config.learning_rate)),
     ]);
     rows.extend(optimizer(&config.optimizer));
+    rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
     rows.extend([
-        ("threads", plan.execution.threads.to_string()),
+        ("ranks", seat.world.to_string()),
+        ("threads", plan.execution.threads(seat).to_string()),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);

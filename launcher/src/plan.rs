@@ -5,6 +5,7 @@ use crate::args::{
 };
 use crate::data::Source;
 use crate::failure::Failure;
+use crate::ranks::{RankPlan, Seat};
 use crate::values::{DatasetName, Dtype, HistoryFile};
 use isograd_kernels::Isa;
 use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
@@ -18,13 +19,17 @@ pub(crate) struct TrainPlan {
     pub(crate) validation_split: f64,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
-    pub(crate) batch_size: usize,
+    batch: Batch,
+    accumulate: u32,
     pub(crate) seed: u64,
     pub(crate) loss: Loss,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) optimizer: Optimizer,
     pub(crate) learning_rate: f64,
+    clip_norm: Option<f64>,
     pub(crate) execution: Execution,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
     pub(crate) history: Option<HistoryFile>,
@@ -40,7 +45,21 @@ pub(crate) struct EvaluatePlan {
     pub(crate) load: PathBuf,
     pub(crate) loss: Loss,
     pub(crate) execution: Execution,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) ranks: RankPlan,
 }
+
+/// Samples of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// For each rank.
+    PerRank(u32),
+    /// For all together.
+    Global(u32),
+}
+
+/// Samples of a batch for each rank, if the user does not say.
+const BATCH_SIZE: u32 = 64;
 
 /// A look at a network.
 #[derive(Debug)]
@@ -52,17 +71,28 @@ pub(crate) struct SummaryPlan {
 /// How the arithmetic is done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Execution {
-    pub(crate) threads: usize,
+    threads: Option<usize>,
     pub(crate) shard_size: usize,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
 }
 
+impl Execution {
+    /// The threads of the rank on `seat`.
+    pub(crate) fn threads(&self, seat: &Seat) -> usize {
+        self.threads.unwrap_or_else(|| seat.threads())
+    }
+}
+
 impl TrainPlan {
-    /// The configuration of the trainer for a training set of `samples`. It reports the metrics of the plan first, and the
-    /// accuracy in any case, for the test.
-    pub(crate) fn config(&self, samples: usize) -> TrainConfig {
-        let batch_size = self.batch_size.min(samples);
+    /// The configuration of the trainer for a training set of `samples` and `world` ranks. It reports the metrics of the plan
+    /// first, and the accuracy in any case, for the test.
+    pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
+        let batch_size = match self.batch {
+            Batch::PerRank(samples) => (samples as usize).saturating_mul(world),
+            Batch::Global(samples) => samples as usize,
+        };
+        let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
         let mut metrics = self.metrics.clone();
         if !metrics.contains(&Metric::CategoricalAccuracy) {
             metrics.push(Metric::CategoricalAccuracy);
@@ -76,6 +106,7 @@ impl TrainPlan {
             metrics,
             seed: self.seed,
             isa: self.execution.isa,
+            clip_norm: self.clip_norm,
             max_steps: self.steps.map(u64::from),
         }
     }
@@ -93,7 +124,8 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
     type Error = Failure;
 
     fn try_from(args: Box<TrainArgs>) -> Result<Self, Failure> {
-        let TrainArgs { network, data, validation_split, schedule, optimizer, execution, output } = *args;
+        let TrainArgs { network, data, validation_split, schedule, optimizer, execution, ranks, output } =
+            *args;
         let mut metrics = Vec::new();
         for metric in schedule.metrics {
             if !metrics.contains(&metric) {
@@ -105,7 +137,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
         {
             return Err(usage(format!("--save and --history both write {}", save.display())));
         }
-        let OptimizerArgs { optimizer, learning_rate, given } = optimizer;
+        let OptimizerArgs { optimizer, learning_rate, clip_norm, given } = optimizer;
         let optimizer = with_parameters(optimizer, given)?;
         Ok(Self {
             model: network.model,
@@ -113,13 +145,20 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             validation_split,
             epochs: schedule.epochs,
             steps: schedule.steps,
-            batch_size: schedule.batch_size as usize,
+            batch: match schedule.global_batch_size {
+                Some(samples) => Batch::Global(samples),
+                None => Batch::PerRank(schedule.batch_size.unwrap_or(BATCH_SIZE)),
+            },
+            accumulate: schedule.accumulate,
             seed: schedule.seed,
             loss: schedule.loss.loss,
             metrics,
             optimizer,
             learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
+            clip_norm,
             execution: execution.into(),
+            key_file: ranks.key_file.clone(),
+            ranks: ranks.into(),
             load: output.load,
             save: output.save,
             history: output.history,
@@ -133,9 +172,10 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
     type Error = Failure;
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
-        let EvaluateArgs { load, network, data, loss, execution } = args;
-        let (source, execution) = (data.try_into()?, execution.into());
-        Ok(Self { model: network.model, source, load, loss: loss.loss, execution })
+        let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
+        let (source, execution, key_file) = (data.try_into()?, execution.into(), ranks.key_file.clone());
+        let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
+        Ok(Self { model, source, load, loss, execution, key_file, ranks })
     }
 }
 
@@ -278,17 +318,27 @@ mod tests {
 
     #[test]
     fn batch_and_shard_are_no_larger_than_what_there_is() {
-        let config = plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config(100);
+        let config = plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config(100, 1);
         assert_eq!((config.batch_size, config.shard_size), (100, 100));
-        let config = plan(&["--batch-size", "16"]).unwrap().config(100);
+        let config = plan(&["--batch-size", "16"]).unwrap().config(100, 1);
         assert_eq!((config.batch_size, config.shard_size), (16, 16));
+    }
+
+    #[test]
+    fn a_batch_is_per_rank_or_global() {
+        let batch = |options: &[&str], world| plan(options).unwrap().config(10_000, world).batch_size;
+        assert_eq!(batch(&[], 3), 192);
+        assert_eq!(batch(&["--batch-size", "10"], 3), 30);
+        assert_eq!(batch(&["--global-batch-size", "10"], 3), 10);
+        assert_eq!(batch(&["--global-batch-size", "10", "--accumulate", "4"], 3), 40);
+        assert_eq!(batch(&["--batch-size", "4294967295", "--accumulate", "4294967295"], 65_536), 10_000);
     }
 
     #[test]
     fn the_accuracy_is_always_measured() {
         let metrics = |names: &str| {
             let plan = plan(&["--metrics", names]).unwrap();
-            (plan.metrics.clone(), plan.config(1).metrics)
+            (plan.metrics.clone(), plan.config(1, 1).metrics)
         };
         let (mae, accuracy) = (Metric::RegressionMae, Metric::CategoricalAccuracy);
         assert_eq!(metrics("regression_mae,regression_mae"), (vec![mae], vec![mae, accuracy]));

@@ -3,11 +3,13 @@
 //! ```text
 //! load the data, build the network, load its parameters    // whatever is wrong with the input ends the run here
 //! open the files to write                                   // whatever cannot be written ends it here
+//! meet the other ranks, if there are any
 //! print the layers and the parameters; test, if asked to
 //! for each epoch: train, validate, save, append to the history, print a line
 //! print time and throughput; test; print the hash, if asked to
 //! ```
 
+use crate::agreement;
 use crate::failure::Failure;
 use crate::history::History;
 use crate::network::{build, load_state, on_threads};
@@ -15,44 +17,61 @@ use crate::output::Output;
 use crate::parameters;
 use crate::plan::TrainPlan;
 use crate::progress::EpochBar;
+use crate::ranks::{RankPlan, Seat};
 use crate::report::{epoch_line, test_line, time_lines};
 use crate::values::Dtype;
 use isograd_datasets::{Dataset, ValidationSplit, validation_split};
-use isograd_kernels::Element;
-use isograd_model::{EpochReport, Error, Progress, Trainer, save};
+use isograd_model::{Element, EpochReport, Error, Progress, Ranks, Trainer, save};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 /// Trains a network and tests it.
 pub(crate) fn start(plan: &TrainPlan, out: &mut Output) -> Result<(), Failure> {
-    on_threads(plan.execution.threads, || match plan.execution.dtype {
-        Dtype::F32 => run::<f32>(plan, out),
-        Dtype::F64 => run::<f64>(plan, out),
+    let seat = Seat::take(plan.key_file.as_deref(), out)?;
+    on_threads(plan.execution.threads(&seat), || match plan.execution.dtype {
+        Dtype::F32 => run::<f32>(plan, &seat, out),
+        Dtype::F64 => run::<f64>(plan, &seat, out),
     })
 }
 
-fn run<T: Element>(plan: &TrainPlan, out: &mut Output) -> Result<(), Failure> {
+fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
     let (samples, test) = plan.source.load()?;
     let parts = validation_split(&samples, plan.validation_split)
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
     let network = build::<T>(plan.model, &samples)?;
-    let loaded = plan.load.as_ref().map(|path| load_state(path, plan.model, &network)).transpose()?;
-    let mut trainer = Trainer::new(network, plan.config(parts.train.len()))?;
+    // Files are the first rank's; the others get from it what it read.
+    let (is_first, config) = (seat.is_first(), plan.config(parts.train.len(), seat.world));
+    let load = plan.load.as_ref().filter(|_| is_first);
+    let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
+    plan.save.as_deref().filter(|_| is_first).map_or(Ok(()), check_save)?;
+    let history = plan.history.as_ref().filter(|_| is_first);
+    let history = history.map(|file| History::create(file, &plan.metrics)).transpose()?;
+
+    let shares = plan.ranks.shares(seat.world)?;
+    let agreement = agreement::of_training(plan, &network, &config, &samples);
+    let communicator = seat.join(&plan.ranks, agreement)?;
+    let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
+    let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
+    let mut trainer = Trainer::with_ranks(network, config, ranks)?;
     if let Some(state) = loaded {
         *trainer.state_mut() = state;
     }
-    plan.save.as_deref().map_or(Ok(()), check_save)?;
-    let history = plan.history.as_ref().map(|file| History::create(file, &plan.metrics)).transpose()?;
+    if plan.load.is_some() {
+        trainer.share_state()?;
+    }
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&parameters::list::<T>(plan, trainer.config(), counts))?;
+    out.line(&parameters::list::<T>(plan, seat, trainer.config(), counts))?;
     if plan.evaluate_before {
         print_test(&mut trainer, &*test, out)?;
     }
-    let mut run = Run { plan, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
-    run.train(&parts, out)?;
+    let mut run = Run { plan, is_first, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
+    if let Err(failure) = run.train(&parts, out) {
+        run.trainer.abort(&failure.to_string());
+        return Err(failure);
+    }
     out.line(&time_lines(run.elapsed, run.samples))?;
     print_test(&mut run.trainer, &*test, out)?;
     if plan.hash {
@@ -84,6 +103,8 @@ fn print_test<T: Element>(
 /// A training run under way.
 struct Run<'a, T> {
     plan: &'a TrainPlan,
+    /// Whether this is the rank that writes files and shows progress.
+    is_first: bool,
     trainer: Trainer<T>,
     history: Option<History<'a>>,
     /// Time of the training steps alone.
@@ -100,7 +121,7 @@ impl<T: Element> Run<'_, T> {
             let report = self.train_epoch(&parts.train)?;
             self.elapsed += report.elapsed;
             self.samples += report.train.samples;
-            if let Some(path) = &self.plan.save {
+            if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
                 save(path, self.plan.model, self.trainer.network(), self.trainer.state())
                     .map_err(Failure::Save)?;
             }
@@ -119,7 +140,9 @@ impl<T: Element> Run<'_, T> {
 
     /// One epoch; it fails when the loss or, at its end, a parameter is infinite or NaN.
     fn train_epoch(&mut self, samples: &dyn Dataset) -> Result<EpochReport, Failure> {
-        let mut bar = EpochBar::start(self.epochs + 1, self.plan.epochs, samples.len(), &self.plan.metrics);
+        let (epoch, plan) = (self.epochs + 1, self.plan);
+        let bar = || EpochBar::start(epoch, plan.epochs, samples.len(), &plan.metrics);
+        let mut bar = self.is_first.then(bar).flatten();
         let show = |progress: Progress<'_>| {
             if let Some(bar) = &mut bar {
                 bar.show(&progress);

@@ -1,9 +1,12 @@
 //! From the text of an option's value to what it means. Errors quote the text and say what is expected.
 
+use crate::args::Bind;
+use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// More threads than any machine has.
 const MAX_THREADS: u32 = 1024;
@@ -87,6 +90,61 @@ pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
         _ => Err(format!("must be a number of at least 0, it is '{text}'")),
+    }
+}
+
+/// A finite number above 0.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err(format!("must be a number above 0, it is '{text}'")),
+    }
+}
+
+/// A number of ranks on one machine.
+pub(crate) fn ranks(text: &str) -> Result<u32, String> {
+    at_most(text, MAX_THREADS)
+}
+
+/// A rank's part of the shards.
+pub(crate) fn weight(text: &str) -> Result<usize, String> {
+    match text.parse::<u16>() {
+        Ok(value) => Ok(value.into()),
+        _ => {
+            Err(format!("must be whole numbers from 0 to {}, separated by commas, one is '{text}'", u16::MAX))
+        }
+    }
+}
+
+/// A number of bytes.
+pub(crate) fn bytes(text: &str) -> Result<usize, String> {
+    at_most(text, u32::MAX).map(|bytes| bytes as usize)
+}
+
+/// A time in seconds.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=1e6).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("must be a number from 0.001 to 1000000, it is '{text}'")),
+    }
+}
+
+/// The name of a way to exchange data.
+pub(crate) fn transport(text: &str) -> Result<Transport, Error> {
+    match text {
+        "auto" => Ok(Transport::Auto),
+        "shm" => Ok(Transport::SharedMemory),
+        "tcp" => Ok(Transport::Tcp),
+        _ => Err(Error::unknown_name("transport", text, &["auto", "shm", "tcp"])),
+    }
+}
+
+/// What ranks keep to.
+pub(crate) fn bind(text: &str) -> Result<Bind, Error> {
+    match text {
+        "cores" => Ok(Bind::Cores),
+        "none" => Ok(Bind::None),
+        _ => Err(Error::unknown_name("binding", text, &["cores", "none"])),
     }
 }
 

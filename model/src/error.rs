@@ -76,6 +76,9 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
+    /// The ranks do not work together any more.
+    #[error(transparent)]
+    Ranks(#[from] isograd_comm::Error),
     /// A file of parameters that cannot be read or written.
     #[error("{}: {reason}", path.display())]
     Checkpoint {

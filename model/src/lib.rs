@@ -1,5 +1,5 @@
 //! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same bits on any
-//! number of threads.
+//! number of threads and ranks.
 //!
 //! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a data set: each
 //! batch is cut into shards, a shard goes through the whole network on one thread, and the gradients of the shards are summed
@@ -28,4 +28,4 @@ pub use metric::Metric;
 pub use network::{Network, State};
 pub use optimizer::{AdamParameters, Optimizer};
 pub use shape::Shape;
-pub use train::{EpochReport, Evaluation, Progress, TrainConfig, Trainer};
+pub use train::{Element, EpochReport, Evaluation, Progress, Ranks, TrainConfig, Trainer};

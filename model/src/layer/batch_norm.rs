@@ -122,10 +122,10 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        let Backward { x, dy, dx, dw, .. } = tensors;
+        let Backward { x, dy, dx, mut dw, .. } = tensors;
         let gamma = &cx.params[self.gamma.clone()];
         let (mean, inv_std) = memory.saved.split_at(self.channels);
-        let (dgamma, dbeta) = dw[self.gamma.start..self.beta.end].split_at_mut(self.channels);
+        let (dgamma, dbeta) = dw.of(&(self.gamma.start..self.beta.end)).split_at_mut(self.channels);
         dgamma.fill(T::ZERO);
         dbeta.fill(T::ZERO);
         batch_norm_backward(cx.isa, self.channels, x, dy, gamma, mean, inv_std, dx, dgamma, dbeta);

@@ -144,10 +144,10 @@ impl<T: Element> Layer<T> for Conv2D {
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Built { conv, weight, bias } = self.built();
-        let Backward { x, dy, dx, dw, .. } = tensors;
-        conv.weight_gradient(cx.isa, cx.n, x, dy, Accum::Replace, &mut dw[weight.clone()], memory.scratch);
+        let Backward { x, dy, dx, mut dw, .. } = tensors;
+        conv.weight_gradient(cx.isa, cx.n, x, dy, Accum::Replace, dw.of(weight), memory.scratch);
         if let Some(bias) = bias {
-            conv.bias_gradient(cx.isa, cx.n, dy, Accum::Replace, &mut dw[bias.clone()]);
+            conv.bias_gradient(cx.isa, cx.n, dy, Accum::Replace, dw.of(bias));
         }
         if let Some(dx) = dx {
             let relu_output = self.relu_gradient.then_some(x);

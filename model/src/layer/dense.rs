@@ -91,13 +91,13 @@ impl<T: Element> Layer<T> for Dense {
 
     // dx = W^T dy, dW = dy x^T, db = sum of dy over the samples.
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        let Backward { x, dy, dx, dw, .. } = tensors;
+        let Backward { x, dy, dx, mut dw, .. } = tensors;
         let dy_matrix = MatRef::row_major(dy, self.outputs, cx.n);
         let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
-        let dw_matrix = MatMut::row_major(&mut dw[self.weight.clone()], self.outputs, self.inputs);
+        let dw_matrix = MatMut::row_major(dw.of(&self.weight), self.outputs, self.inputs);
         gemm(cx.isa, dw_matrix, Accum::Replace, dy_matrix, x_matrix.t());
         if let Some(bias) = &self.bias {
-            reduce::sum_rows(cx.isa, self.outputs, cx.n, dy, Accum::Replace, &mut dw[bias.clone()]);
+            reduce::sum_rows(cx.isa, self.outputs, cx.n, dy, Accum::Replace, dw.of(bias));
         }
         if let Some(dx) = dx {
             let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);

@@ -94,8 +94,31 @@ pub struct Backward<'a, T> {
     pub dy: &'a [T],
     /// The gradient by the input, to be overwritten; `None` where nobody needs it.
     pub dx: Option<&'a mut [T]>,
-    /// The gradients of all parameters of the network; a layer overwrites its ranges.
-    pub dw: &'a mut [T],
+    /// The gradients of the layer's parameters, to be overwritten.
+    pub dw: Gradients<'a, T>,
+}
+
+/// The gradients of a layer's parameters: a part of a flat buffer.
+#[derive(Debug)]
+pub struct Gradients<'a, T> {
+    values: &'a mut [T],
+    /// Where the part begins in the buffer of all parameters.
+    start: usize,
+}
+
+impl<'a, T> Gradients<'a, T> {
+    pub(crate) fn new(values: &'a mut [T], start: usize) -> Self {
+        Self { values, start }
+    }
+
+    /// The gradients of the parameters `range`, which [`LayerPlan`] gave to the layer.
+    ///
+    /// # Panics
+    ///
+    /// When they are not the layer's.
+    pub fn of(&mut self, range: &std::ops::Range<usize>) -> &mut [T] {
+        &mut self.values[range.start - self.start..range.end - self.start]
+    }
 }
 
 /// A layer of a network.

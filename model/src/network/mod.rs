@@ -9,6 +9,7 @@ mod summary;
 
 pub use state::State;
 
+pub(crate) use pass::GradientMemory;
 pub(crate) use shard::ShardMemory;
 
 use crate::error::{BuildError, Error};
@@ -52,7 +53,10 @@ struct Step {
     /// The ReLU that this layer is has been taken over by a neighbour.
     skip_forward: bool,
     skip_backward: bool,
+    /// Its tensors among all of the network's.
     parameters: std::ops::Range<usize>,
+    /// Their elements in the flat buffer.
+    elements: std::ops::Range<usize>,
 }
 
 impl<T: Element> Network<T> {
@@ -83,6 +87,7 @@ impl<T: Element> Network<T> {
             let in_layer = |source| Error::Build { index, kind, source };
             plan.start_layer(index, kind);
             let first_parameter = plan.parameters.len();
+            let first_element = plan.parameters.last().map_or(0, |tensor| tensor.range.end);
             shape = layer.build(shape, &mut plan).map_err(in_layer)?;
             let elements = shape.c.checked_mul(shape.h).and_then(|e| e.checked_mul(shape.w));
             let elements = elements.ok_or(in_layer(BuildError::TooLarge))?;
@@ -102,6 +107,7 @@ impl<T: Element> Network<T> {
                 skip_forward: layer.output() == Output::Input || fused.forward,
                 skip_backward: layer.output() == Output::Input || fused.backward,
                 parameters: first_parameter..plan.parameters.len(),
+                elements: first_element..plan.parameters.last().map_or(0, |tensor| tensor.range.end),
             });
             network.layers.push(layer);
         }
@@ -137,6 +143,11 @@ impl<T: Element> Network<T> {
     /// The number of running statistics.
     pub fn statistics_count(&self) -> usize {
         self.statistics.last().map_or(0, |last| last.range.end)
+    }
+
+    /// The range of each layer's parameters, in layer order; they tile the flat buffer.
+    pub(crate) fn layer_parameters(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> {
+        self.steps.iter().map(|step| step.elements.clone())
     }
 
     /// Whether the last layer is a softmax over all outputs, so that the categorical cross-entropy can work on its input.

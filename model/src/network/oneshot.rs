@@ -59,7 +59,7 @@ impl<T: Element> Network<T> {
         let mut dw = vec![T::ZERO; self.parameter_count()];
         self.forward(&cx, &mut memory, &mut statistics, layers);
         let sum = loss.evaluate(&cx, self, &mut memory, Gradient::Wanted);
-        self.backward(&cx, &mut memory, &mut dw, layers);
+        self.backward(&cx, &mut memory, dw.as_mut_slice(), layers);
         (sum / n as f64, dw)
     }
 

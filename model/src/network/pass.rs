@@ -1,8 +1,27 @@
 //! The forward and the backward pass of one shard.
 
 use super::{Network, ShardMemory};
-use crate::layer::{Backward, Context, Memory};
+use crate::layer::{Backward, Context, Gradients, Memory};
 use isograd_kernels::Element;
+use std::ops::Range;
+
+/// Where a backward pass puts the gradients of the parameters.
+pub(crate) trait GradientMemory<T> {
+    /// Room for the gradients of the parameters `range`, which are those of one layer.
+    fn of(&mut self, range: Range<usize>) -> &mut [T];
+
+    /// The gradients of all parameters from number `start` on are complete.
+    fn complete_from(&mut self, start: usize);
+}
+
+/// All in one buffer, which nobody needs before it is complete.
+impl<T> GradientMemory<T> for [T] {
+    fn of(&mut self, range: Range<usize>) -> &mut [T] {
+        &mut self[range]
+    }
+
+    fn complete_from(&mut self, _start: usize) {}
+}
 
 impl<T: Element> Network<T> {
     /// Runs the first `layers` layers on the shard whose input is in `memory`; `statistics` takes the shard's share of all
@@ -32,12 +51,12 @@ impl<T: Element> Network<T> {
     }
 
     /// Runs the first `layers` layers backwards: from the gradient by the output of the last of them, in `memory.dy`, to the
-    /// gradients of all parameters, which overwrite `dw`.
+    /// gradients of all parameters, which overwrite what is in `dw`.
     pub(crate) fn backward(
         &self,
         cx: &Context<'_, T>,
         memory: &mut ShardMemory<T>,
-        dw: &mut [T],
+        dw: &mut (impl GradientMemory<T> + ?Sized),
         layers: usize,
     ) {
         for index in (self.first_trained..layers).rev() {
@@ -55,12 +74,14 @@ impl<T: Element> Network<T> {
                 y: &memory.activations[y],
                 dy: &memory.dy[..dy_len],
                 dx: needs_dx.then_some(&mut memory.dx[..dx_len]),
-                dw: &mut *dw,
+                dw: Gradients::new(dw.of(step.elements.clone()), step.elements.start),
             };
             let layer_memory =
                 Memory { saved: &mut memory.saved[saved], scratch: &mut memory.scratch, statistics: &mut [] };
             self.layers[index].backward(cx, tensors, layer_memory);
             std::mem::swap(&mut memory.dy, &mut memory.dx);
+            dw.complete_from(step.elements.start);
         }
+        dw.complete_from(0);
     }
 }

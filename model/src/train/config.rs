@@ -9,7 +9,7 @@ use isograd_kernels::Isa;
 /// The parameters of training. Together with the network and the data they fix every bit of the result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainConfig {
-    /// Samples of a step.
+    /// Samples of a step, over all ranks.
     pub batch_size: usize,
     /// Samples of a shard: the unit of work of a thread. It is part of the arithmetic, unlike the number of threads.
     pub shard_size: usize,
@@ -25,6 +25,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Instruction-set level.
     pub isa: Isa,
+    /// The largest norm that a step's gradient may have; a longer one is scaled down to it.
+    pub clip_norm: Option<f64>,
     /// Steps after which training ends, in whatever epoch.
     pub max_steps: Option<u64>,
 }
@@ -42,6 +44,7 @@ impl Default for TrainConfig {
             metrics: vec![Metric::CategoricalAccuracy],
             seed: 0,
             isa: Isa::best(),
+            clip_norm: None,
             max_steps: None,
         }
     }
@@ -67,6 +70,10 @@ impl TrainConfig {
                 expected: "a number of at least 0",
                 value,
             });
+        }
+        if let Some(norm) = self.clip_norm.filter(|norm| !(*norm > 0.0 && norm.is_finite())) {
+            let (name, expected) = ("the norm to clip gradients to", "a number above 0");
+            return Err(Error::OutOfRange { name, expected, value: norm.to_string() });
         }
         self.optimizer.check()
     }

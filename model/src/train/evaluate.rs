@@ -2,18 +2,17 @@
 
 use super::report::Sums;
 use super::step::run;
-use super::worker::{Job, Worker};
-use super::{Evaluation, Trainer};
+use super::worker::Job;
+use super::{Element, Evaluation, Trainer};
 use crate::error::Error;
 use isograd_datasets::Dataset;
-use isograd_kernels::Element;
 
 impl<T: Element> Trainer<T> {
     /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any number of threads.
     ///
     /// # Errors
     ///
-    /// When the data set does not fit the network.
+    /// When the data set does not fit the network, or a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {
@@ -26,8 +25,9 @@ impl<T: Element> Trainer<T> {
             epoch: self.epoch,
         };
         let mut sums = Sums::new(&self.config.metrics);
-        run(&mut self.workers, &job, Worker::evaluate);
-        self.sums.collect(&self.workers, &job, &mut sums);
+        let own = self.own_shards(job.shards());
+        run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
+        self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums)?;
         Ok(sums.evaluation())
     }
 }

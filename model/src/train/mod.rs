@@ -10,27 +10,39 @@
 //!
 //! The cut, the tree and every kernel are the same whatever the number of workers: so are the bits.
 
+mod buckets;
 mod config;
 mod evaluate;
 mod gather;
 mod partial;
+mod ranks;
 mod report;
 mod step;
+mod update;
 mod worker;
 
 pub use config::TrainConfig;
+pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
 use crate::error::Error;
 use crate::memory::Aligned;
 use crate::network::{Network, State};
 use crate::shape::Shape;
+use buckets::Buckets;
 use gather::Source;
+use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
-use isograd_kernels::Element;
+use partial::Partial;
+use ranks::Exchange;
 use report::ShardSums;
 use step::Pending;
 use worker::Worker;
+
+/// The element types that networks are trained in: `f32` and `f64`.
+pub trait Element: isograd_kernels::Element + isograd_comm::Element {}
+
+impl<T: isograd_kernels::Element + isograd_comm::Element> Element for T {}
 
 /// Trains a network.
 ///
@@ -56,7 +68,10 @@ pub struct Trainer<T> {
     /// The optimizer's first and second moment, as far as it has them.
     moments: [Aligned<T>; 2],
     config: TrainConfig,
+    buckets: Buckets,
     workers: Vec<Worker<T>>,
+    /// The other ranks, if there are any.
+    exchange: Option<Exchange<T>>,
     pending: Pending,
     sums: ShardSums,
     order: Vec<u32>,
@@ -71,13 +86,39 @@ impl<T: Element> Trainer<T> {
     ///
     /// When a number of the configuration is outside its range.
     pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
+        Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
+    }
+
+    /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and configurations, train on
+    /// equal data, and make the same calls. The batch size is that of all ranks together.
+    ///
+    /// # Errors
+    ///
+    /// As `new`; and when the ranks cannot work together.
+    pub fn with_ranks(network: Network<T>, config: TrainConfig, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
         let state = network.initial_state(config.seed);
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
+        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
+        let most = Exchange::<T>::most(&ranks.shares, rank, shards);
+        let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
+        let (buckets, exchange, buffers) = if is_alone {
+            let buckets = Buckets::new(&network, usize::MAX);
+            let node = || buckets.lengths().map(Buffer::private).collect();
+            let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
+            (buckets, None, buffers)
+        } else {
+            let buckets = Buckets::new(&network, ranks.bucket_bytes);
+            let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
+            (buckets, Some(exchange), buffers)
+        };
+        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, Partial::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
-            workers: (0..workers).map(|_| Worker::new(&network, &config, shards, workers)).collect(),
+            workers: buffers.into_iter().map(worker).collect(),
+            buckets,
+            exchange,
             network,
             state,
             config,
@@ -117,6 +158,31 @@ impl<T: Element> Trainer<T> {
     /// Whether [`TrainConfig::max_steps`] have been done.
     pub fn is_finished(&self) -> bool {
         self.config.max_steps.is_some_and(|max| self.step >= max)
+    }
+
+    /// Gives all ranks the state of the first one.
+    ///
+    /// # Errors
+    ///
+    /// When a rank is lost.
+    pub fn share_state(&mut self) -> Result<(), Error> {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.broadcast(&mut self.state.params)?;
+            exchange.broadcast(&mut self.state.statistics)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the other ranks, if there are any, that this one ends, and why.
+    pub fn abort(&mut self, cause: &str) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.abort(cause);
+        }
+    }
+
+    /// This rank's shards of a pass of `shards`.
+    fn own_shards(&self, shards: usize) -> std::ops::Range<usize> {
+        self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards))
     }
 
     /// Checks that the network can take the samples of `dataset`, and prepares to read them.

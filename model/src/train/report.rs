@@ -1,8 +1,11 @@
 //! What training tells about itself.
 
+use super::Element;
+use super::ranks::Exchange;
 use super::worker::{Job, Worker};
+use crate::error::Error;
 use crate::metric::Metric;
-use isograd_kernels::{Element, tree};
+use isograd_comm::tree;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -95,16 +98,25 @@ pub(super) struct ShardSums {
 }
 
 impl ShardSums {
-    /// Overwrites `sums` with those of all shards of the pass that `workers` have just done.
-    pub(super) fn collect<T: Element>(&mut self, workers: &[Worker<T>], job: &Job<'_, T>, sums: &mut Sums) {
+    /// Overwrites `sums` with those of all shards of the pass that `workers`, and those of the other ranks, have just done.
+    pub(super) fn collect<T: Element>(
+        &mut self,
+        workers: &[Worker<T>],
+        exchange: Option<&mut Exchange<T>>,
+        job: &Job<'_, T>,
+        sums: &mut Sums,
+    ) -> Result<(), Error> {
+        let own = workers.iter().flat_map(|worker| worker.sums.iter().copied());
+        let (shards, width) = (job.shards(), sums.values.len());
         self.values.clear();
-        for worker in workers {
-            self.values.extend_from_slice(&worker.sums);
+        match exchange {
+            Some(exchange) => self.values.extend_from_slice(exchange.sums_of_all(shards, width, own)?),
+            None => self.values.extend(own),
         }
         self.shards.clear();
-        self.shards.extend((0..job.shards()).map(|shard| shard..shard + 1));
-        let width = sums.values.len();
-        tree::sum(job.config.isa, &self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
+        self.shards.extend((0..shards).map(|shard| shard..shard + 1));
+        tree::sum(&self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
         sums.samples = job.samples();
+        Ok(())
     }
 }

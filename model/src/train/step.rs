@@ -1,18 +1,15 @@
 //! The epoch's loop and the step.
 
 use super::report::Sums;
-use super::worker::{Job, Worker};
-use super::{EpochReport, Progress, Trainer, shards_of};
+use super::update::Update;
+use super::worker::{Job, Reception, Worker};
+use super::{Element, EpochReport, Progress, Trainer, shards_of};
 use crate::error::Error;
-use crate::memory::round_up;
+use isograd_comm::tree;
 use isograd_datasets::{Dataset, epoch_order};
-use isograd_kernels::{Element, elementwise, tree};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::Instant;
-
-/// Parameters that a thread takes through the tree and the update at a time, so that they stay in its first-level cache.
-const BLOCK: usize = 2048;
 
 impl<T: Element> Trainer<T> {
     /// Trains on all samples of `dataset` once, in the order that seed and epoch give, or until
@@ -21,7 +18,7 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// [`Error::NonFiniteLoss`] when a loss becomes infinite or NaN: the state is then that before the step. Others when the
-    /// data set does not fit the network.
+    /// data set does not fit the network, or a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,
@@ -51,13 +48,21 @@ impl<T: Element> Trainer<T> {
                     positions: (first, last),
                     epoch: self.epoch,
                 };
-                run(&mut self.workers, &job, Worker::train);
-                self.sums.collect(&self.workers, &job, &mut step);
+                let shards = job.shards();
+                let own = self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards));
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.begin(shards)?;
+                }
+                let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
+                run(&mut self.workers, own, |worker, state, own| {
+                    state.train(&job, own, Reception { buckets, exchange, worker });
+                });
+                self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step)?;
                 if !step.values[0].is_finite() {
                     let loss = step.values[0];
                     return Err(Error::NonFiniteLoss { step: self.step + 1, epoch: self.epoch + 1, loss });
                 }
-                self.update();
+                self.update()?;
                 total.add(step.samples, &step.values);
                 total.means(&mut means);
                 progress(Progress {
@@ -77,60 +82,48 @@ impl<T: Element> Trainer<T> {
         Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed: start.elapsed() })
     }
 
-    /// Finishes the tree and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.
-    fn update(&mut self) {
+    /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.
+    fn update(&mut self) -> Result<(), Error> {
         self.step += 1;
-        let Self { workers, moments: [m, v], state, config, network, step, pending, .. } = self;
-        pending.collect(workers);
-        let (isa, update) = (config.isa, config.optimizer.at_step(config.learning_rate, *step));
-        let sum = |range: Range<usize>, g: &mut [T]| {
-            tree::sum(isa, &pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
-        };
-
-        let chunk = round_up::<T>(state.params.len().div_ceil(workers.len())).max(BLOCK);
-        let chunks =
-            state.params.par_chunks_mut(chunk).zip(m.par_chunks_mut(chunk)).zip(v.par_chunks_mut(chunk));
-        chunks.with_max_len(1).enumerate().for_each(|(index, ((w, m), v))| {
-            let mut g = [T::ZERO; BLOCK];
-            for first in (0..w.len()).step_by(BLOCK) {
-                let block = first..(first + BLOCK).min(w.len());
-                let g = &mut g[..block.len()];
-                sum(index * chunk + block.start..index * chunk + block.end, g);
-                update.apply(isa, &mut w[block.clone()], g, &mut m[block.clone()], &mut v[block]);
+        let Self { network, config, step, workers, state, moments, buckets, exchange, pending, .. } = self;
+        let update = Update { network, config, step: *step };
+        match exchange {
+            None => {
+                pending.collect(workers);
+                let sum = |range: Range<usize>, g: &mut [T]| {
+                    tree::sum(&pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
+                };
+                update.apply(state, moments, workers.len(), sum);
             }
-        });
-
-        let first = network.parameter_count();
-        for tensor in network.statistics() {
-            let mut shares = [T::ZERO; BLOCK];
-            for start in tensor.range.clone().step_by(BLOCK) {
-                let block = start..(start + BLOCK).min(tensor.range.end);
-                let shares = &mut shares[..block.len()];
-                sum(first + block.start..first + block.end, shares);
-                elementwise::scale(isa, T::from_f64(tensor.retained), &mut state.statistics[block.clone()]);
-                elementwise::axpy(
-                    isa,
-                    T::from_f64(1.0 - tensor.retained),
-                    shares,
-                    &mut state.statistics[block],
-                );
+            Some(exchange) => {
+                exchange.wait()?;
+                {
+                    let read = exchange.reader();
+                    let sum = |range: Range<usize>, g: &mut [T]| {
+                        for (bucket, place, part) in buckets.parts(range) {
+                            read(bucket, place, &mut g[part]);
+                        }
+                    };
+                    update.apply(state, moments, workers.len(), sum);
+                }
+                exchange.finish(workers);
             }
         }
+        Ok(())
     }
 }
 
-/// Runs `work` of every worker on its shards of the job, in parallel.
+/// Runs `work` of every worker, by its number, on its part of the shards `own`, in parallel.
 pub(super) fn run<T: Element>(
     workers: &mut [Worker<T>],
-    job: &Job<'_, T>,
-    work: impl Fn(&mut Worker<T>, &Job<'_, T>, Range<usize>) + Sync,
+    own: Range<usize>,
+    work: impl Fn(usize, &mut Worker<T>, Range<usize>) + Sync,
 ) {
-    let (count, shards) = (workers.len(), job.shards());
-    workers
-        .par_iter_mut()
-        .with_max_len(1)
-        .enumerate()
-        .for_each(|(index, worker)| work(worker, job, shards_of(index, count, shards)));
+    let count = workers.len();
+    workers.par_iter_mut().with_max_len(1).enumerate().for_each(|(index, worker)| {
+        let part = shards_of(index, count, own.len());
+        work(index, worker, own.start + part.start..own.start + part.end);
+    });
 }
 
 /// The nodes that all workers hold after a pass, in shard order, and who holds them.
@@ -152,6 +145,6 @@ impl Pending {
 
     fn values<'w, T: Element>(&self, workers: &'w [Worker<T>], node: usize) -> &'w [T] {
         let [worker, index] = self.owners[node];
-        workers[worker].partial.values(index)
+        workers[worker].partial.values(index, 0)
     }
 }

@@ -1,12 +1,14 @@
 //! One thread's share of a step.
 
+use super::Element;
+use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::gather::Source;
-use super::partial::Partial;
+use super::partial::{Partial, Receiver};
+use super::ranks::Exchange;
 use crate::layer::{Context, Mode};
 use crate::loss::Gradient;
 use crate::network::{Network, ShardMemory, State};
-use isograd_kernels::Element;
 use std::ops::Range;
 
 /// Memory for one shard at a time, and the sums of those that are done.
@@ -83,34 +85,59 @@ impl<'a, T: Element> Job<'a, T> {
     }
 }
 
+/// To whom a worker of a training step hands its sums.
+pub(super) struct Reception<'a, T> {
+    pub(super) buckets: &'a Buckets,
+    /// The other ranks, if there are any.
+    pub(super) exchange: Option<&'a Exchange<T>>,
+    /// The worker's number.
+    pub(super) worker: usize,
+}
+
 impl<T: Element> Worker<T> {
-    /// A worker out of `workers` for steps of at most `shards` shards.
-    pub(super) fn new(network: &Network<T>, config: &TrainConfig, shards: usize, workers: usize) -> Self {
-        let own = shards.div_ceil(workers);
-        let len = network.parameter_count() + network.statistics_count();
+    /// A worker that sums up gradients in `partial`.
+    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial: Partial<T>) -> Self {
         Self {
             memory: network.shard_memory(config.shard_len()),
-            partial: Partial::new(own, shards, len),
+            partial,
             sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
         }
     }
 
     /// Forward and backward of the step's shards `own`.
-    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>) {
+    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: Reception<'_, T>) {
         let Self { memory, partial, sums, .. } = self;
         sums.clear();
         partial.start(job.shards());
-        for index in own {
+        for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
             job.gather(memory, &shard);
             let layers = job.config.loss.layers(job.network);
-            let (dw, statistics) = partial.push(cx.isa, index).split_at_mut(job.network.parameter_count());
-            job.network.forward(&cx, memory, statistics, layers);
+            partial.push(index);
+            // Of all buckets, the first holds the network's end and the statistics behind it.
+            let first = to.buckets.range(0);
+            let statistics = job.network.parameter_count() - first.start;
+            let last = partial.last_mut()[0].as_mut().expect("nobody else has it");
+            job.network.forward(&cx, memory, &mut last[statistics..], layers);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
             job.push_sums(memory, cx.n, loss, sums);
-            job.network.backward(&cx, memory, dw, layers);
+
+            let is_last = index + 1 == own.end;
+            let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
+            let complete = |partial: &mut Partial<T>, bucket| {
+                if let Some(exchange) = early {
+                    exchange.complete(to.worker, partial, bucket);
+                }
+            };
+            let mut receiver = Receiver { partial: &mut *partial, buckets: to.buckets, done: 0, complete };
+            job.network.backward(&cx, memory, &mut receiver, layers);
+        }
+        if let Some(exchange) = to.exchange.filter(|exchange| !exchange.overlap && !own.is_empty()) {
+            for bucket in 0..to.buckets.count() {
+                exchange.complete(to.worker, partial, bucket);
+            }
         }
     }
 

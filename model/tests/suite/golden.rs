@@ -10,8 +10,10 @@
 
 use crate::common::{assert_close, build, labels, largest, samples_innermost, values};
 use isograd_datasets::Arrays;
-use isograd_kernels::{Element, Isa};
-use isograd_model::{AdamParameters, Loss, Network, Optimizer, Shape, State, TrainConfig, Trainer, zoo};
+use isograd_kernels::Isa;
+use isograd_model::{
+    AdamParameters, Element, Loss, Network, Optimizer, Shape, State, TrainConfig, Trainer, zoo,
+};
 use serde_json::Value;
 
 /// As in the script.

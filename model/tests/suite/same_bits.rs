@@ -2,8 +2,8 @@
 
 use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_datasets::{Arrays, Synthetic};
-use isograd_kernels::{Element, Isa};
-use isograd_model::{Evaluation, TrainConfig, Trainer};
+use isograd_kernels::Isa;
+use isograd_model::{Element, Evaluation, TrainConfig, Trainer};
 
 const THREADS: [usize; 5] = [1, 2, 3, 4, 8];
 

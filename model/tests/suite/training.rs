@@ -2,10 +2,10 @@
 
 use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::{Arrays, Dataset, Normalization, Sample, Synthetic, epoch_order};
-use isograd_kernels::{Element, Isa};
+use isograd_kernels::Isa;
 use isograd_model::{
-    AdamParameters, Error, Loss, Metric, Network, Optimizer, Shape, TrainConfig, Trainer, layer::*, layers,
-    zoo,
+    AdamParameters, Element, Error, Loss, Metric, Network, Optimizer, Shape, TrainConfig, Trainer, layer::*,
+    layers, zoo,
 };
 
 const PATTERN: Synthetic = Synthetic { seed: 9, sample_shape: [1, 8, 8], num_classes: 4 };

@@ -1,0 +1,53 @@
+//! How the first cause of a failure gets to the other ranks: through this rank's region on its host, in a frame elsewhere.
+
+use crate::shm::{BELL_END, Region};
+use std::sync::atomic::Ordering;
+
+/// Where a region says whether its rank has failed, and why.
+const FAILED: usize = BELL_END;
+const TEXT: usize = FAILED + 8;
+/// Bytes of text; longer ones are cut.
+pub(super) const TEXT_BYTES: usize = 1024;
+/// Where all of this ends.
+pub(crate) const FAILURE_END: usize = TEXT + TEXT_BYTES;
+
+/// `text`, cut to what there is room for at a character's end.
+pub(super) fn cut(text: &str) -> &str {
+    let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    &text[..ends.take_while(|end| *end <= TEXT_BYTES).last().unwrap_or(0)]
+}
+
+/// Lets the host's other ranks read why this one has failed.
+pub(super) fn announce(region: &Region, cause: &str) {
+    let mut bytes = [0; TEXT_BYTES];
+    bytes[..cut(cause).len()].copy_from_slice(cut(cause).as_bytes());
+    for (index, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
+        region.counter(TEXT + 8 * index).store(u64::from_le_bytes(*word), Ordering::Relaxed);
+    }
+    region.counter(FAILED).store(1 + cut(cause).len() as u64, Ordering::Release);
+}
+
+/// Why the region's rank has failed, if it has.
+pub(super) fn read(region: &Region) -> Option<String> {
+    let len = region.counter(FAILED).load(Ordering::Acquire).checked_sub(1)?;
+    let words = (0..TEXT_BYTES / 8).map(|index| region.counter(TEXT + 8 * index).load(Ordering::Relaxed));
+    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).take(len as usize).collect();
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_arrives_whole_or_cut_at_a_character() {
+        let region = Region::private(FAILURE_END, 0).unwrap();
+        assert_eq!(read(&region), None);
+        announce(&region, "rank 3 is gone");
+        assert_eq!(read(&region).as_deref(), Some("rank 3 is gone"));
+        announce(&region, &"ä".repeat(1000));
+        assert_eq!(read(&region), Some("ä".repeat(512)));
+        announce(&region, "");
+        assert_eq!(read(&region).as_deref(), Some(""));
+    }
+}

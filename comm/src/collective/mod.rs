@@ -1,0 +1,14 @@
+//! The one algorithm of all collectives: reduce-scatter by slice owner in tree order, then all-gather. `ALGORITHMS.md` in the crate's
+//! folder gives its steps and its bytes on the wire.
+
+mod bucket;
+mod engine;
+mod exchange;
+mod failure;
+mod topology;
+
+pub(crate) use bucket::Rule;
+pub(crate) use engine::{Engine, Goal, LocalRank};
+pub(crate) use exchange::{Exchange, Neighbour, Plan};
+pub(crate) use failure::FAILURE_END;
+pub(crate) use topology::{Slices, Topology};

@@ -1,0 +1,162 @@
+//! Which ranks share a host, and who stands for a host towards the others.
+
+use std::ops::Range;
+
+/// The hosts of a group.
+///
+/// Every rank owns one slice of each vector. Towards the owner of a slice on another host, one rank of a host stands for all of them,
+/// so that a host's data crosses the network once: see [`delegate`](Self::delegate).
+#[derive(Debug, Clone)]
+pub(crate) struct Topology {
+    pub(crate) rank: usize,
+    /// Ranks of each host, ascending; hosts in the order of their first ranks.
+    pub(crate) hosts: Vec<Vec<usize>>,
+    /// Host of each rank.
+    pub(crate) host_of: Vec<usize>,
+}
+
+impl Topology {
+    /// The hosts of ranks `0..names.len()`, seen by `rank`; ranks with equal names share one.
+    pub(crate) fn new<H: PartialEq>(rank: usize, names: &[H]) -> Self {
+        let mut hosts: Vec<Vec<usize>> = Vec::new();
+        let host_of = (0..names.len()).map(|rank| {
+            let known = hosts.iter().position(|ranks| names[ranks[0]] == names[rank]);
+            let host = known.unwrap_or_else(|| {
+                hosts.push(Vec::new());
+                hosts.len() - 1
+            });
+            hosts[host].push(rank);
+            host
+        });
+        let host_of = host_of.collect();
+        Self { rank, hosts, host_of }
+    }
+
+    pub(crate) fn world(&self) -> usize {
+        self.host_of.len()
+    }
+
+    /// This rank's host.
+    pub(crate) fn host(&self) -> usize {
+        self.host_of[self.rank]
+    }
+
+    /// The ranks of this host, this one among them.
+    pub(crate) fn locals(&self) -> &[usize] {
+        &self.hosts[self.host()]
+    }
+
+    pub(crate) fn is_local(&self, rank: usize) -> bool {
+        self.host_of[rank] == self.host()
+    }
+
+    /// The rank of `host` that exchanges data with `owner`, a rank of another host: spread evenly.
+    pub(crate) fn delegate(&self, host: usize, owner: usize) -> usize {
+        let (ranks, home) = (&self.hosts[host], self.host_of[owner]);
+        let place = self.hosts[home].iter().position(|rank| *rank == owner).expect("it is one of its host's");
+        ranks[(home + place) % ranks.len()]
+    }
+
+    /// The rank of this host in whose memory the results of `owner` are to be found.
+    pub(crate) fn holder(&self, owner: usize) -> usize {
+        if self.is_local(owner) { owner } else { self.delegate(self.host(), owner) }
+    }
+
+    /// The owners on other hosts for whom this rank stands for its host.
+    pub(crate) fn charges(&self) -> impl Iterator<Item = usize> {
+        (0..self.world()).filter(|owner| !self.is_local(*owner) && self.holder(*owner) == self.rank)
+    }
+
+    /// The hosts other than this one.
+    pub(crate) fn other_hosts(&self) -> impl Iterator<Item = usize> {
+        (0..self.hosts.len()).filter(|host| *host != self.host())
+    }
+
+    /// The shards of `host` when rank `r` has `shards(r)`: ranges in order, neighbours joined.
+    pub(crate) fn shards_of(&self, host: usize, shards: impl Fn(usize) -> Range<usize>) -> Vec<Range<usize>> {
+        let mut joined: Vec<Range<usize>> = Vec::new();
+        for range in self.hosts[host].iter().map(|rank| shards(*rank)).filter(|range| !range.is_empty()) {
+            match joined.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => joined.push(range),
+            }
+        }
+        joined
+    }
+}
+
+/// Slices begin at multiples of this many elements: a cache line of `f32`.
+const SLICE_ELEMENTS: usize = 16;
+
+/// How the elements of an operation are divided among owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slices {
+    /// Every rank owns a slice, of about equal length.
+    Split,
+    /// Every rank owns everything: for what is so short that a second exchange costs more than doing all work everywhere.
+    Whole,
+    /// One rank owns everything.
+    Of(usize),
+}
+
+impl Slices {
+    /// The slice of `rank` in `len` elements.
+    pub(crate) fn of(self, rank: usize, world: usize, len: usize) -> Range<usize> {
+        let start = |rank: usize| (len * rank / world).next_multiple_of(SLICE_ELEMENTS).min(len);
+        match self {
+            Self::Split if rank + 1 == world => start(rank)..len,
+            Self::Split => start(rank)..start(rank + 1),
+            Self::Whole => 0..len,
+            Self::Of(root) if root == rank => 0..len,
+            Self::Of(_) => 0..0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hosts_are_found_by_name() {
+        let topology = Topology::new(3, &["a", "b", "a", "b", "c"]);
+        assert_eq!(topology.hosts, [vec![0, 2], vec![1, 3], vec![4]]);
+        assert_eq!(topology.locals(), [1, 3]);
+        assert_eq!(topology.other_hosts().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(topology.charges().collect::<Vec<_>>(), [2]);
+        assert_eq!(Topology::new(1, &["a", "b", "a", "b", "c"]).charges().collect::<Vec<_>>(), [0, 4]);
+    }
+
+    #[test]
+    fn shards_of_neighbours_are_one_range() {
+        let topology = Topology::new(0, &["a", "a", "b", "a"]);
+        assert_eq!(topology.shards_of(0, |rank| rank * 2..rank * 2 + 2), [0..4, 6..8]);
+        assert_eq!(topology.shards_of(1, |rank| rank..2 * rank), vec![2..4]);
+    }
+
+    proptest! {
+        #[test]
+        fn slices_tile_the_vector(world in 1usize..20, len in 0usize..1000) {
+            let mut end = 0;
+            for rank in 0..world {
+                let slice = Slices::Split.of(rank, world, len);
+                prop_assert_eq!(slice.start, end);
+                prop_assert!(slice.len() <= len / world + 2 * SLICE_ELEMENTS);
+                end = slice.end;
+            }
+            prop_assert_eq!(end, len);
+        }
+
+        #[test]
+        fn each_owner_has_one_delegate_on_every_other_host(names in proptest::collection::vec(0u8..4, 1..12)) {
+            for owner in 0..names.len() {
+                let in_charge: Vec<usize> = (0..names.len())
+                    .filter(|rank| Topology::new(*rank, &names).charges().any(|charge| charge == owner))
+                    .collect();
+                let hosts = Topology::new(owner, &names);
+                prop_assert_eq!(in_charge.len(), hosts.hosts.len() - 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A group of ranks, and its collectives on slices.
+
+use crate::collective::{Rule, Slices};
+use crate::element::Element;
+use crate::error::Error;
+use crate::group::Group;
+use crate::rendezvous::Meeting;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// How the ranks of a group exchange data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Shared memory among the ranks of a host, TCP between hosts.
+    #[default]
+    Auto,
+    /// Shared memory; all ranks must run on one host.
+    SharedMemory,
+    /// TCP even between ranks of one host.
+    Tcp,
+}
+
+/// How a rank joins its group.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the group meets, and who this rank is.
+    pub meeting: Meeting,
+    /// How data is exchanged.
+    pub transport: Transport,
+    /// A name for this rank's host, where ranks are to be taken for neighbours (or not) against appearances.
+    pub host: Option<String>,
+    /// Folder of the shared memory.
+    pub shared_memory: PathBuf,
+}
+
+impl Settings {
+    /// The folder that holds shared memory on Linux.
+    pub const SHARED_MEMORY: &str = "/dev/shm";
+
+    /// Shared memory and TCP, each where it fits.
+    pub fn new(meeting: Meeting) -> Self {
+        Self {
+            meeting,
+            transport: Transport::Auto,
+            host: None,
+            shared_memory: PathBuf::from(Self::SHARED_MEMORY),
+        }
+    }
+}
+
+/// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.
+///
+/// Sums are the same bits at all ranks, on any transport, and in any arrangement of the ranks over hosts: they are taken in the order of
+/// [`tree`](crate::tree), in which rank `r` is leaf `r`.
+///
+/// After an error the group is broken: every later call returns the first cause.
+#[derive(Debug)]
+pub struct Communicator {
+    /// `None` for a rank that is alone.
+    pub(crate) group: Option<Box<Group>>,
+}
+
+impl Communicator {
+    /// A group of one rank.
+    pub fn solo() -> Self {
+        Self { group: None }
+    }
+
+    /// Meets the other ranks, and returns when all are there and agree.
+    ///
+    /// # Errors
+    ///
+    /// When some do not come in time, differ in what all must agree on, cannot prove that they belong to the job, or cannot be
+    /// reached; when shared memory is not to be had.
+    pub fn join(settings: &Settings) -> Result<Self, Error> {
+        let meeting = &settings.meeting;
+        if meeting.world == 1 && meeting.rank == 0 {
+            return Ok(Self::solo());
+        }
+        let group = Group::join(settings)?;
+        let mut communicator = Self { group: Some(Box::new(group)) };
+        communicator.barrier()?;
+        if let Some(group) = &communicator.group {
+            group.engine.own.close();
+        }
+        Ok(communicator)
+    }
+
+    /// This rank's number.
+    pub fn rank(&self) -> usize {
+        self.group.as_ref().map_or(0, |group| group.engine.topology.rank)
+    }
+
+    /// The number of ranks.
+    pub fn world(&self) -> usize {
+        self.group.as_ref().map_or(1, |group| group.engine.topology.world())
+    }
+
+    /// How many ranks run on each host, in the order of their first ranks.
+    pub fn ranks_per_host(&self) -> Vec<usize> {
+        match &self.group {
+            None => vec![1],
+            Some(group) => group.engine.topology.hosts.iter().map(Vec::len).collect(),
+        }
+    }
+
+    /// The elements of a vector of `len` elements that belong to `rank` in [`reduce_scatter`](Self::reduce_scatter) and
+    /// [`allgather`](Self::allgather). Slices tile the vector and are of about equal length.
+    pub fn slice_of(&self, rank: usize, len: usize) -> Range<usize> {
+        Slices::Split.of(rank, self.world(), len)
+    }
+
+    /// `x = ` the sum of all ranks' `x`.
+    ///
+    /// # Errors
+    ///
+    /// When a rank is lost or silent for longer than the timeout.
+    pub fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        group.allreduce(x)
+    }
+
+    /// This rank's slice of `x` (see [`slice_of`](Self::slice_of)) becomes the sum of all ranks'; the rest of `x` is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`allreduce`](Self::allreduce).
+    pub fn reduce_scatter<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        group.by_owner(x, Rule::REDUCE_SCATTER, "reduce_scatter")
+    }
+
+    /// All ranks get each rank's slice of `x` (see [`slice_of`](Self::slice_of)).
+    ///
+    /// # Errors
+    ///
+    /// As [`allreduce`](Self::allreduce).
+    pub fn allgather<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        group.by_owner(x, Rule::ALLGATHER, "allgather")
+    }
+
+    /// All ranks get `root`'s `x`.
+    ///
+    /// # Errors
+    ///
+    /// As [`allreduce`](Self::allreduce).
+    ///
+    /// # Panics
+    ///
+    /// When there is no rank `root`.
+    pub fn broadcast<T: Element>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
+        assert!(root < self.world(), "broadcast from rank {root} of {}", self.world());
+        let Some(group) = &mut self.group else { return Ok(()) };
+        group.contiguous(x, Rule::broadcast(root), "broadcast")
+    }
+
+    /// Returns when all ranks have called it.
+    ///
+    /// # Errors
+    ///
+    /// As [`allreduce`](Self::allreduce).
+    pub fn barrier(&mut self) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
+        let x = &mut [0.0f32];
+        if group.engine.is_one_host() {
+            return group.short(x, "barrier");
+        }
+        group.contiguous(x, Rule::ALLREDUCE_SHORT, "barrier")
+    }
+
+    /// Tells all other ranks that this one ends, and why: they fail with that cause, and do not wait for the deadline.
+    pub fn abort(&mut self, cause: &str) {
+        if let Some(group) = &mut self.group {
+            let rank = group.engine.topology.rank;
+            let _ = group.engine.fail::<()>(Error::Reported { by: rank, cause: cause.to_owned() });
+        }
+    }
+}

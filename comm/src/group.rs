@@ -1,0 +1,334 @@
+//! The ranks of a group on their hosts, and how whole vectors pass through the collective's buffers.
+
+use crate::collective::{
+    Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, Slices, Topology,
+};
+use crate::communicator::{Settings, Transport};
+use crate::cores::Cores;
+use crate::element::Element;
+use crate::error::Error;
+use crate::rendezvous::{Card, Gathering, HostId, meet};
+use crate::shm::{Carver, Patience, RawBuffer, Region, Ticket};
+use crate::tree;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level cache.
+const BLOCK_BYTES: usize = 128 << 10;
+/// The same between hosts, where each block costs system calls.
+const LINK_BLOCK_BYTES: usize = 256 << 10;
+/// Blocks that are under way at a time.
+const BLOCKS: usize = 4;
+/// Up to this many bytes, all ranks of a group on one host add up everything themselves.
+const SHORT_BYTES: usize = 8 << 10;
+/// The same between hosts, in what a rank sends to all others together.
+const SHORT_LINK_BYTES: usize = 16 << 10;
+/// The counter of short operations, and where those of the blocks begin.
+const SHORT_COUNTER: usize = FAILURE_END.next_multiple_of(64);
+const BLOCK_COUNTERS: usize = SHORT_COUNTER + 64;
+/// The exchange of blocks.
+const STAGING: usize = 0;
+
+/// Several ranks.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) engine: Engine,
+    shared_memory: PathBuf,
+    /// Contributions to short operations; two take turns.
+    short: [RawBuffer; 2],
+    short_turn: u64,
+    /// Leaf `r` of the tree is rank `r`.
+    leaves: Vec<Range<usize>>,
+}
+
+impl Group {
+    /// Meets the others and maps what memory they share.
+    pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
+        let meeting = &settings.meeting;
+        let host = match (&settings.host, settings.transport) {
+            (_, Transport::Tcp) => HostId::of_rank(meeting.rank),
+            (Some(name), _) => HostId::named(name),
+            (None, _) if cfg!(target_os = "linux") => HostId::detect(),
+            (None, _) => HostId::of_rank(meeting.rank),
+        };
+        let plan = Plan {
+            buckets: vec![LINK_BLOCK_BYTES; BLOCKS],
+            own_nodes: 1,
+            table: 1,
+            // Known when all have met.
+            host_nodes: Vec::new(),
+            whole: SHORT_LINK_BYTES,
+        };
+        let is_shared = settings.transport != Transport::Tcp && cfg!(target_os = "linux");
+        let folder = is_shared.then_some(settings.shared_memory.as_path());
+        let region = region(folder, BLOCK_COUNTERS + plan.control(), plan.data() + 2 * SHORT_BYTES)?;
+        let note =
+            Note { ticket: region.ticket(), machine: HostId::detect(), cores: Cores::of_this_process() };
+        let gathering = meet(meeting, host, &note.encode())?;
+        Self::new(settings, gathering, region, plan)
+    }
+
+    fn new(settings: &Settings, gathering: Gathering, region: Region, mut plan: Plan) -> Result<Self, Error> {
+        let (rank, world) = (settings.meeting.rank, settings.meeting.world);
+        let Gathering { cards, links } = gathering;
+        let hosts: Vec<HostId> = cards.iter().map(|card| card.host).collect();
+        let topology = Arc::new(Topology::new(rank, &hosts));
+        plan.host_nodes = topology.hosts.iter().map(Vec::len).collect();
+        if settings.transport == Transport::SharedMemory
+            && let Some(rank) = (0..world).find(|rank| topology.host_of[*rank] != topology.host_of[0])
+        {
+            return Err(Error::NotOneHost { rank });
+        }
+
+        let notes: Vec<Note> = cards.iter().map(|card| Note::decode(&card.note)).collect();
+        let mut locals = Vec::new();
+        for other in topology.locals() {
+            let note = &notes[*other];
+            if *other != rank {
+                let unshared = |source| Error::Unshared { rank, other: *other, source: Arc::new(source) };
+                let missing = || std::io::Error::from(std::io::ErrorKind::Unsupported);
+                let ticket = note.ticket.ok_or_else(missing).map_err(unshared)?;
+                let region = Arc::new(Region::open(&ticket).map_err(unshared)?);
+                let process = process(&ticket).map_err(unshared)?;
+                locals.push(LocalRank { rank: *other, region, process });
+            }
+        }
+        let names = cards.iter().enumerate().map(|(rank, card)| name(rank, card, topology.is_local(rank)));
+        // Ranks compete for cores with those of this machine, whether they share memory or not.
+        let (mut cores, mut competitors) = (Cores::default(), 0);
+        for note in notes.iter().filter(|note| note.machine == notes[rank].machine) {
+            cores.join(&note.cores);
+            competitors += 1;
+        }
+        let patience = Patience::new(competitors, cores.count());
+
+        let mut own = Arc::new(region);
+        let mut carver = Carver::new(&mut own);
+        let neighbours = locals.iter().map(|l| Neighbour { rank: l.rank, region: Arc::clone(&l.region) });
+        let (mut staging, nodes) = Exchange::new(
+            STAGING as u32,
+            &topology,
+            &plan,
+            &mut carver,
+            BLOCK_COUNTERS,
+            neighbours.collect(),
+        );
+        staging.set_shards(|rank| rank..rank + 1, std::iter::once((rank..rank + 1, 0)));
+        for (bucket, node) in staging.buckets.iter_mut().zip(nodes.into_iter().flatten()) {
+            bucket.nodes.push(node);
+        }
+        carver.skip_to(plan.data());
+        let short = [(); 2].map(|()| carver.carve(SHORT_BYTES));
+        let timeout = settings.meeting.timeout;
+        let names = names.collect();
+        let mut engine = Engine::new(Arc::clone(&topology), own, locals, links, names, patience, timeout);
+        engine.add(staging);
+        Ok(Self {
+            engine,
+            shared_memory: settings.shared_memory.clone(),
+            short,
+            short_turn: 0,
+            leaves: (0..world).map(|rank| rank..rank + 1).collect(),
+        })
+    }
+
+    /// The folder for shared memory, if this rank shares any.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        (!self.engine.locals.is_empty()).then_some(self.shared_memory.as_path())
+    }
+
+    fn block_bytes(&self) -> usize {
+        if self.engine.is_one_host() { BLOCK_BYTES } else { LINK_BLOCK_BYTES }
+    }
+
+    /// `x = ` the sum of all ranks' `x`.
+    pub(crate) fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+        const OPERATION: &str = "allreduce";
+        let others = self.engine.topology.world() - 1;
+        if self.engine.is_one_host() && size_of_val(x) <= SHORT_BYTES {
+            self.short(x, OPERATION)
+        } else if size_of_val(x).saturating_mul(others) <= SHORT_LINK_BYTES {
+            self.contiguous(x, Rule::ALLREDUCE_SHORT, OPERATION)
+        } else {
+            self.contiguous(x, Rule::ALLREDUCE, OPERATION)
+        }
+    }
+
+    /// A sum that every rank of the one host takes from all contributions itself.
+    ///
+    /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
+    pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+        self.short_turn += 1;
+        let (turn, len) = (self.short_turn, x.len());
+        let own = &mut self.short[turn as usize % 2];
+        own.elements_mut()[..len].copy_from_slice(x);
+        self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
+        self.engine.ring();
+        let bytes = size_of_val(x);
+        self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, operation)?;
+
+        let Self { engine, short, leaves, .. } = self;
+        let (rank, own) = (engine.topology.rank, &short[turn as usize % 2]);
+        let values = |other: usize| {
+            if other == rank {
+                return &own.elements()[..len];
+            }
+            let local = &engine.locals[if other < rank { other } else { other - 1 }];
+            local.region.published(SHORT_COUNTER, turn, own.offset(), 0..len).expect("all have published")
+        };
+        tree::sum(leaves, values, x);
+        Ok(())
+    }
+
+    /// An operation on all of `x`, block by block.
+    pub(crate) fn contiguous<T: Element>(
+        &mut self,
+        x: &mut [T],
+        rule: Rule,
+        operation: &'static str,
+    ) -> Result<(), Error> {
+        let block = self.block_bytes() / size_of::<T>();
+        let len = x.len();
+        self.pipeline(x, len.div_ceil(block), rule, operation, |index, rank, world| {
+            let start = index * block;
+            let block = (len - start).min(block);
+            let slice = rule.slices.of(rank, world, block);
+            Piece { block, at: slice.start, from: start + slice.start..start + slice.end }
+        })
+    }
+
+    /// An operation whose owners own slices of the whole of `x`: a block has a part of each of them.
+    pub(crate) fn by_owner<T: Element>(
+        &mut self,
+        x: &mut [T],
+        rule: Rule,
+        operation: &'static str,
+    ) -> Result<(), Error> {
+        let (len, world) = (x.len(), self.engine.topology.world());
+        let longest = (0..world).map(|rank| Slices::Split.of(rank, world, len).len()).max().unwrap_or(0);
+        // A multiple of a slice's unit: then the block's slices are the parts.
+        let part = (self.block_bytes() / size_of::<T>() / world / 16 * 16).min(longest.next_multiple_of(16));
+        self.pipeline(x, longest.div_ceil(part.max(1)), rule, operation, |index, rank, world| {
+            let slice = Slices::Split.of(rank, world, len);
+            let start = (slice.start + index * part).min(slice.end);
+            Piece { block: world * part, at: rank * part, from: start..(start + part).min(slice.end) }
+        })
+    }
+
+    /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)` says which elements are an
+    /// owner's in a block.
+    fn pipeline<T: Element>(
+        &mut self,
+        x: &mut [T],
+        blocks: usize,
+        rule: Rule,
+        operation: &'static str,
+        piece: impl Fn(usize, usize, usize) -> Piece,
+    ) -> Result<(), Error> {
+        let (rank, world) = (self.engine.topology.rank, self.engine.topology.world());
+        let all = 0..world;
+        let own = rank..rank + 1;
+        let whole = rule.slices == Slices::Whole;
+        let (inward, outward) = (
+            if rule.reduce && !whole { all.clone() } else { own.clone() },
+            if rule.gather { all } else { own },
+        );
+        for step in 0..blocks + BLOCKS.min(blocks) {
+            if let Some(index) = step.checked_sub(BLOCKS.min(blocks)) {
+                let bucket = index % BLOCKS;
+                self.engine.wait(Goal::Bucket { exchange: STAGING, bucket }, operation)?;
+                let exchange = self.engine.exchange(STAGING);
+                for owner in outward.clone() {
+                    let Piece { from, .. } = piece(index, owner, world);
+                    let len = from.len();
+                    x[from].copy_from_slice(&exchange.result(bucket, owner)[..len]);
+                }
+                self.engine.consume((STAGING, bucket));
+            }
+            if step < blocks {
+                let bucket = step % BLOCKS;
+                let Piece { block, .. } = piece(step, rank, world);
+                self.engine.begin((STAGING, bucket), T::KIND, block, rule)?;
+                let node = &mut self.engine.exchange_mut(STAGING).buckets[bucket].nodes[0];
+                for owner in inward.clone() {
+                    let Piece { at, from, .. } = piece(step, owner, world);
+                    node.elements_mut()[at..][..from.len()].copy_from_slice(&x[from]);
+                }
+                self.engine.contribute((STAGING, bucket))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block` elements.
+struct Piece {
+    block: usize,
+    at: usize,
+    from: Range<usize>,
+}
+
+/// Memory that is shared through a file in `folder`, or private.
+pub(crate) fn region(folder: Option<&Path>, control: usize, data: usize) -> Result<Region, Error> {
+    let region = match folder {
+        Some(folder) => Region::shared(folder, control, data),
+        None => Region::private(control, data),
+    };
+    region.map_err(|source| Error::SharedMemory {
+        folder: folder.unwrap_or(Path::new("this process")).to_owned(),
+        bytes: control.saturating_add(data),
+        source: Arc::new(source),
+    })
+}
+
+/// What a rank tells the others of its host.
+struct Note {
+    ticket: Option<Ticket>,
+    /// Where it really runs.
+    machine: HostId,
+    cores: Cores,
+}
+
+impl Note {
+    fn encode(&self) -> Vec<u8> {
+        let ticket = self.ticket.map_or([0; Ticket::BYTES], |ticket| ticket.encode());
+        [&ticket[..], &self.machine.0, &self.cores.encode()].concat()
+    }
+
+    /// No ticket where there is none.
+    fn decode(bytes: &[u8]) -> Self {
+        let ticket =
+            bytes.first_chunk().map(|bytes| Ticket::decode(*bytes)).filter(|ticket| ticket.process != 0);
+        let rest = bytes.get(Ticket::BYTES..).unwrap_or_default();
+        let (machine, cores) = rest.split_first_chunk().unwrap_or((&[0; 32], &[]));
+        Self { ticket, machine: HostId(*machine), cores: Cores::decode(cores) }
+    }
+}
+
+/// What tells when another process ends.
+#[cfg(target_os = "linux")]
+fn process(ticket: &Ticket) -> std::io::Result<Option<OwnedFd>> {
+    use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+    let pid = i32::try_from(ticket.process).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
+    // Ranks in threads of one process, as in tests, end together.
+    if pid == getpid() {
+        return Ok(None);
+    }
+    Ok(Some(pidfd_open(pid, PidfdFlags::empty())?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process(_ticket: &Ticket) -> std::io::Result<Option<OwnedFd>> {
+    Ok(None)
+}
+
+fn name(rank: usize, card: &Card, is_local: bool) -> String {
+    match Note::decode(&card.note).ticket {
+        Some(ticket) if is_local => format!("rank {rank} (process {})", ticket.process),
+        _ => format!("rank {rank} ({})", card.address),
+    }
+}

@@ -1,0 +1,29 @@
+//! Collectives whose sums are the same bits on any number of ranks, over shared memory and TCP.
+
+#![deny(unsafe_code)]
+
+mod collective;
+mod communicator;
+mod cores;
+mod element;
+mod error;
+mod group;
+mod key;
+mod rendezvous;
+mod shard_sum;
+mod shm;
+mod tcp;
+pub mod tree;
+
+pub use communicator::{Communicator, Settings, Transport};
+pub use element::Element;
+pub use error::Error;
+pub use key::Key;
+pub use rendezvous::{Meeting, Place, System, Variables};
+pub use shard_sum::{ShardPlan, ShardSum, Shares};
+pub use shm::Buffer;
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

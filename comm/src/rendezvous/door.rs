@@ -1,0 +1,267 @@
+//! The listener of a rank: lets proven ranks in, and bears any number of strangers.
+//!
+//! Every pending connection is served when it has something to say and waits for no other. It has 5 s and a buffer of
+//! 64 bytes to prove itself. No more than 128 are pending: a newer one takes the place of the oldest silent one, or of
+//! the oldest.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use log::warn;
+
+use super::join::{Join, Joined, PATIENCE};
+use super::poll::Poll;
+use super::proof::{Identity, Purpose, Refusal};
+use crate::error::Error;
+use crate::tcp::Link;
+
+/// How many connections may be proving themselves.
+const PENDING: usize = 128;
+/// How many connections are accepted before those that are pending are served again.
+const BATCH: usize = 64;
+/// How many refusals are logged one by one.
+const LOGGED: u64 = 20;
+
+/// Who came through the door.
+pub(super) enum Arrival {
+    /// A rank.
+    Link(Box<Link>),
+    /// One who has the key, but whose settings bar it from this group.
+    Conflict(Error),
+}
+
+pub(super) struct Door<'a> {
+    listener: &'a TcpListener,
+    identity: &'a Identity,
+    purpose: Purpose,
+    /// In order of arrival.
+    pending: Vec<Join<'a>>,
+    refused: u64,
+}
+
+impl<'a> Door<'a> {
+    /// The door at a nonblocking listener, for one purpose.
+    pub(super) fn new(listener: &'a TcpListener, identity: &'a Identity, purpose: Purpose) -> Self {
+        Self { listener, identity, purpose, pending: Vec::new(), refused: 0 }
+    }
+
+    /// Names the sockets that [`serve`](Self::serve) wants to know about.
+    pub(super) fn watch<'fd>(&'fd self, poll: &mut Poll<'fd>) {
+        poll.readable(self.listener);
+        self.pending.iter().for_each(|join| poll.readable(join));
+    }
+
+    /// When the next proof is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.pending.first().map(Join::due)
+    }
+
+    /// How many connections were refused.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Serves everybody who is ready, in the order of [`watch`](Self::watch).
+    pub(super) fn serve(&mut self, ready: &mut impl Iterator<Item = bool>) -> Result<Vec<Arrival>, Error> {
+        let mut arrivals = Vec::new();
+        let knock = ready.next() == Some(true);
+        let now = Instant::now();
+        for join in std::mem::take(&mut self.pending) {
+            if ready.next() == Some(true) {
+                self.advance(join, &mut arrivals);
+            } else if join.due() <= now {
+                self.refuse(join.address(), &Refusal::Late(PATIENCE));
+            } else {
+                self.pending.push(join);
+            }
+        }
+        if knock {
+            self.accept(&mut arrivals)?;
+        }
+        Ok(arrivals)
+    }
+
+    /// Logs that a connection is not accepted.
+    pub(super) fn refuse(&mut self, address: SocketAddr, refusal: &Refusal) {
+        self.refused += 1;
+        if self.refused <= LOGGED {
+            warn!("refused {address}: {refusal}");
+        }
+    }
+
+    fn advance(&mut self, join: Join<'a>, arrivals: &mut Vec<Arrival>) {
+        let address = join.address();
+        match join.advance() {
+            ControlFlow::Continue(join) => self.pending.push(join),
+            ControlFlow::Break(Joined::Link(link)) => arrivals.push(Arrival::Link(link)),
+            ControlFlow::Break(Joined::Refused(refusal)) => self.refuse(address, &refusal),
+            ControlFlow::Break(Joined::Conflict(error)) => {
+                self.refuse(address, &Refusal::Other(error.to_string()));
+                arrivals.push(Arrival::Conflict(error));
+            }
+        }
+    }
+
+    fn accept(&mut self, arrivals: &mut Vec<Arrival>) -> Result<(), Error> {
+        for _ in 0..BATCH {
+            match self.listener.accept() {
+                Ok((socket, address)) => {
+                    self.make_room(PENDING - 1);
+                    match Join::accept(socket, address, self.identity, self.purpose)? {
+                        // Its first message is often here with it.
+                        Ok(join) => self.advance(join, arrivals),
+                        Err(error) => self.refuse(address, &Refusal::Other(error.to_string())),
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if is_shortage(&error) => {
+                    if self.pending.is_empty() {
+                        return Err(Error::io("accept a connection", error));
+                    }
+                    self.make_room(self.pending.len() - 1);
+                }
+                // Others are the failure of the connection that would have been accepted.
+                Err(_) => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops connections until no more than `room` are pending.
+    fn make_room(&mut self, room: usize) {
+        while self.pending.len() > room {
+            let count = self.pending.len();
+            let victim = self.pending.iter().position(Join::is_silent).unwrap_or(0);
+            let address = self.pending.remove(victim).address();
+            self.refuse(address, &Refusal::Crowded(count));
+        }
+    }
+}
+
+/// Whether a connection could not be accepted because this process or host has no room for it.
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+        .into_iter()
+        .any(|shortage| errno == Some(shortage))
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        for join in std::mem::take(&mut self.pending) {
+            self.refuse(join.address(), &Refusal::Complete);
+        }
+        if self.refused > LOGGED {
+            warn!("refused {} more connections", self.refused - LOGGED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Key;
+    use crate::rendezvous::tests::{DEADLINE, meeting};
+    use std::io::Write;
+    use std::net::TcpStream;
+
+    /// Serves until nobody has anything to say.
+    fn settle(door: &mut Door<'_>) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        loop {
+            let mut poll = Poll::default();
+            door.watch(&mut poll);
+            let ready: Vec<bool> = poll.wait(Instant::now()).unwrap().collect();
+            if !ready.contains(&true) {
+                return arrivals;
+            }
+            arrivals.extend(door.serve(&mut ready.into_iter()).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_crowd_of_silent_strangers_leaves_room() {
+        let listener = crate::rendezvous::place::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let key = Key::from_bytes([1; 32]);
+        let (root, member) = (meeting(0, 3), meeting(2, 3));
+        let (root, member) = (Identity::new(&root, &key), Identity::new(&member, &key));
+        let mut door = Door::new(&listener, &root, Purpose::Rendezvous);
+
+        // A rank has said its first word, and then come many more than there is room for.
+        let until = Instant::now() + DEADLINE;
+        let mut rank = Join::connect(address, &member, Purpose::Rendezvous, 0, until).unwrap().unwrap();
+        while door.pending.len() != 1 || door.pending[0].is_silent() {
+            settle(&mut door);
+            assert!(Instant::now() < until);
+        }
+        let strangers: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+        while door.refused() < 300 - (PENDING as u64 - 1) {
+            settle(&mut door);
+            assert!(door.pending.len() <= PENDING, "{}", door.pending.len());
+            assert!(Instant::now() < until);
+        }
+        assert_eq!(door.pending.len(), PENDING);
+
+        // It still comes in.
+        let mut joined = false;
+        let mut arrived = Vec::new();
+        while !joined || arrived.is_empty() {
+            arrived.extend(settle(&mut door));
+            match rank.advance() {
+                ControlFlow::Continue(waiting) => rank = waiting,
+                ControlFlow::Break(Joined::Link(link)) => {
+                    assert_eq!(link.peer(), 0);
+                    joined = true;
+                    break;
+                }
+                ControlFlow::Break(_) => panic!("the rank was refused"),
+            }
+            assert!(Instant::now() < until);
+        }
+        assert!(joined);
+        arrived.extend(settle(&mut door));
+        assert!(matches!(&arrived[..], [Arrival::Link(link)] if link.peer() == 2), "{}", arrived.len());
+        assert_eq!(door.pending.len(), PENDING - 1);
+
+        // When their time is over, the others go.
+        door.pending.iter_mut().for_each(|join| join.age(PATIENCE));
+        assert!(door.due().unwrap() <= Instant::now());
+        let mut poll = Poll::default();
+        door.watch(&mut poll);
+        let mut ready = poll.wait(Instant::now()).unwrap();
+        assert_eq!(door.serve(&mut ready).unwrap().len(), 0);
+        assert_eq!((door.pending.len(), door.refused()), (0, 300));
+        drop(strangers);
+    }
+
+    #[test]
+    fn bytes_that_are_no_rank_end_their_connection_only() {
+        let listener = crate::rendezvous::place::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let root = Identity::new(&meeting(0, 2), &Key::from_bytes([1; 32]));
+        let mut door = Door::new(&listener, &root, Purpose::Rendezvous);
+        let connect = |bytes: &[u8]| {
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket.write_all(bytes).unwrap();
+            socket
+        };
+        let waiting = connect(b"isograd\n and then nothing");
+        let _strangers = [
+            connect(&[b'x'; 40]),
+            connect(&[0; 4000]),
+            connect(b"GET / HTTP/1.1\r\nHost: rank0.isograd.example\r\n"),
+        ];
+        drop(connect(b"isograd\n"));
+        let until = Instant::now() + DEADLINE;
+        while door.refused() < 4 {
+            assert_eq!(settle(&mut door).len(), 0);
+            assert!(Instant::now() < until);
+        }
+        assert_eq!(door.pending.len(), 1);
+        assert_eq!(door.pending[0].address(), waiting.local_addr().unwrap());
+    }
+}

@@ -1,0 +1,166 @@
+//! A connection that is proving itself: the [`Handshake`] over a socket, without ever waiting for it.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::proof::{Handshake, Identity, LONGEST, Outcome, Purpose, Refusal};
+use crate::error::Error;
+use crate::tcp::Link;
+
+/// How long a connection may take to prove itself.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the operating system may take to connect before it is asked again.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// How long to wait before the next attempt: briefly at first, since the others may be just about to listen.
+pub(super) struct Backoff(Duration);
+
+impl Backoff {
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    pub(super) fn new() -> Self {
+        Self(Duration::from_millis(1))
+    }
+
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (2 * pause).min(Self::LONGEST);
+        pause
+    }
+}
+
+/// What became of a connection.
+pub(super) enum Joined {
+    /// It is proven.
+    Link(Box<Link>),
+    /// The other has the key, but its settings bar it from this group.
+    Conflict(Error),
+    /// It is not accepted.
+    Refused(Refusal),
+}
+
+/// One end of a connection that is not yet proven.
+pub(super) struct Join<'a> {
+    socket: TcpStream,
+    address: SocketAddr,
+    identity: &'a Identity,
+    handshake: Handshake<'a>,
+    buffer: [u8; LONGEST],
+    filled: usize,
+    silent: bool,
+    since: Instant,
+}
+
+impl<'a> Join<'a> {
+    /// Connects to rank `to`, waiting no longer than `until` and a second at most. An inner error may be gone at the
+    /// next attempt.
+    pub(super) fn connect(
+        address: SocketAddr,
+        identity: &'a Identity,
+        purpose: Purpose,
+        to: usize,
+        until: Instant,
+    ) -> Result<io::Result<Self>, Error> {
+        let (handshake, hello) = Handshake::client(identity, purpose, to)?;
+        let left = until.saturating_duration_since(Instant::now()).min(CONNECT).max(Duration::from_millis(1));
+        Ok(TcpStream::connect_timeout(&address, left).and_then(|mut socket| {
+            socket.set_nodelay(true)?;
+            socket.write_all(&hello)?;
+            Self::new(socket, address, identity, handshake)
+        }))
+    }
+
+    /// Takes a connection that somebody made to this rank. An inner error is that connection's own.
+    pub(super) fn accept(
+        socket: TcpStream,
+        address: SocketAddr,
+        identity: &'a Identity,
+        purpose: Purpose,
+    ) -> Result<io::Result<Self>, Error> {
+        let handshake = Handshake::server(identity, purpose)?;
+        Ok(socket.set_nodelay(true).and_then(|()| Self::new(socket, address, identity, handshake)))
+    }
+
+    fn new(
+        socket: TcpStream,
+        address: SocketAddr,
+        identity: &'a Identity,
+        handshake: Handshake<'a>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let since = Instant::now();
+        let buffer = [0; LONGEST];
+        Ok(Self { socket, address, identity, handshake, buffer, filled: 0, silent: true, since })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether not a byte has come.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// When a proof is due.
+    pub(super) fn due(&self) -> Instant {
+        self.since + PATIENCE
+    }
+
+    #[cfg(test)]
+    pub(super) fn age(&mut self, by: Duration) {
+        self.since -= by;
+    }
+
+    /// Goes on as far as it can without waiting; gives itself back when the other end is to speak.
+    pub(super) fn advance(mut self) -> ControlFlow<Joined, Self> {
+        loop {
+            // Never more than the next message: what follows the handshake belongs to the link.
+            match self.socket.read(&mut self.buffer[self.filled..self.handshake.wants()]) {
+                Ok(0) => return refuse(self.handshake.closed()),
+                Ok(bytes) => self.filled += bytes,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return ControlFlow::Continue(self),
+                    io::ErrorKind::Interrupted => continue,
+                    io::ErrorKind::ConnectionReset => return refuse(self.handshake.closed()),
+                    _ => return refuse(Refusal::Other(error.to_string())),
+                },
+            }
+            self.silent = false;
+            if self.filled < self.handshake.wants() {
+                continue;
+            }
+            let (reply, outcome) = self.handshake.take(&self.buffer[..self.filled]);
+            self.filled = 0;
+            // The socket of an honest rank has room for the few bytes of a handshake.
+            let written = self.socket.write_all(&reply);
+            match (outcome, written) {
+                (Outcome::Refused(refusal), _) => return refuse(refusal),
+                (Outcome::Conflict(error), _) => return ControlFlow::Break(Joined::Conflict(error)),
+                (_, Err(error)) => return refuse(Refusal::Other(error.to_string())),
+                (Outcome::More, Ok(())) => (),
+                (Outcome::Joined { theirs, noise }, Ok(())) => {
+                    let noise = noise.map(|noise| *noise);
+                    let link = Link::new(self.socket, theirs.rank, self.address, self.identity.tag(), noise);
+                    return match link {
+                        Ok(link) => ControlFlow::Break(Joined::Link(Box::new(link))),
+                        Err(error) => refuse(Refusal::Other(error.to_string())),
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn refuse<C>(refusal: Refusal) -> ControlFlow<Joined, C> {
+    ControlFlow::Break(Joined::Refused(refusal))
+}
+
+impl AsFd for Join<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

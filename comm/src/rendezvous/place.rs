@@ -1,0 +1,233 @@
+//! Where the group meets: rank 0 opens the place, the others find it.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Place;
+use crate::error::Error;
+use crate::key::{Key, random, read_private, write_private};
+
+/// The first line of a meeting file.
+const TITLE: &str = "isograd meeting 1";
+/// Longer than any meeting file, in bytes.
+const FILE_LIMIT: u64 = 256;
+/// How many connections the operating system keeps for a listener that is busy.
+const BACKLOG: i32 = 1024;
+
+impl Place {
+    /// The place in an error message.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Address { address, .. } => address.clone(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What rank 0 holds while the others come.
+pub(super) struct Opened {
+    pub(super) listener: TcpListener,
+    pub(super) key: Key,
+    /// Unlinked when dropped.
+    pub(super) file: Option<MeetingFile>,
+}
+
+/// Listens at the place.
+pub(super) fn open(place: &Place) -> Result<Opened, Error> {
+    match place {
+        Place::Address { address, key } => {
+            Ok(Opened { listener: listen_at(address)?, key: key.clone(), file: None })
+        }
+        Place::File(path) => {
+            let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+                .map_err(|source| Error::io("listen at 127.0.0.1", source))?;
+            let address = listener.local_addr().map_err(|source| Error::io("listen at 127.0.0.1", source))?;
+            let key = Key::generate()?;
+            let file = MeetingFile::write(path, address, &key)?;
+            Ok(Opened { listener, key, file: Some(file) })
+        }
+    }
+}
+
+/// A nonblocking listener.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn listen_at(address: &str) -> Result<TcpListener, Error> {
+    for candidate in resolve(address)? {
+        match listen(candidate) {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(Error::PortInUse { address: address.into() });
+            }
+            Err(error) => return Err(Error::io(format!("listen at {address} ({candidate})"), error)),
+        }
+    }
+    Err(Error::NotLocal { address: address.into() })
+}
+
+/// The addresses of a `host:port`; at least one.
+pub(super) fn resolve(address: &str) -> Result<Vec<SocketAddr>, Error> {
+    let failed = |reason: String| Error::Resolve { address: address.into(), reason };
+    let addresses: Vec<SocketAddr> =
+        address.to_socket_addrs().map_err(|error| failed(error.to_string()))?.collect();
+    match addresses.first() {
+        None => Err(failed("the name has no address".into())),
+        Some(first) if first.port() == 0 => Err(failed("port 0 is none to meet at".into())),
+        Some(_) => Ok(addresses),
+    }
+}
+
+/// The file by which the ranks of one user on one host meet: it tells where rank 0 listens, and the key.
+pub(super) struct MeetingFile {
+    path: PathBuf,
+    /// The device and inode of what we wrote.
+    identity: (u64, u64),
+}
+
+impl MeetingFile {
+    fn write(path: &Path, address: SocketAddr, key: &Key) -> Result<Self, Error> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{:016x}", u64::from_le_bytes(random()?)));
+        let beside = PathBuf::from(beside);
+        write_private(&beside, format!("{TITLE}\n{address}\n{}\n", key.to_hex()).as_bytes())?;
+        let placed = identity(&beside).and_then(|identity| fs::rename(&beside, path).map(|()| identity));
+        match placed {
+            Ok(identity) => Ok(Self { path: path.to_owned(), identity }),
+            Err(source) => {
+                // The first error is the one to report.
+                let _ = fs::remove_file(&beside);
+                Err(Error::io(format!("create {}", path.display()), source))
+            }
+        }
+    }
+}
+
+impl Drop for MeetingFile {
+    fn drop(&mut self) {
+        // Another group may have put its own file here since; that one stays.
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Reads a meeting file.
+pub(super) fn read_meeting_file(path: &Path) -> Result<(SocketAddr, Key), Error> {
+    let content = read_private(path, FILE_LIMIT)?;
+    let parse = || {
+        let mut lines = str::from_utf8(&content).ok()?.lines();
+        let title = lines.next()?;
+        let address = lines.next()?.parse().ok()?;
+        let key = Key::from_hex(lines.next()?.as_bytes())?;
+        (title == TITLE && lines.next().is_none()).then_some((address, key))
+    };
+    parse().ok_or_else(|| Error::FileContent {
+        file: path.to_owned(),
+        expected: "the address and key of a meeting",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_meeting_file_is_private_and_goes_with_its_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("meeting");
+        let count = || fs::read_dir(folder.path()).unwrap().count();
+        let opened = open(&Place::File(path.clone())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(count(), 1, "nothing is left beside it");
+        let (address, key) = read_meeting_file(&path).unwrap();
+        assert_eq!(address, opened.listener.local_addr().unwrap());
+        assert_eq!(key.bytes(), opened.key.bytes());
+
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let error = read_meeting_file(&path).unwrap_err();
+        assert!(matches!(error, Error::FileMode { mode: 0o644, .. }), "{error}");
+        drop(opened);
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn the_file_of_a_newer_group_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("meeting");
+        let older = open(&Place::File(path.clone())).unwrap();
+        let newer = open(&Place::File(path.clone())).unwrap();
+        drop(older);
+        assert_eq!(read_meeting_file(&path).unwrap().0, newer.listener.local_addr().unwrap());
+    }
+
+    #[test]
+    fn an_unwritable_folder_is_one_error_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = open(&Place::File(folder.path().join("no/folder"))).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        // A folder in the way: written beside, but not renamed.
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        let error = open(&Place::File(path)).map(|_| ()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot create "), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn other_files_are_no_meeting() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = "00".repeat(32);
+        let texts = [
+            String::new(),
+            format!("{TITLE}\n127.0.0.1:1\n"),
+            format!("{TITLE}\n127.0.0.1\n{key}\n"),
+            format!("{TITLE}\n127.0.0.1:1\n{key}00\n"),
+            format!("{TITLE}\n127.0.0.1:1\n{key}\nmore\n"),
+            format!("{TITLE}0\n127.0.0.1:1\n{key}\n"),
+        ];
+        for (i, text) in texts.iter().enumerate() {
+            let path = folder.path().join(i.to_string());
+            write_private(&path, text.as_bytes()).unwrap();
+            let error = read_meeting_file(&path).unwrap_err();
+            assert!(matches!(error, Error::FileContent { .. }), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_met_at() {
+        let key = Key::from_bytes([0; 32]);
+        let open = |address: &str| {
+            open(&Place::Address { address: address.into(), key: key.clone() }).map(|_| ()).unwrap_err()
+        };
+        for address in ["127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", ""] {
+            let error = open(address);
+            assert!(matches!(error, Error::Resolve { .. }), "{address}: {error}");
+        }
+        // A network for documentation: no interface should have its addresses.
+        let error = open("198.51.100.77:29500");
+        assert!(matches!(error, Error::NotLocal { .. }), "{error}");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let error = open(&address);
+        assert!(matches!(error, Error::PortInUse { .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            format!("rendezvous at {address}: the port is in use by another process")
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Ranks as threads of one process, from the meeting to their links.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use super::message::{Correspondent, Message};
+use super::*;
+use crate::tcp::{Frame, Incoming, Kind, Memory};
+
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(super) fn meeting(rank: usize, world: usize) -> Meeting {
+    Meeting {
+        place: Place::File("unused".into()),
+        rank,
+        world,
+        job: "test".into(),
+        generation: 0,
+        timeout: DEADLINE,
+        encrypt: false,
+        agreement: vec![("seed".into(), "1".into())],
+    }
+}
+
+/// A place of its own for each caller: on Linux, all of 127.0.0.0/8 is this host.
+fn free_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let own = if cfg!(target_os = "linux") { NEXT.fetch_add(1, Ordering::Relaxed) } else { 1 };
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host =
+        if cfg!(target_os = "linux") { Ipv4Addr::new(127, high | 1, low, own) } else { Ipv4Addr::LOCALHOST };
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().to_string()
+}
+
+fn by_address() -> Place {
+    Place::Address { address: free_address(), key: Key::from_bytes([9; 32]) }
+}
+
+fn by_file(folder: &Path) -> Place {
+    Place::File(folder.join("meeting"))
+}
+
+fn note(rank: usize) -> Vec<u8> {
+    vec![rank as u8; rank * 100 % NOTE_LIMIT]
+}
+
+/// Runs every rank; the results by rank.
+fn gather(
+    world: usize,
+    change: impl Fn(&mut Meeting) + Sync,
+    host: impl Fn(usize) -> HostId + Sync,
+) -> Vec<Gathering> {
+    let (change, host) = (&change, &host);
+    thread::scope(|scope| {
+        let ranks: Vec<_> = (0..world)
+            .map(|rank| {
+                scope.spawn(move || {
+                    let mut meeting = meeting(rank, world);
+                    change(&mut meeting);
+                    meet(&meeting, host(rank), &note(rank)).unwrap()
+                })
+            })
+            .collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+    })
+}
+
+/// Sends and expects four bytes.
+#[derive(Default)]
+struct Four {
+    own: [u8; 4],
+    theirs: [u8; 4],
+    received: usize,
+}
+
+impl Memory for Four {
+    fn outgoing(&self, _to: usize, _frame: &Frame) -> &[u8] {
+        &self.own
+    }
+
+    fn incoming(&mut self, _from: usize, _frame: &Frame) -> Incoming<'_> {
+        Incoming::Here(&mut self.theirs)
+    }
+
+    fn received(&mut self, _from: usize, _frame: Frame) {
+        self.received += 1;
+    }
+}
+
+/// Checks cards and links against each other and the hosts, and sends something over every link.
+fn check(mut group: Vec<Gathering>, host: impl Fn(usize) -> HostId) {
+    let world = group.len();
+    for (rank, gathering) in group.iter().enumerate() {
+        assert_eq!(gathering.cards.len(), world);
+        for (other, card) in gathering.cards.iter().enumerate() {
+            assert_eq!(*card, group[other].cards[other], "card of rank {other} at rank {rank}");
+            assert_eq!(card.host, host(other));
+            assert_eq!(card.note, note(other));
+            let link = &gathering.links[other];
+            assert_eq!(link.is_some(), host(other) != host(rank), "link of rank {rank} to rank {other}");
+            assert!(link.as_ref().is_none_or(|link| link.peer() == other));
+            if world > 1 {
+                let late = TcpStream::connect_timeout(&card.address, DEADLINE);
+                assert!(late.is_err(), "rank {other} still listens");
+            }
+        }
+    }
+    let frame = Frame { kind: Kind::Gather, exchange: 0, operation: 0, bucket: 0, bytes: 4 };
+    for (rank, gathering) in group.iter_mut().enumerate() {
+        let memory = Four { own: [rank as u8; 4], ..Four::default() };
+        for link in gathering.links.iter_mut().flatten() {
+            link.send(frame);
+            link.flush(&memory).unwrap();
+            assert!(link.is_flushed());
+        }
+    }
+    let start = Instant::now();
+    for gathering in &mut group {
+        for (other, link) in gathering.links.iter_mut().enumerate() {
+            let Some(link) = link else { continue };
+            let mut memory = Four::default();
+            while memory.received == 0 {
+                link.receive(&mut memory).unwrap();
+                assert!(start.elapsed() < DEADLINE);
+            }
+            assert_eq!((memory.received, memory.theirs), (1, [other as u8; 4]));
+        }
+    }
+}
+
+#[test]
+fn groups_meet_and_connect_across_hosts() {
+    for world in [1, 2, 3, 5] {
+        for hosts in [1, 2, world] {
+            let host = |rank: usize| HostId::of_rank(rank % hosts);
+            for encrypt in [false, true] {
+                let folder = tempfile::tempdir().unwrap();
+                let change = |meeting: &mut Meeting| {
+                    (meeting.place, meeting.encrypt) = (by_file(folder.path()), encrypt);
+                };
+                check(gather(world, change, host), host);
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the meeting file is gone");
+
+                let place = by_address();
+                let change = |meeting: &mut Meeting| {
+                    (meeting.place, meeting.encrypt) = (place.clone(), encrypt);
+                };
+                check(gather(world, change, host), host);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_cards_of_many_ranks_fit() {
+    // Notes of the full length, and an agreement that no socket takes at once.
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(900_000);
+    let cards = thread::scope(|scope| {
+        let join = |rank| {
+            let mut meeting = meeting(rank, 12);
+            meeting.place = by_file(folder.path());
+            meeting.agreement.push(("text".into(), long.clone()));
+            meet(&meeting, HostId::of_rank(0), &[rank as u8; NOTE_LIMIT]).unwrap().cards
+        };
+        let ranks: Vec<_> = (0..12).map(|rank| scope.spawn(move || join(rank))).collect();
+        ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(cards.iter().all(|others| others.len() == 12 && *others == cards[0]));
+    assert_eq!(cards[0][11].note, [11; NOTE_LIMIT]);
+}
+
+#[test]
+fn a_rank_that_is_lost_ends_the_meeting_for_all() {
+    let place = by_address();
+    let meeting = |rank| Meeting { place: place.clone(), ..meeting(rank, 4) };
+    thread::scope(|scope| {
+        let ranks = [0, 1].map(|rank| {
+            let meeting = meeting(rank);
+            scope.spawn(move || meet(&meeting, HostId::of_rank(0), &[]).unwrap_err())
+        });
+        // Rank 2 comes, hands in its card, and dies.
+        let (link, _) = member::join(&meeting(2)).unwrap();
+        let address = link.local_address().unwrap();
+        let mut lost = Correspondent::new(link, 1000);
+        let card = Card { host: HostId::of_rank(0), address, note: Vec::new() };
+        lost.post(Message::Card(card, meeting(2).agreement).encode());
+        lost.flush().unwrap();
+        assert!(lost.link.is_flushed());
+        drop(lost);
+        let cause = format!("rank 2 ({address}) closed the connection");
+        let [root, member] = ranks.map(|rank| rank.join().unwrap());
+        assert_eq!(root.to_string(), cause);
+        assert_eq!(member.to_string(), format!("{cause} (rank 0 says)"));
+    });
+}
+
+#[test]
+fn a_message_of_four_gigabytes_ends_its_connection_only() {
+    let place = by_address();
+    let meeting = |rank| Meeting { place: place.clone(), ..meeting(rank, 2) };
+    thread::scope(|scope| {
+        let root = scope.spawn(|| meet(&meeting(0), HostId::of_rank(0), &[]));
+        // The header announces more than there is; the payload never comes.
+        let (mut link, _) = member::join(&meeting(1)).unwrap();
+        link.send_raw_header(Frame {
+            kind: Kind::Rendezvous,
+            exchange: 0,
+            operation: 0,
+            bucket: 0,
+            bytes: 1 << 32,
+        });
+        let start = Instant::now();
+        let error = loop {
+            if let Err(error) = link.receive(&mut Four::default()) {
+                break error;
+            }
+            assert!(start.elapsed() < DEADLINE);
+        };
+        assert!(matches!(error, Error::Closed { rank: 0, .. }), "{error}");
+        // Nothing is lost: whoever it was, rank 1 can still come.
+        meet(&meeting(1), HostId::of_rank(0), &[]).unwrap();
+        root.join().unwrap().unwrap();
+    });
+}

@@ -1,0 +1,272 @@
+//! Sums over the shards of all ranks, bucket by bucket.
+
+use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
+use crate::communicator::Communicator;
+use crate::element::Element;
+use crate::error::Error;
+use crate::group::{Group, region};
+use crate::shm::{BELL_END, Buffer, Carver, Region, Ticket};
+use crate::tree;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How the shards of a step are divided among ranks: contiguous ranges in the order of ranks, in proportion to weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shares {
+    /// Sums of the weights of ranks `0..r`.
+    before: Vec<usize>,
+}
+
+impl Shares {
+    /// Equal weights.
+    pub fn even(world: usize) -> Self {
+        Self::new(&vec![1; world.max(1)]).expect("weights of one")
+    }
+
+    /// Rank `r` gets shards in proportion to `weights[r]`; `None` when all weights are 0, or their sum is more than 2^32.
+    ///
+    /// ```
+    /// let shares = isograd_comm::Shares::new(&[5, 2, 1]).unwrap();
+    /// assert_eq!([0, 1, 2].map(|rank| shares.range(rank, 8)), [0..5, 5..7, 7..8]);
+    /// assert_eq!([0, 1, 2].map(|rank| shares.range(rank, 3)), [0..1, 1..2, 2..3]);
+    /// ```
+    pub fn new(weights: &[usize]) -> Option<Self> {
+        let mut before = vec![0_usize];
+        for weight in weights {
+            before.push(before.last()?.checked_add(*weight)?);
+        }
+        (1..=1 << 32).contains(before.last()?).then_some(Self { before })
+    }
+
+    /// The number of ranks.
+    pub fn world(&self) -> usize {
+        self.before.len() - 1
+    }
+
+    /// The shards of `rank` out of `shards`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such rank.
+    pub fn range(&self, rank: usize, shards: usize) -> Range<usize> {
+        let total = self.before[self.world()] as u128;
+        let bound = |rank: usize| (shards as u128 * self.before[rank] as u128 / total) as usize;
+        bound(rank)..bound(rank + 1)
+    }
+}
+
+/// The sizes of a [`ShardSum`].
+#[derive(Debug, Clone)]
+pub struct ShardPlan {
+    /// Elements of each bucket.
+    pub buckets: Vec<usize>,
+    /// Buffers for nodes of the tree that this rank needs; ranks may differ in it.
+    pub nodes: usize,
+    /// The most shards of a step; fewer than 2^32.
+    pub shards: usize,
+    /// Whose they are.
+    pub shares: Shares,
+}
+
+/// The sum over the shards of all ranks of a vector that is cut into buckets, taken in the order of [`tree`].
+///
+/// A step is: [`begin`](Self::begin); write the nodes' values into the buffers; [`contribute`](Self::contribute) each bucket once it is
+/// complete, in whatever order, but the same at all ranks; [`wait`](Self::wait); [`read`](Self::read) the sums;
+/// [`finish`](Self::finish), which gives the buffers back. The others read the buffers where they are.
+#[derive(Debug)]
+pub struct ShardSum<T> {
+    exchange: usize,
+    /// Elements of each bucket.
+    buckets: Vec<usize>,
+    shares: Shares,
+    element: PhantomData<T>,
+}
+
+/// What each rank tells the others about its region.
+const RECORD: usize = 16;
+
+impl<T: Element> ShardSum<T> {
+    /// Prepares sums over the ranks of `communicator`; returns it with this rank's buffers, by node and bucket. All ranks must call
+    /// it, with plans that differ at most in [`nodes`](ShardPlan::nodes).
+    ///
+    /// # Errors
+    ///
+    /// When memory is not to be had, or a rank is lost.
+    ///
+    /// # Panics
+    ///
+    /// When the plan is for another number of ranks, or the communicator has only one.
+    #[expect(clippy::type_complexity, reason = "buffers by node and bucket")]
+    pub fn new(
+        communicator: &mut Communicator,
+        plan: &ShardPlan,
+    ) -> Result<(Self, Vec<Vec<Buffer<T>>>), Error> {
+        assert_eq!(plan.shares.world(), communicator.world(), "shares for another number of ranks");
+        let group = communicator.group.as_mut().expect("a sum over the shards of several ranks");
+        let topology = Arc::clone(&group.engine.topology);
+        let sizes = Plan {
+            buckets: plan.buckets.iter().map(|len| len * size_of::<T>()).collect(),
+            own_nodes: plan.nodes,
+            table: plan.shards,
+            host_nodes: (0..topology.hosts.len()).map(|host| most_nodes(&topology, host, plan)).collect(),
+            whole: 0,
+        };
+        let (own, neighbours) = share(group, &sizes)?;
+        let mut own = Arc::new(own);
+        let mut carver = Carver::new(&mut own);
+        let exchange = group.engine.next_exchange();
+        let (state, nodes) =
+            Exchange::new(exchange as u32, &topology, &sizes, &mut carver, COUNTERS, neighbours);
+        group.engine.add(state);
+        communicator.barrier()?;
+        own.close();
+        let typed = |buckets: Vec<_>| buckets.into_iter().map(Buffer::from_raw).collect();
+        let nodes = nodes.into_iter().map(typed).collect();
+        let buckets = plan.buckets.clone();
+        Ok((Self { exchange, buckets, shares: plan.shares.clone(), element: PhantomData }, nodes))
+    }
+
+    /// Starts a step of `shards` shards. This rank contributes the `nodes` of the tree, in order, each with the index of its buffer.
+    ///
+    /// # Errors
+    ///
+    /// When the group is broken.
+    pub fn begin(
+        &self,
+        communicator: &mut Communicator,
+        shards: usize,
+        nodes: impl Iterator<Item = (Range<usize>, usize)>,
+    ) -> Result<(), Error> {
+        let engine = &mut group(communicator).engine;
+        engine.exchange_mut(self.exchange).set_shards(|rank| self.shares.range(rank, shards), nodes);
+        for (bucket, len) in self.buckets.iter().enumerate() {
+            engine.begin((self.exchange, bucket), T::KIND, *len, Rule::ALLREDUCE)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the buffers of a bucket, of the nodes in their order; the sum goes on as far as it can without waiting.
+    ///
+    /// # Errors
+    ///
+    /// When the group is broken.
+    pub fn contribute(
+        &self,
+        communicator: &mut Communicator,
+        bucket: usize,
+        nodes: impl Iterator<Item = Buffer<T>>,
+    ) -> Result<(), Error> {
+        let engine = &mut group(communicator).engine;
+        let state = &mut engine.exchange_mut(self.exchange).buckets[bucket];
+        state.nodes.extend(nodes.map(Buffer::into_raw));
+        engine.contribute((self.exchange, bucket))?;
+        engine.advance_all(self.exchange)
+    }
+
+    /// Goes on as far as it can without waiting.
+    ///
+    /// # Errors
+    ///
+    /// When the group is broken.
+    pub fn advance(&self, communicator: &mut Communicator) -> Result<(), Error> {
+        group(communicator).engine.advance_all(self.exchange)
+    }
+
+    /// Waits for all sums.
+    ///
+    /// # Errors
+    ///
+    /// When a rank is lost or silent for longer than the timeout.
+    pub fn wait(&self, communicator: &mut Communicator) -> Result<(), Error> {
+        let engine = &mut group(communicator).engine;
+        for bucket in 0..self.buckets.len() {
+            engine.wait(Goal::Bucket { exchange: self.exchange, bucket }, "allreduce")?;
+        }
+        Ok(())
+    }
+
+    /// `y = ` the sums of elements `range` of a bucket, as many as `y` has.
+    ///
+    /// # Panics
+    ///
+    /// When the step is not [complete](Self::wait), or the lengths differ.
+    pub fn read(&self, communicator: &Communicator, bucket: usize, range: Range<usize>, y: &mut [T]) {
+        assert_eq!(range.len(), y.len(), "elements {range:?} into {}", y.len());
+        let group = communicator.group.as_ref().expect("a sum over the shards of several ranks");
+        let (exchange, world) = (group.engine.exchange(self.exchange), group.engine.topology.world());
+        for owner in 0..world {
+            let slice = exchange.buckets[bucket].slice(owner, world);
+            let (start, end) = (range.start.max(slice.start), range.end.min(slice.end));
+            if start < end {
+                let sums = &exchange.result(bucket, owner)[start - slice.start..end - slice.start];
+                y[start - range.start..end - range.start].copy_from_slice(sums);
+            }
+        }
+    }
+
+    /// Ends the step; `give_back(bucket, node, buffer)` gets the buffers.
+    pub fn finish(
+        &self,
+        communicator: &mut Communicator,
+        mut give_back: impl FnMut(usize, usize, Buffer<T>),
+    ) {
+        let engine = &mut group(communicator).engine;
+        for bucket in 0..self.buckets.len() {
+            engine.consume((self.exchange, bucket));
+            let state = &mut engine.exchange_mut(self.exchange).buckets[bucket];
+            for (node, raw) in state.nodes.drain(..).enumerate() {
+                give_back(bucket, node, Buffer::from_raw(raw));
+            }
+        }
+    }
+}
+
+fn group(communicator: &mut Communicator) -> &mut Group {
+    communicator.group.as_mut().expect("a sum over the shards of several ranks")
+}
+
+/// Where the counters of a sum's region begin: behind the region's own.
+const COUNTERS: usize = BELL_END;
+
+/// Makes this rank's region and maps those of its host's other ranks. All learn it when one of them cannot.
+fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Error> {
+    let topology = Arc::clone(&group.engine.topology);
+    let region = match region(group.folder(), COUNTERS + sizes.control(), sizes.data()) {
+        Ok(region) => region,
+        Err(error) => return group.engine.fail(error),
+    };
+    let mut records = vec![0.0f64; RECORD * topology.world()];
+    if let Some(ticket) = region.ticket() {
+        // Bytes in the guise of elements: they are only copied.
+        let record: &mut [u8] = bytemuck::cast_slice_mut(&mut records[RECORD * topology.rank..][..RECORD]);
+        record[..Ticket::BYTES].copy_from_slice(&ticket.encode());
+    }
+    group.by_owner(&mut records, Rule::ALLGATHER, "allgather")?;
+    let mut neighbours = Vec::new();
+    for other in topology.locals().iter().filter(|other| **other != topology.rank) {
+        let bytes: &[u8] = bytemuck::cast_slice(&records[RECORD * other..][..RECORD]);
+        let ticket = Ticket::decode(std::array::from_fn(|i| bytes[i]));
+        match Region::open(&ticket) {
+            Ok(region) => neighbours.push(Neighbour { rank: *other, region: Arc::new(region) }),
+            Err(source) => {
+                let (rank, source) = (topology.rank, Arc::new(source));
+                return group.engine.fail(Error::Unshared { rank, other: *other, source });
+            }
+        }
+    }
+    Ok((region, neighbours))
+}
+
+/// The most nodes that a host has for others in a step of any number of shards.
+fn most_nodes(topology: &Topology, host: usize, plan: &ShardPlan) -> usize {
+    let mut nodes = Vec::new();
+    let count = |shards: usize| {
+        nodes.clear();
+        for range in topology.shards_of(host, |rank| plan.shares.range(rank, shards)) {
+            tree::largest(range, shards, &mut nodes);
+        }
+        nodes.len()
+    };
+    (1..=plan.shards).map(count).max().unwrap_or(0)
+}

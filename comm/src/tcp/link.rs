@@ -1,0 +1,300 @@
+//! A link: the proven, ordered, nonblocking stream of frames to one peer.
+
+use std::fmt;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use snow::TransportState;
+
+use super::frame::{Frame, Tag};
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::sealed::Sealed;
+use crate::error::Error;
+
+/// What is read beyond the payload that is expected: headers and small payloads.
+const READ_AHEAD: usize = 8 << 10;
+/// About how much one call reads, so that a fast sender cannot hold its caller.
+const READ_BUDGET: usize = 4 << 20;
+
+/// Where the payloads of frames come from and go to.
+pub(crate) trait Memory {
+    /// The payload of a frame to rank `to`: exactly `frame.bytes` long, unchanged until it is sent.
+    fn outgoing(&self, to: usize, frame: &Frame) -> &[u8];
+
+    /// What to do with the payload of a frame from rank `from`. Asked again at every call until the frame is complete.
+    fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_>;
+
+    /// The frame from rank `from` is complete.
+    fn received(&mut self, from: usize, frame: Frame);
+}
+
+/// What to do with the payload of a frame.
+pub(crate) enum Incoming<'m> {
+    /// Put it here: exactly `frame.bytes` long.
+    Here(&'m mut [u8]),
+    /// Leave it on the link, and all that follows: the frame's turn has not come.
+    Later,
+    /// No such frame is expected, which is an error of the peer.
+    Unexpected,
+    /// A frame of another length is expected, which is an error of one of the two.
+    OtherLength {
+        /// That length.
+        expected: u64,
+    },
+}
+
+/// The stream of frames to one peer.
+pub(crate) struct Link {
+    socket: TcpStream,
+    peer: usize,
+    address: SocketAddr,
+    tag: Tag,
+    outbound: Outbound,
+    inbound: Inbound,
+    read_ahead: Box<[u8; READ_AHEAD]>,
+    /// What was read behind the header of a frame whose turn has not come.
+    held: Vec<u8>,
+    is_held: bool,
+    sealed: Option<Box<Sealed>>,
+    /// Why nothing more can be written.
+    broken: Option<Error>,
+}
+
+impl Link {
+    /// The link over a connection whose other end has proved that it is rank `peer`; with `noise`, all bytes go in
+    /// its records.
+    pub(crate) fn new(
+        socket: TcpStream,
+        peer: usize,
+        address: SocketAddr,
+        tag: Tag,
+        noise: Option<TransportState>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self {
+            socket,
+            peer,
+            address,
+            tag,
+            outbound: Outbound::default(),
+            inbound: Inbound::new(peer, tag),
+            read_ahead: Box::new([0; READ_AHEAD]),
+            held: Vec::new(),
+            is_held: false,
+            sealed: noise.map(|noise| Box::new(Sealed::new(noise))),
+            broken: None,
+        })
+    }
+
+    /// The rank at the other end.
+    pub(crate) fn peer(&self) -> usize {
+        self.peer
+    }
+
+    /// The address of the other end.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of this end.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Queues a frame; [`flush`](Self::flush) writes it.
+    pub(crate) fn send(&mut self, frame: Frame) {
+        self.outbound.push(frame);
+    }
+
+    /// Whether nothing waits to be written: the operating system has all that was queued, or will never take it.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let is_sealed_flushed = || self.sealed.as_ref().is_none_or(|sealed| sealed.is_flushed());
+        self.broken.is_some() || self.outbound.is_empty() && is_sealed_flushed()
+    }
+
+    /// Writes as much as the socket takes.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives up on the link. That the peer closed it is not said here but by
+    /// [`receive`](Self::receive), after it has delivered what the peer sent last: that may be the cause.
+    pub(crate) fn flush(&mut self, memory: &impl Memory) -> Result<(), Error> {
+        while !self.is_flushed() {
+            match self.write(memory) {
+                Ok(true) => (),
+                Ok(false) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => match self.failure(error) {
+                    closed @ Error::Closed { .. } => self.broken = Some(closed),
+                    other => return Err(other),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes once; whether the socket took everything.
+    fn write(&mut self, memory: &impl Memory) -> io::Result<bool> {
+        let Self { socket, outbound, sealed, .. } = self;
+        if let Some(sealed) = sealed {
+            if sealed.is_flushed() {
+                let bytes = outbound.offer(self.peer, self.tag, memory, |slices, _| sealed.seal(slices));
+                outbound.advance(bytes);
+            }
+            sealed.write(socket)?;
+            return Ok(sealed.is_flushed());
+        }
+        let (written, offered) = outbound
+            .offer(self.peer, self.tag, memory, |slices, bytes| (socket.write_vectored(slices), bytes));
+        match written? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            bytes => {
+                outbound.advance(bytes);
+                Ok(bytes == offered)
+            }
+        }
+    }
+
+    /// Reads as much as there is, within reason; whether any byte came.
+    ///
+    /// # Errors
+    ///
+    /// When the peer has closed the connection, sent something that is no expected frame, or the operating system
+    /// gave up on the link. Complete frames before that have been delivered.
+    pub(crate) fn receive(&mut self, memory: &mut impl Memory) -> Result<bool, Error> {
+        let mut total = match self.resume(memory) {
+            Ok(bytes) => bytes,
+            Err(what) => return Err(Error::Protocol { rank: self.peer, address: self.address, what }),
+        };
+        while total < READ_BUDGET && !self.is_held {
+            match self.read(memory) {
+                Ok((bytes, full)) => {
+                    total += bytes;
+                    if !full {
+                        break;
+                    }
+                }
+                Err(Interruption::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(Interruption::Io(error)) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(Interruption::Io(error)) => return Err(self.failure(error)),
+                Err(Interruption::Nonsense(what)) => {
+                    return Err(Error::Protocol { rank: self.peer, address: self.address, what });
+                }
+            }
+        }
+        Ok(total > 0)
+    }
+
+    /// Whether a frame waits for its turn: reading is of no use until the memory's owner has gone on.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Writes the header of a frame that has no payload.
+    #[cfg(test)]
+    pub(crate) fn send_raw_header(&mut self, frame: Frame) {
+        self.socket.write_all(&frame.encode(self.tag)).expect("a fresh socket takes a header");
+    }
+
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes up what was held; returns how many bytes of it have found their place.
+    fn resume(&mut self, memory: &mut impl Memory) -> Result<usize, String> {
+        if !self.is_held {
+            return Ok(0);
+        }
+        let taken = self.inbound.consume(&self.held, memory)?;
+        self.held.drain(..taken);
+        self.is_held = !self.held.is_empty() || self.inbound.is_early(memory)?;
+        Ok(taken)
+    }
+
+    /// Reads once; the count of bytes, and whether there may be more.
+    fn read(&mut self, memory: &mut impl Memory) -> Result<(usize, bool), Interruption> {
+        let Self { socket, inbound, read_ahead, held, is_held, sealed, .. } = self;
+        if let Some(sealed) = sealed {
+            let (bytes, full) = sealed.read(socket)?;
+            end_if_zero(bytes)?;
+            sealed.open(|plain| {
+                let taken = if held.is_empty() { inbound.consume(plain, memory)? } else { 0 };
+                held.extend_from_slice(&plain[taken..]);
+                Ok(())
+            })?;
+            *is_held = !held.is_empty() || inbound.is_early(memory)?;
+            return Ok((bytes, full));
+        }
+        // The rest of a payload is read into its place, and what follows it in the same call.
+        let rest = inbound.rest(memory)?.unwrap_or_default();
+        let direct = rest.len();
+        let bytes = match direct {
+            0 => socket.read(&mut read_ahead[..])?,
+            _ => socket.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(&mut read_ahead[..])])?,
+        };
+        end_if_zero(bytes)?;
+        if direct > 0 {
+            inbound.advance(bytes.min(direct), memory);
+        }
+        let behind = &read_ahead[..bytes.saturating_sub(direct)];
+        let taken = inbound.consume(behind, memory)?;
+        held.extend_from_slice(&behind[taken..]);
+        *is_held = !held.is_empty() || inbound.is_early(memory)?;
+        Ok((bytes, bytes == direct + READ_AHEAD))
+    }
+
+    fn failure(&self, error: io::Error) -> Error {
+        let (rank, address) = (self.peer, self.address);
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Error::Closed { rank, address },
+            _ => Error::Link { rank, address, source: Arc::new(error) },
+        }
+    }
+}
+
+/// Why one read gave nothing.
+enum Interruption {
+    Io(io::Error),
+    /// What the peer sent, in words.
+    Nonsense(String),
+}
+
+impl From<io::Error> for Interruption {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<String> for Interruption {
+    fn from(what: String) -> Self {
+        Self::Nonsense(what)
+    }
+}
+
+fn end_if_zero(bytes: usize) -> io::Result<()> {
+    if bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("peer", &self.peer)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

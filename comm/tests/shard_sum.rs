@@ -1,0 +1,186 @@
+//! Sums over the shards of all ranks: the bits of the tree over all shards, whoever has them.
+
+mod common;
+
+use common::{ARRANGEMENTS, Arrangement, spawn};
+use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use std::ops::Range;
+
+/// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a time.
+const BUCKETS: [usize; 5] = [1000, 1, 5000, 17, 130];
+/// Shards of one step after the other: full, ragged, and so few that most ranks have none.
+const STEPS: [usize; 9] = [13, 13, 5, 1, 12, 2, 13, 7, 3];
+const MOST_SHARDS: usize = 13;
+
+/// How a rank brings its shards: added up as far as possible, or as it would have them in the middle of its work.
+#[derive(Clone, Copy)]
+enum Nodes {
+    Largest,
+    Pending,
+}
+
+/// What can be made and compared.
+trait Value: Element + From<f32> + PartialEq {}
+impl Value for f32 {}
+impl Value for f64 {}
+
+/// A value of a shard; sums depend on the order of the additions.
+fn value<T: Value>(step: usize, shard: usize, bucket: usize, i: usize) -> T {
+    let mixed = (i * 7919 + shard * 104_729 + bucket * 611_953 + step * 15_485_863) % 10_007;
+    T::from(mixed as f32 * 0.1 - 300.0)
+}
+
+/// The sum below a node of the tree, taken at one place.
+fn sum<T: Value>(step: usize, node: Range<usize>, bucket: usize, y: &mut [T]) {
+    let leaf = |shard| (0..y.len()).map(|i| value(step, shard, bucket, i)).collect::<Vec<T>>();
+    let leaves: Vec<_> = node.clone().map(|shard| shard..shard + 1).collect();
+    let data: Vec<Vec<T>> = node.clone().map(leaf).collect();
+    tree::sum_node(node, &leaves, |i| &data[i], y);
+}
+
+/// A rank's sum, and its buffers where nobody else has them: by bucket and node.
+struct Step<T> {
+    sum: ShardSum<T>,
+    buffers: Vec<Vec<Option<Buffer<T>>>>,
+    shares: Shares,
+}
+
+impl<T: Value> Step<T> {
+    fn new(communicator: &mut Communicator, shares: &Shares, nodes: usize) -> Result<Self, Error> {
+        let plan =
+            ShardPlan { buckets: BUCKETS.to_vec(), nodes, shards: MOST_SHARDS, shares: shares.clone() };
+        let (sum, by_node) = ShardSum::new(communicator, &plan)?;
+        let mut buffers: Vec<Vec<_>> = BUCKETS.iter().map(|_| Vec::new()).collect();
+        for node in by_node {
+            assert_eq!(node.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), BUCKETS);
+            buffers.iter_mut().zip(node).for_each(|(bucket, buffer)| bucket.push(Some(buffer)));
+        }
+        assert!(buffers.iter().all(|bucket| bucket.len() == nodes));
+        Ok(Self { sum, buffers, shares: shares.clone() })
+    }
+
+    /// The buffer of the `n`th node of a step: another one in each.
+    fn place(&self, step: usize, n: usize) -> usize {
+        (step + n) % self.buffers[0].len()
+    }
+
+    /// Lays down this rank's nodes and checks the sums.
+    fn run(
+        &mut self,
+        communicator: &mut Communicator,
+        step: usize,
+        shards: usize,
+        how: Nodes,
+        what: &str,
+    ) -> Result<(), Error> {
+        let (own, mut nodes) = (self.shares.range(communicator.rank(), shards), Vec::new());
+        match how {
+            Nodes::Largest => tree::largest(own, shards, &mut nodes),
+            Nodes::Pending => tree::pending(own, shards, &mut nodes),
+        }
+        let placed = nodes.iter().enumerate().map(|(n, node)| (node.clone(), self.place(step, n)));
+        let placed: Vec<_> = placed.collect();
+        self.sum.begin(communicator, shards, placed.iter().cloned())?;
+        for bucket in (0..BUCKETS.len()).rev() {
+            for (node, place) in &placed {
+                let buffer = self.buffers[bucket][*place].as_mut().expect("it is here");
+                sum(step, node.clone(), bucket, buffer);
+            }
+            let taken: Vec<_> = placed
+                .iter()
+                .map(|(_, place)| self.buffers[bucket][*place].take().expect("it is here"))
+                .collect();
+            self.sum.contribute(communicator, bucket, taken.into_iter())?;
+            self.sum.advance(communicator)?;
+        }
+        self.sum.wait(communicator)?;
+        for (bucket, len) in BUCKETS.into_iter().enumerate() {
+            let mut expected = vec![T::from(0.0); len];
+            sum(step, 0..shards, bucket, &mut expected);
+            for range in [0..len, len / 3..len / 2, len..len] {
+                let mut got = vec![T::from(f32::NAN); range.len()];
+                self.sum.read(communicator, bucket, range.clone(), &mut got);
+                let differs = (0..got.len()).find(|i| got[*i] != expected[range.start + i]);
+                if let Some(i) = differs {
+                    let (got, expected) = (got[i], expected[range.start + i]);
+                    panic!(
+                        "{what}, step {step} of {shards} shards, bucket {bucket}, element {} is {got:?}, not {expected:?}",
+                        range.start + i
+                    );
+                }
+            }
+        }
+        let buffers = &mut self.buffers;
+        self.sum.finish(communicator, |bucket, n, buffer| {
+            let place = placed[n].1;
+            assert!(
+                buffers[bucket][place].replace(buffer).is_none(),
+                "node {n} of bucket {bucket} came back twice"
+            );
+        });
+        assert!(self.buffers.iter().flatten().all(Option::is_some), "{what}: a buffer did not come back");
+        Ok(())
+    }
+}
+
+/// Equal, unequal, and with ranks that never have a shard.
+fn weights(world: usize) -> [Vec<usize>; 3] {
+    let some = |rank: usize| if rank % 3 == 1 { 0 } else { 1 + rank };
+    [vec![1; world], (0..world).map(|rank| 2 * (world - rank) + 1).collect(), (0..world).map(some).collect()]
+}
+
+/// All steps with all weights.
+fn check<T: Value>(communicator: &mut Communicator, arrangement: Arrangement) -> Result<(), Error> {
+    let (rank, world) = (communicator.rank(), communicator.world());
+    for weights in weights(world) {
+        let shares = Shares::new(&weights).expect("some weight");
+        let what = format!("{arrangement:?}, weights {weights:?}");
+        // Ranks differ in how many nodes they bring.
+        let how = if rank % 2 == 0 { Nodes::Largest } else { Nodes::Pending };
+        let nodes = if weights[rank] == 0 { 0 } else { tree::max_pending(MOST_SHARDS) };
+        let mut state = Step::<T>::new(communicator, &shares, nodes)?;
+        for (step, shards) in STEPS.into_iter().enumerate() {
+            state.run(communicator, step, shards, how, &what)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_sum_has_the_bits_of_the_tree_over_all_shards() {
+    for arrangement in ARRANGEMENTS {
+        for world in [2, 3, 5, 8] {
+            spawn(world, arrangement, |mut communicator| check::<f32>(&mut communicator, arrangement));
+        }
+    }
+}
+
+#[test]
+fn doubles_have_the_bits_of_the_tree() {
+    for arrangement in ARRANGEMENTS {
+        spawn(3, arrangement, |mut communicator| check::<f64>(&mut communicator, arrangement));
+    }
+}
+
+/// Two sums that take turns, with other operations between them, at whatever distance the ranks are.
+#[test]
+fn sums_and_operations_follow_each_other() {
+    for arrangement in ARRANGEMENTS {
+        spawn(4, arrangement, |mut communicator| {
+            let shares = Shares::new(&[3, 0, 1, 2]).expect("some weight");
+            let nodes = tree::max_pending(MOST_SHARDS);
+            let mut one = Step::<f32>::new(&mut communicator, &shares, nodes)?;
+            let mut other = Step::<f64>::new(&mut communicator, &Shares::even(4), nodes)?;
+            for step in 0..60 {
+                let shards = STEPS[step % STEPS.len()];
+                let what = format!("{arrangement:?}");
+                one.run(&mut communicator, step, shards, Nodes::Largest, &what)?;
+                let mut metrics = [1.0f64, step as f64];
+                communicator.allreduce(&mut metrics)?;
+                assert_eq!(metrics, [4.0, 4.0 * step as f64]);
+                other.run(&mut communicator, step, 1 + step % MOST_SHARDS, Nodes::Pending, &what)?;
+            }
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,167 @@
+//! Which rank this process is, and how it meets the others.
+
+use crate::args::RankArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+use isograd_comm::{Communicator, Key, Meeting, Place, Settings, Shares, System, Transport, Variables};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Names the file through which the ranks of `isograd local` meet.
+pub(crate) const MEETING: &str = "ISOGRAD_MEETING";
+/// Names the file with the job's key, as `--key-file` does.
+const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
+
+/// This process among the ranks of a job.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) rank: usize,
+    pub(crate) world: usize,
+    /// The ranks of this host, as far as known.
+    pub(crate) local_world: usize,
+    place: Option<Place>,
+    job: String,
+}
+
+/// How ranks work together.
+#[derive(Debug)]
+pub(crate) struct RankPlan {
+    transport: Transport,
+    timeout: Duration,
+    encrypt: bool,
+    host: Option<String>,
+    shared_memory: PathBuf,
+    pub(crate) shards_per_rank: Option<Vec<usize>>,
+    pub(crate) bucket_bytes: usize,
+    pub(crate) overlap: bool,
+}
+
+impl Seat {
+    /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
+    pub(crate) fn take(key_file: Option<&Path>, out: &mut Output) -> Result<Self, Failure> {
+        let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(variables) = Variables::read(get)? else {
+            return Ok(Self { rank: 0, world: 1, local_world: 1, place: None, job: String::new() });
+        };
+        let Variables { rank, world, local_world, master, job, system, .. } = variables;
+        if world > 1 {
+            out.set_rank(rank);
+        }
+        let key_file = key_file.map(Path::to_path_buf).or_else(|| get(KEY_FILE).map(PathBuf::from));
+        let job = job.unwrap_or_else(|| "isograd".to_string());
+        let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| system == System::Slurm);
+        let is_one_host =
+            local_world.is_none_or(|local| local == world) && nodes.is_none_or(|nodes| nodes == "1");
+        let place = match (get(MEETING), master, key_file) {
+            _ if world == 1 => None,
+            (Some(file), _, _) => Some(Place::File(PathBuf::from(file))),
+            (None, Some(address), Some(file)) => {
+                Some(Place::Address { address, key: Key::read_file(&file).map_err(Failure::KeyFile)? })
+            }
+            (None, Some(address), None) => {
+                return Err(Failure::Usage {
+                    problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
+                    hint: Some("'isograd keygen FILE' makes one; each host needs a copy".to_string()),
+                });
+            }
+            (None, None, _) if is_one_host => Some(Place::File(meeting_file(&job))),
+            (None, None, _) => {
+                return Err(Failure::Usage {
+                    problem: "ranks on several hosts need a place to meet: MASTER_ADDR and MASTER_PORT"
+                        .to_string(),
+                    hint: Some("MASTER_ADDR is an address of the host of rank 0".to_string()),
+                });
+            }
+        };
+        Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, job })
+    }
+
+    /// Whether this rank prints and writes files.
+    pub(crate) fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// How many threads this rank gets if the user does not say: its share of the cores.
+    pub(crate) fn threads(&self) -> usize {
+        let cores = crate::cores::available();
+        // Whoever may run on all cores of the machine shares them with the host's other ranks.
+        let ranks = if cores.len() == crate::cores::online() { self.local_world } else { 1 };
+        (cores.len() / ranks).max(1)
+    }
+
+    /// Meets the others, who must have equal values under every name of `agreement`.
+    pub(crate) fn join(
+        &self,
+        plan: &RankPlan,
+        agreement: Vec<(&'static str, String)>,
+    ) -> Result<Communicator, Failure> {
+        let Some(place) = self.place.clone() else { return Ok(Communicator::solo()) };
+        let settings = Settings {
+            transport: plan.transport,
+            host: plan.host.clone(),
+            shared_memory: plan.shared_memory.clone(),
+            ..Settings::new(Meeting {
+                place,
+                rank: self.rank,
+                world: self.world,
+                job: self.job.clone(),
+                generation: 0,
+                timeout: plan.timeout,
+                encrypt: plan.encrypt,
+                agreement: agreement.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            })
+        };
+        Ok(Communicator::join(&settings)?)
+    }
+}
+
+impl RankPlan {
+    /// The shares of `world` ranks.
+    pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
+        let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
+        let usage = |problem| Failure::Usage { problem, hint: None };
+        if weights.len() != world {
+            return Err(usage(format!("--shards-per-rank has {} numbers for {world} ranks", weights.len())));
+        }
+        Shares::new(weights).ok_or_else(|| usage("--shards-per-rank: no rank has any shard".to_string()))
+    }
+}
+
+impl From<RankArgs> for RankPlan {
+    fn from(args: RankArgs) -> Self {
+        Self {
+            transport: args.transport,
+            timeout: args.timeout,
+            encrypt: args.encrypt,
+            host: args.host_name,
+            shared_memory: args.shared_memory,
+            shards_per_rank: args.shards_per_rank,
+            bucket_bytes: args.bucket_bytes,
+            overlap: !args.no_overlap,
+        }
+    }
+}
+
+/// Ranks that `isograd local` started do not outlive it.
+pub(crate) fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os(MEETING).is_some() {
+        // It can fail only for a signal that does not exist.
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        let adopted = rustix::process::getppid().is_none_or(|parent| parent.is_init());
+        if adopted {
+            std::process::exit(1);
+        }
+    }
+}
+
+/// The file through which ranks of one user on one host meet, that know no more of each other than the job's name.
+fn meeting_file(job: &str) -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let folders = [runtime, Some(PathBuf::from(Settings::SHARED_MEMORY))];
+    let folder = folders.into_iter().flatten().find(|folder| folder.is_dir());
+    let clean: String =
+        job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(100).collect();
+    let user = rustix::process::getuid().as_raw();
+    folder.unwrap_or_else(std::env::temp_dir).join(format!("isograd-{user}-{clean}"))
+}

@@ -1,0 +1,294 @@
+//! Runs of several ranks: the bits of one process, whatever starts them, and one clear error when they cannot work together.
+
+mod common;
+
+use common::{Outcome, isograd, lines, train};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const RUN: &str = "train --dataset synthetic --global-batch-size 54 --shard-size 10 --steps 12 --hash";
+
+/// The hash that all runs of `RUN` must have.
+fn expected() -> String {
+    hash(&isograd(&words(RUN)))
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[track_caller]
+fn hash(outcome: &Outcome) -> String {
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    match lines(&outcome.stdout, "params: sha256:").as_slice() {
+        [hash] => (*hash).to_string(),
+        found => panic!("{found:?} in {outcome:?}"),
+    }
+}
+
+/// A rank that is started by hand.
+fn rank(number: usize, world: usize, master: &str, key: &Path, options: &str) -> Child {
+    let (host, port) = master.split_once(':').expect("host:port");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    command.args(words(options)).env("RANK", number.to_string()).env("WORLD_SIZE", world.to_string());
+    command.env("MASTER_ADDR", host).env("MASTER_PORT", port).env("ISOGRAD_KEY_FILE", key);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
+fn outcome(child: Child) -> Outcome {
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("a child of this process");
+    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+    Outcome { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn key(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("key");
+    let made = isograd(&["keygen".as_ref(), path.as_os_str()]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    path
+}
+
+/// An address of this host whose port nobody used a moment ago.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+#[test]
+fn local_ranks_have_the_bits_of_one_process() {
+    let expected = expected();
+    for start in ["local -n 2", "local -n 3", "local -n 2 --bind none", "local -n 1"] {
+        for options in ["", "--transport tcp", "--no-overlap --bucket-bytes 1000", "--threads 2"] {
+            let line = format!("{start} {RUN} {options}");
+            assert_eq!(hash(&isograd(&words(&line))), expected, "{line}");
+        }
+    }
+    let unequal = format!("local -n 3 {RUN} --shards-per-rank 5,0,1 --blocking_mpi");
+    assert_eq!(hash(&isograd(&words(&unequal))), expected);
+}
+
+#[test]
+fn only_the_first_rank_prints() {
+    let outcome = isograd(&words(&format!("local -n 3 {RUN} --threads 1 --validation-split 0.1 --evaluate")));
+    assert_eq!(outcome.stderr, "");
+    for (prefix, count) in
+        [("ranks and their cores: ", 1), ("layer  type", 1), ("epoch 1/10: ", 1), ("test_", 2)]
+    {
+        assert_eq!(lines(&outcome.stdout, prefix).len(), count, "{prefix} in {}", outcome.stdout);
+    }
+    assert_eq!(lines(&outcome.stdout, "ranks:"), ["              3"]);
+}
+
+#[test]
+fn a_batch_per_rank_is_a_larger_global_one() {
+    let options = "--dataset synthetic --steps 6 --hash";
+    let together = isograd(&words(&format!("local -n 2 train {options} --batch-size 40")));
+    assert_eq!(hash(&together), hash(&isograd(&words(&format!("train {options} --batch-size 80")))));
+    let accumulated = isograd(&words(&format!("train {options} --batch-size 20 --accumulate 4")));
+    assert_eq!(hash(&accumulated), hash(&together));
+}
+
+#[test]
+fn what_one_rank_saves_several_test_and_load() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("net.safetensors");
+    let file = file.to_str().expect("a temporary folder's name is UTF-8");
+    let saved = isograd(&words(&format!("local -n 2 {RUN} --save {file}")));
+    let test = lines(&saved.stdout, "test_acc: ")[0].to_string();
+    for start in ["", "local -n 2", "local -n 3"] {
+        let tested =
+            isograd(&words(&format!("{start} evaluate --dataset synthetic --shard-size 10 --load {file}")));
+        assert_eq!(lines(&tested.stdout, "test_acc: "), [test.as_str()], "{start}: {tested:?}");
+    }
+    let loaded = |start: &str| hash(&isograd(&words(&format!("{start} {RUN} --load {file}"))));
+    assert_eq!(loaded("local -n 2"), loaded(""));
+}
+
+#[test]
+fn ranks_started_by_hand_meet_with_a_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = key(folder.path());
+    for options in ["", "--encrypt --transport tcp", "--host-name a"] {
+        let address = free_address();
+        let ranks: Vec<Child> =
+            (0..2).map(|number| rank(number, 2, &address, &key, &format!("{RUN} {options}"))).collect();
+        let outcomes: Vec<Outcome> = ranks.into_iter().map(outcome).collect();
+        assert_eq!(hash(&outcomes[0]), expected(), "{options}");
+        assert_eq!((outcomes[1].code, outcomes[1].stdout.as_str()), (Some(0), ""), "{:?}", outcomes[1]);
+    }
+}
+
+#[test]
+fn mpirun_starts_ranks_without_any_mpi_in_the_program() {
+    for (mpirun, options) in [("mpirun.openmpi", "--allow-run-as-root --oversubscribe"), ("mpirun.mpich", "")]
+    {
+        let mut command = Command::new(mpirun);
+        command.args(words(options)).args(["-np", "3", env!("CARGO_BIN_EXE_isograd")]).args(words(RUN));
+        match command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+            Ok(child) => assert_eq!(hash(&outcome(child)), expected(), "{mpirun}"),
+            Err(error) if std::env::var_os("CI").is_none() => eprintln!("SKIPPED: {mpirun}: {error}"),
+            Err(error) => panic!("{mpirun} must be there in CI: {error}"),
+        }
+    }
+}
+
+/// Requires that all of `parts` are in the error lines of `outcome`, which has exit code `code`.
+#[track_caller]
+fn assert_error(outcome: &Outcome, code: i32, parts: &[&str]) {
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    for part in parts {
+        assert!(
+            lines(&outcome.stderr, "error: ").iter().any(|line| line.contains(part)),
+            "'{part}' in {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn command_lines_without_meaning() {
+    let both = isograd(&words("train --batch-size 8 --global-batch-size 8"));
+    assert_error(&both, 2, &["--batch-size", "--global-batch-size"]);
+    assert_error(&isograd(&words("local -n 0 train")), 2, &["from 1 to"]);
+    assert_error(&isograd(&words("local -n 2")), 2, &["COMMAND"]);
+    assert_error(&isograd(&words("local -n 2 --bind sockets train")), 2, &["'sockets'", "cores, none"]);
+    assert_error(&isograd(&words("train --transport pigeon")), 2, &["'pigeon'", "auto, shm, tcp"]);
+    assert_error(&isograd(&words("train --timeout 0")), 2, &["--timeout", "'0'"]);
+    assert_error(&isograd(&words("train --clip-norm -1")), 2, &["--clip-norm", "'-1'"]);
+    assert_error(&isograd(&words("bench comm")), 2, &["at least two ranks"]);
+    let shares = isograd(&words("local -n 2 train --dataset synthetic --shards-per-rank 1,2,3"));
+    assert_error(&shares, 2, &["--shards-per-rank has 3 numbers for 2 ranks"]);
+}
+
+#[test]
+fn half_a_set_of_variables() {
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
+        command.args(["train", "--dataset", "synthetic", "--steps", "1"]).envs(variables.iter().copied());
+        outcome(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts"))
+    };
+    assert_error(&run(&[("RANK", "1")]), 1, &["RANK is set, but WORLD_SIZE is not"]);
+    let master = [("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1")];
+    assert_error(&run(&master), 1, &["MASTER_PORT is not"]);
+    assert_error(&run(&[("RANK", "2"), ("WORLD_SIZE", "2")]), 1, &["RANK=2"]);
+    let keyless = [("RANK", "1"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "9")];
+    assert_error(&run(&keyless), 2, &["--key-file", "ISOGRAD_KEY_FILE"]);
+}
+
+#[test]
+fn ranks_that_differ_or_are_missing_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = key(folder.path());
+    let address = free_address();
+    let options = format!("{RUN} --timeout 20");
+    let ranks =
+        [rank(0, 2, &address, &key, &options), rank(1, 2, &address, &key, &format!("{options} --seed 7"))];
+    for outcome in ranks.map(outcome) {
+        assert_error(&outcome, 1, &["ranks 0 and 1 differ in the seed: 0 against 7"]);
+    }
+    let address = free_address();
+    let ranks = [0, 2].map(|number| rank(number, 3, &address, &key, &format!("{RUN} --timeout 1")));
+    for outcome in ranks.map(outcome) {
+        assert_error(&outcome, 1, &["rank 1 did not come within 1 s"]);
+    }
+}
+
+/// The processes that have `word` in their environment.
+fn processes_with(word: &str) -> Vec<u32> {
+    let numbers = std::fs::read_dir("/proc").expect("the processes").filter_map(|entry| {
+        let number = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let environment = std::fs::read(format!("/proc/{number}/environ")).ok()?;
+        environment.split(|byte| *byte == 0).any(|variable| variable == word.as_bytes()).then_some(number)
+    });
+    numbers.collect()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_rank_or_launcher_leaves_nothing() {
+    let wait_for = |what: &str, done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    for (victim, code, parts) in [
+        ("RANK=0", Some(137), &["lost rank 0", "rank 0 ended with signal: 9"][..]),
+        ("RANK=2", Some(137), &["lost rank 2", "rank 2 ended with signal: 9"]),
+        ("launcher", None, &[]),
+    ] {
+        // A mark that all processes of this run have in their environment, and no others.
+        let mark = format!("ISOGRAD_TEST_MARK={}-{victim}", std::process::id());
+        let (name, value) = mark.split_once('=').expect("name=value");
+        let mut launcher = Command::new(env!("CARGO_BIN_EXE_isograd"));
+        launcher
+            .args(words("local -n 3 train --dataset synthetic --epochs 100000 --timeout 5"))
+            .env(name, value);
+        let mut launcher =
+            launcher.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        // Training is under way when the first epoch is reported.
+        let mut stdout = std::io::BufReader::new(launcher.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.starts_with("epoch 1/") {
+            line.clear();
+            assert_ne!(
+                std::io::BufRead::read_line(&mut stdout, &mut line).expect("output"),
+                0,
+                "it ended early"
+            );
+        }
+        let ranks = || processes_with(&mark);
+        let reader = std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        if victim == "launcher" {
+            launcher.kill().expect("a child of this process");
+        } else {
+            let is_victim = |number: &&u32| processes_with(victim).contains(number);
+            let number = ranks().iter().find(is_victim).copied().expect("the rank is running");
+            let killed = Command::new("kill").args(["-9", &number.to_string()]).status().expect("kill");
+            assert!(killed.success());
+        }
+        let ended = outcome(launcher);
+        assert_eq!(ended.code, code, "{ended:?}");
+        for part in parts {
+            assert!(ended.stderr.contains(part), "'{part}' in {ended:?}");
+        }
+        wait_for("processes are left", &|| ranks().is_empty());
+        let _ = reader.join();
+    }
+}
+
+#[test]
+fn the_benchmark_of_collectives_prints_a_table() {
+    let outcome = isograd(&words("local -n 2 bench comm --max-bytes 70000"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let rows: Vec<&str> = outcome.stdout.lines().filter(|line| line.ends_with('%')).collect();
+    assert_eq!(rows.len(), 4, "{}", outcome.stdout);
+    assert!(rows.iter().all(|row| row.contains(" us ")), "{rows:?}");
+}
+
+#[test]
+fn a_key_is_made_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = key(folder.path());
+    let again = isograd(&["keygen".as_ref(), path.as_os_str()]);
+    assert_error(&again, 1, &["key"]);
+}
+
+#[test]
+fn one_process_needs_no_others() {
+    assert!(train("--steps 2").contains("ranks:              1"), "a run without any variables");
+}
+
+#[test]
+fn all_ranks_end_with_the_cause_of_the_first_failure() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let history = folder.path().join("history.csv");
+    // The first rank alone writes files; what it writes into is full.
+    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
+    let history = history.to_str().expect("a temporary folder's name is UTF-8");
+    let outcome =
+        isograd(&words(&format!("local -n 2 train --dataset synthetic --steps 2 --history {history}")));
+    assert_error(&outcome, 1, &["rank 0: --history", "rank 0 ended with exit status: 1"]);
+}

@@ -1,0 +1,212 @@
+//! The other ranks of a training run: whose shards are whose, and the sums over all of them.
+
+use super::buckets::Buckets;
+use super::partial::Partial;
+use super::worker::Worker;
+use super::{Element, shards_of};
+use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// How a trainer works together with those of other ranks.
+#[derive(Debug)]
+pub struct Ranks {
+    /// The group.
+    pub communicator: Communicator,
+    /// How the shards of a step are divided among the ranks.
+    pub shares: Shares,
+    /// Gradients are summed up in buckets of at least this many bytes.
+    pub bucket_bytes: usize,
+    /// Whether buckets are summed up while the backward pass goes on.
+    pub overlap: bool,
+}
+
+impl Ranks {
+    /// Equal shares, buckets of 1 MiB, with overlap.
+    pub fn new(communicator: Communicator) -> Self {
+        let shares = Shares::even(communicator.world());
+        Self { communicator, shares, bucket_bytes: 1 << 20, overlap: true }
+    }
+}
+
+/// The exchange of gradients and sums with the other ranks.
+#[derive(Debug)]
+pub(super) struct Exchange<T> {
+    shares: Shares,
+    pub(super) overlap: bool,
+    rank: usize,
+    state: Mutex<State<T>>,
+    /// Loss and metric sums of all shards of a pass.
+    sums: Vec<f64>,
+    /// The nodes of this rank in the step, with the index of their buffer; and where each worker's begin.
+    nodes: Vec<(Range<usize>, usize)>,
+    first_nodes: Vec<usize>,
+    pending: Vec<Range<usize>>,
+    workers: usize,
+    /// Nodes for which each worker has buffers.
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    communicator: Communicator,
+    sum: ShardSum<T>,
+    /// By bucket and node: what this rank's workers have completed.
+    complete: Vec<Vec<Option<Buffer<T>>>>,
+    /// By bucket: nodes that are not complete.
+    missing: Vec<usize>,
+    /// The first failure in the step.
+    failure: Option<Error>,
+}
+
+impl<T: Element> Exchange<T> {
+    /// For steps of at most `shards` shards, of which each of this rank's workers has buffers for `capacity` nodes; with those
+    /// buffers, by worker, node and bucket.
+    #[expect(clippy::type_complexity, reason = "buffers by worker, node and bucket")]
+    pub(super) fn new(
+        ranks: Ranks,
+        buckets: &Buckets,
+        shards: usize,
+        workers: usize,
+        capacity: usize,
+    ) -> Result<(Self, Vec<Vec<Vec<Buffer<T>>>>), Error> {
+        let Ranks { mut communicator, shares, overlap, .. } = ranks;
+        let plan = ShardPlan {
+            buckets: buckets.lengths().collect(),
+            nodes: workers * capacity,
+            shards,
+            shares: shares.clone(),
+        };
+        let (sum, buffers) = ShardSum::new(&mut communicator, &plan)?;
+        let mut buffers = buffers.into_iter();
+        let by_worker = (0..workers).map(|_| buffers.by_ref().take(capacity).collect()).collect();
+        let rank = communicator.rank();
+        let slots = || (0..workers * capacity).map(|_| None).collect();
+        let complete = (0..buckets.count()).map(|_| slots()).collect();
+        let missing = vec![0; buckets.count()];
+        let state = Mutex::new(State { communicator, sum, complete, missing, failure: None });
+        let first_nodes = Vec::with_capacity(workers);
+        let exchange = Self {
+            shares,
+            overlap,
+            rank,
+            state,
+            sums: Vec::new(),
+            nodes: Vec::with_capacity(workers * capacity),
+            first_nodes,
+            pending: Vec::with_capacity(capacity),
+            workers,
+            capacity,
+        };
+        Ok((exchange, by_worker))
+    }
+
+    /// This rank's shards of a pass of `shards`.
+    pub(super) fn own(&self, shards: usize) -> Range<usize> {
+        self.shares.range(self.rank, shards)
+    }
+
+    /// The most shards that this rank has in a pass of up to `shards`.
+    pub(super) fn most(shares: &Shares, rank: usize, shards: usize) -> usize {
+        (0..=shards).map(|shards| shares.range(rank, shards).len()).max().unwrap_or(0)
+    }
+
+    /// Starts a step of `shards` shards.
+    pub(super) fn begin(&mut self, shards: usize) -> Result<(), Error> {
+        let own = self.own(shards);
+        let Self { nodes, first_nodes, pending, state, workers, capacity, .. } = self;
+        nodes.clear();
+        first_nodes.clear();
+        for worker in 0..*workers {
+            first_nodes.push(nodes.len());
+            let range = shards_of(worker, *workers, own.len());
+            tree::pending(own.start + range.start..own.start + range.end, shards, pending);
+            let buffer = |index| worker * *capacity + index;
+            nodes.extend(pending.drain(..).enumerate().map(|(index, node)| (node, buffer(index))));
+        }
+        let State { communicator, sum, missing, .. } = state.get_mut().expect("no worker panicked");
+        missing.fill(nodes.len());
+        sum.begin(communicator, shards, nodes.iter().cloned())?;
+        if nodes.is_empty() {
+            for bucket in 0..missing.len() {
+                sum.contribute(communicator, bucket, std::iter::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `worker` has completed a bucket of its nodes. Whoever completes the last one hands all to the other ranks; all move what is
+    /// under way.
+    pub(super) fn complete(&self, worker: usize, partial: &mut Partial<T>, bucket: usize) {
+        let mut state = self.state.lock().expect("no worker panicked");
+        let State { communicator, sum, complete, missing, failure } = &mut *state;
+        let slots = &mut complete[bucket];
+        for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial.take(bucket)) {
+            *slot = Some(buffer);
+            missing[bucket] -= 1;
+        }
+        if failure.is_some() {
+            return;
+        }
+        let result = if missing[bucket] == 0 {
+            let buffers = slots.iter_mut().filter_map(Option::take);
+            sum.contribute(communicator, bucket, buffers)
+        } else {
+            sum.advance(communicator)
+        };
+        *failure = result.err();
+    }
+
+    /// Waits for the sums of all buckets.
+    pub(super) fn wait(&mut self) -> Result<(), Error> {
+        let State { communicator, sum, failure, .. } = self.state.get_mut().expect("no worker panicked");
+        failure.take().map_or(Ok(()), Err)?;
+        sum.wait(communicator)
+    }
+
+    /// Copies sums: element `place` of a bucket and those that follow, to `g`.
+    pub(super) fn reader(&mut self) -> impl Fn(usize, Range<usize>, &mut [T]) + Sync {
+        let State { communicator, sum, .. } = self.state.get_mut().expect("no worker panicked");
+        let (communicator, sum) = (&*communicator, &*sum);
+        |bucket, place, g| sum.read(communicator, bucket, place, g)
+    }
+
+    /// Ends the step: the workers get their buffers back.
+    pub(super) fn finish(&mut self, workers: &mut [Worker<T>]) {
+        let Self { state, first_nodes, .. } = self;
+        let State { communicator, sum, .. } = state.get_mut().expect("no worker panicked");
+        sum.finish(communicator, |bucket, node, buffer| {
+            let worker = first_nodes.partition_point(|first| *first <= node) - 1;
+            workers[worker].partial.give_back(node - first_nodes[worker], bucket, buffer);
+        });
+    }
+
+    /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's.
+    pub(super) fn sums_of_all(
+        &mut self,
+        shards: usize,
+        width: usize,
+        own: impl Iterator<Item = f64>,
+    ) -> Result<&[f64], Error> {
+        let place = self.own(shards);
+        self.sums.clear();
+        self.sums.resize(shards * width, 0.0);
+        for (slot, value) in self.sums[place.start * width..place.end * width].iter_mut().zip(own) {
+            *slot = value;
+        }
+        // Every number has one rank that knows it; the others add zeros.
+        let state = self.state.get_mut().expect("no worker panicked");
+        state.communicator.allreduce(&mut self.sums)?;
+        Ok(&self.sums)
+    }
+
+    /// All ranks get the first one's `x`.
+    pub(super) fn broadcast(&mut self, x: &mut [T]) -> Result<(), Error> {
+        self.state.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
+    }
+
+    /// Tells the other ranks that this one ends.
+    pub(super) fn abort(&mut self, cause: &str) {
+        self.state.get_mut().expect("no worker panicked").communicator.abort(cause);
+    }
+}

@@ -1,0 +1,180 @@
+//! The law of the house, between ranks: the same run gives the same bits on any number of ranks, however they exchange data.
+
+use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
+use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
+use isograd_datasets::{Arrays, Synthetic};
+use isograd_model::{Error, Evaluation, Optimizer, Ranks, TrainConfig, Trainer};
+use std::time::Duration;
+
+const STEPS: u64 = 30;
+const SHARDS: usize = 8;
+const SHARD_SIZE: usize = 5;
+
+/// How ranks reach each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Over {
+    SharedMemory,
+    Tcp,
+    /// Shared memory within hosts of two ranks, TCP between them.
+    Both,
+}
+
+/// A group, and what its ranks do.
+#[derive(Debug, Clone)]
+struct Group {
+    over: Over,
+    threads: usize,
+    overlap: bool,
+    shares: Shares,
+    bucket_bytes: usize,
+}
+
+impl Group {
+    fn new(over: Over, threads: usize, overlap: bool, world: usize) -> Self {
+        // Small buckets, so that there are several.
+        Self { over, threads, overlap, shares: Shares::even(world), bucket_bytes: 4096 }
+    }
+}
+
+#[derive(Debug, PartialEq, Clone)]
+struct Outcome {
+    params_sha256: String,
+    statistics: Vec<f32>,
+    epochs: Vec<Evaluation>,
+    evaluation: Evaluation,
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        batch_size: SHARDS * SHARD_SIZE,
+        shard_size: SHARD_SIZE,
+        seed: 42,
+        max_steps: Some(STEPS),
+        ..TrainConfig::default()
+    }
+}
+
+/// Steps of 40, 40 and 17 samples: the last has four shards, the last of them with two samples.
+fn data() -> Arrays<'static> {
+    Synthetic { seed: 3, sample_shape: [1, 28, 28], num_classes: 10 }.samples(0..97).expect("a data set")
+}
+
+fn train(mut trainer: Trainer<f32>) -> Result<Outcome, Error> {
+    let data = data();
+    let mut epochs = Vec::new();
+    while !trainer.is_finished() {
+        epochs.push(trainer.train_epoch(&data, |_| ())?.train);
+    }
+    let evaluation = trainer.evaluate(&data)?;
+    let (state, steps) = (trainer.state(), trainer.steps());
+    assert_eq!(steps, STEPS);
+    let (params_sha256, statistics) = (state.params_sha256(), state.statistics().to_vec());
+    Ok(Outcome { params_sha256, statistics, epochs, evaluation })
+}
+
+fn alone(config: TrainConfig) -> Outcome {
+    in_pool(1, || {
+        train(Trainer::new(simplecnn_with_dropout_and_batch_norm(), config).expect("a trainer"))
+            .expect("finite losses")
+    })
+}
+
+/// What each rank of a group gets.
+fn together(group: &Group, config: &TrainConfig) -> Vec<Outcome> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let world = group.shares.world();
+    let run = |rank: usize| {
+        let mut settings = Settings::new(Meeting {
+            place: Place::File(folder.path().join("meeting")),
+            rank,
+            world,
+            job: "law".into(),
+            generation: 0,
+            timeout: Duration::from_secs(60),
+            encrypt: false,
+            agreement: Vec::new(),
+        });
+        match group.over {
+            Over::SharedMemory => settings.transport = Transport::SharedMemory,
+            Over::Tcp => settings.transport = Transport::Tcp,
+            Over::Both => settings.host = Some(format!("host {}", rank / 2)),
+        }
+        let communicator = Communicator::join(&settings)?;
+        let Group { shares, bucket_bytes, overlap, .. } = group.clone();
+        let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
+        let network = simplecnn_with_dropout_and_batch_norm();
+        in_pool(group.threads, || train(Trainer::with_ranks(network, config.clone(), ranks)?))
+    };
+    std::thread::scope(|scope| {
+        let ranks: Vec<_> = (0..world).map(|rank| scope.spawn(move || run(rank))).collect();
+        let outcomes = ranks.into_iter().map(|rank| rank.join().expect("no rank panics"));
+        outcomes.map(|outcome| outcome.unwrap_or_else(|error| panic!("{group:?}: {error}"))).collect()
+    })
+}
+
+fn assert_law(group: &Group, config: &TrainConfig, expected: &Outcome) {
+    for (rank, outcome) in together(group, config).iter().enumerate() {
+        assert_eq!(outcome, expected, "rank {rank} of {group:?}");
+    }
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bits_over_shared_memory() {
+    the_law_over(Over::SharedMemory);
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bits_over_tcp() {
+    the_law_over(Over::Tcp);
+}
+
+#[test]
+fn any_number_of_ranks_gives_the_same_bits_on_several_hosts() {
+    the_law_over(Over::Both);
+}
+
+fn the_law_over(over: Over) {
+    let expected = alone(config());
+    for world in [1, 2, 3, 4, 5, 8] {
+        for threads in [1, 2] {
+            for overlap in [true, false] {
+                assert_law(&Group::new(over, threads, overlap, world), &config(), &expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn unequal_shares_change_no_bit() {
+    let expected = alone(config());
+    for weights in [&[5, 2, 1][..], &[1, 0, 3], &[1, 100], &[0, 0, 0, 1]] {
+        for over in [Over::SharedMemory, Over::Tcp, Over::Both] {
+            let mut group = Group::new(over, 2, true, weights.len());
+            group.shares = Shares::new(weights).expect("weights");
+            assert_law(&group, &config(), &expected);
+        }
+    }
+}
+
+#[test]
+fn the_size_of_buckets_changes_no_bit() {
+    let expected = alone(config());
+    for bucket_bytes in [1, 100_000, usize::MAX] {
+        let mut group = Group::new(Over::Both, 1, true, 3);
+        group.bucket_bytes = bucket_bytes;
+        assert_law(&group, &config(), &expected);
+    }
+}
+
+#[test]
+fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
+    let config = TrainConfig {
+        clip_norm: Some(0.05),
+        optimizer: Optimizer::from_name("sgd").expect("known"),
+        ..config()
+    };
+    let expected = alone(config.clone());
+    assert_ne!(expected, alone(TrainConfig { clip_norm: None, ..config.clone() }));
+    assert_eq!(expected, in_pool(3, || alone(config.clone())));
+    assert_law(&Group::new(Over::Both, 2, true, 3), &config, &expected);
+}
