@@ -213,6 +213,15 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// Ranks that call different operations at the same time.
+    #[error("ranks {} and {} do not do the same: {} against {}", ranks[0], ranks[1], calls[0], calls[1])]
+    Mismatch {
+        /// The two ranks.
+        ranks: [usize; 2],
+        /// What each does; of a long vector, in one of its blocks.
+        calls: [String; 2],
+    },
+
     /// Shared memory that the operating system does not give.
     #[error("{bytes} bytes of shared memory in {}: {source}", folder.display())]
     SharedMemory {

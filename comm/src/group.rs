@@ -1,7 +1,7 @@
 //! The ranks of a group on their hosts, and how whole vectors pass through the collective's buffers.
 
 use crate::collective::{
-    Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, Slices, Topology,
+    Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, Slices, Topology,
 };
 use crate::communicator::{Settings, Transport};
 use crate::cores::Cores;
@@ -165,10 +165,21 @@ impl Group {
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
+        let call = Call { kind: T::KIND, len, rule: Rule::ALLREDUCE_SHORT };
+        // Beside the counter; two words take turns, as the buffers do.
+        let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
+        self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
         self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
         self.engine.ring();
         let bytes = size_of_val(x);
         self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, operation)?;
+        for local in &self.engine.locals {
+            let theirs = local.region.counter(call_offset).load(Ordering::Relaxed);
+            if theirs != call.encode() {
+                let error = self.engine.mismatch(call, local.rank, Call::decode(theirs));
+                return self.engine.fail(error);
+            }
+        }
 
         let Self { engine, short, leaves, .. } = self;
         let (rank, own) = (engine.topology.rank, &short[turn as usize % 2]);

@@ -166,3 +166,30 @@ fn elements_are_floats() {
     is_element::<f32>();
     is_element::<f64>();
 }
+
+#[test]
+fn ranks_that_do_not_do_the_same_are_told() {
+    for (lengths, kind) in [([100, 101], "short"), ([10_000, 10_001], "long")] {
+        for (number, error) in failures(Arrangement::Shared, |communicator| {
+            communicator.allreduce(&mut values(0, lengths[communicator.rank()]))
+        }) {
+            assert!(error.contains("do not do the same: allreduce of"), "{kind}, rank {number}: {error}");
+        }
+    }
+    for (number, error) in failures(Arrangement::Shared, |communicator| match communicator.rank() {
+        0 => communicator.allreduce(&mut values(0, 5000)),
+        _ => communicator.broadcast(&mut values(0, 5000), 1),
+    }) {
+        assert!(error.contains("broadcast from rank 1 of 5000 f32"), "rank {number}: {error}");
+    }
+}
+
+/// The errors of two ranks that must both fail.
+fn failures(
+    arrangement: Arrangement,
+    work: impl Fn(&mut Communicator) -> Result<(), Error> + Sync,
+) -> Vec<(usize, String)> {
+    let errors = spawn(2, arrangement, |mut communicator| Ok(work(&mut communicator).err()));
+    let text = |error: Option<Error>| error.expect("it must fail").to_string();
+    errors.into_iter().map(text).enumerate().collect()
+}

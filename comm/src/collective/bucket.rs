@@ -27,6 +27,54 @@ impl Rule {
     }
 }
 
+/// What a rank does in a turn: the same at all ranks, or somebody is mistaken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) kind: Kind,
+    pub(crate) len: usize,
+    pub(crate) rule: Rule,
+}
+
+impl Call {
+    /// In one word, for other ranks to compare with theirs.
+    pub(crate) fn encode(self) -> u64 {
+        let Self { kind, len, rule: Rule { slices, reduce, gather } } = self;
+        let slices = match slices {
+            Slices::Split => 0,
+            Slices::Whole => 1,
+            Slices::Of(root) => 2 + root as u64,
+        };
+        let flags = u64::from(kind == Kind::F64) | u64::from(reduce) << 1 | u64::from(gather) << 2;
+        (len as u64) << 24 | slices << 3 | flags
+    }
+
+    pub(crate) fn decode(word: u64) -> Self {
+        let slices = match word >> 3 & 0x1f_ffff {
+            0 => Slices::Split,
+            1 => Slices::Whole,
+            root => Slices::Of(root as usize - 2),
+        };
+        let rule = Rule { slices, reduce: word & 2 != 0, gather: word & 4 != 0 };
+        Self { kind: if word & 1 == 0 { Kind::F32 } else { Kind::F64 }, len: (word >> 24) as usize, rule }
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.rule {
+            Rule { reduce: false, slices: Slices::Of(root), .. } => write!(f, "broadcast from rank {root}"),
+            Rule { reduce: false, .. } => write!(f, "allgather"),
+            Rule { gather: false, slices: Slices::Split, .. } => write!(f, "reduce_scatter"),
+            Rule { .. } => write!(f, "allreduce"),
+        }?;
+        let kind = match self.kind {
+            Kind::F32 => "f32",
+            Kind::F64 => "f64",
+        };
+        write!(f, " of {} {kind}", self.len)
+    }
+}
+
 /// The counters of a bucket in its rank's region. Each is raised to the turn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
@@ -110,6 +158,11 @@ impl Bucket {
         self.gathered.fill(false);
     }
 
+    /// What is done in this turn.
+    pub(crate) fn call(&self) -> Call {
+        Call { kind: self.kind, len: self.len, rule: self.rule }
+    }
+
     /// Whether an operation is under way.
     pub(crate) fn is_active(&self) -> bool {
         self.stage > Stage::Begun && self.stage < Stage::Complete
@@ -118,5 +171,26 @@ impl Bucket {
     /// The elements of `owner`'s slice.
     pub(crate) fn slice(&self, owner: usize, world: usize) -> Range<usize> {
         self.rule.slices.of(owner, world, self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_survive_their_word_and_name_themselves() {
+        let broadcast = Rule::broadcast(65_535);
+        for (rule, name) in [
+            (Rule::ALLREDUCE, "allreduce of 7 f64"),
+            (Rule::ALLREDUCE_SHORT, "allreduce of 7 f64"),
+            (Rule::REDUCE_SCATTER, "reduce_scatter of 7 f64"),
+            (Rule::ALLGATHER, "allgather of 7 f64"),
+            (broadcast, "broadcast from rank 65535 of 7 f64"),
+        ] {
+            let call = Call { kind: Kind::F64, len: 7, rule };
+            assert_eq!(Call::decode(call.encode()), call);
+            assert_eq!(call.to_string(), name);
+        }
     }
 }

@@ -15,11 +15,11 @@
 //! A rank's region has a counter of each kind for each bucket, a table of its nodes, and, as data, the results and then its node
 //! buffers, each an array of all buckets.
 
-use super::bucket::{Bucket, Counter, Inbox, Rule, Stage};
+use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::topology::{Slices, Topology};
 use crate::element::{Element, Kind};
 use crate::shm::{Carver, RawBuffer, Region};
-use crate::tcp::{Frame, Incoming, Kind as FrameKind, Link};
+use crate::tcp::{Frame, Kind as FrameKind, Link};
 use crate::tree;
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     id: u32,
-    topology: Arc<Topology>,
+    pub(super) topology: Arc<Topology>,
     own: Arc<Region>,
     neighbours: Vec<Neighbour>,
     /// Offset of the counters in every rank's control part.
@@ -95,7 +95,7 @@ pub(crate) struct Exchange {
     /// This rank's nodes.
     own_nodes: Vec<Range<usize>>,
     /// The nodes that each host has for others.
-    host_nodes: Vec<Vec<Range<usize>>>,
+    pub(super) host_nodes: Vec<Vec<Range<usize>>>,
     /// All nodes of this host, and all nodes of all; in order.
     host_sources: Sources,
     all_sources: Sources,
@@ -108,6 +108,8 @@ pub(crate) struct Advance {
     pub(crate) raised: bool,
     /// Whether the operation is complete.
     pub(crate) complete: bool,
+    /// A neighbour that did something else in it, and what.
+    pub(crate) stray: Option<(usize, Call)>,
 }
 
 impl Exchange {
@@ -241,6 +243,8 @@ impl Exchange {
         let state = &mut self.buckets[bucket];
         assert_eq!(state.stage, Stage::Begun, "contribution to a bucket that is not begun");
         state.stage = Stage::Contributed;
+        let (word, offset) = (state.call().encode(), self.call_offset(bucket));
+        self.own.counter(offset).store(word, Ordering::Relaxed);
         self.raise(bucket, Counter::Published);
     }
 
@@ -281,13 +285,29 @@ impl Exchange {
             self.buckets[bucket].ready = ready;
             if ready == others {
                 self.buckets[bucket].stage = Stage::Complete;
+                let stray = self.stray(bucket);
+                return Advance { raised, complete: true, stray };
             }
         }
-        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete }
+        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete, stray: None }
+    }
+
+    /// Where a rank says what it does in this turn: beside its first counter. Two words take turns, as the next turn may begin
+    /// before all have looked.
+    fn call_offset(&self, bucket: usize) -> usize {
+        self.counter(bucket, Counter::Published) + 8 + 8 * (self.buckets[bucket].turn % 2) as usize
+    }
+
+    /// A neighbour that does something else in a complete operation, and what.
+    fn stray(&self, bucket: usize) -> Option<(usize, Call)> {
+        let (own, offset) = (self.buckets[bucket].call(), self.call_offset(bucket));
+        let calls =
+            self.neighbours.iter().map(|n| (n.rank, n.region.counter(offset).load(Ordering::Relaxed)));
+        calls.map(|(rank, word)| (rank, Call::decode(word))).find(|(_, call)| *call != own)
     }
 
     /// Whether nobody reads results of the turn before any more.
-    fn is_cleared(&mut self, bucket: usize) -> bool {
+    pub(super) fn is_cleared(&mut self, bucket: usize) -> bool {
         let state = &self.buckets[bucket];
         let consumed = self.reached(bucket, Counter::Consumed, state.turn - 1, state.consumed);
         self.buckets[bucket].consumed = consumed;
@@ -321,7 +341,7 @@ impl Exchange {
         self.topology.charges().find(waits)
     }
 
-    fn slice(&self, bucket: usize, owner: usize) -> Range<usize> {
+    pub(super) fn slice(&self, bucket: usize, owner: usize) -> Range<usize> {
         self.buckets[bucket].slice(owner, self.topology.world())
     }
 
@@ -488,69 +508,6 @@ impl Exchange {
             .region
             .published(counter, state.turn, state.start, slice)
             .expect("the operation is complete")
-    }
-}
-
-/// How the bytes of an exchange's frames are found.
-impl Exchange {
-    pub(crate) fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {
-        let state = &self.buckets[frame.bucket as usize];
-        let bytes = match frame.kind {
-            FrameKind::Scatter => bytemuck::cast_slice(&state.outboxes[to]),
-            _ => &state.result.elements()
-                [self.slice(frame.bucket as usize, self.topology.rank).start * state.kind.bytes()..],
-        };
-        &bytes[..frame.bytes as usize]
-    }
-
-    /// Where a frame's bytes belong.
-    pub(crate) fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_> {
-        let bucket = frame.bucket as usize;
-        if bucket >= self.buckets.len() {
-            return Incoming::Unexpected;
-        }
-        let turn = self.buckets[bucket].turn;
-        if frame.operation > turn {
-            return Incoming::Later;
-        }
-        let (own, theirs) = (self.slice(bucket, self.topology.rank), self.slice(bucket, from));
-        let (host, rank) = (self.topology.host_of[from], self.topology.rank);
-        let nodes = self.host_nodes[host].len();
-        let speaks = host != self.topology.host() && self.topology.delegate(host, rank) == from;
-        let (in_charge, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
-        let state = &mut self.buckets[bucket];
-        let expects = |elements: usize| frame.bytes == (elements * state.kind.bytes()) as u64;
-        match frame.kind {
-            _ if frame.operation < turn || state.stage == Stage::Idle => Incoming::Unexpected,
-            FrameKind::Scatter if state.rule.reduce && speaks && !state.inboxes[host].arrived => {
-                if expects(nodes * own.len()) {
-                    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut state.inboxes[host].words);
-                    Incoming::Here(&mut bytes[..frame.bytes as usize])
-                } else {
-                    Incoming::OtherLength { expected: (nodes * own.len() * state.kind.bytes()) as u64 }
-                }
-            }
-            FrameKind::Gather if state.rule.gather && in_charge && !state.gathered[from] => {
-                if !expects(theirs.len()) {
-                    Incoming::OtherLength { expected: (theirs.len() * state.kind.bytes()) as u64 }
-                } else if cleared {
-                    let start = theirs.start * state.kind.bytes();
-                    Incoming::Here(&mut state.result.elements_mut()[start..][..frame.bytes as usize])
-                } else {
-                    Incoming::Later
-                }
-            }
-            _ => Incoming::Unexpected,
-        }
-    }
-
-    /// A frame is complete.
-    pub(crate) fn received(&mut self, from: usize, frame: &Frame) {
-        let state = &mut self.buckets[frame.bucket as usize];
-        match frame.kind {
-            FrameKind::Scatter => state.inboxes[self.topology.host_of[from]].arrived = true,
-            _ => state.gathered[from] = true,
-        }
     }
 }
 

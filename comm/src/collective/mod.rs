@@ -5,10 +5,13 @@ mod bucket;
 mod engine;
 mod exchange;
 mod failure;
+mod mail;
 mod topology;
+mod wait;
 
-pub(crate) use bucket::Rule;
-pub(crate) use engine::{Engine, Goal, LocalRank};
+pub(crate) use bucket::{Call, Rule};
+pub(crate) use engine::{Engine, LocalRank};
 pub(crate) use exchange::{Exchange, Neighbour, Plan};
 pub(crate) use failure::FAILURE_END;
 pub(crate) use topology::{Slices, Topology};
+pub(crate) use wait::Goal;

@@ -1,0 +1,67 @@
+//! How the bytes of an exchange's frames are found.
+
+use super::bucket::Stage;
+use super::exchange::Exchange;
+use crate::tcp::{Frame, Incoming, Kind as FrameKind};
+
+impl Exchange {
+    pub(crate) fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {
+        let state = &self.buckets[frame.bucket as usize];
+        let bytes = match frame.kind {
+            FrameKind::Scatter => bytemuck::cast_slice(&state.outboxes[to]),
+            _ => &state.result.elements()
+                [self.slice(frame.bucket as usize, self.topology.rank).start * state.kind.bytes()..],
+        };
+        &bytes[..frame.bytes as usize]
+    }
+
+    /// Where a frame's bytes belong.
+    pub(crate) fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_> {
+        let bucket = frame.bucket as usize;
+        if bucket >= self.buckets.len() {
+            return Incoming::Unexpected;
+        }
+        let turn = self.buckets[bucket].turn;
+        if frame.operation > turn {
+            return Incoming::Later;
+        }
+        let (own, theirs) = (self.slice(bucket, self.topology.rank), self.slice(bucket, from));
+        let (host, rank) = (self.topology.host_of[from], self.topology.rank);
+        let nodes = self.host_nodes[host].len();
+        let speaks = host != self.topology.host() && self.topology.delegate(host, rank) == from;
+        let (in_charge, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
+        let state = &mut self.buckets[bucket];
+        let expects = |elements: usize| frame.bytes == (elements * state.kind.bytes()) as u64;
+        match frame.kind {
+            _ if frame.operation < turn || state.stage == Stage::Idle => Incoming::Unexpected,
+            FrameKind::Scatter if state.rule.reduce && speaks && !state.inboxes[host].arrived => {
+                if expects(nodes * own.len()) {
+                    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut state.inboxes[host].words);
+                    Incoming::Here(&mut bytes[..frame.bytes as usize])
+                } else {
+                    Incoming::OtherLength { expected: (nodes * own.len() * state.kind.bytes()) as u64 }
+                }
+            }
+            FrameKind::Gather if state.rule.gather && in_charge && !state.gathered[from] => {
+                if !expects(theirs.len()) {
+                    Incoming::OtherLength { expected: (theirs.len() * state.kind.bytes()) as u64 }
+                } else if cleared {
+                    let start = theirs.start * state.kind.bytes();
+                    Incoming::Here(&mut state.result.elements_mut()[start..][..frame.bytes as usize])
+                } else {
+                    Incoming::Later
+                }
+            }
+            _ => Incoming::Unexpected,
+        }
+    }
+
+    /// A frame is complete.
+    pub(crate) fn received(&mut self, from: usize, frame: &Frame) {
+        let state = &mut self.buckets[frame.bucket as usize];
+        match frame.kind {
+            FrameKind::Scatter => state.inboxes[self.topology.host_of[from]].arrived = true,
+            _ => state.gathered[from] = true,
+        }
+    }
+}

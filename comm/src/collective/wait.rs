@@ -1,0 +1,259 @@
+//! Waiting for counters of the host's ranks and for frames of the others, with a deadline; and failing, so that the others learn why.
+
+use super::engine::{Engine, LocalRank};
+use super::failure;
+use crate::error::Error;
+use crate::shm::Bell;
+use crate::tcp::{Frame, Kind as FrameKind, Link};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How often a sleeper looks whether the ranks that it waits for are still there.
+const HEARTBEAT: Duration = Duration::from_millis(50);
+/// How long a rank sleeps that waits for frames and for counters of its host, which only one system call each can wait for.
+const BOTH: Duration = Duration::from_micros(100);
+/// Looks at sockets, all together, before sleeping.
+const SOCKET_LOOKS: u32 = 100;
+/// The longest time that a rank which has failed gives the others to read why.
+const FAREWELL: Duration = Duration::from_millis(900);
+
+/// What a rank waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal {
+    /// That an operation is complete.
+    Bucket { exchange: usize, bucket: usize },
+    /// That all ranks of this host have raised a counter of their regions.
+    Counter {
+        offset: usize,
+        turn: u64,
+        /// Length of the contribution.
+        bytes: usize,
+    },
+}
+
+/// Whom and what a goal waits for.
+struct Awaited {
+    rank: usize,
+    what: &'static str,
+    bucket: usize,
+    bytes: usize,
+    /// How many ranks of other hosts may come between that one and the one that is late.
+    between: u32,
+}
+
+/// A rank of this host that is waited for, and when its pulse was last felt.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    rank: usize,
+    count: u64,
+    at: Instant,
+}
+
+impl Engine {
+    /// Waits until an operation is complete. `operation` is its name.
+    pub(crate) fn wait(&mut self, goal: Goal, operation: &'static str) -> Result<(), Error> {
+        self.check()?;
+        self.wait_for(goal, operation).or_else(|error| self.fail(error))
+    }
+
+    fn wait_for(&mut self, goal: Goal, operation: &'static str) -> Result<(), Error> {
+        let (mut looks, mut start) = (0, None);
+        let link_looks = SOCKET_LOOKS / self.links.iter().flatten().count().max(1) as u32;
+        let (spins, yields) = match (self.is_one_host(), self.patience) {
+            (true, patience) => (patience.spins, patience.yields),
+            (false, patience) if patience.spins > 0 => (link_looks, 0),
+            (false, _) => (0, link_looks),
+        };
+        loop {
+            // Frames are sent from where the data is: until they are on their way, it may not change.
+            if self.look(goal)? && self.unsent().is_none() {
+                return Ok(());
+            }
+            looks += 1;
+            if self.receive()? {
+                (looks, start) = (0, None);
+            } else if looks <= spins {
+                std::hint::spin_loop();
+            } else if looks <= spins + yields {
+                std::thread::yield_now();
+            } else {
+                let start = *start.get_or_insert_with(Instant::now);
+                self.check_others(goal, operation, start)?;
+                self.sleep(goal)?;
+            }
+        }
+    }
+
+    /// Moves what leads to a goal; whether it is reached.
+    fn look(&mut self, goal: Goal) -> Result<bool, Error> {
+        match goal {
+            Goal::Bucket { exchange, bucket } => {
+                let complete = self.advance((exchange, bucket))?;
+                if !complete {
+                    self.advance_others(exchange, bucket)?;
+                }
+                Ok(complete)
+            }
+            Goal::Counter { offset, turn, .. } => Ok(self.behind(offset, turn).is_none()),
+        }
+    }
+
+    /// A rank of this host whose counter has not reached `turn`.
+    fn behind(&self, offset: usize, turn: u64) -> Option<usize> {
+        let behind = |l: &&LocalRank| l.region.counter(offset).load(Ordering::Acquire) < turn;
+        self.locals.iter().find(behind).map(|local| local.rank)
+    }
+
+    fn awaited(&self, goal: Goal) -> Option<Awaited> {
+        match goal {
+            Goal::Bucket { exchange, bucket } => {
+                let exchange = &self.desk.exchanges[exchange];
+                let unread = || Some((self.unsent()?, "to read what it was sent", 2));
+                let (rank, what, between) = exchange.awaited(bucket).or_else(unread)?;
+                let state = &exchange.buckets[bucket];
+                Some(Awaited { rank, what, bucket, bytes: state.len * state.kind.bytes(), between })
+            }
+            Goal::Counter { offset, turn, bytes } => {
+                let rank = self.behind(offset, turn)?;
+                Some(Awaited { rank, what: "its contribution", bucket: 0, bytes, between: 0 })
+            }
+        }
+    }
+
+    /// Whether those that an operation waits for are still there and still have time.
+    fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
+        if let Some((by, cause)) = self.locals.iter().find_map(|l| Some((l.rank, failure::read(&l.region)?)))
+        {
+            return Err(Error::Reported { by, cause });
+        }
+        Bell(&self.own).beat();
+        let Some(Awaited { rank, what, bucket, bytes, between }) = self.awaited(goal) else { return Ok(()) };
+        let local = self.locals.iter().find(|local| local.rank == rank);
+        let ended = match local.and_then(|local| local.process.as_ref()) {
+            Some(process) => {
+                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&Timespec::default())) == Ok(1)
+            }
+            None => self.ended[rank].is_some(),
+        };
+        let name = self.names[rank].clone();
+        if ended {
+            // What it did last may have come between the look at it and the look at its process.
+            return match self.look(goal)? || self.awaited(goal).is_none_or(|awaited| awaited.rank != rank) {
+                true => Ok(()),
+                false => Err(Error::Lost { operation, bucket, bytes, rank: name, what }),
+            };
+        }
+        let waited = start.elapsed();
+        // Who waits for the late one itself is to speak first.
+        let between = if self.is_waiting(rank) { 4 } else { between };
+        if waited > self.timeout + self.timeout / 8 * between {
+            return Err(Error::Timeout { operation, bucket, bytes, rank: name, what, waited });
+        }
+        Ok(())
+    }
+
+    /// Whether a rank of this host waits for others itself.
+    fn is_waiting(&mut self, rank: usize) -> bool {
+        let Some(local) = self.locals.iter().find(|local| local.rank == rank) else { return false };
+        let count = Bell(&local.region).pulse();
+        match &self.pulse {
+            Some(pulse) if pulse.rank == rank && pulse.count == count => {
+                pulse.at.elapsed() < self.timeout / 2
+            }
+            _ => {
+                self.pulse = Some(Pulse { rank, count, at: Instant::now() });
+                true
+            }
+        }
+    }
+
+    /// Sleeps until something may have changed.
+    fn sleep(&mut self, goal: Goal) -> Result<(), Error> {
+        if self.is_one_host() {
+            let own = Arc::clone(&self.own);
+            let mut looked = Ok(false);
+            Bell(&own).sleep(HEARTBEAT, || {
+                looked = self.look(goal);
+                !matches!(looked, Ok(false))
+            });
+            return looked.map(|_| ());
+        }
+        let limit = if self.locals.is_empty() { HEARTBEAT } else { BOTH };
+        let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
+        let open = self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none());
+        let mut sockets: Vec<PollFd<'_>> = open.map(|link| watch(link, !link.is_held())).collect();
+        // Interrupted or not: whoever called looks again.
+        let _ = poll(&mut sockets, Some(&limit));
+        Ok(())
+    }
+
+    /// Remembers the first failure, and tells the others.
+    pub(crate) fn fail<R>(&mut self, error: Error) -> Result<R, Error> {
+        if let Some(first) = &self.failure {
+            return Err(first.clone());
+        }
+        // What was told is not told again as one's own.
+        let cause = match &error {
+            Error::Reported { cause, .. } => cause.clone(),
+            error => error.to_string(),
+        };
+        failure::announce(&self.own, &cause);
+        self.ring();
+        self.desk.farewell = failure::cut(&cause).as_bytes().to_vec();
+        let bytes = self.desk.farewell.len() as u64;
+        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, bytes };
+        self.links.iter_mut().flatten().for_each(|link| link.send(frame));
+        self.part();
+        self.failure = Some(error.clone());
+        Err(error)
+    }
+
+    /// Sends what is queued, the cause last, and throws away what comes, until the others have closed their ends or have had time:
+    /// a socket that is closed with something unread takes back what is still on its way.
+    fn part(&mut self) {
+        let until = Instant::now() + FAREWELL.min(self.timeout / 4);
+        let mut open: Vec<&mut Link> = self.links.iter_mut().flatten().collect();
+        loop {
+            open.retain_mut(|link| {
+                let sent = link.flush(&self.desk).is_ok();
+                if sent && link.is_flushed() {
+                    // It may be closed already.
+                    let _ = shutdown(&*link, Shutdown::Write);
+                }
+                sent && !is_closed(link)
+            });
+            let left = until.saturating_duration_since(Instant::now());
+            if open.is_empty() || left.is_zero() {
+                return;
+            }
+            let mut sockets: Vec<PollFd<'_>> = open.iter().map(|link| watch(link, true)).collect();
+            let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
+            // Interrupted or not: it looks again.
+            let _ = poll(&mut sockets, Some(&left));
+        }
+    }
+}
+
+/// What to wait for at a link.
+fn watch(link: &Link, read: bool) -> PollFd<'_> {
+    let write = if link.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
+    let read = if read { PollFlags::IN } else { PollFlags::empty() };
+    PollFd::from_borrowed_fd(link.as_fd(), read | write)
+}
+
+/// Throws away what has come; whether the peer has closed its end.
+fn is_closed(link: &Link) -> bool {
+    let mut bytes = [0; 16 << 10];
+    loop {
+        match rustix::io::read(link, &mut bytes) {
+            Ok(0) => return true,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return error != Errno::AGAIN,
+        }
+    }
+}
