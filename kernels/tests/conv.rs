@@ -230,6 +230,21 @@ fn several_blocks() {
     Case::new(fitting([1, 1], [47, 46], [8, 8], [1, 1], [3, 4], [1, 1]), 33).check();
 }
 
+/// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of them.
+#[test]
+fn strided_columns() {
+    for n in [4, 8, 16, 32, 64, 48, 21] {
+        for (kernel, stride, padding) in [
+            ([1, 1], [2, 2], [0, 0]),
+            ([1, 1], [1, 3], [0, 0]),
+            ([3, 3], [2, 2], [1, 1]),
+            ([2, 5], [3, 3], [1, 2]),
+        ] {
+            Case::new(fitting([6, 5], [5, 8], kernel, stride, padding, [1, 1]), n).check();
+        }
+    }
+}
+
 /// Many channels a power of two apart: both images have 512 values a channel, or the input at least has.
 #[test]
 fn channels_that_compete_for_the_cache() {

@@ -22,14 +22,6 @@ pub(super) struct Taps {
     pub(super) source: usize,
 }
 
-/// Successive positions whose taps are the same but for a shift by one: `[start, start + len)`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Run {
-    pub(super) start: usize,
-    pub(super) len: usize,
-    pub(super) taps: Taps,
-}
-
 impl Axis {
     pub(super) fn new(
         inputs: usize,
@@ -47,13 +39,18 @@ impl Axis {
         Ok(Self { inputs, outputs: (padded - extent) / stride + 1, kernel, stride, padding, dilation })
     }
 
+    /// An axis along which each of `len` outputs reads the input of the same place.
+    pub(super) fn unit(len: usize) -> Self {
+        Self { inputs: len, outputs: len, kernel: 1, stride: 1, padding: 0, dilation: 1 }
+    }
+
     /// The input position that kernel element `k` joins to output position `i`, if it lies in the image.
     pub(super) fn input(&self, i: usize, k: usize) -> Option<usize> {
         (i * self.stride + k * self.dilation).checked_sub(self.padding).filter(|p| *p < self.inputs)
     }
 
     /// The output position that kernel element `k` joins to input position `p`, if there is one.
-    fn output(&self, p: usize, k: usize) -> Option<usize> {
+    pub(super) fn output(&self, p: usize, k: usize) -> Option<usize> {
         let distance = (p + self.padding).checked_sub(k * self.dilation)?;
         (distance % self.stride == 0).then_some(distance / self.stride).filter(|i| *i < self.outputs)
     }
@@ -97,18 +94,6 @@ fn collect(kernel: usize, source: impl Fn(usize) -> Option<usize>) -> Taps {
         taps.count += 1;
     }
     taps
-}
-
-/// Joins neighbours whose taps differ by a shift of one.
-pub(super) fn runs(positions: &[Taps]) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
-    for (i, taps) in positions.iter().enumerate() {
-        match runs.last_mut() {
-            Some(run) if *taps == (Taps { source: run.taps.source + run.len, ..run.taps }) => run.len += 1,
-            _ => runs.push(Run { start: i, len: 1, taps: *taps }),
-        }
-    }
-    runs
 }
 
 fn gcd(a: usize, b: usize) -> usize {

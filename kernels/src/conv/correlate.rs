@@ -13,10 +13,10 @@
 //! At a border the list of kernel elements is shorter; nothing is padded. The input gradient is the same loop over the
 //! transposed axes: at stride s every s-th position shares a list, and no product with an inserted zero is made.
 //!
-//! The input is read in place, but for one case: where channels are a power of two apart and tiles are narrow, the rows in
-//! use are copied, with the channels apart in the cache.
+//! The input is read in place, but for two cases, in which the rows in use are copied, with the channels apart in the cache:
+//! where channels are a power of two apart and tiles are narrow; and where the columns of a forward pass have a stride, with
+//! those that a kernel element reads next to each other, so that runs are as long as at stride 1.
 
-use super::axis::{Run, Taps};
 use super::correlation::{Correlation, Layout, Products};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
@@ -57,8 +57,9 @@ impl<T: Element> Kernel for Correlate<'_, T> {
     fn run<S: Level>(mut self, s: S) {
         let plan = self.plan;
         let group = plan.group();
-        let copies = plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
+        let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
         let layout = if copies { plan.copied(self.n) } else { plan.in_place(self.n) };
+        let plane = plan.target[0] * plan.target[1] * self.n;
         let scratch = std::mem::take(&mut self.scratch);
         let (packed, copy) = scratch.split_at_mut(plan.weights_len());
         for first in (0..plan.outputs).step_by(group) {
@@ -68,19 +69,24 @@ impl<T: Element> Kernel for Correlate<'_, T> {
             for (row, taps) in plan.rows.iter().enumerate() {
                 if copies && let Some(needed) = plan.source_rows(taps) {
                     while copied <= *needed.end() {
-                        self.copy_row(copied, &layout, copy);
+                        if plan.is_read[copied] {
+                            self.copy_row::<S>(copied, &layout, copy);
+                        }
                         copied += 1;
                     }
                 }
                 let x = if copies { &*copy } else { self.x };
-                for run in &plan.runs {
-                    let slot = taps.source % layout.rows;
+                // A row without kernel elements is one run.
+                let runs = if taps.count == 0 { std::slice::from_ref(&plan.whole_row) } else { &plan.runs };
+                for run in runs {
                     let target = (row * plan.target[1] + run.start) * self.n;
+                    let products = plan.products(self.n, &layout, taps, run);
+                    let len = run.len * self.n;
                     self.panels(
                         s,
                         first..last,
                         packed,
-                        At { channel: first, x, layout, taps, slot, run, target },
+                        At { channel: first, x, products, len, target, plane },
                     );
                 }
             }
@@ -132,11 +138,14 @@ impl<T: Element> Correlate<'_, T> {
 
     /// Copies one row of every channel.
     #[inline(always)]
-    fn copy_row(&self, row: usize, layout: &Layout, copy: &mut [T]) {
-        let len = layout.row_pixels * self.n;
-        let source = self.x.chunks_exact(self.plan.in_place(self.n).channel_len);
+    fn copy_row<S: Level>(&self, row: usize, layout: &Layout, copy: &mut [T]) {
+        let in_place = self.plan.in_place(self.n);
+        let (x_len, copy_len) = (in_place.row_pixels * self.n, layout.row_pixels * self.n);
+        let source = self.x.chunks_exact(in_place.channel_len.max(1));
         for (x, copy) in source.zip(copy.chunks_exact_mut(layout.channel_len)) {
-            copy[row % layout.rows * len..][..len].copy_from_slice(&x[row * len..][..len]);
+            let (x, copy) =
+                (&x[row * x_len..][..x_len], &mut copy[row % layout.rows * copy_len..][..copy_len]);
+            self.plan.phases.copy_row::<T, S>(self.n, x, copy);
         }
     }
 
@@ -148,7 +157,7 @@ impl<T: Element> Correlate<'_, T> {
         while first < channels.end {
             let width = panel_width::<S>(channels.end - first);
             let (panel, tail) = rest.split_at(width * channel_len);
-            let at = At { channel: first, ..at };
+            let at = At { channel: first, target: at.target + first * at.plane, ..at };
             match width {
                 8 => self.run_columns::<S, 8, 3, 2>(s, panel, &at),
                 6 => self.run_columns::<S, 6, 2, 1>(s, panel, &at),
@@ -172,7 +181,7 @@ impl<T: Element> Correlate<'_, T> {
         at: &At<'_, T>,
     ) {
         let lanes = T::lanes::<S>();
-        let len = at.run.len * self.n;
+        let len = at.len;
         let mut column = 0;
         // A remainder of V + 1 is better cut in two even parts than in V and 1: one vector has too few chains of FMAs.
         while len - column >= V * lanes && (V != 3 || (len - column) / lanes != 4) {
@@ -205,17 +214,10 @@ impl<T: Element> Correlate<'_, T> {
         column: usize,
     ) {
         let mut acc: Tile<T, S, F, V> = self.bias_tile(s, at.channel);
-        let Products { elements, depth, stride } =
-            self.plan.products(self.n, &at.layout, at.taps, at.slot, at.run);
-        for (source, element) in elements {
-            let w = &panel[element * self.plan.inputs * F..];
-            let x = &at.x[source * self.n + column..];
-            // First layers are this shallow: with the depth known, their products are unrolled.
-            if depth == 3 {
-                tile::accumulate::<T, S, F, V>(s, &w[..3 * F], x, stride, &mut acc);
-            } else {
-                tile::accumulate::<T, S, F, V>(s, &w[..depth * F], x, stride, &mut acc);
-            }
+        if at.products.are_three_rows_of_three() {
+            self.add_three_rows(s, panel, at, column, &mut acc);
+        } else {
+            self.add_products(s, panel, at, column, &mut acc);
         }
         match self.epilogue {
             Epilogue::Store => self.store(at, column, &acc),
@@ -241,6 +243,57 @@ impl<T: Element> Correlate<'_, T> {
     }
 
     #[inline(always)]
+    fn add_products<S: Level, const F: usize, const V: usize>(
+        &self,
+        s: S,
+        panel: &[T],
+        at: &At<'_, T>,
+        column: usize,
+        acc: &mut Tile<T, S, F, V>,
+    ) {
+        let mut sums = *acc;
+        let products = &at.products;
+        for (source, element) in products.elements(self.n) {
+            let (w, x) = (&panel[element * self.plan.inputs * F..], &at.x[source + column..]);
+            // With the depth known, the few products of a shallow layer are unrolled.
+            match products.depth {
+                3 => tile::accumulate::<T, S, F, V>(s, &w[..3 * F], x, products.stride, &mut sums),
+                depth => tile::accumulate::<T, S, F, V>(s, &w[..depth * F], x, products.stride, &mut sums),
+            }
+        }
+        *acc = sums;
+    }
+
+    /// First layers are this shallow: with the numbers known, what surrounds their few products is little.
+    #[inline(always)]
+    fn add_three_rows<S: Level, const F: usize, const V: usize>(
+        &self,
+        s: S,
+        panel: &[T],
+        at: &At<'_, T>,
+        column: usize,
+        acc: &mut Tile<T, S, F, V>,
+    ) {
+        let mut sums = *acc;
+        let products = &at.products;
+        let x = &at.x[products.sources[0] * self.n + column..];
+        let (mut row, mut element) = (products.row, products.element);
+        for _ in 0..3 {
+            let (w, x) = (
+                &panel[element * self.plan.inputs * F..][..3 * F],
+                &x[row..][..2 * products.stride + V * T::lanes::<S>()],
+            );
+            tile::accumulate::<T, S, F, V>(s, w, x, products.stride, &mut sums);
+            row += products.row_step;
+            if row >= products.window {
+                row -= products.window;
+            }
+            element += products.element_steps[0];
+        }
+        *acc = sums;
+    }
+
+    #[inline(always)]
     fn store<S: Level, const F: usize, const V: usize>(
         &mut self,
         at: &At<'_, T>,
@@ -263,12 +316,11 @@ impl<T: Element> Correlate<'_, T> {
         len: usize,
     ) {
         let mut acc: Tile<T, S, F, 1> = self.bias_tile(s, at.channel);
-        let Products { elements, depth, stride } =
-            self.plan.products(self.n, &at.layout, at.taps, at.slot, at.run);
-        for (source, element) in elements {
-            let w = &panel[element * self.plan.inputs * F..][..depth * F];
-            let x = &at.x[source * self.n + column..];
-            tile::accumulate_partial::<T, S, F>(s, w, x, stride, len, &mut acc);
+        let products = &at.products;
+        for (source, element) in products.elements(self.n) {
+            let w = &panel[element * self.plan.inputs * F..][..products.depth * F];
+            let x = &at.x[source + column..];
+            tile::accumulate_partial::<T, S, F>(s, w, x, products.stride, len, &mut acc);
         }
         for (f, [sum]) in acc.into_iter().enumerate() {
             let start = self.start_of(at, f) + column;
@@ -297,7 +349,7 @@ impl<T: Element> Correlate<'_, T> {
     /// Where channel `f` of the panel starts in the output, at the run's first pixel.
     #[inline(always)]
     fn start_of(&self, at: &At<'_, T>, f: usize) -> usize {
-        (at.channel + f) * self.plan.target[0] * self.plan.target[1] * self.n + at.target
+        at.target + f * at.plane
     }
 }
 
@@ -307,15 +359,14 @@ fn relu_gradient<T: Element, S: Level>(s: S, value: T::V<S>, x: T::V<S>) -> T::V
     T::select(s, T::less_or_equal(s, x, zero), zero, value)
 }
 
-/// A panel's place: its first channel, where it reads the input, the kernel elements of its row and the place of the first
-/// one's input row, its run of columns, and the run's offset in the output plane.
+/// A panel's place: its first channel, where it reads the input and for which products, the length of its run of columns,
+/// where the run starts in the output, and how far apart channels are there.
 #[derive(Clone, Copy)]
 struct At<'a, T> {
     channel: usize,
     x: &'a [T],
-    layout: Layout,
-    taps: &'a Taps,
-    slot: usize,
-    run: &'a Run,
+    products: Products<'a>,
+    len: usize,
     target: usize,
+    plane: usize,
 }

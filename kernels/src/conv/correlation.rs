@@ -1,7 +1,8 @@
 //! The plan of the direct forward pass and input gradient: which kernel elements and which input pixels each output row
 //! and run of output columns needs.
 
-use super::axis::{self, Axis, Run, Taps};
+use super::axis::{Axis, Taps};
+use super::phases::{CACHE_LINE, Phases};
 use std::ops::RangeInclusive;
 
 /// Packed weights that stay in the second-level cache while all rows of the output pass over them.
@@ -20,18 +21,33 @@ pub(super) struct Correlation {
     k_steps: [usize; 2],
     source_steps: [isize; 2],
     pub(super) rows: Vec<Taps>,
+    /// For each input row, whether an output row reads it.
+    pub(super) is_read: Vec<bool>,
     pub(super) runs: Vec<Run>,
+    /// The columns of a row without kernel elements.
+    pub(super) whole_row: Run,
+    /// How the columns of a copied row lie.
+    pub(super) phases: Phases,
     /// Pixels of the longest run.
     pub(super) longest_run: usize,
     /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
     window: usize,
 }
 
+/// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
+/// `sources` for the first of them, and for each next one those to the right.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    first_k: usize,
+    sources: Vec<usize>,
+}
+
 /// Channels from which on it matters that they compete for places in the cache.
 const MANY_CHANNELS: usize = 16;
-/// Elements after which the first-level cache starts over (of f32, 4 KiB), and those of one of its lines.
+/// Elements (of f32, 4 KiB) after which the first-level cache starts over.
 const CACHE_PERIOD: usize = 1024;
-const CACHE_LINE: usize = 16;
 
 impl Correlation {
     /// The forward pass from `inputs` to `outputs` channels.
@@ -39,7 +55,9 @@ impl Correlation {
         let steps = [rows.forward_steps(), columns.forward_steps()];
         let planes = [[rows.inputs, columns.inputs], [rows.outputs, columns.outputs]];
         let kernel = [rows.kernel, columns.kernel];
-        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), &columns.forward())
+        let phases = if inputs > 1 { Phases::new(columns) } else { Phases::none(columns.inputs) };
+        let runs = runs(&columns.forward(), steps[1].1, &phases);
+        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, phases)
     }
 
     /// The input gradient: from the forward pass's output plane (`inputs` channels) to its input plane.
@@ -47,7 +65,9 @@ impl Correlation {
         let steps = [rows.transposed_steps(), columns.transposed_steps()];
         let planes = [[rows.outputs, columns.outputs], [rows.inputs, columns.inputs]];
         let kernel = [rows.kernel, columns.kernel];
-        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), &columns.transposed())
+        let phases = Phases::none(columns.outputs);
+        let runs = runs(&columns.transposed(), steps[1].1, &phases);
+        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases)
     }
 
     fn from_taps(
@@ -56,9 +76,9 @@ impl Correlation {
         [source, target]: [[usize; 2]; 2],
         [row_steps, column_steps]: [(usize, isize); 2],
         rows: Vec<Taps>,
-        columns: &[Taps],
+        runs: Vec<Run>,
+        phases: Phases,
     ) -> Self {
-        let runs = axis::runs(columns);
         let mut plan = Self {
             inputs,
             outputs,
@@ -67,11 +87,19 @@ impl Correlation {
             target,
             k_steps: [row_steps.0, column_steps.0],
             source_steps: [row_steps.1, column_steps.1],
+            is_read: vec![false; source[0]],
             rows,
             longest_run: runs.iter().map(|run| run.len).fold(0, usize::max),
             runs,
+            whole_row: Run { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
+            phases,
             window: 1,
         };
+        for taps in &plan.rows {
+            for i in 0..taps.count {
+                plan.is_read[taps.source.wrapping_add_signed(i as isize * row_steps.1)] = true;
+            }
+        }
         let (mut last, mut window) = (0, 1);
         for needed in plan.rows.iter().filter_map(|taps| plan.source_rows(taps)) {
             last = last.max(*needed.end());
@@ -100,7 +128,7 @@ impl Correlation {
 
     /// Elements of scratch memory for at most `n` samples: fewer may need the copy where more do not.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
-        let may_copy = self.inputs >= MANY_CHANNELS;
+        let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
         self.weights_len() + if may_copy { self.inputs * self.copied(n).channel_len } else { 0 }
     }
 
@@ -112,49 +140,43 @@ impl Correlation {
 
     /// The input as it lies.
     pub(super) fn in_place(&self, n: usize) -> Layout {
-        self.layout(self.source[0], self.source[0] * self.source[1] * n)
+        self.layout(self.source, self.source[0] * self.source[1] * n)
     }
 
     /// A copy of the rows in use, with channels one line apart in the cache.
     pub(super) fn copied(&self, n: usize) -> Layout {
-        let len = self.window * self.source[1] * n;
-        self.layout(self.window, len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
+        let len = self.window * self.phases.pixels * n;
+        self.layout([self.window, self.phases.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
     }
 
-    fn layout(&self, rows: usize, channel_len: usize) -> Layout {
+    fn layout(&self, [rows, row_pixels]: [usize; 2], channel_len: usize) -> Layout {
         let row_step = self.source_steps[0].rem_euclid(rows as isize) as usize;
-        Layout { rows, row_step, row_pixels: self.source[1], channel_len }
+        Layout { rows, row_step, row_pixels, channel_len }
     }
 
     /// The products of one run of columns in a row with kernel elements `taps`, of `n` samples.
     #[inline(always)]
-    pub(super) fn products(
-        &self,
-        n: usize,
-        layout: &Layout,
-        taps: &Taps,
-        slot: usize,
-        run: &Run,
-    ) -> Products {
-        let elements = Elements {
-            row: 0,
-            column: 0,
-            rows: taps.count,
-            columns: run.taps.count,
-            slot,
-            layout: *layout,
-            source: run.taps.source,
-            source_step: self.source_steps[1],
-            element: taps.first_k * self.kernel[1] + run.taps.first_k,
+    pub(super) fn products<'a>(&self, n: usize, layout: &Layout, taps: &Taps, run: &'a Run) -> Products<'a> {
+        let row_len = layout.row_pixels * n;
+        let products = Products {
+            rows: if run.sources.is_empty() { 0 } else { taps.count },
+            row: taps.source % layout.rows * row_len,
+            row_step: layout.row_step * row_len,
+            window: layout.rows * row_len,
+            sources: &run.sources,
+            element: taps.first_k * self.kernel[1] + run.first_k,
             element_steps: [self.k_steps[0] * self.kernel[1], self.k_steps[1]],
+            depth: self.inputs,
+            stride: layout.channel_len,
         };
         match usize::try_from(self.source_steps[1]) {
             Ok(step) if self.inputs == 1 && self.k_steps[1] == 1 => Products {
-                depth: elements.columns,
+                depth: run.sources.len(),
                 stride: step * n,
-                elements: Elements { columns: elements.columns.min(1), ..elements },
+                sources: &run.sources[..run.sources.len().min(1)],
+                ..products
             },
-            _ => Products { elements, depth: self.inputs, stride: layout.channel_len },
+            _ => products,
         }
     }
 }
@@ -169,49 +191,93 @@ pub(super) struct Layout {
     pub(super) channel_len: usize,
 }
 
-/// The products that make up a tile: for each element, `depth` terms that are `stride` apart in the input.
+/// The products that make up a tile: for each kernel element, `depth` terms that are `stride` apart in the input.
 ///
 /// The terms are the input channels; of an image with one channel, they are the kernel columns.
-pub(super) struct Products {
-    pub(super) elements: Elements,
+#[derive(Clone, Copy)]
+pub(super) struct Products<'a> {
+    /// Rows of kernel elements.
+    pub(super) rows: usize,
+    /// Where the first one's input row starts, how much further the next one's does, and where rows start over.
+    pub(super) row: usize,
+    pub(super) row_step: usize,
+    pub(super) window: usize,
+    /// The pixels of a row that its kernel elements read for the run's first pixel.
+    pub(super) sources: &'a [usize],
+    /// The first kernel element, and from it to the next row's and column's.
+    pub(super) element: usize,
+    pub(super) element_steps: [usize; 2],
     pub(super) depth: usize,
     pub(super) stride: usize,
 }
 
-/// Iterates over kernel elements row by row: the pixel of the input plane that each reads for the run's first pixel, and
-/// its index in the kernel.
-pub(super) struct Elements {
-    row: usize,
-    column: usize,
-    rows: usize,
-    columns: usize,
-    slot: usize,
-    layout: Layout,
-    source: usize,
-    source_step: isize,
-    element: usize,
-    element_steps: [usize; 2],
+impl Products<'_> {
+    /// Whether there are three terms for each of three elements.
+    #[inline(always)]
+    pub(super) fn are_three_rows_of_three(&self) -> bool {
+        (self.rows, self.sources.len(), self.depth) == (3, 1, 3)
+    }
+
+    /// The elements row by row: where each one's input starts, of `n` samples, and its index in the kernel.
+    #[inline(always)]
+    pub(super) fn elements(&self, n: usize) -> Elements<'_> {
+        Elements {
+            products: self,
+            n,
+            left: self.rows * self.sources.len(),
+            row: self.row,
+            column: 0,
+            element: self.element,
+        }
+    }
 }
 
-impl Iterator for Elements {
+pub(super) struct Elements<'a> {
+    products: &'a Products<'a>,
+    n: usize,
+    left: usize,
+    row: usize,
+    column: usize,
+    element: usize,
+}
+
+impl Iterator for Elements<'_> {
     type Item = (usize, usize);
 
     #[inline(always)]
     fn next(&mut self) -> Option<(usize, usize)> {
-        if self.column == self.columns {
-            (self.row, self.column) = (self.row + 1, 0);
-            self.slot += self.layout.row_step;
-            if self.slot >= self.layout.rows {
-                self.slot -= self.layout.rows;
+        self.left = self.left.checked_sub(1)?;
+        let products = self.products;
+        let source = self.row + products.sources[self.column] * self.n;
+        let element = self.element + self.column * products.element_steps[1];
+        self.column += 1;
+        if self.column == products.sources.len() {
+            self.column = 0;
+            self.element += products.element_steps[0];
+            self.row += products.row_step;
+            if self.row >= products.window {
+                self.row -= products.window;
             }
         }
-        if self.row >= self.rows || self.columns == 0 {
-            return None;
-        }
-        let column = self.source.wrapping_add_signed(self.column as isize * self.source_step);
-        let source = self.slot * self.layout.row_pixels + column;
-        let element = self.element + self.row * self.element_steps[0] + self.column * self.element_steps[1];
-        self.column += 1;
         Some((source, element))
     }
+}
+
+/// Joins neighbours whose kernel elements are the same and whose sources in a row that lies in `phases` are shifted by one.
+fn runs(columns: &[Taps], source_step: isize, phases: &Phases) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (start, taps) in columns.iter().enumerate() {
+        let source = |i| phases.place(taps.source.wrapping_add_signed(i as isize * source_step));
+        let sources: Vec<usize> = (0..taps.count).map(source).collect();
+        match runs.last_mut() {
+            Some(run)
+                if run.first_k == taps.first_k
+                    && run.sources.iter().map(|s| s + run.len).eq(sources.iter().copied()) =>
+            {
+                run.len += 1;
+            }
+            _ => runs.push(Run { start, len: 1, first_k: taps.first_k, sources }),
+        }
+    }
+    runs
 }

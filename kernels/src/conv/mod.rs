@@ -18,9 +18,10 @@
 //! The table is what [`Conv2d::new`] chooses, by the shape alone; [`Conv2d::with_path`] takes one path for all passes.
 //!
 //! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They read images in
-//! place, except that the forward pass and the input gradient keep a copy of a few rows where many channels lie a power of
-//! two apart. They are fastest at stride 1, where a row of `OW*N` values is one contiguous run, and at `N` a multiple of the
-//! vector length. A direct weight gradient is a set of dot products along image rows, which on tiny images are too short to
+//! place, with two exceptions. Where many channels lie a power of two apart, the forward pass and the input gradient keep a
+//! copy of a few rows. Where columns have a stride, the forward pass copies those rows, and the weight gradient a few
+//! channels, so that what neighbouring outputs read is contiguous; the latter pays off from about 16 filters on. They are
+//! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which on tiny images are too short to
 //! pay for their horizontal sums.
 //!
 //! # Numerics
@@ -36,6 +37,7 @@ mod correlate;
 mod correlation;
 mod dot;
 mod im2col;
+mod phases;
 mod shape;
 mod weight_gradient;
 
@@ -119,8 +121,8 @@ impl Conv2d {
         let [mut rows, mut columns] = shape.axes()?;
         let (oh, ow) = (rows.outputs, columns.outputs);
         if shape.is_pointwise() {
-            rows = Axis::new(1, 1, 1, 0, 1)?;
-            columns = Axis::new(oh * ow, 1, 1, 0, 1)?;
+            rows = Axis::unit(1);
+            columns = Axis::unit(oh * ow);
         }
         Ok(Self {
             shape,
@@ -180,12 +182,12 @@ impl Conv2d {
     }
 
     /// Elements of scratch memory that the passes need for `n` samples or fewer. Direct passes need little: a group of packed
-    /// weights and at most the image rows that one output row reads.
+    /// weights and at most the image rows that one output row reads, or four channels for a strided weight gradient.
     pub fn scratch_len(&self, n: usize) -> usize {
         [
             (self.paths.forward, self.forward.scratch_len(n)),
             (self.paths.input_gradient, self.input_gradient.scratch_len(n)),
-            (self.paths.weight_gradient, self.weight_gradient.scratch_len()),
+            (self.paths.weight_gradient, self.weight_gradient.scratch_len(n)),
         ]
         .into_iter()
         .map(|(path, direct)| match path {

@@ -9,9 +9,13 @@
 //! and no horizontal padding, a kernel column. Rows are taken in blocks that fit in the first-level cache, and all kernel
 //! elements pass over a block before the next one: the accumulators of the elements wait in scratch memory meanwhile. A
 //! horizontal sum is taken once, at the end.
+//!
+//! Where the columns have a stride, the channels of a tile are copied for all filters, with columns that are a stride apart
+//! next to each other: so the dot products are along contiguous rows always.
 
 use super::axis::Axis;
 use super::dot::{Operand, dot};
+use super::phases::{CACHE_LINE, Phases};
 use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
@@ -37,27 +41,70 @@ pub(super) struct WeightGradient {
     /// For each kernel row, the output rows that it joins to the image; for each kernel column likewise.
     row_ranges: Vec<Range<usize>>,
     column_ranges: Vec<Range<usize>>,
+    /// How the columns of a copied row lie.
+    phases: Phases,
+    /// For each kernel column, where in a row it reads for the first of its output columns.
+    sources: Vec<usize>,
+    /// Of the image, not of the loops: its rows and columns.
+    image: [usize; 2],
+    /// The image rows that a kernel element reads, and where they lie in the copy.
+    copied_rows: Vec<(usize, usize)>,
 }
 
 impl WeightGradient {
     pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
+        let phases = Phases::new(columns);
+        let image = [rows.inputs, columns.inputs];
+        let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
+        let read_rows = (0..rows.inputs).filter(is_read);
+        // A copy of nothing but what is read is one long row, as at stride 1.
+        let is_subsampling =
+            phases.stride > 1 && [rows, columns].iter().all(|axis| (axis.kernel, axis.padding) == (1, 0));
+        let copied_rows =
+            if is_subsampling { read_rows.zip(0..).collect() } else { read_rows.map(|p| (p, p)).collect() };
+        let [rows, columns] = if is_subsampling {
+            [Axis::unit(1), Axis::unit(rows.outputs * columns.outputs)]
+        } else {
+            [rows.clone(), columns.clone()]
+        };
+        let column_ranges: Vec<_> = (0..columns.kernel).map(|k| columns.outputs_of(k)).collect();
+        let first_input = |k: usize| columns.input(column_ranges[k].start, k);
         Self {
             c,
             f,
             row_ranges: (0..rows.kernel).map(|k| rows.outputs_of(k)).collect(),
-            column_ranges: (0..columns.kernel).map(|k| columns.outputs_of(k)).collect(),
-            rows: rows.clone(),
-            columns: columns.clone(),
+            sources: (0..columns.kernel).map(|k| first_input(k).map_or(0, |p| phases.place(p))).collect(),
+            column_ranges,
+            phases,
+            image,
+            copied_rows,
+            rows,
+            columns,
         }
     }
 
-    pub(super) fn scratch_len(&self) -> usize {
+    /// Elements of scratch memory for at most `n` samples.
+    pub(super) fn scratch_len(&self, n: usize) -> usize {
+        self.tiles_len() + if self.copies() { MAX_TAPS * self.copied_channel_len(n) } else { 0 }
+    }
+
+    /// Elements of the accumulators of a tile's kernel elements.
+    fn tiles_len(&self) -> usize {
         self.rows.kernel * self.columns.kernel * MAX_FILTERS * MAX_TAPS * MAX_LANES
+    }
+
+    fn copies(&self) -> bool {
+        self.phases.stride > 1
+    }
+
+    /// Elements of a copied channel, with the next one elsewhere in the cache.
+    fn copied_channel_len(&self, n: usize) -> usize {
+        self.image[0] * self.phases.pixels * n + CACHE_LINE
     }
 
     /// Whether taps are kernel columns of one channel rather than channels.
     fn taps_are_columns(&self) -> bool {
-        self.c < MAX_TAPS && self.columns.padding == 0 && self.columns.kernel > self.c
+        self.c < MAX_TAPS && !self.copies() && self.columns.padding == 0 && self.columns.kernel > self.c
     }
 }
 
@@ -83,19 +130,20 @@ impl<T: Element> Kernel for Run<'_, T> {
             }
             return;
         }
-        let mut f = 0;
-        while f < plan.f {
-            let filters = plan.f - f;
-            match filters {
-                4.. => self.filters::<S, 4>(s, f),
-                2.. => self.filters::<S, 2>(s, f),
-                _ => self.filters::<S, 1>(s, f),
+        let scratch = std::mem::take(&mut self.scratch);
+        let (tiles, copy) = scratch.split_at_mut(plan.tiles_len());
+        if plan.taps_are_columns() {
+            for c in 0..plan.c {
+                let mut kw = 0;
+                while kw < plan.columns.kernel {
+                    kw += self.taps(s, Taps { c, kw }, plan.columns.kernel - kw, tiles, copy);
+                }
             }
-            f += match filters {
-                4.. => 4,
-                2.. => 2,
-                _ => 1,
-            };
+        } else {
+            let mut c = 0;
+            while c < plan.c {
+                c += self.taps(s, Taps { c, kw: 0 }, plan.c - c, tiles, copy);
+            }
         }
     }
 }
@@ -107,48 +155,82 @@ struct Taps {
     kw: usize,
 }
 
+/// The image channels of a tile's taps, in place or copied.
+#[derive(Clone, Copy)]
+struct Image<'a, T> {
+    data: &'a [T],
+    row_len: usize,
+    /// From one tap to the next.
+    tap_stride: usize,
+}
+
 impl<T: Element> Run<'_, T> {
-    /// All taps of `F` filters.
+    /// The widest tile that `left` taps fill, for all filters; returns its number of taps.
     #[inline(always)]
-    fn filters<S: Level, const F: usize>(&mut self, s: S, f: usize) {
-        if self.plan.taps_are_columns() {
-            for c in 0..self.plan.c {
-                let mut kw = 0;
-                while kw < self.plan.columns.kernel {
-                    kw += self.taps::<S, F>(s, f, Taps { c, kw }, self.plan.columns.kernel - kw);
+    fn taps<S: Level>(&mut self, s: S, taps: Taps, left: usize, tiles: &mut [T], copy: &mut [T]) -> usize {
+        match left {
+            4.. if S::WIDE_FILE => self.filters::<S, 4>(s, taps, tiles, copy),
+            3 if S::WIDE_FILE => self.filters::<S, 3>(s, taps, tiles, copy),
+            2.. => self.filters::<S, 2>(s, taps, tiles, copy),
+            _ => self.filters::<S, 1>(s, taps, tiles, copy),
+        }
+    }
+
+    /// All filters of `B` taps.
+    #[inline(always)]
+    fn filters<S: Level, const B: usize>(
+        &mut self,
+        s: S,
+        taps: Taps,
+        tiles: &mut [T],
+        copy: &mut [T],
+    ) -> usize {
+        let (plan, n) = (self.plan, self.n);
+        let row_len = plan.image[1] * n;
+        let channel_len = plan.image[0] * row_len;
+        let x = &self.x[taps.c * channel_len..];
+        let image = if plan.copies() {
+            let (copied_row, copied_channel) = (plan.phases.pixels * n, plan.copied_channel_len(n));
+            for (x, copy) in x.chunks_exact(channel_len).zip(copy.chunks_exact_mut(copied_channel)).take(B) {
+                for (row, place) in &plan.copied_rows {
+                    let copy = &mut copy[place * copied_row..][..copied_row];
+                    plan.phases.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
                 }
             }
+            Image { data: &*copy, row_len: copied_row, tap_stride: copied_channel }
         } else {
-            let mut c = 0;
-            while c < self.plan.c {
-                c += self.taps::<S, F>(s, f, Taps { c, kw: 0 }, self.plan.c - c);
-            }
+            let tap_stride = if plan.taps_are_columns() { plan.columns.dilation * n } else { channel_len };
+            Image { data: x, row_len, tap_stride }
+        };
+        let (acc, _) = T::split_mut::<S>(tiles);
+        let mut f = 0;
+        while f < plan.f {
+            f += match plan.f - f {
+                4.. => self.blocks::<S, 4, B>(s, f, taps, image, acc),
+                2.. => self.blocks::<S, 2, B>(s, f, taps, image, acc),
+                _ => self.blocks::<S, 1, B>(s, f, taps, image, acc),
+            };
         }
+        B
     }
 
-    /// The widest tile that `left` taps fill; returns its number of taps.
+    /// One tile: all row blocks, all kernel elements. Returns its number of filters.
     #[inline(always)]
-    fn taps<S: Level, const F: usize>(&mut self, s: S, f: usize, taps: Taps, left: usize) -> usize {
-        match left {
-            4.. if S::WIDE_FILE => self.blocks::<S, F, 4>(s, f, taps),
-            3 if S::WIDE_FILE => self.blocks::<S, F, 3>(s, f, taps),
-            2.. => self.blocks::<S, F, 2>(s, f, taps),
-            _ => self.blocks::<S, F, 1>(s, f, taps),
-        }
-    }
-
-    /// One tile: all row blocks, all kernel elements.
-    #[inline(always)]
-    fn blocks<S: Level, const F: usize, const B: usize>(&mut self, s: S, f: usize, taps: Taps) -> usize {
+    fn blocks<S: Level, const F: usize, const B: usize>(
+        &mut self,
+        s: S,
+        f: usize,
+        taps: Taps,
+        image: Image<'_, T>,
+        acc: &mut [T::V<S>],
+    ) -> usize {
         let plan = self.plan;
         let columns = if plan.taps_are_columns() { taps.kw..taps.kw + 1 } else { 0..plan.columns.kernel };
-        let scratch = std::mem::take(&mut self.scratch);
-        let (acc, _) = T::split_mut::<S>(scratch);
         let tiles = plan.rows.kernel * columns.len();
         acc[..tiles * F * B].fill(T::zero(s));
 
-        let row_bytes =
-            (F * plan.columns.outputs + B * plan.columns.inputs * plan.rows.stride) * self.n * size_of::<T>();
+        let x_pixels = plan.phases.pixels * plan.rows.stride.min(plan.rows.kernel);
+        let row_bytes = (F * plan.columns.outputs + B * x_pixels) * self.n * size_of::<T>();
         let block = (BLOCK_BYTES / row_bytes).max(1);
         for first in (0..plan.rows.outputs).step_by(block) {
             let last = (first + block).min(plan.rows.outputs);
@@ -156,7 +238,7 @@ impl<T: Element> Run<'_, T> {
                 let rows = plan.row_ranges[kh].start.max(first)..plan.row_ranges[kh].end.min(last);
                 for (i, kw) in columns.clone().enumerate() {
                     let tile = &mut acc[(kh * columns.len() + i) * F * B..][..F * B];
-                    self.rows::<S, F, B>(s, f, Taps { kw, ..taps }, kh, rows.clone(), tile);
+                    self.rows::<S, F, B>(s, f, [kh, kw], image, rows.clone(), tile);
                 }
             }
         }
@@ -166,8 +248,7 @@ impl<T: Element> Run<'_, T> {
                 self.store::<S, F, B>(s, f, Taps { kw, ..taps }, kh, tile);
             }
         }
-        self.scratch = scratch;
-        B
+        F
     }
 
     /// Adds the dot products over output rows `rows` for one kernel element to the tile.
@@ -176,42 +257,29 @@ impl<T: Element> Run<'_, T> {
         &self,
         s: S,
         f: usize,
-        taps: Taps,
-        kh: usize,
+        [kh, kw]: [usize; 2],
+        image: Image<'_, T>,
         rows: Range<usize>,
         tile: &mut [T::V<S>],
     ) {
         let (plan, n) = (self.plan, self.n);
-        let (h, w) = (plan.rows.inputs, plan.columns.inputs);
         let (oh, ow) = (plan.rows.outputs, plan.columns.outputs);
-        let tap_stride = if plan.taps_are_columns() { plan.columns.dilation * n } else { h * w * n };
-        let columns = plan.column_ranges[taps.kw].clone();
+        let columns = &plan.column_ranges[kw];
         if columns.is_empty() {
             return;
         }
-        // At stride 1 a row is one segment; else each pixel is one, and they are apart in `x`. Segments without a tail go
-        // through one loop.
-        let stride = plan.columns.stride;
-        let (segment, segments) = if stride == 1 { (columns.len() * n, 1) } else { (n, columns.len()) };
-        let (joined, calls) = if n % T::lanes::<S>() == 0 { (segments, 1) } else { (1, segments) };
-
         let mut acc = [[T::zero(s); B]; F];
         for (a, t) in acc.iter_mut().zip(tile.chunks_exact(B)) {
             a.copy_from_slice(t);
         }
         for i in rows {
             let source = i * plan.rows.stride + kh * plan.rows.dilation - plan.rows.padding;
-            for call in 0..calls {
-                let j = columns.start + call;
-                let iw = j * stride + taps.kw * plan.columns.dilation - plan.columns.padding;
-                let dy = Operand { data: &self.dy[((f * oh + i) * ow + j) * n..], row: oh * ow * n, segment };
-                let x = Operand {
-                    data: &self.x[((taps.c * h + source) * w + iw) * n..],
-                    row: tap_stride,
-                    segment: stride * n,
-                };
-                dot::<T, S, F, B>(s, &dy, &x, joined, segment, &mut acc);
-            }
+            let dy = Operand { data: &self.dy[((f * oh + i) * ow + columns.start) * n..], row: oh * ow * n };
+            let x = Operand {
+                data: &image.data[source * image.row_len + plan.sources[kw] * n..],
+                row: image.tap_stride,
+            };
+            dot::<T, S, F, B>(s, &dy, &x, columns.len() * n, &mut acc);
         }
         for (a, t) in acc.iter().zip(tile.chunks_exact_mut(B)) {
             t.copy_from_slice(a);

@@ -1,0 +1,94 @@
+//! Copies of image rows in which columns that are a stride apart lie next to each other.
+//!
+//! ```text
+//! stride 2: 0 1 2 3 4 5 6  ->  0 2 4 6 | 1 3 5
+//! ```
+//!
+//! What a kernel element reads for successive outputs is contiguous then, as it is at stride 1.
+
+use super::axis::Axis;
+use crate::element::Element;
+use crate::simd::Level;
+
+/// Elements (of f32) of a line of the first-level cache: copied channels are apart by one, so as not to compete for places.
+pub(super) const CACHE_LINE: usize = 16;
+
+/// The order of the columns in a copied row: phase by phase, of those that a kernel element reads.
+#[derive(Debug, Clone)]
+pub(super) struct Phases {
+    pub(super) stride: usize,
+    phases: Vec<Phase>,
+    /// Pixels of a copied row.
+    pub(super) pixels: usize,
+}
+
+/// The columns `first`, `first + stride`, …: `len` of them, from `start` on in the copy.
+#[derive(Debug, Clone)]
+struct Phase {
+    first: usize,
+    start: usize,
+    len: usize,
+}
+
+impl Phases {
+    /// For the stride and the kernel of `columns`.
+    pub(super) fn new(columns: &Axis) -> Self {
+        let stride = columns.stride.min(columns.inputs);
+        let is_read = |first: &usize| {
+            let mut reads = (0..columns.kernel).filter_map(|k| columns.input(columns.outputs_of(k).start, k));
+            reads.any(|column| column % stride == *first)
+        };
+        let (mut phases, mut start) = (Vec::new(), 0);
+        for first in (0..stride).filter(is_read) {
+            let len = (columns.inputs - first).div_ceil(stride);
+            phases.push(Phase { first, start, len });
+            start += len;
+        }
+        Self { stride, phases, pixels: start }
+    }
+
+    /// Rows of `columns` columns as they lie in the image.
+    pub(super) fn none(columns: usize) -> Self {
+        Self { stride: 1, phases: vec![Phase { first: 0, start: 0, len: columns }], pixels: columns }
+    }
+
+    /// Where image column `column`, of a phase that is read, lies in a copied row.
+    pub(super) fn place(&self, column: usize) -> usize {
+        let phase = self.phases.iter().find(|phase| phase.first == column % self.stride);
+        let phase =
+            phase.unwrap_or_else(|| panic!("column {column} is in no phase that a kernel element reads"));
+        phase.start + column / self.stride
+    }
+
+    /// Copies a row of `n` samples.
+    #[inline(always)]
+    pub(super) fn copy_row<T: Element, S: Level>(&self, n: usize, x: &[T], copy: &mut [T]) {
+        if n == 0 {
+            return;
+        }
+        for phase in &self.phases {
+            let (x, copy) = (&x[phase.first * n..], &mut copy[phase.start * n..][..phase.len * n]);
+            match (self.stride, n / T::lanes::<S>(), n % T::lanes::<S>()) {
+                (1, _, _) => copy.copy_from_slice(&x[..phase.len * n]),
+                (_, 1, 0) => copy_pixels::<T, S, 1>(self.stride, x, copy),
+                (_, 2, 0) => copy_pixels::<T, S, 2>(self.stride, x, copy),
+                (_, 4, 0) => copy_pixels::<T, S, 4>(self.stride, x, copy),
+                _ => {
+                    for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(self.stride * n)) {
+                        copy.copy_from_slice(&x[..n]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Copies pixels of `W` vectors, `stride` apart in `x`: too few to call a copying function for each.
+#[inline(always)]
+fn copy_pixels<T: Element, S: Level, const W: usize>(stride: usize, x: &[T], copy: &mut [T]) {
+    let (x, copy) = (T::split::<S>(x).0, T::split_mut::<S>(copy).0);
+    let pixels = x.as_chunks::<W>().0.chunks(stride);
+    for (copy, pixels) in copy.as_chunks_mut::<W>().0.iter_mut().zip(pixels) {
+        *copy = pixels[0];
+    }
+}
