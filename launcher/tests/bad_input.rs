@@ -129,7 +129,7 @@ fn a_good_folder_is_read() {
     let outcome =
         isograd(&["train", "--dataset", "fashion-mnist", "--dataset-train-path", path, "--epochs", "1"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
-    assert!(outcome.stdout.contains("batch-size:         4\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("global-batch-size:  4\n"), "{}", outcome.stdout);
 }
 
 #[test]
