@@ -44,6 +44,16 @@ impl Shares {
         self.before.len() - 1
     }
 
+    /// The most shards that `rank` has out of `shards` or fewer.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such rank.
+    pub fn most(&self, rank: usize, shards: usize) -> usize {
+        let weight = self.before[rank + 1] - self.before[rank];
+        (shards as u128 * weight as u128).div_ceil(self.before[self.world()] as u128) as usize
+    }
+
     /// The shards of `rank` out of `shards`.
     ///
     /// # Panics
@@ -258,8 +268,12 @@ fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Er
     Ok((region, neighbours))
 }
 
-/// The most nodes that a host has for others in a step of any number of shards.
+/// The most nodes that a host has for others in a step of any number of shards; no less, where counting would take long.
 fn most_nodes(topology: &Topology, host: usize, plan: &ShardPlan) -> usize {
+    const COUNTED: usize = 1 << 14;
+    if plan.shards > COUNTED {
+        return topology.hosts[host].len() * tree::max_pending(plan.shards);
+    }
     let mut nodes = Vec::new();
     let count = |shards: usize| {
         nodes.clear();
@@ -269,4 +283,21 @@ fn most_nodes(topology: &Topology, host: usize, plan: &ShardPlan) -> usize {
         nodes.len()
     };
     (1..=plan.shards).map(count).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nobody_has_more_than_the_most(weights in proptest::collection::vec(0usize..6, 1..6), shards in 0usize..40) {
+            let Some(shares) = Shares::new(&weights) else { return Ok(()) };
+            for rank in 0..weights.len() {
+                let most = (0..=shards).map(|fewer| shares.range(rank, fewer).len()).max();
+                prop_assert!(most <= Some(shares.most(rank, shards)), "rank {rank} of {weights:?}, {shards} shards");
+            }
+        }
+    }
 }

@@ -65,7 +65,7 @@ fn parameters_in_force_are_listed() {
         ("training samples", "4500"),
         ("validation samples", "1500"),
         ("steps", "3"),
-        ("batch-size", "64"),
+        ("global-batch-size", "64"),
         ("learning-rate", "0.01"),
         ("optimizer", "sgd"),
         ("momentum", "0.9"),

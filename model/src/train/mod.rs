@@ -101,7 +101,7 @@ impl<T: Element> Trainer<T> {
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
-        let most = Exchange::<T>::most(&ranks.shares, rank, shards);
+        let most = ranks.shares.most(rank, shards);
         let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);

@@ -106,11 +106,6 @@ impl<T: Element> Exchange<T> {
         self.shares.range(self.rank, shards)
     }
 
-    /// The most shards that this rank has in a pass of up to `shards`.
-    pub(super) fn most(shares: &Shares, rank: usize, shards: usize) -> usize {
-        (0..=shards).map(|shards| shares.range(rank, shards).len()).max().unwrap_or(0)
-    }
-
     /// Starts a step of `shards` shards.
     pub(super) fn begin(&mut self, shards: usize) -> Result<(), Error> {
         let own = self.own(shards);
