@@ -49,7 +49,7 @@ impl<T: Element> Trainer<T> {
                     epoch: self.epoch,
                 };
                 let shards = job.shards();
-                let own = self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards));
+                let own = self.own_shards(shards);
                 if let Some(exchange) = &mut self.exchange {
                     exchange.begin(shards)?;
                 }
