@@ -82,14 +82,15 @@ fn check_lengths(what: &str, classes: usize, n: usize, lengths: &[(&str, usize)]
     }
 }
 
-struct Softmax<'a, T> {
+/// With `LOG`, the logarithm of the softmax.
+struct Softmax<'a, T, const LOG: bool> {
     classes: usize,
     n: usize,
     x: &'a [T],
     y: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Softmax<'_, T> {
+impl<T: Element, const LOG: bool> Kernel for Softmax<'_, T, LOG> {
     type Output = ();
 
     #[inline(always)]
@@ -98,9 +99,15 @@ impl<T: Element> Kernel for Softmax<'_, T> {
             let columns = Columns::at::<T, S>(self.classes, self.n, first);
             let max = columns.max(s, self.x);
             let sum = columns.exp_and_sum(s, self.x, max, self.y);
+            let ln_sum = if LOG { map_lanes::<T, S>(sum, libm::log) } else { sum };
             for class in 0..self.classes {
-                let e = columns.load(s, self.y, class);
-                columns.store(s, self.y, class, T::vdiv(s, e, sum));
+                let y = if LOG {
+                    // Two subtractions: max + ln(sum) would lose the small term.
+                    T::vsub(s, T::vsub(s, columns.load(s, self.x, class), max), ln_sum)
+                } else {
+                    T::vdiv(s, columns.load(s, self.y, class), sum)
+                };
+                columns.store(s, self.y, class, y);
             }
         }
     }
@@ -117,7 +124,7 @@ impl<T: Element> Kernel for Softmax<'_, T> {
 pub fn softmax<T: Element>(isa: Isa, classes: usize, n: usize, x: &[T], y: &mut [T]) {
     check_lengths("softmax", classes, n, &[("x", x.len()), ("y", y.len())]);
     if classes > 0 {
-        isa.run(Softmax { classes, n, x, y });
+        isa.run(Softmax::<T, false> { classes, n, x, y });
     }
 }
 
@@ -162,31 +169,6 @@ pub fn softmax_backward<T: Element>(isa: Isa, classes: usize, n: usize, y: &[T],
     isa.run(SoftmaxBackward { classes, n, y, dy, dx });
 }
 
-struct LogSoftmax<'a, T> {
-    classes: usize,
-    n: usize,
-    x: &'a [T],
-    y: &'a mut [T],
-}
-
-impl<T: Element> Kernel for LogSoftmax<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Level>(self, s: S) {
-        for first in (0..self.n).step_by(T::lanes::<S>()) {
-            let columns = Columns::at::<T, S>(self.classes, self.n, first);
-            let max = columns.max(s, self.x);
-            let ln_sum = map_lanes::<T, S>(columns.exp_and_sum(s, self.x, max, self.y), libm::log);
-            for class in 0..self.classes {
-                // Two subtractions: max + ln(sum) would lose the small term.
-                let y = T::vsub(s, T::vsub(s, columns.load(s, self.x, class), max), ln_sum);
-                columns.store(s, self.y, class, y);
-            }
-        }
-    }
-}
-
 /// Logarithm of [`softmax`]: `y[c, s] = x[c, s] - m[s] - ln(sum over k of e^(x[k, s] - m[s]))` with `m` the sample's
 /// maximum; overwrites `y`.
 ///
@@ -197,6 +179,6 @@ impl<T: Element> Kernel for LogSoftmax<'_, T> {
 pub fn log_softmax<T: Element>(isa: Isa, classes: usize, n: usize, x: &[T], y: &mut [T]) {
     check_lengths("log_softmax", classes, n, &[("x", x.len()), ("y", y.len())]);
     if classes > 0 {
-        isa.run(LogSoftmax { classes, n, x, y });
+        isa.run(Softmax::<T, true> { classes, n, x, y });
     }
 }
