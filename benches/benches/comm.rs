@@ -21,6 +21,7 @@ fn join(folder: &Path, rank: usize, transport: Transport) -> Communicator {
         job: "bench".to_owned(),
         generation: 0,
         timeout: Duration::from_secs(30),
+        listen: None,
         encrypt: false,
         agreement: Vec::new(),
     });

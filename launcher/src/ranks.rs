@@ -107,6 +107,7 @@ impl Seat {
                 job: self.job.clone(),
                 generation: 0,
                 timeout: plan.timeout,
+                listen: None,
                 encrypt: plan.encrypt,
                 agreement: agreement.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
             })

@@ -23,7 +23,7 @@ mod root;
 mod tests;
 mod variables;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +56,9 @@ pub struct Meeting {
     pub generation: u64,
     /// How long to wait for the others.
     pub timeout: Duration,
+    /// Where this rank listens for the others' links, on a host with several addresses; otherwise where it reaches rank
+    /// 0 from. Rank 0 listens at the place.
+    pub listen: Option<IpAddr>,
     /// Whether links are encrypted; the same in all ranks.
     pub encrypt: bool,
     /// Names and values of settings that have to be the same in all ranks.
@@ -136,9 +139,9 @@ fn lead(meeting: &Meeting, card: impl Fn(SocketAddr) -> Card) -> Result<Met, Err
 
 fn follow(meeting: &Meeting, card: impl Fn(SocketAddr) -> Card) -> Result<Met, Error> {
     let (link, identity) = member::join(meeting)?;
-    // Our listener is where rank 0 is seen from, and nowhere else.
-    let mut own = address(link.local_address())?;
-    own.set_port(0);
+    // One address, never all of them.
+    let ip = meeting.listen.map_or_else(|| address(link.local_address()).map(|seen| seen.ip()), Ok)?;
+    let own = SocketAddr::new(ip, 0);
     let listener =
         place::listen(own).map_err(|source| Error::io(format!("listen at {}", own.ip()), source))?;
     let own = card(address(listener.local_addr())?);

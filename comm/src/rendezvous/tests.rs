@@ -20,6 +20,7 @@ pub(super) fn meeting(rank: usize, world: usize) -> Meeting {
         job: "test".into(),
         generation: 0,
         timeout: DEADLINE,
+        listen: None,
         encrypt: false,
         agreement: vec![("seed".into(), "1".into())],
     }
@@ -171,6 +172,24 @@ fn the_largest_cards_of_many_ranks_fit() {
     });
     assert!(cards.iter().all(|others| others.len() == 12 && *others == cards[0]));
     assert_eq!(cards[0][11].note, [11; NOTE_LIMIT]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rank_listens_where_it_is_told() {
+    let place = by_address();
+    let own = |rank| IpAddr::from([127, 0, 0, 10 + rank as u8]);
+    let change = |meeting: &mut Meeting| {
+        meeting.place = place.clone();
+        meeting.listen = Some(own(meeting.rank));
+    };
+    let gatherings = gather(3, change, HostId::of_rank);
+    for gathering in &gatherings {
+        let addresses: Vec<IpAddr> = gathering.cards[1..].iter().map(|card| card.address.ip()).collect();
+        assert_eq!(addresses, [own(1), own(2)]);
+    }
+    let link = gatherings[2].links[1].as_ref().unwrap();
+    assert_eq!(link.address().ip(), own(1));
 }
 
 #[test]

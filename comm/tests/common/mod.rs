@@ -43,6 +43,7 @@ pub(crate) fn settings(
         job: "test".into(),
         generation: 0,
         timeout: Duration::from_secs(60),
+        listen: None,
         encrypt: arrangement == Arrangement::Sealed,
         agreement: Vec::new(),
     });

@@ -19,6 +19,7 @@ pub(crate) fn settings(place: &Place, rank: usize, world: usize) -> Settings {
         job: "test".into(),
         generation: 0,
         timeout: DEADLINE,
+        listen: None,
         encrypt: false,
         agreement: vec![("seed".into(), "1".into()), ("model".into(), "simplecnn".into())],
     };

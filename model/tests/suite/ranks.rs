@@ -91,6 +91,7 @@ fn together(group: &Group, config: &TrainConfig) -> Vec<Outcome> {
             job: "law".into(),
             generation: 0,
             timeout: Duration::from_secs(60),
+            listen: None,
             encrypt: false,
             agreement: Vec::new(),
         });

@@ -13,6 +13,7 @@ fn meeting() -> Meeting {
         job: "a job".into(),
         generation: 5,
         timeout: Duration::ZERO,
+        listen: None,
         encrypt: false,
         agreement: Vec::new(),
     }
