@@ -27,7 +27,7 @@ impl<T: Element> Trainer<T> {
         let mut sums = Sums::new(&self.config.metrics);
         let own = self.own_shards(job.shards());
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
-        self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums)?;
+        self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, false)?;
         Ok(sums.evaluation())
     }
 }

@@ -36,6 +36,8 @@ use isograd_datasets::Dataset;
 use partial::Partial;
 use ranks::Exchange;
 use report::ShardSums;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use step::Pending;
 use worker::Worker;
 
@@ -77,6 +79,8 @@ pub struct Trainer<T> {
     order: Vec<u32>,
     epoch: u32,
     step: u64,
+    stop_request: Option<Arc<AtomicBool>>,
+    is_stopped: bool,
 }
 
 impl<T: Element> Trainer<T> {
@@ -127,6 +131,8 @@ impl<T: Element> Trainer<T> {
             order: Vec::new(),
             epoch: 0,
             step: 0,
+            stop_request: None,
+            is_stopped: false,
         })
     }
 
@@ -155,9 +161,20 @@ impl<T: Element> Trainer<T> {
         self.step
     }
 
-    /// Whether [`TrainConfig::max_steps`] have been done.
+    /// Whether [`TrainConfig::max_steps`] have been done, or training was stopped.
     pub fn is_finished(&self) -> bool {
-        self.config.max_steps.is_some_and(|max| self.step >= max)
+        self.is_stopped || self.config.max_steps.is_some_and(|max| self.step >= max)
+    }
+
+    /// Training ends after the step in which `request` has become true, at this rank or at any other: all ranks end after the
+    /// same step, with the same state.
+    pub fn stop_on(&mut self, request: Arc<AtomicBool>) {
+        self.stop_request = Some(request);
+    }
+
+    /// Whether training ended on a [request](Self::stop_on).
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// Gives all ranks the state of the first one.

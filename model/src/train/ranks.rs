@@ -176,23 +176,27 @@ impl<T: Element> Exchange<T> {
         });
     }
 
-    /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's.
+    /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's. And whether any
+    /// rank wants to stop, as this one `wants`.
     pub(super) fn sums_of_all(
         &mut self,
         shards: usize,
         width: usize,
         own: impl Iterator<Item = f64>,
-    ) -> Result<&[f64], Error> {
+        wants: bool,
+    ) -> Result<(&[f64], bool), Error> {
         let place = self.own(shards);
         self.sums.clear();
-        self.sums.resize(shards * width, 0.0);
+        self.sums.resize(shards * width + 1, 0.0);
         for (slot, value) in self.sums[place.start * width..place.end * width].iter_mut().zip(own) {
             *slot = value;
         }
         // Every number has one rank that knows it; the others add zeros.
+        self.sums[shards * width] = f64::from(u8::from(wants));
         let state = self.state.get_mut().expect("no worker panicked");
         state.communicator.allreduce(&mut self.sums)?;
-        Ok(&self.sums)
+        let (sums, stop) = self.sums.split_at(shards * width);
+        Ok((sums, stop[0] > 0.0))
     }
 
     /// All ranks get the first one's `x`.

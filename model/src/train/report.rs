@@ -99,24 +99,33 @@ pub(super) struct ShardSums {
 
 impl ShardSums {
     /// Overwrites `sums` with those of all shards of the pass that `workers`, and those of the other ranks, have just done.
+    /// Returns whether this rank, which `wants` to stop or not, or another one wants to.
     pub(super) fn collect<T: Element>(
         &mut self,
         workers: &[Worker<T>],
         exchange: Option<&mut Exchange<T>>,
         job: &Job<'_, T>,
         sums: &mut Sums,
-    ) -> Result<(), Error> {
+        wants: bool,
+    ) -> Result<bool, Error> {
         let own = workers.iter().flat_map(|worker| worker.sums.iter().copied());
         let (shards, width) = (job.shards(), sums.values.len());
         self.values.clear();
-        match exchange {
-            Some(exchange) => self.values.extend_from_slice(exchange.sums_of_all(shards, width, own)?),
-            None => self.values.extend(own),
-        }
+        let stop = match exchange {
+            Some(exchange) => {
+                let (values, stop) = exchange.sums_of_all(shards, width, own, wants)?;
+                self.values.extend_from_slice(values);
+                stop
+            }
+            None => {
+                self.values.extend(own);
+                wants
+            }
+        };
         self.shards.clear();
         self.shards.extend((0..shards).map(|shard| shard..shard + 1));
         tree::sum(&self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
         sums.samples = job.samples();
-        Ok(())
+        Ok(stop)
     }
 }

@@ -9,11 +9,12 @@ use isograd_comm::tree;
 use isograd_datasets::{Dataset, epoch_order};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl<T: Element> Trainer<T> {
     /// Trains on all samples of `dataset` once, in the order that seed and epoch give, or until
-    /// [`max_steps`](super::TrainConfig::max_steps); calls `progress` after each step.
+    /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress` after each step.
     ///
     /// # Errors
     ///
@@ -57,12 +58,15 @@ impl<T: Element> Trainer<T> {
                 run(&mut self.workers, own, |worker, state, own| {
                     state.train(&job, own, Reception { buckets, exchange, worker });
                 });
-                self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step)?;
+                let wants = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
+                let stop =
+                    self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step, wants)?;
                 if !step.values[0].is_finite() {
                     let loss = step.values[0];
                     return Err(Error::NonFiniteLoss { step: self.step + 1, epoch: self.epoch + 1, loss });
                 }
                 self.update()?;
+                self.is_stopped |= stop;
                 total.add(step.samples, &step.values);
                 total.means(&mut means);
                 progress(Progress {

@@ -3,7 +3,9 @@
 use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
-use isograd_model::{Error, Evaluation, Optimizer, Ranks, TrainConfig, Trainer};
+use isograd_model::{Error, Evaluation, Optimizer, Progress, Ranks, TrainConfig, Trainer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const STEPS: u64 = 30;
@@ -81,6 +83,16 @@ fn alone(config: TrainConfig) -> Outcome {
 
 /// What each rank of a group gets.
 fn together(group: &Group, config: &TrainConfig) -> Vec<Outcome> {
+    each_rank(group, config, |_, trainer| train(trainer))
+}
+
+/// What `work` of each rank returns, by rank.
+fn each_rank<R: Send>(
+    group: &Group,
+    config: &TrainConfig,
+    work: impl Fn(usize, Trainer<f32>) -> Result<R, Error> + Sync,
+) -> Vec<R> {
+    let work = &work;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let world = group.shares.world();
     let run = |rank: usize| {
@@ -104,7 +116,7 @@ fn together(group: &Group, config: &TrainConfig) -> Vec<Outcome> {
         let Group { shares, bucket_bytes, overlap, .. } = group.clone();
         let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
         let network = simplecnn_with_dropout_and_batch_norm();
-        in_pool(group.threads, || train(Trainer::with_ranks(network, config.clone(), ranks)?))
+        in_pool(group.threads, || work(rank, Trainer::with_ranks(network, config.clone(), ranks)?))
     };
     std::thread::scope(|scope| {
         let ranks: Vec<_> = (0..world).map(|rank| scope.spawn(move || run(rank))).collect();
@@ -164,6 +176,40 @@ fn the_size_of_buckets_changes_no_bit() {
         let mut group = Group::new(Over::Both, 1, true, 3);
         group.bucket_bytes = bucket_bytes;
         assert_law(&group, &config(), &expected);
+    }
+}
+
+#[test]
+fn a_request_to_stop_at_one_rank_ends_all_after_the_same_step() {
+    const STOP: u64 = 2;
+    let stopped = |rank: usize, mut trainer: Trainer<f32>| {
+        let request = Arc::new(AtomicBool::new(false));
+        trainer.stop_on(Arc::clone(&request));
+        let (mut steps, is_asked) = (1, rank == 1);
+        // The request comes while the step before the last one ends.
+        let progress = |_: Progress<'_>| {
+            steps += 1;
+            request.store(is_asked && steps >= STOP, Ordering::Relaxed);
+        };
+        let report = trainer.train_epoch(&data(), progress)?;
+        assert!(trainer.is_stopped() && trainer.is_finished());
+        Ok((report.steps, trainer.state().params_sha256()))
+    };
+    let some_steps = TrainConfig { max_steps: Some(STOP), ..config() };
+    let expected = in_pool(1, || {
+        let mut trainer: Trainer<f32> =
+            Trainer::new(simplecnn_with_dropout_and_batch_norm(), some_steps).expect("a trainer");
+        trainer.train_epoch(&data(), |_| ()).expect("finite losses");
+        (STOP, trainer.state().params_sha256())
+    });
+    let alone = in_pool(1, || {
+        stopped(1, Trainer::new(simplecnn_with_dropout_and_batch_norm(), config()).expect("a trainer"))
+    });
+    assert_eq!(alone.expect("finite losses"), expected);
+    for over in [Over::SharedMemory, Over::Tcp] {
+        for outcome in each_rank(&Group::new(over, 1, true, 3), &config(), stopped) {
+            assert_eq!(outcome, expected, "{over:?}");
+        }
     }
 }
 
