@@ -15,6 +15,7 @@ Examples:
   isograd evaluate --load digits.safetensors  Test what was saved
   isograd summary --model simplemlp           Show the layers of a network
   isograd local -n 2 train                    Train on two ranks of this machine
+  isograd ssh --hostfile hosts train          Train on all machines of a list
 
 Options can also be spelled with underscores: --batch_size 64.";
 
@@ -33,6 +34,15 @@ Examples:
   isograd local -n 2 bench comm
 
 The number of ranks changes the time and not the result, if --global-batch-size stays the same.";
+
+const SSH_EXAMPLES: &str = "\
+Examples:
+  isograd ssh --hostfile hosts train --global-batch-size 1024
+  isograd ssh -H localhost:2,user@node1:8 --dry-run train
+  isograd hosts check --hostfile hosts
+
+The hosts need an SSH server and a login without a password, nothing else: this program is copied there.
+Ctrl-C once ends the run after the step under way, with what --save asks for; twice at once ends it immediately.";
 
 /// Trains neural networks on CPUs, with the same bits on any number of threads, ranks and hosts
 #[derive(Debug, Parser)]
@@ -54,6 +64,19 @@ pub(crate) enum Command {
     /// Run a command on several ranks of this machine
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(LocalArgs),
+    /// Run a command on ranks of several machines, over SSH
+    #[command(after_help = SSH_EXAMPLES)]
+    Ssh(Box<SshArgs>),
+    /// Look at the machines of a hostfile
+    Hosts {
+        #[command(subcommand)]
+        what: HostsCommand,
+    },
+    /// Write a batch script for Slurm
+    Slurm(Box<SlurmArgs>),
+    /// Run ranks for a launcher that talks to standard input and output
+    #[command(hide = true)]
+    Agent(AgentArgs),
     /// Make a key, which ranks on several hosts need to meet
     Keygen(KeygenArgs),
     /// Measure this machine
@@ -68,9 +91,136 @@ pub(crate) struct LocalArgs {
     /// Number of ranks
     #[arg(short = 'n', long, value_name = "N", value_parser = values::ranks)]
     pub(crate) ranks: u32,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SshArgs {
+    #[command(flatten, next_help_heading = "Hosts")]
+    pub(crate) hosts: HostArgs,
+    /// Number of ranks [default: all slots]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::count)]
+    pub(crate) ranks: Option<u32>,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten, next_help_heading = "Login")]
+    pub(crate) login: LoginArgs,
+    #[command(flatten, next_help_heading = "Ranks")]
+    pub(crate) job: JobArgs,
+}
+
+/// Which machines.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// File with a host a line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= cpus= workdir= env.K=V
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hostfile: Option<PathBuf>,
+    /// Hosts, instead of a hostfile: [user@]host[:slots],…
+    #[arg(short = 'H', long, value_name = "HOSTS", conflicts_with = "hostfile")]
+    pub(crate) host: Option<String>,
+    /// These hosts alone, separated by commas
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    pub(crate) include: Vec<String>,
+    /// Not these hosts
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Network interface at which hosts reach each other [default: what works]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) interface: Option<String>,
+}
+
+/// How to log in.
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Configuration of SSH [default: ~/.ssh/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssh_config: Option<PathBuf>,
+    /// Host keys that are accepted [default: what the configuration says, ~/.ssh/known_hosts]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_hosts: Option<PathBuf>,
+    /// Seconds that a login may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = values::timeout)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) connect_timeout: Duration,
+    /// Folder of the remote hosts for copies of this program [default: isograd in their cache folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// Log in everywhere, and measure machines and the network between them
+    Check(HostsCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsCheckArgs {
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SlurmArgs {
+    /// Machines
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::count)]
+    pub(crate) nodes: u32,
+    /// Ranks on each
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::count)]
+    pub(crate) tasks_per_node: u32,
+    /// Cores of each rank
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) cpus_per_task: Option<u32>,
+    /// Limit of time, as Slurm writes it: 30, 2:00:00, 1-12
+    #[arg(long, value_name = "TIME", value_parser = values::slurm_word)]
+    pub(crate) time: Option<String>,
+    /// Partition
+    #[arg(long, value_name = "NAME", value_parser = values::slurm_word)]
+    pub(crate) partition: Option<String>,
+    /// Account
+    #[arg(long, value_name = "NAME", value_parser = values::slurm_word)]
+    pub(crate) account: Option<String>,
+    /// Name of the job
+    #[arg(long, value_name = "NAME", default_value = "isograd", value_parser = values::slurm_word)]
+    pub(crate) job_name: String,
+    /// Write the script to this file, instead of standard output
+    #[arg(long, value_name = "FILE", value_parser = values::new_file)]
+    pub(crate) script: Option<PathBuf>,
+    /// Hand the script to sbatch
+    #[arg(long)]
+    pub(crate) submit: bool,
+    /// What each rank runs: train, evaluate or bench, with its options
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// What ranks run, and what becomes of their output.
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
     /// Whether each rank keeps to cores of its own, as far as there are enough: cores or none
     #[arg(long, value_name = "WHAT", default_value = "cores", value_parser = values::bind)]
     pub(crate) bind: Bind,
+    /// Give the ranks this variable, with its value here or with another one
+    #[arg(short = 'x', long, value_name = "NAME[=VALUE]")]
+    pub(crate) export: Vec<String>,
+    /// Give the ranks the variables of this file, NAME=VALUE a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// Write what each rank prints to FOLDER/rank.N/stdout and FOLDER/rank.N/stderr
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: Option<PathBuf>,
+    /// Show only what ranks write to standard error
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Show only what this rank prints
+    #[arg(long, value_name = "RANK")]
+    pub(crate) only_rank: Option<u32>,
+    /// Whether lines begin with [rank@host]: yes or no [default: yes; local: no]
+    #[arg(long, value_name = "WHETHER", value_parser = values::yes)]
+    pub(crate) prefix: Option<bool>,
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -81,6 +231,13 @@ pub(crate) struct LocalArgs {
 pub(crate) enum Bind {
     Cores,
     None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Tell the SHA-256 of the program's file
+    #[arg(long)]
+    pub(crate) digest: bool,
 }
 
 #[derive(Debug, Args)]

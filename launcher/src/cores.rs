@@ -1,5 +1,7 @@
 //! The cores of this machine, and their division among ranks.
 
+use std::collections::BTreeSet;
+
 /// The numbers of the cores that this process may run on; never none.
 #[cfg(target_os = "linux")]
 pub(crate) fn available() -> Vec<usize> {
@@ -20,21 +22,28 @@ pub(crate) fn available() -> Vec<usize> {
 pub(crate) fn online() -> usize {
     #[cfg(target_os = "linux")]
     if let Ok(list) = std::fs::read_to_string("/sys/devices/system/cpu/online")
-        && let Some(count) = count(list.trim())
+        && let Some(cores) = parse(list.trim())
     {
-        return count;
+        return cores.len();
     }
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many numbers a list like `0-3,8` has.
-#[cfg(any(target_os = "linux", test))]
-fn count(list: &str) -> Option<usize> {
-    let range = |part: &str| {
+/// The numbers of a list like `0-3,8`; `None` if it is no such list, or has a number that no core has.
+pub(crate) fn parse(list: &str) -> Option<Vec<usize>> {
+    /// More cores than any machine has.
+    const MOST: usize = 4096;
+    let mut cores = BTreeSet::new();
+    for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)
-    };
-    list.split(',').map(range).sum()
+        let number = |text: &str| text.parse::<usize>().ok().filter(|core| *core < MOST);
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last {
+            return None;
+        }
+        cores.extend(first..=last);
+    }
+    Some(cores.into_iter().collect())
 }
 
 /// Binds this thread, and whatever it starts, to `cores`.
@@ -82,10 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_written_and_counted() {
+    fn lists_are_written_and_read() {
         assert_eq!(list(&[0, 1, 2, 8, 10, 11]), "0-2,8,10-11");
-        assert_eq!(count("0-2,8,10-11"), Some(6));
-        assert_eq!((count("0"), count(""), count("3-1"), count("a-b")), (Some(1), None, None, None));
+        assert_eq!(parse("10-11,0-2,8,1"), Some(vec![0, 1, 2, 8, 10, 11]));
+        assert_eq!(parse("0"), Some(vec![0]));
+        for text in ["", "3-1", "a-b", "1,", "0-99999999999", "4096"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What ends the program early, and how it says so.
 
+use crate::hosts::Mistake;
+use crate::job::Loss;
+use crate::ssh;
 use isograd_comm as comm;
 use isograd_model as model;
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 /// Why the program ends without having done what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +42,45 @@ pub(crate) enum Failure {
     /// A key that cannot be read.
     #[error("--key-file: {0}")]
     KeyFile(comm::Error),
-    /// A folder to meet in that cannot be made.
-    #[error("cannot make a temporary folder for the ranks to meet: {0}")]
-    Meeting(io::Error),
-    /// Ranks that cannot be started.
-    #[error("cannot start a rank: {0}")]
+    /// A list of hosts that cannot be read.
+    #[error(transparent)]
+    Hosts(#[from] Mistake),
+    /// An agent that cannot be started on this machine.
+    #[error("cannot start an agent: {0}")]
     Start(io::Error),
-    /// Ranks that cannot be bound to cores.
-    #[error("--bind cores: {0}")]
-    Bind(io::Error),
+    /// Logins that cannot be prepared.
+    #[error(transparent)]
+    Ssh(ssh::Error),
+    /// Hosts that do not take part.
+    #[error("{}", describe_lost(losses))]
+    LostHosts { losses: Vec<(String, Loss)> },
+    /// Hosts that do not reach each other.
+    #[error("the hosts do not all reach each other; {matrix}")]
+    Unreachable { matrix: String },
+    /// A random number that the system does not give.
+    #[error("cannot make a key: {0}")]
+    Random(io::Error),
+    /// A host that was lost, or cannot do its part.
+    #[error("host {host}: {problem}")]
+    Host { host: String, problem: String },
     /// A rank that failed, and has said why.
-    #[error("rank {rank} ended with {status}")]
-    Rank { rank: usize, status: ExitStatus },
+    #[error("rank {rank} on {host} ended with {end}")]
+    Rank { rank: u32, host: String, end: String, exit_code: u8 },
+    /// A run that was asked to end.
+    #[error("stopped by {name}")]
+    Stopped { name: String, exit_code: u8 },
+    /// An agent whose ranks ran when its launcher closed the connection or fell silent.
+    #[error("the launcher has gone: its ranks were ended")]
+    Orphaned,
+    /// A batch script that cannot be submitted.
+    #[error("--submit: sbatch: {0}")]
+    Submit(io::Error),
+    /// Signals that the system does not let a program wait for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// A rank that was not told where to meet the others.
+    #[error("standard input does not tell where the ranks meet: {0}")]
+    Summons(io::Error),
     /// An all-reduce that does not add up.
     #[error("element {index} of an allreduce is {got} instead of {expected}")]
     WrongSum { index: usize, got: f32, expected: f32 },
@@ -65,17 +94,17 @@ pub(crate) enum Failure {
 
 /// What a shell reports of a program that SIGPIPE has ended: 128 + 13.
 const READER_GONE: u8 = 141;
+/// The exit code of a rank that ends because another one has.
+pub(crate) const CONSEQUENCE: u8 = 3;
 
 impl Failure {
-    /// 2 for a command line without meaning, 1 for what failed.
-    pub(crate) fn exit_code(&self) -> ExitCode {
+    /// 2 for a command line without meaning, 1 for what failed; where an agent looks after the
+    /// ranks, [`CONSEQUENCE`] for what failed because another rank did.
+    pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
         match self {
             Self::Usage { .. } => ExitCode::from(2),
-            // As a shell reports it.
-            Self::Rank { status, .. } => {
-                let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-                ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-            }
+            Self::Rank { exit_code, .. } | Self::Stopped { exit_code, .. } => ExitCode::from(*exit_code),
+            _ if has_agent && self.is_consequence() => ExitCode::from(CONSEQUENCE),
             Self::Stdout(_) if self.is_reader_gone() => ExitCode::from(READER_GONE),
             _ => ExitCode::from(1),
         }
@@ -100,6 +129,16 @@ impl Failure {
             Self::Load { path, .. } if path.is_file() => {
                 Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
             }
+            Self::Ssh(error) => error.hint(),
+            Self::LostHosts { losses } => match losses.as_slice() {
+                [(_, loss)] => loss.hint.clone(),
+                _ => None,
+            },
+            Self::Unreachable { .. } => Some(
+                "iface=NAME or addr=ADDRESS in the hostfile, or --interface NAME, says where a host is reached; \
+                 'isograd hosts check' shows more"
+                    .to_string(),
+            ),
             Self::Diverged { good_epochs, save: Some(path), .. } => Some(match good_epochs {
                 0 => format!("{} was not written: no epoch was completed", path.display()),
                 epochs => format!("{} holds the parameters after epoch {epochs}", path.display()),
@@ -108,7 +147,33 @@ impl Failure {
         }
     }
 
+    /// Whether another rank is the reason, which says more.
+    fn is_consequence(&self) -> bool {
+        let (Self::Ranks(error) | Self::Model(model::Error::Ranks(error))) = self else { return false };
+        matches!(
+            error,
+            comm::Error::Reported { .. }
+                | comm::Error::Lost { .. }
+                | comm::Error::Closed { .. }
+                | comm::Error::Link { .. }
+                | comm::Error::Timeout { .. }
+        )
+    }
+
     fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// One host on the line of the error; of several, each on a line of its own with its way out.
+fn describe_lost(losses: &[(String, Loss)]) -> String {
+    if let [(host, loss)] = losses {
+        return format!("host {host}: {}", loss.problem);
+    }
+    let mut text = format!("{} hosts cannot take part", losses.len());
+    for (host, Loss { problem, hint }) in losses {
+        text += &format!("\n  host {host}: {problem}");
+        text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {hint}"));
+    }
+    text
 }

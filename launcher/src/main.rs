@@ -18,20 +18,28 @@ mod data;
 mod evaluate;
 mod failure;
 mod history;
+mod host_facts;
+mod hosts;
+mod job;
 mod local;
 mod network;
 mod output;
 mod parameters;
 mod plan;
 mod progress;
+mod quote;
 mod ranks;
+mod remote;
 mod report;
+mod signals;
+mod slurm;
+mod ssh;
 mod summary;
 mod train;
 mod usage;
 mod values;
 
-use args::{Arguments, BenchCommand, Command};
+use args::{Arguments, BenchCommand, Command, HostsCommand};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
@@ -44,13 +52,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(out.rank());
-            failure.exit_code()
+            failure.exit_code(ranks::has_agent())
         }
     }
 }
 
 fn run(out: &mut Output) -> Result<(), Failure> {
-    ranks::end_with_parent();
+    ranks::end_with_agent();
     let log = |line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         writeln!(line, "{}: {}", record.level().as_str().to_lowercase(), record.args())
     };
@@ -64,7 +72,11 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => train::start(&args.try_into()?, out),
         Command::Evaluate(args) => evaluate::start(&args.try_into()?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
-        Command::Local(args) => local::start(&args, out),
+        Command::Local(args) => local::start(args, out),
+        Command::Ssh(args) => remote::start(*args, out),
+        Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
+        Command::Slurm(args) => slurm::start(&args, out),
+        Command::Agent(args) => job::run_agent(args.digest),
         Command::Keygen(args) => isograd_comm::Key::create_file(&args.file).map_err(Failure::Ranks),
         Command::Bench { what: BenchCommand::Comm(args) } => bench_comm::start(args, out),
     }

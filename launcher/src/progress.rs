@@ -1,9 +1,11 @@
-//! The progress bar of an epoch, on standard error when that is a terminal.
+//! The progress bar of an epoch, on standard error when that is a terminal, or when a launcher shows it on one.
 
+use crate::job::PROGRESS;
 use crate::report::scores;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use isograd_model::{Metric, Progress};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Time between two drawings. Between them a step costs one comparison.
@@ -24,12 +26,14 @@ pub(crate) struct EpochBar<'a> {
 }
 
 impl<'a> EpochBar<'a> {
-    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` without a terminal.
+    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` where nobody sees it.
     pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
-        if !std::io::stderr().is_terminal() {
-            return None;
-        }
-        let target = ProgressDrawTarget::stderr_with_hz(LIMIT_HZ);
+        let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
+        let target = match columns {
+            Some(columns) => ProgressDrawTarget::term_like_with_hz(Box::new(Relayed::new(columns)), LIMIT_HZ),
+            None if io::stderr().is_terminal() => ProgressDrawTarget::stderr_with_hz(LIMIT_HZ),
+            None => return None,
+        };
         let style = ProgressStyle::with_template(TEMPLATE).expect("the template is well-formed");
         let bar = ProgressBar::with_draw_target(Some(samples as u64), target)
             .with_style(style)
@@ -53,5 +57,63 @@ impl<'a> EpochBar<'a> {
 impl Drop for EpochBar<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A terminal of the launcher: it takes a line that ends with a carriage return for one that replaces the line before.
+#[derive(Debug)]
+struct Relayed {
+    columns: u16,
+    line: Mutex<String>,
+}
+
+impl Relayed {
+    fn new(columns: u16) -> Self {
+        Self { columns, line: Mutex::default() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut String)) -> io::Result<()> {
+        change(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+
+/// A bar has one line: the cursor need not move.
+impl TermLike for Relayed {
+    fn width(&self) -> u16 {
+        self.columns
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.change(|line| line.push_str(text))
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.change(String::clear)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        io::stderr().write_all(format!("{}\r", line.trim_end()).as_bytes())
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::args::RankArgs;
 use crate::failure::Failure;
+use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
 use isograd_comm::{Communicator, Key, Meeting, Place, Settings, Shares, System, Transport, Variables};
+use std::io::{self, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Names the file through which the ranks of `isograd local` meet.
-pub(crate) const MEETING: &str = "ISOGRAD_MEETING";
 /// Names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
 
@@ -20,6 +21,8 @@ pub(crate) struct Seat {
     /// The ranks of this host, as far as known.
     pub(crate) local_world: usize,
     place: Option<Place>,
+    /// Where this rank listens for the others.
+    listen: Option<IpAddr>,
     job: String,
 }
 
@@ -41,7 +44,14 @@ impl Seat {
     pub(crate) fn take(key_file: Option<&Path>, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(variables) = Variables::read(get)? else {
-            return Ok(Self { rank: 0, world: 1, local_world: 1, place: None, job: String::new() });
+            return Ok(Self {
+                rank: 0,
+                world: 1,
+                local_world: 1,
+                place: None,
+                listen: None,
+                job: String::new(),
+            });
         };
         let Variables { rank, world, local_world, master, job, system, .. } = variables;
         if world > 1 {
@@ -52,8 +62,15 @@ impl Seat {
         let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| system == System::Slurm);
         let is_one_host =
             local_world.is_none_or(|local| local == world) && nodes.is_none_or(|nodes| nodes == "1");
+        let (mut listen, mut job) = (None, job);
         let place = match (get(MEETING), master, key_file) {
             _ if world == 1 => None,
+            (Some(input), _, _) if input == "-" => {
+                let summons = read_summons().map_err(Failure::Summons)?;
+                (listen, job) = (Some(summons.listen), summons.job);
+                let address = summons.address.to_string();
+                Some(Place::Address { address, key: Key::from_bytes(summons.key) })
+            }
             (Some(file), _, _) => Some(Place::File(PathBuf::from(file))),
             (None, Some(address), Some(file)) => {
                 Some(Place::Address { address, key: Key::read_file(&file).map_err(Failure::KeyFile)? })
@@ -73,7 +90,7 @@ impl Seat {
                 });
             }
         };
-        Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, job })
+        Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, listen, job })
     }
 
     /// Whether this rank prints and writes files.
@@ -107,7 +124,7 @@ impl Seat {
                 job: self.job.clone(),
                 generation: 0,
                 timeout: plan.timeout,
-                listen: None,
+                listen: self.listen,
                 encrypt: plan.encrypt,
                 agreement: agreement.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
             })
@@ -143,14 +160,30 @@ impl From<RankArgs> for RankPlan {
     }
 }
 
-/// Ranks that `isograd local` started do not outlive it.
-pub(crate) fn end_with_parent() {
+/// What the agent tells this rank of the meeting.
+fn read_summons() -> io::Result<Summons> {
+    /// Longer than any summons, in bytes.
+    const LIMIT: u64 = 4096;
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(LIMIT).read_to_end(&mut bytes)?;
+    let mut decoder = Decoder::new();
+    decoder.push(&bytes);
+    decoder.next().map_err(io::Error::other)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Whether an agent started this process.
+pub(crate) fn has_agent() -> bool {
+    std::env::var_os(PARENT).is_some()
+}
+
+/// Ranks that an agent started do not outlive it.
+pub(crate) fn end_with_agent() {
     #[cfg(target_os = "linux")]
-    if std::env::var_os(MEETING).is_some() {
+    if let Some(agent) = std::env::var(PARENT).ok().and_then(|number| number.parse::<i32>().ok()) {
         // It can fail only for a signal that does not exist.
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        let adopted = rustix::process::getppid().is_none_or(|parent| parent.is_init());
-        if adopted {
+        // It may have ended before that.
+        if rustix::process::getppid().map(rustix::process::Pid::as_raw_pid) != Some(agent) {
             std::process::exit(1);
         }
     }

@@ -6,7 +6,7 @@
 //! meet the other ranks, if there are any
 //! print the layers and the parameters; test, if asked to
 //! for each epoch: train, validate, save, append to the history, print a line
-//! print time and throughput; test; print the hash, if asked to
+//! print time and throughput; test; print the hash, if asked to; a signal ends the run after the step under way, saved
 //! ```
 
 use crate::agreement;
@@ -19,11 +19,13 @@ use crate::plan::TrainPlan;
 use crate::progress::EpochBar;
 use crate::ranks::{RankPlan, Seat};
 use crate::report::{epoch_line, test_line, time_lines};
+use crate::signals::StopRequest;
 use crate::values::Dtype;
 use isograd_datasets::{Dataset, ValidationSplit, validation_split};
 use isograd_model::{Element, EpochReport, Error, Progress, Ranks, Trainer, save};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Trains a network and tests it.
@@ -67,12 +69,17 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     if plan.evaluate_before {
         print_test(&mut trainer, &*test, out)?;
     }
+    let request = StopRequest::listen().map_err(Failure::Signals)?;
+    trainer.stop_on(Arc::clone(&request.flag));
     let mut run = Run { plan, is_first, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
     if let Err(failure) = run.train(&parts, out) {
         run.trainer.abort(&failure.to_string());
         return Err(failure);
     }
     out.line(&time_lines(run.elapsed, run.samples))?;
+    if run.trainer.is_stopped() {
+        return Err(request.failure(run.trainer.steps()));
+    }
     print_test(&mut run.trainer, &*test, out)?;
     if plan.hash {
         out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
@@ -126,7 +133,7 @@ impl<T: Element> Run<'_, T> {
                     .map_err(Failure::Save)?;
             }
             self.epochs = report.epoch;
-            let validation = match parts.validation.is_empty() {
+            let validation = match parts.validation.is_empty() || self.trainer.is_stopped() {
                 true => None,
                 false => Some(self.trainer.evaluate(&parts.validation)?),
             };

@@ -148,6 +148,24 @@ pub(crate) fn bind(text: &str) -> Result<Bind, Error> {
     }
 }
 
+/// A value in a line of a batch script: no blanks, no quotes, no comments.
+pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@+".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => Ok(text.to_string()),
+        false => Err(format!("must be a word of letters, digits and -_.,:/@+, it is '{text}'")),
+    }
+}
+
+/// Whether, in a word.
+pub(crate) fn yes(text: &str) -> Result<bool, Error> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(Error::unknown_name("answer", text, &["yes", "no"])),
+    }
+}
+
 /// The name of a network.
 pub(crate) fn model(text: &str) -> Result<&'static str, Error> {
     let known = zoo::NAMES.into_iter().find(|name| *name == text);

@@ -215,8 +215,8 @@ fn a_killed_rank_or_launcher_leaves_nothing() {
         }
     };
     for (victim, code, parts) in [
-        ("RANK=0", Some(137), &["lost rank 0", "rank 0 ended with signal: 9"][..]),
-        ("RANK=2", Some(137), &["lost rank 2", "rank 2 ended with signal: 9"]),
+        ("RANK=0", Some(137), &["lost rank 0", "rank 0 on localhost ended with signal 9 (SIGKILL)"][..]),
+        ("RANK=2", Some(137), &["lost rank 2", "rank 2 on localhost ended with signal 9 (SIGKILL)"]),
         ("launcher", None, &[]),
     ] {
         // A mark that all processes of this run have in their environment, and no others.
@@ -290,5 +290,5 @@ fn all_ranks_end_with_the_cause_of_the_first_failure() {
     let history = history.to_str().expect("a temporary folder's name is UTF-8");
     let outcome =
         isograd(&words(&format!("local -n 2 train --dataset synthetic --steps 2 --history {history}")));
-    assert_error(&outcome, 1, &["rank 0: --history", "rank 0 ended with exit status: 1"]);
+    assert_error(&outcome, 1, &["rank 0: --history", "rank 0 on localhost ended with exit status 1"]);
 }

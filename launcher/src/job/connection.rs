@@ -1,0 +1,173 @@
+//! The launcher's end of the way to an agent.
+
+use super::message::{Decoder, FromAgent, ToAgent, encode};
+use super::rank::this_program;
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+/// What the launcher waits for, with the number of the host.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Message(usize, FromAgent),
+    /// The host can be logged in at.
+    LoggedIn(usize),
+    /// The program is being copied there: so many bytes.
+    Copying(usize, u64),
+    /// There is no way to the agent, or none any more.
+    Closed(usize, Loss),
+    /// The user, or the system, sends the launcher a signal.
+    Signal(i32),
+}
+
+/// Why there is no way to an agent, and the way out, where there is one.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub(crate) problem: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl From<String> for Loss {
+    fn from(problem: String) -> Self {
+        Self { problem, hint: None }
+    }
+}
+
+/// What carries bytes to an agent.
+pub(crate) trait Wire: Send {
+    /// Sends bytes, without waiting.
+    fn send(&self, bytes: Vec<u8>);
+
+    /// Closes the agent's standard input behind what was sent: an agent ends then.
+    fn close(&self);
+
+    /// Ends the connection at once.
+    fn cut(&self);
+}
+
+/// The way to an agent. Dropping it ends the agent.
+pub(crate) struct Connection(Box<dyn Wire>);
+
+impl Connection {
+    pub(crate) fn new(wire: impl Wire + 'static) -> Self {
+        Self(Box::new(wire))
+    }
+
+    pub(crate) fn tell(&self, message: &ToAgent) {
+        self.0.send(encode(message));
+    }
+
+    pub(crate) fn cut(&self) {
+        self.0.cut();
+    }
+
+    /// Starts an agent on this machine, as host `host`; its messages go to `events`.
+    pub(crate) fn here(host: usize, events: &Sender<Event>) -> io::Result<Self> {
+        let mut command = this_program()?;
+        // A terminal's interrupt is the launcher's to handle.
+        command.arg("agent").process_group(0);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (sender, messages) = channel::<Vec<u8>>();
+        thread::spawn(move || {
+            for bytes in messages {
+                // An agent that has gone is seen by who reads from it.
+                if stdin.as_mut().is_some_and(|stdin| stdin.write_all(&bytes).is_err()) {
+                    break;
+                }
+            }
+        });
+        let events = events.clone();
+        thread::spawn(move || {
+            let mut ear = Ear::new(host, events);
+            let mut buffer = vec![0; 64 * 1024];
+            let mut stdout = stdout.expect("it was piped");
+            let problem = loop {
+                match stdout.read(&mut buffer) {
+                    Ok(0) => break "it has ended".to_string(),
+                    Ok(count) => {
+                        if let Err(problem) = ear.hear(&buffer[..count], |_| true) {
+                            break problem;
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            drop(stdout);
+            let problem = match child.wait() {
+                Ok(status) if !status.success() => format!("its agent ended with {status}"),
+                _ => problem,
+            };
+            ear.close(problem.into());
+        });
+        Ok(Self::new(LocalWire(RefCell::new(Some(sender)))))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// To a child of this process.
+struct LocalWire(RefCell<Option<Sender<Vec<u8>>>>);
+
+impl Wire for LocalWire {
+    fn send(&self, bytes: Vec<u8>) {
+        if let Some(sender) = &*self.0.borrow() {
+            // An agent that has gone is seen by who reads from it.
+            let _ = sender.send(bytes);
+        }
+    }
+
+    fn close(&self) {
+        self.0.take();
+    }
+
+    /// A child of this process that is silent is stopped or gone; it ends when this process does.
+    fn cut(&self) {}
+}
+
+/// Turns an agent's bytes into events.
+pub(crate) struct Ear {
+    host: usize,
+    decoder: Decoder,
+    events: Sender<Event>,
+}
+
+impl Ear {
+    pub(crate) fn new(host: usize, events: Sender<Event>) -> Self {
+        Self { host, decoder: Decoder::behind_mark(), events }
+    }
+
+    /// Takes bytes; an error if they are no messages. Those messages become events that `is_wanted`.
+    pub(crate) fn hear(
+        &mut self,
+        bytes: &[u8],
+        mut is_wanted: impl FnMut(&FromAgent) -> bool,
+    ) -> Result<(), String> {
+        self.decoder.push(bytes);
+        while let Some(message) = self.decoder.next().map_err(|error| format!("its agent sent {error}"))? {
+            if is_wanted(&message) {
+                // Nobody waits any more when the job is over.
+                let _ = self.events.send(Event::Message(self.host, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What came before the agent spoke, or instead of it.
+    pub(crate) fn noise(&self) -> String {
+        self.decoder.noise()
+    }
+
+    /// The way has ended.
+    pub(crate) fn close(self, loss: Loss) {
+        let _ = self.events.send(Event::Closed(self.host, loss));
+    }
+}

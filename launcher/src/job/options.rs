@@ -1,0 +1,124 @@
+//! What the user says of a job, apart from its hosts.
+
+use super::message::LIMIT;
+use super::relay::RelayPlan;
+use crate::args::{Bind, JobArgs};
+use crate::failure::Failure;
+use crate::hosts::is_variable;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What the ranks of a job run, with what, and what becomes of their output.
+#[derive(Debug)]
+pub(crate) struct JobPlan {
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(String, OsString)>,
+    pub(crate) bind: bool,
+    pub(crate) relay: RelayPlan,
+}
+
+impl JobPlan {
+    /// `with_labels`: whether lines begin with their rank, if the user does not say.
+    pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
+        let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
+        for export in &args.export {
+            let variable = match export.split_once('=') {
+                Some((name, value)) => (name.to_string(), value.into()),
+                None => {
+                    let value = std::env::var_os(export);
+                    (export.clone(), value.ok_or_else(|| usage(format!("-x {export}: it is not set here")))?)
+                }
+            };
+            if !is_variable(&variable.0) {
+                return Err(usage(format!("-x {export}: '{}' is no name of a variable", variable.0)));
+            }
+            env.push(variable);
+        }
+        let lengths = env.iter().map(|(name, value)| name.len() + value.len());
+        let bytes: usize = lengths.chain(args.command.iter().map(|arg| arg.len())).sum();
+        // Half of what fits is left to the rest of the message.
+        if bytes > LIMIT / 2 {
+            return Err(usage(format!(
+                "arguments and variables have {bytes} bytes, at most {} fit",
+                LIMIT / 2
+            )));
+        }
+        let relay = RelayPlan {
+            with_labels: args.prefix.unwrap_or(with_labels),
+            is_quiet: args.quiet,
+            only: args.only_rank,
+            folder: args.output,
+        };
+        Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay })
+    }
+}
+
+/// Lines of `NAME=VALUE`; empty ones and those that begin with `#` are comments.
+fn read_env_file(path: &Path) -> Result<Vec<(String, OsString)>, Failure> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|error| usage(format!("--env-file {}: {error}", path.display())))?;
+    let mut env = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        match line.split_once('=') {
+            Some((name, value)) if is_variable(name) && !value.contains('\0') => {
+                env.push((name.to_string(), value.into()));
+            }
+            _ => {
+                let place = format!("--env-file {}:{number}", path.display());
+                return Err(usage(format!("{place}: expected NAME=VALUE, it is '{line}'")));
+            }
+        }
+    }
+    Ok(env)
+}
+
+fn usage(problem: String) -> Failure {
+    Failure::Usage { problem, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(export: &[&str], env_file: Option<&Path>) -> JobArgs {
+        JobArgs {
+            bind: Bind::None,
+            export: export.iter().map(|text| text.to_string()).collect(),
+            env_file: env_file.map(Path::to_path_buf),
+            output: None,
+            quiet: false,
+            only_rank: None,
+            prefix: None,
+            command: vec!["train".into()],
+        }
+    }
+
+    #[test]
+    fn variables_come_from_here_from_the_command_line_and_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("env");
+        std::fs::write(&file, "# comment\n\nA=1\nB=x = y \n").unwrap();
+        let plan = JobPlan::new(args(&["C=2=3", "PATH"], Some(&file)), true).unwrap();
+        let path = std::env::var_os("PATH").unwrap();
+        let expected = [("A", "1".into()), ("B", "x = y ".into()), ("C", "2=3".into()), ("PATH", path)];
+        assert_eq!(plan.env, expected.map(|(name, value)| (name.to_string(), value)));
+        assert!(plan.relay.with_labels && !plan.bind);
+    }
+
+    #[test]
+    fn what_is_no_variable_is_named_with_its_place() {
+        let message = |export, file| JobPlan::new(args(export, file), true).unwrap_err().to_string();
+        assert_eq!(message(&["ISOGRAD_NOT_SET"], None), "-x ISOGRAD_NOT_SET: it is not set here");
+        assert_eq!(message(&["a b=1"], None), "-x a b=1: 'a b' is no name of a variable");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("env");
+        std::fs::write(&file, "A=1\nexport B=2\n").unwrap();
+        let expected = format!("--env-file {}:2: expected NAME=VALUE, it is 'export B=2'", file.display());
+        assert_eq!(message(&[], Some(&file)), expected);
+        let long = format!("A={}", "x".repeat(LIMIT));
+        assert!(message(&[&long], None).ends_with(&format!("at most {} fit", LIMIT / 2)));
+    }
+}

@@ -1,0 +1,291 @@
+//! The launcher's part while ranks run.
+
+use super::connection::{Connection, Event};
+use super::end::{End, Ends};
+use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
+use super::relay::{Relay, RelayPlan};
+use super::{BEAT, GRACE, SILENCE};
+use crate::cores;
+use crate::failure::Failure;
+use crate::output::Output;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How long agents may take to end what they were told to kill.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+
+/// A host of a job whose agent has answered, and what its ranks are to do.
+pub(crate) struct HostRanks {
+    /// Its number in events.
+    pub(crate) number: usize,
+    pub(crate) name: String,
+    pub(crate) connection: Connection,
+    pub(crate) assignment: Assignment,
+}
+
+/// Starts the ranks of all hosts and watches them until the last one has ended. `events` are those of all connections.
+pub(crate) fn supervise(
+    hosts: Vec<HostRanks>,
+    events: &Receiver<Event>,
+    plan: RelayPlan,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let names = hosts.iter().flat_map(|host| vec![host.name.clone(); host.assignment.ranks as usize]);
+    let names: Vec<String> = names.collect();
+    let labels = names.iter().enumerate().map(|(rank, name)| format!("{rank}@{name}")).collect();
+    let relay = Relay::new(plan, labels)?;
+    let columns = relay.progress_columns();
+    let mut watched = Vec::new();
+    for HostRanks { number, name, connection, mut assignment } in hosts {
+        assignment.progress = columns;
+        let host = Host {
+            number,
+            name,
+            first: assignment.first_rank,
+            count: assignment.ranks,
+            heard: Instant::now(),
+            bindings: None,
+            is_open: true,
+            connection,
+        };
+        host.connection.tell(&ToAgent::Start(Box::new(assignment)));
+        watched.push(host);
+    }
+    let mut supervisor =
+        Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
+    let result = supervisor.watch(events, out);
+    supervisor.close(events);
+    result?;
+    let Supervisor { ends, mut relay, stop, .. } = supervisor;
+    let result = ends.result(stop);
+    if let (Err(Failure::Rank { rank, .. }), true) = (&result, ends.count() > 1) {
+        let lines: Vec<&str> = relay.last_lines(*rank).collect();
+        let last = match lines.as_slice() {
+            [] => String::new(),
+            lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
+        };
+        relay.say(&format!("{}{last}", ends.table()));
+    } else if let Err(Failure::Host { .. }) = &result {
+        relay.say(&ends.table());
+    }
+    result
+}
+
+struct Host {
+    number: usize,
+    name: String,
+    first: u32,
+    count: u32,
+    connection: Connection,
+    /// When the agent gave its last sign of life.
+    heard: Instant,
+    bindings: Option<Vec<Option<Vec<usize>>>>,
+    is_open: bool,
+}
+
+impl Host {
+    fn ranks(&self) -> std::ops::Range<u32> {
+        self.first..self.first + self.count
+    }
+}
+
+struct Supervisor {
+    hosts: Vec<Host>,
+    ends: Ends,
+    relay: Relay,
+    /// The signal that asked for the end of the job.
+    stop: Option<i32>,
+    /// When ranks that still run are killed, and then given up.
+    deadline: Option<Deadline>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Deadline {
+    Kill(Instant),
+    GiveUp(Instant),
+}
+
+impl Deadline {
+    fn time(self) -> Instant {
+        match self {
+            Self::Kill(time) | Self::GiveUp(time) => time,
+        }
+    }
+}
+
+impl Supervisor {
+    fn watch(&mut self, events: &Receiver<Event>, out: &mut Output) -> Result<(), Failure> {
+        let mut next_beat = Instant::now() + BEAT;
+        while !self.ends.are_all_known() {
+            let now = Instant::now();
+            if now >= next_beat {
+                self.tell_all(&ToAgent::Beat);
+                next_beat = now + BEAT;
+            }
+            for host in 0..self.hosts.len() {
+                if self.hosts[host].is_open && now >= self.hosts[host].heard + SILENCE {
+                    self.hosts[host].connection.cut();
+                    self.lose(host, format!("it gave no sign of life for {} s", SILENCE.as_secs()));
+                }
+            }
+            match self.deadline {
+                Some(Deadline::Kill(time)) if now >= time => self.kill(),
+                Some(Deadline::GiveUp(time)) if now >= time => break,
+                _ => (),
+            }
+            let silences = self.hosts.iter().filter(|host| host.is_open).map(|host| host.heard + SILENCE);
+            let times = silences.chain(self.deadline.map(Deadline::time));
+            let wait = times.fold(next_beat, Instant::min).saturating_duration_since(now);
+            match events.recv_timeout(wait) {
+                Ok(event) => self.handle(event, out)?,
+                Err(RecvTimeoutError::Timeout) => (),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event, out: &mut Output) -> Result<(), Failure> {
+        match event {
+            Event::Signal(signal) => self.stop(signal),
+            Event::Closed(number, loss) => {
+                if let Some(host) = self.place(number) {
+                    self.lose(host, loss.problem);
+                }
+            }
+            Event::LoggedIn(_) | Event::Copying(..) => (),
+            Event::Message(number, message) => {
+                // Hosts without ranks are not watched.
+                let Some(host) = self.place(number) else { return Ok(()) };
+                self.hosts[host].heard = Instant::now();
+                match message {
+                    FromAgent::Output { rank, is_error, bytes } if self.has(host, rank) => {
+                        self.take(rank, is_error, &bytes)?;
+                    }
+                    FromAgent::Ended { rank, status } if self.has(host, rank) => {
+                        self.relay.finish(rank)?;
+                        self.ends.add(rank, End::Status(status));
+                        if status != RankStatus::Code(0) {
+                            self.expect_the_end();
+                        }
+                    }
+                    FromAgent::Started(bindings) => {
+                        self.hosts[host].bindings = Some(bindings);
+                        self.print_bindings(out)?;
+                    }
+                    FromAgent::Failed(problem) => self.lose(host, problem),
+                    _ => (),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, number: usize) -> Option<usize> {
+        self.hosts.iter().position(|host| host.number == number)
+    }
+
+    fn has(&self, host: usize, rank: u32) -> bool {
+        self.hosts[host].ranks().contains(&rank)
+    }
+
+    /// What cannot be shown any more ends the job, unless it ends anyway.
+    fn take(&mut self, rank: u32, is_error: bool, bytes: &[u8]) -> Result<(), Failure> {
+        match self.relay.take(rank, is_error, bytes) {
+            Err(_) if self.stop.is_some() => Ok(()),
+            Err(failure) => {
+                self.kill();
+                Err(failure)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// When all ranks have started: which of them has which cores.
+    fn print_bindings(&self, out: &mut Output) -> Result<(), Failure> {
+        if self.hosts.iter().any(|host| host.bindings.is_none()) {
+            return Ok(());
+        }
+        for host in self.hosts.iter().filter(|host| host.count > 0) {
+            let place = if self.hosts.len() == 1 { String::new() } else { format!(" of {}", host.name) };
+            let bindings = host.bindings.as_deref().unwrap_or_default();
+            out.line(&format!("ranks{place} and their cores: {}", binding(host.first, bindings)))?;
+        }
+        Ok(())
+    }
+
+    /// The first signal asks all ranks to end after the step under way; the second one ends them at once.
+    fn stop(&mut self, signal: i32) {
+        if self.stop.replace(signal).is_some() {
+            self.kill();
+        } else {
+            self.relay.say("stopping after the step under way; once more to stop at once\n");
+            self.tell_all(&ToAgent::Signal(signal));
+        }
+    }
+
+    /// A host is lost, and whatever runs there ends by itself.
+    fn lose(&mut self, host: usize, problem: String) {
+        let Host { is_open, name, .. } = &mut self.hosts[host];
+        if !std::mem::take(is_open) {
+            return;
+        }
+        let name = name.clone();
+        let running: Vec<u32> = self.hosts[host].ranks().filter(|rank| !self.ends.is_known(*rank)).collect();
+        if running.is_empty() {
+            return;
+        }
+        self.ends.add_host(&name, problem);
+        running.into_iter().for_each(|rank| self.ends.add(rank, End::Lost));
+        self.expect_the_end();
+    }
+
+    /// One rank has failed: the others have some time to end by themselves.
+    fn expect_the_end(&mut self) {
+        self.deadline.get_or_insert(Deadline::Kill(Instant::now() + GRACE));
+    }
+
+    fn kill(&mut self) {
+        self.tell_all(&ToAgent::Kill);
+        self.deadline = Some(Deadline::GiveUp(Instant::now() + LAST_WAIT));
+    }
+
+    fn tell_all(&self, message: &ToAgent) {
+        self.hosts.iter().filter(|host| host.is_open).for_each(|host| host.connection.tell(message));
+    }
+
+    /// Ends the agents, and waits for it.
+    fn close(&mut self, events: &Receiver<Event>) {
+        let open = self.hosts.iter().filter(|host| host.is_open);
+        let mut open: Vec<usize> = open.map(|host| host.number).collect();
+        self.hosts.clear();
+        let deadline = Instant::now() + LAST_WAIT;
+        while !open.is_empty() {
+            match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Closed(number, _)) => open.retain(|host| *host != number),
+                Ok(_) => (),
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// `0 on 0-1; 1 on 2`, or `all 2, not bound`.
+fn binding(first: u32, bindings: &[Option<Vec<usize>>]) -> String {
+    let part = |(own, rank): (&Option<Vec<usize>>, u32)| {
+        own.as_ref().map(|own| format!("{rank} on {}", cores::list(own)))
+    };
+    let parts: Option<Vec<String>> = bindings.iter().zip(first..).map(part).collect();
+    parts.map_or_else(|| format!("all {}, not bound", bindings.len()), |parts| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_listed_by_rank() {
+        assert_eq!(binding(2, &[Some(vec![0, 1]), Some(vec![2])]), "2 on 0-1; 3 on 2");
+        assert_eq!(binding(0, &[None, None]), "all 2, not bound");
+    }
+}

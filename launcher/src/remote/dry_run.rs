@@ -1,0 +1,86 @@
+//! `isograd ssh --dry-run`: what would be done.
+
+use super::install::{Cache, Program};
+use crate::args::LoginArgs;
+use crate::cores;
+use crate::failure::Failure;
+use crate::hosts::{self, Host};
+use crate::job::JobPlan;
+use crate::output::Output;
+use crate::quote::quote;
+use std::net::ToSocketAddrs;
+
+/// Prints hosts, ranks, cores, addresses and commands, as far as they are known without asking the hosts.
+pub(super) fn print(
+    hosts: &[Host],
+    ranks: Option<u32>,
+    plan: &JobPlan,
+    login: &LoginArgs,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let slots = |host: &Host| {
+        let here = host.is_here().then(|| cores::available().len());
+        let cores = host.cores.as_ref().map(Vec::len).or(here).map(|cores| cores as u32);
+        Some((host.slots.or(cores)?, host.max_slots))
+    };
+    let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
+    let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
+    for (index, host) in hosts.iter().enumerate() {
+        let ranks = match &places {
+            Some(places) => match (places[index].first, places[index].count) {
+                (_, 0) => "none".to_string(),
+                (first, 1) => first.to_string(),
+                (first, count) => format!("{first} to {}", first + count - 1),
+            },
+            None => match host.slots {
+                Some(slots) => format!("up to {slots}"),
+                None => "as many as it has cores".to_string(),
+            },
+        };
+        let cores = host.cores.as_ref().map_or_else(|| "all".to_string(), |own| cores::list(own));
+        let how = if plan.bind { "divided among its ranks, if there are enough" } else { "not bound" };
+        out.line(&format!("host {}", host.name))?;
+        out.line(&format!("  login:   {}", how_to_login(host)))?;
+        out.line(&format!("  ranks:   {ranks}"))?;
+        out.line(&format!("  cores:   {cores}, {how}"))?;
+        out.line(&format!("  address: {}", address(host)))?;
+        if let Some(folder) = &host.folder {
+            out.line(&format!("  folder:  {folder}"))?;
+        }
+        let command = if host.is_here() {
+            "isograd agent".to_string()
+        } else {
+            Program::own().map_err(Failure::Start)?.start_command(&Cache::new(login.cache.as_deref()))
+        };
+        out.line(&format!("  agent:   {command}"))?;
+    }
+    let args: Vec<String> = plan.args.iter().map(|arg| quote(&arg.to_string_lossy())).collect();
+    out.line(&format!("each rank: isograd {}", args.join(" ")))?;
+    // Values may be secret.
+    let names: Vec<&str> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() { Ok(()) } else { out.line(&format!("variables: {}", names.join(", "))) }
+}
+
+fn how_to_login(host: &Host) -> String {
+    if host.is_here() {
+        return "none: this machine".to_string();
+    }
+    let user = host.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
+    let port = host.port.map_or_else(String::new, |port| format!(" port {port}"));
+    let key = host.identity.as_ref().map_or_else(String::new, |path| format!(" with {}", path.display()));
+    format!("ssh {user}{}{port}{key}", host.name)
+}
+
+fn address(host: &Host) -> String {
+    match (&host.address, &host.interface) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(interface)) => format!("one of its interface {interface}"),
+        (None, None) => {
+            let found = (host.name.as_str(), 0).to_socket_addrs();
+            let found: Vec<String> =
+                found.into_iter().flatten().map(|address| address.ip().to_string()).collect();
+            let found = if found.is_empty() { "unknown here".to_string() } else { found.join(", ") };
+            format!("one that all others reach (login at: {found})")
+        }
+    }
+}

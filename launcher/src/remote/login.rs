@@ -1,0 +1,219 @@
+//! Logins at all hosts of a job at once.
+
+use super::install::{Cache, Program, SshWire, run_agent};
+use crate::args::LoginArgs;
+use crate::failure::Failure;
+use crate::hosts::Host;
+use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, Loss, ToAgent};
+use crate::signals;
+use crate::ssh::{Logins, Options, Target};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What may pass between a login and the agent's first message, apart from a copy of the program.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The slowest copy that is waited for, in bytes per second.
+const SLOWEST: u64 = 50_000;
+
+/// A host that takes part, with its agent.
+pub(crate) struct Member {
+    /// Its number in events.
+    pub(crate) number: usize,
+    pub(crate) host: Host,
+    pub(crate) facts: HostFacts,
+    pub(crate) connection: Connection,
+    /// The host's clock minus ours, in seconds, when it said hello.
+    pub(crate) clock_skew_s: f64,
+}
+
+/// The hosts of a job while their agents are being started.
+pub(crate) struct Roster {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    host: Host,
+    connection: Connection,
+    /// How long to wait for it.
+    until: Option<Instant>,
+    outcome: Option<Result<(Box<HostFacts>, f64), Loss>>,
+}
+
+impl Roster {
+    /// Begins to log in at all hosts.
+    pub(crate) fn start(hosts: &[Host], args: &LoginArgs, events: &Sender<Event>) -> Result<Self, Failure> {
+        let mut entries = Vec::new();
+        let is_remote = hosts.iter().any(|host| !host.is_here());
+        let shared = is_remote.then(|| Shared::new(args)).transpose()?.map(Arc::new);
+        for (number, host) in hosts.iter().enumerate() {
+            let (connection, until) = match &shared {
+                Some(shared) if !host.is_here() => {
+                    let wire = SshWire::default();
+                    let connection = wire.connection();
+                    let (shared, host, events) = (Arc::clone(shared), host.clone(), events.clone());
+                    thread::spawn(move || shared.serve(number, &host, &wire, &events));
+                    // A login has its own limits, and may ask the user for something.
+                    (connection, None)
+                }
+                _ => {
+                    let connection = Connection::here(number, events).map_err(Failure::Start)?;
+                    (connection, Some(Instant::now() + PATIENCE))
+                }
+            };
+            entries.push(Entry { host: host.clone(), connection, until, outcome: None });
+        }
+        Ok(Self { entries })
+    }
+
+    /// Waits until each host has an agent or a reason why not.
+    pub(crate) fn wait(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
+        while let Some(until) = self.next_deadline() {
+            // Agents that have answered must not think that nobody is here.
+            self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
+            match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
+                Ok(Event::Signal(signal)) => {
+                    return Err(Failure::Stopped {
+                        name: signals::name(signal),
+                        exit_code: 128 + signal as u8,
+                    });
+                }
+                Ok(event) => self.handle(event),
+                Err(RecvTimeoutError::Timeout) => self.give_up(),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The first deadline of those that are waited for; `None` when there are none any more.
+    fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.entries.iter().filter(|entry| entry.outcome.is_none());
+        let far = Instant::now() + Duration::from_secs(3600);
+        waiting.map(|entry| entry.until.unwrap_or(far)).min()
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Instant::now();
+        let (number, outcome) = match event {
+            Event::LoggedIn(number) => {
+                self.entries[number].until = Some(now + PATIENCE);
+                return;
+            }
+            Event::Copying(number, bytes) => {
+                let entry = &mut self.entries[number];
+                entry.until = Some(now + PATIENCE + Duration::from_secs(bytes / SLOWEST));
+                let megabytes = bytes as f64 / 1e6;
+                eprintln!("host {}: copying the program ({megabytes:.1} MB)", entry.host.name);
+                return;
+            }
+            Event::Message(number, FromAgent::Hello(facts)) => {
+                let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                let here = here.unwrap_or_default().as_secs_f64();
+                let skew = facts.clock_us as f64 / 1e6 - here;
+                let outcome = match facts.version == env!("CARGO_PKG_VERSION") {
+                    true => Ok((facts, skew)),
+                    false => Err(format!("its agent has version {}", facts.version).into()),
+                };
+                (number, outcome)
+            }
+            Event::Message(number, FromAgent::Failed(problem)) => (number, Err(problem.into())),
+            Event::Closed(number, loss) => (number, Err(loss)),
+            Event::Message(..) | Event::Signal(_) => return,
+        };
+        let slot = &mut self.entries[number].outcome;
+        // An agent that answered, and was lost since.
+        if outcome.is_err() || slot.is_none() {
+            *slot = Some(outcome);
+        }
+    }
+
+    fn give_up(&mut self) {
+        for entry in &mut self.entries {
+            if entry.outcome.is_none() && entry.until.is_some_and(|until| until <= Instant::now()) {
+                entry.connection.cut();
+                entry.outcome = Some(Err("its agent did not answer in time".to_string().into()));
+            }
+        }
+    }
+
+    /// What became of each host.
+    pub(crate) fn into_outcomes(self) -> Vec<(Host, Result<Member, Loss>)> {
+        let outcome = |(number, entry): (usize, Entry)| {
+            let Entry { host, connection, outcome, .. } = entry;
+            let member = outcome.expect("all were waited for").map(|(facts, clock_skew_s)| Member {
+                number,
+                host: host.clone(),
+                facts: *facts,
+                connection,
+                clock_skew_s,
+            });
+            (host, member)
+        };
+        self.entries.into_iter().enumerate().map(outcome).collect()
+    }
+
+    /// All hosts, or the reasons of all that do not take part.
+    pub(crate) fn into_members(self) -> Result<Vec<Member>, Failure> {
+        let (mut members, mut losses) = (Vec::new(), Vec::new());
+        for (host, outcome) in self.into_outcomes() {
+            match outcome {
+                Ok(member) => members.push(member),
+                Err(loss) => losses.push((host.name, loss)),
+            }
+        }
+        if losses.is_empty() { Ok(members) } else { Err(Failure::LostHosts { losses }) }
+    }
+}
+
+/// What all logins share.
+struct Shared {
+    logins: Logins,
+    program: Program,
+    cache: Cache,
+}
+
+impl Shared {
+    fn new(args: &LoginArgs) -> Result<Self, Failure> {
+        let options = Options {
+            config: args.ssh_config.clone(),
+            known_hosts: args.known_hosts.clone(),
+            timeout: args.connect_timeout,
+            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        };
+        Ok(Self {
+            logins: Logins::new(options).map_err(Failure::Ssh)?,
+            program: Program::own().map_err(Failure::Start)?,
+            cache: Cache::new(args.cache.as_deref()),
+        })
+    }
+
+    /// Logs in at a host and stays until its agent ends.
+    fn serve(&self, number: usize, host: &Host, wire: &SshWire, events: &Sender<Event>) {
+        let identity = host.identity.clone().map(with_home);
+        let target = Target { host: host.name.clone(), user: host.user.clone(), port: host.port, identity };
+        let end = match self.logins.connect(&target) {
+            Ok(mut session) => {
+                let _ = events.send(Event::LoggedIn(number));
+                match run_agent(&mut session, number, &self.program, &self.cache, wire, events) {
+                    Ok(()) => "its agent has ended".to_string().into(),
+                    Err(problem) => problem.into(),
+                }
+            }
+            Err(error) => Loss { problem: error.to_string(), hint: error.hint() },
+        };
+        // Nobody waits any more when the job is over.
+        let _ = events.send(Event::Closed(number, end));
+    }
+}
+
+/// `~/…` in the home folder.
+fn with_home(path: PathBuf) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    }
+}

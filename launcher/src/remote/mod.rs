@@ -1,0 +1,96 @@
+//! `isograd ssh`: ranks on other machines.
+//!
+//! ```text
+//! read and choose the hosts
+//! on all at once: log in, copy this program if it is not there, start an agent     // each failure is that host's own
+//! divide the ranks among the hosts
+//! let each host try the addresses of the others; choose one of each that all reach
+//! start the ranks, with the job's key, and watch them
+//! ```
+
+mod addresses;
+pub(crate) mod doctor;
+mod dry_run;
+mod install;
+mod login;
+
+pub(crate) use login::Roster;
+
+use crate::args::{HostArgs, SshArgs};
+use crate::failure::Failure;
+use crate::hosts::{self, Host, Selection};
+use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
+use crate::output::Output;
+use std::sync::mpsc::channel;
+
+/// Runs the command on each of the ranks of all hosts; ends when all have ended.
+pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
+    let hosts = chosen(&args.hosts)?;
+    let plan = JobPlan::new(args.job, true)?;
+    if args.dry_run {
+        return dry_run::print(&hosts, args.ranks, &plan, &args.login, out);
+    }
+    let (sender, events) = channel();
+    job::watch_signals(&sender)?;
+    let mut roster = Roster::start(&hosts, &args.login, &sender)?;
+    roster.wait(&events)?;
+    let members = roster.into_members()?;
+
+    let slots = members.iter().map(|member| {
+        let cores = member.host.cores.as_ref().map_or(member.facts.cores.len(), Vec::len);
+        (member.host.slots.unwrap_or(cores as u32), member.host.max_slots)
+    });
+    let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;
+    let world = places.iter().map(|place| place.count).sum();
+    let used: Vec<_> = members.into_iter().zip(places).filter(|(_, place)| place.count > 0).collect();
+    let (members, places): (Vec<_>, Vec<_>) = used.into_iter().unzip();
+
+    let meetings = match members.as_slice() {
+        [_] => vec![Meeting::Here],
+        members => {
+            let addresses = addresses::choose(members, args.hosts.interface.as_deref(), &events)?;
+            let secret = || random().map_err(Failure::Random);
+            let (key, job) = (secret()?, secret()?.map(|byte| format!("{byte:02x}"))[..8].concat());
+            let summons = |address: &std::net::SocketAddr| {
+                let (address, listen) = (addresses[0], address.ip());
+                Meeting::At(Summons { address, listen, key, job: job.clone() })
+            };
+            addresses.iter().map(summons).collect()
+        }
+    };
+    let JobPlan { args, env, bind, relay } = plan;
+    let ranks = members.into_iter().zip(places).zip(meetings).map(|((member, place), meeting)| {
+        let Host { name, cores, folder, env: own, .. } = member.host;
+        // The hostfile knows better than what holds for all.
+        let own = own.into_iter().map(|(name, value)| (name, value.into()));
+        let assignment = Assignment {
+            args: args.clone(),
+            env: env.iter().cloned().chain(own).collect(),
+            folder,
+            world,
+            first_rank: place.first,
+            ranks: place.count,
+            cores,
+            bind,
+            progress: None,
+            meeting,
+        };
+        HostRanks { number: member.number, name, connection: member.connection, assignment }
+    });
+    job::supervise(ranks.collect(), &events, relay, out)
+}
+
+/// The hosts of a hostfile or of the command line that take part.
+pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
+    let hosts = match (&args.hostfile, &args.host) {
+        (Some(path), _) => hosts::read(path)?,
+        (None, Some(list)) => hosts::inline(list)?,
+        (None, None) => {
+            return Err(Failure::Usage {
+                problem: "no hosts: --hostfile or -H is missing".to_string(),
+                hint: Some("'isograd local -n N COMMAND' runs ranks on this machine".to_string()),
+            });
+        }
+    };
+    hosts::select(hosts, &Selection { include: args.include.clone(), exclude: args.exclude.clone() })
+}

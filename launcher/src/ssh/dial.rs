@@ -1,0 +1,81 @@
+//! TCP connections with a deadline.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::{Address, Error};
+
+/// When a login must have succeeded. Time that the user takes for a prompt does not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) allowed: Duration,
+    end: Instant,
+}
+
+impl Deadline {
+    pub(super) fn within(allowed: Duration) -> Self {
+        Self { allowed, end: Instant::now() + allowed }
+    }
+
+    pub(super) fn extend(&mut self, by: Duration) {
+        self.end += by;
+    }
+
+    /// At least a millisecond, since zero means for ever to those who are given it.
+    pub(super) fn remaining(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+}
+
+/// Connects to the first address of the host that answers.
+///
+/// # Errors
+/// `Resolve`, `Silent`, or `Connect` with what each address said.
+pub(super) fn dial(address: &mut Address, deadline: Deadline) -> Result<TcpStream, Error> {
+    let candidates = resolve(address, deadline)?;
+    let mut tried = Vec::new();
+    for (place, candidate) in candidates.iter().enumerate() {
+        // A silent address must not take the time of those after it.
+        let share = deadline.remaining() / u32::try_from(candidates.len() - place).unwrap_or(u32::MAX);
+        let connected = TcpStream::connect_timeout(candidate, share.max(Duration::from_millis(1)))
+            .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        match connected {
+            Ok(stream) => {
+                address.ip = Some(candidate.ip());
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let words = format!("timed out after {:.1} s", share.as_secs_f64());
+                tried.push((*candidate, io::Error::new(io::ErrorKind::TimedOut, words)));
+            }
+            Err(error) => tried.push((*candidate, error)),
+        }
+    }
+    Err(Error::Connect { address: Arc::new(address.clone()), tried })
+}
+
+/// The addresses of the host. The system's resolver knows no deadline, so it works on a thread that is left to itself when
+/// it is too slow.
+fn resolve(address: &Address, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
+    let (answer, answered) = mpsc::channel();
+    let place = (address.host.clone(), address.port);
+    thread::spawn(move || {
+        let _ = answer.send(place.to_socket_addrs().map(Iterator::collect::<Vec<_>>));
+    });
+    let failed = |problem| Error::Resolve { address: Arc::new(address.clone()), problem };
+    match answered.recv_timeout(deadline.remaining()) {
+        Ok(Ok(found)) if found.is_empty() => Err(failed("it has no address".to_string())),
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(failed(format!("timed out after {} s", deadline.allowed.as_secs_f64())))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            panic!("the resolver of {} ended without an answer", address.host)
+        }
+    }
+}

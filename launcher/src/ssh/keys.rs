@@ -1,0 +1,270 @@
+//! Proving who we are: keys of the agent, key files, passphrases.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use ssh_key::{HashAlg, PrivateKey, PublicKey};
+use ssh2::ErrorCode;
+
+use super::config::{AgentSocket, Hop};
+use super::dial::Deadline;
+use super::error::{Address, Error};
+use super::login::{limit, silent};
+use super::wire::words;
+
+/// A key file is a few kilobytes.
+const KEY_FILE_BYTES: u64 = 1 << 20;
+/// Passphrases asked for, as `ssh` does.
+const PROMPTS: usize = 3;
+/// `LIBSSH2_ERROR_FILE` and `_KEYFILE_AUTH_FAILED`: a private key that does not decrypt or is none. ssh2 does not export them.
+const UNREADABLE: [i32; 2] = [-16, -48];
+/// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `_PUBLICKEY_UNVERIFIED`: the server does not know the key.
+const NOT_ACCEPTED: [i32; 2] = [-18, -19];
+
+/// The keys of a run, with the passphrases that were asked for.
+pub(super) struct Keys {
+    interactive: bool,
+    /// By key file; `None` where the user gave none that fits. Locked while a prompt is on the terminal.
+    passphrases: Mutex<HashMap<PathBuf, Option<String>>>,
+}
+
+/// What became of a key.
+enum Outcome {
+    LoggedIn,
+    /// In words for the message.
+    Failed(String),
+    /// The private key could not be read; with a passphrase, it is the wrong one.
+    Unreadable,
+    /// No further key need be tried.
+    Stopped(Error),
+}
+
+/// One login under way.
+struct Login<'a> {
+    ssh: &'a ssh2::Session,
+    user: &'a str,
+    address: &'a Arc<Address>,
+    deadline: &'a mut Deadline,
+    tried: Vec<String>,
+    offers: String,
+}
+
+impl Keys {
+    pub(super) fn new(interactive: bool) -> Self {
+        Self { interactive, passphrases: Mutex::new(HashMap::new()) }
+    }
+
+    /// Logs in with the first key that the server accepts: those of the agent that are also named, the agent's others, the files.
+    ///
+    /// # Errors
+    /// `Refused` with everything that was tried, `Silent`.
+    pub(super) fn authenticate(
+        &self,
+        ssh: &ssh2::Session,
+        hop: &Hop,
+        address: &Arc<Address>,
+        deadline: &mut Deadline,
+    ) -> Result<(), Error> {
+        limit(ssh, *deadline);
+        let offers = match ssh.auth_methods(&hop.user) {
+            Ok(_) if ssh.authenticated() => return Ok(()),
+            Ok(offers) => offers.to_string(),
+            Err(error) => {
+                return Err(silent(&error, address, "the login", *deadline).unwrap_or_else(|| {
+                    Error::Handshake { address: Arc::clone(address), problem: words(&error) }
+                }));
+            }
+        };
+        let by_key = offers.split(',').any(|method| method == "publickey");
+        let mut login = Login { ssh, user: &hop.user, address, deadline, tried: Vec::new(), offers };
+        if by_key && (login.with_agent(hop)? || self.with_files(&mut login, hop)?) {
+            return Ok(());
+        }
+        Err(login.refused())
+    }
+
+    fn with_files(&self, login: &mut Login<'_>, hop: &Hop) -> Result<bool, Error> {
+        for file in &hop.identities.files {
+            let name = file.display();
+            let outcome = match read_private(file) {
+                Ok(text) if is_encrypted(&text) => self.with_passphrase(login, file, &text),
+                Ok(text) => login.with_key(&text, None),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !hop.identities.named => continue,
+                Err(error) => Outcome::Failed(error.to_string()),
+            };
+            match outcome {
+                Outcome::LoggedIn => return Ok(true),
+                Outcome::Failed(what) => login.tried.push(format!("{name} ({what})")),
+                Outcome::Unreadable => login.tried.push(format!("{name} (no private key that can be read)")),
+                Outcome::Stopped(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks for the passphrase of a key once in a run, with three tries, and never for two keys at a time.
+    fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Outcome {
+        let waiting = Instant::now();
+        let mut known = self.passphrases.lock().expect("nothing panics while it asks for a passphrase");
+        login.deadline.extend(waiting.elapsed());
+        match known.get(file).cloned() {
+            Some(Some(passphrase)) => {
+                drop(known);
+                return login.with_key(text, Some(&passphrase));
+            }
+            Some(None) => return Outcome::Failed("no passphrase that fits was given".to_string()),
+            None if !self.interactive => {
+                return Outcome::Failed(
+                    "encrypted, and there is no terminal to ask for its passphrase".to_string(),
+                );
+            }
+            None => {}
+        }
+        for _ in 0..PROMPTS {
+            let asking = Instant::now();
+            let answer = rpassword::prompt_password(format!("passphrase for {}: ", file.display()));
+            login.deadline.extend(asking.elapsed());
+            let passphrase = match answer {
+                Ok(passphrase) if passphrase.is_empty() => break,
+                Ok(passphrase) => passphrase,
+                Err(error) => return Outcome::Failed(format!("asking for its passphrase: {error}")),
+            };
+            match login.with_key(text, Some(&passphrase)) {
+                Outcome::Unreadable => {}
+                outcome => {
+                    known.insert(file.to_path_buf(), Some(passphrase));
+                    return outcome;
+                }
+            }
+        }
+        known.insert(file.to_path_buf(), None);
+        Outcome::Failed("no passphrase that fits was given".to_string())
+    }
+}
+
+impl Login<'_> {
+    /// Tries the keys of the agent. An agent that cannot be reached has none.
+    fn with_agent(&mut self, hop: &Hop) -> Result<bool, Error> {
+        if hop.identities.agent == AgentSocket::None {
+            return Ok(false);
+        }
+        limit(self.ssh, *self.deadline);
+        let listed = self.ssh.agent().and_then(|mut agent| {
+            if let AgentSocket::Path(path) = &hop.identities.agent {
+                agent.set_identity_path(path)?;
+            }
+            agent.connect()?;
+            agent.list_identities()?;
+            let keys = agent.identities()?;
+            Ok((agent, keys))
+        });
+        let (agent, keys) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                log::debug!("{}: no agent: {}", self.address, words(&error));
+                return Ok(false);
+            }
+        };
+        let named: Vec<Vec<u8>> = hop.identities.files.iter().filter_map(|file| public_key(file)).collect();
+        let (first, others): (Vec<_>, Vec<_>) =
+            keys.iter().partition(|key| named.iter().any(|named| named == key.blob()));
+        let others = if hop.identities.only { Vec::new() } else { others };
+        for key in first.into_iter().chain(others) {
+            limit(self.ssh, *self.deadline);
+            let result = agent.userauth(self.user, key);
+            match self.outcome(result) {
+                Outcome::LoggedIn => return Ok(true),
+                Outcome::Failed(what) => self.tried.push(format!("{} of the agent ({what})", describe(key))),
+                Outcome::Unreadable => {
+                    self.tried.push(format!("{} of the agent (unreadable)", describe(key)))
+                }
+                Outcome::Stopped(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Outcome {
+        limit(self.ssh, *self.deadline);
+        self.outcome(self.ssh.userauth_pubkey_memory(self.user, None, text, passphrase))
+    }
+
+    fn outcome(&mut self, result: Result<(), ssh2::Error>) -> Outcome {
+        let error = match result {
+            Ok(()) => return Outcome::LoggedIn,
+            Err(error) => error,
+        };
+        if let Some(error) = silent(&error, self.address, "the login", *self.deadline) {
+            return Outcome::Stopped(error);
+        }
+        match error.code() {
+            ErrorCode::Session(code) if NOT_ACCEPTED.contains(&code) => {
+                Outcome::Failed("not accepted".to_string())
+            }
+            ErrorCode::Session(code) if UNREADABLE.contains(&code) => Outcome::Unreadable,
+            _ if super::wire::is_broken(&error) => {
+                self.tried.push(format!("one more, upon which the connection was {}", words(&error)));
+                Outcome::Stopped(self.refused())
+            }
+            _ => Outcome::Failed(words(&error)),
+        }
+    }
+
+    fn refused(&mut self) -> Error {
+        let tried = std::mem::take(&mut self.tried);
+        Error::Refused { address: Arc::clone(self.address), tried, offers: self.offers.clone() }
+    }
+}
+
+/// The text of a private key.
+///
+/// # Errors
+/// Those of the system, and one in the words of `ssh` if the key is ours and others may read it.
+fn read_private(file: &Path) -> io::Result<String> {
+    let opened = fs::File::open(file)?;
+    let metadata = opened.metadata()?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
+        return Err(io::Error::other(format!("mode {mode:04o} is too open: others can read it")));
+    }
+    let mut text = String::new();
+    opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whether a private key in OpenSSH's or in PEM format needs a passphrase.
+fn is_encrypted(text: &str) -> bool {
+    match PrivateKey::from_openssh(text) {
+        Ok(key) => key.is_encrypted(),
+        Err(_) => text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED"),
+    }
+}
+
+/// The public part of a key file, as the agent names it: of the file itself, which may be the public one, or of the `.pub` beside it.
+fn public_key(file: &Path) -> Option<Vec<u8>> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".pub");
+    let texts = [file.to_path_buf(), PathBuf::from(beside)]
+        .into_iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    texts
+        .filter_map(|text| match PrivateKey::from_openssh(&text) {
+            Ok(key) => key.public_key().to_bytes().ok(),
+            Err(_) => PublicKey::from_openssh(text.trim()).ok()?.to_bytes().ok(),
+        })
+        .next()
+}
+
+/// A key of the agent: its comment, or its fingerprint.
+fn describe(key: &ssh2::PublicKey) -> String {
+    match PublicKey::from_bytes(key.blob()) {
+        _ if !key.comment().is_empty() => key.comment().to_string(),
+        Ok(key) => key.fingerprint(HashAlg::Sha256).to_string(),
+        Err(_) => "a key".to_string(),
+    }
+}

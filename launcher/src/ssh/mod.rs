@@ -1,0 +1,21 @@
+//! SSH sessions: logins as `ssh` would make them, and commands whose input and output are ours.
+//!
+//! What is taken from `ssh`: `~/.ssh/config`, `known_hosts`, the agent, key files, jump hosts. What is not: passwords, certificates,
+//! `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
+
+mod config;
+mod dial;
+mod error;
+mod input;
+mod jump;
+mod keys;
+mod known_hosts;
+mod login;
+mod session;
+mod wire;
+
+pub(crate) use config::Target;
+pub(crate) use error::Error;
+pub(crate) use input::{Input, input};
+pub(crate) use login::{Logins, Options};
+pub(crate) use session::{Exit, Session, Stream};

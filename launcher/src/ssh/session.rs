@@ -1,0 +1,279 @@
+//! Commands on a host where we are logged in.
+//!
+//! libssh2 keeps one packet that it could not send whole, and packets that it read on the way to something else. So:
+//! - a call that would have to wait is made again with the same bytes, until it went through;
+//! - before sleeping, everything it holds must be read, since no more of it may come from the socket: a pass over both
+//!   streams, the input and the end that moves nothing may still have filled a stream that was passed already;
+//! - room to send is waited for if any call of the pass asked for it, since later calls overwrite what earlier ones asked.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::event::PollFlags;
+
+use super::error::{Address, Error};
+use super::input::Source;
+use super::jump::Jump;
+use super::wire::{Wire, wait};
+
+/// Bytes of one read; two packets of the largest size.
+const READ_BYTES: usize = 64 * 1024;
+/// Packets written in a row before the output gets its turn.
+const WRITES_A_PASS: usize = 16;
+/// `LIBSSH2_ERROR_CHANNEL_FAILURE` and `_REQUEST_DENIED`: the server said no, and the connection lives.
+const SAID_NO: [i32; 2] = [-21, -22];
+
+/// One login. Commands run one after the other.
+pub(crate) struct Session {
+    pub(super) wire: Wire,
+    address: Arc<Address>,
+    /// Why no command can run any more.
+    lost: Option<String>,
+    jump: Option<Jump>,
+}
+
+/// Where a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// How a command ended. The signal is named without "SIG".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal(String),
+}
+
+impl Session {
+    /// Takes over a connection on which the login has succeeded.
+    pub(super) fn new(wire: Wire, address: Arc<Address>, jump: Option<Jump>) -> Self {
+        wire.ssh.set_blocking(false);
+        Self { wire, address, lost: None, jump }
+    }
+
+    /// What was connected to.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Runs `command`, a line for the login shell, with `input` as its standard input, and calls `hear` with every piece of
+    /// its output. Returns when the command has ended and all output is read (a process that it left behind with its
+    /// output open keeps it from ending).
+    ///
+    /// # Errors
+    /// `Start` if the server does not run it; `Lost` if the connection breaks; `Aborted` after `Input::abort`. After the last
+    /// two the connection is gone.
+    pub(crate) fn run(
+        &mut self,
+        command: &str,
+        mut input: Source,
+        mut hear: impl FnMut(Stream, &[u8]),
+    ) -> Result<Exit, Error> {
+        if let Some(problem) = &self.lost {
+            return Err(Error::Lost { address: Arc::clone(&self.address), problem: problem.clone() });
+        }
+        let outcome = self.converse(command, &mut input, &mut hear);
+        outcome.map_err(|stop| {
+            let address = Arc::clone(&self.address);
+            let problem = match stop {
+                Stop::Refused(problem) => return Error::Start { address, problem },
+                Stop::Aborted => "broken off".to_string(),
+                Stop::Lost(ref problem) => match self.jump.as_ref().and_then(Jump::end) {
+                    Some(end) => end.to_string(),
+                    None => problem.clone(),
+                },
+            };
+            self.wire.shut_down();
+            self.lost = Some(problem.clone());
+            match stop {
+                Stop::Aborted => Error::Aborted { address },
+                _ => Error::Lost { address, problem },
+            }
+        })
+    }
+
+    fn converse(
+        &self,
+        command: &str,
+        input: &mut Source,
+        hear: &mut impl FnMut(Stream, &[u8]),
+    ) -> Result<Exit, Stop> {
+        let mut channel = self.until(input, || self.wire.ssh.channel_session())?;
+        self.until(input, || channel.exec(command))?;
+        let mut conversation = Conversation {
+            wire: &self.wire,
+            channel: &mut channel,
+            input,
+            buffer: vec![0; READ_BYTES],
+            end_sent: false,
+        };
+        conversation.hold(hear)?;
+        let signal = channel.exit_signal().map_err(Stop::lost)?.exit_signal;
+        let code = channel.exit_status().map_err(Stop::lost)?;
+        while !self.wire.has_room() {
+            self.wait(input, PollFlags::OUT)?;
+        }
+        self.until(input, || channel.close())?;
+        Ok(signal.map_or(Exit::Code(code), Exit::Signal))
+    }
+
+    /// Calls `call` until it need not wait.
+    fn until<T>(
+        &self,
+        input: &mut Source,
+        mut call: impl FnMut() -> Result<T, ssh2::Error>,
+    ) -> Result<T, Stop> {
+        loop {
+            let result = call();
+            if let Err(error) = &result
+                && let ssh2::ErrorCode::Session(code) = error.code()
+                && SAID_NO.contains(&code)
+            {
+                return Err(Stop::Refused(error.message().to_string()));
+            }
+            if let Some(value) = self.wire.attempt(result).map_err(Stop::Lost)? {
+                return Ok(value);
+            }
+            self.wait(input, self.wire.interest(self.wire.wants_room()))?;
+        }
+    }
+
+    fn wait(&self, input: &mut Source, wanted: PollFlags) -> Result<(), Stop> {
+        wait_either(&self.wire, wanted, input);
+        input.refresh();
+        if input.is_aborted() { Err(Stop::Aborted) } else { Ok(()) }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.lost.is_none() {
+            let _ = self.wire.ssh.disconnect(None, "done", None);
+        }
+        self.wire.shut_down();
+    }
+}
+
+/// Why a conversation stopped.
+enum Stop {
+    Refused(String),
+    Lost(String),
+    Aborted,
+}
+
+impl Stop {
+    fn lost(error: ssh2::Error) -> Self {
+        Self::Lost(super::wire::words(&error))
+    }
+}
+
+/// A command that runs.
+struct Conversation<'a> {
+    wire: &'a Wire,
+    channel: &'a mut ssh2::Channel,
+    input: &'a mut Source,
+    buffer: Vec<u8>,
+    /// The command knows that its input has ended.
+    end_sent: bool,
+}
+
+impl Conversation<'_> {
+    /// Until the command has ended and its output is read.
+    fn hold(&mut self, hear: &mut impl FnMut(Stream, &[u8])) -> Result<(), Stop> {
+        let mut held = self.held();
+        loop {
+            self.input.refresh();
+            if self.input.is_aborted() {
+                return Err(Stop::Aborted);
+            }
+            let mut pass = Pass::default();
+            self.read(Stream::Stdout, hear, &mut pass)?;
+            self.read(Stream::Stderr, hear, &mut pass)?;
+            self.write(&mut pass)?;
+            if self.channel.eof() {
+                let closed = self.channel.wait_close();
+                if self.wire.attempt(closed).map_err(Stop::Lost)?.is_some() {
+                    return Ok(());
+                }
+                pass.room |= self.wire.wants_room();
+            }
+            let now = self.held();
+            if !pass.moved && now == held {
+                wait_either(self.wire, self.wire.interest(pass.room), self.input);
+            }
+            held = now;
+        }
+    }
+
+    /// What libssh2 holds for us: bytes to read, whether the output has ended, bytes that the other end has room for.
+    fn held(&self) -> (u32, bool, u32) {
+        (self.channel.read_window().available, self.channel.eof(), self.channel.write_window().remaining)
+    }
+
+    fn read(
+        &mut self,
+        stream: Stream,
+        hear: &mut impl FnMut(Stream, &[u8]),
+        pass: &mut Pass,
+    ) -> Result<(), Stop> {
+        let result = match stream {
+            Stream::Stdout => self.channel.read(&mut self.buffer),
+            Stream::Stderr => self.channel.stderr().read(&mut self.buffer),
+        };
+        match self.wire.attempt_io(result).map_err(Stop::Lost)? {
+            Some(0) => {}
+            Some(bytes) => {
+                hear(stream, &self.buffer[..bytes]);
+                pass.moved = true;
+            }
+            None => pass.room |= self.wire.wants_room(),
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, pass: &mut Pass) -> Result<(), Stop> {
+        for _ in 0..WRITES_A_PASS {
+            let Some(bytes) = self.input.next() else { break };
+            let result = self.channel.write(bytes);
+            match self.wire.attempt_io(result).map_err(Stop::Lost)? {
+                Some(0) => break,
+                Some(written) => {
+                    self.input.consume(written);
+                    pass.moved = true;
+                }
+                None => {
+                    pass.room |= self.wire.wants_room();
+                    return Ok(());
+                }
+            }
+        }
+        if self.input.is_finished() && !self.end_sent {
+            // libssh2 could not finish this packet later: it keeps it in a frame of its stack.
+            pass.room |= !self.wire.has_room();
+            if !pass.room {
+                let sent = self.channel.send_eof();
+                self.end_sent = self.wire.attempt(sent).map_err(Stop::Lost)?.is_some();
+                pass.moved |= self.end_sent;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sleeps until the connection is ready for what is `wanted`, or the input has news.
+fn wait_either(wire: &Wire, wanted: PollFlags, input: &Source) {
+    let mut interests = vec![(wire.socket.as_fd(), wanted)];
+    interests.extend(input.wake().map(|wake| (wake, PollFlags::IN)));
+    wait(&interests);
+}
+
+/// What one pass over the streams found.
+#[derive(Default)]
+struct Pass {
+    moved: bool,
+    /// A call waits for room to send.
+    room: bool,
+}
