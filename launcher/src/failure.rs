@@ -66,9 +66,9 @@ pub(crate) enum Failure {
     /// A rank that failed, and has said why.
     #[error("rank {rank} on {host} ended with {end}")]
     Rank { rank: u32, host: String, end: String, exit_code: u8 },
-    /// A run that was asked to end.
+    /// A run that was asked to end, and the parameters that it saved.
     #[error("stopped by {name}")]
-    Stopped { name: String, exit_code: u8 },
+    Stopped { name: String, exit_code: u8, saved: Option<PathBuf> },
     /// An agent whose ranks ran when its launcher closed the connection or fell silent.
     #[error("the launcher has gone: its ranks were ended")]
     Orphaned,
@@ -102,7 +102,7 @@ impl Failure {
     /// ranks, [`CONSEQUENCE`] for what failed because another rank did.
     pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
         match self {
-            Self::Usage { .. } => ExitCode::from(2),
+            Self::Usage { .. } | Self::Hosts(_) => ExitCode::from(2),
             Self::Rank { exit_code, .. } | Self::Stopped { exit_code, .. } => ExitCode::from(*exit_code),
             _ if has_agent && self.is_consequence() => ExitCode::from(CONSEQUENCE),
             Self::Stdout(_) if self.is_reader_gone() => ExitCode::from(READER_GONE),
@@ -113,7 +113,9 @@ impl Failure {
     /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out. Nothing is printed when whoever read standard
     /// output has gone: that is how `isograd summary | head -1` ends.
     pub(crate) fn print(&self, rank: Option<usize>) {
-        if self.is_reader_gone() {
+        // All ranks stop for the same reason.
+        let is_told = matches!(self, Self::Stopped { .. }) && rank.is_some_and(|rank| rank > 0);
+        if self.is_reader_gone() || is_told {
             return;
         }
         let hint = self.hint().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
@@ -128,6 +130,9 @@ impl Failure {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Load { path, .. } if path.is_file() => {
                 Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
+            }
+            Self::Stopped { saved: Some(path), .. } => {
+                Some(format!("{} holds the parameters after that step", path.display()))
             }
             Self::Ssh(error) => error.hint(),
             Self::LostHosts { losses } => match losses.as_slice() {

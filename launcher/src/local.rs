@@ -3,11 +3,10 @@
 use crate::args::LocalArgs;
 use crate::failure::Failure;
 use crate::job::{self, Assignment, Connection, HostRanks, JobPlan, Meeting};
-use crate::output::Output;
 use std::sync::mpsc::channel;
 
 /// Runs the command on each of the ranks; ends when all have ended.
-pub(crate) fn start(args: LocalArgs, out: &mut Output) -> Result<(), Failure> {
+pub(crate) fn start(args: LocalArgs) -> Result<(), Failure> {
     let ranks = args.ranks;
     let JobPlan { args, env, bind, relay } = JobPlan::new(args.job, false)?;
     let (sender, events) = channel();
@@ -26,5 +25,5 @@ pub(crate) fn start(args: LocalArgs, out: &mut Output) -> Result<(), Failure> {
         meeting: Meeting::Here,
     };
     let host = HostRanks { number: 0, name: "localhost".to_string(), connection, assignment };
-    job::supervise(vec![host], &events, relay, out)
+    job::supervise(vec![host], &events, relay)
 }

@@ -72,7 +72,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => train::start(&args.try_into()?, out),
         Command::Evaluate(args) => evaluate::start(&args.try_into()?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
-        Command::Local(args) => local::start(args, out),
+        Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),

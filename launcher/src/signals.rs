@@ -3,11 +3,23 @@
 use crate::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// By an interrupt from the keyboard, by whoever manages processes, by a terminal that closes.
-pub(crate) const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+/// An interrupt from the keyboard, a request of whoever manages processes, a terminal that closes: but for those that this
+/// process was started to ignore, as `nohup` does.
+pub(crate) fn ending() -> impl Iterator<Item = i32> {
+    let ignored = ignored();
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| ignored & (1 << (signal - 1)) == 0)
+}
+
+/// A bit for each signal that this process ignores, as far as known.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
 
 /// A request to end in order.
 #[derive(Debug, Clone)]
@@ -20,7 +32,7 @@ impl StopRequest {
     /// From now on the first signal is a request; the second one ends the process at once, as a shell reports it.
     pub(crate) fn listen() -> io::Result<Self> {
         let this = Self { flag: Arc::default(), signal: Arc::default() };
-        for signal in ENDING {
+        for signal in ending() {
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.flag))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&this.signal), signal as usize)?;
             signal_hook::flag::register(signal, Arc::clone(&this.flag))?;
@@ -28,17 +40,25 @@ impl StopRequest {
         Ok(this)
     }
 
-    /// What a run ends with that was stopped after `steps` steps. Without a signal of its own, another rank had one.
-    pub(crate) fn failure(&self, steps: u64) -> Failure {
+    /// What a run ends with that was stopped after `steps` steps and has saved its parameters, if it was to. Without a signal of
+    /// its own, another rank had one.
+    pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
         let signal = match self.signal.load(Ordering::Relaxed) as i32 {
             0 => SIGTERM,
             signal => signal,
         };
-        Failure::Stopped {
-            name: format!("{} after step {steps}", name(signal)),
-            exit_code: 128 + signal as u8,
-        }
+        stopped(format!("{} after step {steps}", name(signal)), signal, saved)
     }
+}
+
+/// A run that a signal has ended.
+pub(crate) fn stopped_by(signal: i32) -> Failure {
+    stopped(name(signal), signal, None)
+}
+
+/// As a shell reports it.
+fn stopped(name: String, signal: i32, saved: Option<PathBuf>) -> Failure {
+    Failure::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
 }
 
 /// `SIGTERM`, or `signal 70`.

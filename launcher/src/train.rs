@@ -78,7 +78,8 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     }
     out.line(&time_lines(run.elapsed, run.samples))?;
     if run.trainer.is_stopped() {
-        return Err(request.failure(run.trainer.steps()));
+        let saved = plan.save.clone().filter(|_| is_first);
+        return Err(request.failure(run.trainer.steps(), saved));
     }
     print_test(&mut run.trainer, &*test, out)?;
     if plan.hash {

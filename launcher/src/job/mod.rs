@@ -18,6 +18,7 @@ mod options;
 mod rank;
 mod reach;
 mod relay;
+mod screen;
 mod supervisor;
 
 pub(crate) use agent::run as run_agent;
@@ -29,7 +30,7 @@ pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 
 use crate::failure::Failure;
-use crate::signals::ENDING;
+use crate::signals::ending;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
 /// Turns signals to this process into events.
 pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {
-    let mut signals = signal_hook::iterator::Signals::new(ENDING).map_err(Failure::Signals)?;
+    let mut signals = signal_hook::iterator::Signals::new(ending()).map_err(Failure::Signals)?;
     let events = events.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {

@@ -20,6 +20,7 @@ pub(crate) struct JobPlan {
 impl JobPlan {
     /// `with_labels`: whether lines begin with their rank, if the user does not say.
     pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
+        check_command(&args.command)?;
         let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
         for export in &args.export {
             let variable = match export.split_once('=') {
@@ -51,6 +52,17 @@ impl JobPlan {
         };
         Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay })
     }
+}
+
+/// Checks that ranks can run this: before many of them say that they cannot. Their options are theirs: other hosts may know
+/// other instruction sets and folders.
+fn check_command(command: &[OsString]) -> Result<(), Failure> {
+    const KNOWN: [&str; 3] = ["train", "evaluate", "bench"];
+    let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if KNOWN.contains(&name.as_ref()) {
+        return Ok(());
+    }
+    Err(usage(isograd_model::Error::unknown_name("command for ranks", &name, &KNOWN).to_string()))
 }
 
 /// Lines of `NAME=VALUE`; empty ones and those that begin with `#` are comments.
@@ -109,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_is_named_with_its_place() {
+    fn what_is_no_variable_or_no_command_is_named_with_its_place() {
         let message = |export, file| JobPlan::new(args(export, file), true).unwrap_err().to_string();
         assert_eq!(message(&["ISOGRAD_NOT_SET"], None), "-x ISOGRAD_NOT_SET: it is not set here");
         assert_eq!(message(&["a b=1"], None), "-x a b=1: 'a b' is no name of a variable");
@@ -118,6 +130,10 @@ mod tests {
         std::fs::write(&file, "A=1\nexport B=2\n").unwrap();
         let expected = format!("--env-file {}:2: expected NAME=VALUE, it is 'export B=2'", file.display());
         assert_eq!(message(&[], Some(&file)), expected);
+        let mut typo = args(&[], None);
+        typo.command = vec!["trian".into()];
+        let message_of_typo = JobPlan::new(typo, true).unwrap_err().to_string();
+        assert!(message_of_typo.contains("did you mean 'train'?"), "{message_of_typo}");
         let long = format!("A={}", "x".repeat(LIMIT));
         assert!(message(&[&long], None).ends_with(&format!("at most {} fit", LIMIT / 2)));
     }

@@ -1,18 +1,16 @@
-//! What the ranks print, on its way to the launcher's own output and to files.
+//! What the ranks print, on its way to the screen and to files.
 
+use super::screen::Screen;
 use crate::failure::Failure;
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 /// Lines of each rank that are remembered for the case that it fails.
 const LAST_LINES: usize = 10;
 /// A line without an end is shown in pieces of this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
-/// Colours of the labels, as ANSI codes: rank after rank.
-const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
-const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// What is shown, and what is kept.
 #[derive(Debug, Clone, Default)]
@@ -30,48 +28,48 @@ pub(crate) struct RelayPlan {
 /// Shows lines whole, one after the other, whatever pieces they come in.
 pub(super) struct Relay {
     plan: RelayPlan,
+    screen: Screen,
     ranks: Vec<Printer>,
-    has_colors: [bool; 2],
-    /// The line of progress at the bottom of the terminal.
-    progress: String,
 }
 
 /// A rank's output.
 struct Printer {
-    label: String,
+    /// `0@node1`.
+    name: String,
     /// What has come of the next line, of standard output and standard error.
     begun: [Vec<u8>; 2],
     files: Option<[File; 2]>,
+    /// The newest first.
     last_lines: VecDeque<String>,
 }
 
 impl Relay {
-    /// For ranks with these labels.
-    pub(super) fn new(plan: RelayPlan, labels: Vec<String>) -> Result<Self, Failure> {
+    /// For ranks with these names.
+    pub(super) fn new(plan: RelayPlan, screen: Screen, names: Vec<String>) -> Result<Self, Failure> {
+        if let Some(rank) = plan.only.filter(|rank| *rank as usize >= names.len()) {
+            let problem = format!("--only-rank {rank}: there are ranks 0 to {}", names.len() - 1);
+            return Err(Failure::Usage { problem, hint: None });
+        }
         let open = |rank: usize| {
             let folder = plan.folder.as_ref()?.join(format!("rank.{rank}"));
             let create = |name| File::create(folder.join(name));
             let files = fs::create_dir_all(&folder).and_then(|()| Ok([create("stdout")?, create("stderr")?]));
             Some(files.map_err(|source| Failure::Write { option: "--output", path: folder.clone(), source }))
         };
-        let printer = |(rank, label)| {
+        let printer = |(rank, name)| {
             let files = open(rank).transpose()?;
-            Ok(Printer { label, begun: Default::default(), files, last_lines: VecDeque::new() })
+            Ok(Printer { name, begun: Default::default(), files, last_lines: VecDeque::new() })
         };
-        let ranks = labels.into_iter().enumerate().map(printer).collect::<Result<_, Failure>>()?;
-        let wants_colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let has_colors =
-            [io::stdout().is_terminal(), io::stderr().is_terminal()].map(|is| is && wants_colors);
-        Ok(Self { plan, ranks, has_colors, progress: String::new() })
+        let ranks = names.into_iter().enumerate().map(printer).collect::<Result<_, Failure>>()?;
+        Ok(Self { plan, screen, ranks })
     }
 
     /// The columns that the progress of rank 0 may take, if it is to be shown.
     pub(super) fn progress_columns(&self) -> Option<u16> {
-        let shows =
-            io::stderr().is_terminal() && !self.plan.is_quiet && self.plan.only.is_none_or(|rank| rank == 0);
-        let size = rustix::termios::tcgetwinsize(io::stderr()).ok().filter(|_| shows)?;
-        let label = if self.plan.with_labels { self.ranks[0].label.len() + 3 } else { 0 };
-        size.ws_col.checked_sub(label as u16).filter(|columns| *columns > 0)
+        let is_shown = !self.plan.is_quiet && self.plan.only.is_none_or(|rank| rank == 0);
+        let label = if self.plan.with_labels { self.ranks[0].name.len() + "[] ".len() } else { 0 };
+        let columns = self.screen.columns().filter(|_| is_shown)?;
+        columns.checked_sub(u16::try_from(label).ok()?).filter(|columns| *columns > 0)
     }
 
     /// Takes what `rank` has printed.
@@ -80,59 +78,56 @@ impl Relay {
         let stream = usize::from(is_error);
         if let (Some(files), Some(folder)) = (&mut printer.files, &self.plan.folder) {
             let path = folder.join(format!("rank.{rank}"));
-            files[stream].write_all(bytes).map_err(|source| Failure::Write {
-                option: "--output",
-                path,
-                source,
-            })?;
+            let written = files[stream].write_all(bytes);
+            written.map_err(|source| Failure::Write { option: "--output", path, source })?;
         }
-        let begun = &mut printer.begun[stream];
+        let mut begun = std::mem::take(&mut printer.begun[stream]);
         begun.extend_from_slice(bytes);
         let is_end = |byte: &u8| *byte == b'\n' || (*byte == b'\r' && is_error);
-        while let Some(end) = self.ranks[rank as usize].begun[stream].iter().position(is_end) {
-            let line: Vec<u8> = self.ranks[rank as usize].begun[stream].drain(..=end).collect();
-            let (line, end) = line.split_at(line.len() - 1);
-            let text = String::from_utf8_lossy(line).into_owned();
-            if end == b"\n" { self.line(rank, is_error, text)? } else { self.show_progress(rank, &text) }
+        let mut rest = begun.as_slice();
+        while let Some(end) = rest.iter().position(is_end) {
+            let text = String::from_utf8_lossy(&rest[..end]).into_owned();
+            if rest[end] == b'\n' {
+                self.line(rank, is_error, text)?
+            } else {
+                self.show_progress(rank, &text)
+            }
+            rest = &rest[end + 1..];
         }
-        if self.ranks[rank as usize].begun[stream].len() > LONGEST_LINE {
-            self.flush(rank, is_error)?;
+        if rest.len() > LONGEST_LINE {
+            self.line(rank, is_error, String::from_utf8_lossy(rest).into_owned())?;
+            rest = &[];
         }
+        self.ranks[rank as usize].begun[stream] = rest.to_vec();
         Ok(())
     }
 
     /// Shows lines of `rank` that have no end.
     pub(super) fn finish(&mut self, rank: u32) -> Result<(), Failure> {
-        self.flush(rank, false)?;
-        self.flush(rank, true)
-    }
-
-    fn flush(&mut self, rank: u32, is_error: bool) -> Result<(), Failure> {
-        let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
-        let line = std::mem::take(&mut printer.begun[usize::from(is_error)]);
-        if line.is_empty() {
-            Ok(())
-        } else {
-            self.line(rank, is_error, String::from_utf8_lossy(&line).into_owned())
+        for is_error in [false, true] {
+            let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
+            let line = std::mem::take(&mut printer.begun[usize::from(is_error)]);
+            if !line.is_empty() {
+                self.line(rank, is_error, String::from_utf8_lossy(&line).into_owned())?;
+            }
         }
+        Ok(())
     }
 
     fn line(&mut self, rank: u32, is_error: bool, line: String) -> Result<(), Failure> {
         let label = self.label(rank, is_error);
-        let printer = &mut self.ranks[rank as usize];
-        printer.last_lines.truncate(LAST_LINES - 1);
-        printer.last_lines.push_front(line.clone());
         let is_shown = self.plan.only.is_none_or(|only| only == rank) && (is_error || !self.plan.is_quiet);
-        if is_shown { self.print(is_error, &format!("{label}{line}\n")) } else { Ok(()) }
+        let shown = if is_shown { self.screen.print(is_error, &format!("{label}{line}\n")) } else { Ok(()) };
+        let last_lines = &mut self.ranks[rank as usize].last_lines;
+        last_lines.truncate(LAST_LINES - 1);
+        last_lines.push_front(line);
+        shown
     }
 
-    /// `[0@node1] `, or nothing.
     fn label(&self, rank: u32, is_error: bool) -> String {
-        let label = &self.ranks[rank as usize].label;
-        match (self.plan.with_labels, self.has_colors[usize::from(is_error)]) {
-            (false, _) => String::new(),
-            (true, false) => format!("[{label}] "),
-            (true, true) => format!("\x1b[{}m[{label}]\x1b[0m ", COLORS[rank as usize % COLORS.len()]),
+        match self.plan.with_labels {
+            true => self.screen.label(rank, &self.ranks[rank as usize].name, is_error),
+            false => String::new(),
         }
     }
 
@@ -140,32 +135,19 @@ impl Relay {
     fn show_progress(&mut self, rank: u32, text: &str) {
         if rank == 0 && self.progress_columns().is_some() {
             let label = if text.is_empty() { String::new() } else { self.label(rank, true) };
-            self.progress = format!("{label}{text}");
-            // Without standard error there is nobody to show it to.
-            let _ = io::stderr().write_all(format!("{CLEAR_LINE}{}", self.progress).as_bytes());
+            self.screen.show_progress(format!("{label}{text}"));
         }
     }
 
-    /// Prints whole lines above the line of progress.
-    fn print(&mut self, is_error: bool, lines: &str) -> Result<(), Failure> {
-        if !self.progress.is_empty() {
-            let _ = io::stderr().write_all(CLEAR_LINE.as_bytes());
-        }
-        if is_error {
-            let _ = io::stderr().write_all(lines.as_bytes());
-        } else {
-            let mut stdout = io::stdout();
-            stdout.write_all(lines.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Stdout)?;
-        }
-        if !self.progress.is_empty() {
-            let _ = io::stderr().write_all(self.progress.as_bytes());
-        }
-        Ok(())
+    /// Tells something of the launcher's own, on standard output.
+    pub(super) fn announce(&mut self, line: &str) -> Result<(), Failure> {
+        let is_shown = !self.plan.is_quiet && self.plan.only.is_none();
+        if is_shown { self.screen.print(false, &format!("{line}\n")) } else { Ok(()) }
     }
 
     /// Says something of the launcher's own, on standard error.
     pub(super) fn say(&mut self, lines: &str) {
-        self.print(true, lines).expect("standard error never fails");
+        self.screen.print(true, lines).expect("standard error never fails");
     }
 
     /// The last lines of `rank`, the oldest first.
@@ -177,13 +159,57 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::screen::Memory;
+
+    fn relay(plan: RelayPlan, columns: Option<u16>) -> (Relay, Memory) {
+        let (screen, memory) = Screen::in_memory(columns);
+        (Relay::new(plan, screen, vec!["0@a".into(), "1@b".into()]).unwrap(), memory)
+    }
+
+    #[test]
+    fn lines_are_shown_whole_with_their_rank() {
+        let (mut relay, memory) = relay(RelayPlan { with_labels: true, ..RelayPlan::default() }, None);
+        relay.take(0, false, b"one\ntw").unwrap();
+        relay.take(1, true, b"error").unwrap();
+        relay.take(0, false, b"o\n").unwrap();
+        relay.finish(1).unwrap();
+        relay.take(7, false, b"there is no such rank\n").unwrap();
+        assert_eq!(memory.text(), "[0@a] one\n[0@a] two\n[1@b] error\n");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_chosen() {
+        let shown = |plan| {
+            let (mut relay, memory) = relay(plan, None);
+            for rank in [0, 1] {
+                relay.take(rank, false, b"out\n").unwrap();
+                relay.take(rank, true, b"err\n").unwrap();
+            }
+            memory.text()
+        };
+        assert_eq!(shown(RelayPlan { only: Some(1), ..RelayPlan::default() }), "out\nerr\n");
+        assert_eq!(shown(RelayPlan { is_quiet: true, ..RelayPlan::default() }), "err\nerr\n");
+    }
+
+    #[test]
+    fn the_progress_of_rank_0_is_one_line() {
+        let plan = RelayPlan { with_labels: true, ..RelayPlan::default() };
+        let (mut relay, memory) = relay(plan.clone(), Some(80));
+        assert_eq!(relay.progress_columns(), Some(74));
+        relay.take(0, true, b"50 %\r").unwrap();
+        relay.take(1, true, b"not the first\r").unwrap();
+        relay.take(0, true, b"\r").unwrap();
+        assert_eq!(memory.text(), "\r\x1b[2K\x1b[36m[0@a]\x1b[0m 50 %\r\x1b[2K");
+        for plan in [RelayPlan { is_quiet: true, ..plan.clone() }, RelayPlan { only: Some(1), ..plan }] {
+            assert_eq!(self::relay(plan, Some(80)).0.progress_columns(), None);
+        }
+    }
 
     #[test]
     fn output_is_kept_in_files_and_the_last_lines_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let plan =
-            RelayPlan { only: Some(7), folder: Some(folder.path().join("out")), ..RelayPlan::default() };
-        let mut relay = Relay::new(plan, vec!["0@a".into(), "1@a".into()]).unwrap();
+        let plan = RelayPlan { folder: Some(folder.path().join("out")), ..RelayPlan::default() };
+        let (mut relay, _) = relay(plan, None);
         for number in 0..30 {
             relay.take(1, false, format!("line {number}\n").as_bytes()).unwrap();
         }
@@ -201,18 +227,26 @@ mod tests {
 
     #[test]
     fn a_line_without_end_takes_no_end_of_memory() {
-        let plan = RelayPlan { only: Some(7), ..RelayPlan::default() };
-        let mut relay = Relay::new(plan, vec!["0@a".into()]).unwrap();
+        let (mut relay, memory) = relay(RelayPlan::default(), None);
         for _ in 0..10 {
             relay.take(0, false, &vec![b'x'; LONGEST_LINE / 3]).unwrap();
+            assert!(relay.ranks[0].begun[0].len() <= LONGEST_LINE);
         }
-        assert!(relay.ranks[0].begun[0].len() <= LONGEST_LINE);
+        relay.finish(0).unwrap();
+        assert_eq!(memory.text().matches('x').count(), LONGEST_LINE / 3 * 10);
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_an_error() {
-        let plan = RelayPlan { folder: Some("/dev/null/x".into()), ..RelayPlan::default() };
-        let failure = Relay::new(plan, vec!["0@a".into()]).err().unwrap();
-        assert!(failure.to_string().starts_with("--output /dev/null/x/rank.0: cannot write: "), "{failure}");
+    fn a_folder_that_cannot_be_made_and_a_rank_that_there_is_not() {
+        let message =
+            |plan| Relay::new(plan, Screen::in_memory(None).0, vec!["0@a".into()]).err().unwrap().to_string();
+        let message_of_folder =
+            message(RelayPlan { folder: Some("/dev/null/x".into()), ..RelayPlan::default() });
+        assert!(
+            message_of_folder.starts_with("--output /dev/null/x/rank.0: cannot write: "),
+            "{message_of_folder}"
+        );
+        let message_of_rank = message(RelayPlan { only: Some(1), ..RelayPlan::default() });
+        assert_eq!(message_of_rank, "--only-rank 1: there are ranks 0 to 0");
     }
 }

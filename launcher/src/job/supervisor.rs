@@ -4,10 +4,10 @@ use super::connection::{Connection, Event};
 use super::end::{End, Ends};
 use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
 use super::relay::{Relay, RelayPlan};
+use super::screen::Screen;
 use super::{BEAT, GRACE, SILENCE};
 use crate::cores;
 use crate::failure::Failure;
-use crate::output::Output;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -28,12 +28,11 @@ pub(crate) fn supervise(
     hosts: Vec<HostRanks>,
     events: &Receiver<Event>,
     plan: RelayPlan,
-    out: &mut Output,
 ) -> Result<(), Failure> {
     let names = hosts.iter().flat_map(|host| vec![host.name.clone(); host.assignment.ranks as usize]);
     let names: Vec<String> = names.collect();
     let labels = names.iter().enumerate().map(|(rank, name)| format!("{rank}@{name}")).collect();
-    let relay = Relay::new(plan, labels)?;
+    let relay = Relay::new(plan, Screen::new(), labels)?;
     let columns = relay.progress_columns();
     let mut watched = Vec::new();
     for HostRanks { number, name, connection, mut assignment } in hosts {
@@ -53,7 +52,7 @@ pub(crate) fn supervise(
     }
     let mut supervisor =
         Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
-    let result = supervisor.watch(events, out);
+    let result = supervisor.watch(events);
     supervisor.close(events);
     result?;
     let Supervisor { ends, mut relay, stop, .. } = supervisor;
@@ -114,7 +113,7 @@ impl Deadline {
 }
 
 impl Supervisor {
-    fn watch(&mut self, events: &Receiver<Event>, out: &mut Output) -> Result<(), Failure> {
+    fn watch(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
         let mut next_beat = Instant::now() + BEAT;
         while !self.ends.are_all_known() {
             let now = Instant::now();
@@ -137,7 +136,7 @@ impl Supervisor {
             let times = silences.chain(self.deadline.map(Deadline::time));
             let wait = times.fold(next_beat, Instant::min).saturating_duration_since(now);
             match events.recv_timeout(wait) {
-                Ok(event) => self.handle(event, out)?,
+                Ok(event) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
             }
@@ -145,7 +144,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn handle(&mut self, event: Event, out: &mut Output) -> Result<(), Failure> {
+    fn handle(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Signal(signal) => self.stop(signal),
             Event::Closed(number, loss) => {
@@ -171,7 +170,7 @@ impl Supervisor {
                     }
                     FromAgent::Started(bindings) => {
                         self.hosts[host].bindings = Some(bindings);
-                        self.print_bindings(out)?;
+                        self.announce_bindings()?;
                     }
                     FromAgent::Failed(problem) => self.lose(host, problem),
                     _ => (),
@@ -202,16 +201,15 @@ impl Supervisor {
     }
 
     /// When all ranks have started: which of them has which cores.
-    fn print_bindings(&self, out: &mut Output) -> Result<(), Failure> {
-        if self.hosts.iter().any(|host| host.bindings.is_none()) {
-            return Ok(());
-        }
-        for host in self.hosts.iter().filter(|host| host.count > 0) {
-            let place = if self.hosts.len() == 1 { String::new() } else { format!(" of {}", host.name) };
-            let bindings = host.bindings.as_deref().unwrap_or_default();
-            out.line(&format!("ranks{place} and their cores: {}", binding(host.first, bindings)))?;
-        }
-        Ok(())
+    fn announce_bindings(&mut self) -> Result<(), Failure> {
+        let is_one = self.hosts.len() == 1;
+        let line = |host: &Host| {
+            let place = if is_one { String::new() } else { format!(" of {}", host.name) };
+            let bindings = binding(host.first, host.bindings.as_deref()?);
+            Some(format!("ranks{place} and their cores: {bindings}"))
+        };
+        let lines: Option<Vec<String>> = self.hosts.iter().map(line).collect();
+        lines.into_iter().flatten().try_for_each(|line| self.relay.announce(&line))
     }
 
     /// The first signal asks all ranks to end after the step under way; the second one ends them at once.

@@ -4,6 +4,7 @@ use super::login::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
 use crate::job::{Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
+use crate::signals;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::mpsc::Receiver;
@@ -112,10 +113,7 @@ pub(super) fn await_all<A>(
         let failed =
             |host: usize, problem| Err(Failure::Host { host: members[host].host.name.clone(), problem });
         match event {
-            Event::Signal(signal) => {
-                let name = crate::signals::name(signal);
-                return Err(Failure::Stopped { name, exit_code: 128 + signal as u8 });
-            }
+            Event::Signal(signal) => return Err(signals::stopped_by(signal)),
             Event::Closed(number, loss) => {
                 if let Some(host) = place(number) {
                     return failed(host, loss.problem);

@@ -75,12 +75,7 @@ impl Roster {
             // Agents that have answered must not think that nobody is here.
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
-                Ok(Event::Signal(signal)) => {
-                    return Err(Failure::Stopped {
-                        name: signals::name(signal),
-                        exit_code: 128 + signal as u8,
-                    });
-                }
+                Ok(Event::Signal(signal)) => return Err(signals::stopped_by(signal)),
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => self.give_up(),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),

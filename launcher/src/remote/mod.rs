@@ -77,7 +77,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
         };
         HostRanks { number: member.number, name, connection: member.connection, assignment }
     });
-    job::supervise(ranks.collect(), &events, relay, out)
+    job::supervise(ranks.collect(), &events, relay)
 }
 
 /// The hosts of a hostfile or of the command line that take part.
