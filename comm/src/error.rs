@@ -259,7 +259,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
     },
 
     /// The operating system gave up on a link.
@@ -268,7 +268,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
         /// What the operating system said.
         source: Arc<io::Error>,
     },
@@ -279,7 +279,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
         /// What it sent.
         what: String,
     },

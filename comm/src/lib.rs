@@ -9,10 +9,11 @@ mod element;
 mod error;
 mod group;
 mod key;
+mod link;
 mod rendezvous;
 mod shard_sum;
 mod shm;
-mod tcp;
+
 pub mod tree;
 
 pub use communicator::{Communicator, Settings, Transport};

@@ -14,7 +14,7 @@ use super::proof::{Identity, Purpose, Refusal};
 use super::{Card, Meeting, Place};
 use crate::error::Error;
 use crate::key::Key;
-use crate::tcp::Link;
+use crate::link::Link;
 
 /// For how long a rank insists when who listens does not accept its proof: a crowd of strangers may be the reason.
 const INSISTENCE: Duration = Duration::from_secs(1);

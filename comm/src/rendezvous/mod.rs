@@ -32,7 +32,7 @@ pub use variables::{System, Variables};
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::tcp::Link;
+use crate::link::{Link, Wire};
 use mesh::Mesh;
 use proof::Identity;
 
@@ -96,7 +96,7 @@ pub(crate) struct Gathering {
     /// By rank.
     pub(crate) cards: Vec<Card>,
     /// By rank: to every rank with another host than ours.
-    pub(crate) links: Vec<Option<Link>>,
+    pub(crate) links: Vec<Option<Link<Wire>>>,
 }
 
 /// Meets the other ranks of the group.
@@ -121,6 +121,7 @@ pub(crate) fn meet(meeting: &Meeting, host: HostId, note: &[u8]) -> Result<Gathe
         return Ok(Gathering { cards: vec![card(nowhere)], links: vec![None] });
     }
     let (cards, links) = if rank == 0 { lead(meeting, card)? } else { follow(meeting, card)? };
+    let links = links.into_iter().map(|link| link.map(Link::into_any)).collect();
     Ok(Gathering { cards, links })
 }
 
