@@ -3,8 +3,12 @@
 use crate::args::RankArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+#[cfg(feature = "mpi")]
+use isograd_comm::Mpi;
 use isograd_comm::{Communicator, Key, Meeting, Place, Settings, Shares, System, Transport, Variables};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "mpi")]
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Names the file through which the ranks of `isograd local` meet.
@@ -38,9 +42,14 @@ pub(crate) struct RankPlan {
 
 impl Seat {
     /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
-    pub(crate) fn take(key_file: Option<&Path>, out: &mut Output) -> Result<Self, Failure> {
+    pub(crate) fn take(plan: &RankPlan, key_file: Option<&Path>, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let Some(variables) = Variables::read(get)? else {
+        let variables = Variables::read(get)?;
+        #[cfg(feature = "mpi")]
+        if plan.transport == Transport::Mpi {
+            return Self::of_mpi(variables.as_ref(), out);
+        }
+        let Some(variables) = variables else {
             return Ok(Self { rank: 0, world: 1, local_world: 1, place: None, job: String::new() });
         };
         let Variables { rank, world, local_world, master, job, system, .. } = variables;
@@ -74,6 +83,19 @@ impl Seat {
             }
         };
         Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, job })
+    }
+
+    /// MPI says which rank this is; what else says so must agree.
+    #[cfg(feature = "mpi")]
+    fn of_mpi(variables: Option<&Variables>, out: &mut Output) -> Result<Self, Failure> {
+        let mpi = MPI.lock().expect("no panic before").insert(Mpi::start()?).clone();
+        let (rank, world) = (mpi.rank(), mpi.world());
+        if world > 1 {
+            out.set_rank(rank);
+        }
+        variables.map_or(Ok(()), |variables| mpi.check(variables))?;
+        let local_world = variables.and_then(|variables| variables.local_world).unwrap_or(world);
+        Ok(Self { rank, world, local_world, place: Some(Place::Mpi(mpi)), job: "mpi".to_string() })
     }
 
     /// Whether this rank prints and writes files.
@@ -117,6 +139,11 @@ impl Seat {
 }
 
 impl RankPlan {
+    /// What connects ranks on different hosts.
+    pub(crate) fn network(&self) -> &'static str {
+        if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
+    }
+
     /// The shares of `world` ranks.
     pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
@@ -140,6 +167,18 @@ impl From<RankArgs> for RankPlan {
             bucket_bytes: args.bucket_bytes,
             overlap: !args.no_overlap,
         }
+    }
+}
+
+/// MPI from the moment that it is started to the end of the program, behind the last line that this prints.
+#[cfg(feature = "mpi")]
+static MPI: Mutex<Option<Mpi>> = Mutex::new(None);
+
+/// Ends MPI, if it was started: in order, or, when a rank is lost, with all ranks.
+pub(crate) fn end_mpi() {
+    #[cfg(feature = "mpi")]
+    if let Ok(mut mpi) = MPI.lock() {
+        *mpi = None;
     }
 }
 

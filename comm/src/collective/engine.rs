@@ -7,7 +7,7 @@ use super::topology::Topology;
 use super::wait::Pulse;
 use crate::element::Kind;
 use crate::error::Error;
-use crate::link::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
+use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
 use crate::shm::{Bell, Patience, Region};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

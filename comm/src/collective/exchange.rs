@@ -18,7 +18,7 @@
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::topology::{Slices, Topology};
 use crate::element::{Element, Kind};
-use crate::link::{Frame, Kind as FrameKind, Link, Wire};
+use crate::links::{Frame, Kind as FrameKind, Link, Wire};
 use crate::shm::{Carver, RawBuffer, Region};
 use crate::tree;
 use std::ops::Range;

@@ -3,7 +3,7 @@
 use super::engine::{Engine, LocalRank};
 use super::failure;
 use crate::error::Error;
-use crate::link::{Frame, Kind as FrameKind, part, sleep};
+use crate::links::{Frame, Kind as FrameKind, Link, part, sleep};
 use crate::shm::Bell;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 const BOTH: Duration = Duration::from_micros(100);
 /// Looks at sockets, all together, before sleeping.
 const SOCKET_LOOKS: u32 = 100;
+/// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
+const STREAM_LOOKS: u32 = 5000;
 /// The longest time that a rank which has failed gives the others to read why.
 const FAREWELL: Duration = Duration::from_millis(900);
 
@@ -60,7 +62,9 @@ impl Engine {
 
     fn wait_for(&mut self, goal: Goal, operation: &'static str) -> Result<(), Error> {
         let (mut looks, mut start) = (0, None);
-        let link_looks = SOCKET_LOOKS / self.links.iter().flatten().count().max(1) as u32;
+        let looks_together =
+            if self.links.iter().flatten().all(Link::wakes) { SOCKET_LOOKS } else { STREAM_LOOKS };
+        let link_looks = looks_together / self.links.iter().flatten().count().max(1) as u32;
         let (spins, yields) = match (self.is_one_host(), self.patience) {
             (true, patience) => (patience.spins, patience.yields),
             (false, patience) if patience.spins > 0 => (link_looks, 0),
@@ -203,7 +207,7 @@ impl Engine {
         let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
         let until = Instant::now() + FAREWELL.min(self.timeout / 4);
-        part(self.links.iter_mut().flatten().collect(), &self.desk, until);
+        part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);
         self.failure = Some(error.clone());
         Err(error)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Card, HostId, NOTE_LIMIT};
 use crate::error::Error;
-use crate::link::{Frame, Incoming, Kind, Link, Memory, Socket, Stream};
+use crate::links::{Frame, Incoming, Kind, Link, Memory, Socket, Stream};
 
 /// A list of settings and their values.
 pub(super) type Agreement = Vec<(String, String)>;
@@ -152,6 +152,12 @@ impl<S: Stream> Correspondent<S> {
         }
         let bytes = std::mem::take(&mut self.mail.incoming);
         Message::decode(&bytes).map(Some).ok_or_else(|| self.unexpected("a message that cannot be read"))
+    }
+
+    /// The link, and where the bytes of its frames are.
+    #[cfg(feature = "mpi")]
+    pub(super) fn parts(&mut self) -> (&mut Link<S>, &impl Memory) {
+        (&mut self.link, &self.mail)
     }
 
     pub(super) fn unexpected(&self, what: &str) -> Error {

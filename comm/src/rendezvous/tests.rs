@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::message::{Correspondent, Message};
 use super::*;
-use crate::link::{Frame, Incoming, Kind, Memory};
+use crate::links::{Frame, Incoming, Kind, Memory};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Both directions of an ordered stream of bytes to one peer. What would have to wait is [`io::ErrorKind::WouldBlock`]; the peer's
 /// end, once all before it is read, is 0 bytes.
-pub(crate) trait Stream: Read + Write + Send {
+pub(crate) trait Stream: Read + Write + Send + Sync {
     /// Where the peer is, for messages.
     fn place(&self) -> String;
 

@@ -143,6 +143,11 @@ impl<S: Stream> Link<S> {
         self.stream.place()
     }
 
+    /// Whether something can be waited for.
+    pub(crate) fn wakes(&self) -> bool {
+        self.stream.socket().is_some()
+    }
+
     /// What to wait for, where that is possible.
     fn watch(&self, read: bool) -> Option<PollFd<'_>> {
         let write = if self.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
@@ -345,20 +350,21 @@ fn end_if_zero(bytes: usize) -> io::Result<()> {
 
 /// Sends what is queued and then the end, and throws away what comes, until the others have ended too or the time is over: a socket
 /// that is closed with something unread takes back what is still on its way. Whether all have.
-pub(crate) fn part<S: Stream>(mut open: Vec<&mut Link<S>>, memory: &impl Memory, until: Instant) -> bool {
+pub(crate) fn part<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
     loop {
-        open.retain_mut(|link| {
-            let sent = link.flush(memory).is_ok();
-            if sent && link.is_flushed() {
+        open.retain_mut(|(link, memory)| {
+            let sent = link.flush(*memory).is_ok();
+            if !sent || link.is_flushed() {
                 link.stream.shut_down();
             }
-            sent && !link.discard()
+            sent && !(link.discard() && link.is_flushed())
         });
         let left = until.saturating_duration_since(Instant::now());
         if open.is_empty() || left.is_zero() {
+            open.iter_mut().for_each(|(link, _)| link.stream.shut_down());
             return open.is_empty();
         }
-        sleep(open.iter().map(|link| (&**link, true)), left);
+        sleep(open.iter().map(|(link, _)| (&**link, true)), left);
     }
 }
 
