@@ -17,7 +17,7 @@ const BOTH: Duration = Duration::from_micros(100);
 /// Looks at sockets, all together, before sleeping.
 const SOCKET_LOOKS: u32 = 100;
 /// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
-const STREAM_LOOKS: u32 = 5000;
+const STREAM_LOOKS: u32 = 10_000;
 /// The longest time that a rank which has failed gives the others to read why.
 const FAREWELL: Duration = Duration::from_millis(900);
 

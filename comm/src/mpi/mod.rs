@@ -16,9 +16,12 @@ use std::ffi::c_int;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 /// Tags that every MPI has: half as many groups, of two tags each, may follow each other before one comes again.
 const TAGS: c_int = 1 << 15;
+/// What ranks have printed passes through `mpirun`, which throws it away when a rank aborts and says nothing of how far it is.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// MPI in this process; clones are the same. It ends when the last clone is gone, and the [`Communicator`](crate::Communicator) that uses
 /// it.
@@ -129,6 +132,7 @@ impl Drop for Session {
         let _serial = serial();
         let is_abandoned = self.is_abandoned.load(Ordering::Relaxed) || std::thread::panicking();
         if let Some(universe) = self.universe.as_ref().filter(|_| is_abandoned) {
+            std::thread::sleep(LAST_WORDS);
             universe.world().abort(1);
         }
         // This is where MPI ends.
