@@ -18,6 +18,9 @@ pub enum Transport {
     SharedMemory,
     /// TCP even between ranks of one host.
     Tcp,
+    /// MPI, with which the group also meets; even between ranks of one host, unless [`host`](Settings::host) names it: then they share
+    /// memory.
+    Mpi,
 }
 
 /// How a rank joins its group.
@@ -67,6 +70,10 @@ impl Communicator {
     }
 
     /// Meets the other ranks, and returns when all are there and agree.
+    ///
+    /// # Panics
+    ///
+    /// When only one of transport and [place](crate::Place) is MPI.
     ///
     /// # Errors
     ///

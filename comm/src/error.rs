@@ -172,6 +172,36 @@ pub enum Error {
         reason: String,
     },
 
+    /// MPI can be started once in a process.
+    #[error("MPI was started before in this process, by another part of the program")]
+    MpiStarted,
+
+    /// Threads of a rank take turns in driving its operations.
+    #[error("MPI ({library}) does not let threads call it in turns (MPI_THREAD_SERIALIZED)")]
+    MpiThreads {
+        /// The library.
+        library: String,
+    },
+
+    /// The program was started by something else than its own MPI.
+    #[error(
+        "the environment says that this is rank {} of {}, MPI ({library}) that it is rank {} of {}: was the program \
+         started by the mpirun of another MPI?",
+        environment[0], environment[1], mpi[0], mpi[1]
+    )]
+    MpiRank {
+        /// Rank and number of ranks that MPI says.
+        mpi: [usize; 2],
+        /// Those that the environment says.
+        environment: [usize; 2],
+        /// The library.
+        library: String,
+    },
+
+    /// What MPI carries is not encrypted.
+    #[error("links over MPI cannot be encrypted")]
+    MpiEncrypted,
+
     /// Another rank found an error and told this one.
     #[error("{cause} (rank {by} says)")]
     Reported {
@@ -259,7 +289,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
     },
 
     /// The operating system gave up on a link.
@@ -268,7 +298,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
         /// What the operating system said.
         source: Arc<io::Error>,
     },
@@ -279,7 +309,7 @@ pub enum Error {
         /// The rank.
         rank: usize,
         /// Its address.
-        address: SocketAddr,
+        address: String,
         /// What it sent.
         what: String,
     },

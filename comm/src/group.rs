@@ -7,6 +7,7 @@ use crate::communicator::{Settings, Transport};
 use crate::cores::Cores;
 use crate::element::Element;
 use crate::error::Error;
+use crate::links::{Link, Wire};
 use crate::rendezvous::{Card, Gathering, HostId, meet};
 use crate::shm::{Carver, Patience, RawBuffer, Region, Ticket};
 use crate::tree;
@@ -48,8 +49,15 @@ impl Group {
     /// Meets the others and maps what memory they share.
     pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;
+        let is_mpi = (settings.transport == Transport::Mpi, meeting.place.is_mpi());
+        assert!(
+            is_mpi.0 == is_mpi.1,
+            "transport {:?} of a group that meets at {:?}",
+            settings.transport,
+            meeting.place
+        );
         let host = match (&settings.host, settings.transport) {
-            (_, Transport::Tcp) => HostId::of_rank(meeting.rank),
+            (_, Transport::Tcp) | (None, Transport::Mpi) => HostId::of_rank(meeting.rank),
             (Some(name), _) => HostId::named(name),
             (None, _) if cfg!(target_os = "linux") => HostId::detect(),
             (None, _) => HostId::of_rank(meeting.rank),
@@ -62,7 +70,12 @@ impl Group {
             host_nodes: Vec::new(),
             whole: SHORT_LINK_BYTES,
         };
-        let is_shared = settings.transport != Transport::Tcp && cfg!(target_os = "linux");
+        let is_shared = match settings.transport {
+            Transport::Tcp => false,
+            Transport::Mpi => settings.host.is_some(),
+            Transport::Auto | Transport::SharedMemory => true,
+        };
+        let is_shared = is_shared && cfg!(target_os = "linux");
         let folder = is_shared.then_some(settings.shared_memory.as_path());
         let region = region(folder, BLOCK_COUNTERS + plan.control(), plan.data() + 2 * SHORT_BYTES)?;
         let note =
@@ -96,7 +109,8 @@ impl Group {
                 locals.push(LocalRank { rank: *other, region, process });
             }
         }
-        let names = cards.iter().enumerate().map(|(rank, card)| name(rank, card, topology.is_local(rank)));
+        let names =
+            cards.iter().zip(&links).enumerate().map(|(rank, (card, link))| name(rank, card, link.as_ref()));
         // Ranks compete for cores with those of this machine, whether they share memory or not.
         let (mut cores, mut competitors) = (Cores::default(), 0);
         for note in notes.iter().filter(|note| note.machine == notes[rank].machine) {
@@ -337,9 +351,10 @@ fn process(_ticket: &Ticket) -> std::io::Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-fn name(rank: usize, card: &Card, is_local: bool) -> String {
-    match Note::decode(&card.note).ticket {
-        Some(ticket) if is_local => format!("rank {rank} (process {})", ticket.process),
-        _ => format!("rank {rank} ({})", card.address),
+fn name(rank: usize, card: &Card, link: Option<&Link<Wire>>) -> String {
+    match (link, Note::decode(&card.note).ticket) {
+        (Some(link), _) => format!("rank {rank} ({})", link.place()),
+        (None, Some(ticket)) => format!("rank {rank} (process {})", ticket.process),
+        (None, None) => format!("rank {rank}"),
     }
 }

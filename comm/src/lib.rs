@@ -1,4 +1,4 @@
-//! Collectives whose sums are the same bits on any number of ranks, over shared memory and TCP.
+//! Collectives whose sums are the same bits on any number of ranks, over shared memory, TCP and MPI.
 
 #![deny(unsafe_code)]
 
@@ -9,16 +9,21 @@ mod element;
 mod error;
 mod group;
 mod key;
+mod links;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod rendezvous;
 mod shard_sum;
 mod shm;
-mod tcp;
+
 pub mod tree;
 
 pub use communicator::{Communicator, Settings, Transport};
 pub use element::Element;
 pub use error::Error;
 pub use key::Key;
+#[cfg(feature = "mpi")]
+pub use mpi::Mpi;
 pub use rendezvous::{Meeting, Place, System, Variables};
 pub use shard_sum::{ShardPlan, ShardSum, Shares};
 pub use shm::Buffer;

@@ -269,7 +269,7 @@ pub(crate) struct RankArgs {
     /// File with the job's key, for ranks on several hosts (see keygen) [default: what ISOGRAD_KEY_FILE names]
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm or tcp
+    /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm, tcp or mpi
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::transport)]
     pub(crate) transport: Transport,
     /// Seconds to wait for other ranks, at the start and in each operation

@@ -3,7 +3,7 @@
 use crate::args::BenchCommArgs;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::ranks::Seat;
+use crate::ranks::{RankPlan, Seat};
 use isograd_comm::Communicator;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -19,16 +19,16 @@ const ROUNDS: usize = 5;
 
 /// Prints a table of lengths.
 pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure> {
-    let seat = Seat::take(args.ranks.key_file.as_deref(), out)?;
+    let plan = RankPlan::from(args.ranks);
+    let seat = Seat::take(&plan, out)?;
     if seat.world == 1 {
         return Err(Failure::Usage {
             problem: "bench comm needs at least two ranks".to_string(),
             hint: Some("isograd local -n 2 bench comm".to_string()),
         });
     }
-    let mut communicator =
-        seat.join(&args.ranks.into(), vec![("the longest vector", args.max_bytes.to_string())])?;
-    out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator)))?;
+    let mut communicator = seat.join(&plan, vec![("the longest vector", args.max_bytes.to_string())])?;
+    out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator, plan.network())))?;
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {
         let time = measure(&mut communicator, len)?;
@@ -46,11 +46,11 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
     Ok(())
 }
 
-fn hosts(communicator: &Communicator) -> String {
+fn hosts(communicator: &Communicator, network: &str) -> String {
     match communicator.ranks_per_host().as_slice() {
         [_] => "sharing memory".to_string(),
-        hosts if hosts.iter().all(|ranks| *ranks == 1) => "over TCP".to_string(),
-        hosts => format!("on {} hosts, sharing memory on each and over TCP between", hosts.len()),
+        hosts if hosts.iter().all(|ranks| *ranks == 1) => format!("over {network}"),
+        hosts => format!("on {} hosts, sharing memory on each and over {network} between", hosts.len()),
     }
 }
 

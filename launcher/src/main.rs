@@ -48,13 +48,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut out = Output::default();
-    match run(&mut out) {
+    let code = match run(&mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(out.rank());
             failure.exit_code(ranks::has_agent())
         }
-    }
+    };
+    // It may end this process.
+    ranks::end_mpi();
+    code
 }
 
 fn run(out: &mut Output) -> Result<(), Failure> {

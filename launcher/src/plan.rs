@@ -28,7 +28,6 @@ pub(crate) struct TrainPlan {
     pub(crate) learning_rate: f64,
     clip_norm: Option<f64>,
     pub(crate) execution: Execution,
-    pub(crate) key_file: Option<PathBuf>,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
@@ -45,7 +44,6 @@ pub(crate) struct EvaluatePlan {
     pub(crate) load: PathBuf,
     pub(crate) loss: Loss,
     pub(crate) execution: Execution,
-    pub(crate) key_file: Option<PathBuf>,
     pub(crate) ranks: RankPlan,
 }
 
@@ -157,7 +155,6 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
             clip_norm,
             execution: execution.into(),
-            key_file: ranks.key_file.clone(),
             ranks: ranks.into(),
             load: output.load,
             save: output.save,
@@ -173,9 +170,9 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
-        let (source, execution, key_file) = (data.try_into()?, execution.into(), ranks.key_file.clone());
+        let (source, execution) = (data.try_into()?, execution.into());
         let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
-        Ok(Self { model, source, load, loss, execution, key_file, ranks })
+        Ok(Self { model, source, load, loss, execution, ranks })
     }
 }
 

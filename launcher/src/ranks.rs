@@ -4,10 +4,14 @@ use crate::args::RankArgs;
 use crate::failure::Failure;
 use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
+#[cfg(feature = "mpi")]
+use isograd_comm::Mpi;
 use isograd_comm::{Communicator, Key, Meeting, Place, Settings, Shares, System, Transport, Variables};
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+#[cfg(feature = "mpi")]
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Names the file with the job's key, as `--key-file` does.
@@ -29,6 +33,7 @@ pub(crate) struct Seat {
 /// How ranks work together.
 #[derive(Debug)]
 pub(crate) struct RankPlan {
+    key_file: Option<PathBuf>,
     transport: Transport,
     timeout: Duration,
     encrypt: bool,
@@ -41,9 +46,14 @@ pub(crate) struct RankPlan {
 
 impl Seat {
     /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
-    pub(crate) fn take(key_file: Option<&Path>, out: &mut Output) -> Result<Self, Failure> {
+    pub(crate) fn take(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let Some(variables) = Variables::read(get)? else {
+        let variables = Variables::read(get)?;
+        #[cfg(feature = "mpi")]
+        if plan.transport == Transport::Mpi {
+            return Self::of_mpi(variables.as_ref(), out);
+        }
+        let Some(variables) = variables else {
             return Ok(Self {
                 rank: 0,
                 world: 1,
@@ -57,7 +67,7 @@ impl Seat {
         if world > 1 {
             out.set_rank(rank);
         }
-        let key_file = key_file.map(Path::to_path_buf).or_else(|| get(KEY_FILE).map(PathBuf::from));
+        let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
         let job = job.unwrap_or_else(|| "isograd".to_string());
         let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| system == System::Slurm);
         let is_one_host =
@@ -91,6 +101,26 @@ impl Seat {
             }
         };
         Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, listen, job })
+    }
+
+    /// MPI says which rank this is; what else says so must agree.
+    #[cfg(feature = "mpi")]
+    fn of_mpi(variables: Option<&Variables>, out: &mut Output) -> Result<Self, Failure> {
+        let mpi = MPI.lock().expect("no panic before").insert(Mpi::start()?).clone();
+        let (rank, world) = (mpi.rank(), mpi.world());
+        if world > 1 {
+            out.set_rank(rank);
+        }
+        variables.map_or(Ok(()), |variables| mpi.check(variables))?;
+        let local_world = variables.and_then(|variables| variables.local_world).unwrap_or(world);
+        Ok(Self {
+            rank,
+            world,
+            local_world,
+            place: Some(Place::Mpi(mpi)),
+            listen: None,
+            job: "mpi".to_string(),
+        })
     }
 
     /// Whether this rank prints and writes files.
@@ -134,6 +164,11 @@ impl Seat {
 }
 
 impl RankPlan {
+    /// What connects ranks on different hosts.
+    pub(crate) fn network(&self) -> &'static str {
+        if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
+    }
+
     /// The shares of `world` ranks.
     pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
@@ -148,6 +183,7 @@ impl RankPlan {
 impl From<RankArgs> for RankPlan {
     fn from(args: RankArgs) -> Self {
         Self {
+            key_file: args.key_file,
             transport: args.transport,
             timeout: args.timeout,
             encrypt: args.encrypt,
@@ -174,6 +210,18 @@ fn read_summons() -> io::Result<Summons> {
 /// Whether an agent started this process.
 pub(crate) fn has_agent() -> bool {
     std::env::var_os(PARENT).is_some()
+}
+
+/// MPI from the moment that it is started to the end of the program, behind the last line that this prints.
+#[cfg(feature = "mpi")]
+static MPI: Mutex<Option<Mpi>> = Mutex::new(None);
+
+/// Ends MPI, if it was started: in order, or, when a rank is lost, with all ranks.
+pub(crate) fn end_mpi() {
+    #[cfg(feature = "mpi")]
+    if let Ok(mut mpi) = MPI.lock() {
+        *mpi = None;
+    }
 }
 
 /// Ranks that an agent started do not outlive it.

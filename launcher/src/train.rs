@@ -30,7 +30,7 @@ use std::time::Duration;
 
 /// Trains a network and tests it.
 pub(crate) fn start(plan: &TrainPlan, out: &mut Output) -> Result<(), Failure> {
-    let seat = Seat::take(plan.key_file.as_deref(), out)?;
+    let seat = Seat::take(&plan.ranks, out)?;
     on_threads(plan.execution.threads(&seat), || match plan.execution.dtype {
         Dtype::F32 => run::<f32>(plan, &seat, out),
         Dtype::F64 => run::<f64>(plan, &seat, out),

@@ -130,12 +130,16 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
 }
 
 /// The name of a way to exchange data.
-pub(crate) fn transport(text: &str) -> Result<Transport, Error> {
+pub(crate) fn transport(text: &str) -> Result<Transport, String> {
     match text {
         "auto" => Ok(Transport::Auto),
         "shm" => Ok(Transport::SharedMemory),
         "tcp" => Ok(Transport::Tcp),
-        _ => Err(Error::unknown_name("transport", text, &["auto", "shm", "tcp"])),
+        "mpi" if cfg!(feature = "mpi") => Ok(Transport::Mpi),
+        "mpi" => Err("this program was built without MPI, which takes an MPI with headers, libclang, and \
+            'cargo build --release -p isograd --features mpi'"
+            .to_string()),
+        _ => Err(Error::unknown_name("transport", text, &["auto", "shm", "tcp", "mpi"]).to_string()),
     }
 }
 

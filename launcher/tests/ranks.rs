@@ -153,7 +153,7 @@ fn command_lines_without_meaning() {
     assert_error(&isograd(&words("local -n 0 train")), 2, &["from 1 to"]);
     assert_error(&isograd(&words("local -n 2")), 2, &["COMMAND"]);
     assert_error(&isograd(&words("local -n 2 --bind sockets train")), 2, &["'sockets'", "cores, none"]);
-    assert_error(&isograd(&words("train --transport pigeon")), 2, &["'pigeon'", "auto, shm, tcp"]);
+    assert_error(&isograd(&words("train --transport pigeon")), 2, &["'pigeon'", "auto, shm, tcp, mpi"]);
     assert_error(&isograd(&words("train --timeout 0")), 2, &["--timeout", "'0'"]);
     assert_error(&isograd(&words("train --clip-norm -1")), 2, &["--clip-norm", "'-1'"]);
     assert_error(&isograd(&words("bench comm")), 2, &["at least two ranks"]);

@@ -7,8 +7,8 @@ use super::topology::Topology;
 use super::wait::Pulse;
 use crate::element::Kind;
 use crate::error::Error;
+use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
 use crate::shm::{Bell, Patience, Region};
-use crate::tcp::{Frame, Incoming, Kind as FrameKind, Link, Memory};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) struct Engine {
     /// This rank's region: bell, failure.
     pub(crate) own: Arc<Region>,
     pub(crate) locals: Vec<LocalRank>,
-    pub(super) links: Vec<Option<Link>>,
+    pub(super) links: Vec<Option<Link<Wire>>>,
     /// By rank: why nothing more comes from there.
     pub(super) ended: Vec<Option<Error>>,
     /// Names of ranks in messages.
@@ -46,7 +46,7 @@ impl Engine {
         topology: Arc<Topology>,
         own: Arc<Region>,
         locals: Vec<LocalRank>,
-        links: Vec<Option<Link>>,
+        links: Vec<Option<Link<Wire>>>,
         names: Vec<String>,
         patience: Patience,
         timeout: Duration,
@@ -177,7 +177,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes what the sockets take.
+    /// Writes what the links take.
     fn flush(&mut self) -> Result<(), Error> {
         for link in self.links.iter_mut().flatten().filter(|link| !link.is_flushed()) {
             link.flush(&self.desk)?;

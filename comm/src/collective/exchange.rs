@@ -18,8 +18,8 @@
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::topology::{Slices, Topology};
 use crate::element::{Element, Kind};
+use crate::links::{Frame, Kind as FrameKind, Link, Wire};
 use crate::shm::{Carver, RawBuffer, Region};
-use crate::tcp::{Frame, Kind as FrameKind, Link};
 use crate::tree;
 use std::ops::Range;
 use std::sync::Arc;
@@ -249,7 +249,7 @@ impl Exchange {
     }
 
     /// Goes as far as it can without waiting.
-    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link>]) -> Advance {
+    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) -> Advance {
         let (others, mut raised) = (self.neighbours.len(), false);
         if self.buckets[bucket].stage == Stage::Contributed && self.is_cleared(bucket) {
             self.buckets[bucket].stage = Stage::Cleared;
@@ -400,7 +400,7 @@ impl Exchange {
     }
 
     /// Sends this host's contribution to the owners elsewhere that are in this rank's charge.
-    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link>]) {
+    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
         let topology = Arc::clone(&self.topology);
         for owner in topology.charges() {
             let slice = self.slice(bucket, owner);
@@ -453,7 +453,7 @@ impl Exchange {
     }
 
     /// Finishes this rank's slice and sends it on.
-    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link>]) {
+    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
         let topology = Arc::clone(&self.topology);
         let slice = self.slice(bucket, topology.rank);
         if slice.is_empty() {
@@ -488,7 +488,14 @@ impl Exchange {
         self.buckets[bucket].result = result;
     }
 
-    fn send(&self, links: &mut [Option<Link>], to: usize, kind: FrameKind, bucket: usize, bytes: usize) {
+    fn send(
+        &self,
+        links: &mut [Option<Link<Wire>>],
+        to: usize,
+        kind: FrameKind,
+        bucket: usize,
+        bytes: usize,
+    ) {
         let operation = self.buckets[bucket].turn;
         let frame = Frame { kind, exchange: self.id, operation, bucket: bucket as u32, bytes: bytes as u64 };
         links[to].as_mut().expect("there is a link to every rank of another host").send(frame);

@@ -2,7 +2,7 @@
 
 use super::bucket::Stage;
 use super::exchange::Exchange;
-use crate::tcp::{Frame, Incoming, Kind as FrameKind};
+use crate::links::{Frame, Incoming, Kind as FrameKind};
 
 impl Exchange {
     pub(crate) fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {

@@ -3,12 +3,9 @@
 use super::engine::{Engine, LocalRank};
 use super::failure;
 use crate::error::Error;
+use crate::links::{Frame, Kind as FrameKind, Link, part, sleep};
 use crate::shm::Bell;
-use crate::tcp::{Frame, Kind as FrameKind, Link};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +16,8 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 const BOTH: Duration = Duration::from_micros(100);
 /// Looks at sockets, all together, before sleeping.
 const SOCKET_LOOKS: u32 = 100;
+/// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
+const STREAM_LOOKS: u32 = 10_000;
 /// The longest time that a rank which has failed gives the others to read why.
 const FAREWELL: Duration = Duration::from_millis(900);
 
@@ -63,7 +62,9 @@ impl Engine {
 
     fn wait_for(&mut self, goal: Goal, operation: &'static str) -> Result<(), Error> {
         let (mut looks, mut start) = (0, None);
-        let link_looks = SOCKET_LOOKS / self.links.iter().flatten().count().max(1) as u32;
+        let looks_together =
+            if self.links.iter().flatten().all(Link::wakes) { SOCKET_LOOKS } else { STREAM_LOOKS };
+        let link_looks = looks_together / self.links.iter().flatten().count().max(1) as u32;
         let (spins, yields) = match (self.is_one_host(), self.patience) {
             (true, patience) => (patience.spins, patience.yields),
             (false, patience) if patience.spins > 0 => (link_looks, 0),
@@ -184,11 +185,8 @@ impl Engine {
             return looked.map(|_| ());
         }
         let limit = if self.locals.is_empty() { HEARTBEAT } else { BOTH };
-        let limit = Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         let open = self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none());
-        let mut sockets: Vec<PollFd<'_>> = open.map(|link| watch(link, !link.is_held())).collect();
-        // Interrupted or not: whoever called looks again.
-        let _ = poll(&mut sockets, Some(&limit));
+        sleep(open.map(|link| (link, !link.is_held())), limit);
         Ok(())
     }
 
@@ -208,52 +206,9 @@ impl Engine {
         let bytes = self.desk.farewell.len() as u64;
         let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
-        self.part();
+        let until = Instant::now() + FAREWELL.min(self.timeout / 4);
+        part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);
         self.failure = Some(error.clone());
         Err(error)
-    }
-
-    /// Sends what is queued, the cause last, and throws away what comes, until the others have closed their ends or have had time:
-    /// a socket that is closed with something unread takes back what is still on its way.
-    fn part(&mut self) {
-        let until = Instant::now() + FAREWELL.min(self.timeout / 4);
-        let mut open: Vec<&mut Link> = self.links.iter_mut().flatten().collect();
-        loop {
-            open.retain_mut(|link| {
-                let sent = link.flush(&self.desk).is_ok();
-                if sent && link.is_flushed() {
-                    // It may be closed already.
-                    let _ = shutdown(&*link, Shutdown::Write);
-                }
-                sent && !is_closed(link)
-            });
-            let left = until.saturating_duration_since(Instant::now());
-            if open.is_empty() || left.is_zero() {
-                return;
-            }
-            let mut sockets: Vec<PollFd<'_>> = open.iter().map(|link| watch(link, true)).collect();
-            let left = Timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().into() };
-            // Interrupted or not: it looks again.
-            let _ = poll(&mut sockets, Some(&left));
-        }
-    }
-}
-
-/// What to wait for at a link.
-fn watch(link: &Link, read: bool) -> PollFd<'_> {
-    let write = if link.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
-    let read = if read { PollFlags::IN } else { PollFlags::empty() };
-    PollFd::from_borrowed_fd(link.as_fd(), read | write)
-}
-
-/// Throws away what has come; whether the peer has closed its end.
-fn is_closed(link: &Link) -> bool {
-    let mut bytes = [0; 16 << 10];
-    loop {
-        match rustix::io::read(link, &mut bytes) {
-            Ok(0) => return true,
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return error != Errno::AGAIN,
-        }
     }
 }

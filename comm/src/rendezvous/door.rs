@@ -15,7 +15,7 @@ use super::join::{Join, Joined, PATIENCE};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use crate::error::Error;
-use crate::tcp::Link;
+use crate::links::Link;
 
 /// How many connections may be proving themselves.
 const PENDING: usize = 128;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::proof::{Handshake, Identity, LONGEST, Outcome, Purpose, Refusal};
 use crate::error::Error;
-use crate::tcp::Link;
+use crate::links::Link;
 
 /// How long a connection may take to prove itself.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use super::proof::{Identity, Purpose, Refusal};
 use super::{Card, Meeting, Place};
 use crate::error::Error;
 use crate::key::Key;
-use crate::tcp::Link;
+use crate::links::Link;
 
 /// For how long a rank insists when who listens does not accept its proof: a crowd of strangers may be the reason.
 const INSISTENCE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
     // The name is looked up once, the file is read again: a stale one will be replaced.
     let known = match &meeting.place {
         Place::Address { address, key } => Some((resolve(address)?, key.clone())),
-        Place::File(_) => None,
+        _ => None,
     };
     let mut backoff = Backoff::new();
     let mut insists_until = None;
@@ -83,7 +83,7 @@ fn attempt(
             Err(error @ (Error::FileMode { .. } | Error::FileOwner { .. })) => return Err(error.into()),
             Err(error) => return Err(Failure::Passing(error.to_string())),
         },
-        (Place::Address { .. }, None) => unreachable!("the address was resolved"),
+        _ => unreachable!("an address was resolved, and ranks of MPI do not search"),
     };
     let identity = Identity::new(meeting, &key);
     let mut failure = Failure::Passing(String::from("no address"));

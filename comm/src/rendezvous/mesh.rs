@@ -10,7 +10,7 @@ use super::join::{Backoff, Join, Joined, PATIENCE};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use crate::error::Error;
-use crate::tcp::Link;
+use crate::links::Link;
 
 pub(super) struct Mesh<'a> {
     identity: &'a Identity,

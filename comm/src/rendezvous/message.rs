@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Card, HostId, NOTE_LIMIT};
 use crate::error::Error;
-use crate::tcp::{Frame, Incoming, Kind, Link, Memory};
+use crate::links::{Frame, Incoming, Kind, Link, Memory, Socket, Stream};
 
 /// A list of settings and their values.
 pub(super) type Agreement = Vec<(String, String)>;
@@ -119,14 +119,14 @@ fn card(bytes: &mut &[u8]) -> Option<Card> {
 }
 
 /// A link at the rendezvous: one message each way.
-pub(super) struct Correspondent {
-    pub(super) link: Link,
+pub(super) struct Correspondent<S = Socket> {
+    pub(super) link: Link<S>,
     mail: Mail,
 }
 
-impl Correspondent {
+impl<S: Stream> Correspondent<S> {
     /// Accepts a message of at most `limit` bytes from the other end.
-    pub(super) fn new(link: Link, limit: u64) -> Self {
+    pub(super) fn new(link: Link<S>, limit: u64) -> Self {
         let mail = Mail { outgoing: Arc::default(), incoming: Vec::new(), limit, arrived: false };
         Self { link, mail }
     }
@@ -138,7 +138,7 @@ impl Correspondent {
         self.link.send(Frame { kind: Kind::Rendezvous, exchange: 0, operation: 0, bucket: 0, bytes });
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the link takes.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         self.link.flush(&self.mail)
     }
@@ -154,8 +154,14 @@ impl Correspondent {
         Message::decode(&bytes).map(Some).ok_or_else(|| self.unexpected("a message that cannot be read"))
     }
 
+    /// The link, and where the bytes of its frames are.
+    #[cfg(feature = "mpi")]
+    pub(super) fn parts(&mut self) -> (&mut Link<S>, &impl Memory) {
+        (&mut self.link, &self.mail)
+    }
+
     pub(super) fn unexpected(&self, what: &str) -> Error {
-        Error::Protocol { rank: self.link.peer(), address: self.link.address(), what: what.into() }
+        self.link.unexpected(what)
     }
 }
 

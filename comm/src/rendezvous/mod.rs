@@ -22,6 +22,8 @@ mod root;
 #[cfg(test)]
 mod tests;
 mod variables;
+#[cfg(feature = "mpi")]
+mod world;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -32,12 +34,14 @@ pub use variables::{System, Variables};
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::tcp::Link;
+use crate::links::{Link, Wire};
 use mesh::Mesh;
 use proof::Identity;
 
 /// The most ranks that a group can have.
 pub(crate) const MAX_WORLD: usize = 1 << 16;
+/// The address of who listens nowhere.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The longest note on a card, in bytes.
 pub(crate) const NOTE_LIMIT: usize = 512;
 
@@ -78,13 +82,16 @@ pub enum Place {
     /// The ranks are processes of one user on one host. Rank 0 listens at a free port of 127.0.0.1 and writes it, with
     /// a fresh key, into this file, which only the user can read. It is gone when all have come, and when not.
     File(PathBuf),
+    /// The ranks are MPI's, which also carries the links between them.
+    #[cfg(feature = "mpi")]
+    Mpi(crate::Mpi),
 }
 
 /// What a rank tells all others of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Card {
     pub(crate) host: HostId,
-    /// Where it listened for links; of a group of one, nowhere.
+    /// Where it listened for links; of a group of one or of MPI, nowhere.
     pub(crate) address: SocketAddr,
     /// Up to [`NOTE_LIMIT`] bytes of the caller.
     pub(crate) note: Vec<u8>,
@@ -96,7 +103,7 @@ pub(crate) struct Gathering {
     /// By rank.
     pub(crate) cards: Vec<Card>,
     /// By rank: to every rank with another host than ours.
-    pub(crate) links: Vec<Option<Link>>,
+    pub(crate) links: Vec<Option<Link<Wire>>>,
 }
 
 /// Meets the other ranks of the group.
@@ -117,10 +124,14 @@ pub(crate) fn meet(meeting: &Meeting, host: HostId, note: &[u8]) -> Result<Gathe
     }
     let card = |address| Card { host, address, note: note.to_vec() };
     if world == 1 {
-        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        return Ok(Gathering { cards: vec![card(nowhere)], links: vec![None] });
+        return Ok(Gathering { cards: vec![card(NOWHERE)], links: vec![None] });
+    }
+    #[cfg(feature = "mpi")]
+    if let Place::Mpi(mpi) = &meeting.place {
+        return world::gather(meeting, mpi, card(NOWHERE));
     }
     let (cards, links) = if rank == 0 { lead(meeting, card)? } else { follow(meeting, card)? };
+    let links = links.into_iter().map(|link| link.map(Link::into_any)).collect();
     Ok(Gathering { cards, links })
 }
 

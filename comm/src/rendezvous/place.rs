@@ -18,11 +18,21 @@ const FILE_LIMIT: u64 = 256;
 const BACKLOG: i32 = 1024;
 
 impl Place {
+    /// Whether it is MPI's.
+    pub(crate) fn is_mpi(&self) -> bool {
+        #[cfg(feature = "mpi")]
+        return matches!(self, Self::Mpi(_));
+        #[cfg(not(feature = "mpi"))]
+        false
+    }
+
     /// The place in an error message.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Address { address, .. } => address.clone(),
             Self::File(path) => path.display().to_string(),
+            #[cfg(feature = "mpi")]
+            Self::Mpi(_) => "MPI_COMM_WORLD".to_owned(),
         }
     }
 }
@@ -49,6 +59,8 @@ pub(super) fn open(place: &Place) -> Result<Opened, Error> {
             let file = MeetingFile::write(path, address, &key)?;
             Ok(Opened { listener, key, file: Some(file) })
         }
+        #[cfg(feature = "mpi")]
+        Place::Mpi(_) => unreachable!("ranks of MPI need no listener"),
     }
 }
 

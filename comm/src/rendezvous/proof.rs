@@ -24,7 +24,7 @@ use snow::{HandshakeState, TransportState};
 use super::Meeting;
 use crate::error::Error;
 use crate::key::{Key, random};
-use crate::tcp::{PROTOCOL, Tag};
+use crate::links::{PROTOCOL, Tag};
 
 const MAGIC: [u8; 8] = *b"isograd\n";
 const NONCE: usize = 32;

@@ -194,7 +194,7 @@ impl Root<'_> {
 }
 
 /// The first setting in which two ranks differ, and its value in each.
-fn difference(ours: &Agreement, theirs: &Agreement) -> Option<(String, String, String)> {
+pub(super) fn difference(ours: &Agreement, theirs: &Agreement) -> Option<(String, String, String)> {
     let value = |settings: &Agreement, name: &str| {
         let found = settings.iter().find(|(other, _)| other == name);
         found.map_or_else(|| String::from("nothing"), |(_, value)| value.clone())

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The owner carves its data into [`Buffer`]s, each byte at most once. Others see a range of it through
-//! [`Region::published`], which takes the counter that the owner raises when the range is complete. This is the one file of the
-//! crate with `unsafe` blocks; they rest on the *rule of turns*, which the collectives keep:
+//! [`Region::published`], which takes the counter that the owner raises when the range is complete. With `mpi/flight.rs`, this
+//! is the crate's only file with `unsafe` blocks; they rest on the *rule of turns*, which the collectives keep:
 //!
 //! > Between raising a range's counter to `k` and learning that every rank has read it, its owner does not write the range.
 //!

@@ -1,23 +1,28 @@
 //! A link: the proven, ordered, nonblocking stream of frames to one peer.
 
 use std::fmt;
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use snow::TransportState;
 
 use super::frame::{Frame, Tag};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::sealed::Sealed;
+use super::stream::{Socket, Stream, Wire};
 use crate::error::Error;
 
 /// What is read beyond the payload that is expected: headers and small payloads.
 const READ_AHEAD: usize = 8 << 10;
 /// About how much one call reads, so that a fast sender cannot hold its caller.
 const READ_BUDGET: usize = 4 << 20;
+/// How long a rank sleeps that can only ask again.
+const NAP: Duration = Duration::from_micros(100);
 
 /// Where the payloads of frames come from and go to.
 pub(crate) trait Memory {
@@ -47,10 +52,9 @@ pub(crate) enum Incoming<'m> {
 }
 
 /// The stream of frames to one peer.
-pub(crate) struct Link {
-    socket: TcpStream,
+pub(crate) struct Link<S = Socket> {
+    stream: S,
     peer: usize,
-    address: SocketAddr,
     tag: Tag,
     outbound: Outbound,
     inbound: Inbound,
@@ -73,21 +77,60 @@ impl Link {
         tag: Tag,
         noise: Option<TransportState>,
     ) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
-        Ok(Self {
-            socket,
+        let mut link = Self::over(Socket::new(socket, address)?, peer, tag);
+        link.sealed = noise.map(|noise| Box::new(Sealed::new(noise)));
+        Ok(link)
+    }
+
+    /// The address of the other end.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.address()
+    }
+
+    /// The address of this end.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.local_address()
+    }
+
+    /// Writes the header of a frame that has no payload.
+    #[cfg(test)]
+    pub(crate) fn send_raw_header(&mut self, frame: Frame) {
+        io::Write::write_all(&mut self.stream, &frame.encode(self.tag))
+            .expect("a fresh socket takes a header");
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl<S: Stream> Link<S> {
+    /// The link over a stream whose other end is rank `peer`.
+    pub(crate) fn over(stream: S, peer: usize, tag: Tag) -> Self {
+        Self {
+            stream,
             peer,
-            address,
             tag,
             outbound: Outbound::default(),
             inbound: Inbound::new(peer, tag),
             read_ahead: Box::new([0; READ_AHEAD]),
             held: Vec::new(),
             is_held: false,
-            sealed: noise.map(|noise| Box::new(Sealed::new(noise))),
+            sealed: None,
             broken: None,
-        })
+        }
+    }
+
+    /// The same for those to whom it is all one what links run over.
+    pub(crate) fn into_any(self) -> Link<Wire>
+    where
+        S: 'static,
+    {
+        let Self { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken } = self;
+        let stream: Wire = Box::new(stream);
+        Link { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken }
     }
 
     /// The rank at the other end.
@@ -95,14 +138,21 @@ impl Link {
         self.peer
     }
 
-    /// The address of the other end.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the peer is, for messages.
+    pub(crate) fn place(&self) -> String {
+        self.stream.place()
     }
 
-    /// The address of this end.
-    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    /// Whether something can be waited for.
+    pub(crate) fn wakes(&self) -> bool {
+        self.stream.socket().is_some()
+    }
+
+    /// What to wait for, where that is possible.
+    fn watch(&self, read: bool) -> Option<PollFd<'_>> {
+        let write = if self.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
+        let read = if read { PollFlags::IN } else { PollFlags::empty() };
+        Some(PollFd::from_borrowed_fd(self.stream.socket()?, read | write))
     }
 
     /// Queues a frame; [`flush`](Self::flush) writes it.
@@ -110,13 +160,14 @@ impl Link {
         self.outbound.push(frame);
     }
 
-    /// Whether nothing waits to be written: the operating system has all that was queued, or will never take it.
+    /// Whether nothing waits to be written: the stream is done with all that was queued, or will never take it.
     pub(crate) fn is_flushed(&self) -> bool {
         let is_sealed_flushed = || self.sealed.as_ref().is_none_or(|sealed| sealed.is_flushed());
-        self.broken.is_some() || self.outbound.is_empty() && is_sealed_flushed()
+        let is_written = || self.outbound.is_empty() && is_sealed_flushed();
+        self.broken.is_some() || is_written() && self.stream.is_flushed()
     }
 
-    /// Writes as much as the socket takes.
+    /// Writes as much as the stream takes.
     ///
     /// # Errors
     ///
@@ -138,19 +189,22 @@ impl Link {
         Ok(())
     }
 
-    /// Writes once; whether the socket took everything.
+    /// Writes once; whether the stream took everything.
     fn write(&mut self, memory: &impl Memory) -> io::Result<bool> {
-        let Self { socket, outbound, sealed, .. } = self;
+        let Self { stream, outbound, sealed, .. } = self;
+        if outbound.is_empty() && sealed.as_ref().is_none_or(|sealed| sealed.is_flushed()) {
+            return stream.flush().map(|()| true);
+        }
         if let Some(sealed) = sealed {
             if sealed.is_flushed() {
                 let bytes = outbound.offer(self.peer, self.tag, memory, |slices, _| sealed.seal(slices));
                 outbound.advance(bytes);
             }
-            sealed.write(socket)?;
+            sealed.write(stream)?;
             return Ok(sealed.is_flushed());
         }
         let (written, offered) = outbound
-            .offer(self.peer, self.tag, memory, |slices, bytes| (socket.write_vectored(slices), bytes));
+            .offer(self.peer, self.tag, memory, |slices, bytes| (stream.write_vectored(slices), bytes));
         match written? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             bytes => {
@@ -169,7 +223,7 @@ impl Link {
     pub(crate) fn receive(&mut self, memory: &mut impl Memory) -> Result<bool, Error> {
         let mut total = match self.resume(memory) {
             Ok(bytes) => bytes,
-            Err(what) => return Err(Error::Protocol { rank: self.peer, address: self.address, what }),
+            Err(what) => return Err(self.unexpected(what)),
         };
         while total < READ_BUDGET && !self.is_held {
             match self.read(memory) {
@@ -182,9 +236,7 @@ impl Link {
                 Err(Interruption::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(Interruption::Io(error)) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(Interruption::Io(error)) => return Err(self.failure(error)),
-                Err(Interruption::Nonsense(what)) => {
-                    return Err(Error::Protocol { rank: self.peer, address: self.address, what });
-                }
+                Err(Interruption::Nonsense(what)) => return Err(self.unexpected(what)),
             }
         }
         Ok(total > 0)
@@ -193,12 +245,6 @@ impl Link {
     /// Whether a frame waits for its turn: reading is of no use until the memory's owner has gone on.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
-    }
-
-    /// Writes the header of a frame that has no payload.
-    #[cfg(test)]
-    pub(crate) fn send_raw_header(&mut self, frame: Frame) {
-        self.socket.write_all(&frame.encode(self.tag)).expect("a fresh socket takes a header");
     }
 
     #[cfg(test)]
@@ -219,9 +265,9 @@ impl Link {
 
     /// Reads once; the count of bytes, and whether there may be more.
     fn read(&mut self, memory: &mut impl Memory) -> Result<(usize, bool), Interruption> {
-        let Self { socket, inbound, read_ahead, held, is_held, sealed, .. } = self;
+        let Self { stream, inbound, read_ahead, held, is_held, sealed, .. } = self;
         if let Some(sealed) = sealed {
-            let (bytes, full) = sealed.read(socket)?;
+            let (bytes, full) = sealed.read(stream)?;
             end_if_zero(bytes)?;
             sealed.open(|plain| {
                 let taken = if held.is_empty() { inbound.consume(plain, memory)? } else { 0 };
@@ -235,8 +281,8 @@ impl Link {
         let rest = inbound.rest(memory)?.unwrap_or_default();
         let direct = rest.len();
         let bytes = match direct {
-            0 => socket.read(&mut read_ahead[..])?,
-            _ => socket.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(&mut read_ahead[..])])?,
+            0 => stream.read(&mut read_ahead[..])?,
+            _ => stream.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(&mut read_ahead[..])])?,
         };
         end_if_zero(bytes)?;
         if direct > 0 {
@@ -249,8 +295,26 @@ impl Link {
         Ok((bytes, bytes == direct + READ_AHEAD))
     }
 
+    /// Throws away what has come; whether the peer has written its end, or is gone.
+    pub(crate) fn discard(&mut self) -> bool {
+        let mut bytes = [0; 16 << 10];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// The peer has sent `what`, which does not belong here.
+    pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
+        Error::Protocol { rank: self.peer, address: self.place(), what: what.into() }
+    }
+
     fn failure(&self, error: io::Error) -> Error {
-        let (rank, address) = (self.peer, self.address);
+        let (rank, address) = (self.peer, self.place());
         match error.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
@@ -284,17 +348,49 @@ fn end_if_zero(bytes: usize) -> io::Result<()> {
     if bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+/// Sends what is queued and then the end, and throws away what comes, until the others have ended too or the time is over: a socket
+/// that is closed with something unread takes back what is still on its way. Whether all have.
+pub(crate) fn part<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
+    loop {
+        open.retain_mut(|(link, memory)| {
+            let sent = link.flush(*memory).is_ok();
+            if !sent || link.is_flushed() {
+                link.stream.shut_down();
+            }
+            sent && !(link.discard() && link.is_flushed())
+        });
+        let left = until.saturating_duration_since(Instant::now());
+        if open.is_empty() || left.is_zero() {
+            open.iter_mut().for_each(|(link, _)| link.stream.shut_down());
+            return open.is_empty();
+        }
+        sleep(open.iter().map(|(link, _)| (&**link, true)), left);
     }
 }
 
-impl fmt::Debug for Link {
+/// Sleeps until one of `links` takes more of what is queued or, of those marked with `true`, something has come, but no longer than
+/// `limit`.
+pub(crate) fn sleep<'l, S: Stream + 'l>(
+    links: impl Iterator<Item = (&'l Link<S>, bool)>,
+    mut limit: Duration,
+) {
+    let mut sockets = Vec::new();
+    for (link, read) in links {
+        match link.watch(read) {
+            Some(socket) => sockets.push(socket),
+            None => limit = limit.min(NAP),
+        }
+    }
+    let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    // Interrupted or not: whoever called looks again.
+    let _ = poll(&mut sockets, Some(&limit));
+}
+
+impl<S: Stream> fmt::Debug for Link<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link")
             .field("peer", &self.peer)
-            .field("address", &self.address)
+            .field("place", &self.stream.place())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,116 @@
+//! What a link runs over: a stream of bytes that never waits.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Both directions of an ordered stream of bytes to one peer. What would have to wait is [`io::ErrorKind::WouldBlock`]; the peer's
+/// end, once all before it is read, is 0 bytes.
+pub(crate) trait Stream: Read + Write + Send + Sync {
+    /// Where the peer is, for messages.
+    fn place(&self) -> String;
+
+    /// Whether all that was written is out of this process's hands. Until then it is to be [flushed](Write::flush) again.
+    fn is_flushed(&self) -> bool;
+
+    /// Writes the end.
+    fn shut_down(&mut self);
+
+    /// What can be waited for; without it, only asking again tells whether something has come.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// Any of them.
+pub(crate) type Wire = Box<dyn Stream>;
+
+impl Stream for Wire {
+    fn place(&self) -> String {
+        (**self).place()
+    }
+
+    fn is_flushed(&self) -> bool {
+        (**self).is_flushed()
+    }
+
+    fn shut_down(&mut self) {
+        (**self).shut_down();
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        (**self).socket()
+    }
+}
+
+/// A nonblocking TCP connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Socket {
+    /// `address` is that of the other end.
+    pub(super) fn new(stream: TcpStream, address: SocketAddr) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, address })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(bytes)
+    }
+
+    fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.stream.read_vectored(slices)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Socket {
+    fn place(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The operating system has what was written.
+    fn is_flushed(&self) -> bool {
+        true
+    }
+
+    fn shut_down(&mut self) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

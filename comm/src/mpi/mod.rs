@@ -1,0 +1,141 @@
+//! MPI as the network between ranks: it has started them, says which rank is which, and carries the streams of their links.
+
+#[expect(unsafe_code, reason = "buffers that MPI reads and writes while this process does other things")]
+mod flight;
+mod stream;
+
+pub(crate) use stream::Stream;
+
+use crate::error::Error;
+use crate::rendezvous::Variables;
+use flight::serial;
+use mpi::Threading;
+use mpi::environment::Universe;
+use mpi::traits::Communicator;
+use std::ffi::c_int;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
+
+/// Tags that every MPI has: half as many groups, of two tags each, may follow each other before one comes again.
+const TAGS: c_int = 1 << 15;
+/// What ranks have printed passes through `mpirun`, which throws it away when a rank aborts and says nothing of how far it is.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// MPI in this process; clones are the same. It ends when the last clone is gone, and the [`Communicator`](crate::Communicator) that uses
+/// it.
+///
+/// Its end waits for that of all ranks (`MPI_Finalize`), if all can be counted on to come there. If one is lost, or has been told of no
+/// failure that others know of, it ends the processes of all ranks at once (`MPI_Abort`), this one among them: whoever has something to
+/// say or to write keeps a clone until that is done.
+#[derive(Clone)]
+pub struct Mpi(Arc<Session>);
+
+struct Session {
+    /// `None` while it ends.
+    universe: Option<Universe>,
+    rank: usize,
+    world: usize,
+    /// Whether some rank may never come to the end.
+    is_abandoned: AtomicBool,
+    /// Groups that were formed.
+    groups: AtomicI32,
+}
+
+impl Mpi {
+    /// Starts MPI (`MPI_Init_thread`), which waits for all ranks.
+    ///
+    /// # Errors
+    ///
+    /// When it was started before, or does not let threads call it in turns.
+    pub fn start() -> Result<Self, Error> {
+        let started = {
+            let _serial = serial();
+            mpi::initialize_with_threading(Threading::Serialized)
+        };
+        let (universe, threading) = started.ok_or(Error::MpiStarted)?;
+        let number = |number: c_int| usize::try_from(number).expect("MPI counts from 0");
+        let (rank, world) = (number(universe.world().rank()), number(universe.world().size()));
+        let session = Session {
+            universe: Some(universe),
+            rank,
+            world,
+            is_abandoned: AtomicBool::new(false),
+            groups: AtomicI32::new(0),
+        };
+        if threading < Threading::Serialized {
+            return Err(Error::MpiThreads { library: Self::library() });
+        }
+        flight::return_errors().map_err(|source| Error::io("set MPI's handler of errors", source))?;
+        // Until they have met, the others may wait for this rank.
+        session.is_abandoned.store(world > 1, Ordering::Relaxed);
+        Ok(Self(Arc::new(session)))
+    }
+
+    /// The library that this program was built with, in the library's own words: `Open MPI v4.1.4`, `MPICH Version: 4.0.2`.
+    pub fn library() -> String {
+        let text = mpi::environment::library_version().unwrap_or_default();
+        let name = text.split([',', '\n']).next().unwrap_or_default();
+        name.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// This process, from 0 to `world` - 1.
+    pub fn rank(&self) -> usize {
+        self.0.rank
+    }
+
+    /// The number of ranks.
+    pub fn world(&self) -> usize {
+        self.0.world
+    }
+
+    /// Compares with what the environment says.
+    ///
+    /// # Errors
+    ///
+    /// When that is another rank or another number of ranks: the program was started by something else than its own MPI.
+    pub fn check(&self, variables: &Variables) -> Result<(), Error> {
+        let (mpi, environment) = ([self.rank(), self.world()], [variables.rank, variables.world]);
+        if mpi == environment {
+            return Ok(());
+        }
+        Err(Error::MpiRank { mpi, environment, library: Self::library() })
+    }
+
+    /// Tags for a group, which all ranks number alike: one to meet under, and one for its links.
+    pub(crate) fn next_tags(&self) -> [c_int; 2] {
+        let first = self.0.groups.fetch_add(1, Ordering::Relaxed) % (TAGS / 2) * 2;
+        [first, first + 1]
+    }
+
+    /// Some rank may never come to the end.
+    pub(crate) fn abandon(&self) {
+        self.0.is_abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// All ranks will come to the end: they have met, or know why they have not.
+    pub(crate) fn rely(&self) {
+        self.0.is_abandoned.store(false, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Mpi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Session { rank, world, .. } = &*self.0;
+        write!(f, "Mpi {{ rank: {rank}, world: {world} }}")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _serial = serial();
+        let is_abandoned = self.is_abandoned.load(Ordering::Relaxed) || std::thread::panicking();
+        if let Some(universe) = self.universe.as_ref().filter(|_| is_abandoned) {
+            std::thread::sleep(LAST_WORDS);
+            universe.world().abort(1);
+        }
+        // This is where MPI ends.
+        drop(self.universe.take());
+    }
+}
