@@ -1,4 +1,4 @@
-//! Words for a POSIX shell, in commands that we show.
+//! Words for a POSIX shell.
 
 use std::env;
 use std::path::Path;
@@ -18,5 +18,36 @@ pub(crate) fn quote_path(path: &Path) -> String {
     match env::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf)) {
         Some(rest) => format!("~/{}", quote(&rest.to_string_lossy())),
         None => quote(&path.to_string_lossy()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    fn assert_read_back(word: &str) {
+        let line = format!("printf %s {}", quote(word));
+        let printed = Command::new("sh").args(["-c", &line]).output().expect("a shell").stdout;
+        assert_eq!(String::from_utf8_lossy(&printed), word, "{line}");
+    }
+
+    #[test]
+    fn a_shell_reads_quoted_words_back() {
+        for word in
+            ["", "plain-1.2:3", "two words", "it's", "$HOME `id` \\ \"x\" *", "~", "a\nb", "[node1]:2222"]
+        {
+            assert_read_back(word);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(50))]
+
+        #[test]
+        fn any_word_survives(word in "[ -~\t\né]{0,20}") {
+            assert_read_back(&word);
+        }
     }
 }

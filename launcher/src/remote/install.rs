@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("cache")).unwrap().count(), 0);
         let (is_done, said) =
             shell(&program.install_command(&Cache::new(Some(Path::new("/dev/null/x"))), 1, false), b"x");
-        assert!(!is_done && said.contains("/dev/null/x"), "{said}");
+        assert!(!is_done && said.contains("/dev/null"), "{said}");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::hosts::Host;
 use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, Loss, ToAgent};
 use crate::signals;
 use crate::ssh::{Logins, Options, Target};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +35,25 @@ pub(crate) struct Member {
 /// The hosts of a job while their agents are being started.
 pub(crate) struct Roster {
     entries: Vec<Entry>,
+    terminal: Option<Terminal>,
+}
+
+/// The user's terminal as it was: a prompt for a passphrase changes it.
+struct Terminal {
+    file: File,
+    state: Termios,
+}
+
+impl Terminal {
+    fn open() -> Option<Self> {
+        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        Some(Self { state: tcgetattr(&file).ok()?, file })
+    }
+
+    fn restore(&self) {
+        // One that has gone needs nothing.
+        let _ = tcsetattr(&self.file, OptionalActions::Now, &self.state);
+    }
 }
 
 struct Entry {
@@ -46,7 +67,7 @@ struct Entry {
 impl Roster {
     /// Begins to log in at all hosts.
     pub(crate) fn start(hosts: &[Host], args: &LoginArgs, events: &Sender<Event>) -> Result<Self, Failure> {
-        let mut entries = Vec::new();
+        let (mut entries, terminal) = (Vec::new(), Terminal::open());
         let is_remote = hosts.iter().any(|host| !host.is_here());
         let shared = is_remote.then(|| Shared::new(args)).transpose()?.map(Arc::new);
         for (number, host) in hosts.iter().enumerate() {
@@ -66,7 +87,7 @@ impl Roster {
             };
             entries.push(Entry { host: host.clone(), connection, until, outcome: None });
         }
-        Ok(Self { entries })
+        Ok(Self { entries, terminal })
     }
 
     /// Waits until each host has an agent or a reason why not.
@@ -75,7 +96,10 @@ impl Roster {
             // Agents that have answered must not think that nobody is here.
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
-                Ok(Event::Signal(signal)) => return Err(signals::stopped_by(signal)),
+                Ok(Event::Signal(signal)) => {
+                    self.terminal.iter().for_each(Terminal::restore);
+                    return Err(signals::stopped_by(signal));
+                }
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => self.give_up(),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),

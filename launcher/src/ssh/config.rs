@@ -1,10 +1,5 @@
-//! `~/.ssh/config`: from what the user calls a host to whom to log in at, over which other hosts, with which keys.
-//!
-//! ssh2-config parses the sections. It fails on values of keywords that do not concern us, and applies what stands under `Match` to the
-//! section before it; so it is given only the lines that concern us, the first of a keyword in each section (which is the one
-//! that counts), and nothing from under a `Match` other than `Match all`.
+//! `~/.ssh/config`: from what the user calls a host to whom to log in at, and with which keys.
 
-use std::collections::HashSet;
 use std::env;
 use std::fs;
 use std::io;
@@ -13,9 +8,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ssh2_config::{HostParams, ParseRule, SshConfig};
+use ssh2_config::{HostParams, SshConfig};
 
-use super::error::{Error, host_and_port};
+use super::error::Error;
+use super::sections::{parse, words};
 
 /// Who to log in at, as the user named it. What is not given comes from `~/.ssh/config`, then from the defaults of `ssh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,30 +57,12 @@ pub(super) enum AgentSocket {
 
 /// The user's configuration.
 pub(super) struct Config {
-    sections: SshConfig,
+    pub(super) sections: SshConfig,
     home: PathBuf,
     /// In place of the files of known hosts that the sections name.
     known_hosts: Option<PathBuf>,
     local_user: OnceLock<String>,
 }
-
-/// The keywords that concern us, in lower case.
-const KEYWORDS: [&str; 12] = [
-    "connecttimeout",
-    "host",
-    "hostname",
-    "identitiesonly",
-    "identityagent",
-    "identityfile",
-    "include",
-    "port",
-    "proxycommand",
-    "proxyjump",
-    "user",
-    "userknownhostsfile",
-];
-/// Those that may come more than once in a section.
-const REPEATED: [&str; 2] = ["identityfile", "include"];
 
 impl Config {
     /// Reads `path`, or `~/.ssh/config` if that exists.
@@ -103,51 +81,11 @@ impl Config {
         Ok(Self { sections, home, known_hosts, local_user: OnceLock::new() })
     }
 
-    /// The logins that lead to `target`, which is the last of them.
+    /// Settles everything for one login.
     ///
     /// # Errors
-    /// `BadJump`, `JumpCircle`, `NoUser`.
-    pub(super) fn route(&self, target: &Target) -> Result<Vec<Hop>, Error> {
-        let mut route = Vec::new();
-        self.extend(target, &mut Vec::new(), &mut route)?;
-        Ok(route)
-    }
-
-    /// Appends the jump hosts of `target`, each but the first without jump hosts of its own, and `target`. `under_way` has the hosts
-    /// whose jump hosts are being looked up.
-    fn extend(
-        &self,
-        target: &Target,
-        under_way: &mut Vec<String>,
-        route: &mut Vec<Hop>,
-    ) -> Result<(), Error> {
-        let params = self.sections.query(&target.host);
-        let circle = under_way.contains(&target.host);
-        under_way.push(target.host.clone());
-        if circle {
-            return Err(Error::JumpCircle { host: under_way[0].clone(), circle: under_way.clone() });
-        }
-        let jumps = params.proxy_jump.iter().flatten().map(String::as_str);
-        for (place, jump) in jumps.filter(|jump| !jump.eq_ignore_ascii_case("none")).enumerate() {
-            let jump = parse_jump(jump)
-                .ok_or_else(|| Error::BadJump { host: target.host.clone(), jump: jump.to_string() })?;
-            if place == 0 {
-                self.extend(&jump, under_way, route)?;
-            } else {
-                route.push(self.hop(&jump, &self.sections.query(&jump.host))?);
-            }
-        }
-        if params.proxy_jump.is_none()
-            && words(&params, "proxycommand").is_some_and(|command| command != ["none"])
-        {
-            log::warn!("{}: ProxyCommand is not supported, ProxyJump is; connecting directly", target.host);
-        }
-        under_way.pop();
-        route.push(self.hop(target, &params)?);
-        Ok(())
-    }
-
-    fn hop(&self, target: &Target, params: &HostParams) -> Result<Hop, Error> {
+    /// `NoUser`.
+    pub(super) fn hop(&self, target: &Target, params: &HostParams) -> Result<Hop, Error> {
         let host = match &params.host_name {
             Some(name) => expand(name, |token| (token == 'h').then(|| target.host.clone())),
             None => target.host.clone(),
@@ -158,7 +96,7 @@ impl Config {
         };
         let port = target.port.or(params.port).unwrap_or(22);
         let path = |text: &str| {
-            self.from_home(&expand(text, |token| match token {
+            self.in_home(&expand(text, |token| match token {
                 'd' => Some(self.home.to_string_lossy().into_owned()),
                 'h' => Some(host.clone()),
                 'n' => Some(target.host.clone()),
@@ -185,7 +123,7 @@ impl Config {
             _ => AgentSocket::Environment,
         };
         if let Some(file) = &target.identity {
-            let files = vec![self.from_home(&file.to_string_lossy())];
+            let files = vec![self.in_home(&file.to_string_lossy())];
             return Identities { files, named: true, only: true, agent };
         }
         let only = matches!(words(params, "identitiesonly"), Some([yes]) if yes.eq_ignore_ascii_case("yes"));
@@ -219,7 +157,7 @@ impl Config {
         files
     }
 
-    fn from_home(&self, path: &str) -> PathBuf {
+    fn in_home(&self, path: &str) -> PathBuf {
         match path.strip_prefix("~/") {
             Some(rest) => self.home.join(rest),
             None => PathBuf::from(path),
@@ -240,71 +178,9 @@ impl Config {
     }
 }
 
-/// The words of a keyword that ssh2-config knows but does not parse.
-fn words<'a>(params: &'a HostParams, keyword: &str) -> Option<&'a [String]> {
-    params.unsupported_fields.get(keyword).map(Vec::as_slice)
-}
-
 /// One of several words keeps its quotes.
 fn unquote(word: &str) -> String {
     word.trim_matches('"').to_string()
-}
-
-fn parse(text: &str, home: &Path) -> Result<SshConfig, String> {
-    let parse = |lines: &str| {
-        let rules = ParseRule::ALLOW_UNKNOWN_FIELDS | ParseRule::ALLOW_UNSUPPORTED_FIELDS;
-        SshConfig::default().home_dir(home).parse(&mut lines.as_bytes(), rules)
-    };
-    let lines = what_concerns_us(text);
-    parse(&lines).or_else(|error| {
-        // An included file is read whole: what it says of other things must not keep anybody from logging in.
-        let own: String = lines.split_inclusive('\n').filter(|line| keyword(line) != "include").collect();
-        if own.len() == lines.len() {
-            return Err(error.to_string());
-        }
-        log::warn!("~/.ssh/config: what it includes is left out: {error}");
-        parse(&own).map_err(|error| error.to_string())
-    })
-}
-
-/// The lines of the configuration that concern us, each with its end.
-fn what_concerns_us(text: &str) -> String {
-    let mut kept = String::new();
-    let mut seen = HashSet::new();
-    let mut under_match = false;
-    for line in text.lines().map(str::trim) {
-        let keyword = keyword(line);
-        let value = line[keyword.len()..].trim_start_matches([' ', '\t', '=']);
-        match keyword.as_str() {
-            "match" => {
-                under_match = !value.eq_ignore_ascii_case("all");
-                seen.clear();
-                if !under_match {
-                    kept.push_str("Host *\n");
-                }
-                continue;
-            }
-            "host" => {
-                under_match = false;
-                seen.clear();
-            }
-            // Time with a unit is more than ssh2-config reads.
-            "connecttimeout" if value.parse::<u32>().is_err() => continue,
-            _ => {}
-        }
-        let concerns_us = !under_match && !value.is_empty() && KEYWORDS.contains(&keyword.as_str());
-        if concerns_us && (seen.insert(keyword.clone()) || REPEATED.contains(&keyword.as_str())) {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
-}
-
-/// The keyword of a line, in lower case.
-fn keyword(line: &str) -> String {
-    let end = line.find(|letter: char| letter == '=' || letter.is_whitespace()).unwrap_or(line.len());
-    line[..end].to_ascii_lowercase()
 }
 
 /// Replaces `%x` by what `token` gives for `x`, and `%%` by `%`. What it does not know stays.
@@ -328,33 +204,76 @@ fn expand(text: &str, token: impl Fn(char) -> Option<String>) -> String {
     expanded
 }
 
-/// `[ssh://][user@]host[:port]`, an IPv6 address with a port in brackets.
-fn parse_jump(text: &str) -> Option<Target> {
-    let text = text.trim();
-    let text = text.strip_prefix("ssh://").unwrap_or(text).trim_end_matches('/');
-    let (user, place) = match text.rsplit_once('@') {
-        Some((user, place)) => (Some(user), place),
-        None => (None, text),
-    };
-    let (host, port) = if let Some(bracketed) = place.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']')?;
-        (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-    } else if place.matches(':').count() == 1 {
-        place.split_once(':').map(|(host, port)| (host, Some(port)))?
-    } else {
-        (place, None)
-    };
-    let port =
-        port.map(|port| port.parse::<u16>().ok().filter(|port| *port > 0).ok_or(())).transpose().ok()?;
-    if host.is_empty() || user.is_some_and(str::is_empty) {
-        return None;
+#[cfg(test)]
+impl Config {
+    /// What `text` says to `user`.
+    pub(super) fn of_text(text: &str, home: &str, user: &str) -> Self {
+        let home = PathBuf::from(home);
+        let sections = parse(text, &home).expect("a configuration");
+        Self { sections, home, known_hosts: None, local_user: OnceLock::from(user.to_string()) }
     }
-    Some(Target { host: host.to_string(), user: user.map(str::to_string), port, identity: None })
 }
 
-impl Hop {
-    /// `user@host:port`.
-    pub(super) fn login(&self) -> String {
-        format!("{}@{}", self.user, host_and_port(&self.host, self.port))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(text: &str, target: &Target) -> Hop {
+        let config = Config::of_text(text, "/home/me", "me");
+        config.hop(target, &config.sections.query(&target.host)).expect("a login")
+    }
+
+    fn named(host: &str) -> Target {
+        Target { host: host.to_string(), user: None, port: None, identity: None }
+    }
+
+    #[test]
+    fn without_sections_the_defaults_of_ssh_hold() {
+        let settled = hop("", &named("node1"));
+        let ssh = |name: &str| Path::new("/home/me/.ssh").join(name);
+        let expected = Hop {
+            user: "me".to_string(),
+            host: "node1".to_string(),
+            port: 22,
+            identities: Identities {
+                files: vec![ssh("id_ed25519"), ssh("id_ecdsa"), ssh("id_rsa")],
+                named: false,
+                only: false,
+                agent: AgentSocket::Environment,
+            },
+            known_hosts: vec![
+                ssh("known_hosts"),
+                ssh("known_hosts2"),
+                PathBuf::from("/etc/ssh/ssh_known_hosts"),
+            ],
+            timeout: None,
+        };
+        assert_eq!(settled, expected);
+    }
+
+    #[test]
+    fn sections_fill_in_what_the_target_leaves_open() {
+        let text = "Host node*\n  hostname %h.cluster\n  User = them\n  User late\n  Port 2222\n  ConnectTimeout 7\n\
+             \x20 IdentityFile ~/keys/%r@%n\n  IdentityFile %d/%%h\n  IdentitiesOnly yes\n  IdentityAgent none\n\
+             \x20 UserKnownHostsFile \"~/a\" /b\n";
+        let settled = hop(text, &named("node1"));
+        assert_eq!(
+            (settled.user.as_str(), settled.host.as_str(), settled.port),
+            ("them", "node1.cluster", 2222)
+        );
+        assert_eq!(settled.timeout, Some(Duration::from_secs(7)));
+        assert_eq!(settled.identities.files, ["/home/me/keys/them@node1", "/home/me/%h"].map(PathBuf::from));
+        assert!(settled.identities.only && settled.identities.agent == AgentSocket::None);
+        assert_eq!(settled.known_hosts, ["/home/me/a", "/b", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from));
+
+        let target = Target {
+            user: Some("me".to_string()),
+            port: Some(22),
+            identity: Some("~/k".into()),
+            ..named("node1")
+        };
+        let settled = hop(text, &target);
+        assert_eq!((settled.user.as_str(), settled.port), ("me", 22));
+        assert_eq!(settled.identities.files, [PathBuf::from("/home/me/k")]);
     }
 }

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::PollFlags;
 
 use super::session::Session;
-use super::wire::wait;
+use super::wire::{Held, Pass, wait};
 
 /// The thread that owns the login on the jump host. It ends when either side does; dropping this waits for it, so the near
 /// socket must be shut down before.
@@ -93,64 +93,65 @@ impl Pending {
 impl Join {
     /// Carries bytes both ways. The near side may end it without an error.
     fn until_end(&mut self) -> Result<(), String> {
-        let mut held = self.held();
+        let mut held = Held::of(&self.channel);
         loop {
-            let mut moved = false;
-            let mut room = false;
-            if self.down.is_empty() {
-                let read = self.channel.read(&mut self.down.bytes);
-                match self.via.wire.attempt_io(read)? {
-                    Some(0) => {}
-                    Some(bytes) => self.down.fill(bytes),
-                    None => room |= self.via.wire.wants_room(),
-                }
-            }
-            if !self.down.is_empty() {
-                match self.far.write(&self.down.bytes[self.down.from..self.down.to]) {
-                    Ok(bytes) => {
-                        self.down.from += bytes;
-                        moved = true;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => return Ok(()),
-                }
-            }
-            let mut near_ended = false;
-            if self.up.is_empty() {
-                match self.far.read(&mut self.up.bytes) {
-                    Ok(0) => near_ended = true,
-                    Ok(bytes) => self.up.fill(bytes),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(_) => near_ended = true,
-                }
-            }
-            if !self.up.is_empty() {
-                let written = self.channel.write(self.up.rest());
-                match self.via.wire.attempt_io(written)? {
-                    Some(bytes) => {
-                        self.up.from += bytes;
-                        moved |= bytes > 0;
-                    }
-                    None => room |= self.via.wire.wants_room(),
-                }
-            }
-            if near_ended {
+            let mut pass = Pass::default();
+            let near_listens = self.carry_down(&mut pass)?;
+            let near_speaks = self.carry_up(&mut pass)?;
+            if !near_listens || !near_speaks {
                 return Ok(());
             }
             if self.down.is_empty() && self.channel.eof() {
                 return Err("it closed the connection".to_string());
             }
-            let now = self.held();
-            if !moved && now == held {
-                self.sleep(room);
+            pass.renew_keys(&self.via.wire, &mut self.channel)?;
+            let now = Held::of(&self.channel);
+            if !pass.moved && now == held {
+                self.sleep(pass.room);
             }
             held = now;
         }
     }
 
-    /// See `Session`: what libssh2 holds for us.
-    fn held(&self) -> (u32, bool, u32) {
-        (self.channel.read_window().available, self.channel.eof(), self.channel.write_window().remaining)
+    /// From the channel to the socket; false if nobody reads there any more.
+    fn carry_down(&mut self, pass: &mut Pass) -> Result<bool, String> {
+        if self.down.is_empty() {
+            let read = self.channel.read(&mut self.down.bytes);
+            match self.via.wire.attempt_io(read)? {
+                Some(bytes) => self.down.fill(bytes),
+                None => pass.room |= self.via.wire.wants_room(),
+            }
+        }
+        if !self.down.is_empty() {
+            match self.far.write(self.down.rest()) {
+                Ok(bytes) => {
+                    self.down.from += bytes;
+                    pass.moved = true;
+                }
+                Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+            }
+        }
+        Ok(true)
+    }
+
+    /// From the socket to the channel; false if nobody writes there any more.
+    fn carry_up(&mut self, pass: &mut Pass) -> Result<bool, String> {
+        if self.up.is_empty() {
+            match self.far.read(&mut self.up.bytes) {
+                Ok(0) => return Ok(false),
+                Ok(bytes) => self.up.fill(bytes),
+                Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
+            }
+        }
+        let written = self.channel.write(self.up.rest());
+        match self.via.wire.attempt_io(written)? {
+            Some(bytes) => {
+                self.up.from += bytes;
+                pass.moved |= bytes > 0;
+            }
+            None => pass.room |= self.via.wire.wants_room(),
+        }
+        Ok(true)
     }
 
     fn sleep(&self, room: bool) {

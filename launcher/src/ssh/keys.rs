@@ -15,7 +15,7 @@ use super::config::{AgentSocket, Hop};
 use super::dial::Deadline;
 use super::error::{Address, Error};
 use super::login::{limit, silent};
-use super::wire::words;
+use super::wire::{is_broken, words};
 
 /// A key file is a few kilobytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;
@@ -207,7 +207,7 @@ impl Login<'_> {
                 Outcome::Failed("not accepted".to_string())
             }
             ErrorCode::Session(code) if UNREADABLE.contains(&code) => Outcome::Unreadable,
-            _ if super::wire::is_broken(&error) => {
+            _ if is_broken(&error) => {
                 self.tried.push(format!("one more, upon which the connection was {}", words(&error)));
                 Outcome::Stopped(self.refused())
             }
@@ -245,7 +245,8 @@ fn is_encrypted(text: &str) -> bool {
     }
 }
 
-/// The public part of a key file, as the agent names it: of the file itself, which may be the public one, or of the `.pub` beside it.
+/// The public part of a key file, as the agent names it: of the file itself, which may be the public one, or of the `.pub`
+/// beside it.
 fn public_key(file: &Path) -> Option<Vec<u8>> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".pub");

@@ -49,8 +49,8 @@ impl Logins {
         Ok(Self { config, keys: Keys::new(options.interactive), timeout: options.timeout })
     }
 
-    /// Logs in at `target`, over the jump hosts that the configuration names for it. The host's key is checked before anything secret
-    /// is sent.
+    /// Logs in at `target`, over the jump hosts that the configuration names for it. The host's key is checked before
+    /// anything secret is sent.
     ///
     /// # Errors
     /// Everything of `Error` that comes before a command.

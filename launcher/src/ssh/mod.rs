@@ -1,7 +1,7 @@
 //! SSH sessions: logins as `ssh` would make them, and commands whose input and output are ours.
 //!
-//! What is taken from `ssh`: `~/.ssh/config`, `known_hosts`, the agent, key files, jump hosts. What is not: passwords, certificates,
-//! `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
+//! What is taken from `ssh`: `~/.ssh/config`, `known_hosts`, the agent, key files, jump hosts. What is not: passwords,
+//! certificates, `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
 
 mod config;
 mod dial;
@@ -11,8 +11,13 @@ mod jump;
 mod keys;
 mod known_hosts;
 mod login;
+mod route;
+mod sections;
 mod session;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use config::Target;
 pub(crate) use error::Error;

@@ -1,7 +1,7 @@
 //! Commands on a host where we are logged in.
 //!
 //! libssh2 keeps one packet that it could not send whole, and packets that it read on the way to something else. So:
-//! - a call that would have to wait is made again with the same bytes, until it went through;
+//! - a call that would have to wait is made again with the same bytes, until it went through, and nothing is sent before;
 //! - before sleeping, everything it holds must be read, since no more of it may come from the socket: a pass over both
 //!   streams, the input and the end that moves nothing may still have filled a stream that was passed already;
 //! - room to send is waited for if any call of the pass asked for it, since later calls overwrite what earlier ones asked.
@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use super::error::{Address, Error};
 use super::input::Source;
 use super::jump::Jump;
-use super::wire::{Wire, wait};
+use super::wire::{Held, Pass, Wire, attempt, wait, words};
 
 /// Bytes of one read; two packets of the largest size.
 const READ_BYTES: usize = 64 * 1024;
@@ -108,7 +108,9 @@ impl Session {
             channel: &mut channel,
             input,
             buffer: vec![0; READ_BYTES],
+            in_flight: false,
             end_sent: false,
+            closed: false,
         };
         conversation.hold(hear)?;
         let signal = channel.exit_signal().map_err(Stop::lost)?.exit_signal;
@@ -134,7 +136,7 @@ impl Session {
             {
                 return Err(Stop::Refused(error.message().to_string()));
             }
-            if let Some(value) = self.wire.attempt(result).map_err(Stop::Lost)? {
+            if let Some(value) = attempt(result).map_err(Stop::Lost)? {
                 return Ok(value);
             }
             self.wait(input, self.wire.interest(self.wire.wants_room()))?;
@@ -166,7 +168,7 @@ enum Stop {
 
 impl Stop {
     fn lost(error: ssh2::Error) -> Self {
-        Self::Lost(super::wire::words(&error))
+        Self::Lost(words(&error))
     }
 }
 
@@ -176,14 +178,18 @@ struct Conversation<'a> {
     channel: &'a mut ssh2::Channel,
     input: &'a mut Source,
     buffer: Vec<u8>,
+    /// The next bytes of the input may be half sent: until the rest is, nothing else can be.
+    in_flight: bool,
     /// The command knows that its input has ended.
     end_sent: bool,
+    /// The command has ended, and its output is read.
+    closed: bool,
 }
 
 impl Conversation<'_> {
     /// Until the command has ended and its output is read.
     fn hold(&mut self, hear: &mut impl FnMut(Stream, &[u8])) -> Result<(), Stop> {
-        let mut held = self.held();
+        let mut held = Held::of(self.channel);
         loop {
             self.input.refresh();
             if self.input.is_aborted() {
@@ -193,24 +199,16 @@ impl Conversation<'_> {
             self.read(Stream::Stdout, hear, &mut pass)?;
             self.read(Stream::Stderr, hear, &mut pass)?;
             self.write(&mut pass)?;
-            if self.channel.eof() {
-                let closed = self.channel.wait_close();
-                if self.wire.attempt(closed).map_err(Stop::Lost)?.is_some() {
-                    return Ok(());
-                }
-                pass.room |= self.wire.wants_room();
+            if self.channel.eof() && self.finish(&mut pass)? {
+                return Ok(());
             }
-            let now = self.held();
+            pass.renew_keys(self.wire, self.channel).map_err(Stop::Lost)?;
+            let now = Held::of(self.channel);
             if !pass.moved && now == held {
                 wait_either(self.wire, self.wire.interest(pass.room), self.input);
             }
             held = now;
         }
-    }
-
-    /// What libssh2 holds for us: bytes to read, whether the output has ended, bytes that the other end has room for.
-    fn held(&self) -> (u32, bool, u32) {
-        (self.channel.read_window().available, self.channel.eof(), self.channel.write_window().remaining)
     }
 
     fn read(
@@ -236,30 +234,39 @@ impl Conversation<'_> {
 
     fn write(&mut self, pass: &mut Pass) -> Result<(), Stop> {
         for _ in 0..WRITES_A_PASS {
-            let Some(bytes) = self.input.next() else { break };
+            let Some(bytes) = self.input.next().filter(|_| self.in_flight || !self.closed) else { break };
             let result = self.channel.write(bytes);
-            match self.wire.attempt_io(result).map_err(Stop::Lost)? {
-                Some(0) => break,
-                Some(written) => {
-                    self.input.consume(written);
-                    pass.moved = true;
-                }
-                None => {
-                    pass.room |= self.wire.wants_room();
-                    return Ok(());
-                }
+            let written = self.wire.attempt_io(result).map_err(Stop::Lost)?;
+            self.in_flight = written.is_none() && self.wire.wants_room();
+            pass.room |= self.in_flight;
+            match written {
+                Some(written) if written > 0 => self.input.consume(written),
+                _ => return Ok(()),
             }
+            pass.moved = true;
         }
-        if self.input.is_finished() && !self.end_sent {
+        if self.input.is_finished() && !self.end_sent && !self.closed {
             // libssh2 could not finish this packet later: it keeps it in a frame of its stack.
             pass.room |= !self.wire.has_room();
             if !pass.room {
                 let sent = self.channel.send_eof();
-                self.end_sent = self.wire.attempt(sent).map_err(Stop::Lost)?.is_some();
+                self.end_sent = attempt(sent).map_err(Stop::Lost)?.is_some();
                 pass.moved |= self.end_sent;
             }
         }
         Ok(())
+    }
+
+    /// Once all output is read: whether the other end has closed the channel, and nothing of ours is half sent.
+    fn finish(&mut self, pass: &mut Pass) -> Result<bool, Stop> {
+        // Reads, which no longer come, have left this behind if it could not be sent whole.
+        let adjusted = self.channel.adjust_receive_window(0, false);
+        let adjusted = attempt(adjusted).map_err(Stop::Lost)?.is_some();
+        pass.room |= !adjusted;
+        let closed = self.channel.wait_close();
+        self.closed = attempt(closed).map_err(Stop::Lost)?.is_some();
+        pass.room |= !self.closed && self.wire.wants_room();
+        Ok(self.closed && adjusted && !self.in_flight)
     }
 }
 
@@ -268,12 +275,4 @@ fn wait_either(wire: &Wire, wanted: PollFlags, input: &Source) {
     let mut interests = vec![(wire.socket.as_fd(), wanted)];
     interests.extend(input.wake().map(|wake| (wake, PollFlags::IN)));
     wait(&interests);
-}
-
-/// What one pass over the streams found.
-#[derive(Default)]
-struct Pass {
-    moved: bool,
-    /// A call waits for room to send.
-    room: bool,
 }

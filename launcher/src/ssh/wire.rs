@@ -28,16 +28,7 @@ impl Wire {
         Ok(Self { ssh, socket })
     }
 
-    /// `None` if libssh2 would have to wait.
-    pub(super) fn attempt<T>(&self, result: Result<T, ssh2::Error>) -> Result<Option<T>, String> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.code() == ErrorCode::Session(EAGAIN) => Ok(None),
-            Err(error) => Err(words(&error)),
-        }
-    }
-
-    /// The same for a read or a write, whose error says less than what libssh2 keeps.
+    /// What `attempt` does, for a read or a write, whose error says less than what libssh2 keeps.
     pub(super) fn attempt_io(&self, result: io::Result<usize>) -> Result<Option<usize>, String> {
         match result {
             Ok(bytes) => Ok(Some(bytes)),
@@ -69,6 +60,46 @@ impl Wire {
     }
 }
 
+/// What one pass over the streams of a channel found.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) moved: bool,
+    /// A call waits for room to send. Gathered over the pass, since a later call overwrites what an earlier one asked for.
+    pub(super) room: bool,
+}
+
+impl Pass {
+    /// After a pass that moved nothing, lets libssh2 go on with a renewal of keys: reads and writes that have something half
+    /// sent of their own never come to it, and wait for its packets.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn renew_keys(&mut self, wire: &Wire, channel: &mut ssh2::Channel) -> Result<(), String> {
+        if !self.moved && attempt(channel.wait_eof())?.is_none() {
+            self.room |= wire.wants_room();
+        }
+        Ok(())
+    }
+}
+
+/// What libssh2 holds of a channel.
+#[derive(PartialEq, Eq)]
+pub(super) struct Held {
+    unread_bytes: u32,
+    ended: bool,
+    writable_bytes: u32,
+}
+
+impl Held {
+    pub(super) fn of(channel: &ssh2::Channel) -> Self {
+        Self {
+            unread_bytes: channel.read_window().available,
+            ended: channel.eof(),
+            writable_bytes: channel.write_window().remaining,
+        }
+    }
+}
+
 /// Sleeps until one of `interests` comes true.
 pub(super) fn wait(interests: &[(BorrowedFd<'_>, PollFlags)]) {
     let mut fds: Vec<PollFd<'_>> =
@@ -77,6 +108,18 @@ pub(super) fn wait(interests: &[(BorrowedFd<'_>, PollFlags)]) {
         // Interrupted: the loop goes round once more.
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => panic!("poll of {} descriptors: {error}", fds.len()),
+    }
+}
+
+/// The outcome of a call into libssh2: `None` if it would have to wait.
+///
+/// # Errors
+/// In words.
+pub(super) fn attempt<T>(result: Result<T, ssh2::Error>) -> Result<Option<T>, String> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.code() == ErrorCode::Session(EAGAIN) => Ok(None),
+        Err(error) => Err(words(&error)),
     }
 }
 
