@@ -1,7 +1,5 @@
 //! What ends the program early, and how it says so.
 
-use crate::hosts::Mistake;
-use crate::job::Loss;
 use crate::ssh;
 use isograd_comm as comm;
 use isograd_model as model;
@@ -42,9 +40,6 @@ pub(crate) enum Failure {
     /// A key that cannot be read.
     #[error("--key-file: {0}")]
     KeyFile(comm::Error),
-    /// A list of hosts that cannot be read.
-    #[error(transparent)]
-    Hosts(#[from] Mistake),
     /// An agent that cannot be started on this machine.
     #[error("cannot start an agent: {0}")]
     Start(io::Error),
@@ -102,7 +97,7 @@ impl Failure {
     /// ranks, [`CONSEQUENCE`] for what failed because another rank did.
     pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
         match self {
-            Self::Usage { .. } | Self::Hosts(_) => ExitCode::from(2),
+            Self::Usage { .. } => ExitCode::from(2),
             Self::Rank { exit_code, .. } | Self::Stopped { exit_code, .. } => ExitCode::from(*exit_code),
             _ if has_agent && self.is_consequence() => ExitCode::from(CONSEQUENCE),
             Self::Stdout(_) if self.is_reader_gone() => ExitCode::from(READER_GONE),
@@ -167,6 +162,19 @@ impl Failure {
 
     fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Why a host does not take part, or not any more, and the way out, where there is one.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub(crate) problem: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl From<String> for Loss {
+    fn from(problem: String) -> Self {
+        Self { problem, hint: None }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::message::{Decoder, FromAgent, ToAgent, encode};
 use super::rank::this_program;
+use crate::failure::Loss;
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -21,19 +22,6 @@ pub(crate) enum Event {
     Closed(usize, Loss),
     /// The user, or the system, sends the launcher a signal.
     Signal(i32),
-}
-
-/// Why there is no way to an agent, and the way out, where there is one.
-#[derive(Debug)]
-pub(crate) struct Loss {
-    pub(crate) problem: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl From<String> for Loss {
-    fn from(problem: String) -> Self {
-        Self { problem, hint: None }
-    }
 }
 
 /// What carries bytes to an agent.

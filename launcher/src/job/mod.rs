@@ -22,7 +22,7 @@ mod screen;
 mod supervisor;
 
 pub(crate) use agent::run as run_agent;
-pub(crate) use connection::{Connection, Ear, Event, Loss, Wire};
+pub(crate) use connection::{Connection, Ear, Event, Wire};
 pub(crate) use message::{Assignment, Decoder, FromAgent, HostFacts, Meeting, Summons, ToAgent, Way};
 pub(crate) use options::JobPlan;
 pub(crate) use rank::{MEETING, PARENT, PROGRESS};

@@ -2,9 +2,9 @@
 
 use super::install::{Cache, Program, SshWire, run_agent};
 use crate::args::LoginArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
-use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, Loss, ToAgent};
+use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
 use crate::signals;
 use crate::ssh::{Logins, Options, Target};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};

@@ -18,7 +18,7 @@ pub(crate) use login::Roster;
 
 use crate::args::{HostArgs, SshArgs};
 use crate::failure::Failure;
-use crate::hosts::{self, Host, Selection};
+use crate::hosts::{self, Host, Mistake, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
 use crate::output::Output;
 use std::sync::mpsc::channel;
@@ -82,9 +82,10 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
 
 /// The hosts of a hostfile or of the command line that take part.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
+    let mistake = |mistake: Mistake| Failure::Usage { problem: mistake.to_string(), hint: None };
     let hosts = match (&args.hostfile, &args.host) {
-        (Some(path), _) => hosts::read(path)?,
-        (None, Some(list)) => hosts::inline(list)?,
+        (Some(path), _) => hosts::read(path).map_err(mistake)?,
+        (None, Some(list)) => hosts::inline(list).map_err(mistake)?,
         (None, None) => {
             return Err(Failure::Usage {
                 problem: "no hosts: --hostfile or -H is missing".to_string(),
