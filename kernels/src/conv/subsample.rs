@@ -231,6 +231,7 @@ impl<T: Element> Correlate<'_, T> {
 
     /// The tile of one panel and one block: where it lies in `dx`, and how far apart channels are there.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     fn block<S: Level, const F: usize>(
         &mut self,
         s: S,
