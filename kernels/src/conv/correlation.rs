@@ -70,7 +70,7 @@ impl Correlation {
         let kernel = [rows.kernel, columns.kernel];
         let phases = Phases::none(columns.outputs);
         let runs = runs(&columns.transposed(), steps[1].1, &phases);
-        let subsampling = Subsampling::new(rows, columns);
+        let subsampling = Subsampling::new(inputs, rows, columns);
         let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
         Self { subsampling, ..plan }
     }

@@ -24,6 +24,8 @@ use std::ops::Range;
 
 /// Vectors of a block, all of one pixel.
 const BLOCK: usize = 2;
+/// Channels of `dy` up to which movement takes long beside the products: with more of them the general kernel is faster.
+const MAX_INPUTS: usize = 64;
 /// Lanes of the widest vector of any level and type.
 const MAX_LANES: usize = 16;
 /// Vectors of zeros that are written beside the products of one channel.
@@ -42,10 +44,11 @@ pub(super) struct Subsampling {
 }
 
 impl Subsampling {
-    /// The plan, if the kernel is of this kind.
-    pub(super) fn new(rows: &Axis, columns: &Axis) -> Option<Self> {
+    /// The plan, if the kernel is of this kind and `inputs`, the channels of `dy`, are few.
+    pub(super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
         let is_single = |axis: &Axis| (axis.kernel, axis.padding) == (1, 0);
-        if rows.stride.max(columns.stride) == 1 || !is_single(rows) || !is_single(columns) {
+        let has_stride = rows.stride.max(columns.stride) > 1;
+        if inputs > MAX_INPUTS || !has_stride || !is_single(rows) || !is_single(columns) {
             return None;
         }
         let end = |row: usize| if row < rows.outputs { row * rows.stride + 1 } else { rows.inputs };
