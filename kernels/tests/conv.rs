@@ -245,6 +245,24 @@ fn strided_columns() {
     }
 }
 
+/// Kernels of one element with strides, whose input gradient copies blocks and writes zeros beside the products: one block
+/// in all, panels of every width, rows and columns that no output reads, and few channels between many zeros.
+#[test]
+fn subsampling() {
+    for (channels, image, stride) in [
+        ([1, 1], [1, 1], [2, 2]),
+        ([8, 1], [3, 7], [2, 3]),
+        ([15, 2], [5, 4], [2, 1]),
+        ([7, 9], [4, 6], [1, 2]),
+        ([19, 33], [6, 5], [3, 2]),
+        ([3, 4], [9, 9], [5, 4]),
+    ] {
+        for n in [8, 16, 32, 64, 96] {
+            Case::new(fitting(channels, image, [1, 1], stride, [0, 0], [1, 1]), n).check();
+        }
+    }
+}
+
 /// Many channels a power of two apart: both images have 512 values a channel, or the input at least has.
 #[test]
 fn channels_that_compete_for_the_cache() {

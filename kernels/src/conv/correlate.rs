@@ -16,8 +16,11 @@
 //! The input is read in place, but for two cases, in which the rows in use are copied, with the channels apart in the cache:
 //! where channels are a power of two apart and tiles are narrow; and where the columns of a forward pass have a stride, with
 //! those that a kernel element reads next to each other, so that runs are as long as at stride 1.
+//!
+//! The input gradient of a kernel of one element that has a stride is in [`super::subsample`].
 
 use super::correlation::{Correlation, Layout, Products};
+use super::subsample::Subsampled;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
@@ -56,6 +59,11 @@ impl<T: Element> Kernel for Correlate<'_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let plan = self.plan;
+        if let Some(subsampling) = &plan.subsampling
+            && subsampling.takes(self.n, T::lanes::<S>())
+        {
+            return s.vectorize(Subsampled { s, call: self, plan: subsampling });
+        }
         let group = plan.group();
         let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
         let layout = if copies { plan.copied(self.n) } else { plan.in_place(self.n) };
@@ -97,7 +105,7 @@ impl<T: Element> Kernel for Correlate<'_, T> {
 /// Channels of the next panel when `left` are left: as many as there are registers for. Without a fused operation a product
 /// needs one of its own.
 #[inline(always)]
-fn panel_width<S: Level>(left: usize) -> usize {
+pub(super) fn panel_width<S: Level>(left: usize) -> usize {
     match left {
         8.. if S::WIDE_FILE => 8,
         6.. if !S::WIDE_FILE && S::FUSED => 6,
@@ -109,7 +117,7 @@ fn panel_width<S: Level>(left: usize) -> usize {
 impl<T: Element> Correlate<'_, T> {
     /// Copies the weights of `channels` to `[panel][kh][kw][input][channel of the panel]`.
     #[inline(always)]
-    fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
+    pub(super) fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
         let kernel_len = self.plan.kernel[0] * self.plan.kernel[1];
         let (mut first, mut rest) = (channels.start, packed);
         while first < channels.end {
@@ -354,7 +362,7 @@ impl<T: Element> Correlate<'_, T> {
 }
 
 #[inline(always)]
-fn relu_gradient<T: Element, S: Level>(s: S, value: T::V<S>, x: T::V<S>) -> T::V<S> {
+pub(super) fn relu_gradient<T: Element, S: Level>(s: S, value: T::V<S>, x: T::V<S>) -> T::V<S> {
     let zero = T::zero(s);
     T::select(s, T::less_or_equal(s, x, zero), zero, value)
 }

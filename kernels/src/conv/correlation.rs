@@ -3,6 +3,7 @@
 
 use super::axis::{Axis, Taps};
 use super::phases::{CACHE_LINE, Phases};
+use super::subsample::Subsampling;
 use std::ops::RangeInclusive;
 
 /// Packed weights that stay in the second-level cache while all rows of the output pass over them.
@@ -32,6 +33,8 @@ pub(super) struct Correlation {
     pub(super) longest_run: usize,
     /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
     window: usize,
+    /// The way of an input gradient whose kernel is one element with a stride.
+    pub(super) subsampling: Option<Subsampling>,
 }
 
 /// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
@@ -67,7 +70,9 @@ impl Correlation {
         let kernel = [rows.kernel, columns.kernel];
         let phases = Phases::none(columns.outputs);
         let runs = runs(&columns.transposed(), steps[1].1, &phases);
-        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases)
+        let subsampling = Subsampling::new(inputs, rows, columns);
+        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
+        Self { subsampling, ..plan }
     }
 
     fn from_taps(
@@ -94,6 +99,7 @@ impl Correlation {
             whole_row: Run { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
             phases,
             window: 1,
+            subsampling: None,
         };
         for taps in &plan.rows {
             for i in 0..taps.count {
@@ -129,7 +135,9 @@ impl Correlation {
     /// Elements of scratch memory for at most `n` samples: fewer may need the copy where more do not.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
-        self.weights_len() + if may_copy { self.inputs * self.copied(n).channel_len } else { 0 }
+        let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
+        let blocks = self.subsampling.as_ref().map_or(0, |_| Subsampling::scratch_len(self.inputs));
+        self.weights_len() + copy.max(blocks)
     }
 
     /// Whether the input channels of `n` samples are so far apart that their pixels share few places of the first-level

@@ -22,7 +22,8 @@
 //! copy of a few rows. Where columns have a stride, the forward pass copies those rows, and the weight gradient a few
 //! channels, so that what neighbouring outputs read is contiguous; the latter pays off from about 16 filters on. They are
 //! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which on tiny images are too short to
-//! pay for their horizontal sums.
+//! pay for their horizontal sums. The input gradient of a kernel of one element with a stride has a loop of its own, in
+//! which the movement of the images goes on beside the products, where pixels are whole pairs of vectors.
 //!
 //! # Numerics
 //!
@@ -39,6 +40,7 @@ mod dot;
 mod im2col;
 mod phases;
 mod shape;
+mod subsample;
 mod weight_gradient;
 
 pub use shape::{Conv2dShape, ConvError};

@@ -1,0 +1,289 @@
+//! The direct kernel of the input gradient of a convolution whose kernel is one element and has a stride, as the shortcuts
+//! of residual networks have.
+//!
+//! There are so few products that moving the images takes as long as they do. So the two go on side by side:
+//!
+//! ```text
+//! for each row of dy, each block of it, each panel of F channels of dx
+//!   for each channel of dy
+//!     F x BLOCK accumulators += weights (broadcast) * the block's copy
+//!     copy a channel of the next block; write a few zeros of the next rows of dx
+//!   store, with the epilogue
+//! ```
+//!
+//! A block is so small that its copy stays in the first-level cache, where channels that are a power of two apart would
+//! not. Zeros are written in long runs, over the places of the results too, which find their lines in the cache then.
+
+use super::axis::Axis;
+use super::correlate::{Correlate, Epilogue, panel_width, relu_gradient};
+use crate::element::Element;
+use crate::simd::Level;
+use crate::tile::{self, Tile};
+use pulp::{Simd, WithSimd};
+use std::ops::Range;
+
+/// Vectors of a block, all of one pixel.
+const BLOCK: usize = 2;
+/// Channels of `dy` up to which movement takes long beside the products: with more of them the general kernel is faster.
+const MAX_INPUTS: usize = 64;
+/// Lanes of the widest vector of any level and type.
+const MAX_LANES: usize = 16;
+/// Vectors of zeros that are written beside the products of one channel.
+const ZEROS: usize = 2;
+
+/// The geometry, planned once.
+#[derive(Debug, Clone)]
+pub(super) struct Subsampling {
+    /// Rows and columns of `dy`.
+    pixels: [usize; 2],
+    /// Pixels of `dx` from one of its rows with results to the next, and from one column to the next.
+    steps: [usize; 2],
+    /// The rows of `dx` to set to zero before the first row of `dy`, and together with each one: those up to the next one
+    /// with results.
+    zero_rows: Vec<Range<usize>>,
+}
+
+impl Subsampling {
+    /// The plan, if the kernel is of this kind and `inputs`, the channels of `dy`, are few.
+    pub(super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
+        let is_single = |axis: &Axis| (axis.kernel, axis.padding) == (1, 0);
+        let has_stride = rows.stride.max(columns.stride) > 1;
+        if inputs > MAX_INPUTS || !has_stride || !is_single(rows) || !is_single(columns) {
+            return None;
+        }
+        let end = |row: usize| if row < rows.outputs { row * rows.stride + 1 } else { rows.inputs };
+        Some(Self {
+            pixels: [rows.outputs, columns.outputs],
+            steps: [rows.stride * columns.inputs, columns.stride],
+            zero_rows: (0..=rows.outputs).map(|row| row.checked_sub(1).map_or(0, end)..end(row)).collect(),
+        })
+    }
+
+    /// Elements of scratch memory for `inputs` channels of `dy`.
+    pub(super) fn scratch_len(inputs: usize) -> usize {
+        2 * inputs * BLOCK * MAX_LANES
+    }
+
+    /// Whether a pixel of `n` samples is whole blocks.
+    pub(super) fn takes(&self, n: usize, lanes: usize) -> bool {
+        n > 0 && n.is_multiple_of(BLOCK * lanes)
+    }
+
+    /// Where the results of block `i` of row `row` lie in a channel of `dx`, in vectors, with `width` of them a pixel.
+    #[inline(always)]
+    fn place(&self, width: usize, row: usize, i: usize) -> usize {
+        let blocks = width / BLOCK;
+        (row * self.steps[0] + i / blocks * self.steps[1]) * width + i % blocks * BLOCK
+    }
+}
+
+/// An input gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
+pub(super) struct Subsampled<'a, 'b, T, S> {
+    pub(super) s: S,
+    pub(super) call: Correlate<'b, T>,
+    pub(super) plan: &'a Subsampling,
+}
+
+impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<Same: Simd>(self, _: Same) {
+        let Self { s, mut call, plan } = self;
+        let (outputs, group) = (call.plan.outputs, call.plan.group());
+        let (packed, copies) = std::mem::take(&mut call.scratch).split_at_mut(call.plan.weights_len());
+        for first in (0..outputs).step_by(group) {
+            let channels = first..(first + group).min(outputs);
+            call.pack::<S>(channels.clone(), packed);
+            call.subsampled(s, plan, channels, packed, copies);
+        }
+    }
+}
+
+/// What a tile moves beside its products.
+struct Moves<'a, V> {
+    /// `dy` from the next block in the first channel to copy on, and how far apart channels are.
+    from: &'a [V],
+    stride: usize,
+    to: &'a mut [[V; BLOCK]],
+    /// The vectors of `dx` to set to zero.
+    zeros: Range<usize>,
+}
+
+/// The zeros of some rows of all channels of `dx`, to be written piece by piece.
+struct Sweep {
+    channels: Range<usize>,
+    /// Vectors of a channel, and of its rows.
+    plane: usize,
+    rows: Range<usize>,
+    /// How far the first channel is done.
+    done: usize,
+}
+
+impl Sweep {
+    /// The next `most` vectors or fewer; none when all are done.
+    #[inline(always)]
+    fn next(&mut self, most: usize) -> Range<usize> {
+        if self.done == self.rows.len() {
+            self.done = 0;
+            self.channels.start += 1;
+        }
+        if self.channels.is_empty() {
+            return 0..0;
+        }
+        let start = self.channels.start * self.plane + self.rows.start + self.done;
+        let len = most.min(self.rows.len() - self.done);
+        self.done += len;
+        start..start + len
+    }
+
+    /// Vectors of all channels.
+    fn len(&self) -> usize {
+        self.channels.len() * self.rows.len()
+    }
+}
+
+impl<T: Element> Correlate<'_, T> {
+    /// The channels `channels` of `dx`, whose weights are `packed`; `copies` has room for two blocks.
+    #[inline(always)]
+    fn subsampled<S: Level>(
+        &mut self,
+        s: S,
+        plan: &Subsampling,
+        channels: Range<usize>,
+        packed: &[T],
+        copies: &mut [T],
+    ) {
+        let (lanes, inputs) = (T::lanes::<S>(), self.plan.inputs);
+        let [rows, columns] = plan.pixels;
+        let width = self.n / lanes;
+        let blocks = columns * width / BLOCK;
+        let panels = self.panels_of::<S>(&channels);
+        let dy = T::split::<S>(self.x).0;
+        let stride = dy.len() / inputs;
+        let plane = self.y.len() / lanes / self.plan.outputs;
+        let (mut copy, mut next) = copies[..2 * inputs * BLOCK * lanes].split_at_mut(inputs * BLOCK * lanes);
+        for (to, from) in T::split_mut::<S>(copy).0.chunks_exact_mut(BLOCK).zip(dy.chunks(stride)) {
+            to.copy_from_slice(&from[..BLOCK]);
+        }
+        self.zero(s, self.sweep::<S>(plan, &channels, 0));
+        for row in 0..rows {
+            let mut sweep = self.sweep::<S>(plan, &channels, row + 1);
+            let zeros = sweep.len().div_ceil(blocks * panels).next_multiple_of(ZEROS).min(ZEROS * inputs);
+            for block in 0..blocks {
+                let target = plan.place(width, row, block);
+                let following = (row * blocks + block + 1) * BLOCK;
+                let left = if following < stride { inputs } else { 0 };
+                let (mut channel, mut rest, mut copied) = (channels.start, packed, 0..0);
+                while channel < channels.end {
+                    let f = panel_width::<S>(channels.end - channel);
+                    let (weights, tail) = rest.split_at(f * inputs);
+                    copied = copied.end..(copied.end + inputs.div_ceil(panels)).min(left);
+                    let moves = Moves {
+                        from: dy.get(copied.start * stride + following..).unwrap_or_default(),
+                        stride,
+                        to: &mut T::split_mut::<S>(next).0.as_chunks_mut().0[copied.clone()],
+                        zeros: sweep.next(zeros),
+                    };
+                    let at = [channel * plane + target, plane];
+                    match f {
+                        8 => self.block::<S, 8>(s, weights, copy, at, moves),
+                        6 => self.block::<S, 6>(s, weights, copy, at, moves),
+                        4 => self.block::<S, 4>(s, weights, copy, at, moves),
+                        3 => self.block::<S, 3>(s, weights, copy, at, moves),
+                        2 => self.block::<S, 2>(s, weights, copy, at, moves),
+                        _ => self.block::<S, 1>(s, weights, copy, at, moves),
+                    }
+                    (channel, rest) = (channel + f, tail);
+                }
+                std::mem::swap(&mut copy, &mut next);
+            }
+            self.zero(s, sweep);
+        }
+    }
+
+    fn panels_of<S: Level>(&self, channels: &Range<usize>) -> usize {
+        let (mut first, mut panels) = (channels.start, 0);
+        while first < channels.end {
+            (first, panels) = (first + panel_width::<S>(channels.end - first), panels + 1);
+        }
+        panels
+    }
+
+    /// The `i`-th of the plan's rows of zeros.
+    #[inline(always)]
+    fn sweep<S: Level>(&self, plan: &Subsampling, channels: &Range<usize>, i: usize) -> Sweep {
+        let plane = self.y.len() / self.plan.outputs / T::lanes::<S>();
+        let row_len = plane / self.plan.target[0];
+        let rows = &plan.zero_rows[i];
+        Sweep { channels: channels.clone(), plane, rows: rows.start * row_len..rows.end * row_len, done: 0 }
+    }
+
+    /// Writes what is left of the zeros.
+    #[inline(always)]
+    fn zero<S: Level>(&mut self, s: S, mut sweep: Sweep) {
+        let y = T::split_mut::<S>(self.y).0;
+        loop {
+            let zeros = sweep.next(usize::MAX);
+            if zeros.is_empty() {
+                return;
+            }
+            y[zeros].fill(T::zero(s));
+        }
+    }
+
+    /// The tile of one panel and one block: where it lies in `dx`, and how far apart channels are there.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
+    fn block<S: Level, const F: usize>(
+        &mut self,
+        s: S,
+        panel: &[T],
+        copy: &[T],
+        [target, plane]: [usize; 2],
+        moves: Moves<'_, T::V<S>>,
+    ) {
+        let mut acc: Tile<T, S, F, BLOCK> = [[T::zero(s); BLOCK]; F];
+        let y = T::split_mut::<S>(self.y).0;
+        multiply_and_move(s, panel, copy, moves, y, &mut acc);
+        for f in 0..F {
+            let at = target + f * plane;
+            if let Epilogue::ReluGradient(x) = self.epilogue {
+                let x = &T::split::<S>(x).0[at..][..BLOCK];
+                for v in 0..BLOCK {
+                    acc[f][v] = relu_gradient::<T, S>(s, acc[f][v], x[v]);
+                }
+            }
+            y[at..][..BLOCK].copy_from_slice(&acc[f]);
+        }
+    }
+}
+
+/// Adds the products of a block to a tile and moves, a little beside each.
+#[inline(always)]
+fn multiply_and_move<T: Element, S: Level, const F: usize>(
+    s: S,
+    panel: &[T],
+    copy: &[T],
+    moves: Moves<'_, T::V<S>>,
+    y: &mut [T::V<S>],
+    acc: &mut Tile<T, S, F, BLOCK>,
+) {
+    let mut sums = *acc;
+    let zero = T::zero(s);
+    let (mut copies, mut from) = (moves.to.iter_mut(), moves.from);
+    let (pairs, odd) = y[moves.zeros].as_chunks_mut::<ZEROS>();
+    let mut zeros = pairs.iter_mut();
+    for (weights, column) in panel.as_chunks::<F>().0.iter().zip(copy.chunks_exact(BLOCK * T::lanes::<S>())) {
+        if let Some(to) = copies.next() {
+            to.copy_from_slice(&from[..BLOCK]);
+            from = from.get(moves.stride..).unwrap_or_default();
+        }
+        if let Some(zeros) = zeros.next() {
+            *zeros = [zero; ZEROS];
+        }
+        tile::accumulate::<T, S, F, BLOCK>(s, weights, column, 0, &mut sums);
+    }
+    odd.fill(zero);
+    *acc = sums;
+}
