@@ -44,6 +44,12 @@ Examples:
 The hosts need an SSH server and a login without a password, nothing else: this program is copied there.
 Ctrl-C once ends the run after the step under way, with what --save asks for; twice at once ends it immediately.";
 
+// Help that is no documentation: brackets would be links there.
+const HOSTFILE_HELP: &str = "File with a host a line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= \
+                             cpus= workdir= env.K=V";
+const HOST_HELP: &str = "Hosts, instead of a hostfile: [user@]host[:slots],…";
+const PREFIX_HELP: &str = "Whether lines begin with [rank@host]: yes or no [default: yes; local: no]";
+
 /// Trains neural networks on CPUs, with the same bits on any number of threads, ranks and hosts
 #[derive(Debug, Parser)]
 #[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
@@ -114,11 +120,9 @@ pub(crate) struct SshArgs {
 /// Which machines.
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {
-    /// File with a host a line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= cpus= workdir= env.K=V
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = HOSTFILE_HELP)]
     pub(crate) hostfile: Option<PathBuf>,
-    /// Hosts, instead of a hostfile: [user@]host[:slots],…
-    #[arg(short = 'H', long, value_name = "HOSTS", conflicts_with = "hostfile")]
+    #[arg(short = 'H', long, value_name = "HOSTS", conflicts_with = "hostfile", help = HOST_HELP)]
     pub(crate) host: Option<String>,
     /// These hosts alone, separated by commas
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
@@ -218,8 +222,7 @@ pub(crate) struct JobArgs {
     /// Show only what this rank prints
     #[arg(long, value_name = "RANK")]
     pub(crate) only_rank: Option<u32>,
-    /// Whether lines begin with [rank@host]: yes or no [default: yes; local: no]
-    #[arg(long, value_name = "WHETHER", value_parser = values::yes)]
+    #[arg(long, value_name = "WHETHER", value_parser = values::yes, help = PREFIX_HELP)]
     pub(crate) prefix: Option<bool>,
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]

@@ -3,11 +3,13 @@
 use super::message::{Decoder, FromAgent, ToAgent, encode};
 use super::rank::this_program;
 use crate::failure::Loss;
+use rustix::process::{Pid, Signal, kill_process};
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// What the launcher waits for, with the number of the host.
@@ -68,6 +70,8 @@ impl Connection {
                 }
             }
         });
+        let running = Arc::new(Mutex::new(Some(Pid::from_child(&child))));
+        let wire = LocalWire { sender: RefCell::new(Some(sender)), child: Arc::clone(&running) };
         let events = events.clone();
         thread::spawn(move || {
             let mut ear = Ear::new(host, events);
@@ -86,13 +90,15 @@ impl Connection {
                 }
             };
             drop(stdout);
+            // From here on its number may become another process's.
+            *running.lock().expect("no holder panics") = None;
             let problem = match child.wait() {
                 Ok(status) if !status.success() => format!("its agent ended with {status}"),
                 _ => problem,
             };
             ear.close(problem.into());
         });
-        Ok(Self::new(LocalWire(RefCell::new(Some(sender)))))
+        Ok(Self::new(wire))
     }
 }
 
@@ -103,22 +109,32 @@ impl Drop for Connection {
 }
 
 /// To a child of this process.
-struct LocalWire(RefCell<Option<Sender<Vec<u8>>>>);
+struct LocalWire {
+    sender: RefCell<Option<Sender<Vec<u8>>>>,
+    /// The child, until it has closed its output.
+    child: Arc<Mutex<Option<Pid>>>,
+}
 
 impl Wire for LocalWire {
     fn send(&self, bytes: Vec<u8>) {
-        if let Some(sender) = &*self.0.borrow() {
+        if let Some(sender) = &*self.sender.borrow() {
             // An agent that has gone is seen by who reads from it.
             let _ = sender.send(bytes);
         }
     }
 
     fn close(&self) {
-        self.0.take();
+        self.sender.take();
     }
 
-    /// A child of this process that is silent is stopped or gone; it ends when this process does.
-    fn cut(&self) {}
+    /// One that is silent may be stopped: its end ends its ranks.
+    fn cut(&self) {
+        let child = self.child.lock().expect("no holder panics");
+        if let Some(pid) = *child {
+            // The only reason to fail: it has just ended.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 /// Turns an agent's bytes into events.

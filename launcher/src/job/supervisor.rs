@@ -11,6 +11,8 @@ use crate::failure::Failure;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+/// How long the ranks of other hosts may take when a host is lost: they notice at once or, behind a dead link, late.
+const LOSS_GRACE: Duration = Duration::from_secs(1);
 /// How long agents may take to end what they were told to kill.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
@@ -165,7 +167,7 @@ impl Supervisor {
                         self.relay.finish(rank)?;
                         self.ends.add(rank, End::Status(status));
                         if status != RankStatus::Code(0) {
-                            self.expect_the_end();
+                            self.expect_the_end(GRACE);
                         }
                     }
                     FromAgent::Started(bindings) => {
@@ -235,12 +237,12 @@ impl Supervisor {
         }
         self.ends.add_host(&name, problem);
         running.into_iter().for_each(|rank| self.ends.add(rank, End::Lost));
-        self.expect_the_end();
+        self.expect_the_end(LOSS_GRACE);
     }
 
     /// One rank has failed: the others have some time to end by themselves.
-    fn expect_the_end(&mut self) {
-        self.deadline.get_or_insert(Deadline::Kill(Instant::now() + GRACE));
+    fn expect_the_end(&mut self, grace: Duration) {
+        self.deadline.get_or_insert(Deadline::Kill(Instant::now() + grace));
     }
 
     fn kill(&mut self) {
