@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a dialler may take for its part of the conversation.
@@ -33,7 +33,7 @@ type Nonce = [u8; 32];
 
 /// Listens for the other hosts, until it is dropped.
 pub(super) struct Listeners {
-    addresses: Vec<SocketAddr>,
+    listening: Vec<(SocketAddr, JoinHandle<()>)>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -41,16 +41,16 @@ impl Listeners {
     /// At those of `addresses` that this host has.
     pub(super) fn open(host: u32, addresses: &[IpAddr], secret: Nonce) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
-        let mut open = Vec::new();
+        let mut listening = Vec::new();
         for address in addresses {
             let listener = match TcpListener::bind((*address, 0)) {
                 Ok(listener) => listener,
                 Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => continue,
                 Err(error) => return Err(error),
             };
-            open.push(listener.local_addr()?);
+            let own = listener.local_addr()?;
             let is_over = Arc::clone(&is_over);
-            thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 for stream in listener.incoming() {
                     if is_over.load(Ordering::Acquire) {
                         break;
@@ -59,22 +59,26 @@ impl Listeners {
                     let _ = stream.map(|stream| thread::spawn(move || answer(stream, host, &secret)));
                 }
             });
+            listening.push((own, thread));
         }
-        Ok(Self { addresses: open, is_over })
+        Ok(Self { listening, is_over })
     }
 
     /// Where it listens.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses.clone()
+        self.listening.iter().map(|(address, _)| *address).collect()
     }
 }
 
 impl Drop for Listeners {
+    /// When it is done, the ports are free.
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
-        for address in &self.addresses {
-            // Wakes the thread, which then closes the listener.
-            let _ = TcpStream::connect_timeout(address, PATIENCE);
+        for (address, thread) in self.listening.drain(..) {
+            // Wakes the thread.
+            if TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
+                thread.join().expect("a listener does not panic");
+            }
         }
     }
 }
@@ -258,9 +262,7 @@ mod tests {
         let listeners = Listeners::open(0, &["127.0.0.1".parse().unwrap()], [1; 32]).unwrap();
         let address = listeners.addresses()[0];
         drop(listeners);
-        let start = Instant::now();
-        while TcpStream::connect(address).is_ok() {
-            assert!(start.elapsed() < TIMEOUT);
-        }
+        assert!(TcpStream::connect(address).is_err());
+        TcpListener::bind(address).expect("the port is free");
     }
 }
