@@ -49,9 +49,10 @@ impl Seat {
     pub(crate) fn take(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let variables = Variables::read(get)?;
-        #[cfg(feature = "mpi")]
-        if plan.transport == Transport::Mpi {
-            return Self::of_mpi(variables.as_ref(), out);
+        match plan.transport {
+            #[cfg(feature = "mpi")]
+            Transport::Mpi => return Self::of_mpi(variables.as_ref(), out),
+            _ => {}
         }
         let Some(variables) = variables else {
             return Ok(Self {

@@ -154,6 +154,9 @@ fn command_lines_without_meaning() {
     assert_error(&isograd(&words("local -n 2")), 2, &["COMMAND"]);
     assert_error(&isograd(&words("local -n 2 --bind sockets train")), 2, &["'sockets'", "cores, none"]);
     assert_error(&isograd(&words("train --transport pigeon")), 2, &["'pigeon'", "auto, shm, tcp, mpi"]);
+    if !cfg!(feature = "mpi") {
+        assert_error(&isograd(&words("train --transport mpi")), 2, &["without MPI", "--features mpi"]);
+    }
     assert_error(&isograd(&words("train --timeout 0")), 2, &["--timeout", "'0'"]);
     assert_error(&isograd(&words("train --clip-norm -1")), 2, &["--clip-norm", "'-1'"]);
     assert_error(&isograd(&words("bench comm")), 2, &["at least two ranks"]);

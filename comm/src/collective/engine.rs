@@ -185,10 +185,14 @@ impl Engine {
         Ok(())
     }
 
-    /// A rank to which not all has been sent that should be. Who is gone gets no more.
+    /// A rank to which not all has been sent that should be.
     pub(super) fn unsent(&self) -> Option<usize> {
-        let mut open = self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none());
-        open.find(|link| !link.is_flushed()).map(Link::peer)
+        self.open().find(|link| !link.is_written()).map(Link::peer)
+    }
+
+    /// The links to ranks that are not gone: the others get no more.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Link<Wire>> {
+        self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none())
     }
 
     /// Reads what has come; whether anything has. That a link has ended matters only to who still needs it.

@@ -162,9 +162,13 @@ impl<S: Stream> Link<S> {
 
     /// Whether nothing waits to be written: the stream is done with all that was queued, or will never take it.
     pub(crate) fn is_flushed(&self) -> bool {
+        self.broken.is_some() || self.is_written() && self.stream.is_flushed()
+    }
+
+    /// Whether the stream has all that was queued: its memory may change.
+    pub(crate) fn is_written(&self) -> bool {
         let is_sealed_flushed = || self.sealed.as_ref().is_none_or(|sealed| sealed.is_flushed());
-        let is_written = || self.outbound.is_empty() && is_sealed_flushed();
-        self.broken.is_some() || is_written() && self.stream.is_flushed()
+        self.broken.is_some() || self.outbound.is_empty() && is_sealed_flushed()
     }
 
     /// Writes as much as the stream takes.

@@ -15,11 +15,14 @@ use std::ffi::c_int;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 /// The longest message in bytes.
 const SEGMENT: usize = 256 << 10;
 /// Messages under way in each direction.
 const FLIGHTS: usize = 4;
+/// Between two looks whether the last ones have left.
+const NAP: Duration = Duration::from_micros(100);
 
 /// The stream to one rank.
 pub(crate) struct Stream {
@@ -36,13 +39,15 @@ pub(crate) struct Stream {
     is_shut: bool,
     /// Whether the other end is read.
     is_ended: bool,
+    /// How long the peer may take to receive what was sent last.
+    timeout: Duration,
     /// After the flights, which it has to outlive.
     mpi: Mpi,
 }
 
 impl Stream {
     /// The stream to rank `peer` under a tag that it shares with no other stream between the two.
-    pub(crate) fn new(mpi: &Mpi, peer: usize, tag: c_int) -> io::Result<Self> {
+    pub(crate) fn new(mpi: &Mpi, peer: usize, tag: c_int, timeout: Duration) -> io::Result<Self> {
         let peer = c_int::try_from(peer).expect("a rank of MPI");
         let incoming = (0..FLIGHTS).map(|_| Flight::receive(vec![0; SEGMENT], peer, tag));
         Ok(Self {
@@ -54,6 +59,7 @@ impl Stream {
             arrived: None,
             is_shut: false,
             is_ended: false,
+            timeout,
             mpi: mpi.clone(),
         })
     }
@@ -158,7 +164,7 @@ impl links::Stream for Stream {
         "MPI".to_owned()
     }
 
-    /// A long message leaves only while this process calls MPI: it is gone when MPI has done with it.
+    /// A long message leaves only while this process calls MPI: it is gone when MPI is done with it.
     fn is_flushed(&self) -> bool {
         self.outgoing.is_empty()
     }
@@ -177,8 +183,13 @@ impl links::Stream for Stream {
 }
 
 impl Drop for Stream {
+    /// What was sent is still delivered; the peer is there, unless this end is shut because of a failure.
     fn drop(&mut self) {
-        if self.is_shut && !self.is_ended {
+        let until = Instant::now() + self.timeout;
+        while !self.is_shut && self.settle().is_ok() && !self.outgoing.is_empty() && Instant::now() < until {
+            std::thread::sleep(NAP);
+        }
+        if self.is_shut && !self.is_ended || !self.outgoing.is_empty() {
             self.mpi.abandon();
         }
     }

@@ -20,7 +20,8 @@ pub(super) fn gather(meeting: &Meeting, mpi: &Mpi, own: Card) -> Result<Gatherin
     }
     let [meeting_tag, links_tag] = mpi.next_tags();
     let stream = |peer, tag| {
-        Stream::new(mpi, peer, tag).map_err(|source| Error::io(format!("receive from rank {peer}"), source))
+        Stream::new(mpi, peer, tag, meeting.timeout)
+            .map_err(|source| Error::io(format!("receive from rank {peer}"), source))
     };
     // Frames of another job or generation are to be understood: the difference is named.
     let correspondent = |peer, limit| {
