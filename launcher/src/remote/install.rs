@@ -2,7 +2,7 @@
 //!
 //! The copy's name is the SHA-256 of its content, so another version is another file and a job under way keeps its own. A copy
 //! appears under its name only when all its bytes have come, and the agent that it starts tells the hash of its own file
-//! again: a copy that was changed since is replaced.
+//! again: a copy that was changed since, or does not start any more, is replaced.
 
 use crate::host_facts;
 use crate::job::{Connection, Ear, Event, FromAgent, HostFacts, Wire};
@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a host says that has no copy.
 const ABSENT: &str = "isograd absent: ";
+/// What a host says that starts its copy.
+const PRESENT: &str = "isograd present\n";
 /// Days after which copies of other versions are removed, when a new one comes.
 const KEPT_DAYS: u32 = 30;
 /// What is kept of what a host prints beside the agent's messages, in bytes.
@@ -65,8 +67,9 @@ impl Program {
     pub(super) fn start_command(&self, cache: &Cache) -> String {
         let (folder, hash) = (&cache.0, self.hash());
         let script = format!(
-            "f={folder}/{hash}; if [ -x \"$f\" ]; then exec \"$f\" agent --digest; fi; \
-             echo \"{ABSENT}$(uname -sm)\""
+            "f={folder}/{hash}; if [ -x \"$f\" ]; then echo {}; exec \"$f\" agent --digest; fi; \
+             echo \"{ABSENT}$(uname -sm)\"",
+            PRESENT.trim_end()
         );
         format!("exec sh -c {}", quote(&script))
     }
@@ -161,7 +164,8 @@ pub(super) fn run_agent(
             }
         });
         let noise = hearing.ear.noise();
-        let absent = || noise.lines().find_map(|line| line.trim().strip_prefix(ABSENT).map(str::trim));
+        // The shell may have printed a line without an end before.
+        let absent = || noise.split_once(ABSENT).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
         let mut is_replaced = false;
         match (hearing.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
@@ -176,11 +180,18 @@ pub(super) fn run_agent(
                     continue;
                 }
                 Some(_) if !is_installed => (),
-                _ => return Err(no_agent(&exit, &noise, &hearing.said)),
+                Some(_) => {
+                    let folder = &cache.0;
+                    return Err(format!(
+                        "what is copied to {folder} cannot be executed; --cache names another folder"
+                    ));
+                }
+                None if !is_installed && noise.contains(PRESENT) => is_replaced = true,
+                None => return Err(no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said)),
             },
         }
         let command = |bytes| program.install_command(cache, bytes, is_replaced);
-        install(session, host, &program.path, command, wire, events)?;
+        install(session, host, &program.path, &cache.0, command, wire, events)?;
         is_installed = true;
     }
 }
@@ -198,11 +209,12 @@ fn run(
     exit
 }
 
-/// Copies the program to the host.
+/// Copies the program into `folder` of the host.
 fn install(
     session: &mut Session,
     host: usize,
     path: &Path,
+    folder: &str,
     command: impl Fn(u64) -> String,
     wire: &SshWire,
     events: &Sender<Event>,
@@ -219,7 +231,7 @@ fn install(
     let exit = session.run(&command(length), source, |_, bytes| keep(&mut said, bytes));
     match exit {
         Ok(Exit::Code(0)) => Ok(()),
-        Ok(_) => Err(format!("cannot copy the program there ({length} bytes): {}", one_line(&said))),
+        Ok(_) => Err(format!("cannot copy the program to {folder} ({length} bytes): {}", one_line(&said))),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -341,7 +353,7 @@ mod tests {
             let install = program.install_command(&cache, content.len() as u64, replaced);
             assert_eq!(shell(&install, content.as_bytes()), (true, String::new()));
         }
-        assert_eq!(shell(&start, b""), (true, "agent --digest\n".to_string()));
+        assert_eq!(shell(&start, b""), (true, format!("{PRESENT}agent --digest\n")));
         let files = fs::read_dir(folder.path().join("it's a $HOME")).unwrap();
         assert_eq!(files.count(), 1, "nothing is left beside the copy");
     }
