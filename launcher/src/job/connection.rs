@@ -4,7 +4,6 @@ use super::message::{Decoder, FromAgent, ToAgent, encode};
 use super::rank::this_program;
 use crate::failure::Loss;
 use rustix::process::{Pid, Signal, kill_process};
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -27,7 +26,7 @@ pub(crate) enum Event {
 }
 
 /// What carries bytes to an agent.
-pub(crate) trait Wire: Send {
+pub(crate) trait Wire: Send + Sync {
     /// Sends bytes, without waiting.
     fn send(&self, bytes: Vec<u8>);
 
@@ -71,7 +70,7 @@ impl Connection {
             }
         });
         let running = Arc::new(Mutex::new(Some(Pid::from_child(&child))));
-        let wire = LocalWire { sender: RefCell::new(Some(sender)), child: Arc::clone(&running) };
+        let wire = LocalWire { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
         let events = events.clone();
         thread::spawn(move || {
             let mut ear = Ear::new(host, events);
@@ -110,21 +109,21 @@ impl Drop for Connection {
 
 /// To a child of this process.
 struct LocalWire {
-    sender: RefCell<Option<Sender<Vec<u8>>>>,
+    sender: Mutex<Option<Sender<Vec<u8>>>>,
     /// The child, until it has closed its output.
     child: Arc<Mutex<Option<Pid>>>,
 }
 
 impl Wire for LocalWire {
     fn send(&self, bytes: Vec<u8>) {
-        if let Some(sender) = &*self.sender.borrow() {
+        if let Some(sender) = &*self.sender.lock().expect("no holder panics") {
             // An agent that has gone is seen by who reads from it.
             let _ = sender.send(bytes);
         }
     }
 
     fn close(&self) {
-        self.sender.take();
+        self.sender.lock().expect("no holder panics").take();
     }
 
     /// One that is silent may be stopped: its end ends its ranks.

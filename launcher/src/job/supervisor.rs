@@ -8,7 +8,9 @@ use super::screen::Screen;
 use super::{BEAT, GRACE, SILENCE};
 use crate::cores;
 use crate::failure::Failure;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the ranks of other hosts may take when a host is lost: they notice at once or, behind a dead link, late.
@@ -47,11 +49,12 @@ pub(crate) fn supervise(
             heard: Instant::now(),
             bindings: None,
             is_open: true,
-            connection,
+            connection: Arc::new(connection),
         };
         host.connection.tell(&ToAgent::Start(Box::new(assignment)));
         watched.push(host);
     }
+    let _pulse = pulse(watched.iter().map(|host| Arc::downgrade(&host.connection)).collect());
     let mut supervisor =
         Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
     let result = supervisor.watch(events);
@@ -72,12 +75,24 @@ pub(crate) fn supervise(
     result
 }
 
+/// Gives the agents signs of life until the returned end is dropped, whatever else keeps the launcher: it may wait for who reads
+/// its output.
+fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
+    let (pulse, stop) = channel();
+    thread::spawn(move || {
+        while stop.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+            connections.iter().filter_map(Weak::upgrade).for_each(|agent| agent.tell(&ToAgent::Beat));
+        }
+    });
+    pulse
+}
+
 struct Host {
     number: usize,
     name: String,
     first: u32,
     count: u32,
-    connection: Connection,
+    connection: Arc<Connection>,
     /// When the agent gave its last sign of life.
     heard: Instant,
     bindings: Option<Vec<Option<Vec<usize>>>>,
@@ -116,12 +131,13 @@ impl Deadline {
 
 impl Supervisor {
     fn watch(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
-        let mut next_beat = Instant::now() + BEAT;
+        let mut expected = Instant::now();
         while !self.ends.are_all_known() {
             let now = Instant::now();
-            if now >= next_beat {
-                self.tell_all(&ToAgent::Beat);
-                next_beat = now + BEAT;
+            let late = now.saturating_duration_since(expected);
+            if late > BEAT {
+                // This process was stopped, or waited for who reads its output: agents may have spoken meanwhile.
+                self.hosts.iter_mut().for_each(|host| host.heard += late);
             }
             for host in 0..self.hosts.len() {
                 if self.hosts[host].is_open && now >= self.hosts[host].heard + SILENCE {
@@ -136,8 +152,8 @@ impl Supervisor {
             }
             let silences = self.hosts.iter().filter(|host| host.is_open).map(|host| host.heard + SILENCE);
             let times = silences.chain(self.deadline.map(Deadline::time));
-            let wait = times.fold(next_beat, Instant::min).saturating_duration_since(now);
-            match events.recv_timeout(wait) {
+            expected = times.fold(now + BEAT, Instant::min).max(now);
+            match events.recv_timeout(expected - now) {
                 Ok(event) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
