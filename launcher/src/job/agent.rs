@@ -120,6 +120,9 @@ impl Agent {
                 next_beat = now + BEAT;
             }
             if now >= heard + SILENCE {
+                // A launcher that was stopped, or a network that comes back, may take it yet.
+                let problem = format!("it heard nothing of the launcher for {} s", SILENCE.as_secs());
+                self.mail.try_post(&FromAgent::Failed(problem));
                 return false;
             }
             match events.recv_timeout(next_beat.min(heard + SILENCE) - now) {
