@@ -1,10 +1,10 @@
-//! An OpenSSH server of one's own: on 127.0.0.1, with a port, host keys and a login key made for it, ended with everything that
-//! it started.
+//! An OpenSSH server of one's own: on 127.0.0.1 or where it is wanted, with a port, host keys and a login key made for it, ended
+//! with everything that it started.
 
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The variable with which a missing sshd fails the tests that need one, which are skipped otherwise.
-const REQUIRE: &str = "ISOGRAD_REQUIRE_SSHD";
+/// The variables with which a missing sshd fails the tests that need one, which are skipped otherwise.
+const REQUIRE: [&str; 2] = ["ISOGRAD_REQUIRE_SSHD", "CI"];
 
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -21,28 +21,44 @@ const START: Duration = Duration::from_secs(20);
 /// A server that runs. Who logs in is the user who runs the tests.
 pub(crate) struct Sshd {
     listener: Child,
+    address: IpAddr,
     port: u16,
     folder: TempDir,
 }
 
+/// Where a server runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) address: IpAddr,
+    /// A free one, if not given.
+    pub(crate) port: Option<u16>,
+    /// The command that starts the server there, without the server's own words.
+    pub(crate) enter: Vec<String>,
+}
+
+impl Place {
+    /// On this machine.
+    const HERE: Self = Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: None, enter: Vec::new() };
+}
+
 impl Sshd {
-    /// A server with an Ed25519 host key, or nothing where there is no sshd: said on the real standard error, past what
-    /// the test harness catches.
+    /// A server with an Ed25519 host key, or nothing where there is no sshd.
     ///
     /// # Panics
-    /// There is no sshd and `ISOGRAD_REQUIRE_SSHD` is set; or it does not start.
+    /// There is no sshd and one is required; or it does not start.
     pub(crate) fn start() -> Option<Self> {
         Self::start_with(&["ed25519"], "")
     }
 
     /// The same with host keys of these `types` (of `ssh-keygen -t`), and with lines of `sshd_config` that win over ours.
     pub(crate) fn start_with(types: &[&str], config: &str) -> Option<Self> {
+        Self::start_at(&Place::HERE, types, config)
+    }
+
+    /// The same elsewhere.
+    pub(crate) fn start_at(place: &Place, types: &[&str], config: &str) -> Option<Self> {
         let Some(program) = find() else {
-            assert!(
-                env::var_os(REQUIRE).is_none(),
-                "{REQUIRE} is set, and there is no sshd (openssh-server)"
-            );
-            let _ = writeln!(io::stderr(), "\nSKIPPED, since there is no sshd (openssh-server)\n");
+            skip("there is no sshd (openssh-server)");
             return None;
         };
         let folder = TempDir::new().expect("a folder for sshd");
@@ -55,11 +71,16 @@ impl Sshd {
             .expect("the authorized key");
         // sshd confines its unprivileged half to this folder, if it is started by root.
         let _ = fs::create_dir_all("/run/sshd");
-        let (listener, port) = launch(&program, folder.path(), types, config);
-        let sshd = Self { listener, port, folder };
+        let (listener, port) = launch(&program, folder.path(), place, types, config);
+        let sshd = Self { listener, address: place.address, port, folder };
         let lines: String = types.iter().map(|kind| sshd.known_hosts_line(kind)).collect();
         fs::write(sshd.known_hosts(), lines).expect("the known hosts");
         Some(sshd)
+    }
+
+    /// The process that listens.
+    pub(crate) fn id(&self) -> u32 {
+        self.listener.id()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -78,7 +99,11 @@ impl Sshd {
 
     /// The line of `known_hosts` for the host key of this type.
     pub(crate) fn known_hosts_line(&self, kind: &str) -> String {
-        format!("[127.0.0.1]:{} {}\n", self.port, self.host_key(kind))
+        let name = match self.port {
+            22 => self.address.to_string(),
+            port => format!("[{}]:{port}", self.address),
+        };
+        format!("{name} {}\n", self.host_key(kind))
     }
 
     /// The public host key of this type: its algorithm and its base64.
@@ -125,6 +150,17 @@ impl Drop for Sshd {
     }
 }
 
+/// Says on the real standard error, past what the test harness catches, that a test is skipped.
+///
+/// # Panics
+/// It must not be skipped.
+pub(crate) fn skip(reason: &str) {
+    if let Some(variable) = REQUIRE.iter().find(|variable| env::var_os(variable).is_some()) {
+        panic!("{variable} is set, and {reason}");
+    }
+    let _ = writeln!(io::stderr(), "\nSKIPPED, since {reason}\n");
+}
+
 /// Makes a key pair with `ssh-keygen`: `path`, and `path.pub`.
 pub(crate) fn make_key(path: &Path, kind: &str, passphrase: &str) {
     let made = Command::new("ssh-keygen")
@@ -142,37 +178,37 @@ fn find() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Starts the server on a free port, and on another one if somebody is faster. A bash that takes itself for an inner one does not
-/// read the user's `.bashrc`, which may print whatever it likes.
-fn launch(program: &Path, folder: &Path, types: &[&str], config: &str) -> (Child, u16) {
+/// Starts the server; on a free port, if none is given, and on another one if somebody is faster. A bash that takes itself for an
+/// inner one does not read the user's `.bashrc`, which may print whatever it likes.
+fn launch(program: &Path, folder: &Path, place: &Place, types: &[&str], config: &str) -> (Child, u16) {
+    let address = place.address;
     loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port")
-            .port();
+        let port = place.port.unwrap_or_else(|| {
+            let free = TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr());
+            free.expect("a port").port()
+        });
         let keys: String =
             types.iter().map(|kind| format!("HostKey {}/host_{kind}\n", folder.display())).collect();
         let text = format!(
-            "{config}\nPort {port}\nListenAddress 127.0.0.1\n{keys}AuthorizedKeysFile {}/authorized_keys\n\
+            "{config}\nPort {port}\nListenAddress {address}\n{keys}AuthorizedKeysFile {}/authorized_keys\n\
              StrictModes no\nUsePAM no\nPidFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              SetEnv SHLVL=2\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\nPrintLastLog no\n",
             folder.display()
         );
         fs::write(folder.join("sshd_config"), text).expect("the server's configuration");
         let log = folder.join("log");
-        let mut listener = Command::new(program)
-            .args(["-D", "-e", "-f"])
-            .arg(folder.join("sshd_config"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).expect("the server's log"))
-            .spawn()
-            .expect("sshd");
+        let mut words = place.enter.iter().map(String::as_ref).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the server at least"));
+        command.args(words).args(["-D", "-e", "-f"]).arg(folder.join("sshd_config"));
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(&log).expect("the server's log"));
+        let mut listener = command.spawn().expect("sshd");
         if listens(&mut listener, &log) {
             return (listener, port);
         }
         let log = fs::read_to_string(log).unwrap_or_default();
-        assert!(log.contains("Address already in use"), "sshd does not start: {log}");
+        let is_taken = place.port.is_none() && log.contains("Address already in use");
+        assert!(is_taken, "sshd does not start: {log}");
     }
 }
 

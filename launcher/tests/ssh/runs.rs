@@ -1,0 +1,80 @@
+//! Runs that go well.
+
+use crate::common::isograd;
+use crate::job::Job;
+use crate::network::{HostPlan, Network, sha256};
+use crate::{RUN, assert_error, hash};
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn three_hosts_have_the_bits_of_one_process() {
+    let Some(network) = Network::of(3) else { return };
+    let [one, all] = ["one", "all"].map(|name| network.folder().join(name));
+    let alone = isograd(&words(&format!("{RUN} --save {}", one.display())));
+    let expected = hash(&alone);
+    let hosts = network.hostfile(&["slots=2"; 3]);
+    let together = network.ssh(&format!("--hostfile {} {RUN} --save {}", hosts.display(), all.display()));
+    assert_eq!(hash(&together), expected);
+    assert_eq!(sha256(&all), sha256(&one));
+    assert_eq!(together.stderr, "");
+    assert!(together.stdout.contains("[0@10.77.0.1] ranks:              6\n"), "{}", together.stdout);
+
+    let unequal = network.hostfile(&["slots=3", "slots=2", "slots=1"]);
+    let unequal = unequal.display();
+    let [a, b, c] = [0, 1, 2].map(|host| network.name(host));
+    for (options, training, ranks) in [
+        (format!("--hostfile {unequal}"), "--transport tcp", 6),
+        (format!("-H {a}:1,root@{b}:2,{c}:1"), "--encrypt", 4),
+        (format!("--hostfile {unequal} --include {c},{b}"), "--no-overlap --bucket-bytes 1000", 3),
+        (format!("--hostfile {unequal} --exclude {b} -n 2 --bind none"), "", 2),
+        (format!("-H localhost:1,{a}:2"), "", 3),
+        (format!("-H {c}:2"), "", 2),
+    ] {
+        let outcome = network.ssh(&format!("{options} {RUN} {training}"));
+        assert_eq!(hash(&outcome), expected, "{options} {training}");
+        let line = format!("] ranks:              {ranks}\n");
+        assert!(outcome.stdout.contains(&line), "{options}: {}", outcome.stdout);
+    }
+    network.assert_nothing_but(&[].into());
+}
+
+#[test]
+fn hosts_that_are_reached_in_different_ways() {
+    let plans = [false, true, false].map(|is_hidden| HostPlan { is_hidden, ..HostPlan::default() });
+    let Some(network) = Network::start(&plans) else { return };
+    let [front, hidden, other] = [0, 1, 2].map(|host| network.name(host));
+    let expected = hash(&isograd(&words(RUN)));
+    // The login at the hidden host goes through the front one; the ranks use the link between the two.
+    let outcome = network.ssh(&format!("-H {front}:1,{hidden}:2 {RUN}"));
+    assert_eq!(hash(&outcome), expected);
+    let run =
+        |lines: &[&str]| network.ssh(&format!("--hostfile {} {RUN}", network.hostfile(lines).display()));
+    assert_eq!(hash(&run(&["slots=1 iface=eth1", "slots=1 addr=10.77.1.2"])), expected);
+
+    let unreached = "the hosts do not all reach each other; who (row) reached whom (column):\n";
+    for (lines, problem) in [
+        (["slots=1 iface=eth0", "slots=1"], unreached),
+        (
+            ["slots=1 iface=eth7", "slots=1"],
+            "host 10.77.0.1: it has no interface eth7 with an address; it has lo, eth0, eth1",
+        ),
+        (["slots=1", "slots=1 addr=10.77.1.7"], "host 10.77.1.2: addr=10.77.1.7: it has no such address"),
+    ] {
+        assert_error(&run(&lines), 1, &[&format!("error: {problem}")]);
+    }
+    let apart = network.ssh(&format!("-H {front}:1,{hidden}:1,{other}:1 {RUN}"));
+    assert_error(&apart, 1, &[&format!("error: {unreached}")]);
+    for row in [
+        "10.77.0.1  -          yes        yes",
+        "10.77.1.2  yes        -          no",
+        "10.77.0.3  yes        no         -",
+    ] {
+        assert!(apart.stderr.lines().any(|line| line.trim_end() == row), "'{row}' in {}", apart.stderr);
+    }
+    let checked = Job::start(network.remote("hosts check", &format!("-H {hidden},{other}"))).end();
+    assert_error(&checked, 1, &["some hosts do not reach others"]);
+    network.assert_nothing_but(&[].into());
+}
