@@ -82,7 +82,9 @@ impl Network {
                 ["ip", "netns", "exec", &this.namespaces[number], "env", &cache, "sh", "-ec", &setup, "sh"];
             let enter = enter.map(String::from).to_vec();
             let place = Place { address: name.parse().expect("an address"), port: Some(PORT), enter };
-            this.hosts.push((name, Sshd::start_at(&place, &["ed25519"], plan.sshd)?));
+            // Agents that are killed leave their temporary folders.
+            let sshd = format!("SetEnv SHLVL=2 TMPDIR={}\n{}", this.folder().display(), plan.sshd);
+            this.hosts.push((name, Sshd::start_at(&place, &["ed25519"], &sshd)?));
         }
         let (mut config, mut known_hosts) = (String::new(), String::new());
         for (name, sshd) in &this.hosts {
@@ -165,7 +167,7 @@ impl Network {
         let default = "--default-signal=INT,TERM,HUP";
         command.args(["netns", "exec", launcher, "env", default]).arg(program()).args(args);
         // Keys and settings of whoever runs the tests.
-        command.env_remove("SSH_AUTH_SOCK").env_remove("RUST_LOG");
+        command.env_remove("SSH_AUTH_SOCK").env_remove("RUST_LOG").env("TMPDIR", self.folder());
         command
     }
 

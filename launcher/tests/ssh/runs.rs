@@ -4,6 +4,7 @@ use crate::common::isograd;
 use crate::job::Job;
 use crate::network::{HostPlan, Network, sha256};
 use crate::{RUN, assert_error, hash};
+use std::fs;
 
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
@@ -39,6 +40,10 @@ fn three_hosts_have_the_bits_of_one_process() {
         assert!(outcome.stdout.contains(&line), "{options}: {}", outcome.stdout);
     }
     network.assert_nothing_but(&[].into());
+    let names =
+        fs::read_dir(network.folder()).expect("the folder").map(|entry| entry.expect("an entry").file_name());
+    let left: Vec<_> = names.filter(|name| name.as_encoded_bytes().starts_with(b"isograd-")).collect();
+    assert!(left.is_empty(), "temporary folders are left: {left:?}");
 }
 
 #[test]
