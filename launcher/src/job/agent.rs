@@ -7,7 +7,7 @@
 //! kill all ranks
 //! ```
 
-use super::message::{Assignment, Decoder, FromAgent, MARK, ToAgent, encode};
+use super::message::{Assignment, Decoder, FromAgent, MARK, Meeting, ToAgent, encode};
 use super::rank::Rank;
 use super::reach::{Listeners, reach};
 use super::{BEAT, SILENCE};
@@ -180,10 +180,10 @@ impl Agent {
     }
 
     fn start(&mut self, assignment: &Assignment) -> Result<(), String> {
-        let folder = tempfile::Builder::new().prefix("isograd-").tempdir();
-        let folder = self.folder.insert(folder.map_err(|error| {
-            format!("cannot make a temporary folder in {}: {error}", std::env::temp_dir().display())
-        })?);
+        let place = match assignment.meeting {
+            Meeting::Here => Some(self.make_folder()?.join("meeting")),
+            Meeting::At(_) => None,
+        };
         if let Some(folder) = assignment.folder.as_deref().filter(|folder| !Path::new(folder).is_dir()) {
             return Err(format!("workdir={folder}: there is no such folder"));
         }
@@ -211,7 +211,7 @@ impl Agent {
                 }
                 mail.post(message);
             };
-            let rank = Rank::start(assignment, local, own, folder.path(), post)
+            let rank = Rank::start(assignment, local, own, place.as_deref(), post)
                 .map_err(|error| format!("cannot start rank {}: {error}", assignment.first_rank + local))?;
             self.ranks.push(rank);
             self.running += 1;
@@ -222,6 +222,15 @@ impl Agent {
         }
         self.mail.post(FromAgent::Started(bindings));
         Ok(())
+    }
+
+    /// A folder that only this user can enter, as long as the agent runs.
+    fn make_folder(&mut self) -> Result<&Path, String> {
+        let folder = tempfile::Builder::new().prefix("isograd-").tempdir();
+        let folder = folder.map_err(|error| {
+            format!("cannot make a temporary folder in {}: {error}", std::env::temp_dir().display())
+        })?;
+        Ok(self.folder.insert(folder).path())
     }
 
     /// Ends what still runs.

@@ -39,7 +39,7 @@ pub(crate) const BEAT: Duration = Duration::from_secs(1);
 /// How long one may be silent before the other takes it for lost.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say so.
-pub(crate) const GRACE: Duration = Duration::from_secs(3);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Turns signals to this process into events.
 pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {

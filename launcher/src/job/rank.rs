@@ -37,13 +37,14 @@ struct State {
 }
 
 impl Rank {
-    /// Starts rank `local` of the assignment, bound to `own` cores if there are any. `folder` is where ranks of this host meet.
+    /// Starts rank `local` of the assignment, bound to `own` cores if there are any. Ranks that are all of this
+    /// host meet at the file `place`.
     /// The calling thread must live as long as the agent: its end would end the rank.
     pub(super) fn start(
         assignment: &Assignment,
         local: u32,
         own: Option<&[usize]>,
-        folder: &Path,
+        place: Option<&Path>,
         post: impl Fn(FromAgent) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let rank = assignment.first_rank + local;
@@ -65,9 +66,9 @@ impl Rank {
         if let Some(folder) = &assignment.folder {
             command.current_dir(folder);
         }
-        match &assignment.meeting {
-            Meeting::Here => command.env(MEETING, folder.join("meeting")).stdin(Stdio::null()),
-            Meeting::At(_) => command.env(MEETING, "-").stdin(Stdio::piped()),
+        match place {
+            Some(file) => command.env(MEETING, file).stdin(Stdio::null()),
+            None => command.env(MEETING, "-").stdin(Stdio::piped()),
         };
         // A child has the cores that its parent has when it starts.
         if let Some(own) = own {
