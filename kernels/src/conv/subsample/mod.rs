@@ -5,8 +5,12 @@
 //! moved once, and the two go on side by side.
 
 mod input_gradient;
+mod weight_gradient;
 
 pub(super) use input_gradient::{InputGradient, Subsampled as SubsampledInputGradient};
+pub(super) use weight_gradient::{
+    Subsampled as SubsampledWeightGradient, scratch_len as weight_gradient_scratch_len,
+};
 
 use super::axis::Axis;
 
@@ -31,5 +35,23 @@ impl Subsampling {
             pixels: [rows.outputs, columns.outputs],
             steps: [rows.stride * columns.inputs, columns.stride],
         })
+    }
+
+    /// Pixels of the output.
+    fn len(&self) -> usize {
+        self.pixels[0] * self.pixels[1]
+    }
+
+    /// The pixel of the image that is joined to pixel `pixel` of the output.
+    #[inline(always)]
+    fn place(&self, pixel: usize) -> usize {
+        let [row, column] = [pixel / self.pixels[1], pixel % self.pixels[1]];
+        row * self.steps[0] + column * self.steps[1]
+    }
+
+    /// Pixels from `pixel` on that are in its row of the output.
+    #[inline(always)]
+    fn left_of_row(&self, pixel: usize) -> usize {
+        self.pixels[1] - pixel % self.pixels[1]
     }
 }
