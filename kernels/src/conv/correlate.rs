@@ -20,7 +20,7 @@
 //! The input gradient of a kernel of one element that has a stride is in [`super::subsample`].
 
 use super::correlation::{Correlation, Layout, Products};
-use super::subsample::Subsampled;
+use super::subsample::SubsampledInputGradient;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
@@ -62,7 +62,7 @@ impl<T: Element> Kernel for Correlate<'_, T> {
         if let Some(subsampling) = &plan.subsampling
             && subsampling.takes(self.n, T::lanes::<S>())
         {
-            return s.vectorize(Subsampled { s, call: self, plan: subsampling });
+            return s.vectorize(SubsampledInputGradient { s, call: self, plan: subsampling });
         }
         let group = plan.group();
         let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();

@@ -3,7 +3,7 @@
 
 use super::axis::{Axis, Taps};
 use super::phases::{CACHE_LINE, Phases};
-use super::subsample::Subsampling;
+use super::subsample::InputGradient;
 use std::ops::RangeInclusive;
 
 /// Packed weights that stay in the second-level cache while all rows of the output pass over them.
@@ -34,7 +34,7 @@ pub(super) struct Correlation {
     /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
     window: usize,
     /// The way of an input gradient whose kernel is one element with a stride.
-    pub(super) subsampling: Option<Subsampling>,
+    pub(super) subsampling: Option<InputGradient>,
 }
 
 /// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
@@ -70,7 +70,7 @@ impl Correlation {
         let kernel = [rows.kernel, columns.kernel];
         let phases = Phases::none(columns.outputs);
         let runs = runs(&columns.transposed(), steps[1].1, &phases);
-        let subsampling = Subsampling::new(inputs, rows, columns);
+        let subsampling = InputGradient::new(inputs, rows, columns);
         let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
         Self { subsampling, ..plan }
     }
@@ -136,7 +136,7 @@ impl Correlation {
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
-        let blocks = self.subsampling.as_ref().map_or(0, |_| Subsampling::scratch_len(self.inputs));
+        let blocks = self.subsampling.as_ref().map_or(0, |_| InputGradient::scratch_len(self.inputs));
         self.weights_len() + copy.max(blocks)
     }
 

@@ -21,9 +21,12 @@
 //! place, with two exceptions. Where many channels lie a power of two apart, the forward pass and the input gradient keep a
 //! copy of a few rows. Where columns have a stride, the forward pass copies those rows, and the weight gradient a few
 //! channels, so that what neighbouring outputs read is contiguous; the latter pays off from about 16 filters on. They are
-//! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which on tiny images are too short to
-//! pay for their horizontal sums. The input gradient of a kernel of one element with a stride has a loop of its own, in
-//! which the movement of the images goes on beside the products, where pixels are whole pairs of vectors.
+//! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which
+//! on tiny images are too short to pay for their horizontal sums.
+//!
+//! A kernel of one element with a stride has so few products that moving the images takes as long. Its two gradients have
+//! loops of their own, in which the movement goes on beside the products: the input gradient where pixels are whole pairs
+//! of vectors, the weight gradient where they are whole vectors.
 //!
 //! # Numerics
 //!
@@ -184,7 +187,8 @@ impl Conv2d {
     }
 
     /// Elements of scratch memory that the passes need for `n` samples or fewer. Direct passes need little: a group of packed
-    /// weights and at most the image rows that one output row reads, or four channels for a strided weight gradient.
+    /// weights and at most the image rows that one output row reads; for a strided weight gradient four channels, or the
+    /// sums of 64 filters by 32 channels.
     pub fn scratch_len(&self, n: usize) -> usize {
         [
             (self.paths.forward, self.forward.scratch_len(n)),

@@ -12,10 +12,13 @@
 //!
 //! Where the columns have a stride, the channels of a tile are copied for all filters, with columns that are a stride apart
 //! next to each other: so the dot products are along contiguous rows always.
+//!
+//! The weight gradient of a kernel of one element that has a stride is in [`super::subsample`].
 
 use super::axis::Axis;
 use super::dot::{Operand, dot};
 use super::phases::{CACHE_LINE, Phases};
+use super::subsample::{self, SubsampledWeightGradient, Subsampling};
 use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
@@ -49,6 +52,8 @@ pub(super) struct WeightGradient {
     image: [usize; 2],
     /// The image rows that a kernel element reads, and where they lie in the copy.
     copied_rows: Vec<(usize, usize)>,
+    /// The way of a kernel of one element with a stride.
+    subsampling: Option<Subsampling>,
 }
 
 impl WeightGradient {
@@ -58,8 +63,8 @@ impl WeightGradient {
         let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
         let read_rows = (0..rows.inputs).filter(is_read);
         // A copy of nothing but what is read is one long row, as at stride 1.
-        let is_subsampling =
-            phases.stride > 1 && [rows, columns].iter().all(|axis| (axis.kernel, axis.padding) == (1, 0));
+        let subsampling = Subsampling::new(rows, columns);
+        let is_subsampling = phases.stride > 1 && subsampling.is_some();
         let copied_rows =
             if is_subsampling { read_rows.zip(0..).collect() } else { read_rows.map(|p| (p, p)).collect() };
         let [rows, columns] = if is_subsampling {
@@ -78,6 +83,7 @@ impl WeightGradient {
             phases,
             image,
             copied_rows,
+            subsampling,
             rows,
             columns,
         }
@@ -85,7 +91,15 @@ impl WeightGradient {
 
     /// Elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
-        self.tiles_len() + if self.copies() { MAX_TAPS * self.copied_channel_len(n) } else { 0 }
+        let copies = if self.copies() { MAX_TAPS * self.copied_channel_len(n) } else { 0 };
+        let blocks =
+            self.subsampling.as_ref().map_or(0, |_| subsample::weight_gradient_scratch_len(self.counts()));
+        blocks.max(self.tiles_len() + copies)
+    }
+
+    /// Channels and filters.
+    pub(super) fn counts(&self) -> [usize; 2] {
+        [self.c, self.f]
     }
 
     /// Elements of the accumulators of a tile's kernel elements.
@@ -129,6 +143,11 @@ impl<T: Element> Kernel for Run<'_, T> {
                 self.dw.fill(T::ZERO);
             }
             return;
+        }
+        if let Some(subsampling) = &plan.subsampling
+            && subsampling.has_tiles(plan.counts(), self.n, T::lanes::<S>())
+        {
+            return s.vectorize(SubsampledWeightGradient { s, call: self, plan: subsampling });
         }
         let scratch = std::mem::take(&mut self.scratch);
         let (tiles, copy) = scratch.split_at_mut(plan.tiles_len());

@@ -1,7 +1,4 @@
-//! The direct kernel of the input gradient of a convolution whose kernel is one element and has a stride, as the shortcuts
-//! of residual networks have.
-//!
-//! There are so few products that moving the images takes as long as they do. So the two go on side by side:
+//! The input gradient.
 //!
 //! ```text
 //! for each row of dy, each block of it, each panel of F channels of dx
@@ -14,8 +11,9 @@
 //! A block is so small that its copy stays in the first-level cache, where channels that are a power of two apart would
 //! not. Zeros are written in long runs, over the places of the results too, which find their lines in the cache then.
 
-use super::axis::Axis;
-use super::correlate::{Correlate, Epilogue, panel_width, relu_gradient};
+use super::super::axis::Axis;
+use super::super::correlate::{Correlate, Epilogue, panel_width, relu_gradient};
+use super::{MAX_LANES, Subsampling};
 use crate::element::Element;
 use crate::simd::Level;
 use crate::tile::{self, Tile};
@@ -26,46 +24,34 @@ use std::ops::Range;
 const BLOCK: usize = 2;
 /// Channels of `dy` up to which movement takes long beside the products: with more of them the general kernel is faster.
 const MAX_INPUTS: usize = 64;
-/// Lanes of the widest vector of any level and type.
-const MAX_LANES: usize = 16;
 /// Vectors of zeros that are written beside the products of one channel.
 const ZEROS: usize = 2;
 
 /// The geometry, planned once.
 #[derive(Debug, Clone)]
-pub(super) struct Subsampling {
-    /// Rows and columns of `dy`.
-    pixels: [usize; 2],
-    /// Pixels of `dx` from one of its rows with results to the next, and from one column to the next.
-    steps: [usize; 2],
+pub(in super::super) struct InputGradient {
+    joined: Subsampling,
     /// The rows of `dx` to set to zero before the first row of `dy`, and together with each one: those up to the next one
     /// with results.
     zero_rows: Vec<Range<usize>>,
 }
 
-impl Subsampling {
+impl InputGradient {
     /// The plan, if the kernel is of this kind and `inputs`, the channels of `dy`, are few.
-    pub(super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
-        let is_single = |axis: &Axis| (axis.kernel, axis.padding) == (1, 0);
-        let has_stride = rows.stride.max(columns.stride) > 1;
-        if inputs > MAX_INPUTS || !has_stride || !is_single(rows) || !is_single(columns) {
-            return None;
-        }
+    pub(in super::super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
+        let joined = Subsampling::new(rows, columns).filter(|_| inputs <= MAX_INPUTS)?;
         let end = |row: usize| if row < rows.outputs { row * rows.stride + 1 } else { rows.inputs };
-        Some(Self {
-            pixels: [rows.outputs, columns.outputs],
-            steps: [rows.stride * columns.inputs, columns.stride],
-            zero_rows: (0..=rows.outputs).map(|row| row.checked_sub(1).map_or(0, end)..end(row)).collect(),
-        })
+        let zero_rows = (0..=rows.outputs).map(|row| row.checked_sub(1).map_or(0, end)..end(row)).collect();
+        Some(Self { joined, zero_rows })
     }
 
     /// Elements of scratch memory for `inputs` channels of `dy`.
-    pub(super) fn scratch_len(inputs: usize) -> usize {
+    pub(in super::super) fn scratch_len(inputs: usize) -> usize {
         2 * inputs * BLOCK * MAX_LANES
     }
 
     /// Whether a pixel of `n` samples is whole blocks.
-    pub(super) fn takes(&self, n: usize, lanes: usize) -> bool {
+    pub(in super::super) fn takes(&self, n: usize, lanes: usize) -> bool {
         n > 0 && n.is_multiple_of(BLOCK * lanes)
     }
 
@@ -73,15 +59,15 @@ impl Subsampling {
     #[inline(always)]
     fn place(&self, width: usize, row: usize, i: usize) -> usize {
         let blocks = width / BLOCK;
-        (row * self.steps[0] + i / blocks * self.steps[1]) * width + i % blocks * BLOCK
+        (row * self.joined.steps[0] + i / blocks * self.joined.steps[1]) * width + i % blocks * BLOCK
     }
 }
 
 /// An input gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(super) struct Subsampled<'a, 'b, T, S> {
-    pub(super) s: S,
-    pub(super) call: Correlate<'b, T>,
-    pub(super) plan: &'a Subsampling,
+pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+    pub(in super::super) s: S,
+    pub(in super::super) call: Correlate<'b, T>,
+    pub(in super::super) plan: &'a InputGradient,
 }
 
 impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
@@ -149,13 +135,13 @@ impl<T: Element> Correlate<'_, T> {
     fn subsampled<S: Level>(
         &mut self,
         s: S,
-        plan: &Subsampling,
+        plan: &InputGradient,
         channels: Range<usize>,
         packed: &[T],
         copies: &mut [T],
     ) {
         let (lanes, inputs) = (T::lanes::<S>(), self.plan.inputs);
-        let [rows, columns] = plan.pixels;
+        let [rows, columns] = plan.joined.pixels;
         let width = self.n / lanes;
         let blocks = columns * width / BLOCK;
         let panels = self.panels_of::<S>(&channels);
@@ -212,7 +198,7 @@ impl<T: Element> Correlate<'_, T> {
 
     /// The `i`-th of the plan's rows of zeros.
     #[inline(always)]
-    fn sweep<S: Level>(&self, plan: &Subsampling, channels: &Range<usize>, i: usize) -> Sweep {
+    fn sweep<S: Level>(&self, plan: &InputGradient, channels: &Range<usize>, i: usize) -> Sweep {
         let plane = self.y.len() / self.plan.outputs / T::lanes::<S>();
         let row_len = plane / self.plan.target[0];
         let rows = &plan.zero_rows[i];
