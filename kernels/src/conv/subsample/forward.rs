@@ -199,6 +199,31 @@ struct Panel<'a, T: Element, S: Level> {
     relu: bool,
 }
 
+/// What to copy, one channel after the other: pixels of one channel are at one distance, which the hardware foresees.
+struct Sources<'a, V> {
+    planes: ChunksExact<'a, V>,
+    from: &'a [V],
+    places: &'a [[usize; TILE]],
+    channel: usize,
+    tile: usize,
+}
+
+impl<'a, V> Sources<'a, V> {
+    /// A channel of `x`, the places of its next vectors, and where they go in the copy of `inputs` channels.
+    #[inline(always)]
+    fn next(&mut self, inputs: usize) -> (&'a [V], &'a [usize; TILE], usize) {
+        if self.tile == 0 {
+            self.from = self.planes.next().unwrap_or_default();
+        }
+        let next = (self.from, &self.places[self.tile], self.tile * inputs + self.channel);
+        self.tile += 1;
+        if self.tile == self.places.len() {
+            (self.tile, self.channel) = (0, self.channel + 1);
+        }
+        next
+    }
+}
+
 impl<T: Element, S: Level> Panel<'_, T, S> {
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
@@ -213,25 +238,31 @@ impl<T: Element, S: Level> Panel<'_, T, S> {
         let beside = self.copied.len().min(inputs / TILE);
         let (moving_weights, other_weights) = panel.split_at(TILE * beside);
         let moving_weights = moving_weights.as_chunks::<TILE>().0;
-        let mut nexts = self.next.chunks_exact_mut(inputs).zip(self.places);
+        let mut left = self.copied.len() * self.places.len();
+        let planes = self.from.chunks_exact(self.x_plane);
+        let mut sources =
+            Sources { planes, from: &[], places: self.places, channel: self.copied.start, tile: 0 };
         for (i, copy) in self.copy.chunks_exact(inputs).enumerate() {
             let mut acc: Tile<T, S, F, TILE> = [[T::zero(s); TILE]; F];
             for f in 0..F {
                 acc[f] = [T::splat(s, bias[f]); TILE];
             }
             let (mut weights, mut columns) = (panel, copy);
-            if let Some((next, places)) = nexts.next() {
+            if left > 0 {
+                left -= self.copied.len();
                 let (moving, others) = copy.split_at(TILE * beside);
-                let (to, to_after) = next[self.copied.clone()].split_at_mut(beside);
-                let mut from = self.from.chunks_exact(self.x_plane);
-                let steps = moving_weights.iter().zip(moving.as_chunks::<TILE>().0).zip(to);
-                for (((weights, columns), to), from) in steps.zip(&mut from) {
+                for (weights, columns) in moving_weights.iter().zip(moving.as_chunks::<TILE>().0) {
+                    let (from, places, to) = sources.next(inputs);
+                    let to = &mut self.next[to];
                     for v in 0..TILE {
                         to[v] = from[places[v]];
                         tile::multiply_add::<T, S, F, TILE>(s, &weights[v], &columns[v], &mut acc);
                     }
                 }
-                copy_channels(from, places, to_after);
+                for _ in beside..self.copied.len() {
+                    let (from, places, to) = sources.next(inputs);
+                    self.next[to] = places.map(|place| from[place]);
+                }
                 (weights, columns) = (other_weights, others);
             }
             for (weights, column) in weights.iter().zip(columns) {
