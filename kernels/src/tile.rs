@@ -103,8 +103,9 @@ pub(crate) fn accumulate_rows<T: Element, S: Level, const F: usize, const V: usi
     *acc = sums;
 }
 
+/// One step of [`accumulate`].
 #[inline(always)]
-fn multiply_add<T: Element, S: Level, const F: usize, const V: usize>(
+pub(crate) fn multiply_add<T: Element, S: Level, const F: usize, const V: usize>(
     s: S,
     row: &[T; F],
     column: &[T::V<S>; V],

@@ -245,8 +245,9 @@ fn strided_columns() {
     }
 }
 
-/// Kernels of one element with strides, whose input gradient copies blocks and writes zeros beside the products: one block
-/// in all, panels of every width, rows and columns that no output reads, and few channels between many zeros.
+/// Kernels of one element with strides, whose passes copy blocks and write zeros beside the products: one block in all,
+/// panels of every width, rows and columns that no output reads, few channels between many zeros, and blocks that end with
+/// half a tile.
 #[test]
 fn subsampling() {
     for (channels, image, stride) in [
@@ -257,6 +258,7 @@ fn subsampling() {
         ([19, 33], [6, 5], [3, 2]),
         ([3, 4], [9, 9], [5, 4]),
         ([35, 66], [3, 7], [2, 3]),
+        ([20, 12], [9, 5], [2, 2]),
     ] {
         for n in [8, 16, 32, 64, 96] {
             Case::new(fitting(channels, image, [1, 1], stride, [0, 0], [1, 1]), n).check();

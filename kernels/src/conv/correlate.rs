@@ -17,10 +17,10 @@
 //! where channels are a power of two apart and tiles are narrow; and where the columns of a forward pass have a stride, with
 //! those that a kernel element reads next to each other, so that runs are as long as at stride 1.
 //!
-//! The input gradient of a kernel of one element that has a stride is in [`super::subsample`].
+//! Both passes of a kernel of one element that has a stride are in [`super::subsample`].
 
 use super::correlation::{Correlation, Layout, Products};
-use super::subsample::SubsampledInputGradient;
+use super::subsample::{SubsampledForward, SubsampledInputGradient, Way};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
@@ -59,10 +59,15 @@ impl<T: Element> Kernel for Correlate<'_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let plan = self.plan;
-        if let Some(subsampling) = &plan.subsampling
-            && subsampling.takes(self.n, T::lanes::<S>())
-        {
-            return s.vectorize(SubsampledInputGradient { s, call: self, plan: subsampling });
+        let (n, lanes) = (self.n, T::lanes::<S>());
+        match &plan.subsampling {
+            Some(Way::Forward(way)) if n > 0 && n.is_multiple_of(lanes) => {
+                return s.vectorize(SubsampledForward { s, call: self, plan: way });
+            }
+            Some(Way::InputGradient(way)) if way.takes(n, lanes) => {
+                return s.vectorize(SubsampledInputGradient { s, call: self, plan: way });
+            }
+            _ => {}
         }
         let group = plan.group();
         let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();

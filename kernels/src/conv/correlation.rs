@@ -3,7 +3,7 @@
 
 use super::axis::{Axis, Taps};
 use super::phases::{CACHE_LINE, Phases};
-use super::subsample::InputGradient;
+use super::subsample::{InputGradient, Subsampling, Way, forward_scratch_len};
 use std::ops::RangeInclusive;
 
 /// Packed weights that stay in the second-level cache while all rows of the output pass over them.
@@ -33,8 +33,8 @@ pub(super) struct Correlation {
     pub(super) longest_run: usize,
     /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
     window: usize,
-    /// The way of an input gradient whose kernel is one element with a stride.
-    pub(super) subsampling: Option<InputGradient>,
+    /// The way of a kernel of one element with a stride.
+    pub(super) subsampling: Option<Way>,
 }
 
 /// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
@@ -60,7 +60,9 @@ impl Correlation {
         let kernel = [rows.kernel, columns.kernel];
         let phases = if inputs > 1 { Phases::new(columns) } else { Phases::none(columns.inputs) };
         let runs = runs(&columns.forward(), steps[1].1, &phases);
-        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, phases)
+        let subsampling = Subsampling::new(rows, columns).filter(|joined| joined.has_small_blocks(inputs));
+        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, phases);
+        Self { subsampling: subsampling.map(Way::Forward), ..plan }
     }
 
     /// The input gradient: from the forward pass's output plane (`inputs` channels) to its input plane.
@@ -72,7 +74,7 @@ impl Correlation {
         let runs = runs(&columns.transposed(), steps[1].1, &phases);
         let subsampling = InputGradient::new(inputs, rows, columns);
         let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
-        Self { subsampling, ..plan }
+        Self { subsampling: subsampling.map(Way::InputGradient), ..plan }
     }
 
     fn from_taps(
@@ -136,7 +138,11 @@ impl Correlation {
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
-        let blocks = self.subsampling.as_ref().map_or(0, |_| InputGradient::scratch_len(self.inputs));
+        let blocks = match self.subsampling {
+            None => 0,
+            Some(Way::Forward(_)) => forward_scratch_len(self.inputs),
+            Some(Way::InputGradient(_)) => InputGradient::scratch_len(self.inputs),
+        };
         self.weights_len() + copy.max(blocks)
     }
 

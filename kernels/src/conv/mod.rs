@@ -24,9 +24,9 @@
 //! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which
 //! on tiny images are too short to pay for their horizontal sums.
 //!
-//! A kernel of one element with a stride has so few products that moving the images takes as long. Its two gradients have
-//! loops of their own, in which the movement goes on beside the products: the input gradient where pixels are whole pairs
-//! of vectors, the weight gradient where they are whole vectors.
+//! A kernel of one element with a stride has so few products that moving the images takes as long. Its passes have loops of
+//! their own, in which the movement goes on beside the products: the input gradient where pixels are whole pairs of vectors,
+//! the others where they are whole vectors.
 //!
 //! # Numerics
 //!

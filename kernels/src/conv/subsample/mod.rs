@@ -4,9 +4,11 @@
 //! There are so few products that moving the images takes as long as they do. So in these kernels every line of an image is
 //! moved once, and the two go on side by side.
 
+mod forward;
 mod input_gradient;
 mod weight_gradient;
 
+pub(super) use forward::{Subsampled as SubsampledForward, scratch_len as forward_scratch_len};
 pub(super) use input_gradient::{InputGradient, Subsampled as SubsampledInputGradient};
 pub(super) use weight_gradient::{
     Subsampled as SubsampledWeightGradient, scratch_len as weight_gradient_scratch_len,
@@ -16,6 +18,13 @@ use super::axis::Axis;
 
 /// Lanes of the widest vector of any level and type.
 const MAX_LANES: usize = 16;
+
+/// The way of a pass from image to image.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    Forward(Subsampling),
+    InputGradient(InputGradient),
+}
 
 /// The pixels of the image that such a kernel joins to those of the output.
 #[derive(Debug, Clone)]
