@@ -101,9 +101,10 @@ impl Roster {
                     return Err(signals::stopped_by(signal));
                 }
                 Ok(event) => self.handle(event),
-                Err(RecvTimeoutError::Timeout) => self.give_up(),
+                Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
             }
+            self.give_up();
         }
         Ok(())
     }
@@ -150,6 +151,7 @@ impl Roster {
         }
     }
 
+    /// Gives up the hosts whose time is over, whatever others send meanwhile.
     fn give_up(&mut self) {
         for entry in &mut self.entries {
             if entry.outcome.is_none() && entry.until.is_some_and(|until| until <= Instant::now()) {
@@ -234,5 +236,47 @@ fn with_home(path: PathBuf) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_facts;
+    use crate::job::Wire;
+    use std::sync::mpsc::channel;
+
+    struct Nowhere;
+
+    impl Wire for Nowhere {
+        fn send(&self, _: Vec<u8>) {}
+        fn close(&self) {}
+        fn cut(&self) {}
+    }
+
+    fn entry(name: &str, until: Instant) -> Entry {
+        let host = Host { name: name.to_string(), ..Host::default() };
+        Entry { host, connection: Connection::new(Nowhere), until: Some(until), outcome: None }
+    }
+
+    #[test]
+    fn a_silent_host_is_given_up_while_others_speak() {
+        let (sender, events) = channel();
+        let soon = Instant::now() + Duration::from_millis(50);
+        let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], terminal: None };
+        sender.send(Event::Message(0, FromAgent::Hello(Box::new(host_facts::collect(false))))).unwrap();
+        let speaker = thread::spawn(move || {
+            // More often than any time-out, until nobody listens.
+            while sender.send(Event::Message(0, FromAgent::Beat)).is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        roster.wait(&events).unwrap();
+        drop(events);
+        speaker.join().unwrap();
+        let outcomes = roster.into_outcomes();
+        assert!(outcomes[0].1.is_ok());
+        let loss = outcomes[1].1.as_ref().err().unwrap();
+        assert_eq!(loss.problem, "its agent did not answer in time");
     }
 }
