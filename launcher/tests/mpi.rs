@@ -4,7 +4,7 @@ mod common;
 #[path = "../../comm/tests/mpirun/mod.rs"]
 mod mpirun;
 
-use common::{Outcome, isograd, lines};
+use common::{Outcome, full_history, isograd, lines};
 use mpirun::mpirun;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
@@ -82,10 +82,7 @@ fn the_environment_and_mpi_must_agree() {
 #[test]
 fn a_failure_of_one_rank_ends_all_with_its_cause() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let history = folder.path().join("history.csv");
-    // The first rank alone writes files; what it writes into is full.
-    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
-    let history = history.to_str().expect("a temporary folder's name is UTF-8");
+    let history = full_history(folder.path());
     let outcome = run(ranks(3, &format!("train --dataset synthetic --epochs 2 --history {history}")));
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stderr.contains("error: rank 0: --history"), "{outcome:?}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, isograd, lines, train};
+use common::{Outcome, full_history, isograd, lines, train};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -287,10 +287,7 @@ fn one_process_needs_no_others() {
 #[test]
 fn all_ranks_end_with_the_cause_of_the_first_failure() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let history = folder.path().join("history.csv");
-    // The first rank alone writes files; what it writes into is full.
-    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
-    let history = history.to_str().expect("a temporary folder's name is UTF-8");
+    let history = full_history(folder.path());
     let outcome =
         isograd(&words(&format!("local -n 2 train --dataset synthetic --steps 2 --history {history}")));
     assert_error(&outcome, 1, &["rank 0: --history", "rank 0 on localhost ended with exit status 1"]);

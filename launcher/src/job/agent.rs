@@ -128,10 +128,7 @@ impl Agent {
             match events.recv_timeout(next_beat.min(heard + SILENCE) - now) {
                 Ok(Event::Told(message)) => {
                     heard = Instant::now();
-                    match message {
-                        ToAgent::Kill => self.ranks.iter().for_each(Rank::kill),
-                        other => self.obey(other),
-                    }
+                    self.obey(message);
                 }
                 Ok(Event::RankEnded) => self.running -= 1,
                 Ok(Event::Closed) => return self.running == 0,
@@ -143,7 +140,8 @@ impl Agent {
 
     fn obey(&mut self, message: ToAgent) {
         match message {
-            ToAgent::Beat | ToAgent::Kill => (),
+            ToAgent::Beat => (),
+            ToAgent::Kill => self.ranks.iter().for_each(Rank::kill),
             ToAgent::Listen { host, addresses, secret } => match Listeners::open(host, &addresses, secret) {
                 Ok(listeners) => {
                     self.mail.post(FromAgent::Listening(listeners.addresses()));

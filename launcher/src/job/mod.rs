@@ -53,3 +53,8 @@ pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {
     });
     Ok(())
 }
+
+/// What is said of a host whose agent was silent for too long.
+pub(crate) fn silence() -> String {
+    format!("it gave no sign of life for {} s", SILENCE.as_secs())
+}

@@ -4,7 +4,7 @@
 //! rank's number can be another process's.
 
 use super::message::{Assignment, FromAgent, Meeting, RankStatus, encode};
-use crate::cores;
+use crate::{cores, host_facts};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -112,14 +112,11 @@ impl Rank {
     }
 }
 
-/// A command that runs this program: on Linux this very file, whatever has taken its name since.
+/// A command that runs this program.
 pub(super) fn this_program() -> io::Result<Command> {
-    if cfg!(target_os = "linux") {
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("isograd");
-        return Ok(command);
-    }
-    std::env::current_exe().map(Command::new)
+    let mut command = Command::new(host_facts::own_file()?);
+    command.arg0("isograd");
+    Ok(command)
 }
 
 /// Waits for a rank's end.

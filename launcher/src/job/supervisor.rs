@@ -5,7 +5,7 @@ use super::end::{End, Ends};
 use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
 use super::relay::{Relay, RelayPlan};
 use super::screen::Screen;
-use super::{BEAT, GRACE, SILENCE};
+use super::{BEAT, GRACE, SILENCE, silence};
 use crate::cores;
 use crate::failure::Failure;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -142,7 +142,7 @@ impl Supervisor {
             for host in 0..self.hosts.len() {
                 if self.hosts[host].is_open && now >= self.hosts[host].heard + SILENCE {
                     self.hosts[host].connection.cut();
-                    self.lose(host, format!("it gave no sign of life for {} s", SILENCE.as_secs()));
+                    self.lose(host, silence());
                 }
             }
             match self.deadline {
@@ -166,14 +166,14 @@ impl Supervisor {
         match event {
             Event::Signal(signal) => self.stop(signal),
             Event::Closed(number, loss) => {
-                if let Some(host) = self.place(number) {
+                if let Some(host) = self.index_of(number) {
                     self.lose(host, loss.problem);
                 }
             }
             Event::LoggedIn(_) | Event::Copying(..) => (),
             Event::Message(number, message) => {
                 // Hosts without ranks are not watched.
-                let Some(host) = self.place(number) else { return Ok(()) };
+                let Some(host) = self.index_of(number) else { return Ok(()) };
                 self.hosts[host].heard = Instant::now();
                 match message {
                     FromAgent::Output { rank, is_error, bytes } if self.has(host, rank) => {
@@ -198,7 +198,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn place(&self, number: usize) -> Option<usize> {
+    fn index_of(&self, number: usize) -> Option<usize> {
         self.hosts.iter().position(|host| host.number == number)
     }
 

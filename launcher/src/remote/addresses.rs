@@ -3,7 +3,7 @@
 use super::login::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
-use crate::job::{Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
+use crate::job::{self, Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
 use crate::signals;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -98,20 +98,16 @@ pub(super) fn await_all<A>(
     let mut answers: Vec<Option<A>> = members.iter().map(|_| None).collect();
     let mut heard = vec![Instant::now(); members.len()];
     while let Some(missing) = range.clone().find(|host| answers[*host].is_none()) {
-        let silent = |host: usize| Failure::Host {
-            host: members[host].host.name.clone(),
-            problem: format!("it gave no sign of life for {} s", SILENCE.as_secs()),
-        };
+        let failed =
+            |host: usize, problem| Err(Failure::Host { host: members[host].host.name.clone(), problem });
         let until = heard[missing] + SILENCE;
         members.iter().for_each(|member| member.connection.tell(&ToAgent::Beat));
         let wait = until.saturating_duration_since(Instant::now());
         if wait.is_zero() {
-            return Err(silent(missing));
+            return failed(missing, job::silence());
         }
-        let Ok(event) = events.recv_timeout(wait.min(crate::job::BEAT)) else { continue };
+        let Ok(event) = events.recv_timeout(wait.min(job::BEAT)) else { continue };
         let place = |number: usize| members.iter().position(|member| member.number == number);
-        let failed =
-            |host: usize, problem| Err(Failure::Host { host: members[host].host.name.clone(), problem });
         match event {
             Event::Signal(signal) => return Err(signals::stopped_by(signal)),
             Event::Closed(number, loss) => {

@@ -25,6 +25,8 @@ pub(super) fn print(
     };
     let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
     let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
+    let program = Program::own().map_err(Failure::Start)?;
+    let start = program.start_command(&Cache::new(login.cache.as_deref()));
     for (index, host) in hosts.iter().enumerate() {
         let ranks = match &places {
             Some(places) => match (places[index].first, places[index].count) {
@@ -47,11 +49,7 @@ pub(super) fn print(
         if let Some(folder) = &host.folder {
             out.line(&format!("  folder:  {folder}"))?;
         }
-        let command = if host.is_here() {
-            "isograd agent".to_string()
-        } else {
-            Program::own().map_err(Failure::Start)?.start_command(&Cache::new(login.cache.as_deref()))
-        };
+        let command = if host.is_here() { "isograd agent" } else { &start };
         out.line(&format!("  agent:   {command}"))?;
     }
     let args: Vec<String> = plan.args.iter().map(|arg| quote(&arg.to_string_lossy())).collect();

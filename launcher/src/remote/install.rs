@@ -7,7 +7,7 @@
 use crate::host_facts;
 use crate::job::{Connection, Ear, Event, FromAgent, HostFacts, Wire};
 use crate::quote::quote;
-use crate::ssh::{Error, Exit, Input, Session, Stream, input};
+use crate::ssh::{Exit, Input, Session, Stream, input};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -157,7 +157,7 @@ pub(super) fn run_agent(
     let (mut program, mut is_installed) = (own.clone(), false);
     loop {
         let mut hearing = Hearing { ear: Ear::new(host, events.clone()), said: String::new(), verdict: None };
-        let exit = run(session, wire, &program.start_command(cache), |stream, bytes| {
+        let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
             hearing.hear(stream, bytes, &program);
             if hearing.verdict.as_ref().is_some_and(Result::is_err) {
                 wire.close();
@@ -169,10 +169,9 @@ pub(super) fn run_agent(
         let mut is_replaced = false;
         match (hearing.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
-            (Some(Ok(())), Err(error)) => return Err(error.to_string()),
+            (Some(Ok(())) | None, Err(problem)) => return Err(problem),
             (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => is_replaced = true,
             (Some(Err(unfit)), _) => return Err(unfit.describe()),
-            (None, Err(error)) => return Err(error.to_string()),
             (None, Ok(exit)) => match absent() {
                 Some(platform) if platform != program.platform => {
                     program = own.for_platform(platform)?;
@@ -196,17 +195,23 @@ pub(super) fn run_agent(
     }
 }
 
+/// Runs a command whose input is what the wire sends or, with `bytes`, these alone.
 fn run(
     session: &mut Session,
     wire: &SshWire,
     command: &str,
+    bytes: Option<Vec<u8>>,
     hear: impl FnMut(Stream, &[u8]),
-) -> Result<Exit, Error> {
-    let (input, source) = input().map_err(|source| Error::File { path: "/".into(), source })?;
+) -> Result<Exit, String> {
+    let (input, source) = input().map_err(|error| error.to_string())?;
+    if let Some(bytes) = bytes {
+        input.send(bytes);
+        input.close();
+    }
     wire.with(|place| *place = Some(input));
     let exit = session.run(command, source, hear);
     wire.with(|place| *place = None);
-    exit
+    exit.map_err(|error| error.to_string())
 }
 
 /// Copies the program into `folder` of the host.
@@ -223,16 +228,10 @@ fn install(
     let length = bytes.len() as u64;
     // Nobody waits any more when the job is over.
     let _ = events.send(Event::Copying(host, length));
-    let (input, source) = input().map_err(|error| error.to_string())?;
-    input.send(bytes);
-    input.close();
-    wire.with(|place| *place = Some(input));
     let mut said = String::new();
-    let exit = session.run(&command(length), source, |_, bytes| keep(&mut said, bytes));
-    match exit {
-        Ok(Exit::Code(0)) => Ok(()),
-        Ok(_) => Err(format!("cannot copy the program to {folder} ({length} bytes): {}", one_line(&said))),
-        Err(error) => Err(error.to_string()),
+    match run(session, wire, &command(length), Some(bytes), |_, bytes| keep(&mut said, bytes))? {
+        Exit::Code(0) => Ok(()),
+        _ => Err(format!("cannot copy the program to {folder} ({length} bytes): {}", one_line(&said))),
     }
 }
 

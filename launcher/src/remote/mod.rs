@@ -14,13 +14,12 @@ mod dry_run;
 mod install;
 mod login;
 
-pub(crate) use login::Roster;
-
 use crate::args::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
 use crate::output::Output;
+use login::Roster;
 use std::sync::mpsc::channel;
 
 /// Runs the command on each of the ranks of all hosts; ends when all have ended.

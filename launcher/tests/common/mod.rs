@@ -1,6 +1,7 @@
 //! Runs the real program.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 /// What a run of the program left.
@@ -31,4 +32,12 @@ pub(crate) fn train(options: &str) -> String {
 #[allow(dead_code, reason = "each test file compiles this module for itself")]
 pub(crate) fn lines<'t>(text: &'t str, prefix: &str) -> Vec<&'t str> {
     text.lines().filter_map(|line| line.strip_prefix(prefix)).collect()
+}
+
+/// The name of a history file in `folder` that cannot take a byte. The first rank alone writes files.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+pub(crate) fn full_history(folder: &Path) -> String {
+    let history = folder.join("history.csv");
+    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
+    history.to_str().expect("a temporary folder's name is UTF-8").to_string()
 }
