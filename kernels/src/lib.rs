@@ -35,6 +35,7 @@ pub mod reduce;
 pub mod reference;
 mod simd;
 pub mod softmax;
+mod stretch;
 mod tile;
 
 pub use element::Element;

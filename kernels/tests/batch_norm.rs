@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
+use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
 use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
 use isograd_kernels::{Activation, Element, Isa, reference};
 
@@ -204,15 +204,25 @@ fn check_backward<T: Element>() {
                 got_dbeta,
             );
 
-            // Sums of m terms below 2, times inv_std <= 2, added to 1.
+            // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
             let unit = T::EPSILON.to_f64();
-            let bound = ((m.min(4096) + 8) as f64 * 4.0 * m as f64 + 8.0) * unit;
+            let roundings = (additions::<T>(isa, m) + 6.0) / 2.0 * unit;
+            let (wide_x, wide_dy) = (widen(x), widen(dy));
+            let magnitude = |c: usize, xhat: &dyn Fn(usize) -> f64| -> f64 {
+                (c * m..(c + 1) * m).map(|i| (wide_dy[i] * xhat(i)).abs()).sum()
+            };
+            let dbeta_bound = |c: usize| roundings * (1.0 + magnitude(c, &|_| 1.0));
+            let dgamma_bound = |c: usize| {
+                let (mean, inv_std) = (mean[c].to_f64(), inv_std[c].to_f64());
+                roundings * (1.0 + magnitude(c, &|i| (wide_x[i] - mean) * inv_std))
+            };
             let plus_one = |sum: &[f64]| sum.iter().map(|s| s + 1.0).collect::<Vec<_>>();
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values", T::NAME);
-            assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), |_| bound);
-            assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), |_| bound);
-            // The sums' error over m, times inv_std * (1 + xhat * inv_std) <= 2 * (1 + 8).
-            let dx_bound = 18.0 * bound / m as f64 + 100.0 * unit;
+            assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), dgamma_bound);
+            assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), dbeta_bound);
+            // |dy| < 1, |xhat| < 4: the sums' errors over m, times inv_std <= 2 and the latter's xhat, and some roundings of
+            // terms below 2 * (1 + 1 + 16).
+            let dx_bound = 2.0 * (1.0 + 16.0) * roundings + 100.0 * unit;
             assert_close(&what("dx"), got.check(), &dx, |_| dx_bound);
 
             let mut without = [[T::ONE; C]; 2];
@@ -231,6 +241,25 @@ fn backward_f32() {
 #[test]
 fn backward_f64() {
     check_backward::<f64>();
+}
+
+/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by a hundred
+/// times the bound.
+#[test]
+fn gradients_of_long_channels() {
+    let m = 1 << 20;
+    let (x, dy) = (vec![0.7f32; m], vec![0.1f32; m]);
+    let [wide_x, wide_dy] = [0.7f32, 0.1].map(f64::from);
+    each_isa(|isa| {
+        let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
+        batch_norm_backward(isa, 1, &x, &dy, &[1.0], &[0.0], &[1.0], None, &mut dgamma, &mut dbeta);
+        let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
+        for (name, sum, expected) in
+            [("dgamma", dgamma, m as f64 * wide_dy * wide_x), ("dbeta", dbeta, m as f64 * wide_dy)]
+        {
+            assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);
+        }
+    });
 }
 
 /// The reference's gradients against central differences of the reference's forward pass.

@@ -7,9 +7,13 @@
 //! Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", 2015,
 //! algorithm 1 and section 3. Running statistics are the caller's.
 
+mod moments;
+
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
+use crate::stretch::{Terms, sums};
 use crate::{Activation, Isa};
+use moments::Measure;
 
 /// Normalises with the statistics of `x` itself, per channel:
 ///
@@ -158,7 +162,7 @@ pub fn batch_norm_backward<T: Element>(
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let (x, dy, mean) = (&x[block.clone()], &dy[block.clone()], mean[channel]);
-        let (sum_dy, sum_product) = isa.run(Correlate { x, dy, mean });
+        let [sum_dy, sum_product] = isa.run(Correlate { x, dy, mean });
         let inv_std = inv_std[channel].to_f64();
         dbeta[channel] += T::from_f64(sum_dy);
         dgamma[channel] += T::from_f64(sum_product * inv_std);
@@ -191,99 +195,6 @@ fn check_channels<const N: usize>(c: usize, lengths: [(&str, usize); N]) {
 
 fn inverse_std(variance: f64, eps: f64) -> f64 {
     1.0 / (variance + eps).sqrt()
-}
-
-/// Elements whose sums are accumulated in `T` before they go to f64, so that their error stays that of 64 to 512 additions.
-const STRETCH: usize = 4096;
-/// Elements whose mean the first stretch is centred on.
-const PREFIX: usize = 512;
-
-/// Count, mean and sum of squared deviations from it.
-#[derive(Clone, Copy, Default)]
-struct Moments {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Moments {
-    /// Takes in `count` further values, of which `sum = sum(x - centre)` and `squares = sum((x - centre)^2)`.
-    ///
-    /// `squares` exceeds what the stretch adds by `count * (mean of the stretch - centre)^2`, which the subtraction below
-    /// cancels. With `centre` at the mean of `k` values that are themselves part of the total, these alone add `k` times
-    /// that square, or half of it: the rounding error grows by a factor of at most `1 + 2 count / k`, and by none when
-    /// the mean does not drift.
-    #[inline(always)]
-    fn include(&mut self, count: f64, centre: f64, sum: f64, squares: f64) {
-        let offset = sum / count;
-        let total = self.count + count;
-        let delta = centre + offset - self.mean;
-        self.squares += (squares - sum * offset).max(0.0) + delta * delta * (self.count * count / total);
-        self.mean += delta * (count / total);
-        self.count = total;
-    }
-
-    fn variance(&self) -> f64 {
-        if self.count == 0.0 { 0.0 } else { self.squares / self.count }
-    }
-}
-
-struct Measure<'a, T> {
-    x: &'a [T],
-}
-
-impl<T: Element> Kernel for Measure<'_, T> {
-    type Output = Moments;
-
-    #[inline(always)]
-    fn run<S: Level>(self, s: S) -> Moments {
-        let mut moments = Moments::default();
-        let prefix = &self.x[..self.x.len().min(PREFIX)];
-        let mut centre = T::from_f64(centred_sums(s, prefix, T::ZERO).0 / prefix.len().max(1) as f64);
-        for stretch in self.x.chunks(STRETCH) {
-            let (sum, squares) = centred_sums(s, stretch, centre);
-            moments.include(stretch.len() as f64, centre.to_f64(), sum, squares);
-            centre = T::from_f64(moments.mean);
-        }
-        moments
-    }
-}
-
-/// `sum(x - centre)` and `sum((x - centre)^2)` of a stretch.
-#[inline(always)]
-fn centred_sums<S: Level, T: Element>(s: S, x: &[T], centre: T) -> (f64, f64) {
-    let (vectors, tail) = T::split::<S>(x);
-    let (groups, rest) = vectors.as_chunks::<4>();
-    let centres = T::splat(s, centre);
-    let mut sums = [[T::zero(s); 2]; 4];
-    for group in groups {
-        for k in 0..4 {
-            let d = T::vsub(s, group[k], centres);
-            sums[k] = [T::vadd(s, sums[k][0], d), T::mul_add(s, d, d, sums[k][1])];
-        }
-    }
-    for &x in rest {
-        let d = T::vsub(s, x, centres);
-        sums[0] = [T::vadd(s, sums[0][0], d), T::mul_add(s, d, d, sums[0][1])];
-    }
-    let (mut sum, mut squares) = total::<S, T>(s, sums);
-    for x in tail {
-        let d = (*x - centre).to_f64();
-        sum += d;
-        squares += d * d;
-    }
-    (sum, squares)
-}
-
-#[inline(always)]
-fn total<S: Level, T: Element>(s: S, sums: [[T::V<S>; 2]; 4]) -> (f64, f64) {
-    let [a, b, c, d] = sums;
-    let mut totals = [0.0; 2];
-    for i in 0..2 {
-        let sum = T::vadd(s, T::vadd(s, a[i], b[i]), T::vadd(s, c[i], d[i]));
-        totals[i] = T::sum_lanes(s, sum).to_f64();
-    }
-    (totals[0], totals[1])
 }
 
 struct Normalise<'a, T> {
@@ -333,44 +244,32 @@ struct Correlate<'a, T> {
 }
 
 impl<T: Element> Kernel for Correlate<'_, T> {
-    type Output = (f64, f64);
+    type Output = [f64; 2];
 
     /// `sum(dy)` and `sum(dy * (x - mean))`.
     #[inline(always)]
-    fn run<S: Level>(self, s: S) -> (f64, f64) {
-        let mut totals = (0.0, 0.0);
-        for (x, dy) in self.x.chunks(STRETCH).zip(self.dy.chunks(STRETCH)) {
-            let (sum, product) = correlate_stretch(s, x, dy, self.mean);
-            totals = (totals.0 + sum, totals.1 + product);
-        }
-        totals
+    fn run<S: Level>(self, s: S) -> [f64; 2] {
+        sums(s, Correlation { mean: self.mean }, [self.x, self.dy])
     }
 }
 
-#[inline(always)]
-fn correlate_stretch<S: Level, T: Element>(s: S, x: &[T], dy: &[T], mean: T) -> (f64, f64) {
-    let (x, x_tail) = T::split::<S>(x);
-    let (dy, dy_tail) = T::split::<S>(dy);
-    let (x_groups, x_rest) = x.as_chunks::<4>();
-    let (dy_groups, dy_rest) = dy.as_chunks::<4>();
-    let means = T::splat(s, mean);
-    let mut sums = [[T::zero(s); 2]; 4];
-    for (x, dy) in x_groups.iter().zip(dy_groups) {
-        for k in 0..4 {
-            let product = T::mul_add(s, T::vsub(s, x[k], means), dy[k], sums[k][1]);
-            sums[k] = [T::vadd(s, sums[k][0], dy[k]), product];
-        }
+/// `dy` and `dy * (x - mean)`.
+#[derive(Clone, Copy)]
+struct Correlation<T> {
+    mean: T,
+}
+
+impl<T: Element> Terms<T, 2, 2> for Correlation<T> {
+    #[inline(always)]
+    fn add<S: Level>(self, s: S, [sum, product]: [T::V<S>; 2], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 2] {
+        let deviation = T::vsub(s, x, T::splat(s, self.mean));
+        [T::vadd(s, sum, dy), T::mul_add(s, deviation, dy, product)]
     }
-    for (x, dy) in x_rest.iter().zip(dy_rest) {
-        let product = T::mul_add(s, T::vsub(s, *x, means), *dy, sums[0][1]);
-        sums[0] = [T::vadd(s, sums[0][0], *dy), product];
+
+    #[inline(always)]
+    fn nothing(self) -> [T; 2] {
+        [self.mean, T::ZERO]
     }
-    let (mut sum, mut product) = total::<S, T>(s, sums);
-    for (x, dy) in x_tail.iter().zip(dy_tail) {
-        sum += dy.to_f64();
-        product += (*x - mean).to_f64() * dy.to_f64();
-    }
-    (sum, product)
 }
 
 struct Gradient<'a, T> {

@@ -30,8 +30,9 @@
 //!
 //! # Numerics
 //!
-//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path; at a level, the result is
-//! a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
+//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path. The long sums of the weight
+//! gradient are more accurate: on the direct path, for kernels of more than one element, `k` is the vectors of those image rows
+//! that the cache holds together, and one for each such block. At a level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
 //! around the image are not made on the direct path; on the other one NaN times such a zero is NaN.
 //!
 //! Any number of samples is allowed, none included.
