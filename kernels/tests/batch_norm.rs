@@ -4,8 +4,11 @@
 mod common;
 
 use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
-use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
-use isograd_kernels::{Activation, Element, Isa, reference};
+use isograd_kernels::batch_norm::{
+    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
+    batch_norm_eval, batch_norm_train,
+};
+use isograd_kernels::{Accum, Activation, Element, Isa, reference};
 
 const EPS: f64 = 1e-5;
 const C: usize = 3;
@@ -29,8 +32,9 @@ fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
         inv_std: Guarded::nan(c),
         var: Guarded::nan(c),
     };
-    let (y, mean) = (out.y.slice(), out.mean.slice());
-    batch_norm_train(isa, c, x, gamma, beta, EPS, y, mean, out.inv_std.slice(), out.var.slice());
+    let statistics =
+        BatchStatistics { mean: out.mean.slice(), var: out.var.slice(), inv_std: out.inv_std.slice() };
+    batch_norm_train(isa, x, Affine { gamma, beta }, EPS, out.y.slice(), statistics);
     out
 }
 
@@ -134,7 +138,9 @@ fn check_eval<T: Element>() {
             let var = [0.5, 1.0, 2.0].map(T::from_f64);
             for activation in [Activation::Identity, Activation::Relu] {
                 let mut y = Guarded::nan(C * m);
-                batch_norm_eval(isa, C, x.slice(), &gamma, &beta, &mean, &var, EPS, activation, y.slice());
+                let affine = Affine { gamma: &gamma, beta: &beta };
+                let running = RunningStatistics { mean: &mean, var: &var };
+                batch_norm_eval(isa, x.slice(), affine, running, EPS, activation, y.slice());
                 let expected = reference::batch_norm::eval(
                     &widen(x.slice()),
                     &widen(&gamma),
@@ -167,7 +173,9 @@ fn eval_keeps_nan_through_relu() {
     each_isa(|isa| {
         let mut y = [0.0; 2];
         let x = [f32::NAN, -1.0];
-        batch_norm_eval(isa, 1, &x, &[1.0], &[0.0], &[0.0], &[1.0], EPS, Activation::Relu, &mut y);
+        let affine = Affine { gamma: &[1.0], beta: &[0.0] };
+        let running = RunningStatistics { mean: &[0.0], var: &[1.0] };
+        batch_norm_eval(isa, &x, affine, running, EPS, Activation::Relu, &mut y);
         assert!(y[0].is_nan() && y[1] == 0.0, "{isa}: {y:?}");
     });
 }
@@ -188,21 +196,11 @@ fn check_backward<T: Element>() {
             );
             let mut sums = [Guarded::new(&[T::ONE; C]), Guarded::new(&[T::ONE; C])];
             let mut got = Guarded::nan(C * m);
-            let [got_dgamma, got_dbeta] = &mut sums;
-            let (got_dgamma, got_dbeta) = (got_dgamma.slice(), got_dbeta.slice());
+            let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
             let (x, dy) = (x.slice(), dy.slice());
-            batch_norm_backward(
-                isa,
-                C,
-                x,
-                dy,
-                &gamma,
-                &mean,
-                &inv_std,
-                Some(got.slice()),
-                got_dgamma,
-                got_dbeta,
-            );
+            let [got_dgamma, got_dbeta] = &mut sums;
+            let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
+            batch_norm_backward(isa, x, dy, &gamma, saved, Some(got.slice()), Accum::Add, gradient);
 
             // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
             let unit = T::EPSILON.to_f64();
@@ -225,10 +223,15 @@ fn check_backward<T: Element>() {
             let dx_bound = 2.0 * (1.0 + 16.0) * roundings + 100.0 * unit;
             assert_close(&what("dx"), got.check(), &dx, |_| dx_bound);
 
-            let mut without = [[T::ONE; C]; 2];
-            let [dgamma, dbeta] = &mut without;
-            batch_norm_backward(isa, C, x, dy, &gamma, &mean, &inv_std, None, dgamma, dbeta);
-            assert_eq!([sums[0].check(), sums[1].check()], without, "the sums do not depend on dx");
+            // Without dx, and in the place of what was there: NaN would stay.
+            let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
+            let [dgamma, dbeta] = &mut replaced;
+            let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
+            batch_norm_backward(isa, x, dy, &gamma, saved, None, Accum::Replace, gradient);
+            for (added, replaced) in sums.iter().zip(&replaced) {
+                let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
+                assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
+            }
         }
     });
 }
@@ -252,7 +255,9 @@ fn gradients_of_long_channels() {
     let [wide_x, wide_dy] = [0.7f32, 0.1].map(f64::from);
     each_isa(|isa| {
         let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
-        batch_norm_backward(isa, 1, &x, &dy, &[1.0], &[0.0], &[1.0], None, &mut dgamma, &mut dbeta);
+        let saved = SavedStatistics { mean: &[0.0], inv_std: &[1.0] };
+        let gradient = AffineGradient { dgamma: &mut dgamma, dbeta: &mut dbeta };
+        batch_norm_backward(isa, &x, &dy, &[1.0], saved, None, Accum::Replace, gradient);
         let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
         for (name, sum, expected) in
             [("dgamma", dgamma, m as f64 * wide_dy * wide_x), ("dbeta", dbeta, m as f64 * wide_dy)]
@@ -297,16 +302,6 @@ fn reference_gradients() {
 #[should_panic(expected = "batch_norm_eval: 7 elements cannot be 2 channels of equal length")]
 fn uneven_channels() {
     let two = [1.0f32; 2];
-    batch_norm_eval(
-        Isa::best(),
-        2,
-        &[0.0; 7],
-        &two,
-        &two,
-        &two,
-        &two,
-        EPS,
-        Activation::Identity,
-        &mut [0.0; 7],
-    );
+    let (affine, running) = (Affine { gamma: &two, beta: &two }, RunningStatistics { mean: &two, var: &two });
+    batch_norm_eval(Isa::best(), &[0.0; 7], affine, running, EPS, Activation::Identity, &mut [0.0; 7]);
 }

@@ -12,17 +12,63 @@ mod moments;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::stretch::{Terms, sums};
-use crate::{Activation, Isa};
+use crate::{Accum, Activation, Isa};
 use moments::Measure;
+
+/// What a normalised channel is multiplied by, and what is added: one value a channel each.
+#[derive(Debug, Clone, Copy)]
+pub struct Affine<'a, T> {
+    /// Factors.
+    pub gamma: &'a [T],
+    /// Addends.
+    pub beta: &'a [T],
+}
+
+/// The gradients of [`Affine`], one value a channel each.
+#[derive(Debug)]
+pub struct AffineGradient<'a, T> {
+    /// Of `gamma`.
+    pub dgamma: &'a mut [T],
+    /// Of `beta`.
+    pub dbeta: &'a mut [T],
+}
+
+/// The statistics that [`batch_norm_train`] finds, one value a channel each.
+#[derive(Debug)]
+pub struct BatchStatistics<'a, T> {
+    /// `sum(x) / m`.
+    pub mean: &'a mut [T],
+    /// `sum((x - mean)^2) / m`: biased.
+    pub var: &'a mut [T],
+    /// `1 / sqrt(var + eps)`.
+    pub inv_std: &'a mut [T],
+}
+
+/// What [`batch_norm_backward`] needs of the [`BatchStatistics`].
+#[derive(Debug, Clone, Copy)]
+pub struct SavedStatistics<'a, T> {
+    /// The mean.
+    pub mean: &'a [T],
+    /// `1 / sqrt(var + eps)`.
+    pub inv_std: &'a [T],
+}
+
+/// The statistics that take the place of the batch's in evaluation, one value a channel each.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningStatistics<'a, T> {
+    /// The mean.
+    pub mean: &'a [T],
+    /// The variance.
+    pub var: &'a [T],
+}
 
 /// Normalises with the statistics of `x` itself, per channel:
 ///
-/// `mean = sum(x) / m`, `var = sum((x - mean)^2) / m` (biased), `inv_std = 1 / sqrt(var + eps)`,
+/// `mean = sum(x) / m`, `var = sum((x - mean)^2) / m`, `inv_std = 1 / sqrt(var + eps)`,
 /// `y = (x - mean) * (inv_std * gamma) + beta`.
 ///
-/// - `x`, `y`: `c` blocks of `m` values, `y` is overwritten.
-/// - `gamma`, `beta`: `c` values.
-/// - `mean`, `inv_std`, `var`: `c` values, overwritten. The first two are for [`batch_norm_backward`].
+/// - `x`, `y`: one block of `m` values for each channel of `affine`; `y` is overwritten.
+/// - `statistics`: overwritten.
 ///
 /// The sums are free of cancellation: each stretch of a channel is centred on the mean of what came before it, and the
 /// stretches are combined in f64 (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
@@ -31,30 +77,21 @@ use moments::Measure;
 ///
 /// # Panics
 ///
-/// When `x.len()` is no multiple of `c` or a length does not fit it.
-#[expect(clippy::too_many_arguments, reason = "three outputs besides y are the operation's own")]
+/// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
 pub fn batch_norm_train<T: Element>(
     isa: Isa,
-    c: usize,
     x: &[T],
-    gamma: &[T],
-    beta: &[T],
+    affine: Affine<'_, T>,
     eps: f64,
     y: &mut [T],
-    mean: &mut [T],
-    inv_std: &mut [T],
-    var: &mut [T],
+    statistics: BatchStatistics<'_, T>,
 ) {
+    let (Affine { gamma, beta }, BatchStatistics { mean, var, inv_std }) = (affine, statistics);
+    let c = gamma.len();
     let m = block_len("batch_norm_train", c, x.len(), y.len());
     check_channels(
         c,
-        [
-            ("gamma", gamma.len()),
-            ("beta", beta.len()),
-            ("mean", mean.len()),
-            ("inv_std", inv_std.len()),
-            ("var", var.len()),
-        ],
+        [("beta", beta.len()), ("mean", mean.len()), ("var", var.len()), ("inv_std", inv_std.len())],
     );
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
@@ -76,42 +113,33 @@ pub fn batch_norm_train<T: Element>(
 }
 
 /// Normalises with given statistics, per channel:
-/// `y = activation((x - running_mean) * (gamma / sqrt(running_var + eps)) + beta)`.
+/// `y = activation((x - mean) * (gamma / sqrt(var + eps)) + beta)`.
 ///
-/// `x`, `y`: `c` blocks of equal length, `y` is overwritten; the others: `c` values. NaN propagates through the activation.
+/// `x`, `y`: one block of equal length for each channel of `affine`; `y` is overwritten. NaN propagates through the
+/// activation.
 ///
 /// # Panics
 ///
-/// When `x.len()` is no multiple of `c` or a length does not fit it.
-#[expect(clippy::too_many_arguments, reason = "the operation has five inputs")]
+/// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
 pub fn batch_norm_eval<T: Element>(
     isa: Isa,
-    c: usize,
     x: &[T],
-    gamma: &[T],
-    beta: &[T],
-    running_mean: &[T],
-    running_var: &[T],
+    affine: Affine<'_, T>,
+    running: RunningStatistics<'_, T>,
     eps: f64,
     activation: Activation,
     y: &mut [T],
 ) {
+    let (Affine { gamma, beta }, RunningStatistics { mean, var }) = (affine, running);
+    let c = gamma.len();
     let m = block_len("batch_norm_eval", c, x.len(), y.len());
-    check_channels(
-        c,
-        [
-            ("gamma", gamma.len()),
-            ("beta", beta.len()),
-            ("running_mean", running_mean.len()),
-            ("running_var", running_var.len()),
-        ],
-    );
+    check_channels(c, [("beta", beta.len()), ("mean", mean.len()), ("var", var.len())]);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
-        let inv_std = inverse_std(running_var[channel].to_f64(), eps);
+        let inv_std = inverse_std(var[channel].to_f64(), eps);
         isa.run(Normalise {
             x: &x[block.clone()],
-            mean: running_mean[channel],
+            mean: mean[channel],
             scale: gamma[channel] * T::from_f64(inv_std),
             shift: beta[channel],
             relu: activation == Activation::Relu,
@@ -122,50 +150,53 @@ pub fn batch_norm_eval<T: Element>(
 
 /// The gradients of [`batch_norm_train`], per channel, with `xhat = (x - mean) * inv_std`:
 ///
-/// `dbeta += sum(dy)`, `dgamma += sum(dy * xhat)`,
+/// `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`.
 ///
-/// - `x`, `dy`: `c` blocks of `m` values; `dx` the same, overwritten, or `None` when nobody needs it.
-/// - `gamma`, `mean`, `inv_std`: `c` values, the last two as [`batch_norm_train`] wrote them.
-/// - `dgamma`, `dbeta`: `c` values, added to.
+/// - `x`, `dy`: one block of `m` values for each channel of `gamma`; `dx` the same, overwritten, or `None` when nobody needs
+///   it.
+/// - `saved`: as [`batch_norm_train`] wrote it.
+/// - `gradient`: overwritten or added to.
+///
+/// The error of the sums is that of [`reduce::sum`](crate::reduce::sum) and a few roundings.
 ///
 /// # Panics
 ///
-/// When `x.len()` is no multiple of `c` or a length does not fit it.
-#[expect(clippy::too_many_arguments, reason = "the operation has five inputs and three outputs")]
+/// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
+#[expect(clippy::too_many_arguments, reason = "each is one tensor or one group of vectors of the formula")]
 pub fn batch_norm_backward<T: Element>(
     isa: Isa,
-    c: usize,
     x: &[T],
     dy: &[T],
     gamma: &[T],
-    mean: &[T],
-    inv_std: &[T],
+    saved: SavedStatistics<'_, T>,
     mut dx: Option<&mut [T]>,
-    dgamma: &mut [T],
-    dbeta: &mut [T],
+    accum: Accum,
+    gradient: AffineGradient<'_, T>,
 ) {
+    let (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta }) = (saved, gradient);
+    let c = gamma.len();
     let m = block_len("batch_norm_backward", c, x.len(), dy.len());
     if let Some(dx) = &dx {
         block_len("batch_norm_backward", c, x.len(), dx.len());
     }
     check_channels(
         c,
-        [
-            ("gamma", gamma.len()),
-            ("mean", mean.len()),
-            ("inv_std", inv_std.len()),
-            ("dgamma", dgamma.len()),
-            ("dbeta", dbeta.len()),
-        ],
+        [("mean", mean.len()), ("inv_std", inv_std.len()), ("dgamma", dgamma.len()), ("dbeta", dbeta.len())],
     );
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let (x, dy, mean) = (&x[block.clone()], &dy[block.clone()], mean[channel]);
         let [sum_dy, sum_product] = isa.run(Correlate { x, dy, mean });
         let inv_std = inv_std[channel].to_f64();
-        dbeta[channel] += T::from_f64(sum_dy);
-        dgamma[channel] += T::from_f64(sum_product * inv_std);
+        let sums = [(&mut dbeta[channel], sum_dy), (&mut dgamma[channel], sum_product * inv_std)];
+        for (gradient, sum) in sums {
+            let sum = T::from_f64(sum);
+            *gradient = match accum {
+                Accum::Replace => sum,
+                Accum::Add => *gradient + sum,
+            };
+        }
         if let Some(dx) = &mut dx {
             let scale = gamma[channel].to_f64() * inv_std;
             isa.run(Gradient {
