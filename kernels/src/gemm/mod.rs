@@ -10,6 +10,10 @@
 //! faer chooses its instructions by the CPU and cannot be told otherwise. Only where the level at hand is the widest that it
 //! knows is its choice certain, and with it the promise that a level gives the same bits on every machine. (Cache sizes
 //! change the order of its loops over rows and columns, but not that of its sums: those are cut every 512 terms.)
+//!
+//! # Memory
+//!
+//! The packed panels lie in 560 KiB that a thread allocates at its first such product and keeps: later ones allocate nothing.
 
 mod pack;
 mod packed;
@@ -141,7 +145,8 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 
 /// `c = a b` ([`Accum::Replace`]) or `c += a b` ([`Accum::Add`]); `a` is m x k, `b` k x n, `c` m x n.
 ///
-/// Each element is a sum over `k` in ascending order in blocks whose size depends on the shape alone; error at most
+/// Each element is a sum over `k` in an order that depends on shape, strides and level alone: ascending, in blocks; at
+/// `avx512` a product with one row or one column may also be summed in vectors of partial sums. Error at most
 /// `k * EPSILON * sum |a||b|`. An empty `k` gives zeros; NaN and infinities propagate.
 ///
 /// # Panics

@@ -64,7 +64,9 @@ fn check_labels(what: &str, classes: usize, n: usize, labels: &[u32]) {
 /// `logits`, `probs`, `dlogits`: `[classes, n]`; `labels`: `n` class indices. Overwrites `probs` with the softmax and
 /// `dlogits` with `scale * (probs - onehot(label))`. Returns the sum of the `n` losses, not scaled.
 ///
-/// The loss stays finite and accurate where the probability itself underflows. NaN or infinite logits make the loss NaN.
+/// The loss stays finite and accurate where the probability itself underflows. A logit of minus infinity rules its class out:
+/// probability and gradient are 0, and the loss is infinite where it is the label's. NaN, plus infinity and nothing but minus
+/// infinities make the loss NaN.
 ///
 /// # Panics
 /// When a length does not fit, or a label is not below `classes`.
