@@ -152,7 +152,12 @@ impl<T: Element> Kernel for SumRows<'_, T> {
 /// # Panics
 /// When `x` has not `rows * n` elements or `y` not `rows`.
 pub fn sum_rows<T: Element>(isa: Isa, rows: usize, n: usize, x: &[T], accum: Accum, y: &mut [T]) {
-    assert_eq!(x.len(), rows * n, "sum_rows: x has {} elements for {rows} rows of {n}", x.len());
+    assert_eq!(
+        x.len(),
+        rows.saturating_mul(n),
+        "sum_rows: x has {} elements for {rows} rows of {n}",
+        x.len()
+    );
     assert_eq!(y.len(), rows, "sum_rows: y has {} elements for {rows} rows", y.len());
     isa.run(SumRows { n, x, accum, y });
 }

@@ -284,6 +284,22 @@ fn a_matrix_that_reaches_too_far() {
     MatRef::strided(&[0.0f32; 11], 3, 4, 4, 1);
 }
 
+#[test]
+#[should_panic(
+    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, 0 are given"
+)]
+#[cfg(target_pointer_width = "64")]
+fn a_matrix_whose_size_overflows() {
+    MatRef::<f32>::row_major(&[], 1 << 32, 1 << 32);
+}
+
+#[test]
+#[should_panic(expected = "reaches 18446744073709551615 elements, 1 are given")]
+#[cfg(target_pointer_width = "64")]
+fn a_matrix_whose_reach_overflows() {
+    MatRef::strided(&[0.0f32], 3, 1, 1 << 63, 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

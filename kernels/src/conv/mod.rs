@@ -174,12 +174,12 @@ impl Conv2d {
 
     /// Elements of the input of `n` samples.
     pub fn input_len(&self, n: usize) -> usize {
-        self.shape.c * self.shape.h * self.shape.w * n
+        (self.shape.c * self.shape.h * self.shape.w).saturating_mul(n)
     }
 
     /// Elements of the output of `n` samples.
     pub fn output_len(&self, n: usize) -> usize {
-        self.shape.f * self.oh * self.ow * n
+        (self.shape.f * self.oh * self.ow).saturating_mul(n)
     }
 
     /// Elements of the weights.
@@ -331,7 +331,7 @@ impl Conv2d {
     ///
     /// When `dy` does not have `F*OH*OW*n` elements or `db` not `F`.
     pub fn bias_gradient<T: Element>(&self, isa: Isa, n: usize, dy: &[T], accum: Accum, db: &mut [T]) {
-        reduce::sum_rows(isa, self.shape.f, self.oh * self.ow * n, dy, accum, db);
+        reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
     }
 
     fn check(&self, n: usize, input: usize, weights: usize, output: usize, scratch: usize) {

@@ -131,12 +131,18 @@ impl<'a, T> MatMut<'a, T> {
 }
 
 fn check_len(len: usize, rows: usize, cols: usize) {
-    assert_eq!(len, rows * cols, "a {rows} x {cols} matrix needs {} elements, {len} are given", rows * cols);
+    // No slice is as long as what an overflow leaves here.
+    let needed = rows.saturating_mul(cols);
+    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, {len} are given");
 }
 
 fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
-    let needed =
-        if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
+    let needed = if rows == 0 || cols == 0 {
+        0
+    } else {
+        let last_row = (rows - 1).saturating_mul(row_stride);
+        last_row.saturating_add((cols - 1).saturating_mul(col_stride)).saturating_add(1)
+    };
     assert!(
         len >= needed,
         "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} reaches {needed} elements, {len} are given"

@@ -81,7 +81,7 @@ pub fn softmax_cross_entropy<T: Element>(
     probs: &mut [T],
     dlogits: &mut [T],
 ) -> f64 {
-    check_len("softmax_cross_entropy", "dlogits", dlogits, classes * n);
+    check_len("softmax_cross_entropy", "dlogits", dlogits, classes.saturating_mul(n));
     let gradient = Some((T::from_f64(scale), dlogits));
     run_softmax_cross_entropy(isa, SoftmaxCrossEntropy { classes, n, logits, labels, probs, gradient })
 }
@@ -102,7 +102,7 @@ pub fn softmax_cross_entropy_eval<T: Element>(
 }
 
 fn run_softmax_cross_entropy<T: Element>(isa: Isa, kernel: SoftmaxCrossEntropy<'_, T>) -> f64 {
-    let (what, len) = ("softmax_cross_entropy", kernel.classes * kernel.n);
+    let (what, len) = ("softmax_cross_entropy", kernel.classes.saturating_mul(kernel.n));
     check_len(what, "logits", kernel.logits, len);
     check_len(what, "probs", kernel.probs, len);
     check_labels(what, kernel.classes, kernel.n, kernel.labels);
@@ -127,10 +127,10 @@ pub fn cross_entropy<T: Element>(
     scale: f64,
     mut dprobs: Option<&mut [T]>,
 ) -> f64 {
-    check_len("cross_entropy", "probs", probs, classes * n);
+    check_len("cross_entropy", "probs", probs, classes.saturating_mul(n));
     check_labels("cross_entropy", classes, n, labels);
     if let Some(dprobs) = &mut dprobs {
-        check_len("cross_entropy", "dprobs", dprobs, classes * n);
+        check_len("cross_entropy", "dprobs", dprobs, classes.saturating_mul(n));
         dprobs.fill(T::ZERO);
     }
     let mut total = 0.0;
