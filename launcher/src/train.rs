@@ -146,7 +146,7 @@ impl<T: Element> Run<'_, T> {
         Ok(())
     }
 
-    /// One epoch; it fails when the loss or, at its end, a parameter is infinite or NaN.
+    /// One epoch; it fails when the loss or a parameter becomes infinite or NaN.
     fn train_epoch(&mut self, samples: &dyn Dataset) -> Result<EpochReport, Failure> {
         let (epoch, plan) = (self.epochs + 1, self.plan);
         let bar = || EpochBar::start(epoch, plan.epochs, samples.len(), &plan.metrics);
@@ -156,18 +156,10 @@ impl<T: Element> Run<'_, T> {
                 bar.show(&progress);
             }
         };
-        let report = self.trainer.train_epoch(samples, show).map_err(|error| match error {
-            Error::NonFiniteLoss { .. } => self.diverged(error.to_string()),
+        self.trainer.train_epoch(samples, show).map_err(|error| match error {
+            Error::NonFiniteLoss { .. } | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
             other => other.into(),
-        })?;
-        if !self.trainer.state().params().iter().all(|parameter| parameter.is_finite()) {
-            let (steps, epoch) = (self.trainer.steps(), report.epoch);
-            return Err(self.diverged(format!(
-                "parameters became infinite or NaN by the end of step {steps} (epoch {epoch}); a smaller learning rate may \
-                 help"
-            )));
-        }
-        Ok(report)
+        })
     }
 
     fn diverged(&self, problem: String) -> Failure {

@@ -76,6 +76,27 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
+    /// A parameter or a running statistic became infinite or not a number.
+    #[error(
+        "parameters became infinite or NaN in step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning rate may \
+         help"
+    )]
+    NonFiniteParameters {
+        /// The first tensor with such a value, in layer order; running statistics come last.
+        tensor: String,
+        /// The step, from 1 at the start of training; it was done, but does not count.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+    /// The loss of an evaluation is infinite or not a number.
+    #[error("the mean loss of {samples} evaluated samples is {loss}")]
+    NonFiniteEvaluation {
+        /// Samples that were evaluated.
+        samples: usize,
+        /// The value.
+        loss: f64,
+    },
     /// The ranks do not work together any more.
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),

@@ -1,11 +1,14 @@
 //! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
 
 use super::{Element, TrainConfig};
+use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
-use isograd_kernels::elementwise;
+use isograd_kernels::reduce::all_finite;
+use isograd_kernels::{Isa, elementwise};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Parameters that a thread takes through the sum and the update at a time, so that they stay in its first-level cache.
 const BLOCK: usize = 2048;
@@ -16,21 +19,28 @@ pub(super) struct Update<'a, T> {
     pub(super) config: &'a TrainConfig,
     /// The step, from 1.
     pub(super) step: u64,
+    /// The epoch, from 1.
+    pub(super) epoch: u32,
 }
 
 impl<T: Element> Update<'_, T> {
     /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with those elements of the summed
     /// gradient with the statistics behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFiniteParameters`], with the state as the update has left it.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
         [m, v]: &mut [Aligned<T>; 2],
         threads: usize,
         sum: impl Fn(Range<usize>, &mut [T]) + Sync,
-    ) {
-        let Self { network, config, step } = self;
+    ) -> Result<(), Error> {
+        let Self { network, config, step, .. } = self;
         let (isa, update) = (config.isa, config.optimizer.at_step(config.learning_rate, *step));
         let scale = config.clip_norm.and_then(|limit| clip_scale(limit, state.params.len(), &sum));
+        let is_finite = AtomicBool::new(true);
         let chunk = round_up::<T>(state.params.len().div_ceil(threads)).max(BLOCK);
         let chunks =
             state.params.par_chunks_mut(chunk).zip(m.par_chunks_mut(chunk)).zip(v.par_chunks_mut(chunk));
@@ -43,7 +53,12 @@ impl<T: Element> Update<'_, T> {
                 if let Some(scale) = scale {
                     elementwise::scale(isa, T::from_f64(scale), g);
                 }
-                update.apply(isa, &mut w[block.clone()], g, &mut m[block.clone()], &mut v[block]);
+                let w = &mut w[block.clone()];
+                update.apply(isa, w, g, &mut m[block.clone()], &mut v[block]);
+                // Here, where the block is in the cache, the check costs no pass over memory.
+                if !all_finite(isa, w) {
+                    is_finite.store(false, Ordering::Relaxed);
+                }
             }
         });
 
@@ -57,8 +72,24 @@ impl<T: Element> Update<'_, T> {
                 let statistics = &mut state.statistics[block];
                 elementwise::scale(isa, T::from_f64(tensor.retained), statistics);
                 elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
+                if !all_finite(isa, statistics) {
+                    is_finite.store(false, Ordering::Relaxed);
+                }
             }
         }
+        if is_finite.into_inner() { Ok(()) } else { Err(self.non_finite(isa, state)) }
+    }
+
+    /// The error for a `state` that is not finite.
+    fn non_finite(&self, isa: Isa, state: &State<T>) -> Error {
+        let parameters = self.network.parameters().iter().map(|tensor| (tensor, state.params()));
+        let statistics = self.network.statistics().iter().map(|tensor| (tensor, state.statistics()));
+        let first = parameters
+            .chain(statistics)
+            .find(|(tensor, values)| !all_finite(isa, &values[tensor.range.clone()]))
+            .map(|(tensor, _)| tensor.name.clone());
+        let tensor = first.expect("a tensor with the value that was found");
+        Error::NonFiniteParameters { tensor, step: self.step, epoch: self.epoch }
     }
 }
 

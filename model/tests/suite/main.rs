@@ -7,6 +7,7 @@ mod build_errors;
 mod checkpoint;
 mod golden;
 mod gradients;
+mod non_finite;
 mod ranks;
 mod same_bits;
 mod small_networks;

@@ -10,7 +10,7 @@ use isograd_model::{
 
 const PATTERN: Synthetic = Synthetic { seed: 9, sample_shape: [1, 8, 8], num_classes: 4 };
 
-fn pattern(range: std::ops::Range<u64>) -> Arrays<'static> {
+pub(super) fn pattern(range: std::ops::Range<u64>) -> Arrays<'static> {
     PATTERN.samples(range).expect("a data set")
 }
 
@@ -29,11 +29,11 @@ fn small<T: Element>(head: Box<dyn Layer<T>>) -> Network<T> {
     build(layers)
 }
 
-fn classifier() -> Network<f32> {
+pub(super) fn classifier() -> Network<f32> {
     small(Box::new(Softmax::new()))
 }
 
-fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
+pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
     Trainer::new(network, config).expect("a valid configuration")
 }
 
