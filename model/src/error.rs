@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use crate::checkpoint::CheckpointError;
 use crate::shape::Shape;
 use isograd_kernels::conv::ConvError;
 use isograd_kernels::pool::PoolError;
@@ -101,12 +102,12 @@ pub enum Error {
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
     /// A file of parameters that cannot be read or written.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {source}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// Why.
-        reason: String,
+        source: CheckpointError,
     },
 }
 

@@ -74,12 +74,7 @@ impl<T: Element> Network<T> {
             x.len(),
             self.input_shape()
         );
-        for (what, got, expected) in [
-            ("parameters", state.params().len(), self.parameter_count()),
-            ("running statistics", state.statistics().len(), self.statistics_count()),
-        ] {
-            assert_eq!(got, expected, "a state of {got} {what} for a network of {expected}");
-        }
+        state.assert_fits(self);
         let mut memory = self.shard_memory(n);
         self.input_mut(&mut memory, n).copy_from_slice(x);
         memory

@@ -17,10 +17,7 @@ pub struct State<T> {
 impl<T: Element> Network<T> {
     /// The state before training: a pure function of the network and `seed`, the same on every machine.
     pub fn initial_state(&self, seed: u64) -> State<T> {
-        let mut state = State {
-            params: Aligned::zeroed(self.parameter_count()),
-            statistics: Aligned::zeroed(self.statistics_count()),
-        };
+        let mut state = State::zeroed(self);
         let rng = Rng::new(seed, Purpose::InitialWeights);
         fill(&rng, &self.parameters, &mut state.params);
         fill(&rng, &self.statistics, &mut state.statistics);
@@ -37,6 +34,24 @@ fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
 }
 
 impl<T: Element> State<T> {
+    /// Zeros for all parameters and running statistics of `network`.
+    pub(crate) fn zeroed(network: &Network<T>) -> Self {
+        Self {
+            params: Aligned::zeroed(network.parameter_count()),
+            statistics: Aligned::zeroed(network.statistics_count()),
+        }
+    }
+
+    /// Panics if this is the state of another network than `network`.
+    pub(crate) fn assert_fits(&self, network: &Network<T>) {
+        for (what, got, expected) in [
+            ("parameters", self.params.len(), network.parameter_count()),
+            ("running statistics", self.statistics.len(), network.statistics_count()),
+        ] {
+            assert_eq!(got, expected, "a state of {got} {what} for a network of {expected}");
+        }
+    }
+
     /// All parameters, in layer order.
     pub fn params(&self) -> &[T] {
         &self.params

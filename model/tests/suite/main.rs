@@ -5,6 +5,7 @@ mod common;
 
 mod build_errors;
 mod checkpoint;
+mod checkpoint_files;
 mod golden;
 mod gradients;
 mod non_finite;
