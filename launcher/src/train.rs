@@ -146,7 +146,9 @@ impl<T: Element> Run<'_, T> {
             }
         };
         self.trainer.train_epoch(samples, show).map_err(|error| match error {
-            Error::NonFiniteLoss { .. } | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
+            Error::NonFiniteLoss { .. }
+            | Error::NonFiniteGradient { .. }
+            | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
             other => other.into(),
         })
     }

@@ -77,6 +77,19 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
+    /// A gradient that is to be clipped became too large for its norm to be a number, or was none before.
+    #[error(
+        "the norm of the gradient became {norm} in step {step} (epoch {epoch}), it cannot be clipped; a smaller learning \
+         rate may help"
+    )]
+    NonFiniteGradient {
+        /// The step, from 1 at the start of training; it was not done.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+        /// The norm.
+        norm: f64,
+    },
     /// A parameter or a running statistic became infinite or not a number.
     #[error(
         "parameters became infinite or NaN in step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning rate may \

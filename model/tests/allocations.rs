@@ -124,6 +124,9 @@ fn steps_after_the_first_allocate_nothing() {
             let optimizer = Optimizer::from_name(name).expect("a known name");
             check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);
         }
+        // So low a limit that every step is clipped.
+        let config = TrainConfig { clip_norm: Some(1e-3), ..TrainConfig::default() };
+        check("clipped simplecnn", simplecnn(), config, pool);
         for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy] {
             let metrics = vec![Metric::CategoricalAccuracy, Metric::CategoricalHinge, Metric::RegressionMae];
             let config = TrainConfig { loss, metrics, ..TrainConfig::default() };

@@ -69,6 +69,8 @@ pub struct Trainer<T> {
     state: State<T>,
     /// The optimizer's first and second moment, as far as it has them.
     moments: [Aligned<T>; 2],
+    /// Sums of squares of parts of the gradient, where it is clipped.
+    squares: Vec<f64>,
     config: TrainConfig,
     buckets: Buckets,
     workers: Vec<Worker<T>>,
@@ -120,6 +122,7 @@ impl<T: Element> Trainer<T> {
         let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, Partial::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
+            squares: Vec::new(),
             workers: buffers.into_iter().map(worker).collect(),
             buckets,
             exchange,

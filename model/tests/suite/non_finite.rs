@@ -3,7 +3,7 @@
 use crate::common::{build, in_pool};
 use crate::training::{classifier, pattern, trainer};
 use isograd_datasets::Arrays;
-use isograd_model::{Error, Optimizer, TrainConfig, layer::*, layers};
+use isograd_model::{Error, Loss, Optimizer, TrainConfig, layer::*, layers};
 
 fn sgd(weight_decay: f64) -> Optimizer {
     Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay }
@@ -60,4 +60,23 @@ fn an_evaluation_without_a_finite_loss_is_an_error() {
         );
         assert_eq!(error.to_string(), "the mean loss of 70 evaluated samples is NaN");
     }
+}
+
+/// Samples so large that the loss is finite and the gradient is not.
+#[test]
+fn a_gradient_without_a_norm_cannot_be_clipped() {
+    let network = || build::<f32>(layers![Input::vector(4), Dense::new(4)]);
+    let config = TrainConfig {
+        optimizer: sgd(0.0),
+        learning_rate: 0.0,
+        loss: Loss::MeanSquaredError,
+        clip_norm: Some(1.0),
+        ..TrainConfig::default()
+    };
+    let data = Arrays::from_f32(vec![3e25; 32], vec![0; 8], [4, 1, 1], 4).expect("a data set");
+    let mut trainer = trainer(network(), config);
+    let before = trainer.state().params_sha256();
+    let error = trainer.train_epoch(&data, |_| ()).expect_err("an infinite gradient");
+    assert!(matches!(error, Error::NonFiniteGradient { step: 1, epoch: 1, norm } if !norm.is_finite()), "{error}");
+    assert_eq!((trainer.steps(), trainer.state().params_sha256()), (0, before), "the step was not done");
 }

@@ -106,6 +106,38 @@ fn a_learning_rate_of_zero_changes_no_weight() {
     }
 }
 
+/// With plain gradient descent at learning rate 1, the step is the gradient.
+#[test]
+fn clipped_gradients_have_the_norm_of_the_limit() {
+    let step = |clip_norm| {
+        let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let config = TrainConfig {
+            optimizer,
+            learning_rate: 1.0,
+            clip_norm,
+            max_steps: Some(1),
+            ..TrainConfig::default()
+        };
+        let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+        let before = trainer.state().params().to_vec();
+        trainer.train_epoch(&pattern(0..50), |_| ()).expect("finite losses");
+        let after = trainer.state().params();
+        let step: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
+        let norm = step.iter().map(|dw| dw * dw).sum::<f64>().sqrt();
+        (step, norm)
+    };
+    let (whole, norm) = step(None);
+    // Roundings of weights of the order of 1, and those of the sums.
+    let bound = 1e-12;
+    for part in [0.5, 0.01] {
+        let (clipped, clipped_norm) = step(Some(part * norm));
+        assert_close("norm", &[clipped_norm], &[part * norm], bound);
+        let expected: Vec<f64> = whole.iter().map(|dw| part * dw).collect();
+        assert_close("step", &clipped, &expected, bound);
+    }
+    assert_eq!(step(Some(1.5 * norm)).0, whole, "a shorter gradient stays");
+}
+
 /// In the mean of an epoch at learning rate 0, every sample counts once: it is the evaluation, up to the order of addition.
 #[test]
 fn the_reported_loss_is_the_mean_over_samples() {
@@ -304,6 +336,10 @@ fn configurations_out_of_range_are_refused() {
     for (learning_rate, shown) in [(-0.1, "-0.1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         let expected = format!("the learning rate must be a number of at least 0, it is {shown}");
         refuse(&expected, TrainConfig { learning_rate, ..default() });
+    }
+    for (clip_norm, shown) in [(0.0, "0"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let expected = format!("the norm to clip gradients to must be a number above 0, it is {shown}");
+        refuse(&expected, TrainConfig { clip_norm: Some(clip_norm), ..default() });
     }
     let adam = AdamParameters::default();
     for (expected, optimizer) in [
