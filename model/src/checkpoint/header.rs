@@ -37,9 +37,11 @@ pub(super) fn encode<T: Element>(model: &str, network: &Network<T>) -> io::Resul
 }
 
 /// Bytes of all tensors of `network`.
-pub(super) fn data_bytes<T: Element>(network: &Network<T>) -> io::Result<usize> {
-    let elements = network.parameter_count().checked_add(network.statistics_count());
-    elements.and_then(|e| e.checked_mul(size_of::<T>())).ok_or(io::ErrorKind::FileTooLarge.into())
+pub(super) fn data_bytes<T: Element>(network: &Network<T>) -> io::Result<u64> {
+    let elements = network.parameter_count() as u128 + network.statistics_count() as u128;
+    let bytes = elements * size_of::<T>() as u128;
+    // Offsets are `usize`.
+    usize::try_from(bytes).map(|bytes| bytes as u64).map_err(|_| io::ErrorKind::FileTooLarge.into())
 }
 
 /// What a file says that it holds, in accord with its length.

@@ -57,8 +57,8 @@ pub fn save<T: Element>(
     write().map_err(|source| CheckpointError::Write(source).at(path))
 }
 
-/// Checks that [`save`] can write a state of `network` to `path`: that a file of that size can be put there, as far as the file
-/// system tells before it is done. Leaves everything as it is.
+/// Checks that [`save`] can write a state of `network` to `path`: that a new file can be made there, and on Linux that there is
+/// room for it, if the file system can tell. Leaves everything as it is.
 ///
 /// # Errors
 ///
@@ -67,10 +67,7 @@ pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) ->
     let rehearse = || -> io::Result<()> {
         let header = header::encode(model, network)?;
         let data_bytes = header::data_bytes(network)?;
-        let mut file = Replacement::begin(path)?;
-        file.write_all(&header)?;
-        io::copy(&mut io::repeat(0).take(data_bytes as u64), &mut file)?;
-        Ok(())
+        Replacement::begin(path)?.reserve((header.len() as u64).saturating_add(data_bytes))
     };
     rehearse().map_err(|source| CheckpointError::Write(source).at(path))
 }

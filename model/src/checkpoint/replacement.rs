@@ -41,6 +41,22 @@ impl Replacement {
         Ok(Self { file, target, permissions: old.map(|old| old.permissions()) })
     }
 
+    /// Takes room for `bytes` bytes, if the file system can tell beforehand whether there is any.
+    pub(super) fn reserve(&self, bytes: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{FallocateFlags, fallocate};
+            use rustix::io::{Errno, retry_on_intr};
+            match retry_on_intr(|| fallocate(self.file.as_file(), FallocateFlags::empty(), 0, bytes)) {
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = bytes;
+        Ok(())
+    }
+
     /// Puts the file in its place, once all of it is on the disk.
     pub(super) fn finish(self) -> io::Result<()> {
         let Self { file, target, permissions } = self;
