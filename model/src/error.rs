@@ -64,6 +64,14 @@ pub enum Error {
         /// Classes of the data set.
         classes: usize,
     },
+    /// Memory that is not to be had.
+    #[error("no memory for {what}: {bytes} bytes")]
+    OutOfMemory {
+        /// What it is for.
+        what: String,
+        /// How much.
+        bytes: u128,
+    },
     /// A data set without samples.
     #[error("the data set has no samples")]
     NoSamples,

@@ -85,7 +85,7 @@ pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Resul
     let (mut file, contents) =
         open(path).and_then(|mut file| Contents::read(&mut file).map(|contents| (file, contents))).map_err(|e| e.at(path))?;
     let starts = contents.starts(model, network).map_err(|e| e.at(path))?;
-    let mut state = State::zeroed(network);
+    let mut state = State::zeroed(network)?;
     let (parameters, statistics) = starts.split_at(network.parameters().len());
     fill(&mut file, network.parameters(), parameters, &mut state.params)
         .and_then(|()| fill(&mut file, network.statistics(), statistics, &mut state.statistics))

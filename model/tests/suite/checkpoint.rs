@@ -23,7 +23,7 @@ fn network<T: Element>() -> Network<T> {
 
 /// A state with a value of its own in each place, among them those that a detour through text would not survive.
 fn filled<T: Element>(network: &Network<T>, seed: u64) -> State<T> {
-    let mut state = network.initial_state(seed);
+    let mut state = network.initial_state(seed).expect("memory");
     state.params_mut().copy_from_slice(&values(seed, 0, network.parameter_count(), 0.3));
     state.statistics_mut().copy_from_slice(&values(seed, 1, network.statistics_count(), 0.7));
     let odd = [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, T::EPSILON.to_f64() / 3.0];

@@ -14,14 +14,14 @@ fn network() -> Network<f32> {
 /// Saves the state before training that `seed` gives.
 fn save_seed(path: &Path, seed: u64) -> Result<(), isograd_model::Error> {
     let network = network();
-    save(path, MODEL, &network, &network.initial_state(seed))
+    save(path, MODEL, &network, &network.initial_state(seed)?)
 }
 
 /// Asserts that the file at `path` holds the state that `seed` gives.
 fn assert_holds(path: &Path, seed: u64) {
     let network = network();
     let loaded = load(path, MODEL, &network).expect("a checkpoint");
-    assert_eq!(loaded.params(), network.initial_state(seed).params(), "{}", path.display());
+    assert_eq!(loaded.params(), network.initial_state(seed).expect("memory").params(), "{}", path.display());
 }
 
 /// Asserts that saving to `path` fails for `reason`, found in advance too, and leaves `folder` as it is.

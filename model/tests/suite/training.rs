@@ -372,6 +372,28 @@ fn configurations_out_of_range_are_refused() {
     }
 }
 
+#[test]
+fn what_no_machine_has_memory_for_is_an_error() {
+    let fails = |network: Network<f32>, config: TrainConfig| {
+        in_pool(2, || Trainer::new(network, config)).expect_err("more than any memory").to_string()
+    };
+    // Beyond what 64-bit processors can address; and with a product beyond 64 bits.
+    for shard_size in [1 << 44, usize::MAX] {
+        let config = TrainConfig { batch_size: shard_size, shard_size, ..TrainConfig::default() };
+        let message = fails(classifier(), config);
+        let start = format!("no memory for 2 shards of {shard_size} samples: ");
+        assert!(message.starts_with(&start) && message.ends_with(" bytes"), "{message}");
+    }
+    let huge = build(zoo::simplecnn(Shape::image(1, 1_000_000, 1_000_000), 10));
+    let weights = 128 * 8 * 499_998usize.pow(2);
+    let parameters = huge.parameter_count();
+    let expected = format!(
+        "no memory for {parameters} parameters, of which '7.dense.weight' has {weights}: {} bytes",
+        4 * parameters
+    );
+    assert_eq!(fails(huge, TrainConfig::default()), expected);
+}
+
 /// A network without parameters has nothing to learn, and does nothing wrong.
 #[test]
 fn networks_without_parameters_can_be_evaluated() {
