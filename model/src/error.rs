@@ -56,8 +56,8 @@ pub enum Error {
         /// Sample shape of the data set.
         dataset: Shape,
     },
-    /// The network has fewer outputs than the data set has classes.
-    #[error("the network has {outputs} outputs, the data set has {classes} classes")]
+    /// The network has fewer outputs than the data set has classes; see [`Loss::most_classes`](crate::Loss::most_classes).
+    #[error("the network has {outputs} output{}, the data set has {classes} classes", if *.outputs == 1 { "" } else { "s" })]
     TooFewOutputs {
         /// Output elements of the network.
         outputs: usize,

@@ -3,7 +3,8 @@
 use crate::error::Error;
 use isograd_kernels::Element;
 
-/// A mean over samples. `p` is the output, `t` the one-hot target.
+/// A mean over samples. `p` is the output, `t` the target: 1 at the class, 0 elsewhere. A single output is the probability of
+/// class 1; that of class 0 is what it leaves of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// Whether the largest output is the target's, the first of equals counting; in percent.
@@ -57,6 +58,13 @@ impl Metric {
     /// The sum over the samples of `output` `[outputs, n]`, added in sample order.
     pub fn sum<T: Element>(self, output: &[T], labels: &[u32]) -> f64 {
         let n = labels.len();
+        if output.len() == n {
+            let of_probability = |(p, label): (&T, &u32)| {
+                let p = p.to_f64();
+                self.of_sample(&[1.0 - p, p], 1, *label as usize)
+            };
+            return output.iter().zip(labels).map(of_probability).sum();
+        }
         labels.iter().enumerate().map(|(i, label)| self.of_sample(&output[i..], n, *label as usize)).sum()
     }
 
@@ -111,6 +119,28 @@ mod tests {
         expect(Metric::CategoricalMae, 0.3 + 0.5);
         expect(Metric::RegressionMse, (0.04 + 0.09 + 0.01) / 3.0 + (0.25 + 0.25 + 0.0) / 3.0);
         expect(Metric::RegressionMae, (0.2 + 0.3 + 0.1) / 3.0 + (0.5 + 0.5 + 0.0) / 3.0);
+    }
+
+    #[test]
+    fn one_output_is_the_probability_of_class_1() {
+        let expect = |metric: Metric, p: f64, label: u32, value: f64| {
+            let got = metric.sum(&[p], &[label]);
+            assert!((got - value).abs() < 1e-12, "{metric} of {p}, class {label}: {got}, expected {value}");
+        };
+        for (p, of_class_0, of_class_1) in [(0.7, 0.0, 100.0), (0.3, 100.0, 0.0), (0.5, 100.0, 0.0)] {
+            expect(Metric::CategoricalAccuracy, p, 0, of_class_0);
+            expect(Metric::CategoricalAccuracy, p, 1, of_class_1);
+        }
+        for (label, distance) in [(0, 0.7), (1, 0.3)] {
+            expect(Metric::CategoricalHinge, 0.7, label, 2.0 * distance);
+            for metric in [Metric::CategoricalMse, Metric::RegressionMse] {
+                expect(metric, 0.7, label, distance * distance);
+            }
+            for metric in [Metric::CategoricalMae, Metric::RegressionMae] {
+                expect(metric, 0.7, label, distance);
+            }
+        }
+        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN], &[1]), 0.0);
     }
 
     /// An accuracy of 0, and otherwise NaN: wherever the NaN is, if the metric looks there at all.

@@ -149,14 +149,9 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Computes the gradients of the input and of the parameters from that of the output.
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>);
 
-    /// Whether the layer is a ReLU, which neighbours may take over.
-    fn is_relu(&self) -> bool {
-        false
-    }
-
-    /// Whether the layer is a softmax, which the categorical cross-entropy may take over.
-    fn is_softmax(&self) -> bool {
-        false
+    /// Which function the layer is, if it is one whose work others can take over.
+    fn fusible(&self) -> Option<Fusible> {
+        None
     }
 
     /// Asks the layer to apply the ReLU that follows it to its output; from then on, a yes is binding.
@@ -180,6 +175,17 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     fn geometry(&self) -> Option<Geometry> {
         None
     }
+}
+
+/// A function whose work a neighbour or the loss can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusible {
+    /// A ReLU: the layers in front of it and behind it.
+    ReLU,
+    /// A softmax over the channels: the categorical cross-entropy, behind the last layer.
+    Softmax,
+    /// A logistic function: the binary cross-entropy, behind the last layer.
+    Sigmoid,
 }
 
 /// Padding and stride of a layer, vertical and horizontal.

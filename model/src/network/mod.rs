@@ -10,10 +10,10 @@ mod summary;
 pub use state::State;
 
 pub(crate) use pass::GradientMemory;
-pub(crate) use shard::ShardMemory;
+pub(crate) use shard::{LastLayer, OutputAndGradient, ShardMemory};
 
 use crate::error::{BuildError, Error};
-use crate::layer::{Layer, LayerPlan, Output, Reservation, Tensor};
+use crate::layer::{Fusible, Layer, LayerPlan, Output, Reservation, Tensor};
 use crate::memory::round_up;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -150,9 +150,11 @@ impl<T: Element> Network<T> {
         self.steps.iter().map(|step| step.elements.clone())
     }
 
-    /// Whether the last layer is a softmax over all outputs, so that the categorical cross-entropy can work on its input.
-    pub(crate) fn ends_with_softmax(&self) -> bool {
-        self.output_shape().is_vector() && self.layers.last().is_some_and(|layer| layer.is_softmax())
+    /// Which function of all outputs the last layer is, if it is one that a loss can take over.
+    pub(crate) fn last_function(&self) -> Option<Fusible> {
+        let last = self.layers.last().and_then(|layer| layer.fusible());
+        // Over the channels of an image, there is a softmax for each pixel.
+        last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
     }
 
     /// The layers without the last one.

@@ -37,8 +37,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When there are no labels, when `x` has not one sample for each, when a label is not below the number of outputs, when
-    /// `state` is that of a network with other parameters, or when there is no memory for the pass.
+    /// When there are no labels, when `x` has not one sample for each, when a label is not below
+    /// [`Loss::most_classes`], when `state` is that of a network with other parameters, or when there is no memory for the pass.
     pub fn loss_and_gradients(
         &self,
         state: &State<T>,
@@ -51,7 +51,8 @@ impl<T: Element> Network<T> {
         let mut memory = self.memory_of(state, x, n);
         let outputs = self.output_shape().elements();
         for (sample, label) in labels.iter().enumerate() {
-            assert!((*label as usize) < outputs, "label {label} of sample {sample} with {outputs} outputs");
+            let is_possible = (*label as usize) < loss.most_classes(outputs);
+            assert!(is_possible, "label {label} of sample {sample} with {outputs} outputs");
         }
         memory.labels.extend_from_slice(labels);
 

@@ -80,7 +80,7 @@ impl<T: Element> Network<T> {
         &memory.activations[self.activation(memory, self.steps[self.steps.len() - 1].output, n)]
     }
 
-    /// Input and output of the last layer, and the gradient buffer for its input.
+    /// Input and output of the last layer, the gradient buffer for its input, scratch space of the same size, and the labels.
     pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>, n: usize) -> LastLayer<'m, T> {
         let step = &self.steps[self.steps.len() - 1];
         let (input, output) =
@@ -91,6 +91,7 @@ impl<T: Element> Network<T> {
             x: &left[input],
             y: &mut right[..output.len()],
             dx: &mut memory.dy[..len],
+            targets: &mut memory.dx[..len],
             labels: &memory.labels,
         }
     }
@@ -129,6 +130,7 @@ pub(crate) struct LastLayer<'m, T> {
     pub(crate) x: &'m [T],
     pub(crate) y: &'m mut [T],
     pub(crate) dx: &'m mut [T],
+    pub(crate) targets: &'m mut [T],
     pub(crate) labels: &'m [u32],
 }
 

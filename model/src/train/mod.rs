@@ -223,8 +223,9 @@ impl<T: Element> Trainer<T> {
             return Err(Error::SampleShape { network, dataset: sample });
         }
         let outputs = self.network.output_shape().elements();
-        if outputs < dataset.num_classes() {
-            return Err(Error::TooFewOutputs { outputs, classes: dataset.num_classes() });
+        let classes = dataset.num_classes();
+        if self.config.loss.most_classes(outputs) < classes {
+            return Err(Error::TooFewOutputs { outputs, classes });
         }
         if dataset.is_empty() {
             return Err(Error::NoSamples);

@@ -49,7 +49,8 @@ impl<T: Element> Fixture<T> {
         let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 1.0));
         let x = values(7, 1, network.input_shape().elements() * n, 1.0);
-        let labels = labels(7, 2, n, 3);
+        let classes = loss.most_classes(network.output_shape().elements()).min(3);
+        let labels = labels(7, 2, n, classes as u32);
         Self { network, state, loss, x, labels }
     }
 

@@ -247,6 +247,17 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
             layers![input, Conv2D::new(2, 3), Flatten, Dense::new(3), Sigmoid],
         ),
         (
+            "binary cross-entropy of one sigmoid",
+            BinaryCrossEntropy,
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(1), Sigmoid],
+        ),
+        (
+            "binary cross-entropy of sigmoids of images",
+            BinaryCrossEntropy,
+            layers![input, Conv2D::new(2, 3), Sigmoid],
+        ),
+        ("squared error of one sigmoid", MeanSquaredError, layers![input, Flatten, Dense::new(1), Sigmoid]),
+        (
             "binary cross-entropy of a softmax",
             BinaryCrossEntropy,
             layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax::new()],
