@@ -95,14 +95,14 @@ fn zoo_of_layers() -> Network<f32> {
         ArcTanh,
         AveragePool2D::new(2),
         Tanh,
-        Softmax::new(),
+        Softmax,
         LogSigmoid,
         Flatten,
         Dropout::new(0.2),
         Dense::new(6),
         ReLU,
         Dense::new(4),
-        Softmax::new(),
+        Softmax,
     ])
 }
 

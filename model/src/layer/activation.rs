@@ -91,16 +91,7 @@ impl<T: Element> Layer<T> for ReLU {
 ///
 /// As the last layer under categorical cross-entropy it is fused with the loss, which then works on its input.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Softmax {
-    channels: usize,
-}
-
-impl Softmax {
-    /// The layer.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
+pub struct Softmax;
 
 impl<T: Element> Layer<T> for Softmax {
     fn kind(&self) -> &'static str {
@@ -108,18 +99,17 @@ impl<T: Element> Layer<T> for Softmax {
     }
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
-        self.channels = input.c;
         Ok(input)
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        softmax::softmax(cx.isa, self.channels, x.len() / self.channels, x, y);
+        softmax::softmax(cx.isa, cx.input.c, x.len() / cx.input.c, x, y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
         if let Some(dx) = tensors.dx {
-            let columns = tensors.y.len() / self.channels;
-            softmax::softmax_backward(cx.isa, self.channels, columns, tensors.y, tensors.dy, dx);
+            let columns = tensors.y.len() / cx.input.c;
+            softmax::softmax_backward(cx.isa, cx.input.c, columns, tensors.y, tensors.dy, dx);
         }
     }
 

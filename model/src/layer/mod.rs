@@ -46,6 +46,8 @@ pub struct Context<'a, T> {
     pub isa: Isa,
     /// Training or use.
     pub mode: Mode,
+    /// Shape of the layer's input: that of one sample.
+    pub input: Shape,
     /// Samples in the shard.
     pub n: usize,
     /// Samples in the whole step, over all shards: what averages are divided by.
@@ -197,7 +199,14 @@ pub struct Geometry {
     pub stride: [usize; 2],
 }
 
-/// A list of layers: `layers![Input::new(1, 28, 28), Flatten, Dense::new(10), Softmax]`.
+/// A list of layers, for [`Network::build`](crate::Network::build).
+///
+/// ```
+/// use isograd_model::{Network, layer::*, layers};
+/// let network = Network::<f32>::build(layers![Input::new(1, 28, 28), Flatten, Dense::new(10), Softmax])?;
+/// assert_eq!(network.parameter_count(), 28 * 28 * 10 + 10);
+/// # Ok::<(), isograd_model::Error>(())
+/// ```
 #[macro_export]
 macro_rules! layers {
     ($($layer:expr),* $(,)?) => {

@@ -25,7 +25,7 @@ use isograd_kernels::Element;
 /// ```
 /// use isograd_model::{Network, layer::*, layers};
 /// let network = Network::<f32>::build(layers![
-///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax::new(),
+///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax,
 /// ])?;
 /// assert_eq!(network.parameter_count(), 4 * 9 + 4 + 4 * 13 * 13 * 10 + 10);
 /// # Ok::<(), isograd_model::Error>(())
@@ -155,6 +155,11 @@ impl<T: Element> Network<T> {
         let last = self.layers.last().and_then(|layer| layer.fusible());
         // Over the channels of an image, there is a softmax for each pixel.
         last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
+    }
+
+    /// Shape of the input of layer `index`.
+    fn input_of(&self, index: usize) -> Shape {
+        self.steps[index.saturating_sub(1)].shape
     }
 
     /// The layers without the last one.

@@ -55,7 +55,7 @@ impl<T: isograd_kernels::Element + isograd_comm::Element> Element for T {}
 /// use isograd_datasets::Synthetic;
 /// use isograd_model::{Network, TrainConfig, Trainer, layer::*, layers};
 /// let data = Synthetic { seed: 1, sample_shape: [1, 8, 8], num_classes: 4 }.samples(0..256)?;
-/// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax::new()])?;
+/// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax])?;
 /// let mut trainer = Trainer::new(network, TrainConfig { learning_rate: 0.01, ..TrainConfig::default() })?;
 /// for _ in 0..5 {
 ///     trainer.train_epoch(&data, |_| ())?;

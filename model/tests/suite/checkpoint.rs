@@ -17,7 +17,7 @@ fn network<T: Element>() -> Network<T> {
         ReLU,
         Flatten,
         Dense::new(3).without_bias(),
-        Softmax::new(),
+        Softmax,
     ])
 }
 

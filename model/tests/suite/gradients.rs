@@ -130,8 +130,8 @@ fn fusion_changes_no_value_in_f32() {
 #[test]
 fn cross_entropy_of_a_last_softmax_is_that_of_its_probabilities() {
     let of_a_vector =
-        || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax::new()];
-    let of_channels = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Softmax::new()];
+        || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax];
+    let of_channels = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Softmax];
     let isa = Isa::best();
     for [last, mut open] in [[of_a_vector(), of_a_vector()], [of_channels(), of_channels()]] {
         // In front of a further layer, the softmax is an ordinary one.
@@ -157,7 +157,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
             MaxPool2D::new(2),
             Flatten,
             Dense::new(4),
-            Softmax::new()
+            Softmax
         ]
     };
     let (n, isa) = (7, Isa::best());

@@ -37,7 +37,7 @@ fn parameters_that_overflow_end_the_step_that_did_it() {
 #[test]
 fn running_statistics_that_overflow_are_found() {
     let network =
-        build::<f32>(layers![Input::vector(1), BatchNormalization::new(), Dense::new(2), Softmax::new()]);
+        build::<f32>(layers![Input::vector(1), BatchNormalization::new(), Dense::new(2), Softmax]);
     let x: Vec<f32> = (0..8).map(|i| if i % 2 == 0 { 3e19 } else { -3e19 }).collect();
     let data = Arrays::from_f32(x, vec![0; 8], [1, 1, 1], 2).expect("a data set");
     let error =

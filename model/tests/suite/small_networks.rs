@@ -24,13 +24,13 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Dense::new(6),
                 relu,
                 Dense::new(4),
-                Softmax::new()
+                Softmax
             ],
         ),
         (
             "first, before Conv2D",
             classify,
-            layers![input, relu, Conv2D::new(3, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, relu, Conv2D::new(3, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "first, before MaxPool2D",
@@ -45,7 +45,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "behind Flatten",
             classify,
-            layers![input, Conv2D::new(3, 3), Flatten, relu, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 3), Flatten, relu, Dense::new(4), Softmax],
         ),
         (
             "before Flatten",
@@ -59,13 +59,13 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 relu,
                 Flatten,
                 Dense::new(4),
-                Softmax::new()
+                Softmax
             ],
         ),
         (
             "two in a row before Dense",
             classify,
-            layers![input, Conv2D::new(3, 3), relu, relu, Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 3), relu, relu, Flatten, Dense::new(4), Softmax],
         ),
         (
             "two in a row around Flatten",
@@ -115,7 +115,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 relu,
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -142,7 +142,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Conv2D::new(3, 2),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -158,7 +158,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 MaxPool2D::new(0),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -174,7 +174,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Conv2D::new(2, 1),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -191,13 +191,13 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Dropout::new(0.5),
                 relu,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
             "before Softmax",
             classify,
-            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), relu, Softmax::new()],
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), relu, Softmax],
         ),
         (
             "around strided and dilated Conv2D",
@@ -260,19 +260,19 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
         (
             "binary cross-entropy of a softmax",
             BinaryCrossEntropy,
-            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "squared error of a softmax",
             MeanSquaredError,
-            layers![Input::vector(5), Dense::new(6), Tanh, Dense::new(4), Softmax::new()],
+            layers![Input::vector(5), Dense::new(6), Tanh, Dense::new(4), Softmax],
         ),
         (
             "softmax over channels inside",
             classify,
-            layers![input, Conv2D::new(3, 2), Softmax::new(), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 2), Softmax, Flatten, Dense::new(4), Softmax],
         ),
-        ("softmax over channels last", classify, layers![input, Conv2D::new(3, 2), Softmax::new()]),
+        ("softmax over channels last", classify, layers![input, Conv2D::new(3, 2), Softmax]),
         ("cross-entropy of sigmoids", classify, layers![input, Flatten, Dense::new(4), Sigmoid]),
         (
             "batch normalisation of images and vectors",
@@ -287,7 +287,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
                 Dense::new(5),
                 BatchNormalization::new().epsilon(0.1),
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -329,7 +329,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
         (
             "dropout of the input",
             classify,
-            layers![input, Dropout::new(0.5), Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Dropout::new(0.5), Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "a convolution with many channels",
@@ -340,7 +340,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
                 Tanh,
                 Conv2D::new(13, 2),
                 Flatten,
-                Softmax::new()
+                Softmax
             ],
         ),
     ]

@@ -30,7 +30,7 @@ fn small<T: Element>(head: Box<dyn Layer<T>>) -> Network<T> {
 }
 
 pub(super) fn classifier() -> Network<f32> {
-    small(Box::new(Softmax::new()))
+    small(Box::new(Softmax))
 }
 
 pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
@@ -74,10 +74,10 @@ fn every_optimizer_learns() {
 fn every_loss_is_learnt_at_every_level_and_in_both_types() {
     fn learn<T: Element>(isa: Isa) {
         let heads: [(Loss, Box<dyn Layer<T>>); 4] = [
-            (Loss::CategoricalCrossEntropy, Box::new(Softmax::new())),
+            (Loss::CategoricalCrossEntropy, Box::new(Softmax)),
             (Loss::CategoricalCrossEntropy, Box::new(Sigmoid)),
             (Loss::BinaryCrossEntropy, Box::new(Sigmoid)),
-            (Loss::MeanSquaredError, Box::new(Softmax::new())),
+            (Loss::MeanSquaredError, Box::new(Softmax)),
         ];
         for (loss, head) in heads {
             let kind = head.kind();
@@ -118,7 +118,7 @@ fn clipped_gradients_have_the_norm_of_the_limit() {
             max_steps: Some(1),
             ..TrainConfig::default()
         };
-        let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+        let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
         let before = trainer.state().params().to_vec();
         trainer.train_epoch(&pattern(0..50), |_| ()).expect("finite losses");
         let after = trainer.state().params();
@@ -144,7 +144,7 @@ fn the_reported_loss_is_the_mean_over_samples() {
     let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
     let config =
         TrainConfig { metrics, learning_rate: 0.0, batch_size: 30, shard_size: 7, ..TrainConfig::default() };
-    let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+    let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
     let data = pattern(0..101);
     let mut progress = Vec::new();
     let report = trainer.train_epoch(&data, |p| progress.push((p.samples, p.loss, p.metrics.to_vec())));
@@ -165,7 +165,7 @@ fn the_reported_loss_is_the_mean_over_samples() {
 #[test]
 fn running_statistics_are_blended_over_shards() {
     let layers =
-        layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax::new()];
+        layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax];
     let config = TrainConfig { batch_size: 8, shard_size: 3, learning_rate: 0.0, ..TrainConfig::default() };
     let mut trainer = trainer::<f64>(build(layers), config);
     let x = [1.0f32, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
@@ -406,7 +406,7 @@ fn what_no_machine_has_memory_for_is_an_error() {
 /// A network without parameters has nothing to learn, and does nothing wrong.
 #[test]
 fn networks_without_parameters_can_be_evaluated() {
-    let network = build::<f32>(layers![Input::vector(3), Softmax::new()]);
+    let network = build::<f32>(layers![Input::vector(3), Softmax]);
     let mut trainer = in_pool(2, || trainer(network, TrainConfig::default()));
     let data = Arrays::from_f32(vec![0.0; 9], vec![0, 1, 2], [3, 1, 1], 3).expect("a data set");
     let report = trainer.train_epoch(&data, |_| ()).expect("finite losses");
