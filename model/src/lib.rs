@@ -18,6 +18,7 @@ pub mod layer;
 mod loss;
 mod memory;
 mod metric;
+mod names;
 mod network;
 mod optimizer;
 mod shape;

@@ -1,7 +1,7 @@
 //! Losses of labelled samples.
 
-use crate::error::Error;
 use crate::layer::{Context, Fusible};
+use crate::names::named;
 use crate::network::{LastLayer, Network, OutputAndGradient, ShardMemory};
 use isograd_kernels::{Element, loss};
 
@@ -25,29 +25,11 @@ pub enum Loss {
     MeanSquaredError,
 }
 
-const NAMES: [(&str, Loss); 3] = [
-    ("categorical_cross_entropy", Loss::CategoricalCrossEntropy),
-    ("binary_cross_entropy", Loss::BinaryCrossEntropy),
-    ("mean_squared_error", Loss::MeanSquaredError),
-];
-
-impl std::str::FromStr for Loss {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, loss)| *loss)
-            .ok_or_else(|| Error::unknown_name("loss", name, &NAMES.map(|(known, _)| known)))
-    }
-}
-
-impl std::fmt::Display for Loss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(NAMES.iter().find(|(_, loss)| loss == self).map_or("", |(name, _)| name))
-    }
-}
+named!(Loss, "loss", {
+    "categorical_cross_entropy" => Self::CategoricalCrossEntropy,
+    "binary_cross_entropy" => Self::BinaryCrossEntropy,
+    "mean_squared_error" => Self::MeanSquaredError,
+});
 
 /// Whether the gradient is wanted beside the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

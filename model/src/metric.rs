@@ -1,6 +1,6 @@
 //! Metrics of a network's output beside its loss.
 
-use crate::error::Error;
+use crate::names::named;
 use isograd_kernels::Element;
 
 /// A mean over samples. `p` is the output, `t` the target: 1 at the class, 0 elsewhere. A single output is the probability of
@@ -21,38 +21,26 @@ pub enum Metric {
     RegressionMae,
 }
 
-/// Name and short label.
-const NAMES: [(&str, &str, Metric); 6] = [
-    ("categorical_accuracy", "acc", Metric::CategoricalAccuracy),
-    ("categorical_hinge", "hin", Metric::CategoricalHinge),
-    ("categorical_mse", "cat_mse", Metric::CategoricalMse),
-    ("categorical_mae", "cat_mae", Metric::CategoricalMae),
-    ("regression_mse", "mse", Metric::RegressionMse),
-    ("regression_mae", "mae", Metric::RegressionMae),
-];
-
-impl std::str::FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        NAMES
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(.., metric)| *metric)
-            .ok_or_else(|| Error::unknown_name("metric", name, &NAMES.map(|(known, ..)| known)))
-    }
-}
-
-impl std::fmt::Display for Metric {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(NAMES.iter().find(|(.., metric)| metric == self).map_or("", |(name, ..)| name))
-    }
-}
+named!(Metric, "metric", {
+    "categorical_accuracy" => Self::CategoricalAccuracy,
+    "categorical_hinge" => Self::CategoricalHinge,
+    "categorical_mse" => Self::CategoricalMse,
+    "categorical_mae" => Self::CategoricalMae,
+    "regression_mse" => Self::RegressionMse,
+    "regression_mae" => Self::RegressionMae,
+});
 
 impl Metric {
     /// A few letters for tables and progress lines.
     pub fn label(self) -> &'static str {
-        NAMES.iter().find(|(.., metric)| *metric == self).map_or("", |(_, label, _)| label)
+        match self {
+            Self::CategoricalAccuracy => "acc",
+            Self::CategoricalHinge => "hin",
+            Self::CategoricalMse => "cat_mse",
+            Self::CategoricalMae => "cat_mae",
+            Self::RegressionMse => "mse",
+            Self::RegressionMae => "mae",
+        }
     }
 
     /// The sum over the samples of `output` `[outputs, n]`, added in sample order.
@@ -146,7 +134,7 @@ mod tests {
     /// An accuracy of 0, and otherwise NaN: wherever the NaN is, if the metric looks there at all.
     #[test]
     fn a_nan_is_never_accurate() {
-        for (_, _, metric) in NAMES {
+        for metric in Metric::NAMES.map(|name| name.parse().expect("a known name")) {
             let is_bad = |output: &[f64], label| match metric {
                 Metric::CategoricalAccuracy => metric.sum(output, &[label]) == 0.0,
                 _ => metric.sum(output, &[label]).is_nan(),

@@ -217,7 +217,7 @@ fn a_request_to_stop_at_one_rank_ends_all_after_the_same_step() {
 fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
     let config = TrainConfig {
         clip_norm: Some(0.05),
-        optimizer: Optimizer::from_name("sgd").expect("known"),
+        optimizer: "sgd".parse().expect("known"),
         ..config()
     };
     let expected = alone(config.clone());

@@ -54,7 +54,7 @@ fn learnt_accuracy<T: Element>(network: Network<T>, config: TrainConfig) -> f64 
 
 fn optimizers() -> Vec<Optimizer> {
     let mut optimizers: Vec<_> =
-        Optimizer::NAMES.iter().map(|name| Optimizer::from_name(name).expect("a known name")).collect();
+        Optimizer::NAMES.iter().map(|name| name.parse().expect("a known name")).collect();
     optimizers.push(Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 });
     optimizers.push(Optimizer::Adam(AdamParameters { weight_decay: 1e-2, ..AdamParameters::default() }));
     optimizers
@@ -269,7 +269,7 @@ fn a_loss_that_is_no_number_names_its_step_and_leaves_the_state_before_it() {
 
 #[test]
 fn a_loss_that_overflows_stops_the_training() {
-    let optimizer = Optimizer::from_name("sgd").expect("a known name");
+    let optimizer = "sgd".parse().expect("a known name");
     let config = TrainConfig { optimizer, learning_rate: 1e30, ..TrainConfig::default() };
     let error =
         trainer(classifier(), config).train_epoch(&pattern(0..200), |_| ()).expect_err("no finite loss");
