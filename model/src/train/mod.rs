@@ -116,7 +116,10 @@ impl<T: Element> Trainer<T> {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
             let len = buckets.lengths().sum::<usize>() as u128;
-            memory::check(|| format!("{count} sums of gradients"), count as u128 * len * size_of::<T>() as u128)?;
+            memory::check(
+                || format!("{count} sums of gradients"),
+                count as u128 * len * size_of::<T>() as u128,
+            )?;
             let node = || buckets.lengths().map(Buffer::private).collect();
             let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
             (buckets, None, buffers)

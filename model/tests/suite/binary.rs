@@ -74,10 +74,7 @@ fn of_logits_it_is_that_of_their_sigmoids() {
         let network = layers(is_open);
         let state = network.initial_state(0).expect("memory");
         let outputs = network.predict(&state, Isa::best(), &x, 9);
-        (
-            network.loss_and_gradients(&state, Isa::best(), Loss::BinaryCrossEntropy, &x, &labels),
-            outputs,
-        )
+        (network.loss_and_gradients(&state, Isa::best(), Loss::BinaryCrossEntropy, &x, &labels), outputs)
     });
     let ((fused, fused_outputs), (open, open_outputs)) = (fused, open);
     assert_eq!(fused_outputs, open_outputs);

@@ -129,8 +129,7 @@ fn fusion_changes_no_value_in_f32() {
 /// images is not one over all outputs.
 #[test]
 fn cross_entropy_of_a_last_softmax_is_that_of_its_probabilities() {
-    let of_a_vector =
-        || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax];
+    let of_a_vector = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax];
     let of_channels = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Softmax];
     let isa = Isa::best();
     for [last, mut open] in [[of_a_vector(), of_a_vector()], [of_channels(), of_channels()]] {

@@ -215,11 +215,7 @@ fn a_request_to_stop_at_one_rank_ends_all_after_the_same_step() {
 
 #[test]
 fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
-    let config = TrainConfig {
-        clip_norm: Some(0.05),
-        optimizer: "sgd".parse().expect("known"),
-        ..config()
-    };
+    let config = TrainConfig { clip_norm: Some(0.05), optimizer: "sgd".parse().expect("known"), ..config() };
     let expected = alone(config.clone());
     assert_ne!(expected, alone(TrainConfig { clip_norm: None, ..config.clone() }));
     assert_eq!(expected, in_pool(3, || alone(config.clone())));

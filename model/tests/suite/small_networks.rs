@@ -17,15 +17,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "behind Dense",
             classify,
-            layers![
-                Input::vector(5),
-                Dense::new(7),
-                relu,
-                Dense::new(6),
-                relu,
-                Dense::new(4),
-                Softmax
-            ],
+            layers![Input::vector(5), Dense::new(7), relu, Dense::new(6), relu, Dense::new(4), Softmax],
         ),
         (
             "first, before Conv2D",
@@ -334,14 +326,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
         (
             "a convolution with many channels",
             classify,
-            layers![
-                Input::new(17, 3, 3),
-                Conv2D::new(9, 2),
-                Tanh,
-                Conv2D::new(13, 2),
-                Flatten,
-                Softmax
-            ],
+            layers![Input::new(17, 3, 3), Conv2D::new(9, 2), Tanh, Conv2D::new(13, 2), Flatten, Softmax],
         ),
     ]
 }

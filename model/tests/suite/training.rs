@@ -164,8 +164,7 @@ fn the_reported_loss_is_the_mean_over_samples() {
 /// The running statistics are the blend of the initial ones and of those of the only step.
 #[test]
 fn running_statistics_are_blended_over_shards() {
-    let layers =
-        layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax];
+    let layers = layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax];
     let config = TrainConfig { batch_size: 8, shard_size: 3, learning_rate: 0.0, ..TrainConfig::default() };
     let mut trainer = trainer::<f64>(build(layers), config);
     let x = [1.0f32, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
@@ -326,7 +325,11 @@ fn data_that_do_not_fit_are_refused() {
     for (loss, classes) in [(Loss::CategoricalCrossEntropy, 2), (Loss::BinaryCrossEntropy, 3)] {
         let network = build::<f32>(layers![Input::vector(1), Dense::new(1), Sigmoid]);
         let config = TrainConfig { loss, ..TrainConfig::default() };
-        let data = Empty { sample_shape: [1, 1, 1], num_classes: classes, normalization: Normalization::identity(1) };
+        let data = Empty {
+            sample_shape: [1, 1, 1],
+            num_classes: classes,
+            normalization: Normalization::identity(1),
+        };
         let error = Trainer::new(network, config).expect("a configuration").evaluate(&data);
         let expected = format!("the network has 1 output, the data set has {classes} classes");
         assert_eq!(error.expect_err("too many classes").to_string(), expected);
