@@ -65,6 +65,9 @@ impl<T: Element> Trainer<T> {
                     self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step, wants)?;
                 if !step.values[0].is_finite() {
                     let loss = step.values[0];
+                    if let Some(exchange) = &mut self.exchange {
+                        exchange.discard(&mut self.workers);
+                    }
                     return Err(Error::NonFiniteLoss { step: self.step + 1, epoch: self.epoch + 1, loss });
                 }
                 self.update()?;

@@ -236,3 +236,21 @@ fn parameters_that_stop_being_finite_stop_all_ranks() {
         assert_eq!(outcome, expected);
     }
 }
+
+/// The state is that before the step, and so is everything else: training goes on with better samples.
+#[test]
+fn ranks_go_on_after_a_loss_that_was_no_number() {
+    let bad = Arrays::from_f32(vec![f32::NAN; 40 * 784], vec![0; 40], [1, 28, 28], 10).expect("a data set");
+    let recover = |mut trainer: Trainer<f32>| {
+        let error = trainer.train_epoch(&bad, |_| ()).expect_err("a loss that is no number");
+        assert!(matches!(error, Error::NonFiniteLoss { step: 1, epoch: 1, .. }), "{error}");
+        train(trainer)
+    };
+    let expected = alone(config());
+    for overlap in [true, false] {
+        let group = Group::new(Over::Both, 2, overlap, 3);
+        for outcome in each_rank(&group, &config(), |_, trainer| recover(trainer)) {
+            assert_eq!(outcome, expected, "{group:?}");
+        }
+    }
+}
