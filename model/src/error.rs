@@ -85,7 +85,7 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
-    /// A gradient that is to be clipped became too large for its norm to be a number, or was none before.
+    /// The norm of a gradient that is to be clipped is infinite or not a number.
     #[error(
         "the norm of the gradient became {norm} in step {step} (epoch {epoch}), it cannot be clipped; a smaller learning \
          rate may help"
