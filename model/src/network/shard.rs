@@ -39,7 +39,7 @@ impl<T: Element> Network<T> {
         let elements = activations.chain(saved).chain(gradients).fold(0, u128::saturating_add);
         let check = |elements: u128| {
             let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
-            memory::check(|| format!("{count} shards of {capacity} samples"), bytes)
+            memory::check(|| format!("shards of {capacity} samples, {count} at a time"), bytes)
         };
         // Layers count their scratch memory for so many samples only if there is memory for the samples.
         check(elements)?;

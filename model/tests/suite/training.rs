@@ -393,7 +393,7 @@ fn what_no_machine_has_memory_for_is_an_error() {
     for shard_size in [1 << 44, usize::MAX] {
         let config = TrainConfig { batch_size: shard_size, shard_size, ..TrainConfig::default() };
         let message = fails(classifier(), config);
-        let start = format!("no memory for 2 shards of {shard_size} samples: ");
+        let start = format!("no memory for shards of {shard_size} samples, 2 at a time: ");
         assert!(message.starts_with(&start) && message.ends_with(" bytes"), "{message}");
     }
     let huge = build(zoo::simplecnn(Shape::image(1, 1_000_000, 1_000_000), 10));
