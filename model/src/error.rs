@@ -100,13 +100,13 @@ pub enum Error {
     },
     /// A parameter or a running statistic became infinite or not a number.
     #[error(
-        "parameters became infinite or NaN in step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning rate may \
-         help"
+        "parameters became infinite or NaN by the end of step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning \
+         rate may help"
     )]
     NonFiniteParameters {
         /// The first tensor with such a value, in layer order; running statistics come last.
         tensor: String,
-        /// The step, from 1 at the start of training; it was done, but does not count.
+        /// The last step that was done, from 1 at the start of training.
         step: u64,
         /// The epoch, from 1.
         epoch: u32,

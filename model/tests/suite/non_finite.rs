@@ -9,9 +9,10 @@ fn sgd(weight_decay: f64) -> Optimizer {
     Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay }
 }
 
-/// The loss of the step is finite, what the step does to the parameters is not.
+/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not finite either, but
+/// the state before it is no better.
 #[test]
-fn parameters_that_overflow_end_the_step_that_did_it() {
+fn parameters_that_overflow_are_found() {
     for (threads, max_steps) in [(1, Some(1)), (2, None), (3, Some(1))] {
         let config = TrainConfig {
             optimizer: sgd(1e10),
@@ -25,10 +26,10 @@ fn parameters_that_overflow_end_the_step_that_did_it() {
             let mut progress = 0;
             let error =
                 trainer.train_epoch(&pattern(0..100), |_| progress += 1).expect_err("infinite parameters");
-            let expected = "parameters became infinite or NaN in step 1 (epoch 1), first in '1.conv2d.weight'; a smaller \
-                            learning rate may help";
+            let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in '1.conv2d.weight'; \
+                            a smaller learning rate may help";
             assert_eq!(error.to_string(), expected);
-            assert_eq!((trainer.steps(), progress), (0, 0), "the step does not count");
+            assert_eq!((trainer.steps(), progress), (1, 1));
         });
     }
 }
