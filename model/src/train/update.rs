@@ -1,6 +1,7 @@
 //! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
 
 use super::{Element, TrainConfig};
+use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
 use isograd_kernels::elementwise;
@@ -16,21 +17,32 @@ pub(super) struct Update<'a, T> {
     pub(super) config: &'a TrainConfig,
     /// The step, from 1.
     pub(super) step: u64,
+    /// The epoch, from 1.
+    pub(super) epoch: u32,
 }
 
 impl<T: Element> Update<'_, T> {
     /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with those elements of the summed
-    /// gradient with the statistics behind it.
+    /// gradient with the statistics behind it. `squares` is kept from step to step: room for sums of squares, where
+    /// gradients are clipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFiniteGradient`], before anything has changed.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
         [m, v]: &mut [Aligned<T>; 2],
+        squares: &mut Vec<f64>,
         threads: usize,
         sum: impl Fn(Range<usize>, &mut [T]) + Sync,
-    ) {
-        let Self { network, config, step } = self;
+    ) -> Result<(), Error> {
+        let Self { network, config, step, .. } = self;
         let (isa, update) = (config.isa, config.optimizer.at_step(config.learning_rate, *step));
-        let scale = config.clip_norm.and_then(|limit| clip_scale(limit, state.params.len(), &sum));
+        let scale = match config.clip_norm {
+            Some(limit) => self.clip_scale(limit, squares, &sum)?,
+            None => None,
+        };
         let chunk = round_up::<T>(state.params.len().div_ceil(threads)).max(BLOCK);
         let chunks =
             state.params.par_chunks_mut(chunk).zip(m.par_chunks_mut(chunk)).zip(v.par_chunks_mut(chunk));
@@ -59,24 +71,30 @@ impl<T: Element> Update<'_, T> {
                 elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
             }
         }
+        Ok(())
     }
-}
 
-/// What to multiply a gradient of `len` elements with so that its norm is at most `limit`; `None` if it is already. The squares are
-/// added in f64, block by block: the same bits however many threads there are.
-fn clip_scale<T: Element>(
-    limit: f64,
-    len: usize,
-    sum: &(impl Fn(Range<usize>, &mut [T]) + Sync),
-) -> Option<f64> {
-    let block_squares = |block: usize| {
-        let range = block * BLOCK..((block + 1) * BLOCK).min(len);
-        let mut g = [T::ZERO; BLOCK];
-        let g = &mut g[..range.len()];
-        sum(range, g);
-        g.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>()
-    };
-    let squares: Vec<f64> = (0..len.div_ceil(BLOCK)).into_par_iter().map(block_squares).collect();
-    let norm = squares.iter().sum::<f64>().sqrt();
-    (norm > limit).then(|| limit / norm)
+    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The squares are added in
+    /// f64, block by block: the same bits however many threads there are.
+    fn clip_scale(
+        &self,
+        limit: f64,
+        squares: &mut Vec<f64>,
+        sum: &(impl Fn(Range<usize>, &mut [T]) + Sync),
+    ) -> Result<Option<f64>, Error> {
+        let len = self.network.parameter_count();
+        squares.resize(len.div_ceil(BLOCK), 0.0);
+        squares.par_iter_mut().enumerate().for_each(|(block, square)| {
+            let range = block * BLOCK..((block + 1) * BLOCK).min(len);
+            let mut g = [T::ZERO; BLOCK];
+            let g = &mut g[..range.len()];
+            sum(range, g);
+            *square = g.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+        });
+        let norm = squares.iter().sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return Err(Error::NonFiniteGradient { step: self.step, epoch: self.epoch, norm });
+        }
+        Ok((norm > limit).then(|| limit / norm))
+    }
 }

@@ -3,10 +3,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod binary;
 mod build_errors;
 mod checkpoint;
+mod checkpoint_files;
 mod golden;
 mod gradients;
+mod non_finite;
 mod ranks;
 mod same_bits;
 mod small_networks;
