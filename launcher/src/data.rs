@@ -1,7 +1,8 @@
 //! The samples to train on and to test with.
 
 use crate::failure::Failure;
-use isograd_datasets::{Arrays, Dataset, Synthetic, mnist};
+use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, mnist};
+use sha2::{Digest, Sha256};
 use std::cell::LazyCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,9 +22,15 @@ pub(crate) enum Source {
 const SYNTHETIC_TRAIN: Range<u64> = 0..6_000;
 const SYNTHETIC_TEST: Range<u64> = 6_000..7_000;
 
+/// [`digest`] of the samples that are built in: 47 MB that need not be hashed again at each start.
+#[cfg(feature = "bundled-mnist")]
+const BUNDLED_TRAIN: &str = "78085992606ee82560a2187ec45f2c152f9a41efe59504b79d86afd9f8cc949d";
+#[cfg(feature = "bundled-mnist")]
+const BUNDLED_TEST: &str = "ddd419e9092edc0a56cdd85787500209cc670676835a01607464eda433ff8e09";
+
 /// The samples to test with. Those that cannot fail to load are loaded when they are first used: training starts without
 /// waiting for them.
-type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
+pub(crate) type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
 
 impl Source {
     /// The data set's name on the command line.
@@ -68,6 +75,39 @@ impl Source {
             Self::Synthetic => Ok(synthetic(SYNTHETIC_TEST)),
         }
     }
+
+    /// The SHA-256 of the samples to train on, `train`, and of those to test with: the same for equal samples, wherever they
+    /// come from.
+    pub(crate) fn digests(&self, train: &dyn Dataset, test: &TestSet) -> [String; 2] {
+        match self {
+            #[cfg(feature = "bundled-mnist")]
+            Self::Bundled => [BUNDLED_TRAIN, BUNDLED_TEST].map(str::to_string),
+            _ => [digest(train), digest(&**test)],
+        }
+    }
+
+    /// As [`digests`](Self::digests), of the samples to test with alone.
+    pub(crate) fn test_digest(&self, test: &dyn Dataset) -> String {
+        match self {
+            #[cfg(feature = "bundled-mnist")]
+            Self::Bundled => BUNDLED_TEST.to_string(),
+            _ => digest(test),
+        }
+    }
+}
+
+/// The SHA-256 of each sample's pixels and label (little-endian), in their order.
+fn digest(samples: &dyn Dataset) -> String {
+    let mut hash = Sha256::new();
+    for index in 0..samples.len() {
+        let Sample { pixels, label } = samples.read(index);
+        match pixels {
+            Pixels::U8(bytes) => hash.update(bytes),
+            Pixels::F32(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+        }
+        hash.update(label.to_le_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_folder(folder: &Path, split: mnist::Split) -> Result<Arrays<'static>, Failure> {
@@ -78,4 +118,26 @@ fn from_folder(folder: &Path, split: mnist::Split) -> Result<Arrays<'static>, Fa
 fn synthetic(samples: Range<u64>) -> Arrays<'static> {
     let sequence = Synthetic { seed: 0, sample_shape: [1, 28, 28], num_classes: mnist::NUM_CLASSES };
     sequence.samples(samples).expect("the range, the shape and the classes are not empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "bundled-mnist")]
+    #[test]
+    fn the_digests_of_what_is_built_in_are_known() {
+        assert_eq!(digest(&mnist::bundled(mnist::Split::Train)), BUNDLED_TRAIN);
+        assert_eq!(digest(&mnist::bundled(mnist::Split::Test)), BUNDLED_TEST);
+    }
+
+    #[test]
+    fn a_pixel_or_a_label_changes_the_digest() {
+        let of = |pixels: [u8; 4], labels: [u32; 2]| {
+            digest(&Arrays::from_u8(pixels.to_vec(), labels.to_vec(), [1, 1, 2], 10).unwrap())
+        };
+        let digests = [of([1, 2, 3, 4], [5, 6]), of([1, 2, 3, 5], [5, 6]), of([1, 2, 3, 4], [5, 7])];
+        assert_eq!(of([1, 2, 3, 4], [5, 6]), digests[0]);
+        assert!(digests[0] != digests[1] && digests[0] != digests[2], "{digests:?}");
+    }
 }

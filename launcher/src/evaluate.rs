@@ -23,8 +23,7 @@ fn run<T: Element>(plan: &EvaluatePlan, seat: &Seat, out: &mut Output) -> Result
     let test = plan.source.load_test()?;
     let network = build::<T>(plan.model, &test)?;
     let state = load_state(&plan.load, plan.model, &network)?;
-    let agreement = agreement::of_test(plan, &network, &test, &state);
-    let communicator = seat.join(&plan.ranks, agreement)?;
+    let communicator = seat.join(&plan.ranks, || agreement::of_test(plan, &network, &test, &state))?;
     let ranks = Ranks { shares: plan.ranks.shares(seat.world)?, ..Ranks::new(communicator) };
     let mut trainer = Trainer::with_ranks(network, plan.config(), ranks)?;
     *trainer.state_mut() = state;

@@ -51,7 +51,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     let history = history.map(|file| History::create(file, &plan.metrics)).transpose()?;
 
     let shares = plan.ranks.shares(seat.world)?;
-    let agreement = agreement::of_training(plan, &network, &config, &samples);
+    let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
     let communicator = seat.join(&plan.ranks, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, isograd, lines};
+use common::{Outcome, folder_of, idx, isograd, lines};
 use std::path::Path;
 
 /// Requires that `outcome` is a failure with exit code `code` whose error line contains all of `parts`.
@@ -93,29 +93,6 @@ fn command_lines_without_meaning() {
     assert_usage("train --history run.txt", &["--history", ".csv", "'run.txt'"]);
     assert_usage("train --save run.csv --history run.csv", &["--save", "--history", "run.csv"]);
     assert_usage("train --save folder/", &["--save", "'folder/'"]);
-}
-
-/// An IDX file of bytes: zeros, but for what `values` says of the first of them.
-fn idx(dims: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dims.len() as u8];
-    dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));
-    let total = dims.iter().product::<u32>() as usize;
-    bytes.extend(values.iter().copied().chain(std::iter::repeat(0)).take(total));
-    bytes
-}
-
-/// A folder with a small data set of `side` x `side` images, good unless `file` says otherwise.
-fn folder_of(side: u32, file: Option<(&str, &[u8])>) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-    for split in ["train", "t10k"] {
-        write(&format!("{split}-images-idx3-ubyte"), &idx(&[4, side, side], &[]));
-        write(&format!("{split}-labels-idx1-ubyte"), &idx(&[4], &[0, 1, 2, 3]));
-    }
-    if let Some((name, bytes)) = file {
-        write(name, bytes);
-    }
-    folder
 }
 
 fn text(path: &Path) -> &str {
