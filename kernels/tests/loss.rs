@@ -4,7 +4,7 @@ mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
 use isograd_kernels::reference::loss as reference;
-use isograd_kernels::{Element, Isa, loss, softmax};
+use isograd_kernels::{Element, Isa, activation, loss, softmax};
 
 const SCALE: f64 = 1.0 / 48.0;
 
@@ -100,6 +100,91 @@ fn nan_and_infinity_make_the_loss_nan() {
     });
 }
 
+fn check_with_logits<T: Element>(isa: Isa, x: &[T], t: &[T]) {
+    let eps = T::EPSILON.to_f64();
+    let tiny = if T::NAME == "float32" { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+    let what = format!("binary_cross_entropy_with_logits at {isa}, {} of {x:?} for {t:?}", T::NAME);
+    let (x, t) = (Guarded::new(x), Guarded::new(t));
+    let len = x.check().len();
+    let (mut p, mut dx) = (Guarded::<T>::nan(len), Guarded::<T>::nan(len));
+    let total =
+        loss::binary_cross_entropy_with_logits(isa, x.check(), t.check(), SCALE, p.slice(), dx.slice());
+
+    // A loss: e^-|x| is off by 2.5 EPSILON of itself, its ln(1 + _) by 2 more, the other addend by 1, their sum by half a one;
+    // the reference likewise, and the sums in f64 by half an f64::EPSILON an addition.
+    let (wide_x, wide_t) = (widen(x.check()), widen(t.check()));
+    let expected = reference::binary_cross_entropy_with_logits(&wide_x, &wide_t);
+    if expected.is_finite() {
+        let relative = 6.0 * (eps + f64::EPSILON) + len as f64 * f64::EPSILON;
+        total_is_close(&what, total, expected, relative * expected + len as f64 * tiny);
+    } else {
+        assert!(
+            total == expected || (total.is_nan() && expected.is_nan()),
+            "{what}: {total}, not {expected}"
+        );
+    }
+
+    // A part of a gradient: at most 5.5 EPSILON for 1 - p, half a one for 1 - t, the product, the difference and the scale.
+    let expected = reference::binary_cross_entropy_with_logits_backward(&wide_x, &wide_t, SCALE);
+    let at_target =
+        |t: f64| reference::binary_cross_entropy_with_logits_backward(&wide_x, &vec![t; len], SCALE);
+    let (of_p, of_not_p) = (at_target(0.0), at_target(1.0));
+    assert_close(&what, dx.check(), &expected, |i| {
+        let parts = (1.0 - wide_t[i]) * of_p[i] - wide_t[i] * of_not_p[i];
+        8.0 * (eps + f64::EPSILON) * parts + tiny
+    });
+
+    let mut sigmoid = vec![T::ZERO; len];
+    activation::sigmoid(isa, x.check(), &mut sigmoid);
+    let bits = |x: &[T]| x.iter().map(|x| x.to_f64().to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(p.check()), bits(&sigmoid), "{what}: probabilities are not the sigmoid");
+    let mut eval_p = Guarded::<T>::nan(len);
+    let eval = loss::binary_cross_entropy_with_logits_eval(isa, x.check(), t.check(), eval_p.slice());
+    assert_eq!(eval.to_bits(), total.to_bits(), "{what}: evaluation differs from training");
+    assert_eq!(bits(eval_p.check()), bits(p.check()), "{what}: evaluation differs from training");
+}
+
+fn check_binary_cross_entropy_with_logits<T: Element>() {
+    each_isa(|isa| {
+        for n in LENGTHS {
+            check_with_logits(isa, &logits::<T>(n, 3), &probs::<T>(n, 4));
+        }
+        let inf = f64::INFINITY;
+        for x in [0.0, -0.0, 1.0, -1.0, 18.0, -18.0, 30.0, -30.0, 100.0, -100.0, inf, -inf, f64::NAN] {
+            for t in [0.0, 1.0, 0.25] {
+                // One alone in a partial vector, and enough for whole ones.
+                for len in [1, 33] {
+                    check_with_logits(isa, &vec![T::from_f64(x); len], &vec![T::from_f64(t); len]);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn binary_cross_entropy_with_logits_in_f32() {
+    check_binary_cross_entropy_with_logits::<f32>();
+}
+
+#[test]
+fn binary_cross_entropy_with_logits_in_f64() {
+    check_binary_cross_entropy_with_logits::<f64>();
+}
+
+#[test]
+fn a_saturated_sigmoid_has_a_loss_and_a_gradient() {
+    each_isa(|isa| {
+        let (mut p, mut dx) = ([0.0; 4], [0.0; 4]);
+        let (x, t) = ([30f32, 30.0, f32::INFINITY, f32::NEG_INFINITY], [0.0, 1.0, 1.0, 0.0]);
+        let total = loss::binary_cross_entropy_with_logits(isa, &x, &t, 1.0, &mut p, &mut dx);
+        assert!((total - 30.0).abs() < 1e-12, "{isa}: {total}");
+        assert_eq!(p, [1.0, 1.0, 1.0, 0.0], "{isa}");
+        assert_eq!([dx[0], dx[2], dx[3]], [1.0, 0.0, 0.0], "{isa}");
+        let e = (-30f64).exp();
+        assert!((f64::from(dx[1]) + e).abs() < 1e-6 * e, "{isa}: {:e}", dx[1]);
+    });
+}
+
 fn check_on_probabilities<T: Element>() {
     let eps = T::EPSILON.to_f64();
     each_isa(|isa| {
@@ -109,17 +194,17 @@ fn check_on_probabilities<T: Element>() {
             let p = Guarded::new(&probs::<T>(classes * n, 3));
             let wide = widen(p.check());
             let mut dp = Guarded::<T>::nan(classes * n);
-            let total = loss::cross_entropy(isa, classes, n, p.check(), &labels, SCALE, Some(dp.slice()));
+            let total = loss::cross_entropy(classes, n, p.check(), &labels, SCALE, Some(dp.slice()));
             let expected = reference::cross_entropy(n, &wide, &labels, 1e-8);
             total_is_close(&what, total, expected, 1e-14 * (n as f64 + 1.0) * 10.0);
             let expected = reference::cross_entropy_backward(n, &wide, &labels, SCALE, 1e-8);
             assert_close(&what, dp.check(), &expected, |i| eps * expected[i].abs());
-            let without = loss::cross_entropy(isa, classes, n, p.check(), &labels, SCALE, None);
+            let without = loss::cross_entropy(classes, n, p.check(), &labels, SCALE, None);
             assert_eq!(without, total, "{what}: the gradient changes the loss");
 
             let t = probs::<T>(classes * n, 4);
             let mut dp = Guarded::<T>::nan(classes * n);
-            let total = loss::binary_cross_entropy(isa, p.check(), &t, SCALE, Some(dp.slice()));
+            let total = loss::binary_cross_entropy(p.check(), &t, SCALE, Some(dp.slice()));
             let clamp = if T::NAME == "float32" { f64::from(f32::EPSILON) / 2.0 } else { 1e-8 };
             let expected = reference::binary_cross_entropy(&wide, &widen(&t), clamp);
             total_is_close(&what, total, expected, 1e-14 * (3.0 * n as f64 + 1.0) * 10.0);
@@ -152,19 +237,18 @@ fn losses_on_probabilities_in_f64() {
 fn clamped_probabilities_give_finite_losses_and_gradients() {
     let isa = Isa::best();
     let mut dp = [0f32; 2];
-    let total = loss::cross_entropy(isa, 2, 1, &[0f32, 1.0], &[0], 1.0, Some(&mut dp));
+    let total = loss::cross_entropy(2, 1, &[0f32, 1.0], &[0], 1.0, Some(&mut dp));
     assert!((total - 18.420_680_743_952_367).abs() < 1e-14, "{total}");
     assert_eq!(dp, [-1e8, 0.0]);
 
     // Certain and right costs (nearly) nothing, certain and wrong -ln(2^-24), and pulls back.
     let mut dp = [0f32; 4];
-    let total =
-        loss::binary_cross_entropy(isa, &[0f32, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0], 1.0, Some(&mut dp));
+    let total = loss::binary_cross_entropy(&[0f32, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0], 1.0, Some(&mut dp));
     let expected = 2.0 * 24.0 * std::f64::consts::LN_2;
     assert!((total - expected).abs() < 1e-6, "{total}");
     assert!(dp[2] < -1e7 && dp[3] > 1e7 && dp.iter().all(|dp| dp.is_finite()), "{dp:?}");
-    assert!(loss::binary_cross_entropy(isa, &[f32::NAN], &[1.0], 1.0, None).is_nan());
-    assert!(loss::cross_entropy(isa, 1, 1, &[f32::NAN], &[0], 1.0, None).is_nan());
+    assert!(loss::binary_cross_entropy(&[f32::NAN], &[1.0], 1.0, None).is_nan());
+    assert!(loss::cross_entropy(1, 1, &[f32::NAN], &[0], 1.0, None).is_nan());
     assert!(loss::mean_squared_error(isa, &[f32::NAN], &[1.0], 1.0, None).is_nan());
 }
 
@@ -197,6 +281,11 @@ fn reference_gradients_match_central_differences() {
             reference::binary_cross_entropy_backward(&x, &t, SCALE, 1e-8),
             &|x: &[f64]| reference::binary_cross_entropy(x, &t, 1e-8),
         ),
+        (
+            "binary_cross_entropy_with_logits",
+            reference::binary_cross_entropy_with_logits_backward(&x, &t, SCALE),
+            &|x: &[f64]| reference::binary_cross_entropy_with_logits(x, &t),
+        ),
         ("mean_squared_error", reference::mean_squared_error_backward(&x, &t, SCALE), &|x: &[f64]| {
             reference::mean_squared_error(x, &t)
         }),
@@ -214,5 +303,5 @@ fn label_out_of_range_panics_with_its_sample() {
 #[test]
 #[should_panic(expected = "cross_entropy: 2 labels for 3 samples")]
 fn missing_labels_panic_with_both_counts() {
-    loss::cross_entropy(Isa::portable(), 2, 3, &[0f32; 6], &[0, 1], 1.0, None);
+    loss::cross_entropy(2, 3, &[0f32; 6], &[0, 1], 1.0, None);
 }

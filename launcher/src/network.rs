@@ -18,10 +18,7 @@ pub(crate) fn load_state<T: Element>(
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    let mut state = network.initial_state(0);
-    load(path, model, network, &mut state)
-        .map_err(|source| Failure::Load { source, path: path.to_path_buf() })?;
-    Ok(state)
+    load(path, model, network).map_err(|source| Failure::Load { source, path: path.to_path_buf() })
 }
 
 /// Runs `work` on a pool of `threads` threads.

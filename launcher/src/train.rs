@@ -22,9 +22,7 @@ use crate::report::{epoch_line, test_line, time_lines};
 use crate::signals::StopRequest;
 use crate::values::Dtype;
 use isograd_datasets::{Dataset, ValidationSplit, validation_split};
-use isograd_model::{Element, EpochReport, Error, Progress, Ranks, Trainer, save};
-use std::fs::File;
-use std::path::Path;
+use isograd_model::{Element, EpochReport, Error, Progress, Ranks, Trainer, check_save, save};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +44,9 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     let (is_first, config) = (seat.is_first(), plan.config(parts.train.len(), seat.world));
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
-    plan.save.as_deref().filter(|_| is_first).map_or(Ok(()), check_save)?;
+    if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
+        check_save(path, plan.model, &network).map_err(Failure::Save)?;
+    }
     let history = plan.history.as_ref().filter(|_| is_first);
     let history = history.map(|file| History::create(file, &plan.metrics)).transpose()?;
 
@@ -86,17 +86,6 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
         out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
     }
     Ok(())
-}
-
-/// Checks that a file can be written beside `path`, which is how parameters are saved, and can take its place.
-fn check_save(path: &Path) -> Result<(), Failure> {
-    let failure = |source| Failure::Write { option: "--save", path: path.to_path_buf(), source };
-    if path.is_dir() {
-        return Err(failure(std::io::ErrorKind::IsADirectory.into()));
-    }
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    File::create(&part).and_then(|_| std::fs::remove_file(&part)).map_err(failure)
 }
 
 fn print_test<T: Element>(
@@ -146,7 +135,7 @@ impl<T: Element> Run<'_, T> {
         Ok(())
     }
 
-    /// One epoch; it fails when the loss or, at its end, a parameter is infinite or NaN.
+    /// One epoch; it fails when the loss or a parameter becomes infinite or NaN.
     fn train_epoch(&mut self, samples: &dyn Dataset) -> Result<EpochReport, Failure> {
         let (epoch, plan) = (self.epochs + 1, self.plan);
         let bar = || EpochBar::start(epoch, plan.epochs, samples.len(), &plan.metrics);
@@ -156,18 +145,12 @@ impl<T: Element> Run<'_, T> {
                 bar.show(&progress);
             }
         };
-        let report = self.trainer.train_epoch(samples, show).map_err(|error| match error {
-            Error::NonFiniteLoss { .. } => self.diverged(error.to_string()),
+        self.trainer.train_epoch(samples, show).map_err(|error| match error {
+            Error::NonFiniteLoss { .. }
+            | Error::NonFiniteGradient { .. }
+            | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
             other => other.into(),
-        })?;
-        if !self.trainer.state().params().iter().all(|parameter| parameter.is_finite()) {
-            let (steps, epoch) = (self.trainer.steps(), report.epoch);
-            return Err(self.diverged(format!(
-                "parameters became infinite or NaN by the end of step {steps} (epoch {epoch}); a smaller learning rate may \
-                 help"
-            )));
-        }
-        Ok(report)
+        })
     }
 
     fn diverged(&self, problem: String) -> Failure {

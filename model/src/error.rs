@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use crate::checkpoint::CheckpointError;
 use crate::shape::Shape;
 use isograd_kernels::conv::ConvError;
 use isograd_kernels::pool::PoolError;
@@ -63,6 +64,14 @@ pub enum Error {
         /// Classes of the data set.
         classes: usize,
     },
+    /// Memory that is not to be had.
+    #[error("no memory for {what}: {bytes} bytes")]
+    OutOfMemory {
+        /// What it is for.
+        what: String,
+        /// How much.
+        bytes: u128,
+    },
     /// A data set without samples.
     #[error("the data set has no samples")]
     NoSamples,
@@ -76,16 +85,50 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
+    /// A gradient that is to be clipped became too large for its norm to be a number, or was none before.
+    #[error(
+        "the norm of the gradient became {norm} in step {step} (epoch {epoch}), it cannot be clipped; a smaller learning \
+         rate may help"
+    )]
+    NonFiniteGradient {
+        /// The step, from 1 at the start of training; it was not done.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+        /// The norm.
+        norm: f64,
+    },
+    /// A parameter or a running statistic became infinite or not a number.
+    #[error(
+        "parameters became infinite or NaN in step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning rate may \
+         help"
+    )]
+    NonFiniteParameters {
+        /// The first tensor with such a value, in layer order; running statistics come last.
+        tensor: String,
+        /// The step, from 1 at the start of training; it was done, but does not count.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+    /// The loss of an evaluation is infinite or not a number.
+    #[error("the mean loss of {samples} evaluated samples is {loss}")]
+    NonFiniteEvaluation {
+        /// Samples that were evaluated.
+        samples: usize,
+        /// The value.
+        loss: f64,
+    },
     /// The ranks do not work together any more.
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
     /// A file of parameters that cannot be read or written.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {source}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// Why.
-        reason: String,
+        source: CheckpointError,
     },
 }
 

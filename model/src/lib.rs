@@ -20,7 +20,7 @@ mod shape;
 mod train;
 pub mod zoo;
 
-pub use checkpoint::{load, save};
+pub use checkpoint::{CheckpointError, check_save, load, save};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use loss::Loss;

@@ -91,14 +91,12 @@ impl Loss {
         let tensors = network.output_and_gradient(memory, cx.n);
         let dy = (gradient == Gradient::Wanted).then_some(tensors.dy);
         if self == Self::CategoricalCrossEntropy {
-            return loss::cross_entropy(cx.isa, outputs, cx.n, tensors.y, tensors.labels, scale, dy);
+            return loss::cross_entropy(outputs, cx.n, tensors.y, tensors.labels, scale, dy);
         }
         one_hot(tensors.labels, cx.n, tensors.targets);
         let scale = scale / outputs as f64;
         let sum = match self {
-            Self::BinaryCrossEntropy => {
-                loss::binary_cross_entropy(cx.isa, tensors.y, tensors.targets, scale, dy)
-            }
+            Self::BinaryCrossEntropy => loss::binary_cross_entropy(tensors.y, tensors.targets, scale, dy),
             _ => loss::mean_squared_error(cx.isa, tensors.y, tensors.targets, scale, dy),
         };
         sum / outputs as f64

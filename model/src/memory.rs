@@ -1,9 +1,25 @@
-//! Buffers that start on a cache line, so that vectors of a row that is a multiple of one do not straddle two.
+//! Buffers that start on a cache line, so that vectors of a row that is a multiple of one do not straddle two; and whether
+//! there is memory for them.
 
+use crate::error::Error;
 use isograd_kernels::Element;
+use std::hint::black_box;
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
+
+/// Asks the system whether it has `bytes` bytes for `what`. To be called before a buffer is made whose size the user decides: when
+/// there is no memory for it, the program would end on the spot.
+pub(crate) fn check(what: impl FnOnce() -> String, bytes: u128) -> Result<(), Error> {
+    let is_there = usize::try_from(bytes).is_ok_and(|bytes| {
+        let mut probe = Vec::<u8>::new();
+        let result = probe.try_reserve_exact(bytes);
+        // A compiler that knew that nobody uses the memory would not ask for it.
+        black_box(&mut probe);
+        result.is_ok()
+    });
+    if is_there { Ok(()) } else { Err(Error::OutOfMemory { what: what(), bytes }) }
+}
 
 /// A zeroed buffer of fixed length that starts on a cache line.
 #[derive(Debug)]
@@ -39,4 +55,18 @@ impl<T> std::ops::DerefMut for Aligned<T> {
 /// `len` rounded up to whole cache lines.
 pub(crate) fn round_up<T>(len: usize) -> usize {
     len.next_multiple_of(LINE_BYTES / size_of::<T>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_machine_has_is_refused() {
+        for bytes in [1 << 60, isize::MAX as u128 + 1, u128::from(u64::MAX) + 1, u128::MAX] {
+            let error = check(|| "a test".to_string(), bytes).expect_err("no such memory").to_string();
+            assert_eq!(error, format!("no memory for a test: {bytes} bytes"));
+        }
+        check(|| "a test".to_string(), 1 << 20).expect("a megabyte");
+    }
 }

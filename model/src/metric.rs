@@ -72,14 +72,15 @@ impl Metric {
                 if beaten { 100.0 } else { 0.0 }
             }
             Self::CategoricalHinge => {
-                let largest = wrong().fold(f64::NEG_INFINITY, f64::max);
-                (1.0 + largest - target).max(0.0)
+                // Unlike `f64::max`, comparisons this way round keep a NaN.
+                let larger = |a: f64, b: f64| if b <= a || a.is_nan() { a } else { b };
+                larger(1.0 + wrong().fold(f64::NEG_INFINITY, larger) - target, 0.0)
             }
-            Self::CategoricalMse => (1.0 - target).powi(2),
+            Self::CategoricalMse => (1.0 - target) * (1.0 - target),
             Self::CategoricalMae => (1.0 - target).abs(),
             Self::RegressionMse => {
                 let count = outputs().count() as f64;
-                (wrong().map(|p| p * p).sum::<f64>() + (1.0 - target).powi(2)) / count
+                (wrong().map(|p| p * p).sum::<f64>() + (1.0 - target) * (1.0 - target)) / count
             }
             Self::RegressionMae => {
                 let count = outputs().count() as f64;
@@ -112,9 +113,28 @@ mod tests {
         expect(Metric::RegressionMae, (0.2 + 0.3 + 0.1) / 3.0 + (0.5 + 0.5 + 0.0) / 3.0);
     }
 
+    /// An accuracy of 0, and otherwise NaN: wherever the NaN is, if the metric looks there at all.
     #[test]
     fn a_nan_is_never_accurate() {
-        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN, 0.0], &[0]), 0.0);
-        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN, 0.0], &[1]), 0.0);
+        for (_, _, metric) in NAMES {
+            let is_bad = |output: &[f64], label| match metric {
+                Metric::CategoricalAccuracy => metric.sum(output, &[label]) == 0.0,
+                _ => metric.sum(output, &[label]).is_nan(),
+            };
+            for label in 0..3 {
+                let mut output = [0.25; 3];
+                output[label as usize] = f64::NAN;
+                assert!(is_bad(&output, label), "{metric} of target {label}, which is NaN");
+            }
+            if matches!(metric, Metric::CategoricalMse | Metric::CategoricalMae) {
+                continue;
+            }
+            for nan in [0, 1, 2] {
+                let mut output = [0.25; 3];
+                output[nan] = f64::NAN;
+                let label = (nan as u32 + 1) % 3;
+                assert!(is_bad(&output, label), "{metric} of target {label} and output {nan}, which is NaN");
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Losses: the sum over samples or elements, and the gradient of `scale` times that sum.
 
-use super::activation::log_softmax;
+use super::activation::{log_sigmoid, log_softmax, sigmoid};
 
 /// `sum over s of -log_softmax(logits)[labels[s], s]`, `logits` `[classes, n]`.
 pub fn softmax_cross_entropy(classes: usize, n: usize, logits: &[f64], labels: &[u32]) -> f64 {
@@ -49,6 +49,21 @@ pub fn binary_cross_entropy(p: &[f64], t: &[f64], eps: f64) -> f64 {
 pub fn binary_cross_entropy_backward(p: &[f64], t: &[f64], scale: f64, eps: f64) -> Vec<f64> {
     let clamped = p.iter().map(|p| p.clamp(eps, 1.0 - eps));
     clamped.zip(t).map(|(p, t)| scale * (p - t) / (p * (1.0 - p))).collect()
+}
+
+/// `sum over i of -(t ln p + (1 - t) ln(1 - p))`, `p = sigmoid(x)`, in which nothing times infinity is nothing.
+pub fn binary_cross_entropy_with_logits(x: &[f64], t: &[f64]) -> f64 {
+    let term = |share: f64, log: f64| if share == 0.0 && !log.is_nan() { 0.0 } else { -share * log };
+    let negated: Vec<f64> = x.iter().map(|x| -x).collect();
+    let logs = log_sigmoid(x).into_iter().zip(log_sigmoid(&negated));
+    logs.zip(t).map(|((ln_p, ln_not_p), t)| term(*t, ln_p) + term(1.0 - t, ln_not_p)).sum()
+}
+
+/// `dx = scale * (p - t)`, as `scale * ((1 - t) sigmoid(x) - t sigmoid(-x))`, which cancels nothing.
+pub fn binary_cross_entropy_with_logits_backward(x: &[f64], t: &[f64], scale: f64) -> Vec<f64> {
+    let negated: Vec<f64> = x.iter().map(|x| -x).collect();
+    let probs = sigmoid(x).into_iter().zip(sigmoid(&negated));
+    probs.zip(t).map(|((p, not_p), t)| scale * ((1.0 - t) * p - t * not_p)).collect()
 }
 
 /// `sum over i of (y - t)^2`.

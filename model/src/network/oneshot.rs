@@ -13,7 +13,7 @@ impl<T: Element> Network<T> {
     /// use isograd_kernels::Isa;
     /// use isograd_model::{Network, layer::*, layers};
     /// let network = Network::<f32>::build(layers![Input::vector(2), Dense::new(1)])?;
-    /// let mut state = network.initial_state(0);
+    /// let mut state = network.initial_state(0)?;
     /// state.params_mut().copy_from_slice(&[2.0, 3.0, 0.5]); // weights, bias
     /// let y = network.predict(&state, Isa::best(), &[1.0, 10.0, 1.0, 0.0], 2); // samples (1, 1) and (10, 0)
     /// assert_eq!(y, [5.5, 20.5]);
@@ -22,7 +22,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When `n` is 0, when `x` has not `n` samples, or when `state` is that of a network with other parameters.
+    /// When `n` is 0, when `x` has not `n` samples, when `state` is that of a network with other parameters, or when there is
+    /// no memory for the pass.
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
         let mut memory = self.memory_of(state, x, n);
         self.forward(&context(state, isa, Mode::Eval, n), &mut memory, &mut [], self.all());
@@ -36,8 +37,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When there are no labels, when `x` has not one sample for each, when a label is not below the number of outputs, or
-    /// when `state` is that of a network with other parameters.
+    /// When there are no labels, when `x` has not one sample for each, when a label is not below the number of outputs, when
+    /// `state` is that of a network with other parameters, or when there is no memory for the pass.
     pub fn loss_and_gradients(
         &self,
         state: &State<T>,
@@ -74,12 +75,8 @@ impl<T: Element> Network<T> {
             x.len(),
             self.input_shape()
         );
-        for (what, got, expected) in [
-            ("parameters", state.params().len(), self.parameter_count()),
-            ("running statistics", state.statistics().len(), self.statistics_count()),
-        ] {
-            assert_eq!(got, expected, "a state of {got} {what} for a network of {expected}");
-        }
+        state.assert_fits(self);
+        self.check_shard_memory(n, 1).unwrap_or_else(|error| panic!("{error}"));
         let mut memory = self.shard_memory(n);
         self.input_mut(&mut memory, n).copy_from_slice(x);
         memory

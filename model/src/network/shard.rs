@@ -1,7 +1,8 @@
 //! The memory of one shard on its way through the network.
 
 use super::{Network, offsets};
-use crate::memory::Aligned;
+use crate::error::Error;
+use crate::memory::{self, Aligned, round_up};
 use isograd_kernels::Element;
 use std::ops::Range;
 
@@ -25,18 +26,40 @@ pub(crate) struct ShardMemory<T> {
 }
 
 impl<T: Element> Network<T> {
+    /// Checks that there is memory for `count` shards of at most `capacity` samples at a time.
+    pub(crate) fn check_shard_memory(&self, capacity: usize, count: usize) -> Result<(), Error> {
+        let of_samples = |per_sample: usize| per_sample as u128 * capacity as u128;
+        let line = round_up::<T>(1);
+        let activations = self.buffers.iter().flat_map(|elements| [of_samples(*elements), line as u128]);
+        let saved = self.steps.iter().flat_map(|step| {
+            [of_samples(step.saved.per_sample), step.saved.fixed as u128, line as u128]
+        });
+        let gradients = [of_samples(self.buffers.iter().copied().max().unwrap_or(0)); 2];
+        let elements = activations.chain(saved).chain(gradients).fold(0, u128::saturating_add);
+        let check = |elements: u128| {
+            let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
+            memory::check(|| format!("{count} shards of {capacity} samples"), bytes)
+        };
+        // Layers count their scratch memory for so many samples only if there is memory for the samples.
+        check(elements)?;
+        check(elements.saturating_add(self.scratch_len(capacity) as u128))
+    }
+
+    fn scratch_len(&self, capacity: usize) -> usize {
+        self.layers.iter().map(|layer| layer.scratch_len(capacity)).max().unwrap_or(0)
+    }
+
     /// Memory for shards of at most `capacity` samples.
     pub(crate) fn shard_memory(&self, capacity: usize) -> ShardMemory<T> {
         let activation_offsets = self.activation_offsets(capacity);
         let saved_offsets = offsets::<T>(self.steps.iter().map(|step| step.saved.elements(capacity)));
-        let scratch = self.layers.iter().map(|layer| layer.scratch_len(capacity)).max().unwrap_or(0);
         let gradient = self.buffers.iter().max().unwrap_or(&0) * capacity;
         let end = |offsets: &[usize]| offsets[offsets.len() - 1];
         ShardMemory {
             capacity,
             activations: Aligned::zeroed(end(&activation_offsets)),
             saved: Aligned::zeroed(end(&saved_offsets)),
-            scratch: Aligned::zeroed(scratch),
+            scratch: Aligned::zeroed(self.scratch_len(capacity)),
             dy: Aligned::zeroed(gradient),
             dx: Aligned::zeroed(gradient),
             labels: Vec::with_capacity(capacity),

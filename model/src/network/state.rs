@@ -1,8 +1,9 @@
 //! The numbers of a network: parameters and running statistics.
 
 use super::Network;
+use crate::error::Error;
 use crate::layer::Tensor;
-use crate::memory::Aligned;
+use crate::memory::{self, Aligned};
 use isograd_kernels::Element;
 use isograd_kernels::philox::{Purpose, Rng};
 use sha2::{Digest, Sha256};
@@ -16,15 +17,16 @@ pub struct State<T> {
 
 impl<T: Element> Network<T> {
     /// The state before training: a pure function of the network and `seed`, the same on every machine.
-    pub fn initial_state(&self, seed: u64) -> State<T> {
-        let mut state = State {
-            params: Aligned::zeroed(self.parameter_count()),
-            statistics: Aligned::zeroed(self.statistics_count()),
-        };
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    pub fn initial_state(&self, seed: u64) -> Result<State<T>, Error> {
+        let mut state = State::zeroed(self)?;
         let rng = Rng::new(seed, Purpose::InitialWeights);
         fill(&rng, &self.parameters, &mut state.params);
         fill(&rng, &self.statistics, &mut state.statistics);
-        state
+        Ok(state)
     }
 }
 
@@ -36,7 +38,34 @@ fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
     }
 }
 
+/// The parameters in words, with the largest tensor, which is where a network that is too large can be made smaller.
+fn describe<T: Element>(network: &Network<T>) -> String {
+    let largest = network.parameters().iter().max_by_key(|tensor| tensor.range.len());
+    let largest = largest.map_or_else(String::new, |tensor| {
+        format!(", of which '{}' has {}", tensor.name, tensor.range.len())
+    });
+    format!("{} parameters{largest}", network.parameter_count())
+}
+
 impl<T: Element> State<T> {
+    /// Zeros for all parameters and running statistics of `network`.
+    pub(crate) fn zeroed(network: &Network<T>) -> Result<Self, Error> {
+        let (parameters, statistics) = (network.parameter_count(), network.statistics_count());
+        let bytes = (parameters as u128 + statistics as u128) * size_of::<T>() as u128;
+        memory::check(|| describe(network), bytes)?;
+        Ok(Self { params: Aligned::zeroed(parameters), statistics: Aligned::zeroed(statistics) })
+    }
+
+    /// Panics if this is the state of another network than `network`.
+    pub(crate) fn assert_fits(&self, network: &Network<T>) {
+        for (what, got, expected) in [
+            ("parameters", self.params.len(), network.parameter_count()),
+            ("running statistics", self.statistics.len(), network.statistics_count()),
+        ] {
+            assert_eq!(got, expected, "a state of {got} {what} for a network of {expected}");
+        }
+    }
+
     /// All parameters, in layer order.
     pub fn params(&self) -> &[T] {
         &self.params

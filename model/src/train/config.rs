@@ -25,7 +25,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Instruction-set level.
     pub isa: Isa,
-    /// The largest norm that a step's gradient may have; a longer one is scaled down to it.
+    /// The largest norm (the root of the sum of the squares, over all parameters) that a step's gradient may have; a longer one is
+    /// scaled down to it.
     pub clip_norm: Option<f64>,
     /// Steps after which training ends, in whatever epoch.
     pub max_steps: Option<u64>,

@@ -12,7 +12,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// When the data set does not fit the network, or a rank is lost.
+    /// [`Error::NonFiniteEvaluation`] when the mean loss is infinite or NaN. Others when the data set does not fit the network,
+    /// or a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {
@@ -28,6 +29,8 @@ impl<T: Element> Trainer<T> {
         let own = self.own_shards(job.shards());
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
         self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, false)?;
-        Ok(sums.evaluation())
+        let evaluation = sums.evaluation();
+        let Evaluation { samples, loss, .. } = evaluation;
+        if loss.is_finite() { Ok(evaluation) } else { Err(Error::NonFiniteEvaluation { samples, loss }) }
     }
 }

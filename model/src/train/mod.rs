@@ -26,7 +26,7 @@ pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
 use crate::error::Error;
-use crate::memory::Aligned;
+use crate::memory::{self, Aligned};
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
@@ -69,6 +69,8 @@ pub struct Trainer<T> {
     state: State<T>,
     /// The optimizer's first and second moment, as far as it has them.
     moments: [Aligned<T>; 2],
+    /// Sums of squares of parts of the gradient, where it is clipped.
+    squares: Vec<f64>,
     config: TrainConfig,
     buckets: Buckets,
     workers: Vec<Worker<T>>,
@@ -88,7 +90,7 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// When a number of the configuration is outside its range.
+    /// When a number of the configuration is outside its range, or when there is no memory.
     pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
         Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
     }
@@ -101,18 +103,28 @@ impl<T: Element> Trainer<T> {
     /// As `new`; and when the ranks cannot work together.
     pub fn with_ranks(network: Network<T>, config: TrainConfig, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
-        let state = network.initial_state(config.seed);
+        let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
         let most = ranks.shares.most(rank, shards);
         let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
+        let elements = network.parameter_count() as u128;
+        memory::check(|| "the optimizer's moments".to_string(), 2 * elements * size_of::<T>() as u128)?;
+        network.check_shard_memory(config.shard_len(), workers)?;
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);
+            let count = workers * capacity;
+            let len = buckets.lengths().sum::<usize>() as u128;
+            memory::check(|| format!("{count} sums of gradients"), count as u128 * len * size_of::<T>() as u128)?;
             let node = || buckets.lengths().map(Buffer::private).collect();
             let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
             (buckets, None, buffers)
         } else {
+            if u32::try_from(shards).is_err() {
+                let (name, expected) = ("the number of shards of a step", "below 2^32 among several ranks");
+                return Err(Error::OutOfRange { name, expected, value: shards.to_string() });
+            }
             let buckets = Buckets::new(&network, ranks.bucket_bytes);
             let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
             (buckets, Some(exchange), buffers)
@@ -120,6 +132,7 @@ impl<T: Element> Trainer<T> {
         let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, Partial::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
+            squares: Vec::new(),
             workers: buffers.into_iter().map(worker).collect(),
             buckets,
             exchange,

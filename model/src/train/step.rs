@@ -18,8 +18,10 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteLoss`] when a loss becomes infinite or NaN: the state is then that before the step. Others when the
-    /// data set does not fit the network, or a rank is lost.
+    /// [`Error::NonFiniteLoss`] when a loss becomes infinite or NaN, [`Error::NonFiniteGradient`] when a gradient that is to be
+    /// clipped does: the state is then that before the step.
+    /// [`Error::NonFiniteParameters`] when an update makes a parameter or a running statistic infinite or NaN: the state is
+    /// then of no use. Others when the data set does not fit the network, or a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,
@@ -88,31 +90,32 @@ impl<T: Element> Trainer<T> {
 
     /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.
     fn update(&mut self) -> Result<(), Error> {
-        self.step += 1;
-        let Self { network, config, step, workers, state, moments, buckets, exchange, pending, .. } = self;
-        let update = Update { network, config, step: *step };
+        let Self { network, config, workers, state, moments, squares, buckets, exchange, pending, .. } = self;
+        let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1 };
         match exchange {
             None => {
                 pending.collect(workers);
                 let sum = |range: Range<usize>, g: &mut [T]| {
                     tree::sum(&pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
                 };
-                update.apply(state, moments, workers.len(), sum);
+                update.apply(state, moments, squares, workers.len(), sum)?;
             }
             Some(exchange) => {
                 exchange.wait()?;
-                {
+                let result = {
                     let read = exchange.reader();
                     let sum = |range: Range<usize>, g: &mut [T]| {
                         for (bucket, place, part) in buckets.parts(range) {
                             read(bucket, place, &mut g[part]);
                         }
                     };
-                    update.apply(state, moments, workers.len(), sum);
-                }
+                    update.apply(state, moments, squares, workers.len(), sum)
+                };
                 exchange.finish(workers);
+                result?;
             }
         }
+        self.step += 1;
         Ok(())
     }
 }

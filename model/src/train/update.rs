@@ -1,11 +1,14 @@
 //! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
 
 use super::{Element, TrainConfig};
+use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
-use isograd_kernels::elementwise;
+use isograd_kernels::reduce::all_finite;
+use isograd_kernels::{Isa, elementwise};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Parameters that a thread takes through the sum and the update at a time, so that they stay in its first-level cache.
 const BLOCK: usize = 2048;
@@ -16,21 +19,34 @@ pub(super) struct Update<'a, T> {
     pub(super) config: &'a TrainConfig,
     /// The step, from 1.
     pub(super) step: u64,
+    /// The epoch, from 1.
+    pub(super) epoch: u32,
 }
 
 impl<T: Element> Update<'_, T> {
     /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with those elements of the summed
-    /// gradient with the statistics behind it.
+    /// gradient with the statistics behind it. `squares` is kept from step to step: room for sums of squares, where
+    /// gradients are clipped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NonFiniteGradient`], before anything has changed; [`Error::NonFiniteParameters`], with the state as the update has
+    /// left it.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
         [m, v]: &mut [Aligned<T>; 2],
+        squares: &mut Vec<f64>,
         threads: usize,
         sum: impl Fn(Range<usize>, &mut [T]) + Sync,
-    ) {
-        let Self { network, config, step } = self;
+    ) -> Result<(), Error> {
+        let Self { network, config, step, .. } = self;
         let (isa, update) = (config.isa, config.optimizer.at_step(config.learning_rate, *step));
-        let scale = config.clip_norm.and_then(|limit| clip_scale(limit, state.params.len(), &sum));
+        let scale = match config.clip_norm {
+            Some(limit) => self.clip_scale(limit, squares, &sum)?,
+            None => None,
+        };
+        let is_finite = AtomicBool::new(true);
         let chunk = round_up::<T>(state.params.len().div_ceil(threads)).max(BLOCK);
         let chunks =
             state.params.par_chunks_mut(chunk).zip(m.par_chunks_mut(chunk)).zip(v.par_chunks_mut(chunk));
@@ -43,7 +59,12 @@ impl<T: Element> Update<'_, T> {
                 if let Some(scale) = scale {
                     elementwise::scale(isa, T::from_f64(scale), g);
                 }
-                update.apply(isa, &mut w[block.clone()], g, &mut m[block.clone()], &mut v[block]);
+                let w = &mut w[block.clone()];
+                update.apply(isa, w, g, &mut m[block.clone()], &mut v[block]);
+                // Here, where the block is in the cache, the check costs no pass over memory.
+                if !all_finite(isa, w) {
+                    is_finite.store(false, Ordering::Relaxed);
+                }
             }
         });
 
@@ -57,26 +78,47 @@ impl<T: Element> Update<'_, T> {
                 let statistics = &mut state.statistics[block];
                 elementwise::scale(isa, T::from_f64(tensor.retained), statistics);
                 elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
+                if !all_finite(isa, statistics) {
+                    is_finite.store(false, Ordering::Relaxed);
+                }
             }
         }
+        if is_finite.into_inner() { Ok(()) } else { Err(self.non_finite(isa, state)) }
     }
-}
 
-/// What to multiply a gradient of `len` elements with so that its norm is at most `limit`; `None` if it is already. The squares are
-/// added in f64, block by block: the same bits however many threads there are.
-fn clip_scale<T: Element>(
-    limit: f64,
-    len: usize,
-    sum: &(impl Fn(Range<usize>, &mut [T]) + Sync),
-) -> Option<f64> {
-    let block_squares = |block: usize| {
-        let range = block * BLOCK..((block + 1) * BLOCK).min(len);
-        let mut g = [T::ZERO; BLOCK];
-        let g = &mut g[..range.len()];
-        sum(range, g);
-        g.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>()
-    };
-    let squares: Vec<f64> = (0..len.div_ceil(BLOCK)).into_par_iter().map(block_squares).collect();
-    let norm = squares.iter().sum::<f64>().sqrt();
-    (norm > limit).then(|| limit / norm)
+    /// The error for a `state` that is not finite.
+    fn non_finite(&self, isa: Isa, state: &State<T>) -> Error {
+        let parameters = self.network.parameters().iter().map(|tensor| (tensor, state.params()));
+        let statistics = self.network.statistics().iter().map(|tensor| (tensor, state.statistics()));
+        let first = parameters
+            .chain(statistics)
+            .find(|(tensor, values)| !all_finite(isa, &values[tensor.range.clone()]))
+            .map(|(tensor, _)| tensor.name.clone());
+        let tensor = first.expect("a tensor with the value that was found");
+        Error::NonFiniteParameters { tensor, step: self.step, epoch: self.epoch }
+    }
+
+    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The squares are added in
+    /// f64, block by block: the same bits however many threads there are.
+    fn clip_scale(
+        &self,
+        limit: f64,
+        squares: &mut Vec<f64>,
+        sum: &(impl Fn(Range<usize>, &mut [T]) + Sync),
+    ) -> Result<Option<f64>, Error> {
+        let len = self.network.parameter_count();
+        squares.resize(len.div_ceil(BLOCK), 0.0);
+        squares.par_iter_mut().enumerate().for_each(|(block, square)| {
+            let range = block * BLOCK..((block + 1) * BLOCK).min(len);
+            let mut g = [T::ZERO; BLOCK];
+            let g = &mut g[..range.len()];
+            sum(range, g);
+            *square = g.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+        });
+        let norm = squares.iter().sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return Err(Error::NonFiniteGradient { step: self.step, epoch: self.epoch, norm });
+        }
+        Ok((norm > limit).then(|| limit / norm))
+    }
 }

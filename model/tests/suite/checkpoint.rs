@@ -2,7 +2,7 @@
 
 use crate::common::{build, values};
 use isograd_kernels::Element;
-use isograd_model::{Network, State, layer::*, layers, load, save};
+use isograd_model::{Error, Network, State, layer::*, layers, load, save};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn network<T: Element>() -> Network<T> {
 
 /// A state with a value of its own in each place, among them those that a detour through text would not survive.
 fn filled<T: Element>(network: &Network<T>, seed: u64) -> State<T> {
-    let mut state = network.initial_state(seed);
+    let mut state = network.initial_state(seed).expect("memory");
     state.params_mut().copy_from_slice(&values(seed, 0, network.parameter_count(), 0.3));
     state.statistics_mut().copy_from_slice(&values(seed, 1, network.statistics_count(), 0.7));
     let odd = [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, T::EPSILON.to_f64() / 3.0];
@@ -50,9 +50,7 @@ fn round_trip<T: Element>() {
     // Over another file, as a run does that saves again and again.
     save(&path, MODEL, &network, &filled(&network, 2)).expect("a file that can be written");
     save(&path, MODEL, &network, &saved).expect("a file that can be written");
-    let mut loaded = filled(&network, 3);
-    assert_ne!(bytes(&loaded), bytes(&saved));
-    load(&path, MODEL, &network, &mut loaded).expect("a file that fits");
+    let loaded = load(&path, MODEL, &network).expect("a file that fits");
     assert_eq!(bytes(&loaded), bytes(&saved));
     assert_eq!(loaded.params_sha256(), saved.params_sha256());
     let files: Vec<_> =
@@ -94,16 +92,17 @@ fn a_file_is_a_table_of_named_tensors() {
     assert_eq!(dense.data(), values);
 }
 
-/// Asserts that loading `path` fails with `reason` behind the path, and that the state stays as it is.
-fn refused(path: &Path, reason: &str) {
-    let network = network::<f32>();
-    let mut state = filled(&network, 5);
-    let before = bytes(&state);
-    let error = load(path, MODEL, &network, &mut state).expect_err("a file that does not fit").to_string();
+/// Asserts that loading `path` fails with `reason` behind the path, as a mismatch with the network or not.
+fn refused(path: &Path, reason: &str, is_mismatch: bool) {
+    let error = load(path, MODEL, &network::<f32>()).expect_err("a file that does not fit");
+    let message = error.to_string();
     let expected = format!("{}: {reason}", path.display());
-    assert!(error.starts_with(&expected), "the error is\n{error}\nexpected\n{expected}");
-    assert_eq!(error.lines().count(), 1, "{error}");
-    assert_eq!(bytes(&state), before, "the state has changed");
+    assert!(message.starts_with(&expected), "the error is\n{message}\nexpected\n{expected}");
+    assert!(!message.contains(char::is_control), "{message:?}");
+    assert!(
+        matches!(&error, Error::Checkpoint { source, .. } if source.is_mismatch() == is_mismatch),
+        "{error:?}"
+    );
 }
 
 /// What a file of [`network`] holds, to be changed before it is written.
@@ -141,8 +140,7 @@ fn unchanged_contents_are_accepted() {
     let network = network::<f32>();
     for metadata in [Contents::new().metadata, None] {
         Contents { metadata, ..Contents::new() }.write(&path);
-        let mut state = filled(&network, 5);
-        load(&path, MODEL, &network, &mut state).expect("a file that fits");
+        let state = load(&path, MODEL, &network).expect("a file that fits");
         assert!(bytes(&state).iter().all(|byte| *byte == 0));
     }
 }
@@ -154,10 +152,13 @@ fn files_of_other_networks_are_refused() {
         let mut contents = Contents::new();
         change(&mut contents);
         contents.write(&path);
-        refused(&path, reason);
+        refused(&path, reason, true);
     };
     refuse("a checkpoint of model 'other', not of 'tiny'", &|c| {
         c.metadata = Some(HashMap::from([("model".to_string(), "other".to_string())]));
+    });
+    refuse("a checkpoint of model 'red\\u{1b}[31m\\n', not of 'tiny'", &|c| {
+        c.metadata = Some(HashMap::from([("model".to_string(), "red\u{1b}[31m\n".to_string())]));
     });
     refuse("6 tensors, model 'tiny' has 7", &|c| {
         c.tensors.remove(0);
@@ -175,35 +176,55 @@ fn files_of_other_networks_are_refused() {
 
 #[test]
 fn damaged_files_are_refused() {
-    let (folder, path) = place();
+    let (_folder, path) = place();
     let network = network::<f32>();
     save(&path, MODEL, &network, &filled(&network, 1)).expect("a file that can be written");
     let whole = std::fs::read(&path).expect("a file");
-    for len in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
-        std::fs::write(&path, &whole[..len]).expect("a file");
-        refused(&path, "not a safetensors file: ");
+    let header = u64::from_le_bytes(whole[..8].try_into().expect("8 bytes")) as usize;
+    let broken = |bytes: &[u8], expected: usize| {
+        std::fs::write(&path, bytes).expect("a file");
+        let length = bytes.len();
+        let reason = format!(
+            "broken: the file has {length} bytes, by its header (of {header} bytes) it should have {expected}"
+        );
+        refused(&path, &reason, false);
+    };
+    for len in [8, 100, 7 + header] {
+        broken(&whole[..len], 8 + header);
     }
-    std::fs::write(&path, [&whole[..], b"x"].concat()).expect("a file");
-    refused(&path, "not a safetensors file: ");
-    refused(&folder.path().join("none"), "cannot read: ");
-    refused(folder.path(), "cannot read: ");
+    for len in [8 + header, whole.len() - 1] {
+        broken(&whole[..len], whole.len());
+    }
+    broken(&[&whole[..], b"x"].concat(), whole.len());
 }
 
 #[test]
-fn a_path_that_cannot_be_written_is_an_error() {
+fn other_files_are_refused() {
     let (folder, path) = place();
-    let network = network::<f32>();
-    let state = filled(&network, 1);
-    let fails = |path: &Path| {
-        let error =
-            save(path, MODEL, &network, &state).expect_err("a path that cannot be written").to_string();
-        assert!(error.starts_with(&format!("{}: cannot write: ", path.display())), "{error}");
+    let foreign = |bytes: &[u8], reason: &str| {
+        std::fs::write(&path, bytes).expect("a file");
+        refused(&path, &format!("not a safetensors file: {reason}"), false);
     };
-    fails(&folder.path().join("no such folder").join("weights"));
-    std::fs::write(&path, "a file").expect("a file");
-    fails(&path.join("weights"));
-    // The path of a folder, in whose place no file can be put.
-    let occupied = folder.path().join("occupied");
-    std::fs::create_dir_all(occupied.join("inside")).expect("a folder");
-    fails(&occupied);
+    foreign(b"", "it has 0 bytes");
+    foreign(b"a text", "it has 6 bytes");
+    foreign(b"a longer text", "its header would have 8243126012778094689 bytes");
+    foreign(&[b"\x04\0\0\0\0\0\0\0" as &[u8], b"text"].concat(), "expected ");
+    // A header whose offsets and shapes contradict each other, or are beyond all bounds.
+    for (shape, end) in [("[3]", 8), ("[4294967296,4294967296]", 0), ("[1]", 4)] {
+        let entry = |name| format!(r#""{name}":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}"#);
+        let json = format!("{{{},{}}}", entry("a"), entry("b"));
+        foreign(&[&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat(), "");
+    }
+    refused(&folder.path().join("none"), "cannot read: ", false);
+    refused(folder.path(), "cannot read: is a directory", false);
+}
+
+/// What the file holds is compared with the network before memory is taken: that of this network is not to be had.
+#[test]
+fn a_file_of_another_network_takes_no_memory() {
+    let (_folder, path) = place();
+    Contents::new().write(&path);
+    let huge = build::<f32>(layers![Input::vector(1 << 30), Dense::new(1 << 30).without_bias()]);
+    let error = load(&path, MODEL, &huge).expect_err("a file of another network").to_string();
+    assert_eq!(error, format!("{}: 7 tensors, model 'tiny' has 1", path.display()));
 }

@@ -61,7 +61,7 @@ fn set_parameters<T: Element>(network: &Network<T>, state: &mut State<T>) {
 }
 
 fn state<T: Element>(network: &Network<T>) -> State<T> {
-    let mut state = network.initial_state(0);
+    let mut state = network.initial_state(0).expect("memory");
     set_parameters(network, &mut state);
     state
 }

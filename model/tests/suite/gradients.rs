@@ -46,7 +46,7 @@ struct Fixture<T> {
 impl<T: Element> Fixture<T> {
     fn new(loss: Loss, layers: Vec<Box<dyn Layer<T>>>, n: usize) -> Self {
         let network = build(layers);
-        let mut state = network.initial_state(0);
+        let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 1.0));
         let x = values(7, 1, network.input_shape().elements() * n, 1.0);
         let labels = labels(7, 2, n, 3);

@@ -5,8 +5,10 @@ mod common;
 
 mod build_errors;
 mod checkpoint;
+mod checkpoint_files;
 mod golden;
 mod gradients;
+mod non_finite;
 mod ranks;
 mod same_bits;
 mod small_networks;

@@ -225,3 +225,18 @@ fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
     assert_eq!(expected, in_pool(3, || alone(config.clone())));
     assert_law(&Group::new(Over::Both, 2, true, 3), &config, &expected);
 }
+
+/// All ranks update all parameters: all of them see the same.
+#[test]
+fn parameters_that_stop_being_finite_stop_all_ranks() {
+    let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 1e10 };
+    let config = TrainConfig { optimizer, learning_rate: 1e38, ..config() };
+    let expected = "parameters became infinite or NaN in step 1 (epoch 1), first in '1.conv2d.weight'; a smaller learning \
+                    rate may help";
+    let fails = |_, mut trainer: Trainer<f32>| {
+        Ok(trainer.train_epoch(&data(), |_| ()).expect_err("parameters that are no numbers").to_string())
+    };
+    for outcome in each_rank(&Group::new(Over::Both, 2, true, 3), &config, fails) {
+        assert_eq!(outcome, expected);
+    }
+}

@@ -10,7 +10,7 @@ use isograd_model::{
 
 const PATTERN: Synthetic = Synthetic { seed: 9, sample_shape: [1, 8, 8], num_classes: 4 };
 
-fn pattern(range: std::ops::Range<u64>) -> Arrays<'static> {
+pub(super) fn pattern(range: std::ops::Range<u64>) -> Arrays<'static> {
     PATTERN.samples(range).expect("a data set")
 }
 
@@ -29,11 +29,11 @@ fn small<T: Element>(head: Box<dyn Layer<T>>) -> Network<T> {
     build(layers)
 }
 
-fn classifier() -> Network<f32> {
+pub(super) fn classifier() -> Network<f32> {
     small(Box::new(Softmax::new()))
 }
 
-fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
+pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
     Trainer::new(network, config).expect("a valid configuration")
 }
 
@@ -104,6 +104,38 @@ fn a_learning_rate_of_zero_changes_no_weight() {
         assert_eq!(trainer.steps(), 2);
         assert_eq!(trainer.state().params_sha256(), before, "{optimizer:?}");
     }
+}
+
+/// With plain gradient descent at learning rate 1, the step is the gradient.
+#[test]
+fn clipped_gradients_have_the_norm_of_the_limit() {
+    let step = |clip_norm| {
+        let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let config = TrainConfig {
+            optimizer,
+            learning_rate: 1.0,
+            clip_norm,
+            max_steps: Some(1),
+            ..TrainConfig::default()
+        };
+        let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+        let before = trainer.state().params().to_vec();
+        trainer.train_epoch(&pattern(0..50), |_| ()).expect("finite losses");
+        let after = trainer.state().params();
+        let step: Vec<f64> = before.iter().zip(after).map(|(before, after)| before - after).collect();
+        let norm = step.iter().map(|dw| dw * dw).sum::<f64>().sqrt();
+        (step, norm)
+    };
+    let (whole, norm) = step(None);
+    // Roundings of weights of the order of 1, and those of the sums.
+    let bound = 1e-12;
+    for part in [0.5, 0.01] {
+        let (clipped, clipped_norm) = step(Some(part * norm));
+        assert_close("norm", &[clipped_norm], &[part * norm], bound);
+        let expected: Vec<f64> = whole.iter().map(|dw| part * dw).collect();
+        assert_close("step", &clipped, &expected, bound);
+    }
+    assert_eq!(step(Some(1.5 * norm)).0, whole, "a shorter gradient stays");
 }
 
 /// In the mean of an epoch at learning rate 0, every sample counts once: it is the evaluation, up to the order of addition.
@@ -305,6 +337,10 @@ fn configurations_out_of_range_are_refused() {
         let expected = format!("the learning rate must be a number of at least 0, it is {shown}");
         refuse(&expected, TrainConfig { learning_rate, ..default() });
     }
+    for (clip_norm, shown) in [(0.0, "0"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let expected = format!("the norm to clip gradients to must be a number above 0, it is {shown}");
+        refuse(&expected, TrainConfig { clip_norm: Some(clip_norm), ..default() });
+    }
     let adam = AdamParameters::default();
     for (expected, optimizer) in [
         (
@@ -334,6 +370,28 @@ fn configurations_out_of_range_are_refused() {
     ] {
         refuse(expected, TrainConfig { optimizer, ..default() });
     }
+}
+
+#[test]
+fn what_no_machine_has_memory_for_is_an_error() {
+    let fails = |network: Network<f32>, config: TrainConfig| {
+        in_pool(2, || Trainer::new(network, config)).expect_err("more than any memory").to_string()
+    };
+    // Beyond what 64-bit processors can address; and with a product beyond 64 bits.
+    for shard_size in [1 << 44, usize::MAX] {
+        let config = TrainConfig { batch_size: shard_size, shard_size, ..TrainConfig::default() };
+        let message = fails(classifier(), config);
+        let start = format!("no memory for 2 shards of {shard_size} samples: ");
+        assert!(message.starts_with(&start) && message.ends_with(" bytes"), "{message}");
+    }
+    let huge = build(zoo::simplecnn(Shape::image(1, 1_000_000, 1_000_000), 10));
+    let weights = 128 * 8 * 499_998usize.pow(2);
+    let parameters = huge.parameter_count();
+    let expected = format!(
+        "no memory for {parameters} parameters, of which '7.dense.weight' has {weights}: {} bytes",
+        4 * parameters
+    );
+    assert_eq!(fails(huge, TrainConfig::default()), expected);
 }
 
 /// A network without parameters has nothing to learn, and does nothing wrong.

@@ -1,0 +1,117 @@
+//! Parameters and running statistics in safetensors files.
+//!
+//! A file holds each tensor under its name (`1.conv2d.weight`), little-endian, and the network's name under the metadata key
+//! `model`. Any safetensors reader can open it.
+
+mod error;
+mod header;
+mod replacement;
+
+pub use error::CheckpointError;
+
+use crate::error::Error;
+use crate::layer::Tensor;
+use crate::network::{Network, State};
+use header::Contents;
+use isograd_kernels::Element;
+use replacement::Replacement;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+/// Elements that are turned into bytes, or back, at a time.
+const CHUNK: usize = 1 << 14;
+
+/// Writes `state` of a network called `model` to `path`: first to a new file in the same folder, which takes the other one's
+/// place when all of it is on the disk. A crash leaves the old file or the new one, never half of one; a failure leaves
+/// nothing new.
+///
+/// A symbolic link at `path` is followed. The permissions of a file that is replaced stay as they are.
+///
+/// # Errors
+///
+/// When the file cannot be written, when what is at `path` is no regular file, or when that file is read-only.
+///
+/// # Panics
+///
+/// When `state` is that of a network with other parameters.
+pub fn save<T: Element>(
+    path: &Path,
+    model: &str,
+    network: &Network<T>,
+    state: &State<T>,
+) -> Result<(), Error> {
+    state.assert_fits(network);
+    let write = || -> io::Result<()> {
+        let header = header::encode(model, network)?;
+        let mut file = Replacement::begin(path)?;
+        file.write_all(&header)?;
+        let mut bytes = Vec::with_capacity(CHUNK * size_of::<T>());
+        for values in state.params().chunks(CHUNK).chain(state.statistics().chunks(CHUNK)) {
+            bytes.clear();
+            values.iter().for_each(|value| bytes.extend_from_slice(value.to_le_bytes().as_ref()));
+            file.write_all(&bytes)?;
+        }
+        file.finish()
+    };
+    write().map_err(|source| CheckpointError::Write(source).at(path))
+}
+
+/// Checks that [`save`] can write a state of `network` to `path`: that a new file can be made there, and on Linux that there is
+/// room for it, if the file system can tell. Leaves everything as it is.
+///
+/// # Errors
+///
+/// As `save`.
+pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<(), Error> {
+    let rehearse = || -> io::Result<()> {
+        let header = header::encode(model, network)?;
+        let data_bytes = header::data_bytes(network)?;
+        Replacement::begin(path)?.reserve((header.len() as u64).saturating_add(data_bytes))
+    };
+    rehearse().map_err(|source| CheckpointError::Write(source).at(path))
+}
+
+/// The state of a network called `model` in the file at `path`.
+///
+/// Memory is taken only for what the file is known to hold: its header is compared with the file's length and the network
+/// first.
+///
+/// # Errors
+///
+/// When the file cannot be read, is not a whole safetensors file, is of another model, or a tensor is missing, unexpected, or
+/// of another shape or element type.
+pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<State<T>, Error> {
+    let (mut file, contents) =
+        open(path).and_then(|mut file| Contents::read(&mut file).map(|contents| (file, contents))).map_err(|e| e.at(path))?;
+    let starts = contents.starts(model, network).map_err(|e| e.at(path))?;
+    let mut state = State::zeroed(network)?;
+    let (parameters, statistics) = starts.split_at(network.parameters().len());
+    fill(&mut file, network.parameters(), parameters, &mut state.params)
+        .and_then(|()| fill(&mut file, network.statistics(), statistics, &mut state.statistics))
+        .map_err(|source| CheckpointError::Read(source).at(path))?;
+    Ok(state)
+}
+
+/// Opens a regular file: another kind might never end, or never begin.
+fn open(path: &Path) -> Result<File, CheckpointError> {
+    let metadata = std::fs::metadata(path).map_err(CheckpointError::Read)?;
+    replacement::check_kind(&metadata).map_err(CheckpointError::Read)?;
+    File::open(path).map_err(CheckpointError::Read)
+}
+
+/// Overwrites the values of `tensors`, the bytes of which begin at `starts`.
+fn fill<T: Element>(file: &mut File, tensors: &[Tensor], starts: &[u64], values: &mut [T]) -> io::Result<()> {
+    let mut bytes = vec![0; CHUNK * size_of::<T>()];
+    for (tensor, start) in tensors.iter().zip(starts) {
+        file.seek(SeekFrom::Start(*start))?;
+        for values in values[tensor.range.clone()].chunks_mut(CHUNK) {
+            let bytes = &mut bytes[..size_of_val(values)];
+            file.read_exact(bytes)?;
+            for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(size_of::<T>())) {
+                *value = T::from_le_bytes(bytes);
+            }
+        }
+    }
+    Ok(())
+}
