@@ -66,10 +66,11 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         writeln!(line, "{}: {}", record.level().as_str().to_lowercase(), record.args())
     };
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
-    let arguments = match Arguments::try_parse_from(argv::normalize(std::env::args_os())) {
+    let args = argv::normalize(std::env::args_os());
+    let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
-        Err(error) => return Err(usage::failure(&error)),
+        Err(error) => return Err(usage::failure(&error, &args)),
     };
     match arguments.command {
         Command::Train(args) => train::start(&args.try_into()?, out),

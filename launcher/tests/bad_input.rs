@@ -59,6 +59,8 @@ fn numbers_outside_their_ranges() {
     for share in ["-0.1", "1", "NaN"] {
         assert_usage(&format!("train --validation-split {share}"), &["--validation-split", "below 1", share]);
     }
+    assert_usage("train --learning-rate inf", &["finite"]);
+    assert_usage("train --clip-norm inf", &["finite", "above 0"]);
     assert_usage("train --optimizer sgd --momentum 1.5", &["--momentum", "below 1", "1.5"]);
     assert_usage("train --epsilon -1", &["--epsilon", "at least 0", "-1"]);
 }
@@ -82,7 +84,7 @@ fn unknown_names_with_the_nearest_known_one() {
 
 #[test]
 fn command_lines_without_meaning() {
-    assert_usage("", &["subcommand"]);
+    assert_usage("", &["needs a command: train, evaluate,"]);
     assert_usage("trian", &["'trian'"]);
     assert_usage("train --bach-size 3", &["'--bach-size'"]);
     assert_usage("train --seed 1 --seed 2", &["--seed"]);
