@@ -49,7 +49,7 @@ pub(crate) fn of_test<T: Element>(
     test: &dyn Dataset,
     state: &State<T>,
 ) -> Agreement {
-    let mut agreement = common(plan.model, network, &plan.config(), test);
+    let mut agreement = common(plan.model, network, &plan.config(test.len()), test);
     agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), plan.source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.push(("the shards per rank", format!("{:?}", plan.ranks.shards_per_rank)));
