@@ -53,7 +53,7 @@ pub(crate) fn list<T: Element>(
 }
 
 fn optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
-    let mut rows = vec![("optimizer", optimizer.name().to_string())];
+    let mut rows = vec![("optimizer", optimizer.to_string())];
     // Unlike Display, Debug writes small numbers with an exponent.
     let mut row = |name, value: &dyn Debug| rows.push((name, format!("{value:?}")));
     match optimizer {

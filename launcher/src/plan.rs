@@ -262,8 +262,7 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
     match left_over(&given) {
         None => Ok(optimizer),
         Some(option) => {
-            let name = optimizer.name();
-            Err(usage(format!("{option} is no parameter of the optimizer {name}, which has {known}")))
+            Err(usage(format!("{option} is no parameter of the optimizer {optimizer}, which has {known}")))
         }
     }
 }

@@ -178,7 +178,7 @@ pub(crate) fn model(text: &str) -> Result<&'static str, Error> {
 
 /// The name of an optimizer, with its default parameters.
 pub(crate) fn optimizer(text: &str) -> Result<Optimizer, Error> {
-    Optimizer::from_name(text)
+    Optimizer::from_str(text)
 }
 
 /// The name of a loss, or its usual abbreviation.

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         MaxPool2D::new(2).stride(2),
         Flatten,
         Dense::new(2),
-        Softmax::new(),
+        Softmax,
     ])?;
     let mut trainer = Trainer::new(network, TrainConfig::default())?;
     for _ in 0..5 {

@@ -56,8 +56,8 @@ pub enum Error {
         /// Sample shape of the data set.
         dataset: Shape,
     },
-    /// The network has fewer outputs than the data set has classes.
-    #[error("the network has {outputs} outputs, the data set has {classes} classes")]
+    /// The network has fewer outputs than the data set has classes; see [`Loss::most_classes`](crate::Loss::most_classes).
+    #[error("the network has {outputs} output{}, the data set has {classes} classes", if *.outputs == 1 { "" } else { "s" })]
     TooFewOutputs {
         /// Output elements of the network.
         outputs: usize,
@@ -85,7 +85,7 @@ pub enum Error {
         /// The value.
         loss: f64,
     },
-    /// A gradient that is to be clipped became too large for its norm to be a number, or was none before.
+    /// The norm of a gradient that is to be clipped is infinite or not a number.
     #[error(
         "the norm of the gradient became {norm} in step {step} (epoch {epoch}), it cannot be clipped; a smaller learning \
          rate may help"
@@ -100,13 +100,13 @@ pub enum Error {
     },
     /// A parameter or a running statistic became infinite or not a number.
     #[error(
-        "parameters became infinite or NaN in step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning rate may \
-         help"
+        "parameters became infinite or NaN by the end of step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning \
+         rate may help"
     )]
     NonFiniteParameters {
         /// The first tensor with such a value, in layer order; running statistics come last.
         tensor: String,
-        /// The step, from 1 at the start of training; it was done, but does not count.
+        /// The last step that was done, from 1 at the start of training.
         step: u64,
         /// The epoch, from 1.
         epoch: u32,

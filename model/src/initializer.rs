@@ -1,6 +1,6 @@
 //! Initial values of parameters.
 
-use crate::error::Error;
+use crate::names::named;
 use isograd_kernels::Element;
 use isograd_kernels::philox::{Rng, normal_pair, uniform_f64};
 
@@ -34,28 +34,16 @@ pub enum Initializer {
     Ones,
 }
 
-const NAMES: [(&str, Initializer); 8] = [
-    ("glorot_uniform", Initializer::GlorotUniform),
-    ("glorot_normal", Initializer::GlorotNormal),
-    ("he_uniform", Initializer::HeUniform),
-    ("he_normal", Initializer::HeNormal),
-    ("lecun_uniform", Initializer::LecunUniform),
-    ("lecun_normal", Initializer::LecunNormal),
-    ("zeros", Initializer::Zeros),
-    ("ones", Initializer::Ones),
-];
-
-impl std::str::FromStr for Initializer {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, initializer)| *initializer)
-            .ok_or_else(|| Error::unknown_name("initializer", name, &NAMES.map(|(known, _)| known)))
-    }
-}
+named!(Initializer, "initializer", {
+    "glorot_uniform" => Self::GlorotUniform,
+    "glorot_normal" => Self::GlorotNormal,
+    "he_uniform" => Self::HeUniform,
+    "he_normal" => Self::HeNormal,
+    "lecun_uniform" => Self::LecunUniform,
+    "lecun_normal" => Self::LecunNormal,
+    "zeros" => Self::Zeros,
+    "ones" => Self::Ones,
+});
 
 impl Initializer {
     /// Overwrites `values`. Element `i` depends on `rng`, `tensor`, `i` and the fans only, so that the values are the same in
@@ -101,8 +89,8 @@ mod tests {
 
     #[test]
     fn moments_and_ranges_are_those_of_the_definitions() {
-        for (name, initializer) in NAMES {
-            let values = values(initializer);
+        for name in Initializer::NAMES {
+            let values = values(name.parse().expect("a known name"));
             let count = values.len() as f64;
             let mean = values.iter().sum::<f64>() / count;
             let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;

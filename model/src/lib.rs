@@ -4,6 +4,10 @@
 //! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a data set: each
 //! batch is cut into shards, a shard goes through the whole network on one thread, and the gradients of the shards are summed
 //! in one fixed binary tree.
+//!
+//! Types of other crates that signatures here take are in those crates, which are part of the interface: [`kernels`] (an
+//! [`Isa`](kernels::Isa), the random streams of [`philox`](kernels::philox)), [`datasets`] (what a
+//! [`Dataset`](datasets::Dataset) is), [`comm`] (the [`Communicator`](comm::Communicator) of several ranks).
 
 #![forbid(unsafe_code)]
 
@@ -14,11 +18,16 @@ pub mod layer;
 mod loss;
 mod memory;
 mod metric;
+mod names;
 mod network;
 mod optimizer;
 mod shape;
 mod train;
 pub mod zoo;
+
+pub use isograd_comm as comm;
+pub use isograd_datasets as datasets;
+pub use isograd_kernels as kernels;
 
 pub use checkpoint::{CheckpointError, check_save, load, save};
 pub use error::{BuildError, Error};

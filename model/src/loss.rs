@@ -1,46 +1,35 @@
 //! Losses of labelled samples.
 
-use crate::error::Error;
-use crate::layer::Context;
-use crate::network::{Network, ShardMemory};
+use crate::layer::{Context, Fusible};
+use crate::names::named;
+use crate::network::{LastLayer, Network, OutputAndGradient, ShardMemory};
 use isograd_kernels::{Element, loss};
 
-/// What training minimises. A target is the class of a sample; losses on vectors take it as a one-hot vector `t`.
+/// What training minimises.
+///
+/// The target of a sample is its class. Losses on vectors take it as the vector `t` that is 1 at the class and 0 elsewhere. A
+/// network with a single output tells two classes apart: its output is the probability of class 1, and `t` is the class. The
+/// cross-entropy on categories cannot: it needs an output for each class. There are no other targets: neither several
+/// classes at a time nor arbitrary numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Loss {
     /// `-ln p[class]`. Of a network that ends with a softmax, it is computed from the softmax's input (log-softmax), where no
     /// probability underflows; of any other, from the output, clamped at 1e-8.
     #[default]
     CategoricalCrossEntropy,
-    /// The mean over the outputs of `-t ln p - (1 - t) ln(1 - p)`.
+    /// The mean over the outputs of `-t ln p - (1 - t) ln(1 - p)`. Of a network that ends with a sigmoid, it is computed from the
+    /// sigmoid's input, where no probability rounds to 0 or 1; of any other, from the output, clamped at 1e-8 (f64) or 6e-8
+    /// (f32) from both ends.
     BinaryCrossEntropy,
     /// The mean over the outputs of `(y - t)^2`.
     MeanSquaredError,
 }
 
-const NAMES: [(&str, Loss); 3] = [
-    ("categorical_cross_entropy", Loss::CategoricalCrossEntropy),
-    ("binary_cross_entropy", Loss::BinaryCrossEntropy),
-    ("mean_squared_error", Loss::MeanSquaredError),
-];
-
-impl std::str::FromStr for Loss {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, loss)| *loss)
-            .ok_or_else(|| Error::unknown_name("loss", name, &NAMES.map(|(known, _)| known)))
-    }
-}
-
-impl std::fmt::Display for Loss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(NAMES.iter().find(|(_, loss)| loss == self).map_or("", |(name, _)| name))
-    }
-}
+named!(Loss, "loss", {
+    "categorical_cross_entropy" => Self::CategoricalCrossEntropy,
+    "binary_cross_entropy" => Self::BinaryCrossEntropy,
+    "mean_squared_error" => Self::MeanSquaredError,
+});
 
 /// Whether the gradient is wanted beside the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +39,23 @@ pub(crate) enum Gradient {
 }
 
 impl Loss {
-    /// The layers that run before the loss: all, or all but a softmax that is fused with it.
+    /// The most classes that a network of `outputs` outputs can be trained for: one for each, or two for a single output where
+    /// the loss allows it.
+    pub fn most_classes(self, outputs: usize) -> usize {
+        if outputs == 1 && self != Self::CategoricalCrossEntropy { 2 } else { outputs }
+    }
+
+    /// The layers that run before the loss: all, or all but a softmax or sigmoid that is fused with it.
     pub(crate) fn layers<T: Element>(self, network: &Network<T>) -> usize {
         if self.is_fused(network) { network.without_last() } else { network.all() }
     }
 
     fn is_fused<T: Element>(self, network: &Network<T>) -> bool {
-        self == Self::CategoricalCrossEntropy && network.ends_with_softmax()
+        matches!(
+            (self, network.last_function()),
+            (Self::CategoricalCrossEntropy, Some(Fusible::Softmax))
+                | (Self::BinaryCrossEntropy, Some(Fusible::Sigmoid))
+        )
     }
 
     /// The sum of the losses of the shard in `memory`, after a forward pass through [`layers`](Self::layers). Completes the
@@ -68,43 +67,55 @@ impl Loss {
         memory: &mut ShardMemory<T>,
         gradient: Gradient,
     ) -> f64 {
+        let (isa, n) = (cx.isa, cx.n);
         let outputs = network.output_shape().elements();
         let scale = 1.0 / cx.global_batch_size as f64;
-        if self.is_fused(network) {
-            let last = network.last_layer(memory, cx.n);
-            return match gradient {
-                Gradient::Wanted => loss::softmax_cross_entropy(
-                    cx.isa,
-                    outputs,
-                    cx.n,
-                    last.x,
-                    last.labels,
-                    scale,
-                    last.y,
-                    last.dx,
-                ),
-                Gradient::Unwanted => {
-                    loss::softmax_cross_entropy_eval(cx.isa, outputs, cx.n, last.x, last.labels, last.y)
-                }
+        let is_wanted = gradient == Gradient::Wanted;
+        let fused = self.is_fused(network);
+        if self == Self::CategoricalCrossEntropy {
+            if !fused {
+                let OutputAndGradient { y, dy, labels, .. } = network.output_and_gradient(memory, n);
+                return loss::cross_entropy(outputs, n, y, labels, scale, is_wanted.then_some(dy));
+            }
+            let LastLayer { x, y, dx, labels, .. } = network.last_layer(memory, n);
+            return if is_wanted {
+                loss::softmax_cross_entropy(isa, outputs, n, x, labels, scale, y, dx)
+            } else {
+                loss::softmax_cross_entropy_eval(isa, outputs, n, x, labels, y)
             };
         }
-        let tensors = network.output_and_gradient(memory, cx.n);
-        let dy = (gradient == Gradient::Wanted).then_some(tensors.dy);
-        if self == Self::CategoricalCrossEntropy {
-            return loss::cross_entropy(outputs, cx.n, tensors.y, tensors.labels, scale, dy);
-        }
-        one_hot(tensors.labels, cx.n, tensors.targets);
         let scale = scale / outputs as f64;
-        let sum = match self {
-            Self::BinaryCrossEntropy => loss::binary_cross_entropy(tensors.y, tensors.targets, scale, dy),
-            _ => loss::mean_squared_error(cx.isa, tensors.y, tensors.targets, scale, dy),
+        let sum = if fused {
+            let LastLayer { x, y, dx, targets, labels } = network.last_layer(memory, n);
+            set_targets(labels, targets);
+            if is_wanted {
+                loss::binary_cross_entropy_with_logits(isa, x, targets, scale, y, dx)
+            } else {
+                loss::binary_cross_entropy_with_logits_eval(isa, x, targets, y)
+            }
+        } else {
+            let OutputAndGradient { y, dy, targets, labels } = network.output_and_gradient(memory, n);
+            set_targets(labels, targets);
+            let dy = is_wanted.then_some(dy);
+            match self {
+                Self::BinaryCrossEntropy => loss::binary_cross_entropy(y, targets, scale, dy),
+                _ => loss::mean_squared_error(isa, y, targets, scale, dy),
+            }
         };
         sum / outputs as f64
     }
 }
 
-/// `targets` `[outputs, n]`: 1 at the class of each sample.
-fn one_hot<T: Element>(labels: &[u32], n: usize, targets: &mut [T]) {
+/// `targets` `[outputs, n]` of the `n` samples with `labels`: 1 at the class of each; of one output, the class.
+fn set_targets<T: Element>(labels: &[u32], targets: &mut [T]) {
+    let n = labels.len();
+    if targets.len() == n {
+        for (target, label) in targets.iter_mut().zip(labels) {
+            assert!(*label < 2, "label {label} for a network with one output");
+            *target = if *label == 1 { T::ONE } else { T::ZERO };
+        }
+        return;
+    }
     targets.fill(T::ZERO);
     for (sample, label) in labels.iter().enumerate() {
         targets[*label as usize * n + sample] = T::ONE;

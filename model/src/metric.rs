@@ -1,9 +1,10 @@
 //! Metrics of a network's output beside its loss.
 
-use crate::error::Error;
+use crate::names::named;
 use isograd_kernels::Element;
 
-/// A mean over samples. `p` is the output, `t` the one-hot target.
+/// A mean over samples. `p` is the output, `t` the target: 1 at the class, 0 elsewhere. A single output is the probability of
+/// class 1; that of class 0 is what it leaves of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// Whether the largest output is the target's, the first of equals counting; in percent.
@@ -20,43 +21,38 @@ pub enum Metric {
     RegressionMae,
 }
 
-/// Name and short label.
-const NAMES: [(&str, &str, Metric); 6] = [
-    ("categorical_accuracy", "acc", Metric::CategoricalAccuracy),
-    ("categorical_hinge", "hin", Metric::CategoricalHinge),
-    ("categorical_mse", "cat_mse", Metric::CategoricalMse),
-    ("categorical_mae", "cat_mae", Metric::CategoricalMae),
-    ("regression_mse", "mse", Metric::RegressionMse),
-    ("regression_mae", "mae", Metric::RegressionMae),
-];
-
-impl std::str::FromStr for Metric {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        NAMES
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(.., metric)| *metric)
-            .ok_or_else(|| Error::unknown_name("metric", name, &NAMES.map(|(known, ..)| known)))
-    }
-}
-
-impl std::fmt::Display for Metric {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(NAMES.iter().find(|(.., metric)| metric == self).map_or("", |(name, ..)| name))
-    }
-}
+named!(Metric, "metric", {
+    "categorical_accuracy" => Self::CategoricalAccuracy,
+    "categorical_hinge" => Self::CategoricalHinge,
+    "categorical_mse" => Self::CategoricalMse,
+    "categorical_mae" => Self::CategoricalMae,
+    "regression_mse" => Self::RegressionMse,
+    "regression_mae" => Self::RegressionMae,
+});
 
 impl Metric {
     /// A few letters for tables and progress lines.
     pub fn label(self) -> &'static str {
-        NAMES.iter().find(|(.., metric)| *metric == self).map_or("", |(_, label, _)| label)
+        match self {
+            Self::CategoricalAccuracy => "acc",
+            Self::CategoricalHinge => "hin",
+            Self::CategoricalMse => "cat_mse",
+            Self::CategoricalMae => "cat_mae",
+            Self::RegressionMse => "mse",
+            Self::RegressionMae => "mae",
+        }
     }
 
     /// The sum over the samples of `output` `[outputs, n]`, added in sample order.
     pub fn sum<T: Element>(self, output: &[T], labels: &[u32]) -> f64 {
         let n = labels.len();
+        if output.len() == n {
+            let of_probability = |(p, label): (&T, &u32)| {
+                let p = p.to_f64();
+                self.of_sample(&[1.0 - p, p], 1, *label as usize)
+            };
+            return output.iter().zip(labels).map(of_probability).sum();
+        }
         labels.iter().enumerate().map(|(i, label)| self.of_sample(&output[i..], n, *label as usize)).sum()
     }
 
@@ -113,10 +109,32 @@ mod tests {
         expect(Metric::RegressionMae, (0.2 + 0.3 + 0.1) / 3.0 + (0.5 + 0.5 + 0.0) / 3.0);
     }
 
+    #[test]
+    fn one_output_is_the_probability_of_class_1() {
+        let expect = |metric: Metric, p: f64, label: u32, value: f64| {
+            let got = metric.sum(&[p], &[label]);
+            assert!((got - value).abs() < 1e-12, "{metric} of {p}, class {label}: {got}, expected {value}");
+        };
+        for (p, of_class_0, of_class_1) in [(0.7, 0.0, 100.0), (0.3, 100.0, 0.0), (0.5, 100.0, 0.0)] {
+            expect(Metric::CategoricalAccuracy, p, 0, of_class_0);
+            expect(Metric::CategoricalAccuracy, p, 1, of_class_1);
+        }
+        for (label, distance) in [(0, 0.7), (1, 0.3)] {
+            expect(Metric::CategoricalHinge, 0.7, label, 2.0 * distance);
+            for metric in [Metric::CategoricalMse, Metric::RegressionMse] {
+                expect(metric, 0.7, label, distance * distance);
+            }
+            for metric in [Metric::CategoricalMae, Metric::RegressionMae] {
+                expect(metric, 0.7, label, distance);
+            }
+        }
+        assert_eq!(Metric::CategoricalAccuracy.sum(&[f64::NAN], &[1]), 0.0);
+    }
+
     /// An accuracy of 0, and otherwise NaN: wherever the NaN is, if the metric looks there at all.
     #[test]
     fn a_nan_is_never_accurate() {
-        for (_, _, metric) in NAMES {
+        for metric in Metric::NAMES.map(|name| name.parse().expect("a known name")) {
             let is_bad = |output: &[f64], label| match metric {
                 Metric::CategoricalAccuracy => metric.sum(output, &[label]) == 0.0,
                 _ => metric.sum(output, &[label]).is_nan(),

@@ -1,9 +1,13 @@
 //! Optimizers: what a step does with a gradient.
 
 use crate::error::Error;
+use crate::names::named;
 use isograd_kernels::{Element, Isa, optimizer};
 
-/// An optimizer with its parameters. All but the learning rate have the usual defaults in [`Optimizer::from_name`].
+/// An optimizer with its parameters.
+///
+/// Its name is parsed to the usual ones: `sgd` (momentum 0.9), `rmsprop` (rho 0.9, eps 1e-7), `adam` or `nadam` (beta1 0.9,
+/// beta2 0.999, eps 1e-7), without weight decay.
 ///
 /// Weight decay is decoupled (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019): `w -= lr * decay * w`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,48 +49,30 @@ pub struct AdamParameters {
     pub weight_decay: f64,
 }
 
+impl AdamParameters {
+    const DEFAULT: Self = Self { beta1: 0.9, beta2: 0.999, eps: 1e-7, weight_decay: 0.0 };
+}
+
 impl Default for AdamParameters {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-7, weight_decay: 0.0 }
+        Self::DEFAULT
     }
 }
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self::Adam(AdamParameters::default())
+        Self::Adam(AdamParameters::DEFAULT)
     }
 }
 
+named!(Optimizer, "optimizer", {
+    "sgd" => Self::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
+    "rmsprop" => Self::RmsProp { rho: 0.9, eps: 1e-7, weight_decay: 0.0 },
+    "adam" => Self::Adam(AdamParameters::DEFAULT),
+    "nadam" => Self::Nadam(AdamParameters::DEFAULT),
+});
+
 impl Optimizer {
-    /// The names of all optimizers.
-    pub const NAMES: [&'static str; 4] = ["sgd", "rmsprop", "adam", "nadam"];
-
-    /// The optimizer called `name`: `sgd` (momentum 0.9), `rmsprop` (rho 0.9, eps 1e-7), `adam` or `nadam` (beta1 0.9, beta2
-    /// 0.999, eps 1e-7).
-    ///
-    /// # Errors
-    ///
-    /// When the name is not known.
-    pub fn from_name(name: &str) -> Result<Self, Error> {
-        match name {
-            "sgd" => Ok(Self::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 }),
-            "rmsprop" => Ok(Self::RmsProp { rho: 0.9, eps: 1e-7, weight_decay: 0.0 }),
-            "adam" => Ok(Self::Adam(AdamParameters::default())),
-            "nadam" => Ok(Self::Nadam(AdamParameters::default())),
-            _ => Err(Error::unknown_name("optimizer", name, &Self::NAMES)),
-        }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sgd { .. } => "sgd",
-            Self::RmsProp { .. } => "rmsprop",
-            Self::Adam(_) => "adam",
-            Self::Nadam(_) => "nadam",
-        }
-    }
-
     /// The learning rate that suits it when nothing is known of the problem: 0.001, and 0.01 for `sgd`.
     pub fn default_learning_rate(&self) -> f64 {
         match self {

@@ -38,7 +38,7 @@ pub fn simplecnn<T: Element>(input: Shape, classes: usize) -> Layers<T> {
         Dense::new(128),
         ReLU,
         Dense::new(classes),
-        Softmax::new(),
+        Softmax,
     ]
 }
 
@@ -54,6 +54,6 @@ pub fn simplemlp<T: Element>(input: Shape, classes: usize) -> Layers<T> {
         Dense::new(512),
         ReLU,
         Dense::new(classes),
-        Softmax::new(),
+        Softmax,
     ]
 }

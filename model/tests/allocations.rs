@@ -95,14 +95,14 @@ fn zoo_of_layers() -> Network<f32> {
         ArcTanh,
         AveragePool2D::new(2),
         Tanh,
-        Softmax::new(),
+        Softmax,
         LogSigmoid,
         Flatten,
         Dropout::new(0.2),
         Dense::new(6),
         ReLU,
         Dense::new(4),
-        Softmax::new(),
+        Softmax,
     ])
 }
 
@@ -122,7 +122,7 @@ fn steps_after_the_first_allocate_nothing() {
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);
         for name in Optimizer::NAMES {
-            let optimizer = Optimizer::from_name(name).expect("a known name");
+            let optimizer = name.parse().expect("a known name");
             check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);
         }
         // So low a limit that every step is clipped.

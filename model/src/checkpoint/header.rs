@@ -102,7 +102,8 @@ impl Contents {
 
     fn start<T: Element>(&self, tensor: &Tensor) -> Result<u64, CheckpointError> {
         let name = || tensor.name.clone();
-        let info = self.table.info(&tensor.name).ok_or_else(|| CheckpointError::MissingTensor { tensor: name() })?;
+        let info =
+            self.table.info(&tensor.name).ok_or_else(|| CheckpointError::MissingTensor { tensor: name() })?;
         if info.dtype != dtype::<T>() {
             let (found, expected) = (info.dtype.to_string(), dtype::<T>().to_string());
             return Err(CheckpointError::OtherType { tensor: name(), found, expected });

@@ -82,8 +82,9 @@ pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) ->
 /// When the file cannot be read, is not a whole safetensors file, is of another model, or a tensor is missing, unexpected, or
 /// of another shape or element type.
 pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<State<T>, Error> {
-    let (mut file, contents) =
-        open(path).and_then(|mut file| Contents::read(&mut file).map(|contents| (file, contents))).map_err(|e| e.at(path))?;
+    let (mut file, contents) = open(path)
+        .and_then(|mut file| Contents::read(&mut file).map(|contents| (file, contents)))
+        .map_err(|e| e.at(path))?;
     let starts = contents.starts(model, network).map_err(|e| e.at(path))?;
     let mut state = State::zeroed(network)?;
     let (parameters, statistics) = starts.split_at(network.parameters().len());

@@ -30,7 +30,10 @@ impl Replacement {
         }
         let folder = folder_of(&target);
         if !folder.is_dir() {
-            return Err(io::Error::new(ErrorKind::NotFound, format!("there is no folder {}", folder.display())));
+            return Err(io::Error::new(
+                ErrorKind::NotFound,
+                format!("there is no folder {}", folder.display()),
+            ));
         }
         let mut builder = Builder::new();
         builder.prefix(".isograd-").suffix(".part");

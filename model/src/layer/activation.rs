@@ -1,13 +1,13 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory};
+use super::{Backward, Context, Fusible, Layer, LayerPlan, Memory};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
 
 /// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside `dy`.
 macro_rules! elementwise_layer {
-    ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident) => {
+    ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident $(, $fusible:expr)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default)]
         pub struct $name;
@@ -30,13 +30,20 @@ macro_rules! elementwise_layer {
                     $backward(cx.isa, tensors.$of, tensors.dy, dx);
                 }
             }
+            $(
+                fn fusible(&self) -> Option<Fusible> {
+                    Some($fusible)
+                }
+            )?
         }
     };
 }
 
 elementwise_layer!(
     /// The logistic function, `1 / (1 + e^-x)`.
-    Sigmoid, activation::sigmoid, activation::sigmoid_backward, y
+    ///
+    /// As the last layer under binary cross-entropy it is fused with the loss, which then works on its input.
+    Sigmoid, activation::sigmoid, activation::sigmoid_backward, y, Fusible::Sigmoid
 );
 elementwise_layer!(
     /// The hyperbolic tangent.
@@ -75,8 +82,8 @@ impl<T: Element> Layer<T> for ReLU {
         }
     }
 
-    fn is_relu(&self) -> bool {
-        true
+    fn fusible(&self) -> Option<Fusible> {
+        Some(Fusible::ReLU)
     }
 }
 
@@ -84,16 +91,7 @@ impl<T: Element> Layer<T> for ReLU {
 ///
 /// As the last layer under categorical cross-entropy it is fused with the loss, which then works on its input.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Softmax {
-    channels: usize,
-}
-
-impl Softmax {
-    /// The layer.
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
+pub struct Softmax;
 
 impl<T: Element> Layer<T> for Softmax {
     fn kind(&self) -> &'static str {
@@ -101,22 +99,21 @@ impl<T: Element> Layer<T> for Softmax {
     }
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
-        self.channels = input.c;
         Ok(input)
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        softmax::softmax(cx.isa, self.channels, x.len() / self.channels, x, y);
+        softmax::softmax(cx.isa, cx.input.c, x.len() / cx.input.c, x, y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
         if let Some(dx) = tensors.dx {
-            let columns = tensors.y.len() / self.channels;
-            softmax::softmax_backward(cx.isa, self.channels, columns, tensors.y, tensors.dy, dx);
+            let columns = tensors.y.len() / cx.input.c;
+            softmax::softmax_backward(cx.isa, cx.input.c, columns, tensors.y, tensors.dy, dx);
         }
     }
 
-    fn is_softmax(&self) -> bool {
-        true
+    fn fusible(&self) -> Option<Fusible> {
+        Some(Fusible::Softmax)
     }
 }

@@ -1,6 +1,6 @@
 //! The convolution layer.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory};
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Pair};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -82,22 +82,6 @@ impl Conv2D {
 
     fn built(&self) -> &Built {
         self.built.as_ref().expect("a layer is built before it is used")
-    }
-}
-
-/// A vertical and a horizontal number; one number stands for both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pair(pub(crate) [usize; 2]);
-
-impl From<usize> for Pair {
-    fn from(both: usize) -> Self {
-        Self([both, both])
-    }
-}
-
-impl From<[usize; 2]> for Pair {
-    fn from(pair: [usize; 2]) -> Self {
-        Self(pair)
     }
 }
 

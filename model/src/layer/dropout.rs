@@ -38,7 +38,7 @@ impl<T: Element> Layer<T> for Dropout {
             let (name, value) = ("the rate", self.rate);
             return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value });
         }
-        (self.layer, self.features) = (plan.index as u32, input.elements());
+        (self.layer, self.features) = (plan.index() as u32, input.elements());
         plan.save(input.elements(), 0);
         Ok(input)
     }

@@ -29,7 +29,7 @@ impl<T: Element> Layer<T> for Input {
     }
 
     fn build(&mut self, _: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
-        if plan.index > 0 {
+        if plan.index() > 0 {
             return Err(BuildError::InputInside);
         }
         for (name, value) in

@@ -11,16 +11,18 @@ mod dense;
 mod dropout;
 mod flatten;
 mod input;
+mod pair;
 mod plan;
 mod pool2d;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use batch_norm::BatchNormalization;
-pub use conv2d::{Conv2D, Pair};
+pub use conv2d::Conv2D;
 pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use input::Input;
+pub use pair::Pair;
 pub(crate) use plan::Reservation;
 pub use plan::{LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
@@ -46,6 +48,8 @@ pub struct Context<'a, T> {
     pub isa: Isa,
     /// Training or use.
     pub mode: Mode,
+    /// Shape of the layer's input: that of one sample.
+    pub input: Shape,
     /// Samples in the shard.
     pub n: usize,
     /// Samples in the whole step, over all shards: what averages are divided by.
@@ -149,14 +153,9 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Computes the gradients of the input and of the parameters from that of the output.
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>);
 
-    /// Whether the layer is a ReLU, which neighbours may take over.
-    fn is_relu(&self) -> bool {
-        false
-    }
-
-    /// Whether the layer is a softmax, which the categorical cross-entropy may take over.
-    fn is_softmax(&self) -> bool {
-        false
+    /// Which function the layer is, if it is one whose work others can take over.
+    fn fusible(&self) -> Option<Fusible> {
+        None
     }
 
     /// Asks the layer to apply the ReLU that follows it to its output; from then on, a yes is binding.
@@ -182,6 +181,17 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     }
 }
 
+/// A function whose work a neighbour or the loss can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusible {
+    /// A ReLU: the layers in front of it and behind it.
+    ReLU,
+    /// A softmax over the channels: the categorical cross-entropy, behind the last layer.
+    Softmax,
+    /// A logistic function: the binary cross-entropy, behind the last layer.
+    Sigmoid,
+}
+
 /// Padding and stride of a layer, vertical and horizontal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
@@ -191,7 +201,14 @@ pub struct Geometry {
     pub stride: [usize; 2],
 }
 
-/// A list of layers: `layers![Input::new(1, 28, 28), Flatten, Dense::new(10), Softmax]`.
+/// A list of layers, for [`Network::build`](crate::Network::build).
+///
+/// ```
+/// use isograd_model::{Network, layer::*, layers};
+/// let network = Network::<f32>::build(layers![Input::new(1, 28, 28), Flatten, Dense::new(10), Softmax])?;
+/// assert_eq!(network.parameter_count(), 28 * 28 * 10 + 10);
+/// # Ok::<(), isograd_model::Error>(())
+/// ```
 #[macro_export]
 macro_rules! layers {
     ($($layer:expr),* $(,)?) => {

@@ -24,7 +24,7 @@ pub struct Tensor {
 /// Takes the reservations of one layer after the other.
 #[derive(Debug, Default)]
 pub struct LayerPlan {
-    pub(crate) index: usize,
+    index: usize,
     pub(crate) kind: &'static str,
     pub(crate) parameters: Vec<Tensor>,
     pub(crate) statistics: Vec<Tensor>,
@@ -49,6 +49,18 @@ impl LayerPlan {
     pub(crate) fn start_layer(&mut self, index: usize, kind: &'static str) {
         (self.index, self.kind) = (index, kind);
         self.saved = Reservation::default();
+    }
+
+    /// The layer's position in the network, from 0: what makes its random stream, if it needs one, its own.
+    ///
+    /// ```
+    /// use isograd_model::kernels::philox::{Purpose, Rng};
+    /// # fn stream(cx: &isograd_model::layer::Context<'_, f32>, index: usize) -> Rng {
+    /// Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(index as u32)
+    /// # }
+    /// ```
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// Reserves a tensor of trained parameters and returns its range in the flat buffer. `fans` are the inputs and outputs

@@ -1,7 +1,6 @@
 //! The pooling layers.
 
-use super::conv2d::Pair;
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode};
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, Pair};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::pool::{self, Pool2d};

@@ -1,6 +1,6 @@
 //! Which ReLUs are taken over by their neighbours.
 
-use crate::layer::{Layer, Output};
+use crate::layer::{Fusible, Layer, Output};
 use isograd_kernels::Element;
 
 /// Which passes of a layer its neighbours do for it.
@@ -15,7 +15,7 @@ pub(super) struct Fused {
 pub(super) fn fuse<T: Element>(layers: &mut [Box<dyn Layer<T>>]) -> Vec<Fused> {
     let mut fused = vec![Fused::default(); layers.len()];
     for i in 0..layers.len() {
-        if !layers[i].is_relu() {
+        if layers[i].fusible() != Some(Fusible::ReLU) {
             continue;
         }
         let in_place = |layer: &dyn Layer<T>| layer.output() == Output::Input;

@@ -10,10 +10,10 @@ mod summary;
 pub use state::State;
 
 pub(crate) use pass::GradientMemory;
-pub(crate) use shard::ShardMemory;
+pub(crate) use shard::{LastLayer, OutputAndGradient, ShardMemory};
 
 use crate::error::{BuildError, Error};
-use crate::layer::{Layer, LayerPlan, Output, Reservation, Tensor};
+use crate::layer::{Fusible, Layer, LayerPlan, Output, Reservation, Tensor};
 use crate::memory::round_up;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -25,7 +25,7 @@ use isograd_kernels::Element;
 /// ```
 /// use isograd_model::{Network, layer::*, layers};
 /// let network = Network::<f32>::build(layers![
-///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax::new(),
+///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax,
 /// ])?;
 /// assert_eq!(network.parameter_count(), 4 * 9 + 4 + 4 * 13 * 13 * 10 + 10);
 /// # Ok::<(), isograd_model::Error>(())
@@ -150,9 +150,16 @@ impl<T: Element> Network<T> {
         self.steps.iter().map(|step| step.elements.clone())
     }
 
-    /// Whether the last layer is a softmax over all outputs, so that the categorical cross-entropy can work on its input.
-    pub(crate) fn ends_with_softmax(&self) -> bool {
-        self.output_shape().is_vector() && self.layers.last().is_some_and(|layer| layer.is_softmax())
+    /// Which function of all outputs the last layer is, if it is one that a loss can take over.
+    pub(crate) fn last_function(&self) -> Option<Fusible> {
+        let last = self.layers.last().and_then(|layer| layer.fusible());
+        // Over the channels of an image, there is a softmax for each pixel.
+        last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
+    }
+
+    /// Shape of the input of layer `index`.
+    fn input_of(&self, index: usize) -> Shape {
+        self.steps[index.saturating_sub(1)].shape
     }
 
     /// The layers without the last one.

@@ -10,8 +10,7 @@ impl<T: Element> Network<T> {
     /// everything on, batch normalisation takes its running statistics. Allocates its memory anew in each call.
     ///
     /// ```
-    /// use isograd_kernels::Isa;
-    /// use isograd_model::{Network, layer::*, layers};
+    /// use isograd_model::{Network, kernels::Isa, layer::*, layers};
     /// let network = Network::<f32>::build(layers![Input::vector(2), Dense::new(1)])?;
     /// let mut state = network.initial_state(0)?;
     /// state.params_mut().copy_from_slice(&[2.0, 3.0, 0.5]); // weights, bias
@@ -26,7 +25,7 @@ impl<T: Element> Network<T> {
     /// no memory for the pass.
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
         let mut memory = self.memory_of(state, x, n);
-        self.forward(&context(state, isa, Mode::Eval, n), &mut memory, &mut [], self.all());
+        self.forward(&self.context(state, isa, Mode::Eval, n), &mut memory, &mut [], self.all());
         self.output(&memory, n).to_vec()
     }
 
@@ -37,8 +36,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When there are no labels, when `x` has not one sample for each, when a label is not below the number of outputs, when
-    /// `state` is that of a network with other parameters, or when there is no memory for the pass.
+    /// When there are no labels, when `x` has not one sample for each, when a label is not below
+    /// [`Loss::most_classes`], when `state` is that of a network with other parameters, or when there is no memory for the pass.
     pub fn loss_and_gradients(
         &self,
         state: &State<T>,
@@ -51,11 +50,12 @@ impl<T: Element> Network<T> {
         let mut memory = self.memory_of(state, x, n);
         let outputs = self.output_shape().elements();
         for (sample, label) in labels.iter().enumerate() {
-            assert!((*label as usize) < outputs, "label {label} of sample {sample} with {outputs} outputs");
+            let is_possible = (*label as usize) < loss.most_classes(outputs);
+            assert!(is_possible, "label {label} of sample {sample} with {outputs} outputs");
         }
         memory.labels.extend_from_slice(labels);
 
-        let (cx, layers) = (context(state, isa, Mode::Train, n), loss.layers(self));
+        let (cx, layers) = (self.context(state, isa, Mode::Train, n), loss.layers(self));
         let mut statistics = vec![T::ZERO; self.statistics_count()];
         let mut dw = vec![T::ZERO; self.parameter_count()];
         self.forward(&cx, &mut memory, &mut statistics, layers);
@@ -81,10 +81,20 @@ impl<T: Element> Network<T> {
         self.input_mut(&mut memory, n).copy_from_slice(x);
         memory
     }
-}
 
-/// A step whose only shard has `n` samples.
-fn context<T: Element>(state: &State<T>, isa: Isa, mode: Mode, n: usize) -> Context<'_, T> {
-    let (params, statistics) = (state.params(), state.statistics());
-    Context { isa, mode, n, global_batch_size: n, params, statistics, seed: 0, epoch: 0, position: 0 }
+    /// A step whose only shard has `n` samples.
+    fn context<'a>(&self, state: &'a State<T>, isa: Isa, mode: Mode, n: usize) -> Context<'a, T> {
+        Context {
+            isa,
+            mode,
+            input: self.input_shape(),
+            n,
+            global_batch_size: n,
+            params: state.params(),
+            statistics: state.statistics(),
+            seed: 0,
+            epoch: 0,
+            position: 0,
+        }
+    }
 }

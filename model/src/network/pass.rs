@@ -46,6 +46,7 @@ impl<T: Element> Network<T> {
                 scratch: &mut memory.scratch,
                 statistics: &mut *statistics,
             };
+            let cx = &Context { input: self.input_of(index), ..*cx };
             layer.forward(cx, &left[x], &mut right[..y.len()], layer_memory);
         }
     }
@@ -78,6 +79,7 @@ impl<T: Element> Network<T> {
             };
             let layer_memory =
                 Memory { saved: &mut memory.saved[saved], scratch: &mut memory.scratch, statistics: &mut [] };
+            let cx = &Context { input: self.input_of(index), ..*cx };
             self.layers[index].backward(cx, tensors, layer_memory);
             std::mem::swap(&mut memory.dy, &mut memory.dx);
             dw.complete_from(step.elements.start);

@@ -31,14 +31,15 @@ impl<T: Element> Network<T> {
         let of_samples = |per_sample: usize| per_sample as u128 * capacity as u128;
         let line = round_up::<T>(1);
         let activations = self.buffers.iter().flat_map(|elements| [of_samples(*elements), line as u128]);
-        let saved = self.steps.iter().flat_map(|step| {
-            [of_samples(step.saved.per_sample), step.saved.fixed as u128, line as u128]
-        });
+        let saved = self
+            .steps
+            .iter()
+            .flat_map(|step| [of_samples(step.saved.per_sample), step.saved.fixed as u128, line as u128]);
         let gradients = [of_samples(self.buffers.iter().copied().max().unwrap_or(0)); 2];
         let elements = activations.chain(saved).chain(gradients).fold(0, u128::saturating_add);
         let check = |elements: u128| {
             let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
-            memory::check(|| format!("{count} shards of {capacity} samples"), bytes)
+            memory::check(|| format!("shards of {capacity} samples, {count} at a time"), bytes)
         };
         // Layers count their scratch memory for so many samples only if there is memory for the samples.
         check(elements)?;
@@ -80,7 +81,7 @@ impl<T: Element> Network<T> {
         &memory.activations[self.activation(memory, self.steps[self.steps.len() - 1].output, n)]
     }
 
-    /// Input and output of the last layer, and the gradient buffer for its input.
+    /// Input and output of the last layer, the gradient buffer for its input, scratch space of the same size, and the labels.
     pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>, n: usize) -> LastLayer<'m, T> {
         let step = &self.steps[self.steps.len() - 1];
         let (input, output) =
@@ -91,6 +92,7 @@ impl<T: Element> Network<T> {
             x: &left[input],
             y: &mut right[..output.len()],
             dx: &mut memory.dy[..len],
+            targets: &mut memory.dx[..len],
             labels: &memory.labels,
         }
     }
@@ -129,6 +131,7 @@ pub(crate) struct LastLayer<'m, T> {
     pub(crate) x: &'m [T],
     pub(crate) y: &'m mut [T],
     pub(crate) dx: &'m mut [T],
+    pub(crate) targets: &'m mut [T],
     pub(crate) labels: &'m [u32],
 }
 

@@ -4,8 +4,9 @@ use super::Network;
 use crate::error::Error;
 use crate::layer::Tensor;
 use crate::memory::{self, Aligned};
-use isograd_kernels::Element;
 use isograd_kernels::philox::{Purpose, Rng};
+use isograd_kernels::reduce::all_finite;
+use isograd_kernels::{Element, Isa};
 use sha2::{Digest, Sha256};
 
 /// Parameters and running statistics, each one flat buffer in layer order.
@@ -54,6 +55,16 @@ impl<T: Element> State<T> {
         let bytes = (parameters as u128 + statistics as u128) * size_of::<T>() as u128;
         memory::check(|| describe(network), bytes)?;
         Ok(Self { params: Aligned::zeroed(parameters), statistics: Aligned::zeroed(statistics) })
+    }
+
+    /// The name of the first tensor that has an infinite element or a NaN: parameters first, in layer order.
+    pub(crate) fn first_non_finite<'n>(&self, network: &'n Network<T>, isa: Isa) -> Option<&'n str> {
+        let parameters = network.parameters().iter().map(|tensor| (tensor, self.params()));
+        let statistics = network.statistics().iter().map(|tensor| (tensor, self.statistics()));
+        parameters
+            .chain(statistics)
+            .find(|(tensor, values)| !all_finite(isa, &values[tensor.range.clone()]))
+            .map(|(tensor, _)| tensor.name.as_str())
     }
 
     /// Panics if this is the state of another network than `network`.

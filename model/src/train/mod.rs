@@ -55,7 +55,7 @@ impl<T: isograd_kernels::Element + isograd_comm::Element> Element for T {}
 /// use isograd_datasets::Synthetic;
 /// use isograd_model::{Network, TrainConfig, Trainer, layer::*, layers};
 /// let data = Synthetic { seed: 1, sample_shape: [1, 8, 8], num_classes: 4 }.samples(0..256)?;
-/// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax::new()])?;
+/// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax])?;
 /// let mut trainer = Trainer::new(network, TrainConfig { learning_rate: 0.01, ..TrainConfig::default() })?;
 /// for _ in 0..5 {
 ///     trainer.train_epoch(&data, |_| ())?;
@@ -116,7 +116,10 @@ impl<T: Element> Trainer<T> {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
             let len = buckets.lengths().sum::<usize>() as u128;
-            memory::check(|| format!("{count} sums of gradients"), count as u128 * len * size_of::<T>() as u128)?;
+            memory::check(
+                || format!("{count} sums of gradients"),
+                count as u128 * len * size_of::<T>() as u128,
+            )?;
             let node = || buckets.lengths().map(Buffer::private).collect();
             let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
             (buckets, None, buffers)
@@ -223,8 +226,9 @@ impl<T: Element> Trainer<T> {
             return Err(Error::SampleShape { network, dataset: sample });
         }
         let outputs = self.network.output_shape().elements();
-        if outputs < dataset.num_classes() {
-            return Err(Error::TooFewOutputs { outputs, classes: dataset.num_classes() });
+        let classes = dataset.num_classes();
+        if self.config.loss.most_classes(outputs) < classes {
+            return Err(Error::TooFewOutputs { outputs, classes });
         }
         if dataset.is_empty() {
             return Err(Error::NoSamples);

@@ -176,6 +176,13 @@ impl<T: Element> Exchange<T> {
         });
     }
 
+    /// Ends a step whose sums nobody wants. A rank that is lost meanwhile is the matter of the next step.
+    pub(super) fn discard(&mut self, workers: &mut [Worker<T>]) {
+        if self.wait().is_ok() {
+            self.finish(workers);
+        }
+    }
+
     /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's. And whether any
     /// rank wants to stop, as this one `wants`.
     pub(super) fn sums_of_all(

@@ -20,8 +20,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// [`Error::NonFiniteLoss`] when a loss becomes infinite or NaN, [`Error::NonFiniteGradient`] when a gradient that is to be
     /// clipped does: the state is then that before the step.
-    /// [`Error::NonFiniteParameters`] when an update makes a parameter or a running statistic infinite or NaN: the state is
-    /// then of no use. Others when the data set does not fit the network, or a rank is lost.
+    /// [`Error::NonFiniteParameters`] when that state, or the one at the end of the epoch, has a parameter or a running statistic
+    /// that is infinite or NaN: it is of no use then. Others when the data set does not fit the network, or a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,
@@ -65,6 +65,9 @@ impl<T: Element> Trainer<T> {
                     self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step, wants)?;
                 if !step.values[0].is_finite() {
                     let loss = step.values[0];
+                    if let Some(exchange) = &mut self.exchange {
+                        exchange.discard(&mut self.workers);
+                    }
                     return Err(Error::NonFiniteLoss { step: self.step + 1, epoch: self.epoch + 1, loss });
                 }
                 self.update()?;
@@ -82,10 +85,26 @@ impl<T: Element> Trainer<T> {
             Ok(())
         });
         self.order = order;
+        let elapsed = start.elapsed();
+        if !matches!(result, Err(Error::Ranks(_))) {
+            self.check_state()?;
+        }
         result?;
         self.epoch += 1;
         let steps = self.step - first_step;
-        Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed: start.elapsed() })
+        Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed })
+    }
+
+    /// Checks that all parameters and running statistics are finite. One that is not stays so: it is enough to look before somebody
+    /// else does, and costs the steps nothing.
+    fn check_state(&self) -> Result<(), Error> {
+        match self.state.first_non_finite(&self.network, self.config.isa) {
+            None => Ok(()),
+            Some(tensor) => {
+                let (tensor, epoch) = (tensor.to_string(), self.epoch + 1);
+                Err(Error::NonFiniteParameters { tensor, step: self.step, epoch })
+            }
+        }
     }
 
     /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.

@@ -4,11 +4,9 @@ use super::{Element, TrainConfig};
 use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
-use isograd_kernels::reduce::all_finite;
-use isograd_kernels::{Isa, elementwise};
+use isograd_kernels::elementwise;
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Parameters that a thread takes through the sum and the update at a time, so that they stay in its first-level cache.
 const BLOCK: usize = 2048;
@@ -30,8 +28,7 @@ impl<T: Element> Update<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteGradient`], before anything has changed; [`Error::NonFiniteParameters`], with the state as the update has
-    /// left it.
+    /// [`Error::NonFiniteGradient`], before anything has changed.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
@@ -46,7 +43,6 @@ impl<T: Element> Update<'_, T> {
             Some(limit) => self.clip_scale(limit, squares, &sum)?,
             None => None,
         };
-        let is_finite = AtomicBool::new(true);
         let chunk = round_up::<T>(state.params.len().div_ceil(threads)).max(BLOCK);
         let chunks =
             state.params.par_chunks_mut(chunk).zip(m.par_chunks_mut(chunk)).zip(v.par_chunks_mut(chunk));
@@ -59,12 +55,7 @@ impl<T: Element> Update<'_, T> {
                 if let Some(scale) = scale {
                     elementwise::scale(isa, T::from_f64(scale), g);
                 }
-                let w = &mut w[block.clone()];
-                update.apply(isa, w, g, &mut m[block.clone()], &mut v[block]);
-                // Here, where the block is in the cache, the check costs no pass over memory.
-                if !all_finite(isa, w) {
-                    is_finite.store(false, Ordering::Relaxed);
-                }
+                update.apply(isa, &mut w[block.clone()], g, &mut m[block.clone()], &mut v[block]);
             }
         });
 
@@ -78,24 +69,9 @@ impl<T: Element> Update<'_, T> {
                 let statistics = &mut state.statistics[block];
                 elementwise::scale(isa, T::from_f64(tensor.retained), statistics);
                 elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
-                if !all_finite(isa, statistics) {
-                    is_finite.store(false, Ordering::Relaxed);
-                }
             }
         }
-        if is_finite.into_inner() { Ok(()) } else { Err(self.non_finite(isa, state)) }
-    }
-
-    /// The error for a `state` that is not finite.
-    fn non_finite(&self, isa: Isa, state: &State<T>) -> Error {
-        let parameters = self.network.parameters().iter().map(|tensor| (tensor, state.params()));
-        let statistics = self.network.statistics().iter().map(|tensor| (tensor, state.statistics()));
-        let first = parameters
-            .chain(statistics)
-            .find(|(tensor, values)| !all_finite(isa, &values[tensor.range.clone()]))
-            .map(|(tensor, _)| tensor.name.clone());
-        let tensor = first.expect("a tensor with the value that was found");
-        Error::NonFiniteParameters { tensor, step: self.step, epoch: self.epoch }
+        Ok(())
     }
 
     /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The squares are added in

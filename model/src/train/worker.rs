@@ -58,6 +58,7 @@ impl<'a, T: Element> Job<'a, T> {
         Context {
             isa: self.config.isa,
             mode,
+            input: self.network.input_shape(),
             n: shard.len(),
             global_batch_size: self.samples(),
             params: self.state.params(),

@@ -141,7 +141,7 @@ fn unknown_names_are_answered_with_known_ones() {
             "model 'simplecn'",
             Some("simplecnn"),
         ),
-        (Optimizer::from_name("Adma").expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
+        ("Adma".parse::<Optimizer>().expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
         (
             "mean_square_error".parse::<Loss>().expect_err("no such loss"),
             "loss 'mean_square_error'",

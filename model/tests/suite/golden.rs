@@ -134,7 +134,7 @@ fn logits_loss_and_gradients_are_those_of_pytorch() {
 
 /// The optimizers of the script, all with the defaults of this crate.
 fn optimizers() -> [(&'static str, Optimizer); 4] {
-    let by_name = |name| Optimizer::from_name(name).expect("a known name");
+    let by_name = |name: &str| name.parse().expect("a known name");
     [
         ("sgd", by_name("sgd")),
         ("sgd_nesterov", Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 }),

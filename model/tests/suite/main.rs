@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod binary;
 mod build_errors;
 mod checkpoint;
 mod checkpoint_files;

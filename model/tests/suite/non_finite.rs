@@ -9,9 +9,10 @@ fn sgd(weight_decay: f64) -> Optimizer {
     Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay }
 }
 
-/// The loss of the step is finite, what the step does to the parameters is not.
+/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not finite either, but
+/// the state before it is no better.
 #[test]
-fn parameters_that_overflow_end_the_step_that_did_it() {
+fn parameters_that_overflow_are_found() {
     for (threads, max_steps) in [(1, Some(1)), (2, None), (3, Some(1))] {
         let config = TrainConfig {
             optimizer: sgd(1e10),
@@ -25,10 +26,10 @@ fn parameters_that_overflow_end_the_step_that_did_it() {
             let mut progress = 0;
             let error =
                 trainer.train_epoch(&pattern(0..100), |_| progress += 1).expect_err("infinite parameters");
-            let expected = "parameters became infinite or NaN in step 1 (epoch 1), first in '1.conv2d.weight'; a smaller \
-                            learning rate may help";
+            let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in '1.conv2d.weight'; \
+                            a smaller learning rate may help";
             assert_eq!(error.to_string(), expected);
-            assert_eq!((trainer.steps(), progress), (0, 0), "the step does not count");
+            assert_eq!((trainer.steps(), progress), (1, 1));
         });
     }
 }
@@ -36,12 +37,12 @@ fn parameters_that_overflow_end_the_step_that_did_it() {
 /// A variance beyond the range of f32, of samples that are within it.
 #[test]
 fn running_statistics_that_overflow_are_found() {
-    let network =
-        build::<f32>(layers![Input::vector(1), BatchNormalization::new(), Dense::new(2), Softmax::new()]);
+    let network = build::<f32>(layers![Input::vector(1), BatchNormalization::new(), Dense::new(2), Softmax]);
     let x: Vec<f32> = (0..8).map(|i| if i % 2 == 0 { 3e19 } else { -3e19 }).collect();
     let data = Arrays::from_f32(x, vec![0; 8], [1, 1, 1], 2).expect("a data set");
-    let error =
-        trainer(network, TrainConfig::default()).train_epoch(&data, |_| ()).expect_err("an infinite variance");
+    let error = trainer(network, TrainConfig::default())
+        .train_epoch(&data, |_| ())
+        .expect_err("an infinite variance");
     assert!(
         matches!(&error, Error::NonFiniteParameters { tensor, step: 1, epoch: 1 } if tensor == "1.batchnormalization.running_var"),
         "{error}"
@@ -77,6 +78,9 @@ fn a_gradient_without_a_norm_cannot_be_clipped() {
     let mut trainer = trainer(network(), config);
     let before = trainer.state().params_sha256();
     let error = trainer.train_epoch(&data, |_| ()).expect_err("an infinite gradient");
-    assert!(matches!(error, Error::NonFiniteGradient { step: 1, epoch: 1, norm } if !norm.is_finite()), "{error}");
+    assert!(
+        matches!(error, Error::NonFiniteGradient { step: 1, epoch: 1, norm } if !norm.is_finite()),
+        "{error}"
+    );
     assert_eq!((trainer.steps(), trainer.state().params_sha256()), (0, before), "the step was not done");
 }

@@ -215,11 +215,7 @@ fn a_request_to_stop_at_one_rank_ends_all_after_the_same_step() {
 
 #[test]
 fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
-    let config = TrainConfig {
-        clip_norm: Some(0.05),
-        optimizer: Optimizer::from_name("sgd").expect("known"),
-        ..config()
-    };
+    let config = TrainConfig { clip_norm: Some(0.05), optimizer: "sgd".parse().expect("known"), ..config() };
     let expected = alone(config.clone());
     assert_ne!(expected, alone(TrainConfig { clip_norm: None, ..config.clone() }));
     assert_eq!(expected, in_pool(3, || alone(config.clone())));
@@ -231,12 +227,30 @@ fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
 fn parameters_that_stop_being_finite_stop_all_ranks() {
     let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 1e10 };
     let config = TrainConfig { optimizer, learning_rate: 1e38, ..config() };
-    let expected = "parameters became infinite or NaN in step 1 (epoch 1), first in '1.conv2d.weight'; a smaller learning \
-                    rate may help";
+    let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in '1.conv2d.weight'; a \
+                    smaller learning rate may help";
     let fails = |_, mut trainer: Trainer<f32>| {
         Ok(trainer.train_epoch(&data(), |_| ()).expect_err("parameters that are no numbers").to_string())
     };
     for outcome in each_rank(&Group::new(Over::Both, 2, true, 3), &config, fails) {
         assert_eq!(outcome, expected);
+    }
+}
+
+/// The state is that before the step, and so is everything else: training goes on with better samples.
+#[test]
+fn ranks_go_on_after_a_loss_that_was_no_number() {
+    let bad = Arrays::from_f32(vec![f32::NAN; 40 * 784], vec![0; 40], [1, 28, 28], 10).expect("a data set");
+    let recover = |mut trainer: Trainer<f32>| {
+        let error = trainer.train_epoch(&bad, |_| ()).expect_err("a loss that is no number");
+        assert!(matches!(error, Error::NonFiniteLoss { step: 1, epoch: 1, .. }), "{error}");
+        train(trainer)
+    };
+    let expected = alone(config());
+    for overlap in [true, false] {
+        let group = Group::new(Over::Both, 2, overlap, 3);
+        for outcome in each_rank(&group, &config(), |_, trainer| recover(trainer)) {
+            assert_eq!(outcome, expected, "{group:?}");
+        }
     }
 }

@@ -17,20 +17,12 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "behind Dense",
             classify,
-            layers![
-                Input::vector(5),
-                Dense::new(7),
-                relu,
-                Dense::new(6),
-                relu,
-                Dense::new(4),
-                Softmax::new()
-            ],
+            layers![Input::vector(5), Dense::new(7), relu, Dense::new(6), relu, Dense::new(4), Softmax],
         ),
         (
             "first, before Conv2D",
             classify,
-            layers![input, relu, Conv2D::new(3, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, relu, Conv2D::new(3, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "first, before MaxPool2D",
@@ -45,7 +37,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "behind Flatten",
             classify,
-            layers![input, Conv2D::new(3, 3), Flatten, relu, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 3), Flatten, relu, Dense::new(4), Softmax],
         ),
         (
             "before Flatten",
@@ -59,13 +51,13 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 relu,
                 Flatten,
                 Dense::new(4),
-                Softmax::new()
+                Softmax
             ],
         ),
         (
             "two in a row before Dense",
             classify,
-            layers![input, Conv2D::new(3, 3), relu, relu, Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 3), relu, relu, Flatten, Dense::new(4), Softmax],
         ),
         (
             "two in a row around Flatten",
@@ -115,7 +107,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 relu,
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -142,7 +134,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Conv2D::new(3, 2),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -158,7 +150,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 MaxPool2D::new(0),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -174,7 +166,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Conv2D::new(2, 1),
                 Flatten,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -191,13 +183,13 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 Dropout::new(0.5),
                 relu,
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
             "before Softmax",
             classify,
-            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), relu, Softmax::new()],
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), relu, Softmax],
         ),
         (
             "around strided and dilated Conv2D",
@@ -247,21 +239,32 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
             layers![input, Conv2D::new(2, 3), Flatten, Dense::new(3), Sigmoid],
         ),
         (
+            "binary cross-entropy of one sigmoid",
+            BinaryCrossEntropy,
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(1), Sigmoid],
+        ),
+        (
+            "binary cross-entropy of sigmoids of images",
+            BinaryCrossEntropy,
+            layers![input, Conv2D::new(2, 3), Sigmoid],
+        ),
+        ("squared error of one sigmoid", MeanSquaredError, layers![input, Flatten, Dense::new(1), Sigmoid]),
+        (
             "binary cross-entropy of a softmax",
             BinaryCrossEntropy,
-            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "squared error of a softmax",
             MeanSquaredError,
-            layers![Input::vector(5), Dense::new(6), Tanh, Dense::new(4), Softmax::new()],
+            layers![Input::vector(5), Dense::new(6), Tanh, Dense::new(4), Softmax],
         ),
         (
             "softmax over channels inside",
             classify,
-            layers![input, Conv2D::new(3, 2), Softmax::new(), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Conv2D::new(3, 2), Softmax, Flatten, Dense::new(4), Softmax],
         ),
-        ("softmax over channels last", classify, layers![input, Conv2D::new(3, 2), Softmax::new()]),
+        ("softmax over channels last", classify, layers![input, Conv2D::new(3, 2), Softmax]),
         ("cross-entropy of sigmoids", classify, layers![input, Flatten, Dense::new(4), Sigmoid]),
         (
             "batch normalisation of images and vectors",
@@ -276,7 +279,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
                 Dense::new(5),
                 BatchNormalization::new().epsilon(0.1),
                 Dense::new(4),
-                Softmax::new(),
+                Softmax,
             ],
         ),
         (
@@ -318,19 +321,12 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
         (
             "dropout of the input",
             classify,
-            layers![input, Dropout::new(0.5), Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax::new()],
+            layers![input, Dropout::new(0.5), Conv2D::new(2, 3), Flatten, Dense::new(4), Softmax],
         ),
         (
             "a convolution with many channels",
             classify,
-            layers![
-                Input::new(17, 3, 3),
-                Conv2D::new(9, 2),
-                Tanh,
-                Conv2D::new(13, 2),
-                Flatten,
-                Softmax::new()
-            ],
+            layers![Input::new(17, 3, 3), Conv2D::new(9, 2), Tanh, Conv2D::new(13, 2), Flatten, Softmax],
         ),
     ]
 }

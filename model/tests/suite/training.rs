@@ -30,7 +30,7 @@ fn small<T: Element>(head: Box<dyn Layer<T>>) -> Network<T> {
 }
 
 pub(super) fn classifier() -> Network<f32> {
-    small(Box::new(Softmax::new()))
+    small(Box::new(Softmax))
 }
 
 pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
@@ -54,7 +54,7 @@ fn learnt_accuracy<T: Element>(network: Network<T>, config: TrainConfig) -> f64 
 
 fn optimizers() -> Vec<Optimizer> {
     let mut optimizers: Vec<_> =
-        Optimizer::NAMES.iter().map(|name| Optimizer::from_name(name).expect("a known name")).collect();
+        Optimizer::NAMES.iter().map(|name| name.parse().expect("a known name")).collect();
     optimizers.push(Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 });
     optimizers.push(Optimizer::Adam(AdamParameters { weight_decay: 1e-2, ..AdamParameters::default() }));
     optimizers
@@ -74,10 +74,10 @@ fn every_optimizer_learns() {
 fn every_loss_is_learnt_at_every_level_and_in_both_types() {
     fn learn<T: Element>(isa: Isa) {
         let heads: [(Loss, Box<dyn Layer<T>>); 4] = [
-            (Loss::CategoricalCrossEntropy, Box::new(Softmax::new())),
+            (Loss::CategoricalCrossEntropy, Box::new(Softmax)),
             (Loss::CategoricalCrossEntropy, Box::new(Sigmoid)),
             (Loss::BinaryCrossEntropy, Box::new(Sigmoid)),
-            (Loss::MeanSquaredError, Box::new(Softmax::new())),
+            (Loss::MeanSquaredError, Box::new(Softmax)),
         ];
         for (loss, head) in heads {
             let kind = head.kind();
@@ -118,7 +118,7 @@ fn clipped_gradients_have_the_norm_of_the_limit() {
             max_steps: Some(1),
             ..TrainConfig::default()
         };
-        let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+        let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
         let before = trainer.state().params().to_vec();
         trainer.train_epoch(&pattern(0..50), |_| ()).expect("finite losses");
         let after = trainer.state().params();
@@ -144,7 +144,7 @@ fn the_reported_loss_is_the_mean_over_samples() {
     let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
     let config =
         TrainConfig { metrics, learning_rate: 0.0, batch_size: 30, shard_size: 7, ..TrainConfig::default() };
-    let mut trainer = trainer(small::<f64>(Box::new(Softmax::new())), config);
+    let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
     let data = pattern(0..101);
     let mut progress = Vec::new();
     let report = trainer.train_epoch(&data, |p| progress.push((p.samples, p.loss, p.metrics.to_vec())));
@@ -164,8 +164,7 @@ fn the_reported_loss_is_the_mean_over_samples() {
 /// The running statistics are the blend of the initial ones and of those of the only step.
 #[test]
 fn running_statistics_are_blended_over_shards() {
-    let layers =
-        layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax::new()];
+    let layers = layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax];
     let config = TrainConfig { batch_size: 8, shard_size: 3, learning_rate: 0.0, ..TrainConfig::default() };
     let mut trainer = trainer::<f64>(build(layers), config);
     let x = [1.0f32, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
@@ -269,7 +268,7 @@ fn a_loss_that_is_no_number_names_its_step_and_leaves_the_state_before_it() {
 
 #[test]
 fn a_loss_that_overflows_stops_the_training() {
-    let optimizer = Optimizer::from_name("sgd").expect("a known name");
+    let optimizer = "sgd".parse().expect("a known name");
     let config = TrainConfig { optimizer, learning_rate: 1e30, ..TrainConfig::default() };
     let error =
         trainer(classifier(), config).train_epoch(&pattern(0..200), |_| ()).expect_err("no finite loss");
@@ -322,6 +321,19 @@ fn data_that_do_not_fit_are_refused() {
     refuse([1, 8, 9], 4, "the network takes samples of 1x8x8, the data set has samples of 1x8x9");
     refuse([1, 8, 8], 5, "the network has 4 outputs, the data set has 5 classes");
     refuse([1, 8, 8], 4, "the data set has no samples");
+
+    for (loss, classes) in [(Loss::CategoricalCrossEntropy, 2), (Loss::BinaryCrossEntropy, 3)] {
+        let network = build::<f32>(layers![Input::vector(1), Dense::new(1), Sigmoid]);
+        let config = TrainConfig { loss, ..TrainConfig::default() };
+        let data = Empty {
+            sample_shape: [1, 1, 1],
+            num_classes: classes,
+            normalization: Normalization::identity(1),
+        };
+        let error = Trainer::new(network, config).expect("a configuration").evaluate(&data);
+        let expected = format!("the network has 1 output, the data set has {classes} classes");
+        assert_eq!(error.expect_err("too many classes").to_string(), expected);
+    }
 }
 
 #[test]
@@ -381,7 +393,7 @@ fn what_no_machine_has_memory_for_is_an_error() {
     for shard_size in [1 << 44, usize::MAX] {
         let config = TrainConfig { batch_size: shard_size, shard_size, ..TrainConfig::default() };
         let message = fails(classifier(), config);
-        let start = format!("no memory for 2 shards of {shard_size} samples: ");
+        let start = format!("no memory for shards of {shard_size} samples, 2 at a time: ");
         assert!(message.starts_with(&start) && message.ends_with(" bytes"), "{message}");
     }
     let huge = build(zoo::simplecnn(Shape::image(1, 1_000_000, 1_000_000), 10));
@@ -397,7 +409,7 @@ fn what_no_machine_has_memory_for_is_an_error() {
 /// A network without parameters has nothing to learn, and does nothing wrong.
 #[test]
 fn networks_without_parameters_can_be_evaluated() {
-    let network = build::<f32>(layers![Input::vector(3), Softmax::new()]);
+    let network = build::<f32>(layers![Input::vector(3), Softmax]);
     let mut trainer = in_pool(2, || trainer(network, TrainConfig::default()));
     let data = Arrays::from_f32(vec![0.0; 9], vec![0, 1, 2], [3, 1, 1], 3).expect("a data set");
     let report = trainer.train_epoch(&data, |_| ()).expect("finite losses");

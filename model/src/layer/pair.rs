@@ -1,0 +1,17 @@
+//! Numbers that come in pairs: sizes, strides, paddings of images.
+
+/// A vertical and a horizontal number; one number stands for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair(pub(crate) [usize; 2]);
+
+impl From<usize> for Pair {
+    fn from(both: usize) -> Self {
+        Self([both, both])
+    }
+}
+
+impl From<[usize; 2]> for Pair {
+    fn from(pair: [usize; 2]) -> Self {
+        Self(pair)
+    }
+}
