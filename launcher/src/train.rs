@@ -185,6 +185,10 @@ impl<T: Element> Run<'_, T> {
                 path: path.clone(),
                 problem: format!("the loss of the first step is {loss}"),
             },
+            (Error::NonFiniteParameters { step: 0, tensor, .. }, Some(path)) => Failure::Unusable {
+                path: path.clone(),
+                problem: format!("'{tensor}' has a value that is infinite or NaN"),
+            },
             (error, _) => self.failure(error),
         })
     }
