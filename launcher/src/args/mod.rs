@@ -34,8 +34,8 @@ Examples:
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
 
---threads changes the time and not the result: with one --isa and one global batch, the same run gives the same bits on any
-number of threads, ranks and hosts.";
+--threads changes the time and not the result: with one --isa and one --global-batch-size, the
+same run gives the same bits on any number of threads, ranks and hosts.";
 
 /// Trains neural networks on CPUs: with one --isa, the same bits on any number of threads, ranks and hosts
 #[derive(Debug, Parser)]
@@ -217,10 +217,10 @@ pub(crate) struct ScheduleArgs {
     /// Stop after N steps, if the epochs have more
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
-    /// Samples of a step for each rank; all ranks together have at most the training samples [default: 64]
+    /// Samples of a batch for each rank; all ranks together have at most the training samples [default: 64]
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<u32>,
-    /// Samples of a step for all ranks together, instead of --batch-size
+    /// Samples of a batch for all ranks together, instead of --batch-size
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     #[arg(conflicts_with = "batch_size")]
     pub(crate) global_batch_size: Option<u32>,
