@@ -32,6 +32,28 @@ pub enum Error {
         name: String,
     },
 
+    /// What has the name of one of the files of a data set is no file: a folder, a pipe, a device.
+    #[error("{file} is not a regular file")]
+    NotAFile {
+        /// What is there.
+        file: String,
+    },
+
+    /// A header asks for more than its gzip file can hold, however well it is compressed.
+    #[error(
+        "{file}: the header asks for {expected_bytes} bytes, {gzip_bytes} bytes of gzip hold at most {most_bytes}"
+    )]
+    GzipTooSmall {
+        /// The file.
+        file: String,
+        /// The length, in decoded bytes, that the header asks for.
+        expected_bytes: u64,
+        /// The length of the file.
+        gzip_bytes: u64,
+        /// The longest content that deflate puts into it.
+        most_bytes: u64,
+    },
+
     /// A gzip stream breaks off, is corrupt, or fails its checksum.
     #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {source}")]
     Gzip {
@@ -211,8 +233,17 @@ pub enum Error {
     },
 
     /// A validation split takes every sample.
-    #[error("validation split {fraction} of {samples} samples leaves none to train on")]
+    #[error("validation split {fraction:?} of {samples} samples leaves none to train on")]
     NoTrainingSamples {
+        /// The fraction.
+        fraction: f64,
+        /// The number of samples before the split.
+        samples: usize,
+    },
+
+    /// A validation split that is not 0 takes no sample.
+    #[error("validation split {fraction:?} of {samples} samples leaves none to validate on")]
+    NoValidationSamples {
         /// The fraction.
         fraction: f64,
         /// The number of samples before the split.

@@ -4,9 +4,10 @@
 //! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4 | D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!
-//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. Memory for the
-//! elements is never more than the header claims, nor more than the file can justify: a raw file of L bytes gets at most
-//! L, a gzip file starts with at most 16 L and grows only as real data comes out of the decoder.
+//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header that claims
+//! more than its file can hold is one before any element is read: a raw file of L bytes holds L, a gzip file at most 1032 L.
+//! Memory for the elements is never more than the header claims, and that of a gzip file starts with at most 16 L and grows
+//! only as real data comes out of the decoder.
 //!
 //! # Source
 //!
@@ -29,6 +30,9 @@ const FILE_BUFFER_BYTES: usize = 1 << 16;
 /// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of digits reach
 /// 5 to 7; what exceeds the guess is paid for with reallocations.
 const GZIP_EXPANSION: u64 = 16;
+
+/// The most bytes that deflate (RFC 1951) makes of one: matches of 258, for which a length and a distance code of one bit each.
+const MAX_GZIP_EXPANSION: u64 = 1032;
 
 /// The content of an IDX file of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +62,19 @@ impl Idx {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::Gzip`], [`Error::NotIdx`], [`Error::ElementType`], [`Error::DimensionCount`],
-/// [`Error::SizeOverflow`], [`Error::Truncated`] or [`Error::TooLong`], each with the path of the file.
+/// [`Error::Io`], [`Error::NotAFile`], [`Error::Gzip`], [`Error::GzipTooSmall`], [`Error::NotIdx`],
+/// [`Error::ElementType`], [`Error::DimensionCount`], [`Error::SizeOverflow`], [`Error::Truncated`] or [`Error::TooLong`],
+/// each with the path of the file.
 pub fn from_file(path: &Path) -> Result<Idx, Error> {
     let name = path.display().to_string();
-    let open = || {
-        let file = File::open(path)?;
-        let file_bytes = file.metadata()?.len();
-        Ok((file, file_bytes))
-    };
-    let (file, file_bytes) = open().map_err(|source| Error::Io { file: name.clone(), source })?;
+    let fail = |source| Error::Io { file: name.clone(), source };
+    // Before it is opened, as that would wait for whoever writes to a pipe.
+    let file = path.metadata().map_err(fail)?;
+    if !file.is_file() {
+        return Err(Error::NotAFile { file: name });
+    }
+    let file_bytes = file.len();
+    let file = File::open(path).map_err(fail)?;
     decode(&name, BufReader::with_capacity(FILE_BUFFER_BYTES, file), file_bytes)
 }
 
@@ -81,7 +88,7 @@ pub fn from_file(path: &Path) -> Result<Idx, Error> {
 ///
 /// # Errors
 ///
-/// As [`from_file`], [`Error::Io`] excepted.
+/// As [`from_file`], [`Error::Io`] and [`Error::NotAFile`] excepted.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
     decode(name, bytes, bytes.len() as u64)
 }
@@ -89,10 +96,9 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
 fn decode(name: &str, mut source: impl BufRead, source_bytes: u64) -> Result<Idx, Error> {
     let head = source.fill_buf().map_err(|source| Error::Io { file: name.to_owned(), source })?;
     if head.starts_with(&GZIP_MAGIC) {
-        let plausible_bytes = source_bytes.saturating_mul(GZIP_EXPANSION);
-        Decoder { name, reader: MultiGzDecoder::new(source), position: 0, plausible_bytes, gzip: true }.idx()
+        Decoder { name, reader: MultiGzDecoder::new(source), position: 0, source_bytes, gzip: true }.idx()
     } else {
-        Decoder { name, reader: source, position: 0, plausible_bytes: source_bytes, gzip: false }.idx()
+        Decoder { name, reader: source, position: 0, source_bytes, gzip: false }.idx()
     }
 }
 
@@ -101,8 +107,8 @@ struct Decoder<'a, R> {
     reader: R,
     /// Decoded bytes consumed so far.
     position: u64,
-    /// A guess at the decoded length of the whole file.
-    plausible_bytes: u64,
+    /// Length of the file as it is.
+    source_bytes: u64,
     gzip: bool,
 }
 
@@ -135,14 +141,34 @@ impl<R: Read> Decoder<'_, R> {
         else {
             return Err(Error::SizeOverflow { file: self.file(), dims });
         };
+        self.check_claim(total_bytes as u64)?;
         let data = self.take(total_bytes - header_bytes, total_bytes)?;
         self.end(total_bytes)?;
         Ok(Idx { dims, data })
     }
 
+    /// Checks that the file can hold the `expected_bytes` that its header asks for.
+    fn check_claim(&self, expected_bytes: u64) -> Result<(), Error> {
+        let Self { source_bytes, gzip, .. } = *self;
+        let most_bytes = if gzip { source_bytes.saturating_mul(MAX_GZIP_EXPANSION) } else { source_bytes };
+        match (expected_bytes <= most_bytes, gzip) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Error::GzipTooSmall {
+                file: self.file(),
+                expected_bytes,
+                gzip_bytes: source_bytes,
+                most_bytes,
+            }),
+            (false, false) => {
+                Err(Error::Truncated { file: self.file(), expected_bytes, got_bytes: source_bytes })
+            }
+        }
+    }
+
     /// The next `len` bytes, which end at `expected_end` of the file.
     fn take(&mut self, len: usize, expected_end: usize) -> Result<Vec<u8>, Error> {
-        let plausible = usize::try_from(self.plausible_bytes).unwrap_or(usize::MAX);
+        let expansion = if self.gzip { GZIP_EXPANSION } else { 1 };
+        let plausible = usize::try_from(self.source_bytes.saturating_mul(expansion)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         let outcome = bytes
             .try_reserve_exact(len.min(plausible))
@@ -169,7 +195,7 @@ impl<R: Read> Decoder<'_, R> {
             return Ok(());
         }
         let seen_bytes = self.position + 1;
-        let got_bytes = if self.gzip { seen_bytes } else { seen_bytes.max(self.plausible_bytes) };
+        let got_bytes = if self.gzip { seen_bytes } else { seen_bytes.max(self.source_bytes) };
         Err(Error::TooLong { file: self.file(), expected_bytes: expected_bytes as u64, got_bytes })
     }
 

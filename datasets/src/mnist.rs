@@ -8,6 +8,7 @@
 //! Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
 //! the IEEE, 1998; H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::arrays::total_values;
@@ -72,12 +73,12 @@ pub fn bundled(split: Split) -> Arrays<'static> {
 /// One split of MNIST, or of a set with the same file names, from `folder`.
 ///
 /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or the same with `t10k`; a file may also have the
-/// ending `.gz`, and where both exist the one without it is read. Images may be of any size: `[N, H, W]` gives samples
+/// ending `.gz`, and where both are files the one without it is read. Images may be of any size: `[N, H, W]` gives samples
 /// of `[1, H, W]`. Labels are below [`NUM_CLASSES`].
 ///
 /// # Errors
 ///
-/// [`Error::MissingFolder`], [`Error::MissingFile`], every error of [`idx::from_file`], [`Error::WrongDimensions`],
+/// [`Error::MissingFolder`], [`Error::MissingFile`], [`Error::NotAFile`] where a file's name is a folder's, every error of [`idx::from_file`], [`Error::WrongDimensions`],
 /// [`Error::CountMismatch`], [`Error::NoSamples`], [`Error::SampleShape`] for images without pixels, and
 /// [`Error::LabelOutOfRange`].
 pub fn from_folder(folder: &Path, split: Split) -> Result<Arrays<'static>, Error> {
@@ -93,10 +94,25 @@ pub fn from_folder(folder: &Path, split: Split) -> Result<Arrays<'static>, Error
 }
 
 fn find(folder: &Path, name: &str) -> Result<PathBuf, Error> {
-    [folder.join(name), folder.join(format!("{name}.gz"))]
-        .into_iter()
-        .find(|path| path.exists())
-        .ok_or_else(|| Error::MissingFile { folder: folder.to_owned(), name: name.to_owned() })
+    let candidates = [folder.join(name), folder.join(format!("{name}.gz"))];
+    if let Some(path) = candidates.iter().find(|path| path.is_file()) {
+        return Ok(path.clone());
+    }
+    // Something else may have the name.
+    for path in candidates {
+        let file = path.display().to_string();
+        match (path.metadata(), path.read_link()) {
+            (Ok(_), _) => return Err(Error::NotAFile { file }),
+            (Err(source), Ok(target)) => {
+                return Err(Error::Io { file: format!("{file}, a link to {}", target.display()), source });
+            }
+            (Err(source), _) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::Io { file, source });
+            }
+            _ => (),
+        }
+    }
+    Err(Error::MissingFile { folder: folder.to_owned(), name: name.to_owned() })
 }
 
 /// The content of a file and what errors call it.

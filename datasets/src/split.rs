@@ -11,7 +11,18 @@ pub struct Subset<'a> {
     range: Range<usize>,
 }
 
-impl Subset<'_> {
+impl<'a> Subset<'a> {
+    /// Samples `range` of `parent`.
+    ///
+    /// # Panics
+    ///
+    /// If the range ends before it starts, or beyond the end of `parent`.
+    pub fn new(parent: &'a dyn Dataset, range: Range<usize>) -> Self {
+        let (Range { start, end }, len) = (range.clone(), parent.len());
+        assert!(start <= end && end <= len, "samples {start}..{end} of a data set of {len}");
+        Self { parent, range }
+    }
+
     /// Which samples of the whole set these are.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
@@ -47,7 +58,7 @@ impl Dataset for Subset<'_> {
 pub struct ValidationSplit<'a> {
     /// The first samples, at least one.
     pub train: Subset<'a>,
-    /// The last samples; none when the fraction is 0 or rounds to no sample.
+    /// The last samples; none when the fraction is 0.
     pub validation: Subset<'a>,
 }
 
@@ -68,7 +79,8 @@ pub struct ValidationSplit<'a> {
 /// # Errors
 ///
 /// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if all
-/// samples would go to validation, or there are none.
+/// samples would go to validation, or there are none; [`Error::NoValidationSamples`] if none would, though the fraction is
+/// not 0.
 pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
     if !(0.0..1.0).contains(&fraction) {
         return Err(Error::ValidationFraction { fraction });
@@ -78,9 +90,12 @@ pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<Validati
     if train == 0 {
         return Err(Error::NoTrainingSamples { fraction, samples });
     }
+    if train == samples && fraction > 0.0 {
+        return Err(Error::NoValidationSamples { fraction, samples });
+    }
     Ok(ValidationSplit {
-        train: Subset { parent: dataset, range: 0..train },
-        validation: Subset { parent: dataset, range: train..samples },
+        train: Subset::new(dataset, 0..train),
+        validation: Subset::new(dataset, train..samples),
     })
 }
 
@@ -110,7 +125,7 @@ mod tests {
     #[test]
     fn counts_are_rounded() {
         let set = numbered(10);
-        for (fraction, expected) in [(0.0, 0), (0.04, 0), (0.05, 1), (0.14, 1), (0.25, 3), (0.94, 9)] {
+        for (fraction, expected) in [(0.0, 0), (0.05, 1), (0.14, 1), (0.25, 3), (0.94, 9)] {
             let parts = validation_split(&set, fraction).unwrap();
             assert_eq!(parts.validation.len(), expected, "fraction {fraction}");
             assert_eq!(parts.train.len(), 10 - expected, "fraction {fraction}");
@@ -136,6 +151,14 @@ mod tests {
             assert_eq!(message(fraction), expected);
         }
         assert_eq!(message(0.95), "validation split 0.95 of 10 samples leaves none to train on");
+        assert_eq!(message(0.04), "validation split 0.04 of 10 samples leaves none to validate on");
+        assert_eq!(message(1e-300), "validation split 1e-300 of 10 samples leaves none to validate on");
+    }
+
+    #[test]
+    #[should_panic(expected = "samples 7..11 of a data set of 10")]
+    fn a_subset_has_no_more_than_its_parent() {
+        Subset::new(&numbered(10), 7..11);
     }
 
     #[test]

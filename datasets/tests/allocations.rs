@@ -73,14 +73,31 @@ fn read_within_bounds(bytes: &[u8], content_bytes: usize) -> Result<Idx, Error> 
 fn a_large_claim_on_a_small_file_gets_little_memory() {
     for dims in [&[u32::MAX][..], &[u32::MAX, 1 << 30], &[60_000, 28, 28]] {
         let file = idx(dims, &[1; 100]);
-        for bytes in [file.clone(), gzip(&file)] {
-            let error = read_within_bounds(&bytes, file.len()).unwrap_err();
-            assert!(
-                matches!(error, Error::Truncated { got_bytes, .. } if got_bytes == file.len() as u64),
-                "{error}"
-            );
-        }
+        let error = read_within_bounds(&file, file.len()).unwrap_err();
+        let got = file.len() as u64;
+        assert!(matches!(error, Error::Truncated { got_bytes, .. } if got_bytes == got), "{error}");
+        let packed = gzip(&file);
+        let error = read_within_bounds(&packed, file.len()).unwrap_err();
+        let got = packed.len() as u64;
+        assert!(matches!(error, Error::GzipTooSmall { gzip_bytes, .. } if gzip_bytes == got), "{error}");
     }
+}
+
+/// A claim that a file of this length cannot hold is refused before its content is decoded, however much that is; one that it
+/// could hold is believed as far as there is content.
+#[test]
+fn a_claim_beyond_what_deflate_can_hold_is_refused_before_the_content_is_decoded() {
+    let content = vec![0; 20_000_000];
+    let packed = gzip(&idx(&[u32::MAX, 4000], &content));
+    let error = read_within_bounds(&packed, 0).unwrap_err();
+    let most = (MAX_EXPANSION * packed.len()) as u64;
+    assert!(matches!(error, Error::GzipTooSmall { most_bytes, .. } if most_bytes == most), "{error}");
+
+    let packed = gzip(&idx(&[20_000_001], &content));
+    let error = read_within_bounds(&packed, content.len()).unwrap_err();
+    assert!(matches!(error, Error::Truncated { got_bytes: 20_000_008, .. }), "{error}");
+    let packed = gzip(&idx(&[20_000_000], &content));
+    assert_eq!(read_within_bounds(&packed, content.len()).unwrap().data(), content);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use common::{gzip, idx};
+#[cfg(unix)]
+use isograd_datasets::idx::from_file;
 use isograd_datasets::mnist::{Split, from_folder};
 use isograd_datasets::{Dataset, Pixels};
 
@@ -99,6 +101,34 @@ fn missing_folders_and_files_are_named() {
     fs::write(folder.join(TRAIN_LABELS), idx(&[1], &[0])).unwrap();
     assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES));
     assert_eq!(message(folder, Split::Test), lacks("t10k-labels-idx1-ubyte"));
+}
+
+/// A pipe would keep the reader waiting for ever.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_not_opened() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    let (labels, packed) = (folder.join(TRAIN_LABELS), folder.join(format!("{TRAIN_LABELS}.gz")));
+    fs::remove_file(&labels).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&labels).status().unwrap();
+    assert!(made.success());
+    assert_eq!(message(folder, Split::Train), format!("{} is not a regular file", labels.display()));
+    assert_eq!(
+        from_file(&labels).unwrap_err().to_string(),
+        format!("{} is not a regular file", labels.display())
+    );
+    fs::write(&packed, gzip(&idx(&[3], &[1, 2, 3]))).unwrap();
+    assert_eq!(from_folder(folder, Split::Train).unwrap().labels(), [1, 2, 3]);
+
+    fs::remove_file(&labels).unwrap();
+    fs::remove_file(&packed).unwrap();
+    symlink("gone", &packed).unwrap();
+    let dangling = format!("cannot read {}, a link to gone: ", packed.display());
+    assert!(message(folder, Split::Train).starts_with(&dangling), "{}", message(folder, Split::Train));
 }
 
 #[test]

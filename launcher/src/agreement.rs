@@ -1,5 +1,6 @@
 //! What all ranks of a job must have in common: a difference would show as other bits, or as a hang, much later.
 
+use crate::data::TestSet;
 use crate::plan::{EvaluatePlan, TrainPlan};
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
@@ -9,14 +10,22 @@ use std::fmt::Debug;
 /// Names and values, in the order in which differences are looked for.
 type Agreement = Vec<(&'static str, String)>;
 
+/// What the samples are called, of which no rank may have others: by the options that choose them.
+const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
+const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
+
 /// What training ranks agree on.
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
     config: &TrainConfig,
     samples: &dyn Dataset,
+    test: &TestSet,
 ) -> Agreement {
     let mut agreement = common(plan.model, network, config, samples);
+    let [train, test] = plan.source.digests(samples, test);
+    agreement.push((TRAIN, format!("{} samples, sha256:{train}", samples.len())));
+    agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the seed", &config.seed);
     row("the global batch", &config.batch_size);
@@ -37,10 +46,11 @@ pub(crate) fn of_training<T: Element>(
 pub(crate) fn of_test<T: Element>(
     plan: &EvaluatePlan,
     network: &Network<T>,
-    samples: &dyn Dataset,
+    test: &dyn Dataset,
     state: &State<T>,
 ) -> Agreement {
-    let mut agreement = common(plan.model, network, &plan.config(), samples);
+    let mut agreement = common(plan.model, network, &plan.config(test.len()), test);
+    agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), plan.source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.push(("the shards per rank", format!("{:?}", plan.ranks.shards_per_rank)));
     agreement
@@ -54,7 +64,7 @@ fn common<T: Element>(
 ) -> Agreement {
     let digest = Sha256::digest(network.summary());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let data = (samples.len(), samples.sample_shape(), samples.normalization());
+    let data = (samples.sample_shape(), samples.num_classes(), samples.normalization());
     vec![
         ("the program's version", env!("CARGO_PKG_VERSION").to_string()),
         ("the model", format!("{model} sha256:{digest}")),
@@ -63,6 +73,6 @@ fn common<T: Element>(
         ("the shard size", config.shard_size.to_string()),
         ("the loss", config.loss.to_string()),
         ("the metrics", format!("{:?}", config.metrics)),
-        ("the data set", format!("{data:?}")),
+        ("the samples' shape, classes and normalization", format!("{data:?}")),
     ]
 }

@@ -27,7 +27,8 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
             hint: Some("isograd local -n 2 bench comm".to_string()),
         });
     }
-    let mut communicator = seat.join(&plan, vec![("the longest vector", args.max_bytes.to_string())])?;
+    let agreement = || vec![("the longest vector", args.max_bytes.to_string())];
+    let mut communicator = seat.join(&plan, agreement)?;
     out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator, plan.network())))?;
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {

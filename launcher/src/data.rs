@@ -1,7 +1,9 @@
 //! The samples to train on and to test with.
 
 use crate::failure::Failure;
-use isograd_datasets::{Arrays, Dataset, Synthetic, mnist};
+use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, mnist};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::cell::LazyCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,9 +23,15 @@ pub(crate) enum Source {
 const SYNTHETIC_TRAIN: Range<u64> = 0..6_000;
 const SYNTHETIC_TEST: Range<u64> = 6_000..7_000;
 
+/// [`digest`] of the samples that are built in: 47 MB that need not be hashed again at each start.
+#[cfg(feature = "bundled-mnist")]
+const BUNDLED_TRAIN: &str = "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504a57835f3934a4";
+#[cfg(feature = "bundled-mnist")]
+const BUNDLED_TEST: &str = "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3";
+
 /// The samples to test with. Those that cannot fail to load are loaded when they are first used: training starts without
 /// waiting for them.
-type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
+pub(crate) type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
 
 impl Source {
     /// The data set's name on the command line.
@@ -68,6 +76,48 @@ impl Source {
             Self::Synthetic => Ok(synthetic(SYNTHETIC_TEST)),
         }
     }
+
+    /// A digest of the samples to train on, `train`, and of those to test with: the same for equal samples, wherever they come
+    /// from.
+    pub(crate) fn digests(&self, train: &dyn Dataset, test: &TestSet) -> [String; 2] {
+        match self {
+            #[cfg(feature = "bundled-mnist")]
+            Self::Bundled => [BUNDLED_TRAIN, BUNDLED_TEST].map(str::to_string),
+            _ => [digest(train), digest(&**test)],
+        }
+    }
+
+    /// As [`digests`](Self::digests), of the samples to test with alone.
+    pub(crate) fn test_digest(&self, test: &dyn Dataset) -> String {
+        match self {
+            #[cfg(feature = "bundled-mnist")]
+            Self::Bundled => BUNDLED_TEST.to_string(),
+            _ => digest(test),
+        }
+    }
+}
+
+/// Samples that are hashed at a time, on one thread.
+const CHUNK: usize = 1000;
+
+/// The SHA-256 of the SHA-256 of each [`CHUNK`] of samples: of each sample's pixels and label (little-endian), in their order.
+fn digest(samples: &dyn Dataset) -> String {
+    let chunk = |index: usize| {
+        let mut hash = Sha256::new();
+        for index in index * CHUNK..samples.len().min((index + 1) * CHUNK) {
+            let Sample { pixels, label } = samples.read(index);
+            match pixels {
+                Pixels::U8(bytes) => hash.update(bytes),
+                Pixels::F32(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+            }
+            hash.update(label.to_le_bytes());
+        }
+        hash.finalize()
+    };
+    let chunks: Vec<_> = (0..samples.len().div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
+    let mut hash = Sha256::new();
+    chunks.iter().for_each(|digest| hash.update(digest));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_folder(folder: &Path, split: mnist::Split) -> Result<Arrays<'static>, Failure> {
@@ -78,4 +128,26 @@ fn from_folder(folder: &Path, split: mnist::Split) -> Result<Arrays<'static>, Fa
 fn synthetic(samples: Range<u64>) -> Arrays<'static> {
     let sequence = Synthetic { seed: 0, sample_shape: [1, 28, 28], num_classes: mnist::NUM_CLASSES };
     sequence.samples(samples).expect("the range, the shape and the classes are not empty")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "bundled-mnist")]
+    #[test]
+    fn the_digests_of_what_is_built_in_are_known() {
+        assert_eq!(digest(&mnist::bundled(mnist::Split::Train)), BUNDLED_TRAIN);
+        assert_eq!(digest(&mnist::bundled(mnist::Split::Test)), BUNDLED_TEST);
+    }
+
+    #[test]
+    fn a_pixel_or_a_label_changes_the_digest() {
+        let of = |pixels: [u8; 4], labels: [u32; 2]| {
+            digest(&Arrays::from_u8(pixels.to_vec(), labels.to_vec(), [1, 1, 2], 10).unwrap())
+        };
+        let digests = [of([1, 2, 3, 4], [5, 6]), of([1, 2, 3, 5], [5, 6]), of([1, 2, 3, 4], [5, 7])];
+        assert_eq!(of([1, 2, 3, 4], [5, 6]), digests[0]);
+        assert!(digests[0] != digests[1] && digests[0] != digests[2], "{digests:?}");
+    }
 }

@@ -2,32 +2,40 @@
 
 use crate::agreement;
 use crate::failure::Failure;
-use crate::network::{build, load_state, on_threads};
+use crate::network::{build, load_state};
 use crate::output::Output;
-use crate::plan::EvaluatePlan;
-use crate::ranks::Seat;
+use crate::plan::{EvaluatePlan, Execution};
+use crate::rank_command::RankCommand;
+use crate::ranks::{RankPlan, Seat};
 use crate::report::test_line;
-use crate::values::Dtype;
-use isograd_model::{Element, Ranks, Trainer};
+use isograd_datasets::Dataset;
+use isograd_model::{Element, Error, Ranks, Trainer};
 
 /// Tests a saved network.
-pub(crate) fn start(plan: &EvaluatePlan, out: &mut Output) -> Result<(), Failure> {
-    let seat = Seat::take(&plan.ranks, out)?;
-    on_threads(plan.execution.threads(&seat), || match plan.execution.dtype {
-        Dtype::F32 => run::<f32>(plan, &seat, out),
-        Dtype::F64 => run::<f64>(plan, &seat, out),
-    })
-}
+impl RankCommand for EvaluatePlan {
+    fn ranks(&self) -> &RankPlan {
+        &self.ranks
+    }
 
-fn run<T: Element>(plan: &EvaluatePlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-    let test = plan.source.load_test()?;
-    let network = build::<T>(plan.model, &test)?;
-    let state = load_state(&plan.load, plan.model, &network)?;
-    let agreement = agreement::of_test(plan, &network, &test, &state);
-    let communicator = seat.join(&plan.ranks, agreement)?;
-    let ranks = Ranks { shares: plan.ranks.shares(seat.world)?, ..Ranks::new(communicator) };
-    let mut trainer = Trainer::with_ranks(network, plan.config(), ranks)?;
-    *trainer.state_mut() = state;
-    let evaluation = trainer.evaluate(&test)?;
-    out.line(&test_line(&trainer.config().metrics, &evaluation))
+    fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
+        let shares = self.ranks.shares(seat.world)?;
+        let test = self.source.load_test()?;
+        let network = build::<T>(self.model, &test)?;
+        let state = load_state(&self.load, self.model, &network)?;
+        let communicator = seat.join(&self.ranks, || agreement::of_test(self, &network, &test, &state))?;
+        let ranks = Ranks { shares, ..Ranks::new(communicator) };
+        let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
+        *trainer.state_mut() = state;
+        let evaluation = trainer.evaluate(&test).map_err(|error| match error {
+            Error::NonFiniteEvaluation { .. } => {
+                Failure::Unusable { path: self.load.clone(), problem: error.to_string() }
+            }
+            other => other.into(),
+        })?;
+        out.line(&test_line(&trainer.config().metrics, &evaluation))
+    }
 }

@@ -1,5 +1,6 @@
 //! What ends the program early, and how it says so.
 
+use crate::one_line::one_line;
 use crate::ssh;
 use isograd_comm as comm;
 use isograd_model as model;
@@ -23,8 +24,14 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Model(#[from] model::Error),
     /// Parameters that cannot be loaded.
-    #[error("--load {source}")]
-    Load { source: model::Error, path: PathBuf },
+    #[error("--load {0}")]
+    Load(model::Error),
+    /// Parameters that were loaded, and with which nothing can be computed.
+    #[error("--load {}: {problem}", path.display())]
+    Unusable { path: PathBuf, problem: String },
+    /// Parameters that were trained, and with which the test cannot be computed.
+    #[error("the test: {0}")]
+    Test(model::Error),
     /// Parameters that cannot be saved.
     #[error("--save {0}")]
     Save(model::Error),
@@ -105,25 +112,36 @@ impl Failure {
         }
     }
 
-    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out. Nothing is printed when whoever read standard
-    /// output has gone: that is how `isograd summary | head -1` ends.
+    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out.
+    /// Nothing is printed when whoever read standard output has gone: that is how `isograd summary | head -1` ends.
     pub(crate) fn print(&self, rank: Option<usize>) {
         // All ranks stop for the same reason.
         let is_told = matches!(self, Self::Stopped { .. }) && rank.is_some_and(|rank| rank > 0);
         if self.is_reader_gone() || is_told {
             return;
         }
-        let hint = self.hint().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+        let hint = self.hint().map_or_else(String::new, |hint| format!("hint: {}\n", one_line(&hint)));
         let rank = rank.map_or_else(String::new, |rank| format!("rank {rank}: "));
         // With standard error closed as well there is nobody left to tell.
-        let _ = io::stderr().write_all(format!("error: {rank}{self}\n{hint}").as_bytes());
+        let _ = io::stderr().write_all(format!("error: {rank}{}\n{hint}", self.message()).as_bytes());
+    }
+
+    /// What went wrong: on one line, whatever names of files and the like hold; lists of hosts have more of them.
+    fn message(&self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::LostHosts { .. } | Self::Unreachable { .. } => {
+                text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
+            }
+            _ => one_line(&text),
+        }
     }
 
     /// The way out, where there is one.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
-            Self::Load { path, .. } if path.is_file() => {
+            Self::Load(model::Error::Checkpoint { source, .. }) if source.is_mismatch() => {
                 Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
             }
             Self::Stopped { saved: Some(path), .. } => {
@@ -140,7 +158,7 @@ impl Failure {
                     .to_string(),
             ),
             Self::Diverged { good_epochs, save: Some(path), .. } => Some(match good_epochs {
-                0 => format!("{} was not written: no epoch was completed", path.display()),
+                0 => format!("{} was not written: no epoch ended well", path.display()),
                 epochs => format!("{} holds the parameters after epoch {epochs}", path.display()),
             }),
             _ => None,
@@ -185,8 +203,8 @@ fn describe_lost(losses: &[(String, Loss)]) -> String {
     }
     let mut text = format!("{} hosts cannot take part", losses.len());
     for (host, Loss { problem, hint }) in losses {
-        text += &format!("\n  host {host}: {problem}");
-        text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {hint}"));
+        text += &format!("\n  host {host}: {}", one_line(problem));
+        text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {}", one_line(hint)));
     }
     text
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::values::{HistoryFile, HistoryFormat};
 use isograd_model::{EpochReport, Evaluation, Metric};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
 /// A history file that is being written. Each row is written at once, so that a run that breaks off leaves whole rows.
@@ -12,29 +12,47 @@ pub(crate) struct History<'a> {
     file: &'a HistoryFile,
     open: File,
     metrics: &'a [Metric],
+    has_validation: bool,
     rows: u32,
 }
 
 impl<'a> History<'a> {
-    /// Creates the file, or empties it.
-    pub(crate) fn create(file: &'a HistoryFile, metrics: &'a [Metric]) -> Result<Self, Failure> {
-        let open = File::create(&file.path).map_err(|source| failure(file, source))?;
-        Ok(Self { file, open, metrics, rows: 0 })
+    /// Opens the file, or creates it. What it holds of an earlier run stays until there is a row to write.
+    pub(crate) fn open(
+        file: &'a HistoryFile,
+        metrics: &'a [Metric],
+        has_validation: bool,
+    ) -> Result<Self, Failure> {
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file.path);
+        let open = open.map_err(|source| failure(file, source))?;
+        Ok(Self { file, open, metrics, has_validation, rows: 0 })
     }
 
-    /// Appends the row of an epoch, in CSV behind a header if it is the first.
+    /// Appends the row of an epoch that ended with step `step`, in CSV behind a header if it is the first.
     pub(crate) fn append(
         &mut self,
         report: &EpochReport,
+        step: u64,
         validation: Option<&Evaluation>,
     ) -> Result<(), Failure> {
-        let row = columns(report, validation, self.metrics);
+        let mut row = columns(report, step, self.metrics);
+        if self.has_validation {
+            row.extend(scores("val_", self.metrics, validation));
+        }
         let text = match self.file.format {
             HistoryFormat::Csv => csv(&row, self.rows == 0),
             HistoryFormat::JsonLines => json_line(&row),
         };
+        if self.rows == 0 {
+            self.empty().map_err(|source| failure(self.file, source))?;
+        }
         self.rows += 1;
         self.open.write_all(text.as_bytes()).map_err(|source| failure(self.file, source))
+    }
+
+    /// Removes what the file holds; pipes and devices hold nothing.
+    fn empty(&self) -> io::Result<()> {
+        if self.open.metadata()?.is_file() { self.open.set_len(0) } else { Ok(()) }
     }
 }
 
@@ -42,29 +60,29 @@ fn failure(file: &HistoryFile, source: io::Error) -> Failure {
     Failure::Write { option: "--history", path: file.path.clone(), source }
 }
 
-/// A column's name and value.
-type Column = (String, f64);
+/// A column's name, and its value where there is one.
+type Column = (String, Option<f64>);
 
-fn columns(report: &EpochReport, validation: Option<&Evaluation>, metrics: &[Metric]) -> Vec<Column> {
-    let counts = [("epoch", f64::from(report.epoch)), ("steps", report.steps as f64)];
-    let mut row: Vec<Column> = counts.map(|(name, count)| (name.to_string(), count)).into();
-    row.push(("samples_per_s".to_string(), report.samples_per_s()));
-    let mut scores = |prefix: &str, evaluation: &Evaluation| {
-        row.push((format!("{prefix}loss"), evaluation.loss));
-        let named = metrics.iter().zip(&evaluation.metrics);
-        row.extend(named.map(|(metric, value)| (format!("{prefix}{metric}"), *value)));
-    };
-    scores("", &report.train);
-    if let Some(validation) = validation {
-        scores("val_", validation);
-    }
-    row
+fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
+    let rate = report.samples_per_s();
+    let counts = [("epoch", f64::from(report.epoch)), ("step", step as f64), ("samples_per_s", rate)];
+    let counts = counts.map(|(name, count)| (name.to_string(), Some(count)));
+    counts.into_iter().chain(scores("", metrics, Some(&report.train))).collect()
+}
+
+/// Columns of the loss and the metrics; they are there even where there was no evaluation, as all rows have the same ones.
+fn scores(prefix: &str, metrics: &[Metric], evaluation: Option<&Evaluation>) -> Vec<Column> {
+    let loss = (format!("{prefix}loss"), evaluation.map(|evaluation| evaluation.loss));
+    let value = |index: usize| evaluation.map(|evaluation| evaluation.metrics[index]);
+    let named = metrics.iter().enumerate().map(|(index, metric)| (format!("{prefix}{metric}"), value(index)));
+    std::iter::once(loss).chain(named).collect()
 }
 
 /// Values in as many digits as bring back the same number.
 fn csv(row: &[Column], with_header: bool) -> String {
     let join = |cells: Vec<String>| cells.join(",") + "\n";
-    let values = join(row.iter().map(|(_, value)| value.to_string()).collect());
+    let text = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    let values = join(row.iter().map(|(_, value)| text(value)).collect());
     match with_header {
         true => join(row.iter().map(|(name, _)| name.clone()).collect()) + &values,
         false => values,
@@ -73,9 +91,9 @@ fn csv(row: &[Column], with_header: bool) -> String {
 
 /// As [`csv`]; JSON has no word for what is no number, but `null`.
 fn json_line(row: &[Column]) -> String {
-    let cell = |(name, value): &Column| match value.is_finite() {
-        true => format!("\"{name}\":{value}"),
-        false => format!("\"{name}\":null"),
+    let cell = |(name, value): &Column| match value.filter(|value| value.is_finite()) {
+        Some(value) => format!("\"{name}\":{value}"),
+        None => format!("\"{name}\":null"),
     };
     format!("{{{}}}\n", row.iter().map(cell).collect::<Vec<_>>().join(","))
 }
@@ -85,17 +103,25 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn evaluation(metric: f64) -> Evaluation {
+        Evaluation { samples: 50, loss: 0.25, metrics: vec![metric, 98.0] }
+    }
+
+    fn report() -> EpochReport {
+        EpochReport { epoch: 3, steps: 5, train: evaluation(0.1 + 0.2), elapsed: Duration::from_millis(500) }
+    }
+
     fn row() -> Vec<Column> {
-        let evaluation = |loss| Evaluation { samples: 50, loss, metrics: vec![0.1 + 0.2, 98.0] };
-        let elapsed = Duration::from_millis(500);
-        let report = EpochReport { epoch: 3, steps: 5, train: evaluation(0.25), elapsed };
-        columns(&report, Some(&evaluation(f64::NAN)), &[Metric::RegressionMse])
+        let metrics = [Metric::RegressionMse];
+        let mut row = columns(&report(), 15, &metrics);
+        row.extend(scores("val_", &metrics, Some(&evaluation(f64::NAN))));
+        row
     }
 
     #[test]
     fn csv_has_a_header_once() {
-        let values = "3,5,100,0.25,0.30000000000000004,NaN,0.30000000000000004\n";
-        let header = "epoch,steps,samples_per_s,loss,regression_mse,val_loss,val_regression_mse\n";
+        let values = "3,15,100,0.25,0.30000000000000004,0.25,NaN\n";
+        let header = "epoch,step,samples_per_s,loss,regression_mse,val_loss,val_regression_mse\n";
         assert_eq!(csv(&row(), true), format!("{header}{values}"));
         assert_eq!(csv(&row(), false), values);
     }
@@ -104,8 +130,43 @@ mod tests {
     fn json_has_null_for_what_is_no_number() {
         assert_eq!(
             json_line(&row()),
-            "{\"epoch\":3,\"steps\":5,\"samples_per_s\":100,\"loss\":0.25,\"regression_mse\":0.30000000000000004,\
-             \"val_loss\":null,\"val_regression_mse\":0.30000000000000004}\n"
+            "{\"epoch\":3,\"step\":15,\"samples_per_s\":100,\"loss\":0.25,\"regression_mse\":0.30000000000000004,\
+             \"val_loss\":0.25,\"val_regression_mse\":null}\n"
         );
+    }
+
+    /// As when a signal ends the run in its second epoch.
+    #[test]
+    fn an_epoch_without_validation_has_the_columns_of_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = [Metric::RegressionMse];
+        for (name, format, last) in [
+            ("a.csv", HistoryFormat::Csv, "3,20,100,0.25,0.30000000000000004,,"),
+            (
+                "a.jsonl",
+                HistoryFormat::JsonLines,
+                "{\"epoch\":3,\"step\":20,\"samples_per_s\":100,\"loss\":0.25,\"regression_mse\":0.30000000000000004,\
+                 \"val_loss\":null,\"val_regression_mse\":null}",
+            ),
+        ] {
+            let file = HistoryFile { path: folder.path().join(name), format };
+            let mut history = History::open(&file, &metrics, true).unwrap();
+            history.append(&report(), 15, Some(&evaluation(1.0))).unwrap();
+            history.append(&report(), 20, None).unwrap();
+            assert_eq!(std::fs::read_to_string(&file.path).unwrap().lines().last(), Some(last));
+        }
+    }
+
+    #[test]
+    fn an_earlier_history_stays_until_there_is_a_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = HistoryFile { path: folder.path().join("a.csv"), format: HistoryFormat::Csv };
+        let earlier = "an earlier run, which is longer than one row of the next one\n".repeat(10);
+        std::fs::write(&file.path, &earlier).unwrap();
+        let mut history = History::open(&file, &[], false).unwrap();
+        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), earlier);
+        history.append(&report(), 15, None).unwrap();
+        let text = std::fs::read_to_string(&file.path).unwrap();
+        assert_eq!(text, "epoch,step,samples_per_s,loss\n3,15,100,0.25\n");
     }
 }

@@ -17,17 +17,20 @@ mod cores;
 mod data;
 mod evaluate;
 mod failure;
+mod files;
 mod history;
 mod host_facts;
 mod hosts;
 mod job;
 mod local;
 mod network;
+mod one_line;
 mod output;
 mod parameters;
 mod plan;
 mod progress;
 mod quote;
+mod rank_command;
 mod ranks;
 mod remote;
 mod report;
@@ -42,7 +45,9 @@ mod values;
 use args::{Arguments, BenchCommand, Command, HostsCommand};
 use clap::Parser;
 use failure::Failure;
+use one_line::one_line;
 use output::Output;
+use plan::{EvaluatePlan, TrainPlan};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -63,17 +68,19 @@ fn main() -> ExitCode {
 fn run(out: &mut Output) -> Result<(), Failure> {
     ranks::end_with_agent();
     let log = |line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
-        writeln!(line, "{}: {}", record.level().as_str().to_lowercase(), record.args())
+        let level = record.level().as_str().to_lowercase();
+        writeln!(line, "{level}: {}", one_line(&record.args().to_string()))
     };
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
-    let arguments = match Arguments::try_parse_from(argv::normalize(std::env::args_os())) {
+    let args = argv::normalize(std::env::args_os());
+    let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
-        Err(error) => return Err(usage::failure(&error)),
+        Err(error) => return Err(usage::failure(&error, &args)),
     };
     match arguments.command {
-        Command::Train(args) => train::start(&args.try_into()?, out),
-        Command::Evaluate(args) => evaluate::start(&args.try_into()?, out),
+        Command::Train(args) => rank_command::start(&TrainPlan::try_from(args)?, out),
+        Command::Evaluate(args) => rank_command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),

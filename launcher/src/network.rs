@@ -1,9 +1,8 @@
-//! Networks by name, their parameters from files, and the threads that they run on.
+//! Networks by name, and their parameters from files.
 
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_model::Element;
-use isograd_model::{Network, Shape, State, load, zoo};
+use isograd_model::{Element, Network, Shape, State, load, zoo};
 use std::path::Path;
 
 /// The network called `model` for the samples and classes of `dataset`.
@@ -18,14 +17,5 @@ pub(crate) fn load_state<T: Element>(
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    load(path, model, network).map_err(|source| Failure::Load { source, path: path.to_path_buf() })
-}
-
-/// Runs `work` on a pool of `threads` threads.
-pub(crate) fn on_threads<R: Send>(
-    threads: usize,
-    work: impl FnOnce() -> Result<R, Failure> + Send,
-) -> Result<R, Failure> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|source| Failure::Threads { threads, source })?.install(work)
+    load(path, model, network).map_err(Failure::Load)
 }

@@ -1,6 +1,7 @@
 //! The parameters in force, as a table of names and values.
 
 use crate::data::Source;
+use crate::one_line::one_line;
 use crate::plan::TrainPlan;
 use crate::ranks::Seat;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
@@ -24,8 +25,12 @@ pub(crate) fn list<T: Element>(
         ("epochs", plan.epochs.to_string()),
     ]);
     rows.extend(plan.steps.map(|steps| ("steps", steps.to_string())));
+    rows.extend([("global-batch-size", plan.global_batch_size(samples[0], seat.world).to_string())]);
+    if plan.accumulate > 1 {
+        rows.push(("accumulate", plan.accumulate.to_string()));
+        rows.push(("samples per step", config.batch_size.to_string()));
+    }
     rows.extend([
-        ("global-batch-size", config.batch_size.to_string()),
         ("shard-size", config.shard_size.to_string()),
         ("seed", config.seed.to_string()),
         ("loss", config.loss.to_string()),
@@ -36,7 +41,7 @@ pub(crate) fn list<T: Element>(
     rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
     rows.extend([
         ("ranks", seat.world.to_string()),
-        ("threads", plan.execution.threads(seat).to_string()),
+        ("threads", plan.execution.describe_threads(seat)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);
@@ -75,7 +80,9 @@ fn optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
 
 fn aligned(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{:<width$} {value}\n", format!("{name}:"))).collect()
+    let row =
+        |(name, value): &(&str, String)| format!("{:<width$} {}\n", format!("{name}:"), one_line(value));
+    rows.iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -93,5 +100,7 @@ mod tests {
     fn values_stand_below_each_other() {
         let rows = [("seed", "7".to_string()), ("batch-size", "64".to_string())];
         assert_eq!(aligned(&rows), "seed:       7\nbatch-size: 64\n");
+        let forged = [("save", "a\nTime: 1.00 s".to_string())];
+        assert_eq!(aligned(&forged), "save: a\\nTime: 1.00 s\n");
     }
 }

@@ -3,6 +3,7 @@
 use crate::args::{
     DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, SummaryArgs, TrainArgs,
 };
+use crate::cores;
 use crate::data::Source;
 use crate::failure::Failure;
 use crate::ranks::{RankPlan, Seat};
@@ -20,7 +21,7 @@ pub(crate) struct TrainPlan {
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
     batch: Batch,
-    accumulate: u32,
+    pub(crate) accumulate: u32,
     pub(crate) seed: u64,
     pub(crate) loss: Loss,
     pub(crate) metrics: Vec<Metric>,
@@ -75,10 +76,23 @@ pub(crate) struct Execution {
     pub(crate) isa: Isa,
 }
 
+/// More threads for each core than this help nobody, and many more would spend their time on taking turns.
+const THREADS_PER_CORE: usize = 4;
+
 impl Execution {
     /// The threads of the rank on `seat`.
     pub(crate) fn threads(&self, seat: &Seat) -> usize {
-        self.threads.unwrap_or_else(|| seat.threads())
+        let most = THREADS_PER_CORE * cores::available().len();
+        self.threads.map_or_else(|| seat.threads(), |threads| threads.min(most))
+    }
+
+    /// The same in words, with what was asked for if that is more.
+    pub(crate) fn describe_threads(&self, seat: &Seat) -> String {
+        let threads = self.threads(seat);
+        match self.threads.filter(|asked| *asked > threads) {
+            Some(asked) => format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)"),
+            None => threads.to_string(),
+        }
     }
 }
 
@@ -86,10 +100,7 @@ impl TrainPlan {
     /// The configuration of the trainer for a training set of `samples` and `world` ranks. It reports the metrics of the plan
     /// first, and the accuracy in any case, for the test.
     pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
-        let batch_size = match self.batch {
-            Batch::PerRank(samples) => (samples as usize).saturating_mul(world),
-            Batch::Global(samples) => samples as usize,
-        };
+        let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
         let mut metrics = self.metrics.clone();
         if !metrics.contains(&Metric::CategoricalAccuracy) {
@@ -108,12 +119,22 @@ impl TrainPlan {
             max_steps: self.steps.map(u64::from),
         }
     }
+
+    /// Samples of a batch, over all of `world` ranks, of a training set of `samples`; a step takes `accumulate` of them.
+    pub(crate) fn global_batch_size(&self, samples: usize, world: usize) -> usize {
+        let batch_size = match self.batch {
+            Batch::PerRank(samples) => (samples as usize).saturating_mul(world),
+            Batch::Global(samples) => samples as usize,
+        };
+        batch_size.min(samples)
+    }
 }
 
 impl EvaluatePlan {
-    /// The configuration of a trainer that only evaluates.
-    pub(crate) fn config(&self) -> TrainConfig {
+    /// The configuration of a trainer that only evaluates `samples` samples.
+    pub(crate) fn config(&self, samples: usize) -> TrainConfig {
         let Execution { shard_size, isa, .. } = self.execution;
+        let shard_size = shard_size.min(samples);
         TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
     }
 }
@@ -129,11 +150,6 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             if !metrics.contains(&metric) {
                 metrics.push(metric);
             }
-        }
-        if let (Some(save), Some(history)) = (&output.save, &output.history)
-            && *save == history.path
-        {
-            return Err(usage(format!("--save and --history both write {}", save.display())));
         }
         let OptimizerArgs { optimizer, learning_rate, clip_norm, given } = optimizer;
         let optimizer = with_parameters(optimizer, given)?;
@@ -328,6 +344,19 @@ mod tests {
         assert_eq!(batch(&["--global-batch-size", "10"], 3), 10);
         assert_eq!(batch(&["--global-batch-size", "10", "--accumulate", "4"], 3), 40);
         assert_eq!(batch(&["--batch-size", "4294967295", "--accumulate", "4294967295"], 65_536), 10_000);
+        let accumulated = plan(&["--global-batch-size", "10", "--accumulate", "4"]).unwrap();
+        assert_eq!([accumulated.global_batch_size(100, 3), accumulated.global_batch_size(7, 3)], [10, 7]);
+    }
+
+    #[test]
+    fn an_evaluation_has_no_larger_shard_than_there_are_samples() {
+        let args = ["isograd", "evaluate", "--load", "x", "--dataset", "synthetic"];
+        let plan: EvaluatePlan = match Arguments::try_parse_from(args).unwrap().command {
+            Command::Evaluate(args) => args.try_into().unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let sizes = |samples| (plan.config(samples).batch_size, plan.config(samples).shard_size);
+        assert_eq!((sizes(7), sizes(1000)), ((7, 7), (32, 32)));
     }
 
     #[test]
@@ -343,10 +372,6 @@ mod tests {
 
     #[test]
     fn options_that_contradict_each_other_are_refused() {
-        assert_eq!(
-            message(&["--save", "a.csv", "--history", "a.csv"]),
-            "--save and --history both write a.csv"
-        );
         assert_eq!(
             message(&["--dataset-train-path", "x"]),
             "--dataset-train-path: the synthetic data set reads no files"

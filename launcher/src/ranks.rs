@@ -137,13 +137,14 @@ impl Seat {
         (cores.len() / ranks).max(1)
     }
 
-    /// Meets the others, who must have equal values under every name of `agreement`.
+    /// Meets the others, if there are any, who must have equal values under every name of the `agreement`.
     pub(crate) fn join(
         &self,
         plan: &RankPlan,
-        agreement: Vec<(&'static str, String)>,
+        agreement: impl FnOnce() -> Vec<(&'static str, String)>,
     ) -> Result<Communicator, Failure> {
         let Some(place) = self.place.clone() else { return Ok(Communicator::solo()) };
+        let agreement = agreement();
         let settings = Settings {
             transport: plan.transport,
             host: plan.host.clone(),

@@ -5,37 +5,50 @@
 //! open the files to write                                   // whatever cannot be written ends it here
 //! meet the other ranks, if there are any
 //! print the layers and the parameters; test, if asked to
-//! for each epoch: train, validate, save, append to the history, print a line
+//! for each epoch: train, validate, save what is known to be good, append to the history, print a line
 //! print time and throughput; test; print the hash, if asked to; a signal ends the run after the step under way, saved
 //! ```
 
 use crate::agreement;
 use crate::failure::Failure;
+use crate::files;
 use crate::history::History;
-use crate::network::{build, load_state, on_threads};
+use crate::network::{build, load_state};
 use crate::output::Output;
 use crate::parameters;
-use crate::plan::TrainPlan;
+use crate::plan::{Execution, TrainPlan};
 use crate::progress::EpochBar;
+use crate::rank_command::RankCommand;
 use crate::ranks::{RankPlan, Seat};
 use crate::report::{epoch_line, test_line, time_lines};
 use crate::signals::StopRequest;
-use crate::values::Dtype;
-use isograd_datasets::{Dataset, ValidationSplit, validation_split};
-use isograd_model::{Element, EpochReport, Error, Progress, Ranks, Trainer, check_save, save};
+use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
+use isograd_model::{
+    Element, EpochReport, Error, Evaluation, Optimizer, Progress, Ranks, Trainer, check_save, save,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Trains a network and tests it.
-pub(crate) fn start(plan: &TrainPlan, out: &mut Output) -> Result<(), Failure> {
-    let seat = Seat::take(&plan.ranks, out)?;
-    on_threads(plan.execution.threads(&seat), || match plan.execution.dtype {
-        Dtype::F32 => run::<f32>(plan, &seat, out),
-        Dtype::F64 => run::<f64>(plan, &seat, out),
-    })
+impl RankCommand for TrainPlan {
+    fn ranks(&self) -> &RankPlan {
+        &self.ranks
+    }
+
+    fn execution(&self) -> &Execution {
+        &self.execution
+    }
+
+    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
+        run::<T>(self, seat, out)
+    }
 }
 
 fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
+    let shares = plan.ranks.shares(seat.world)?;
+    if seat.is_first() {
+        check_names(plan)?;
+    }
     let (samples, test) = plan.source.load()?;
     let parts = validation_split(&samples, plan.validation_split)
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
@@ -48,10 +61,10 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
         check_save(path, plan.model, &network).map_err(Failure::Save)?;
     }
     let history = plan.history.as_ref().filter(|_| is_first);
-    let history = history.map(|file| History::create(file, &plan.metrics)).transpose()?;
+    let has_validation = !parts.validation.is_empty();
+    let history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
 
-    let shares = plan.ranks.shares(seat.world)?;
-    let agreement = agreement::of_training(plan, &network, &config, &samples);
+    let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
     let communicator = seat.join(&plan.ranks, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
@@ -67,7 +80,12 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     let counts = [parts.train.len(), parts.validation.len()];
     out.line(&parameters::list::<T>(plan, seat, trainer.config(), counts))?;
     if plan.evaluate_before {
-        print_test(&mut trainer, &*test, out)?;
+        print_test(&mut trainer, &*test, out).map_err(|failure| match (failure, &plan.load) {
+            (Failure::Test(error), Some(path)) => {
+                Failure::Unusable { path: path.clone(), problem: error.to_string() }
+            }
+            (failure, _) => failure,
+        })?;
     }
     let request = StopRequest::listen().map_err(Failure::Signals)?;
     trainer.stop_on(Arc::clone(&request.flag));
@@ -88,12 +106,31 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     Ok(())
 }
 
+/// Checks that no file to write is one to read or another one to write. Parameters alone may take the place of those that they
+/// were trained from.
+fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
+    let Some(history) = &plan.history else { return Ok(()) };
+    for (option, path) in [("--load", &plan.load), ("--save", &plan.save)] {
+        if let Some(path) = path
+            && files::are_one(path, &history.path)
+        {
+            let problem =
+                format!("{option} {} and --history {} are one file", path.display(), history.path.display());
+            return Err(Failure::Usage { problem, hint: None });
+        }
+    }
+    Ok(())
+}
+
 fn print_test<T: Element>(
     trainer: &mut Trainer<T>,
     test: &dyn Dataset,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let evaluation = trainer.evaluate(test)?;
+    let evaluation = trainer.evaluate(test).map_err(|error| match error {
+        Error::NonFiniteEvaluation { .. } => Failure::Test(error),
+        other => other.into(),
+    })?;
     out.line(&test_line(&trainer.config().metrics, &evaluation))
 }
 
@@ -118,18 +155,15 @@ impl<T: Element> Run<'_, T> {
             let report = self.train_epoch(&parts.train)?;
             self.elapsed += report.elapsed;
             self.samples += report.train.samples;
+            let validation = self.validate(parts)?;
             if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
                 save(path, self.plan.model, self.trainer.network(), self.trainer.state())
                     .map_err(Failure::Save)?;
             }
             self.epochs = report.epoch;
-            let validation = match parts.validation.is_empty() || self.trainer.is_stopped() {
-                true => None,
-                false => Some(self.trainer.evaluate(&parts.validation)?),
-            };
             out.line(&epoch_line(self.plan.epochs, &report, validation.as_ref(), &self.plan.metrics))?;
             if let Some(history) = &mut self.history {
-                history.append(&report, validation.as_ref())?;
+                history.append(&report, self.trainer.steps(), validation.as_ref())?;
             }
         }
         Ok(())
@@ -145,15 +179,60 @@ impl<T: Element> Run<'_, T> {
                 bar.show(&progress);
             }
         };
-        self.trainer.train_epoch(samples, show).map_err(|error| match error {
-            Error::NonFiniteLoss { .. }
-            | Error::NonFiniteGradient { .. }
-            | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
-            other => other.into(),
+        self.trainer.train_epoch(samples, show).map_err(|error| match (error, &plan.load) {
+            // No step has changed what was loaded.
+            (Error::NonFiniteLoss { step: 1, loss, .. }, Some(path)) => Failure::Unusable {
+                path: path.clone(),
+                problem: format!("the loss of the first step is {loss}"),
+            },
+            (Error::NonFiniteParameters { step: 0, tensor, .. }, Some(path)) => Failure::Unusable {
+                path: path.clone(),
+                problem: format!("'{tensor}' has a value that is infinite or NaN"),
+            },
+            (error, _) => self.failure(error),
         })
     }
 
-    fn diverged(&self, problem: String) -> Failure {
+    /// As the end of the run, where `error` says that training cannot go on.
+    fn failure(&self, error: Error) -> Failure {
+        match error {
+            Error::NonFiniteLoss { .. }
+            | Error::NonFiniteGradient { .. }
+            | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
+            Error::NonFiniteEvaluation { .. } => {
+                let epoch = self.epochs + 1;
+                self.diverged(format!("after epoch {epoch}, {error}; a smaller learning rate may help"))
+            }
+            other => other.into(),
+        }
+    }
+
+    /// Evaluates the samples for validation. Where there are none, or the run is to end soon, a shard of the others instead: what
+    /// is saved must not be parameters whose loss is no number.
+    fn validate(&mut self, parts: &ValidationSplit<'_>) -> Result<Option<Evaluation>, Failure> {
+        let is_validated = !parts.validation.is_empty() && !self.trainer.is_stopped();
+        let shard = self.trainer.config().shard_size.min(parts.train.len());
+        let shard = Subset::new(&parts.train, 0..shard);
+        let samples = if is_validated { &parts.validation } else { &shard };
+        let evaluation = self.trainer.evaluate(samples).map_err(|error| self.failure(error))?;
+        Ok(is_validated.then_some(evaluation))
+    }
+
+    /// A run that ends with `problem`, which proposes a smaller learning rate: other parameters that are out of the ordinary
+    /// are named as well.
+    fn diverged(&self, mut problem: String) -> Failure {
+        let (eps, weight_decay) = match self.plan.optimizer {
+            Optimizer::Sgd { weight_decay, .. } => (None, weight_decay),
+            Optimizer::RmsProp { eps, weight_decay, .. } => (Some(eps), weight_decay),
+            Optimizer::Adam(adam) | Optimizer::Nadam(adam) => (Some(adam.eps), adam.weight_decay),
+        };
+        if eps == Some(0.0) {
+            problem += ", and so may an --epsilon above 0";
+        }
+        // Such a decay takes a parameter past zero.
+        if weight_decay * self.plan.learning_rate > 1.0 {
+            problem += &format!(", and so may a smaller --weight-decay than {weight_decay:?}");
+        }
         Failure::Diverged { problem, good_epochs: self.epochs, save: self.plan.save.clone() }
     }
 }

@@ -1,63 +1,155 @@
 //! What clap says of a bad command line, in this program's form.
 
+use crate::args::Arguments;
 use crate::failure::Failure;
-use clap::error::{ContextKind, ContextValue};
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error;
+use std::ffi::OsString;
 
-/// A usage failure of one line: the option and what is wrong with its value, or clap's own message; and clap's suggestion.
-pub(crate) fn failure(error: &clap::Error) -> Failure {
-    if let (Some(ContextValue::String(option)), Some(source)) =
-        (error.get(ContextKind::InvalidArg), error.source())
-    {
+/// A usage failure of one line, and where there is one the way out: clap's suggestion, or the help of the command that `args`,
+/// with the program's name in front, are for.
+pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => Some(argument),
+        _ => None,
+    };
+    if let (Some(option), Some(source)) = (argument, error.source()) {
         let option = option.split(' ').next().unwrap_or(option);
         return Failure::Usage { problem: format!("{option}: {source}"), hint: None };
     }
+    let (name, command) = command_of(args);
+    let help = || Some(format!("'{name} --help' lists what it knows"));
+    let (problem, hint) = match (error.kind(), argument) {
+        (ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
+            let known = command.get_subcommands().filter(|command| !command.is_hide_set());
+            let known: Vec<&str> = known.map(clap::Command::get_name).collect();
+            (format!("'{name}' needs a command: {}", known.join(", ")), help())
+        }
+        (ErrorKind::InvalidUtf8, _) => {
+            let bad = args.iter().filter(|arg| arg.to_str().is_none());
+            let bad: Vec<String> = bad.map(|arg| format!("{arg:?}")).collect();
+            (format!("only names of files can be other than UTF-8: {}", bad.join(", ")), None)
+        }
+        // It says which options are too many.
+        (ErrorKind::ArgumentConflict, _) => (rendered(error).0, None),
+        (ErrorKind::UnknownArgument, Some(argument)) => {
+            (format!("unexpected argument '{argument}' found"), rendered(error).1.or_else(help))
+        }
+        _ => {
+            let (problem, tip) = rendered(error);
+            (problem, tip.or_else(help))
+        }
+    };
+    Failure::Usage { problem, hint }
+}
+
+/// The name of the command that `args` are for, `isograd hosts check`, and what it knows.
+fn command_of(args: &[OsString]) -> (String, clap::Command) {
+    let mut command = Arguments::command();
+    let mut name = command.get_name().to_string();
+    for arg in args.iter().skip(1) {
+        let Some(inner) = command.find_subcommand(arg).cloned() else { break };
+        name += " ";
+        name += inner.get_name();
+        command = inner;
+    }
+    (name, command)
+}
+
+/// The first paragraph of clap's message, in one line, and its suggestion.
+fn rendered(error: &clap::Error) -> (String, Option<String>) {
     let rendered = error.render().to_string();
     let mut paragraphs = rendered.split("\n\n").map(|paragraph| {
         paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
     });
     let problem = paragraphs.next().unwrap_or_default().trim_start_matches("error: ").to_string();
     let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_string));
-    let hint =
-        tip.unwrap_or_else(|| "'isograd --help' and 'isograd train --help' list what is known".to_string());
-    Failure::Usage { problem, hint: Some(hint) }
+    (problem, tip)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::Arguments;
     use clap::Parser;
+    use std::os::unix::ffi::OsStringExt;
 
-    fn message(args: &[&str]) -> String {
-        let error = Arguments::try_parse_from(["isograd"].iter().chain(args)).unwrap_err();
-        failure(&error).to_string()
+    fn failure_of(args: impl IntoIterator<Item = OsString>) -> Failure {
+        let args: Vec<OsString> = ["isograd".into()].into_iter().chain(args).collect();
+        failure(&Arguments::try_parse_from(&args).unwrap_err(), &args)
+    }
+
+    /// The error and the hint of a line of arguments.
+    fn outcome(args: &str) -> (String, Option<String>) {
+        let failure = failure_of(args.split_whitespace().map(OsString::from));
+        (failure.to_string(), failure.hint())
     }
 
     #[test]
     fn a_bad_value_is_named_with_its_option() {
         assert_eq!(
-            message(&["train", "--batch-size", "0"]),
-            "--batch-size: must be a whole number from 1 to 4294967295, it is '0'"
+            outcome("train --batch-size 0"),
+            ("--batch-size: must be a whole number from 1 to 4294967295, it is '0'".to_string(), None)
         );
         assert!(
-            message(&["train", "--optimizer=adm"]).starts_with("--optimizer: unknown optimizer 'adm'; known")
+            outcome("train --optimizer=adm").0.starts_with("--optimizer: unknown optimizer 'adm'; known")
         );
     }
 
     #[test]
     fn messages_of_several_lines_become_one() {
         assert_eq!(
-            message(&["evaluate"]),
+            outcome("evaluate").0,
             "the following required arguments were not provided: --load <FILE>"
         );
-        assert_eq!(message(&["train", "--bach-size", "3"]), "unexpected argument '--bach-size' found");
-        assert!(!message(&[]).contains('\n'));
+        assert_eq!(outcome("train --bach-size 3").0, "unexpected argument '--bach-size' found");
     }
 
     #[test]
-    fn the_nearest_option_is_suggested() {
-        let error = Arguments::try_parse_from(["isograd", "train", "--bach-size", "3"]).unwrap_err();
-        assert_eq!(failure(&error).hint().as_deref(), Some("a similar argument exists: '--batch-size'"));
+    fn a_missing_command_is_asked_for_by_the_names_that_help_shows() {
+        let (error, hint) = outcome("");
+        assert_eq!(
+            error,
+            "'isograd' needs a command: train, evaluate, summary, local, ssh, hosts, slurm, keygen, bench"
+        );
+        assert_eq!(hint.as_deref(), Some("'isograd --help' lists what it knows"));
+        let (error, hint) = outcome("hosts");
+        assert_eq!(error, "'isograd hosts' needs a command: check");
+        assert_eq!(hint.as_deref(), Some("'isograd hosts --help' lists what it knows"));
+    }
+
+    #[test]
+    fn hints_are_of_the_command_and_of_the_mistake() {
+        let hint = |args| outcome(args).1;
+        assert_eq!(hint("train --bach-size 3").as_deref(), Some("a similar argument exists: '--batch-size'"));
+        for (args, command) in [
+            ("evaluate --steps 3", "isograd evaluate"),
+            ("summary --dtype float64", "isograd summary"),
+            ("local -n 2", "isograd local"),
+            ("hosts check --dtype x", "isograd hosts check"),
+            ("trian", "isograd"),
+        ] {
+            let hint = hint(args).expect("a hint");
+            let similar = hint.contains("similar");
+            assert!(similar || hint == format!("'{command} --help' lists what it knows"), "{args}: {hint}");
+        }
+        for args in [
+            "train --seed 1 --seed 2",
+            "train --batch-size 1 --global-batch-size 1",
+            "train --nesterov --nesterov",
+        ] {
+            assert_eq!(hint(args), None, "{args}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_alone_may_be_no_text() {
+        let bad = || OsString::from_vec(b"x\xff.csv".to_vec());
+        let failure = failure_of(["train".into(), "--model".into(), bad()]);
+        assert_eq!(failure.to_string(), "only names of files can be other than UTF-8: \"x\\xFF.csv\"");
+        for option in ["--save", "--history", "--load", "--dataset-train-path"] {
+            let args = ["isograd".into(), "train".into(), option.into(), bad()];
+            assert!(Arguments::try_parse_from(args).is_ok(), "{option}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::args::Bind;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
-        _ => Err(format!("must be a number of at least 0, it is '{text}'")),
+        _ => Err(format!("must be a finite number of at least 0, it is '{text}'")),
     }
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn nonnegative(text: &str) -> Result<f64, String> {
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err(format!("must be a number above 0, it is '{text}'")),
+        _ => Err(format!("must be a finite number above 0, it is '{text}'")),
     }
 }
 
@@ -181,14 +181,27 @@ pub(crate) fn optimizer(text: &str) -> Result<Optimizer, Error> {
     Optimizer::from_str(text)
 }
 
-/// The name of a loss.
+/// The name of a loss, or its usual abbreviation.
 pub(crate) fn loss(text: &str) -> Result<Loss, Error> {
-    Loss::from_str(text)
+    Loss::from_str(match text {
+        "cce" => "categorical_cross_entropy",
+        "bce" => "binary_cross_entropy",
+        "mse" => "mean_squared_error",
+        name => name,
+    })
 }
 
-/// The name of a metric.
+/// The name of a metric, or the label that it has in lines of progress.
 pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
-    Metric::from_str(text)
+    Metric::from_str(match text {
+        "acc" | "accuracy" => "categorical_accuracy",
+        "hin" => "categorical_hinge",
+        "cat_mse" => "categorical_mse",
+        "cat_mae" => "categorical_mae",
+        "mse" => "regression_mse",
+        "mae" => "regression_mae",
+        name => name,
+    })
 }
 
 /// The name of an instruction-set level that this CPU has, or `auto`.
@@ -209,8 +222,8 @@ pub(crate) fn isa(text: &str) -> Result<Isa, String> {
 /// The name of an element type.
 pub(crate) fn dtype(text: &str) -> Result<Dtype, Error> {
     match text {
-        "float32" => Ok(Dtype::F32),
-        "float64" => Ok(Dtype::F64),
+        "float32" | "f32" => Ok(Dtype::F32),
+        "float64" | "f64" => Ok(Dtype::F64),
         _ => Err(Error::unknown_name("element type", text, &["float32", "float64"])),
     }
 }
@@ -226,20 +239,19 @@ pub(crate) fn dataset(text: &str) -> Result<DatasetName, Error> {
 }
 
 /// The path of a history file.
-pub(crate) fn history(text: &str) -> Result<HistoryFile, String> {
-    let path = PathBuf::from(text);
+pub(crate) fn history(path: PathBuf) -> Result<HistoryFile, String> {
     let format = match path.extension().and_then(|ending| ending.to_str()) {
         Some("csv") => HistoryFormat::Csv,
         Some("jsonl" | "json") => HistoryFormat::JsonLines,
-        _ => return Err(format!("must end in .csv, .jsonl or .json, it is '{text}'")),
+        _ => return Err(format!("must end in .csv, .jsonl or .json, it is '{}'", path.display())),
     };
     Ok(HistoryFile { path, format })
 }
 
 /// The path of a file to write.
-pub(crate) fn new_file(text: &str) -> Result<PathBuf, String> {
-    let named = Path::new(text).file_name().is_some() && !text.ends_with('/');
-    if named { Ok(PathBuf::from(text)) } else { Err(format!("must name a file, it is '{text}'")) }
+pub(crate) fn new_file(path: PathBuf) -> Result<PathBuf, String> {
+    let named = path.file_name().is_some() && !path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if named { Ok(path) } else { Err(format!("must name a file, it is '{}'", path.display())) }
 }
 
 #[cfg(test)]
@@ -279,6 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn short_names_mean_the_long_ones() {
+        for name in [
+            "categorical_accuracy",
+            "categorical_hinge",
+            "categorical_mse",
+            "categorical_mae",
+            "regression_mse",
+            "regression_mae",
+        ] {
+            let long = metric(name).unwrap();
+            assert_eq!(metric(long.label()).unwrap(), long, "{}", long.label());
+        }
+        assert_eq!(loss("bce").unwrap(), Loss::BinaryCrossEntropy);
+        assert_eq!(loss("cce").unwrap(), Loss::CategoricalCrossEntropy);
+        assert_eq!(loss("mse").unwrap(), Loss::MeanSquaredError);
+        assert_eq!((dtype("f32").unwrap(), dtype("f64").unwrap()), (Dtype::F32, Dtype::F64));
+    }
+
+    #[test]
     fn levels_that_the_cpu_lacks_are_told_from_unknown_ones() {
         assert_eq!(isa("auto"), Ok(Isa::best()));
         let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
@@ -289,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_ending_of_a_history_file_gives_its_format() {
-        let format = |text| history(text).map(|file| file.format);
+        let format = |text: &str| history(text.into()).map(|file| file.format);
         assert_eq!(format("a/b.csv"), Ok(HistoryFormat::Csv));
         assert_eq!((format("b.jsonl"), format("b.json")), (Ok(HistoryFormat::JsonLines), format("b.jsonl")));
         for text in ["b.txt", "csv", ".csv", ""] {
@@ -300,8 +331,8 @@ mod tests {
     #[test]
     fn a_folder_is_no_file() {
         for text in ["", "/", "..", "a/..", "a/"] {
-            assert_eq!(new_file(text), Err(format!("must name a file, it is '{text}'")));
+            assert_eq!(new_file(text.into()), Err(format!("must name a file, it is '{text}'")));
         }
-        assert_eq!(new_file("a/b.st"), Ok(PathBuf::from("a/b.st")));
+        assert_eq!(new_file("a/b.st".into()), Ok(PathBuf::from("a/b.st")));
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, isograd, lines};
+use common::{Outcome, folder_of, idx, isograd, lines};
 use std::path::Path;
 
 /// Requires that `outcome` is a failure with exit code `code` whose error line contains all of `parts`.
@@ -59,6 +59,8 @@ fn numbers_outside_their_ranges() {
     for share in ["-0.1", "1", "NaN"] {
         assert_usage(&format!("train --validation-split {share}"), &["--validation-split", "below 1", share]);
     }
+    assert_usage("train --learning-rate inf", &["finite"]);
+    assert_usage("train --clip-norm inf", &["finite", "above 0"]);
     assert_usage("train --optimizer sgd --momentum 1.5", &["--momentum", "below 1", "1.5"]);
     assert_usage("train --epsilon -1", &["--epsilon", "at least 0", "-1"]);
 }
@@ -82,7 +84,7 @@ fn unknown_names_with_the_nearest_known_one() {
 
 #[test]
 fn command_lines_without_meaning() {
-    assert_usage("", &["subcommand"]);
+    assert_usage("", &["needs a command: train, evaluate,"]);
     assert_usage("trian", &["'trian'"]);
     assert_usage("train --bach-size 3", &["'--bach-size'"]);
     assert_usage("train --seed 1 --seed 2", &["--seed"]);
@@ -92,30 +94,53 @@ fn command_lines_without_meaning() {
     assert_usage("train --dataset synthetic --dataset-train-path x", &["--dataset-train-path", "synthetic"]);
     assert_usage("train --history run.txt", &["--history", ".csv", "'run.txt'"]);
     assert_usage("train --save run.csv --history run.csv", &["--save", "--history", "run.csv"]);
+    assert_usage(
+        "train --save run.csv --history ./run.csv",
+        &["--save run.csv", "--history ./run.csv", "one file"],
+    );
     assert_usage("train --save folder/", &["--save", "'folder/'"]);
 }
 
-/// An IDX file of bytes: zeros, but for what `values` says of the first of them.
-fn idx(dims: &[u32], values: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0, 0, 8, dims.len() as u8];
-    dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));
-    let total = dims.iter().product::<u32>() as usize;
-    bytes.extend(values.iter().copied().chain(std::iter::repeat(0)).take(total));
-    bytes
+/// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the place of parameters.
+#[test]
+fn an_earlier_history_and_parameters_to_load_survive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_string();
+    let (old, saved) = (path("old.csv"), path("net.json"));
+    std::fs::write(&old, "an earlier run\n").unwrap();
+    let run = |options: &str| {
+        let args = ["train", "--dataset", "synthetic", "--history", &old].into_iter();
+        isograd(&args.chain(options.split_whitespace()).collect::<Vec<_>>())
+    };
+    assert_error(&run("--shards-per-rank 1,2"), 2, &["--shards-per-rank"]);
+    assert_error(&run("--model simplecnn --save /dev/null/x"), 1, &["--save"]);
+    assert_error(&run("--optimizer sgd --learning-rate 1e20"), 1, &["the loss became"]);
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "an earlier run\n");
+
+    common::train(&format!("--steps 1 --save {saved}"));
+    let bytes = std::fs::read(&saved).unwrap();
+    let link = path("link.json");
+    std::os::unix::fs::symlink(&saved, &link).unwrap();
+    let outcome = isograd(&["train", "--load", &saved, "--history", &link]);
+    assert_error(&outcome, 2, &["--load", "net.json", "--history", "link.json", "one file"]);
+    assert_eq!(std::fs::read(&saved).unwrap(), bytes);
 }
 
-/// A folder with a small data set of `side` x `side` images, good unless `file` says otherwise.
-fn folder_of(side: u32, file: Option<(&str, &[u8])>) -> tempfile::TempDir {
+#[test]
+fn text_from_outside_stays_on_its_line() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
-    for split in ["train", "t10k"] {
-        write(&format!("{split}-images-idx3-ubyte"), &idx(&[4, side, side], &[]));
-        write(&format!("{split}-labels-idx1-ubyte"), &idx(&[4], &[0, 1, 2, 3]));
-    }
-    if let Some((name, bytes)) = file {
-        write(name, bytes);
-    }
-    folder
+    let path = folder.path().join("a\nerror: b\x1b[2J");
+    assert_error(
+        &isograd(&["evaluate", "--load", text(&path)]),
+        1,
+        &["/a\\nerror: b\\u{1b}[2J: cannot read"],
+    );
+    let header = r#"{"__metadata__":{"model":"x\nerror: y\u001b[2J"}}"#;
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    std::fs::write(&path, bytes).unwrap();
+    let outcome = isograd(&["evaluate", "--dataset", "synthetic", "--load", text(&path)]);
+    assert_error(&outcome, 1, &["model 'x\\nerror: y\\u{1b}[2J', not of 'simplecnn'"]);
+    assert_error(&isograd(&["train", "--bad\nerror: c\x1b"]), 2, &["'--bad\\nerror: c\\u{1b}' found"]);
 }
 
 fn text(path: &Path) -> &str {
@@ -178,6 +203,8 @@ fn samples_that_fit_no_layer_or_no_other_samples() {
     let folder = folder_of(8, None);
     let args = ["--dataset-train-path", text(folder.path()), "--validation-split", "0.9"];
     assert_failure(&args, &["--validation-split", "0.9", "4 samples"]);
+    let args = ["--dataset-train-path", text(folder.path()), "--validation-split", "1e-300"];
+    assert_failure(&args, &["--validation-split", "1e-300", "4 samples", "none to validate on"]);
 }
 
 #[test]
@@ -220,24 +247,85 @@ fn parameters_that_cannot_be_loaded() {
     );
 }
 
-/// A batch of the whole set makes every epoch one step: the first still has a finite loss and is saved, the second has not.
+/// The mean test loss of the parameters at `path`.
+fn test_loss(path: &str) -> f64 {
+    let outcome = isograd(&["evaluate", "--dataset", "synthetic", "--load", path]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let (_, loss) = outcome.stdout.trim().split_once("test_loss: ").expect("a test line");
+    loss.parse().expect("a number")
+}
+
+/// A batch of the whole set makes every epoch one step. The decay makes parameters grow until the loss is no number.
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_parameters() {
     let folder = tempfile::tempdir().unwrap();
     let path = text(&folder.path().join("net.st")).to_string();
-    let wild =
-        ["train", "--dataset", "synthetic", "--optimizer", "sgd", "--learning-rate", "1e20", "--save", &path];
-    let outcome = isograd(&[&wild[..], &["--batch-size", "6000"]].concat());
-    assert_error(&outcome, 1, &["the loss became", "step 2", "epoch 2"]);
-    assert_eq!(lines(&outcome.stderr, "hint: "), [format!("{path} holds the parameters after epoch 1")]);
-    assert_eq!(lines(&outcome.stdout, "epoch 1/10: ").len(), 1, "{}", outcome.stdout);
-    let saved = std::fs::read(&path).unwrap();
+    for validation in ["0", "0.1"] {
+        let options = ["--optimizer", "sgd", "--weight-decay", "1e6", "--validation-split", validation];
+        let wild =
+            [&["train", "--dataset", "synthetic", "--batch-size", "6000", "--save", &path], &options[..]]
+                .concat();
+        let outcome = isograd(&wild);
+        assert_error(&outcome, 1, &["smaller learning rate"]);
+        let epochs = lines(&outcome.stdout, "epoch ").len();
+        assert!(epochs > 0, "{outcome:?}");
+        let hint = format!("{path} holds the parameters after epoch {epochs}");
+        assert_eq!(lines(&outcome.stderr, "hint: "), [hint]);
+        assert!(test_loss(&path).is_finite());
+    }
+}
 
-    let outcome = isograd(&wild);
-    assert_error(&outcome, 1, &["the loss became", "step 2", "epoch 1"]);
-    let hint = format!("{path} was not written: no epoch was completed");
-    assert_eq!(lines(&outcome.stderr, "hint: "), [hint]);
-    assert_eq!(std::fs::read(&path).unwrap(), saved, "an earlier file stays");
+/// The loss of the only step and the parameters after it are finite, but nothing can be computed with them.
+#[test]
+fn parameters_without_a_loss_are_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = text(&folder.path().join("net.st")).to_string();
+    std::fs::write(&path, "an earlier file").unwrap();
+    for options in ["", " --validation-split 0.1"] {
+        let wild = "--dataset synthetic --optimizer sgd --learning-rate 1e20 --batch-size 6000 --epochs 1";
+        let wild = format!("{wild}{options} --save {path}");
+        let args: Vec<&str> = wild.split_whitespace().collect();
+        let outcome = isograd(&[&["train"], &args[..]].concat());
+        assert_error(&outcome, 1, &["after epoch 1", "mean loss", "NaN", "smaller learning rate"]);
+        let hint = format!("{path} was not written: no epoch ended well");
+        assert_eq!(lines(&outcome.stderr, "hint: "), [hint]);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "an earlier file");
+    }
+}
+
+#[test]
+fn parameters_that_are_no_numbers_are_named_when_they_are_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = text(&folder.path().join("net.st")).to_string();
+    common::train(&format!("--steps 1 --save {path}"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let outcome = isograd(&["evaluate", "--dataset", "synthetic", "--load", &path]);
+    assert_error(&outcome, 1, &["--load", "net.st", "1000 evaluated samples is NaN"]);
+    assert_eq!(outcome.stdout, "");
+    let args = ["--dataset", "synthetic", "--load", &path];
+    assert_failure(
+        &[&args[..], &["--evaluate"]].concat(),
+        &["--load", "net.st", "1000 evaluated samples is NaN"],
+    );
+    assert_failure(&args, &["--load", "net.st", "bias' has a value that is infinite or NaN"]);
+}
+
+#[test]
+fn what_may_help_is_what_is_out_of_the_ordinary() {
+    let train = ["--dataset", "synthetic", "--batch-size", "6000"];
+    let with = |options: &str, parts: &[&str]| {
+        assert_failure(&[&train[..], &options.split(' ').collect::<Vec<_>>()].concat(), parts)
+    };
+    with(
+        "--weight-decay 1e38",
+        &["smaller learning rate may help, and so may a smaller --weight-decay than 1e38"],
+    );
+    let plain = with("--optimizer sgd --learning-rate 1e20", &["smaller learning rate may help"]);
+    assert!(!plain.stderr.contains("and so may"), "{}", plain.stderr);
+    with("--epsilon 0 --learning-rate 1e20", &["and so may an --epsilon above 0"]);
 }
 
 /// The loss of the only step is finite, what it does to the parameters is not.

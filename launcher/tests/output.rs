@@ -75,7 +75,17 @@ fn parameters_in_force_are_listed() {
     ] {
         assert_eq!(value(name).as_deref(), Some(expected), "{name} in: {stdout}");
     }
-    assert_eq!(value("beta1"), None);
+    assert_eq!((value("beta1"), value("accumulate")), (None, None));
+
+    let stdout = train("--steps 1 --batch-size 100 --accumulate 3 --threads 1024");
+    for (name, expected) in [("global-batch-size", "100"), ("accumulate", "3"), ("samples per step", "300")] {
+        assert_eq!(lines(&stdout, &format!("{name}:"))[0].trim(), expected, "{name} in: {stdout}");
+    }
+    let most = 4 * std::thread::available_parallelism().map_or(1, usize::from);
+    if most < 1024 {
+        let expected = format!("{most} (of 1024: at most 4 for each core)");
+        assert_eq!(lines(&stdout, "threads:")[0].trim(), expected, "{stdout}");
+    }
 }
 
 #[test]

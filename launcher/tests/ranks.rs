@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, full_history, isograd, lines, train};
+use common::{Outcome, folder_of, full_history, idx, isograd, lines, train};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -194,6 +194,41 @@ fn ranks_that_differ_or_are_missing_are_named() {
     let ranks = [0, 2].map(|number| rank(number, 3, &address, &key, &format!("{RUN} --timeout 1")));
     for outcome in ranks.map(outcome) {
         assert_error(&outcome, 1, &["rank 1 did not come within 1 s"]);
+    }
+}
+
+#[test]
+fn ranks_with_other_samples_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (key, file) = (key(folder.path()), folder.path().join("net.st"));
+    let (good, file) = (folder_of(8, None), file.display());
+    let path = |folder: &tempfile::TempDir| folder.path().display().to_string();
+    let train = "train --steps 1 --batch-size 2 --timeout 20 --dataset-train-path";
+    let saved = isograd(&words(&format!("{train} {} --save {file}", path(&good))));
+    assert_eq!(saved.code, Some(0), "{saved:?}");
+    // One pixel differs, or one label.
+    let pixel = folder_of(8, Some(("train-images-idx3-ubyte", &idx(&[4, 8, 8], &[1]))));
+    let label = folder_of(8, Some(("t10k-labels-idx1-ubyte", &idx(&[4], &[0, 1, 2, 4]))));
+    let evaluate = format!("evaluate --load {file} --timeout 20 --dataset-train-path");
+    for (command, other, what) in [
+        (train, &pixel, "the training samples (--dataset, --dataset-train-path): 4 samples, sha256:"),
+        (train, &label, "the test samples (--dataset, --dataset-train-path): sha256:"),
+        (&evaluate, &label, "the test samples (--dataset, --dataset-train-path): 4 samples, sha256:"),
+    ] {
+        let address = free_address();
+        let options = |folder| format!("{command} {}", path(folder));
+        let ranks =
+            [rank(0, 2, &address, &key, &options(&good)), rank(1, 2, &address, &key, &options(other))];
+        for outcome in ranks.map(outcome) {
+            assert_error(&outcome, 1, &[&format!("ranks 0 and 1 differ in {what}")]);
+        }
+    }
+    // What is equal may come from somewhere else.
+    let (address, twin) = (free_address(), folder_of(8, None));
+    let options = |folder| format!("{train} {} --hash", path(folder));
+    let ranks = [rank(0, 2, &address, &key, &options(&good)), rank(1, 2, &address, &key, &options(&twin))];
+    for outcome in ranks.map(outcome) {
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
     }
 }
 

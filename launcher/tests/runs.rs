@@ -52,7 +52,7 @@ fn training_starts_from_what_is_loaded() {
 
 /// The rows of a history of two epochs of two steps, from the JSON lines.
 fn assert_rows(rows: &[Value], validated: bool) {
-    let mut names = vec!["epoch", "steps", "samples_per_s", "loss", "categorical_accuracy", "regression_mae"];
+    let mut names = vec!["epoch", "step", "samples_per_s", "loss", "categorical_accuracy", "regression_mae"];
     if validated {
         names.extend(["val_loss", "val_categorical_accuracy", "val_regression_mae"]);
     }
@@ -61,7 +61,8 @@ fn assert_rows(rows: &[Value], validated: bool) {
         let row = row.as_object().expect("an object");
         names.iter().for_each(|name| assert!(row[*name].is_number(), "{name} in {row:?}"));
         assert_eq!(row.len(), names.len(), "{row:?}");
-        assert_eq!((row["epoch"].as_f64(), row["steps"].as_f64()), (Some(index as f64 + 1.0), Some(2.0)));
+        let epoch = index as f64 + 1.0;
+        assert_eq!((row["epoch"].as_f64(), row["step"].as_f64()), (Some(epoch), Some(2.0 * epoch)));
     }
 }
 

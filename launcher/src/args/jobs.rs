@@ -1,6 +1,7 @@
 //! The command line of jobs: ranks on this machine, on many, under Slurm.
 
 use crate::values;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -127,7 +128,8 @@ pub(crate) struct SlurmArgs {
     #[arg(long, value_name = "NAME", default_value = "isograd", value_parser = values::slurm_word)]
     pub(crate) job_name: String,
     /// Write the script to this file, instead of standard output
-    #[arg(long, value_name = "FILE", value_parser = values::new_file)]
+    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(values::new_file))]
     pub(crate) script: Option<PathBuf>,
     /// Hand the script to sbatch
     #[arg(long)]

@@ -8,6 +8,7 @@ pub(crate) use jobs::{
 };
 
 use crate::values::{self, DatasetName, Dtype, HistoryFile};
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
 use isograd_kernels::Isa;
@@ -33,9 +34,10 @@ Examples:
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
 
---threads changes the time and not the result: the same run gives the same bits on any number of threads, ranks and hosts.";
+--threads changes the time and not the result: with one --isa and one --global-batch-size, the
+same run gives the same bits on any number of threads, ranks and hosts.";
 
-/// Trains neural networks on CPUs, with the same bits on any number of threads, ranks and hosts
+/// Trains neural networks on CPUs: with one --isa, the same bits on any number of threads, ranks and hosts
 #[derive(Debug, Parser)]
 #[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
 pub(crate) struct Arguments {
@@ -140,8 +142,8 @@ pub(crate) struct TrainArgs {
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Share of the training samples, the last ones, to validate on after each epoch
-    #[arg(long, value_name = "SHARE", default_value = "0.0", value_parser = values::share)]
+    /// Fraction of the training samples, the last ones, to validate on after each epoch
+    #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = values::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
     #[command(flatten, next_help_heading = "Training")]
@@ -200,7 +202,7 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LossArgs {
-    /// Loss: categorical_cross_entropy, binary_cross_entropy or mean_squared_error
+    /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce) or mean_squared_error (mse)
     #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = values::loss)]
     #[arg(default_value = "categorical_cross_entropy")]
     pub(crate) loss: Loss,
@@ -215,14 +217,14 @@ pub(crate) struct ScheduleArgs {
     /// Stop after N steps, if the epochs have more
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
-    /// Samples of a step for each rank; all ranks together have at most the training samples [default: 64]
+    /// Samples of a batch for each rank; all ranks together have at most the training samples [default: 64]
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<u32>,
-    /// Samples of a step for all ranks together, instead of --batch-size
+    /// Samples of a batch for all ranks together, instead of --batch-size
     #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
     #[arg(conflicts_with = "batch_size")]
     pub(crate) global_batch_size: Option<u32>,
-    /// Batches whose gradients make one step
+    /// Batches whose gradients are accumulated for one step
     #[arg(long, value_name = "K", default_value = "1", value_parser = values::count)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) accumulate: u32,
@@ -232,8 +234,8 @@ pub(crate) struct ScheduleArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
-    /// What to report beside the loss, separated by commas: categorical_accuracy, categorical_hinge, categorical_mse,
-    /// categorical_mae, regression_mse, regression_mae
+    /// What to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge (hin),
+    /// categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae (mae)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::metric)]
     #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<Metric>,
@@ -247,7 +249,7 @@ pub(crate) struct OptimizerArgs {
     /// Learning rate [default: 0.001; sgd: 0.01]
     #[arg(long, value_name = "RATE", value_parser = values::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
-    /// Scale a gradient down to this norm if it is longer
+    /// Clip gradients to this global norm
     #[arg(long, value_name = "NORM", value_parser = values::positive, allow_negative_numbers = true)]
     pub(crate) clip_norm: Option<f64>,
     #[command(flatten)]
@@ -257,22 +259,22 @@ pub(crate) struct OptimizerArgs {
 /// Parameters that some optimizers have.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HyperParameters {
-    /// sgd: share of the old velocity [default: 0.9]
-    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    /// sgd: momentum coefficient [default: 0.9]
+    #[arg(long, value_name = "COEFFICIENT", value_parser = values::share, allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
-    /// sgd: Nesterov's momentum
+    /// sgd: Nesterov momentum
     #[arg(long)]
     pub(crate) nesterov: bool,
-    /// rmsprop: share of the old mean square [default: 0.9]
-    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    /// rmsprop: decay rate of the mean of squared gradients [default: 0.9]
+    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
     pub(crate) rho: Option<f64>,
-    /// adam, nadam: share of the old mean [default: 0.9]
-    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    /// adam, nadam: decay rate of the first moment estimate [default: 0.9]
+    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    /// adam, nadam: share of the old mean square [default: 0.999]
-    #[arg(long, value_name = "SHARE", value_parser = values::share, allow_negative_numbers = true)]
+    /// adam, nadam: decay rate of the second moment estimate [default: 0.999]
+    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    /// rmsprop, adam, nadam: addend of the root [default: 1e-7]
+    /// rmsprop, adam, nadam: added to the denominator for numerical stability [default: 1e-7]
     #[arg(long, value_name = "NUMBER", value_parser = values::nonnegative, allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Decoupled weight decay [default: 0]
@@ -283,14 +285,14 @@ pub(crate) struct HyperParameters {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecutionArgs {
-    /// Threads of each rank; they do not change the result [default: the cores it has]
+    /// Threads of each rank, at most four for each core; they do not change the result [default: the cores it has]
     #[arg(long, value_name = "N", value_parser = values::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Samples of a shard, the unit of work of a thread, at most the batch
+    /// Samples of a shard, the unit of work of a thread
     #[arg(long, value_name = "N", default_value = "32", value_parser = values::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
-    /// Element type: float32 or float64
+    /// Element type: float32 (f32) or float64 (f64)
     #[arg(long, value_name = "NAME", default_value = "float32", value_parser = values::dtype)]
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
@@ -303,11 +305,13 @@ pub(crate) struct OutputArgs {
     /// Start from the parameters in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) load: Option<PathBuf>,
-    /// Write the parameters to this file (safetensors) after every epoch
-    #[arg(long, value_name = "FILE", value_parser = values::new_file)]
+    /// Write the parameters to this file (safetensors) after every epoch that ends well
+    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(values::new_file))]
     pub(crate) save: Option<PathBuf>,
-    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json)
-    #[arg(long, value_name = "FILE", value_parser = values::history)]
+    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from the start of training
+    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(values::history))]
     pub(crate) history: Option<HistoryFile>,
     /// Test before training as well
     #[arg(long)]

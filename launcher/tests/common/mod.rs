@@ -41,3 +41,28 @@ pub(crate) fn full_history(folder: &Path) -> String {
     std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
     history.to_str().expect("a temporary folder's name is UTF-8").to_string()
 }
+
+/// An IDX file of bytes: zeros, but for what `values` says of the first of them.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+pub(crate) fn idx(dims: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, dims.len() as u8];
+    dims.iter().for_each(|dim| bytes.extend(dim.to_be_bytes()));
+    let total = dims.iter().product::<u32>() as usize;
+    bytes.extend(values.iter().copied().chain(std::iter::repeat(0)).take(total));
+    bytes
+}
+
+/// A folder with a small data set of `side` x `side` images, good unless `file` says otherwise.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+pub(crate) fn folder_of(side: u32, file: Option<(&str, &[u8])>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    for split in ["train", "t10k"] {
+        write(&format!("{split}-images-idx3-ubyte"), &idx(&[4, side, side], &[]));
+        write(&format!("{split}-labels-idx1-ubyte"), &idx(&[4], &[0, 1, 2, 3]));
+    }
+    if let Some((name, bytes)) = file {
+        write(name, bytes);
+    }
+    folder
+}
