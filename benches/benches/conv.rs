@@ -1,15 +1,28 @@
-//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that `Conv2d::new` chooses.
+//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that `Conv2d::new` chooses, and
+//! some on the path by columns, for comparison.
 //!
 //! Operations are those that read the image: kernel elements over padding are not counted, nor are bias and ReLU.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
-use isograd_kernels::conv::{Conv2d, Conv2dShape};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
 use isograd_kernels::{Accum, Activation, Isa, reference};
 
 struct Layer {
     name: &'static str,
     shape: Conv2dShape,
     n: usize,
+    /// The path of all passes, or the one that each pass takes by itself.
+    path: Option<Path>,
+}
+
+impl Layer {
+    fn conv(&self) -> Conv2d {
+        match self.path {
+            Some(path) => Conv2d::with_path(self.shape, path),
+            None => Conv2d::new(self.shape),
+        }
+        .expect("a valid shape")
+    }
 }
 
 /// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`; a first layer, which needs no input
@@ -34,7 +47,7 @@ fn layer(
         padding: [padding; 2],
         dilation: [1, 1],
     };
-    Layer { name, shape, n }
+    Layer { name, shape, n, path: None }
 }
 
 fn layers() -> Vec<Layer> {
@@ -56,7 +69,16 @@ fn layers() -> Vec<Layer> {
         layer("vgg11", 16, [256, 512], 4, 3, 1, 1),
         layer("vgg11", 16, [512, 512], 4, 3, 1, 1),
         layer("vgg11", 16, [512, 512], 2, 3, 1, 1),
+        by_columns(layer("simplecnn conv2", 32, [4, 8], 26, 3, 1, 0)),
+        by_columns(layer("resnet20", 32, [16, 32], 32, 3, 2, 1)),
+        by_columns(layer("resnet20", 32, [64, 64], 8, 3, 1, 1)),
+        by_columns(layer("vgg11", 16, [256, 256], 8, 3, 1, 1)),
     ]
+}
+
+/// The same layer by columns.
+fn by_columns(layer: Layer) -> Layer {
+    Layer { path: Some(Path::Im2col), ..layer }
 }
 
 /// The operations of any one pass for one sample.
@@ -84,7 +106,7 @@ struct Tensors {
 
 impl Tensors {
     fn new(layer: &Layer) -> Self {
-        let (conv, n) = (Conv2d::new(layer.shape).expect("a valid shape"), layer.n);
+        let (conv, n) = (layer.conv(), layer.n);
         Self {
             n,
             x: integers(conv.input_len(n), 1),
@@ -147,10 +169,12 @@ impl Tensors {
 }
 
 fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
-    let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n } = layer;
+    let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n, .. } = layer;
+    let conv = layer.conv();
+    let by = |path: Path| if path == Path::Im2col { " im2col" } else { "" };
     let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride[0]);
     let work = Work::Flops(flops(&layer.shape) * n);
-    suite.kernel(isa, &format!("forward {shape}"), work, || {
+    suite.kernel(isa, &format!("forward {shape}{}", by(conv.forward_path())), work, || {
         let mut tensors = Tensors::new(layer);
         let mut y = Buffer::zeroed(tensors.dy.len());
         tensors.forward(isa, &mut y);
@@ -158,7 +182,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
         move || tensors.forward(isa, &mut y)
     });
     if *c > 3 {
-        suite.kernel(isa, &format!("dx {shape}"), work, || {
+        suite.kernel(isa, &format!("dx {shape}{}", by(conv.input_gradient_path())), work, || {
             let mut tensors = Tensors::new(layer);
             let mut dx = Buffer::zeroed(tensors.x.len());
             tensors.input_gradient(isa, &mut dx);
@@ -166,7 +190,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
             move || tensors.input_gradient(isa, &mut dx)
         });
     }
-    suite.kernel(isa, &format!("dw {shape}"), work, || {
+    suite.kernel(isa, &format!("dw {shape}{}", by(conv.weight_gradient_path())), work, || {
         let mut tensors = Tensors::new(layer);
         tensors.check_weight_gradient(isa);
         let mut dw = Buffer::zeroed(tensors.w.len());

@@ -1,10 +1,10 @@
-//! Streams over activations: activation functions, arithmetic, reductions, dropout masks, the loss, the sum over shards.
+//! Streams over activations: activation functions, arithmetic, reductions, dropout masks, losses, the sum over shards.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_comm::tree;
 use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{Purpose, Rng};
-use isograd_kernels::reference::loss as reference_loss;
+use isograd_kernels::reference::{activation as reference, loss as reference_loss};
 use isograd_kernels::{Accum, Isa, activation, elementwise, loss, reduce, softmax};
 
 /// Shards' outputs of a first convolution.
@@ -17,7 +17,7 @@ const TOLERANCE: f64 = 4.0 * f32::EPSILON as f64;
 /// A kernel of one input with its formula and tolerance.
 type Unary = (&'static str, fn(Isa, &[f32], &mut [f32]), fn(f64) -> f64, f64);
 
-/// A kernel of two inputs with its formula.
+/// A kernel of two inputs with its formula, which is exact on small whole numbers.
 type Binary = (&'static str, fn(Isa, &[f32], &[f32], &mut [f32]), fn(f64, f64) -> f64);
 
 const UNARY: [Unary; 3] = [
@@ -26,8 +26,10 @@ const UNARY: [Unary; 3] = [
     ("tanh", activation::tanh, f64::tanh, TOLERANCE),
 ];
 
-const BINARY: [Binary; 3] = [
+const BINARY: [Binary; 5] = [
     ("relu backward", activation::relu_backward, |y, dy| if y <= 0.0 { 0.0 } else { dy }),
+    ("sigmoid backward", activation::sigmoid_backward, |y, dy| dy * y * (1.0 - y)),
+    ("tanh backward", activation::tanh_backward, |y, dy| dy * (1.0 - y * y)),
     ("add", elementwise::add, |a, b| a + b),
     ("mul", elementwise::mul, |a, b| a * b),
 ];
@@ -52,6 +54,24 @@ fn maps(suite: &mut Suite, isa: Isa, net: &str, len: usize) {
             move || kernel(isa, &a, &b, &mut y)
         });
     }
+}
+
+fn whole_sums(suite: &mut Suite, isa: Isa, net: &str, len: usize) {
+    suite.kernel(isa, &format!("sum {net} {len}"), Work::streams(len, 1, 1), || {
+        let x = integers(len, 1);
+        assert_close("sum", &[reduce::sum(isa, &x)], &[widen(&x).iter().sum()], 0.0);
+        move || {
+            std::hint::black_box(reduce::sum(isa, &x));
+        }
+    });
+    suite.kernel(isa, &format!("sum of squares {net} {len}"), Work::streams(len, 1, 1), || {
+        let x = integers(len, 1);
+        let expected = widen(&x).iter().map(|x| x * x).sum();
+        assert_close("sum of squares", &[reduce::sum_of_squares(isa, &x)], &[expected], 0.0);
+        move || {
+            std::hint::black_box(reduce::sum_of_squares(isa, &x));
+        }
+    });
 }
 
 /// What a bias adds to each row, and its gradient.
@@ -96,9 +116,14 @@ fn classes(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {
     suite.kernel(isa, &format!("softmax {classes}x{n}"), Work::streams(len, 2, 2), || {
         let (x, mut y) = (integers(len, 1), Buffer::zeroed(len));
         softmax::softmax(isa, classes, n, &x, &mut y);
-        let expected = isograd_kernels::reference::activation::softmax(classes, n, &widen(&x));
-        assert_close("softmax", &y, &expected, TOLERANCE);
+        assert_close("softmax", &y, &reference::softmax(classes, n, &widen(&x)), TOLERANCE);
         move || softmax::softmax(isa, classes, n, &x, &mut y)
+    });
+    suite.kernel(isa, &format!("log-softmax {classes}x{n}"), Work::streams(len, 2, 2), || {
+        let (x, mut y) = (integers(len, 1), Buffer::zeroed(len));
+        softmax::log_softmax(isa, classes, n, &x, &mut y);
+        assert_close("log-softmax", &y, &reference::log_softmax(classes, n, &widen(&x)), TOLERANCE);
+        move || softmax::log_softmax(isa, classes, n, &x, &mut y)
     });
     suite.kernel(isa, &format!("softmax cross-entropy {classes}x{n}"), Work::streams(len, 3, 3), || {
         let logits = integers(len, 1);
@@ -127,6 +152,75 @@ fn classes(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {
     });
 }
 
+/// A loss of outputs and targets: the kernel, and the naive loss and gradient.
+struct VectorLoss {
+    name: &'static str,
+    kernel: fn(Isa, &[f32], &[f32], f64, &mut [f32]) -> f64,
+    loss: fn(&[f64], &[f64]) -> f64,
+    gradient: fn(&[f64], &[f64], f64) -> Vec<f64>,
+}
+
+const VECTOR_LOSSES: [VectorLoss; 2] = [
+    VectorLoss {
+        name: "binary cross-entropy",
+        kernel: |_, y, t, scale, dy| loss::binary_cross_entropy(y, t, scale, Some(dy)),
+        loss: |y, t| reference_loss::binary_cross_entropy(y, t, CLAMP),
+        gradient: |y, t, scale| reference_loss::binary_cross_entropy_backward(y, t, scale, CLAMP),
+    },
+    VectorLoss {
+        name: "squared error",
+        kernel: |isa, y, t, scale, dy| loss::mean_squared_error(isa, y, t, scale, Some(dy)),
+        loss: reference_loss::mean_squared_error,
+        gradient: reference_loss::mean_squared_error_backward,
+    },
+];
+
+/// How far the binary cross-entropy keeps probabilities from 0 and 1.
+const CLAMP: f64 = f32::EPSILON as f64 / 2.0;
+
+/// Whole numbers, and one-hot targets.
+fn outputs_and_targets(classes: usize, n: usize) -> (Buffer, Buffer) {
+    let mut t = Buffer::zeroed(classes * n);
+    for sample in 0..n {
+        t[sample % classes * n + sample] = 1.0;
+    }
+    (integers(classes * n, 1), t)
+}
+
+fn losses_of_vectors(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {
+    let (len, scale) = (classes * n, 1.0 / n as f64);
+    for VectorLoss { name, kernel, loss, gradient } in VECTOR_LOSSES {
+        suite.kernel(isa, &format!("{name} {classes}x{n}"), Work::streams(len, 3, 3), || {
+            let (mut y, t) = outputs_and_targets(classes, n);
+            // Probabilities.
+            y.iter_mut().for_each(|y| *y = (*y + 5.0) / 10.0);
+            let mut dy = Buffer::zeroed(len);
+            let total = kernel(isa, &y, &t, scale, &mut dy);
+            let (wide, wide_t) = (widen(&y), widen(&t));
+            assert_close(name, &[total as f32], &[loss(&wide, &wide_t)], 1e-6);
+            assert_close("its gradient", &dy, &gradient(&wide, &wide_t, scale), TOLERANCE);
+            move || {
+                std::hint::black_box(kernel(isa, &y, &t, scale, &mut dy));
+            }
+        });
+    }
+    let name = format!("binary cross-entropy on logits {classes}x{n}");
+    suite.kernel(isa, &name, Work::streams(len, 4, 4), || {
+        let (x, t) = outputs_and_targets(classes, n);
+        let (mut probs, mut dx) = (Buffer::zeroed(len), Buffer::zeroed(len));
+        let total = loss::binary_cross_entropy_with_logits(isa, &x, &t, scale, &mut probs, &mut dx);
+        let (wide, wide_t) = (widen(&x), widen(&t));
+        let expected = reference_loss::binary_cross_entropy_with_logits(&wide, &wide_t);
+        assert_close("loss", &[total as f32], &[expected], 1e-6);
+        let gradient = reference_loss::binary_cross_entropy_with_logits_backward(&wide, &wide_t, scale);
+        assert_close("gradient of the loss", &dx, &gradient, TOLERANCE);
+        move || {
+            let total = loss::binary_cross_entropy_with_logits(isa, &x, &t, scale, &mut probs, &mut dx);
+            std::hint::black_box(total);
+        }
+    });
+}
+
 fn shards(suite: &mut Suite, isa: Isa, net: &str, shards: usize, len: usize) {
     let work = Work::streams(len, shards + 1, shards + 1);
     suite.kernel(isa, &format!("tree sum {net} {shards} shards of {len}"), work, || {
@@ -145,11 +239,18 @@ fn main() {
     for isa in suite.levels() {
         for (net, len) in ACTIVATIONS {
             maps(&mut suite, isa, net, len);
+            whole_sums(&mut suite, isa, net, len);
         }
         rows(&mut suite, isa, "simplecnn", 128, 32);
         rows(&mut suite, isa, "resnet20", 16, 32 * 32 * 32);
         dropout(&mut suite, isa, "simplecnn", 128, 32);
-        classes(&mut suite, isa, 10, 32);
+        dropout(&mut suite, isa, "resnet20", 16 * 32 * 32, 32);
+        dropout(&mut suite, isa, "vgg11", 512, 16);
+        // MNIST and CIFAR-10 in the shards of simplecnn and ResNet-20, of VGG-11; and ImageNet.
+        for [labels, n] in [[10, 32], [10, 16], [1000, 16]] {
+            classes(&mut suite, isa, labels, n);
+            losses_of_vectors(&mut suite, isa, labels, n);
+        }
         shards(&mut suite, isa, "simplecnn", 2, 149_210);
         shards(&mut suite, isa, "simplecnn", 8, 149_210);
     }

@@ -2,7 +2,9 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers};
 use isograd_kernels::Isa;
-use isograd_kernels::layout::{chwn_to_nchw, chwn_to_nhwc, gather_u8, nchw_to_chwn, nhwc_to_chwn};
+use isograd_kernels::layout::{
+    Channels, Scaling, chwn_to_nchw, chwn_to_nhwc, gather_u8, nchw_to_chwn, nhwc_to_chwn,
+};
 
 /// Images of `c` channels, `n` of them.
 #[derive(Clone, Copy)]
@@ -84,7 +86,8 @@ fn gather(suite: &mut Suite, isa: Isa, images: Images) {
         let order = move |i: usize| i * 5 % n;
         let run = move |samples: &[u8], y: &mut [f32]| {
             let sample = |i| &samples[order(i) * c * pixels..][..c * pixels];
-            gather_u8(isa, pixels, &scale, &shift, sample, n, y);
+            let scaling = Scaling { scale: &scale, shift: &shift };
+            gather_u8(isa, Channels::First, pixels, scaling, sample, n, y);
         };
         run(&samples, &mut y);
         let pixel = |[c, p, i]: [usize; 3]| samples[images.index(Layout::Nchw, c, p, order(i))];

@@ -4,9 +4,12 @@
 //! `x` and `dy` twice.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
-use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
+use isograd_kernels::batch_norm::{
+    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
+    batch_norm_eval, batch_norm_train,
+};
 use isograd_kernels::reference::batch_norm as reference;
-use isograd_kernels::{Activation, Isa};
+use isograd_kernels::{Accum, Activation, Isa};
 
 const EPS: f64 = 1e-5;
 
@@ -18,7 +21,6 @@ const SHAPES: [[usize; 2]; 3] = [[16, 32 * 32 * 32], [32, 16 * 16 * 32], [64, 8 
 
 /// The tensors of all passes.
 struct Tensors {
-    c: usize,
     x: Buffer,
     /// The result: `y`, or `dx`.
     out: Buffer,
@@ -37,7 +39,6 @@ impl Tensors {
     fn new([c, m]: [usize; 2]) -> Self {
         let zeros = || Buffer::zeroed(c);
         let mut tensors = Self {
-            c,
             x: integers(c * m, 1),
             out: Buffer::zeroed(c * m),
             dy: integers(c * m, 2),
@@ -54,18 +55,20 @@ impl Tensors {
     }
 
     fn train(&mut self, isa: Isa) {
-        let Self { c, x, out, gamma, beta, mean, inv_std, var, .. } = self;
-        batch_norm_train(isa, *c, x, gamma, beta, EPS, out, mean, inv_std, var);
+        let Self { x, out, gamma, beta, mean, inv_std, var, .. } = self;
+        batch_norm_train(isa, x, Affine { gamma, beta }, EPS, out, BatchStatistics { mean, var, inv_std });
     }
 
     fn eval(&mut self, isa: Isa) {
-        let Self { c, x, out, gamma, beta, mean, var, .. } = self;
-        batch_norm_eval(isa, *c, x, gamma, beta, mean, var, EPS, Activation::Relu, out);
+        let Self { x, out, gamma, beta, mean, var, .. } = self;
+        let running = RunningStatistics { mean, var };
+        batch_norm_eval(isa, x, Affine { gamma, beta }, running, EPS, Activation::Relu, out);
     }
 
     fn backward(&mut self, isa: Isa) {
-        let Self { c, x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
-        batch_norm_backward(isa, *c, x, dy, gamma, mean, inv_std, Some(out), dgamma, dbeta);
+        let Self { x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
+        let (saved, gradient) = (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta });
+        batch_norm_backward(isa, x, dy, gamma, saved, Some(out), Accum::Replace, gradient);
     }
 
     fn widened(&self) -> [Vec<f64>; 7] {

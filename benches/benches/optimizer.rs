@@ -2,7 +2,7 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::Isa;
-use isograd_kernels::optimizer::{Adam, BiasCorrection, RmsProp, Sgd, adam, nadam, rmsprop, sgd};
+use isograd_kernels::optimizer::{Adam, RmsProp, Sgd, adam, nadam, rmsprop, sgd};
 use isograd_kernels::reference::optimizer as reference;
 
 /// A small network, and three whose sizes are known.
@@ -75,11 +75,11 @@ impl Update for Adam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        adam(isa, &self, w, g, m, v);
+        adam(isa, &self.at_step(1), w, g, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {
-        reference::adam(&self, w, g, m, v);
+        reference::adam(&self, 1, w, g, m, v);
     }
 }
 
@@ -92,11 +92,11 @@ impl Update for Nadam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        nadam(isa, &self.0, w, g, m, v);
+        nadam(isa, &self.0.at_step(1), w, g, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {
-        reference::nadam(&self.0, w, g, m, v);
+        reference::nadam(&self.0, 1, w, g, m, v);
     }
 }
 
@@ -118,8 +118,7 @@ fn update<U: Update>(suite: &mut Suite, isa: Isa, net: &str, len: usize, update:
 
 fn main() {
     let (lr, weight_decay, eps) = (1e-3, 0.0, 1e-7);
-    let (beta1, beta2) = (0.9, 0.999);
-    let adam = Adam { lr, beta1, beta2, eps, weight_decay, correction: BiasCorrection::new(beta1, beta2, 1) };
+    let adam = Adam { lr, beta1: 0.9, beta2: 0.999, eps, weight_decay };
     let mut suite = Suite::new("optimizer");
     for isa in suite.levels() {
         for (net, len) in PARAMETERS {

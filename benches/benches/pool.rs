@@ -3,7 +3,7 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::pool::{
-    Pool2d, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
+    Pool2d, Pool2dShape, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
 };
 use isograd_kernels::{Activation, Isa, reference};
 
@@ -29,9 +29,22 @@ impl Layer {
         Self { name, c: 16, size: 32, n: 32, window: 3, stride, padding: 1 }
     }
 
-    fn pool(&self) -> Pool2d {
+    fn shape(&self) -> Pool2dShape {
         let Self { c, size, window, stride, padding, .. } = *self;
-        Pool2d::new(c, size, size, [window; 2], [stride; 2], [padding; 2], [1, 1]).expect("a valid shape")
+        Pool2dShape {
+            c,
+            h: size,
+            w: size,
+            kh: window,
+            kw: window,
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1, 1],
+        }
+    }
+
+    fn pool(&self) -> Pool2d {
+        Pool2d::new(self.shape()).expect("a valid shape")
     }
 
     fn inputs(&self) -> usize {
@@ -76,7 +89,7 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
         let x = integers(layer.inputs(), 1);
         let (mut y, mut argmax) = (Buffer::zeroed(layer.outputs()), Buffer::zeroed(layer.outputs()));
         max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax);
-        let (best, index) = reference::pool::max_pool(&pool, n, Activation::Identity, &widen(&x));
+        let (best, index) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         assert_close("index of the maximum", &argmax, &index, 0.0);
         move || max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax)
@@ -84,7 +97,7 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     suite.kernel(isa, &layer.describe("max eval"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
         max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y);
-        let (best, _) = reference::pool::max_pool(&pool, n, Activation::Identity, &widen(&x));
+        let (best, _) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         move || max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y)
     });
@@ -94,7 +107,7 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
         argmax.iter_mut().for_each(|index| *index = index.rem_euclid(taps));
         let (dy, mut dx) = (integers(layer.outputs(), 2), Buffer::zeroed(layer.inputs()));
         max_pool_backward(isa, &pool, n, &argmax, &dy, &mut dx);
-        let expected = reference::pool::max_pool_backward(&pool, n, &widen(&argmax), &widen(&dy));
+        let expected = reference::pool::max_pool_backward(&layer.shape(), n, &widen(&argmax), &widen(&dy));
         assert_close("gradient of max pooling", &dx, &expected, 0.0);
         move || max_pool_backward(isa, &pool, n, &argmax, &dy, &mut dx)
     });
@@ -108,14 +121,14 @@ fn averages(suite: &mut Suite, isa: Isa, layer: &Layer) {
     suite.kernel(isa, &layer.describe("average forward"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
         average_pool(isa, &pool, n, &x, &mut y);
-        let expected = reference::pool::average_pool(&pool, n, &widen(&x));
+        let expected = reference::pool::average_pool(&layer.shape(), n, &widen(&x));
         assert_close("average pooling", &y, &expected, TOLERANCE);
         move || average_pool(isa, &pool, n, &x, &mut y)
     });
     suite.kernel(isa, &layer.describe("average backward"), layer.work(1), || {
         let (dy, mut dx) = (integers(layer.outputs(), 1), Buffer::zeroed(layer.inputs()));
         average_pool_backward(isa, &pool, n, &dy, &mut dx);
-        let expected = reference::pool::average_pool_backward(&pool, n, &widen(&dy));
+        let expected = reference::pool::average_pool_backward(&layer.shape(), n, &widen(&dy));
         assert_close("gradient of average pooling", &dx, &expected, TOLERANCE);
         move || average_pool_backward(isa, &pool, n, &dy, &mut dx)
     });

@@ -81,7 +81,7 @@ pub fn dropout_mask<T: Element>(
     assert!((0.0..=1.0).contains(&rate), "dropout_mask: rate {rate} is not in [0, 1]");
     assert_eq!(
         mask.len(),
-        features * n,
+        features.saturating_mul(n),
         "dropout_mask: mask has {} elements for {features} features of {n} samples",
         mask.len()
     );

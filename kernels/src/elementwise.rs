@@ -235,7 +235,12 @@ impl<T: Element> Kernel for AddBias<'_, T> {
 /// When `bias` has not `rows` elements or `y` not `rows * n`.
 pub fn add_bias<T: Element>(isa: Isa, rows: usize, n: usize, bias: &[T], y: &mut [T]) {
     assert_eq!(bias.len(), rows, "add_bias: bias has {} elements for {rows} rows", bias.len());
-    assert_eq!(y.len(), rows * n, "add_bias: y has {} elements for {rows} rows of {n}", y.len());
+    assert_eq!(
+        y.len(),
+        rows.saturating_mul(n),
+        "add_bias: y has {} elements for {rows} rows of {n}",
+        y.len()
+    );
     if n > 0 {
         isa.run(AddBias { n, bias, y });
     }

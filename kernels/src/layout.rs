@@ -10,6 +10,15 @@ use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 
+/// How the channels of a sample lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// `[C, H, W]`: one image after the other.
+    First,
+    /// `[H, W, C]`: all channels of a pixel together.
+    Last,
+}
+
 /// `y[c, p, i] = x[i, c, p]`: from `[N, C, pixels]` to `[C, pixels, N]`.
 ///
 /// # Panics
@@ -18,7 +27,7 @@ use crate::simd::{Kernel, Level};
 pub fn nchw_to_chwn<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
     check_lengths("nchw_to_chwn", [c, pixels, n], x, y);
     let stream = |i: usize| &x[i * c * pixels..][..c * pixels];
-    isa.run(Transpose { streams: n, c, pixels, channels_last: false, stream, finish: Unchanged, y });
+    isa.run(Transpose { streams: n, c, pixels, channels: Channels::First, stream, finish: Unchanged, y });
 }
 
 /// `y[i, c, p] = x[c, p, i]`: from `[C, pixels, N]` to `[N, C, pixels]`.
@@ -33,7 +42,7 @@ pub fn chwn_to_nchw<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: 
         streams: c * pixels,
         c: 1,
         pixels: n,
-        channels_last: false,
+        channels: Channels::First,
         stream,
         finish: Unchanged,
         y,
@@ -48,7 +57,7 @@ pub fn chwn_to_nchw<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: 
 pub fn nhwc_to_chwn<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: &[T], y: &mut [T]) {
     check_lengths("nhwc_to_chwn", [c, pixels, n], x, y);
     let stream = |i: usize| &x[i * c * pixels..][..c * pixels];
-    isa.run(Transpose { streams: n, c, pixels, channels_last: true, stream, finish: Unchanged, y });
+    isa.run(Transpose { streams: n, c, pixels, channels: Channels::Last, stream, finish: Unchanged, y });
 }
 
 /// `y[i, p, c] = x[c, p, i]`: from `[C, pixels, N]` to `[N, pixels, C]`.
@@ -63,17 +72,26 @@ pub fn chwn_to_nhwc<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: 
         streams: c * pixels,
         c: 1,
         pixels: n,
-        channels_last: false,
+        channels: Channels::First,
         stream,
         finish: Unchanged,
         y,
     });
 }
 
-/// The input of a shard from samples of bytes: `y[c, p, i] = scale[c] * sample(i)[c * pixels + p] + shift[c]` for `i < n`.
+/// What each value of a channel becomes: `scale[c] * x + shift[c]`. Their length is the number of channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Scaling<'a, T> {
+    /// Factors.
+    pub scale: &'a [T],
+    /// Addends.
+    pub shift: &'a [T],
+}
+
+/// The input of a shard from samples of bytes: `y[c, p, i] = scale[c] * x + shift[c]`, where `x` is the value of channel `c` and
+/// pixel `p` of `sample(i)`, for `i < n`.
 ///
-/// - `sample(i)`: the `[C, pixels]` bytes of sample `i`; it is called once for each `i`.
-/// - `scale`, `shift`: one value per channel; their length is the number of channels.
+/// - `sample(i)`: the bytes of sample `i`, its channels as `channels` says; it is called once for each `i`.
 /// - `y`: `[C, pixels, N]`, overwritten.
 ///
 /// The product is rounded before the addition, at every level: all give the same bits.
@@ -83,14 +101,14 @@ pub fn chwn_to_nhwc<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: 
 /// When a length does not fit.
 pub fn gather_u8<'a, T: Element>(
     isa: Isa,
+    channels: Channels,
     pixels: usize,
-    scale: &[T],
-    shift: &[T],
+    scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [u8],
     n: usize,
     y: &mut [T],
 ) {
-    gather(isa, pixels, scale, shift, sample, n, y);
+    gather(isa, channels, pixels, scaling, sample, n, y);
 }
 
 /// [`gather_u8`] from samples of floating-point numbers, which are rounded to `T` first.
@@ -100,46 +118,46 @@ pub fn gather_u8<'a, T: Element>(
 /// When a length does not fit.
 pub fn gather_float<'a, T: Element, U: Element>(
     isa: Isa,
+    channels: Channels,
     pixels: usize,
-    scale: &[T],
-    shift: &[T],
+    scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
     n: usize,
     y: &mut [T],
 ) {
-    gather(isa, pixels, scale, shift, sample, n, y);
+    gather(isa, channels, pixels, scaling, sample, n, y);
 }
 
 fn gather<'a, T: Element, U: Source<T> + 'a>(
     isa: Isa,
+    channels: Channels,
     pixels: usize,
-    scale: &[T],
-    shift: &[T],
+    scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
     n: usize,
     y: &mut [T],
 ) {
+    let Scaling { scale, shift } = scaling;
     assert_eq!(scale.len(), shift.len(), "gather: {} scales, {} shifts", scale.len(), shift.len());
-    let len = scale.len() * pixels;
+    let c = scale.len();
+    let len = c.saturating_mul(pixels);
     assert_eq!(
         y.len(),
-        len * n,
-        "gather: y has {} elements, but [{}, {pixels}, {n}] needs {}",
+        len.saturating_mul(n),
+        "gather: y has {} elements, but [{c}, {pixels}, {n}] needs {}",
         y.len(),
-        scale.len(),
-        len * n
+        len.saturating_mul(n)
     );
     let stream = |i: usize| {
         let x = sample(i);
         assert_eq!(x.len(), len, "gather: sample {i} has {} values, the network takes {len}", x.len());
         x
     };
-    let (c, finish) = (scale.len(), Affine { scale, shift });
-    isa.run(Transpose { streams: n, c, pixels, channels_last: false, stream, finish, y });
+    isa.run(Transpose { streams: n, c, pixels, channels, stream, finish: scaling, y });
 }
 
 fn check_lengths<T>(what: &str, [c, pixels, n]: [usize; 3], x: &[T], y: &[T]) {
-    let len = c * pixels * n;
+    let len = c.saturating_mul(pixels).saturating_mul(n);
     assert!(
         x.len() == len && y.len() == len,
         "{what}: x has {} and y {} elements, but {c} channels of {pixels} pixels and {n} samples need {len}",
@@ -182,13 +200,7 @@ impl<T: Element> Finish<T, T> for Unchanged {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Affine<'a, T> {
-    scale: &'a [T],
-    shift: &'a [T],
-}
-
-impl<T: Element, U: Source<T>> Finish<T, U> for Affine<'_, T> {
+impl<T: Element, U: Source<T>> Finish<T, U> for Scaling<'_, T> {
     #[inline(always)]
     fn row(self, channel: usize, x: &[U], y: &mut [T]) {
         let (scale, shift) = (self.scale[channel], self.shift[channel]);
@@ -210,7 +222,7 @@ struct Transpose<'a, T, F, M> {
     streams: usize,
     c: usize,
     pixels: usize,
-    channels_last: bool,
+    channels: Channels,
     stream: F,
     finish: M,
     y: &'a mut [T],
@@ -227,7 +239,7 @@ where
 
     #[inline(always)]
     fn run<S: Level>(self, _: S) {
-        let Self { streams, c, pixels, channels_last, stream, finish, y } = self;
+        let Self { streams, c, pixels, channels, stream, finish, y } = self;
         let len = c * pixels;
         let tile_rows = LINE_BYTES / size_of::<U>();
         for first in (0..streams).step_by(STREAMS) {
@@ -236,7 +248,7 @@ where
             for (i, source) in sources[..width].iter_mut().enumerate() {
                 *source = &stream(first + i)[..len];
             }
-            let (mut channel, mut pixel) = (0, 0);
+            let [mut channel, mut pixel] = [0, 0];
             for q in (0..len).step_by(tile_rows) {
                 let height = tile_rows.min(len - q);
                 let tile = read_tile(&sources[..width], q, height);
@@ -248,21 +260,21 @@ where
                         Some(y) => finish.row(channel, row, y),
                         None => finish.row(channel, &row[..width], y),
                     }
-                    (channel, pixel) = next(channel, c, pixel, pixels, channels_last);
+                    [channel, pixel] = next(channels, [channel, pixel], [c, pixels]);
                 }
             }
         }
     }
 }
 
-/// The channel and the pixel of a stream's next value.
+/// The channel and the pixel of a stream's next value, of `c` and `pixels`.
 #[inline(always)]
-fn next(channel: usize, c: usize, pixel: usize, pixels: usize, channels_last: bool) -> (usize, usize) {
-    match channels_last {
-        true if channel + 1 == c => (0, pixel + 1),
-        true => (channel + 1, pixel),
-        false if pixel + 1 == pixels => (channel + 1, 0),
-        false => (channel, pixel + 1),
+fn next(channels: Channels, [channel, pixel]: [usize; 2], [c, pixels]: [usize; 2]) -> [usize; 2] {
+    match channels {
+        Channels::Last if channel + 1 == c => [0, pixel + 1],
+        Channels::Last => [channel + 1, pixel],
+        Channels::First if pixel + 1 == pixels => [channel + 1, 0],
+        Channels::First => [channel, pixel + 1],
     }
 }
 

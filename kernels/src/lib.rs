@@ -1,6 +1,7 @@
 //! Kernels for training neural networks on CPUs: slices in, slices out.
 //!
-//! No tensor type, no threads, no global state. Shapes travel in small structs that are checked once; a kernel asserts the
+//! No tensor type and no threads; the only state is the memory that a thread keeps for packed matrices (see [`gemm`]). Shapes
+//! travel in small structs that are checked once; a kernel asserts the
 //! lengths of its slices with numbers and cannot fail otherwise. Element types are `f32` and `f64` ([`Element`]).
 //!
 //! # Layout
@@ -35,6 +36,7 @@ pub mod reduce;
 pub mod reference;
 mod simd;
 pub mod softmax;
+mod stretch;
 mod tile;
 
 pub use element::Element;
@@ -57,3 +59,8 @@ pub enum Activation {
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
 }
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

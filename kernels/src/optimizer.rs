@@ -60,7 +60,7 @@ impl<T: Element> Lanewise<T, 2, 1> for SgdUpdate<T> {
 /// Stochastic gradient descent with momentum: `v = momentum * v + g`, then `w -= lr * v`, or with Nesterov's look-ahead
 /// `w -= lr * (g + momentum * v)`.
 ///
-/// Updates `w` and `v` in place. PyTorch's `SGD` with dampening 0.
+/// Updates `w` and `v` in place. Without weight decay, PyTorch's `SGD` with dampening 0, which couples its decay.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -111,7 +111,8 @@ impl<T: Element> Lanewise<T, 2, 1> for RmsPropUpdate<T> {
 
 /// RMSProp: `v = rho * v + (1 - rho) * g^2`, then `w -= lr * g / (sqrt(v) + eps)`.
 ///
-/// Updates `w` and `v` in place. PyTorch's `RMSprop`, not centred, without momentum.
+/// Updates `w` and `v` in place. Without weight decay, PyTorch's `RMSprop`, not centred, without momentum; that one couples
+/// its decay.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -141,39 +142,38 @@ pub struct Adam {
     pub eps: f64,
     /// Decoupled weight decay; 0 for none.
     pub weight_decay: f64,
-    /// Bias correction of this step.
-    pub correction: BiasCorrection,
 }
 
-/// What the running means of Adam, which start at zero, fall short of: functions of the step, computed once for all ranges
-/// of the parameters.
+impl Adam {
+    /// The update of step `step`, counted from 1.
+    ///
+    /// The running means start at zero; what they fall short of is a function of the step, computed here once for all ranges
+    /// of the parameters.
+    ///
+    /// # Panics
+    /// When `step` is 0.
+    pub fn at_step(self, step: u64) -> AdamStep {
+        assert!(step >= 1, "Adam: step {step} is not counted from 1");
+        let missing = |beta, exponent: u64| 1.0 - libm::pow(beta, exponent as f64);
+        AdamStep {
+            hyper: self,
+            mean: missing(self.beta1, step),
+            next_mean: missing(self.beta1, step + 1),
+            square: missing(self.beta2, step),
+        }
+    }
+}
+
+/// One step of [`adam`] or [`nadam`]; from [`Adam::at_step`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BiasCorrection {
-    /// The step, counted from 1.
-    pub(crate) step: u64,
+pub struct AdamStep {
+    hyper: Adam,
     /// `1 - beta1^step`.
     mean: f64,
     /// `1 - beta1^(step + 1)`.
     next_mean: f64,
     /// `1 - beta2^step`.
     square: f64,
-}
-
-impl BiasCorrection {
-    /// The correction of step `step`, counted from 1.
-    ///
-    /// # Panics
-    /// When `step` is 0.
-    pub fn new(beta1: f64, beta2: f64, step: u64) -> Self {
-        assert!(step >= 1, "bias correction: step {step} is not counted from 1");
-        let power = |base, exponent: u64| libm::pow(base, exponent as f64);
-        Self {
-            step,
-            mean: 1.0 - power(beta1, step),
-            next_mean: 1.0 - power(beta1, step + 1),
-            square: 1.0 - power(beta2, step),
-        }
-    }
 }
 
 /// The update of Adam and Nadam, which differ in what of `m` and `g` makes the step.
@@ -190,8 +190,8 @@ struct AdamUpdate<T, const NESTEROV: bool> {
 }
 
 impl<T: Element, const NESTEROV: bool> AdamUpdate<T, NESTEROV> {
-    fn new(hyper: &Adam) -> Self {
-        let BiasCorrection { mean, next_mean, square, .. } = hyper.correction;
+    fn new(step: &AdamStep) -> Self {
+        let AdamStep { hyper, mean, next_mean, square } = *step;
         let rates = if NESTEROV {
             [-hyper.lr * hyper.beta1 / next_mean, -hyper.lr * (1.0 - hyper.beta1) / mean]
         } else {
@@ -231,8 +231,8 @@ impl<T: Element, const NESTEROV: bool> Lanewise<T, 3, 1> for AdamUpdate<T, NESTE
 ///
 /// # Source
 /// Kingma, Ba: "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
-pub fn adam<T: Element>(isa: Isa, hyper: &Adam, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-    update(isa, "adam", AdamUpdate::<T, false>::new(hyper), [w, m, v], [g]);
+pub fn adam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+    update(isa, "adam", AdamUpdate::<T, false>::new(step), [w, m, v], [g]);
 }
 
 /// Adam with Nesterov momentum: `m` and `v` as in [`adam`], then `w -= lr * n / (sqrt(v / (1 - beta2^t)) + eps)` with
@@ -246,6 +246,6 @@ pub fn adam<T: Element>(isa: Isa, hyper: &Adam, w: &mut [T], g: &[T], m: &mut [T
 /// # Source
 /// Dozat: "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, with a constant `beta1` instead of its momentum
 /// schedule.
-pub fn nadam<T: Element>(isa: Isa, hyper: &Adam, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
-    update(isa, "nadam", AdamUpdate::<T, true>::new(hyper), [w, m, v], [g]);
+pub fn nadam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+    update(isa, "nadam", AdamUpdate::<T, true>::new(step), [w, m, v], [g]);
 }

@@ -1,118 +1,60 @@
 //! Reductions in a fixed order: sums, dot products, row sums, maximum, and the check for finite values.
 //!
-//! Vector `i` of the input goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
-//! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
-//! on the length and the level's lanes only. Four independent accumulators hide the latency of an addition.
+//! Sums are taken in stretches of 4096 elements, each in vectors of the element type, and the stretches' totals in f64. The
+//! order depends on the length and the level's lanes only.
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
+use crate::stretch::{Terms, sums};
 
-/// How `IN` slices of equal length become one value; the defaults are those of a sum.
-trait Fold<T: Element, const IN: usize>: Copy {
-    /// Takes one vector of each input into an accumulator.
-    fn step<S: Level>(self, s: S, acc: T::V<S>, x: [T::V<S>; IN]) -> T::V<S>;
+struct Total<'a, T, F, const IN: usize>(F, [&'a [T]; IN]);
 
-    /// Where accumulators start, and what fills up a partial vector.
-    fn identity(self) -> T {
-        T::ZERO
-    }
-
-    #[inline(always)]
-    fn merge<S: Level>(self, s: S, a: T::V<S>, b: T::V<S>) -> T::V<S> {
-        T::vadd(s, a, b)
-    }
-
-    #[inline(always)]
-    fn across<S: Level>(self, s: S, acc: T::V<S>) -> T {
-        T::sum_lanes(s, acc)
-    }
-}
-
-#[inline(always)]
-fn fold_lanes<T: Element, S: Level, F: Fold<T, IN>, const IN: usize>(s: S, op: F, x: [&[T]; IN]) -> T {
-    let x = x.map(T::split::<S>);
-    let vectors = x[0].0.len();
-    let start = T::splat(s, op.identity());
-    let mut acc = [start; 4];
-    let mut whole = [x[0].0; IN];
-    for (whole, (all, _)) in whole.iter_mut().zip(&x) {
-        *whole = &all[..vectors];
-    }
-    let grouped = vectors - vectors % 4;
-    for first in (0..grouped).step_by(4) {
-        for (k, acc) in acc.iter_mut().enumerate() {
-            *acc = op.step(s, *acc, load_each::<T, S, IN>(s, whole, first + k));
-        }
-    }
-    for i in grouped..vectors {
-        acc[0] = op.step(s, acc[0], load_each::<T, S, IN>(s, whole, i));
-    }
-    if !x[0].1.is_empty() {
-        let mut padded = [start; IN];
-        for (padded, (_, rest)) in padded.iter_mut().zip(&x) {
-            bytemuck::cast_slice_mut::<T::V<S>, T>(std::slice::from_mut(padded))[..rest.len()]
-                .copy_from_slice(rest);
-        }
-        acc[0] = op.step(s, acc[0], padded);
-    }
-    let [a, b, c, d] = acc;
-    op.across(s, op.merge(s, op.merge(s, a, b), op.merge(s, c, d)))
-}
-
-#[inline(always)]
-fn load_each<T: Element, S: Level, const IN: usize>(s: S, x: [&[T::V<S>]; IN], i: usize) -> [T::V<S>; IN] {
-    let mut lanes = [T::zero(s); IN];
-    for (lanes, x) in lanes.iter_mut().zip(x) {
-        *lanes = x[i];
-    }
-    lanes
-}
-
-struct Whole<'a, T, F, const IN: usize>(F, [&'a [T]; IN]);
-
-impl<T: Element, F: Fold<T, IN>, const IN: usize> Kernel for Whole<'_, T, F, IN> {
+impl<T: Element, F: Terms<T, IN, 1>, const IN: usize> Kernel for Total<'_, T, F, IN> {
     type Output = T;
 
     #[inline(always)]
     fn run<S: Level>(self, s: S) -> T {
-        fold_lanes(s, self.0, self.1)
+        let [total] = sums(s, self.0, self.1);
+        T::from_f64(total)
     }
 }
 
 #[derive(Clone, Copy)]
-struct Sum;
+struct Elements;
 
-impl<T: Element> Fold<T, 1> for Sum {
+impl<T: Element> Terms<T, 1, 1> for Elements {
     #[inline(always)]
-    fn step<S: Level>(self, s: S, acc: T::V<S>, [x]: [T::V<S>; 1]) -> T::V<S> {
-        T::vadd(s, acc, x)
+    fn add<S: Level>(self, s: S, [sum]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        [T::vadd(s, sum, x)]
     }
 }
 
-/// `sum of x[i]`; 0 for an empty slice. Error at most `(len / (4 lanes) + 4 + lanes) * EPSILON / 2 * sum of |x[i]|`.
+/// `sum of x[i]`; 0 for an empty slice.
+///
+/// Error at most `(min(len, 4096) / (4 lanes) + 10) * EPSILON / 2 * sum of |x[i]|`, in f64 `len / 4096` such units more.
 pub fn sum<T: Element>(isa: Isa, x: &[T]) -> T {
-    isa.run(Whole(Sum, [x]))
+    isa.run(Total(Elements, [x]))
 }
 
 #[derive(Clone, Copy)]
-struct Dot;
+struct Products;
 
-impl<T: Element> Fold<T, 2> for Dot {
+impl<T: Element> Terms<T, 2, 1> for Products {
     #[inline(always)]
-    fn step<S: Level>(self, s: S, acc: T::V<S>, [a, b]: [T::V<S>; 2]) -> T::V<S> {
-        T::mul_add(s, a, b, acc)
+    fn add<S: Level>(self, s: S, [sum]: [T::V<S>; 1], [a, b]: [T::V<S>; 2]) -> [T::V<S>; 1] {
+        [T::mul_add(s, a, b, sum)]
     }
 }
 
-/// `sum of a[i] * b[i]`; 0 for empty slices.
+/// `sum of a[i] * b[i]`; 0 for empty slices. Error as that of [`sum`] with the products as elements, and one unit more.
 ///
 /// # Panics
 /// When the lengths differ.
 pub fn dot<T: Element>(isa: Isa, a: &[T], b: &[T]) -> T {
     assert_eq!(a.len(), b.len(), "dot: a has {} elements, b has {}", a.len(), b.len());
-    isa.run(Whole(Dot, [a, b]))
+    isa.run(Total(Products, [a, b]))
 }
 
 /// `sum of x[i]^2`; 0 for an empty slice. Overflows where the sum does: it is no scaled norm.
@@ -120,60 +62,65 @@ pub fn sum_of_squares<T: Element>(isa: Isa, x: &[T]) -> T {
     dot(isa, x, x)
 }
 
-#[derive(Clone, Copy)]
-struct Max;
+struct Max<'a, T>(&'a [T]);
 
-impl<T: Element> Fold<T, 1> for Max {
-    #[inline(always)]
-    fn step<S: Level>(self, s: S, acc: T::V<S>, [x]: [T::V<S>; 1]) -> T::V<S> {
-        Fold::<T, 1>::merge(self, s, acc, x)
-    }
-
-    fn identity(self) -> T {
-        T::from_f64(f64::NEG_INFINITY)
-    }
-
-    /// The larger; NaN when either is, since a comparison with NaN is false.
-    #[inline(always)]
-    fn merge<S: Level>(self, s: S, a: T::V<S>, b: T::V<S>) -> T::V<S> {
-        let larger = T::select(s, T::less_or_equal(s, b, a), a, b);
-        T::select(s, T::equal(s, a, a), larger, a)
-    }
+impl<T: Element> Kernel for Max<'_, T> {
+    type Output = T;
 
     #[inline(always)]
-    fn across<S: Level>(self, _: S, acc: T::V<S>) -> T {
-        let mut max = Fold::<T, 1>::identity(self);
-        for lane in bytemuck::cast_slice::<T::V<S>, T>(std::slice::from_ref(&acc)) {
-            if lane.to_f64().is_nan() {
-                return *lane;
+    fn run<S: Level>(self, s: S) -> T {
+        let (vectors, rest) = T::split::<S>(self.0);
+        let (groups, last) = vectors.as_chunks::<4>();
+        let lowest = T::from_f64(f64::NEG_INFINITY);
+        let mut largest = [T::splat(s, lowest); 4];
+        for group in groups {
+            for k in 0..4 {
+                largest[k] = larger::<S, T>(s, largest[k], group[k]);
             }
-            if *lane > max {
-                max = *lane;
+        }
+        for vector in last {
+            largest[0] = larger::<S, T>(s, largest[0], *vector);
+        }
+        let lanes: &[T] = bytemuck::cast_slice(&largest);
+        let mut max = lowest;
+        for x in lanes.iter().chain(rest) {
+            if x.to_f64().is_nan() {
+                return *x;
+            }
+            if *x > max {
+                max = *x;
             }
         }
         max
     }
 }
 
+/// The larger; NaN when either is, since a comparison with NaN is false.
+#[inline(always)]
+fn larger<S: Level, T: Element>(s: S, a: T::V<S>, b: T::V<S>) -> T::V<S> {
+    let larger = T::select(s, T::less_or_equal(s, b, a), a, b);
+    T::select(s, T::equal(s, a, a), larger, a)
+}
+
 /// The largest element; NaN when one is NaN, minus infinity for an empty slice.
 pub fn max<T: Element>(isa: Isa, x: &[T]) -> T {
-    isa.run(Whole(Max, [x]))
+    isa.run(Max(x))
 }
 
 #[derive(Clone, Copy)]
 struct NonFinite;
 
-impl<T: Element> Fold<T, 1> for NonFinite {
+impl<T: Element> Terms<T, 1, 1> for NonFinite {
     /// `x - x` is 0 for a finite `x` and NaN for any other; NaN then stays.
     #[inline(always)]
-    fn step<S: Level>(self, s: S, acc: T::V<S>, [x]: [T::V<S>; 1]) -> T::V<S> {
-        T::vadd(s, acc, T::vsub(s, x, x))
+    fn add<S: Level>(self, s: S, [sum]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        [T::vadd(s, sum, T::vsub(s, x, x))]
     }
 }
 
 /// Whether no element is infinite or NaN; true for an empty slice.
 pub fn all_finite<T: Element>(isa: Isa, x: &[T]) -> bool {
-    isa.run(Whole(NonFinite, [x])) == T::ZERO
+    isa.run(Total(NonFinite, [x])) == T::ZERO
 }
 
 struct SumRows<'a, T> {
@@ -189,7 +136,8 @@ impl<T: Element> Kernel for SumRows<'_, T> {
     #[inline(always)]
     fn run<S: Level>(self, s: S) {
         for (r, y) in self.y.iter_mut().enumerate() {
-            let sum = fold_lanes(s, Sum, [&self.x[r * self.n..(r + 1) * self.n]]);
+            let [sum] = sums(s, Elements, [&self.x[r * self.n..(r + 1) * self.n]]);
+            let sum = T::from_f64(sum);
             *y = match self.accum {
                 Accum::Replace => sum,
                 Accum::Add => *y + sum,
@@ -199,12 +147,17 @@ impl<T: Element> Kernel for SumRows<'_, T> {
 }
 
 /// Row sums of a `[rows, n]` matrix: `y[r] = sum over i of x[r, i]`, or `y[r] += ...` with [`Accum::Add`]: the gradient of
-/// [`add_bias`](crate::elementwise::add_bias).
+/// [`add_bias`](crate::elementwise::add_bias). Error as that of [`sum`].
 ///
 /// # Panics
 /// When `x` has not `rows * n` elements or `y` not `rows`.
 pub fn sum_rows<T: Element>(isa: Isa, rows: usize, n: usize, x: &[T], accum: Accum, y: &mut [T]) {
-    assert_eq!(x.len(), rows * n, "sum_rows: x has {} elements for {rows} rows of {n}", x.len());
+    assert_eq!(
+        x.len(),
+        rows.saturating_mul(n),
+        "sum_rows: x has {} elements for {rows} rows of {n}",
+        x.len()
+    );
     assert_eq!(y.len(), rows, "sum_rows: y has {} elements for {rows} rows", y.len());
     isa.run(SumRows { n, x, accum, y });
 }

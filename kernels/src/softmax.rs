@@ -76,7 +76,7 @@ fn check_lengths(what: &str, classes: usize, n: usize, lengths: &[(&str, usize)]
     for (name, len) in lengths {
         assert_eq!(
             *len,
-            classes * n,
+            classes.saturating_mul(n),
             "{what}: {name} has {len} elements for {classes} classes of {n} samples"
         );
     }

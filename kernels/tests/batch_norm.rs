@@ -3,9 +3,12 @@
 
 mod common;
 
-use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
-use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
-use isograd_kernels::{Activation, Element, Isa, reference};
+use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
+use isograd_kernels::batch_norm::{
+    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
+    batch_norm_eval, batch_norm_train,
+};
+use isograd_kernels::{Accum, Activation, Element, Isa, reference};
 
 const EPS: f64 = 1e-5;
 const C: usize = 3;
@@ -29,8 +32,9 @@ fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
         inv_std: Guarded::nan(c),
         var: Guarded::nan(c),
     };
-    let (y, mean) = (out.y.slice(), out.mean.slice());
-    batch_norm_train(isa, c, x, gamma, beta, EPS, y, mean, out.inv_std.slice(), out.var.slice());
+    let statistics =
+        BatchStatistics { mean: out.mean.slice(), var: out.var.slice(), inv_std: out.inv_std.slice() };
+    batch_norm_train(isa, x, Affine { gamma, beta }, EPS, out.y.slice(), statistics);
     out
 }
 
@@ -134,7 +138,9 @@ fn check_eval<T: Element>() {
             let var = [0.5, 1.0, 2.0].map(T::from_f64);
             for activation in [Activation::Identity, Activation::Relu] {
                 let mut y = Guarded::nan(C * m);
-                batch_norm_eval(isa, C, x.slice(), &gamma, &beta, &mean, &var, EPS, activation, y.slice());
+                let affine = Affine { gamma: &gamma, beta: &beta };
+                let running = RunningStatistics { mean: &mean, var: &var };
+                batch_norm_eval(isa, x.slice(), affine, running, EPS, activation, y.slice());
                 let expected = reference::batch_norm::eval(
                     &widen(x.slice()),
                     &widen(&gamma),
@@ -167,7 +173,9 @@ fn eval_keeps_nan_through_relu() {
     each_isa(|isa| {
         let mut y = [0.0; 2];
         let x = [f32::NAN, -1.0];
-        batch_norm_eval(isa, 1, &x, &[1.0], &[0.0], &[0.0], &[1.0], EPS, Activation::Relu, &mut y);
+        let affine = Affine { gamma: &[1.0], beta: &[0.0] };
+        let running = RunningStatistics { mean: &[0.0], var: &[1.0] };
+        batch_norm_eval(isa, &x, affine, running, EPS, Activation::Relu, &mut y);
         assert!(y[0].is_nan() && y[1] == 0.0, "{isa}: {y:?}");
     });
 }
@@ -188,37 +196,42 @@ fn check_backward<T: Element>() {
             );
             let mut sums = [Guarded::new(&[T::ONE; C]), Guarded::new(&[T::ONE; C])];
             let mut got = Guarded::nan(C * m);
-            let [got_dgamma, got_dbeta] = &mut sums;
-            let (got_dgamma, got_dbeta) = (got_dgamma.slice(), got_dbeta.slice());
+            let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
             let (x, dy) = (x.slice(), dy.slice());
-            batch_norm_backward(
-                isa,
-                C,
-                x,
-                dy,
-                &gamma,
-                &mean,
-                &inv_std,
-                Some(got.slice()),
-                got_dgamma,
-                got_dbeta,
-            );
+            let [got_dgamma, got_dbeta] = &mut sums;
+            let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
+            batch_norm_backward(isa, x, dy, &gamma, saved, Some(got.slice()), Accum::Add, gradient);
 
-            // Sums of m terms below 2, times inv_std <= 2, added to 1.
+            // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
             let unit = T::EPSILON.to_f64();
-            let bound = ((m.min(4096) + 8) as f64 * 4.0 * m as f64 + 8.0) * unit;
+            let roundings = (additions::<T>(isa, m) + 6.0) / 2.0 * unit;
+            let (wide_x, wide_dy) = (widen(x), widen(dy));
+            let magnitude = |c: usize, xhat: &dyn Fn(usize) -> f64| -> f64 {
+                (c * m..(c + 1) * m).map(|i| (wide_dy[i] * xhat(i)).abs()).sum()
+            };
+            let dbeta_bound = |c: usize| roundings * (1.0 + magnitude(c, &|_| 1.0));
+            let dgamma_bound = |c: usize| {
+                let (mean, inv_std) = (mean[c].to_f64(), inv_std[c].to_f64());
+                roundings * (1.0 + magnitude(c, &|i| (wide_x[i] - mean) * inv_std))
+            };
             let plus_one = |sum: &[f64]| sum.iter().map(|s| s + 1.0).collect::<Vec<_>>();
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values", T::NAME);
-            assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), |_| bound);
-            assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), |_| bound);
-            // The sums' error over m, times inv_std * (1 + xhat * inv_std) <= 2 * (1 + 8).
-            let dx_bound = 18.0 * bound / m as f64 + 100.0 * unit;
+            assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), dgamma_bound);
+            assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), dbeta_bound);
+            // |dy| < 1, |xhat| < 4: the sums' errors over m, times inv_std <= 2 and the latter's xhat, and some roundings of
+            // terms below 2 * (1 + 1 + 16).
+            let dx_bound = 2.0 * (1.0 + 16.0) * roundings + 100.0 * unit;
             assert_close(&what("dx"), got.check(), &dx, |_| dx_bound);
 
-            let mut without = [[T::ONE; C]; 2];
-            let [dgamma, dbeta] = &mut without;
-            batch_norm_backward(isa, C, x, dy, &gamma, &mean, &inv_std, None, dgamma, dbeta);
-            assert_eq!([sums[0].check(), sums[1].check()], without, "the sums do not depend on dx");
+            // Without dx, and in the place of what was there: NaN would stay.
+            let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
+            let [dgamma, dbeta] = &mut replaced;
+            let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
+            batch_norm_backward(isa, x, dy, &gamma, saved, None, Accum::Replace, gradient);
+            for (added, replaced) in sums.iter().zip(&replaced) {
+                let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
+                assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
+            }
         }
     });
 }
@@ -231,6 +244,25 @@ fn backward_f32() {
 #[test]
 fn backward_f64() {
     check_backward::<f64>();
+}
+
+/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by thirty
+/// times the bound.
+#[test]
+fn gradients_of_long_channels() {
+    let m = 1 << 20;
+    let (x, dy) = (vec![1.0f32; m], vec![0.1f32; m]);
+    let expected = m as f64 * f64::from(0.1f32);
+    each_isa(|isa| {
+        let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
+        let saved = SavedStatistics { mean: &[0.0], inv_std: &[1.0] };
+        let gradient = AffineGradient { dgamma: &mut dgamma, dbeta: &mut dbeta };
+        batch_norm_backward(isa, &x, &dy, &[1.0], saved, None, Accum::Replace, gradient);
+        let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
+        for (name, sum) in [("dgamma", dgamma), ("dbeta", dbeta)] {
+            assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);
+        }
+    });
 }
 
 /// The reference's gradients against central differences of the reference's forward pass.
@@ -268,16 +300,6 @@ fn reference_gradients() {
 #[should_panic(expected = "batch_norm_eval: 7 elements cannot be 2 channels of equal length")]
 fn uneven_channels() {
     let two = [1.0f32; 2];
-    batch_norm_eval(
-        Isa::best(),
-        2,
-        &[0.0; 7],
-        &two,
-        &two,
-        &two,
-        &two,
-        EPS,
-        Activation::Identity,
-        &mut [0.0; 7],
-    );
+    let (affine, running) = (Affine { gamma: &two, beta: &two }, RunningStatistics { mean: &two, var: &two });
+    batch_norm_eval(Isa::best(), &[0.0; 7], affine, running, EPS, Activation::Identity, &mut [0.0; 7]);
 }

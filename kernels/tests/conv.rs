@@ -509,6 +509,26 @@ fn an_input_of_another_length() {
     );
 }
 
+/// Equal terms round in the same direction again and again: one chain of additions for each lane of all 64 rows would be off
+/// by five times the bound.
+#[test]
+fn long_weight_gradients() {
+    let (n, rows) = (32, 64);
+    let conv = Conv2d::new(fitting([4, 4], [rows + 2, 66], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
+    let (x, dy) = (vec![1.0f32; conv.input_len(n)], vec![0.1f32; conv.output_len(n)]);
+    let terms = rows * 64 * n;
+    let expected = vec![terms as f64 * f64::from(0.1f32); conv.weight_len()];
+    each_isa(|isa| {
+        let (mut dw, mut scratch) = (vec![f32::NAN; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
+        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
+        // A row fills the block that stays in the cache: its products, the rows, the lanes.
+        let lanes = isa.vector_bytes() / size_of::<f32>();
+        let roundings = 64 * n / lanes + 1 + rows + lanes;
+        let bound = roundings as f64 / 2.0 * f64::from(f32::EPSILON) * expected[0];
+        assert_close(&format!("dw at {isa}"), &dw, &expected, |_| bound);
+    });
+}
+
 #[test]
 #[should_panic(expected = "scratch has 3 elements")]
 fn scratch_memory_that_is_too_short() {

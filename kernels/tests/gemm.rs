@@ -229,25 +229,27 @@ fn nan_and_infinity_reach_the_sums_they_enter() {
 #[test]
 fn the_same_bits_at_any_alignment() {
     each_isa(|isa| {
-        let (m, n, k) = (21, 37, 300);
-        let (a, b) = (data::<f32>(m * k + 16, 1), data::<f32>(k * n + 16, 2));
-        let product = |shift: usize| {
-            let (a, b) = (
-                [vec![0.0; shift], a[..m * k].to_vec()].concat(),
-                [vec![0.0; shift], b[..k * n].to_vec()].concat(),
-            );
-            let mut c = vec![0.0; shift + m * n];
-            gemm(
-                isa,
-                MatMut::row_major(&mut c[shift..], m, n),
-                Accum::Replace,
-                MatRef::row_major(&a[shift..], m, k),
-                MatRef::row_major(&b[shift..], k, n),
-            );
-            c[shift..].iter().map(|c| c.to_bits()).collect::<Vec<_>>()
-        };
-        let first = product(0);
-        assert!((1..16).all(|shift| product(shift) == first), "{isa}");
+        for [m, n, k] in [[21, 37, 300], [1, 37, 300], [21, 1, 300], [1, 1, 300], [21, 37, 1]] {
+            let (a, b) = (data::<f32>(m * k, 1), data::<f32>(k * n, 2));
+            let product = |shift: usize, column_major: bool| {
+                let [a, b] = [&a, &b].map(|x| [&vec![0.0; shift], &**x].concat());
+                let (a, b) = (&a[shift..], &b[shift..]);
+                let (a, b) = match column_major {
+                    true => (MatRef::row_major(a, k, m).t(), MatRef::row_major(b, n, k).t()),
+                    false => (MatRef::row_major(a, m, k), MatRef::row_major(b, k, n)),
+                };
+                let mut c = vec![0.0; shift + m * n];
+                gemm(isa, MatMut::row_major(&mut c[shift..], m, n), Accum::Replace, a, b);
+                c[shift..].iter().map(|c| c.to_bits()).collect::<Vec<_>>()
+            };
+            for column_major in [false, true] {
+                let first = product(0, column_major);
+                assert!(
+                    (1..16).all(|shift| product(shift, column_major) == first),
+                    "{isa}, {m}x{n}x{k}, column-major: {column_major}"
+                );
+            }
+        }
     });
 }
 
@@ -280,6 +282,22 @@ fn a_destination_column_in_one_place() {
 #[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 reaches 12 elements, 11 are given")]
 fn a_matrix_that_reaches_too_far() {
     MatRef::strided(&[0.0f32; 11], 3, 4, 4, 1);
+}
+
+#[test]
+#[should_panic(
+    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, 0 are given"
+)]
+#[cfg(target_pointer_width = "64")]
+fn a_matrix_whose_size_overflows() {
+    MatRef::<f32>::row_major(&[], 1 << 32, 1 << 32);
+}
+
+#[test]
+#[should_panic(expected = "reaches 18446744073709551615 elements, 1 are given")]
+#[cfg(target_pointer_width = "64")]
+fn a_matrix_whose_reach_overflows() {
+    MatRef::strided(&[0.0f32], 3, 1, 1 << 63, 1);
 }
 
 proptest! {

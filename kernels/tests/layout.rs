@@ -4,7 +4,7 @@ mod common;
 
 use common::{Guarded, data, each_isa};
 use isograd_kernels::layout::{
-    chwn_to_nchw, chwn_to_nhwc, gather_float, gather_u8, nchw_to_chwn, nhwc_to_chwn,
+    Channels, Scaling, chwn_to_nchw, chwn_to_nhwc, gather_float, gather_u8, nchw_to_chwn, nhwc_to_chwn,
 };
 use isograd_kernels::{Element, Isa};
 
@@ -82,14 +82,15 @@ fn transforms_keep_every_bit() {
 /// `scale * x + shift`, product and sum rounded, in the order of the layout; `x(i, q)` is value `q` of sample `i`.
 fn gathered<T: Element>(
     [c, pixels, n]: [usize; 3],
-    scale: &[T],
-    shift: &[T],
+    channels: Channels,
+    Scaling { scale, shift }: Scaling<'_, T>,
     x: impl Fn(usize, usize) -> T,
 ) -> Vec<T> {
     let mut y = Vec::new();
-    for q in 0..c * pixels {
-        for i in 0..n {
-            y.push(scale[q / pixels] * x(i, q) + shift[q / pixels]);
+    for channel in 0..c {
+        for p in 0..pixels {
+            let q = if channels == Channels::First { channel * pixels + p } else { p * c + channel };
+            y.extend((0..n).map(|i| scale[channel] * x(i, q) + shift[channel]));
         }
     }
     y
@@ -99,24 +100,33 @@ fn check_gather<T: Element>() {
     for shape in SHAPES {
         let [c, pixels, n] = shape;
         let (scale, shift) = (data::<T>(c, 2), data::<T>(c, 3));
+        let scaling = Scaling { scale: &scale, shift: &shift };
         let len = c * pixels;
         let bytes: Vec<u8> = (0..len * n + 1).map(|i| (i * i + i / 7) as u8).collect();
         // Samples in backward order, at odd addresses.
         let sample = |i: usize| &bytes[1 + (n - 1 - i) * len..][..len];
-        let expected = gathered(shape, &scale, &shift, |i, q| T::from_f64(f64::from(sample(i)[q])));
         let floats32: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 3.0).collect();
         let floats64: Vec<f64> = bytes.iter().map(|&b| f64::from(b) / 3.0).collect();
-        let from32 = gathered(shape, &scale, &shift, |i, q| T::from_f64(f64::from(floats32[i * len + q])));
-        let from64 = gathered(shape, &scale, &shift, |i, q| T::from_f64(floats64[i * len + q]));
-        each_isa(|isa| {
-            let mut y = Guarded::nan(len * n);
-            gather_u8(isa, pixels, &scale, &shift, sample, n, y.slice());
-            assert_eq!(y.check(), expected, "u8 to {}, {shape:?}, {isa}", T::NAME);
-            gather_float(isa, pixels, &scale, &shift, |i| &floats32[i * len..][..len], n, y.slice());
-            assert_eq!(y.check(), from32, "f32 to {}, {shape:?}, {isa}", T::NAME);
-            gather_float(isa, pixels, &scale, &shift, |i| &floats64[i * len..][..len], n, y.slice());
-            assert_eq!(y.check(), from64, "f64 to {}, {shape:?}, {isa}", T::NAME);
-        });
+        let (sample32, sample64) =
+            (|i: usize| &floats32[i * len..][..len], |i: usize| &floats64[i * len..][..len]);
+        for channels in [Channels::First, Channels::Last] {
+            let expected = |x: &dyn Fn(usize, usize) -> f64| {
+                gathered(shape, channels, scaling, |i, q| T::from_f64(x(i, q)))
+            };
+            let from_u8 = expected(&|i, q| f64::from(sample(i)[q]));
+            let from_f32 = expected(&|i, q| f64::from(sample32(i)[q]));
+            let from_f64 = expected(&|i, q| sample64(i)[q]);
+            each_isa(|isa| {
+                let what = format!("to {}, {shape:?}, channels {channels:?}, {isa}", T::NAME);
+                let mut y = Guarded::nan(len * n);
+                gather_u8(isa, channels, pixels, scaling, sample, n, y.slice());
+                assert_eq!(y.check(), from_u8, "u8 {what}");
+                gather_float(isa, channels, pixels, scaling, sample32, n, y.slice());
+                assert_eq!(y.check(), from_f32, "f32 {what}");
+                gather_float(isa, channels, pixels, scaling, sample64, n, y.slice());
+                assert_eq!(y.check(), from_f64, "f64 {what}");
+            });
+        }
     }
 }
 
@@ -134,7 +144,8 @@ fn gather_into_f64() {
 #[should_panic(expected = "gather: sample 1 has 3 values, the network takes 4")]
 fn short_sample() {
     let samples = [[1u8, 2, 3, 4].as_slice(), &[1, 2, 3]];
-    gather_u8(Isa::best(), 2, &[1.0f32; 2], &[0.0; 2], |i| samples[i], 2, &mut [0.0; 8]);
+    let scaling = Scaling { scale: &[1.0f32; 2], shift: &[0.0; 2] };
+    gather_u8(Isa::best(), Channels::First, 2, scaling, |i| samples[i], 2, &mut [0.0; 8]);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn loss_survives_where_the_probability_underflows() {
 }
 
 #[test]
-fn nan_and_infinity_make_the_loss_nan() {
+fn nan_and_plus_infinity_make_the_loss_nan() {
     each_isa(|isa| {
         for bad in [f32::NAN, f32::INFINITY] {
             for at in 0..3 * 17 {
@@ -97,6 +97,32 @@ fn nan_and_infinity_make_the_loss_nan() {
                 assert!(total.is_nan(), "{bad} at {at}, {isa}: {total}");
             }
         }
+    });
+}
+
+#[test]
+fn minus_infinity_rules_a_class_out() {
+    const INF: f32 = f32::INFINITY;
+    each_isa(|isa| {
+        let n = 17;
+        let finite = logits::<f32>(2 * n, 2);
+        let of_two = [vec![0; n], vec![1; n]];
+        let with_a_third = [finite.clone(), vec![-INF; n]].concat();
+        for labels in of_two {
+            let (mut p, mut dx) = (vec![0.0; 2 * n], vec![0.0; 2 * n]);
+            let expected = loss::softmax_cross_entropy(isa, 2, n, &finite, &labels, 1.0, &mut p, &mut dx);
+            p.resize(3 * n, 0.0);
+            dx.resize(3 * n, 0.0);
+            let (mut p3, mut dx3) = (vec![f32::NAN; 3 * n], vec![f32::NAN; 3 * n]);
+            let total =
+                loss::softmax_cross_entropy(isa, 3, n, &with_a_third, &labels, 1.0, &mut p3, &mut dx3);
+            assert_eq!((total, p3, dx3), (expected, p, dx), "{isa}");
+        }
+        let (mut p, mut dx) = ([0.0; 2], [0.0; 2]);
+        let total = loss::softmax_cross_entropy(isa, 2, 1, &[2.0, -INF], &[1], 0.5, &mut p, &mut dx);
+        assert_eq!((total, p, dx), (f64::INFINITY, [1.0, 0.0], [0.5, -0.5]), "{isa}");
+        let nothing_else = loss::softmax_cross_entropy_eval(isa, 2, 1, &[-INF; 2], &[1], &mut p);
+        assert!(nothing_else.is_nan(), "{isa}: {nothing_else}");
     });
 }
 

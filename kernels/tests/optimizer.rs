@@ -3,18 +3,13 @@
 mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
-use isograd_kernels::optimizer::{self, Adam, BiasCorrection, RmsProp, Sgd};
+use isograd_kernels::optimizer::{self, Adam, RmsProp, Sgd};
 use isograd_kernels::reference::optimizer as reference;
 use isograd_kernels::{Element, Isa};
 
 const SGD: Sgd = Sgd { lr: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
 const RMSPROP: RmsProp = RmsProp { lr: 0.01, rho: 0.95, eps: 1e-7, weight_decay: 0.0 };
-
-fn adam_at(step: u64) -> Adam {
-    let (beta1, beta2) = (0.9, 0.999);
-    let correction = BiasCorrection::new(beta1, beta2, step);
-    Adam { lr: 0.001, beta1, beta2, eps: 1e-8, weight_decay: 0.0, correction }
-}
+const ADAM: Adam = Adam { lr: 0.001, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
 
 /// An update with its hyper-parameters filled in: parameters, gradients, first and second moment (SGD's velocity is the
 /// first; an optimizer leaves alone what it does not use).
@@ -25,8 +20,8 @@ fn updates<'a, T: Element>(isa: Isa) -> Vec<Update<'a, T>> {
     all_updates(
         move |h, w, g, m| optimizer::sgd(isa, h, w, g, m),
         move |h, w, g, v| optimizer::rmsprop(isa, h, w, g, v),
-        move |h, w, g, m, v| optimizer::adam(isa, h, w, g, m, v),
-        move |h, w, g, m, v| optimizer::nadam(isa, h, w, g, m, v),
+        move |h, step, w, g, m, v| optimizer::adam(isa, &h.at_step(step), w, g, m, v),
+        move |h, step, w, g, m, v| optimizer::nadam(isa, &h.at_step(step), w, g, m, v),
     )
 }
 
@@ -37,8 +32,8 @@ fn references<'a>() -> Vec<Update<'a, f64>> {
 fn all_updates<'a, T: 'a>(
     sgd: impl Fn(&Sgd, &mut [T], &[T], &mut [T]) + Copy + 'a,
     rmsprop: impl Fn(&RmsProp, &mut [T], &[T], &mut [T]) + Copy + 'a,
-    adam: impl Fn(&Adam, &mut [T], &[T], &mut [T], &mut [T]) + Copy + 'a,
-    nadam: impl Fn(&Adam, &mut [T], &[T], &mut [T], &mut [T]) + Copy + 'a,
+    adam: impl Fn(&Adam, u64, &mut [T], &[T], &mut [T], &mut [T]) + Copy + 'a,
+    nadam: impl Fn(&Adam, u64, &mut [T], &[T], &mut [T], &mut [T]) + Copy + 'a,
 ) -> Vec<Update<'a, T>> {
     let mut all: Vec<Update<'a, T>> = Vec::new();
     for weight_decay in [0.0, 0.1] {
@@ -48,10 +43,11 @@ fn all_updates<'a, T: 'a>(
         }
         let hyper = RmsProp { weight_decay, ..RMSPROP };
         all.push((format!("{hyper:?}"), Box::new(move |w, g, _, v| rmsprop(&hyper, w, g, v))));
-        for step in [1, 2, 100_000] {
-            let hyper = Adam { weight_decay, ..adam_at(step) };
-            all.push((format!("{hyper:?}"), Box::new(move |w, g, m, v| adam(&hyper, w, g, m, v))));
-            all.push((format!("N{hyper:?}"), Box::new(move |w, g, m, v| nadam(&hyper, w, g, m, v))));
+        for (beta1, step) in [(0.9, 1), (0.9, 2), (0.9, 100_000), (0.5, 3)] {
+            let hyper = Adam { beta1, weight_decay, ..ADAM };
+            let name = format!("{hyper:?} at step {step}");
+            all.push((format!("N{name}"), Box::new(move |w, g, m, v| nadam(&hyper, step, w, g, m, v))));
+            all.push((name, Box::new(move |w, g, m, v| adam(&hyper, step, w, g, m, v))));
         }
     }
     all
@@ -98,7 +94,7 @@ fn kernels_match_the_reference_in_f64() {
 
 #[test]
 fn first_steps_have_closed_forms() {
-    let (g, lr) = (0.25, adam_at(1).lr);
+    let (g, lr) = (0.25, ADAM.lr);
     let first = |name: &str| -> f64 {
         let (_, update) =
             references().into_iter().find(|(n, _)| n.starts_with(name)).expect("it is in the list");
@@ -106,7 +102,7 @@ fn first_steps_have_closed_forms() {
         update(&mut w, &[g], &mut [0.0], &mut [0.0]);
         -w[0]
     };
-    let adam = lr * g / (g + adam_at(1).eps);
+    let adam = lr * g / (g + ADAM.eps);
     for (name, expected) in [
         ("Sgd", SGD.lr * g),
         ("Sgd { lr: 0.05, momentum: 0.9, nesterov: true", SGD.lr * 1.9 * g),
@@ -151,9 +147,9 @@ fn no_gradient_and_no_decay_change_nothing() {
 #[test]
 fn decay_alone_shrinks_by_its_rate() {
     each_isa(|isa| {
-        let hyper = Adam { lr: 0.5, weight_decay: 0.25, ..adam_at(1) };
+        let step = Adam { lr: 0.5, weight_decay: 0.25, ..ADAM }.at_step(1);
         let mut w = [8f32, -16.0, 0.0];
-        optimizer::adam(isa, &hyper, &mut w, &[0.0; 3], &mut [0.0; 3], &mut [0.0; 3]);
+        optimizer::adam(isa, &step, &mut w, &[0.0; 3], &mut [0.0; 3], &mut [0.0; 3]);
         assert_eq!(w, [7.0, -14.0, 0.0], "{isa}");
     });
 }
@@ -176,7 +172,7 @@ fn nan_gradient_is_not_hidden() {
 #[test]
 #[should_panic(expected = "step 0 is not counted from 1")]
 fn adam_counts_from_one() {
-    BiasCorrection::new(0.9, 0.999, 0);
+    ADAM.at_step(0);
 }
 
 #[test]

@@ -5,88 +5,98 @@ mod common;
 
 use common::{Guarded, assert_close, data, each_isa, widen};
 use isograd_kernels::pool::{
-    Pool2d, PoolError, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
+    Pool2d, Pool2dShape, PoolError, average_pool, average_pool_backward, max_pool, max_pool_backward,
+    max_pool_eval,
 };
 use isograd_kernels::{Activation, Element, Isa, reference};
 use proptest::prelude::*;
 
 const SAMPLES: [usize; 10] = [0, 1, 3, 8, 16, 17, 20, 32, 48, 64];
 
-fn shapes() -> Vec<Pool2d> {
-    let shape = |c, h, w, window, stride, padding, dilation| {
-        Pool2d::new(c, h, w, window, stride, padding, dilation).expect("a possible shape")
-    };
+/// Pairs are the window, then stride, padding and dilation.
+fn shape(
+    c: usize,
+    [h, w]: [usize; 2],
+    [[kh, kw], stride, padding, dilation]: [[usize; 2]; 4],
+) -> Pool2dShape {
+    Pool2dShape { c, h, w, kh, kw, stride, padding, dilation }
+}
+
+fn shapes() -> Vec<Pool2dShape> {
     vec![
-        shape(2, 6, 8, [2, 2], [2, 2], [0, 0], [1, 1]),
+        shape(2, [6, 8], [[2, 2], [2, 2], [0, 0], [1, 1]]),
         // An uncovered row and column.
-        shape(2, 5, 7, [2, 2], [2, 2], [0, 0], [1, 1]),
+        shape(2, [5, 7], [[2, 2], [2, 2], [0, 0], [1, 1]]),
         // Images one window wide, and images that are wide enough for bursts of windows and more.
-        shape(3, 4, 2, [2, 2], [2, 2], [0, 0], [1, 1]),
-        shape(1, 2, 19, [2, 2], [2, 2], [0, 0], [1, 1]),
-        shape(1, 7, 9, [3, 3], [3, 3], [0, 0], [1, 1]),
-        shape(2, 7, 6, [3, 3], [2, 2], [1, 1], [1, 1]),
-        shape(1, 6, 5, [3, 3], [1, 1], [1, 1], [1, 1]),
-        shape(1, 5, 6, [2, 2], [1, 1], [0, 0], [1, 1]),
+        shape(3, [4, 2], [[2, 2], [2, 2], [0, 0], [1, 1]]),
+        shape(1, [2, 19], [[2, 2], [2, 2], [0, 0], [1, 1]]),
+        shape(1, [7, 9], [[3, 3], [3, 3], [0, 0], [1, 1]]),
+        shape(2, [7, 6], [[3, 3], [2, 2], [1, 1], [1, 1]]),
+        shape(1, [6, 5], [[3, 3], [1, 1], [1, 1], [1, 1]]),
+        shape(1, [5, 6], [[2, 2], [1, 1], [0, 0], [1, 1]]),
         // Up to three windows of five over an element, and five of them.
-        shape(1, 9, 8, [5, 5], [2, 2], [2, 2], [1, 1]),
-        shape(1, 5, 6, [5, 5], [1, 1], [2, 2], [1, 1]),
+        shape(1, [9, 8], [[5, 5], [2, 2], [2, 2], [1, 1]]),
+        shape(1, [5, 6], [[5, 5], [1, 1], [2, 2], [1, 1]]),
         // Gaps between windows.
-        shape(1, 7, 8, [2, 2], [3, 3], [0, 0], [1, 1]),
-        shape(2, 4, 3, [0, 0], [1, 1], [0, 0], [1, 1]),
-        shape(1, 4, 6, [0, 2], [1, 2], [0, 0], [1, 1]),
-        shape(1, 8, 7, [2, 3], [2, 1], [1, 2], [2, 2]),
-        shape(1, 1, 9, [1, 4], [1, 2], [0, 1], [1, 2]),
-        shape(3, 3, 3, [1, 1], [1, 1], [0, 0], [1, 1]),
+        shape(1, [7, 8], [[2, 2], [3, 3], [0, 0], [1, 1]]),
+        shape(2, [4, 3], [[0, 0], [1, 1], [0, 0], [1, 1]]),
+        shape(1, [4, 6], [[0, 2], [1, 2], [0, 0], [1, 1]]),
+        shape(1, [8, 7], [[2, 3], [2, 1], [1, 2], [2, 2]]),
+        shape(1, [1, 9], [[1, 4], [1, 2], [0, 1], [1, 2]]),
+        shape(3, [3, 3], [[1, 1], [1, 1], [0, 0], [1, 1]]),
     ]
 }
 
-fn input_len(shape: &Pool2d, n: usize) -> usize {
+fn input_len(shape: &Pool2dShape, n: usize) -> usize {
     shape.c * shape.h * shape.w * n
 }
 
-fn output_len(shape: &Pool2d, n: usize) -> usize {
-    shape.c * shape.oh() * shape.ow() * n
-}
-
 /// `x` and the kernel's `(y, argmax)` against the reference; no rounding, so they must be equal.
-fn check_max<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T]) {
+fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
+    let pool = &Pool2d::new(*shape).expect("a possible shape");
     for activation in [Activation::Identity, Activation::Relu] {
         let (y_ref, argmax_ref) = reference::pool::max_pool(shape, n, activation, &widen(x));
-        let (mut x, mut y) = (Guarded::new(x), Guarded::nan(output_len(shape, n)));
-        let mut argmax = Guarded::nan(output_len(shape, n));
-        max_pool(isa, shape, n, activation, x.slice(), y.slice(), argmax.slice());
+        let (mut x, mut y) = (Guarded::new(x), Guarded::nan(y_ref.len()));
+        let mut argmax = Guarded::nan(y_ref.len());
+        max_pool(isa, pool, n, activation, x.slice(), y.slice(), argmax.slice());
         let what = format!("{isa} {} n={n} {activation:?} {shape:?}", T::NAME);
         assert_close(&format!("max of {what}"), y.check(), &y_ref, |_| 0.0);
         assert_close(&format!("argmax of {what}"), argmax.check(), &argmax_ref, |_| 0.0);
 
-        let mut eval = Guarded::nan(output_len(shape, n));
-        max_pool_eval(isa, shape, n, activation, x.slice(), eval.slice());
+        let mut eval = Guarded::nan(y_ref.len());
+        max_pool_eval(isa, pool, n, activation, x.slice(), eval.slice());
         assert_close(&format!("max without argmax of {what}"), eval.check(), &y_ref, |_| 0.0);
 
-        let mut dy = Guarded::new(&data::<T>(output_len(shape, n), 3));
+        let mut dy = Guarded::new(&data::<T>(y_ref.len(), 3));
         let dx_ref = reference::pool::max_pool_backward(shape, n, &argmax_ref, &widen(dy.slice()));
         let mut dx = Guarded::nan(input_len(shape, n));
-        max_pool_backward(isa, shape, n, argmax.slice(), dy.slice(), dx.slice());
+        max_pool_backward(isa, pool, n, argmax.slice(), dy.slice(), dx.slice());
         // |dy| < 1, and at most one window a tap meets in an element.
-        let bound = (shape.kh * shape.kw).pow(2) as f64 * T::EPSILON.to_f64();
+        let bound = taps(pool).powi(2) * T::EPSILON.to_f64();
         assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| bound);
     }
 }
 
-fn check_average<T: Element>(isa: Isa, shape: &Pool2d, n: usize) {
+fn taps(pool: &Pool2d) -> f64 {
+    let Pool2dShape { kh, kw, .. } = pool.shape();
+    (kh * kw) as f64
+}
+
+fn check_average<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize) {
+    let pool = &Pool2d::new(*shape).expect("a possible shape");
     let mut x = Guarded::new(&data::<T>(input_len(shape, n), 1));
     let y_ref = reference::pool::average_pool(shape, n, &widen(x.slice()));
-    let mut y = Guarded::nan(output_len(shape, n));
-    average_pool(isa, shape, n, x.slice(), y.slice());
+    let mut y = Guarded::nan(y_ref.len());
+    average_pool(isa, pool, n, x.slice(), y.slice());
     let what = format!("{isa} {} n={n} {shape:?}", T::NAME);
     // k additions of terms below 1 in size, the reciprocal, the product: k + 2 roundings of a mean below 1.
-    let taps = (shape.kh * shape.kw) as f64;
+    let taps = taps(pool);
     assert_close(&format!("average of {what}"), y.check(), &y_ref, |_| (taps + 2.0) * T::EPSILON.to_f64());
 
-    let mut dy = Guarded::new(&data::<T>(output_len(shape, n), 2));
+    let mut dy = Guarded::new(&data::<T>(y_ref.len(), 2));
     let dx_ref = reference::pool::average_pool_backward(shape, n, &widen(dy.slice()));
     let mut dx = Guarded::nan(input_len(shape, n));
-    average_pool_backward(isa, shape, n, dy.slice(), dx.slice());
+    average_pool_backward(isa, pool, n, dy.slice(), dx.slice());
     assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| {
         taps * (taps + 2.0) * T::EPSILON.to_f64()
     });
@@ -148,13 +158,13 @@ fn special_values() {
 #[test]
 fn infinite_gradients_reach_winners_only() {
     each_isa(|isa| {
-        let shape = Pool2d::new(1, 3, 3, [2, 2], [1, 1], [0, 0], [1, 1]).unwrap();
+        let pool = Pool2d::new(shape(1, [3, 3], [[2, 2], [1, 1], [0, 0], [1, 1]])).unwrap();
         let n = 16;
         let x: Vec<f32> = (0..9 * n).map(|i| (i / n) as f32).collect();
         let (mut y, mut argmax) = (vec![0.0; 4 * n], vec![0.0; 4 * n]);
-        max_pool(isa, &shape, n, Activation::Relu, &x, &mut y, &mut argmax);
+        max_pool(isa, &pool, n, Activation::Relu, &x, &mut y, &mut argmax);
         let mut dx = vec![0.0; 9 * n];
-        max_pool_backward(isa, &shape, n, &argmax, &vec![f32::INFINITY; 4 * n], &mut dx);
+        max_pool_backward(isa, &pool, n, &argmax, &vec![f32::INFINITY; 4 * n], &mut dx);
         for (i, dx) in dx.iter().enumerate() {
             let winner = [4, 5, 7, 8].contains(&(i / n));
             assert_eq!(*dx, if winner { f32::INFINITY } else { 0.0 }, "element {i} at {isa}");
@@ -168,10 +178,10 @@ fn infinite_gradients_reach_winners_only() {
 fn reference_gradients() {
     let n = 2;
     for shape in shapes() {
-        let (input, output) = (input_len(&shape, n), output_len(&shape, n));
-        let x: Vec<f64> = (0..input).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 3.0).collect();
-        let dy = data::<f64>(output, 5);
-        let (_, argmax) = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
+        let x: Vec<f64> =
+            (0..input_len(&shape, n)).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 3.0).collect();
+        let (y, argmax) = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
+        let dy = data::<f64>(y.len(), 5);
         let max = |x: &[f64]| reference::pool::max_pool(&shape, n, Activation::Relu, x).0;
         let average = |x: &[f64]| reference::pool::average_pool(&shape, n, x);
         let max_dx = reference::pool::max_pool_backward(&shape, n, &argmax, &dy);
@@ -199,11 +209,36 @@ fn central_differences(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], dy: &[f64]) ->
         .collect()
 }
 
+/// Counted by hand: padding on both sides, gaps inside the window, positions that the last step does not reach.
+#[test]
+fn output_sizes() {
+    for (size, window, stride, padding, dilation, outputs) in [
+        (5, 3, 2, 1, 1, 3),
+        (6, 3, 2, 1, 1, 3),
+        (7, 3, 1, 2, 2, 7),
+        (8, 2, 3, 0, 1, 3),
+        (9, 4, 2, 1, 2, 3),
+        (4, 0, 1, 0, 1, 1),
+        (1, 3, 1, 1, 1, 1),
+    ] {
+        let rows = shape(1, [size, 1], [[window, 1], [stride, 1], [padding, 0], [dilation, 1]]);
+        let columns = shape(1, [1, size], [[1, window], [1, stride], [0, padding], [1, dilation]]);
+        for (shape, expected) in [(rows, [outputs, 1]), (columns, [1, outputs])] {
+            let pool = Pool2d::new(shape).expect("a possible shape");
+            assert_eq!([pool.oh(), pool.ow()], expected, "{shape:?}");
+            let y = reference::pool::average_pool(&shape, 3, &vec![1.0; size * 3]);
+            assert_eq!(y, vec![1.0; outputs * 3], "{shape:?}");
+        }
+    }
+}
+
 #[test]
 fn impossible_geometries() {
-    let new = |window, stride, padding, dilation| Pool2d::new(2, 5, 6, window, stride, padding, dilation);
+    let new = |window, stride, padding, dilation| {
+        Pool2d::new(shape(2, [5, 6], [window, stride, padding, dilation]))
+    };
     assert_eq!(
-        Pool2d::new(0, 5, 6, [2, 2], [1, 1], [0, 0], [1, 1]),
+        Pool2d::new(shape(0, [5, 6], [[2, 2], [1, 1], [0, 0], [1, 1]])),
         Err(PoolError::EmptyImage { c: 0, h: 5, w: 6 })
     );
     assert_eq!(
@@ -228,20 +263,20 @@ fn impossible_geometries() {
     );
     // Elements at -1 and 1 of an image that has only 0.
     assert_eq!(
-        Pool2d::new(1, 1, 6, [2, 2], [1, 1], [1, 0], [2, 1]),
+        Pool2d::new(shape(1, [1, 6], [[2, 2], [1, 1], [1, 0], [2, 1]])),
         Err(PoolError::EmptyWindow { dimension: "height", output: 0, size: 1 })
     );
     assert_eq!(
-        Pool2d::new(1, 5000, 5000, [0, 0], [1, 1], [0, 0], [1, 1]),
+        Pool2d::new(shape(1, [5000, 5000], [[0, 0], [1, 1], [0, 0], [1, 1]])),
         Err(PoolError::TooManyTaps { kh: 5000, kw: 5000 })
     );
     let huge = usize::MAX / 2;
     assert_eq!(
-        Pool2d::new(2, 5, 6, [2, 2], [1, 1], [huge, 0], [huge, 1]),
+        Pool2d::new(shape(2, [5, 6], [[2, 2], [1, 1], [huge, 0], [huge, 1]])),
         Err(PoolError::Overflow { c: 2, h: 5, w: 6 })
     );
     assert_eq!(
-        Pool2d::new(2, huge, 2, [1, 1], [1, 1], [0, 0], [1, 1]),
+        Pool2d::new(shape(2, [huge, 2], [[1, 1], [1, 1], [0, 0], [1, 1]])),
         Err(PoolError::Overflow { c: 2, h: huge, w: 2 })
     );
 }
@@ -249,8 +284,8 @@ fn impossible_geometries() {
 #[test]
 #[should_panic(expected = "pooling output has 11 elements, but [1, 2, 2, 3] needs 12")]
 fn wrong_length() {
-    let shape = Pool2d::new(1, 4, 4, [2, 2], [2, 2], [0, 0], [1, 1]).unwrap();
-    average_pool(Isa::best(), &shape, 3, &[0.0f32; 48], &mut [0.0; 11]);
+    let pool = Pool2d::new(shape(1, [4, 4], [[2, 2], [2, 2], [0, 0], [1, 1]])).unwrap();
+    average_pool(Isa::best(), &pool, 3, &[0.0f32; 48], &mut [0.0; 11]);
 }
 
 proptest! {
@@ -266,7 +301,8 @@ proptest! {
         dilation in [1usize..4, 1usize..4],
         n in prop::sample::select(vec![1usize, 5, 16, 32]),
     ) {
-        if let Ok(shape) = Pool2d::new(2, h, w, window, stride, padding, dilation) {
+        let shape = shape(2, [h, w], [window, stride, padding, dilation]);
+        if Pool2d::new(shape).is_ok() {
             let isa = Isa::best();
             check_max(isa, &shape, n, &data::<f32>(input_len(&shape, n), 23));
             check_average::<f32>(isa, &shape, n);
@@ -276,12 +312,13 @@ proptest! {
     /// `<average(x), dy> = <x, average_backward(dy)>`.
     #[test]
     fn average_adjoint(seed in 0u64..1000, stride in 1usize..3, padding in 0usize..2) {
-        let shape = Pool2d::new(2, 7, 6, [3, 2], [stride; 2], [padding; 2], [1, 1]).unwrap();
+        let pool = Pool2d::new(shape(2, [7, 6], [[3, 2], [stride; 2], [padding; 2], [1, 1]])).unwrap();
         let (isa, n) = (Isa::best(), 5);
-        let (x, dy) = (data::<f64>(input_len(&shape, n), seed), data::<f64>(output_len(&shape, n), seed + 1));
+        let x = data::<f64>(2 * 7 * 6 * n, seed);
+        let dy = data::<f64>(2 * pool.oh() * pool.ow() * n, seed + 1);
         let (mut y, mut dx) = (vec![0.0; dy.len()], vec![0.0; x.len()]);
-        average_pool(isa, &shape, n, &x, &mut y);
-        average_pool_backward(isa, &shape, n, &dy, &mut dx);
+        average_pool(isa, &pool, n, &x, &mut y);
+        average_pool_backward(isa, &pool, n, &dy, &mut dx);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let bound = 2.0 * (x.len() + 8) as f64 * f64::EPSILON * y.len() as f64;
         prop_assert!((dot(&y, &dy) - dot(&x, &dx)).abs() <= bound);

@@ -2,33 +2,59 @@
 
 mod common;
 
-use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
+use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
 use isograd_kernels::{Accum, Element, Isa, reduce};
 
-/// Every addition and multiplication rounds by at most half an `EPSILON` of the sum of magnitudes.
-fn bound<T: Element>(terms: impl Iterator<Item = f64>, len: usize) -> f64 {
-    (len as f64 + 1.0) / 2.0 * T::EPSILON.to_f64() * terms.map(f64::abs).sum::<f64>()
+/// The sum in twice the precision of f64 (Neumaier, 1974).
+fn accurate_sum(x: &[f64]) -> f64 {
+    let (mut sum, mut lost) = (0.0f64, 0.0);
+    for x in x {
+        let next = sum + x;
+        lost += if sum.abs() >= x.abs() { (sum - next) + x } else { (x - next) + sum };
+        sum = next;
+    }
+    sum + lost
+}
+
+fn check_sums<T: Element>(isa: Isa, a: &[T], b: &[T]) {
+    let (wide_a, wide_b) = (widen(a), widen(b));
+    let products: Vec<f64> = wide_a.iter().zip(&wide_b).map(|(a, b)| a * b).collect();
+    let squares: Vec<f64> = wide_a.iter().map(|a| a * a).collect();
+    for (name, result, terms, roundings) in [
+        ("sum", reduce::sum(isa, a), &wide_a, additions::<T>(isa, a.len())),
+        ("dot", reduce::dot(isa, a, b), &products, additions::<T>(isa, a.len()) + 1.0),
+        ("sum_of_squares", reduce::sum_of_squares(isa, a), &squares, additions::<T>(isa, a.len()) + 1.0),
+    ] {
+        let magnitude: f64 = terms.iter().map(|x| x.abs()).sum();
+        let bound = roundings / 2.0 * T::EPSILON.to_f64() * magnitude;
+        let what = format!("{name} at {isa}, length {}, {}", a.len(), T::NAME);
+        assert_close(&what, &[result], &[accurate_sum(terms)], |_| bound);
+    }
 }
 
 fn check<T: Element>() {
     each_isa(|isa| {
-        for len in LENGTHS.into_iter().chain([128, 1000]) {
-            let what = |name: &str| format!("{name} at {isa}, length {len}, {}", T::NAME);
+        for len in LENGTHS.into_iter().chain([128, 1000, 4095, 4096, 4097, 9000]) {
             let (a, b) = (Guarded::new(&data::<T>(len, 1)), Guarded::new(&data::<T>(len, 2)));
-            let (a, b) = (a.check(), b.check());
-            let (wide_a, wide_b) = (widen(a), widen(b));
-            let products: Vec<f64> = wide_a.iter().zip(&wide_b).map(|(a, b)| a * b).collect();
-            let squares: Vec<f64> = wide_a.iter().map(|a| a * a).collect();
-            for (name, result, terms) in [
-                ("sum", reduce::sum(isa, a), &wide_a),
-                ("dot", reduce::dot(isa, a, b), &products),
-                ("sum_of_squares", reduce::sum_of_squares(isa, a), &squares),
-            ] {
-                let allowed = bound::<T>(terms.iter().copied(), len);
-                assert_close(&what(name), &[result], &[terms.iter().sum()], |_| allowed);
-            }
-            let max = wide_a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            assert_eq!(reduce::max(isa, a).to_f64(), max, "{}", what("max"));
+            check_sums(isa, a.check(), b.check());
+            let max = widen(a.check()).into_iter().fold(f64::NEG_INFINITY, f64::max);
+            let what = format!("max at {isa}, length {len}, {}", T::NAME);
+            assert_eq!(reduce::max(isa, a.check()).to_f64(), max, "{what}");
+        }
+    });
+}
+
+/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by thirty
+/// times the bound.
+#[test]
+fn long_sums_are_as_accurate_as_short_ones() {
+    each_isa(|isa| {
+        for len in [1 << 20, (1 << 20) - 5] {
+            let (a, b) = (vec![0.1f32; len], vec![1.0f32; len]);
+            check_sums(isa, &a, &b);
+            let (mut rows, whole) = ([0.0; 2], reduce::sum(isa, &a));
+            reduce::sum_rows(isa, 2, len, &[&*a, &*a].concat(), Accum::Replace, &mut rows);
+            assert_eq!(rows, [whole; 2], "{isa}");
         }
     });
 }

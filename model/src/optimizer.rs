@@ -116,10 +116,9 @@ impl Optimizer {
 
     /// The kernel of step `step`, counted from 1.
     pub(crate) fn at_step(&self, lr: f64, step: u64) -> Update {
-        let kernel = |adam: AdamParameters| {
+        let at_step = |adam: AdamParameters| {
             let AdamParameters { beta1, beta2, eps, weight_decay } = adam;
-            let correction = optimizer::BiasCorrection::new(beta1, beta2, step);
-            optimizer::Adam { lr, beta1, beta2, eps, weight_decay, correction }
+            optimizer::Adam { lr, beta1, beta2, eps, weight_decay }.at_step(step)
         };
         match *self {
             Self::Sgd { momentum, nesterov, weight_decay } => {
@@ -128,8 +127,8 @@ impl Optimizer {
             Self::RmsProp { rho, eps, weight_decay } => {
                 Update::RmsProp(optimizer::RmsProp { lr, rho, eps, weight_decay })
             }
-            Self::Adam(adam) => Update::Adam(kernel(adam)),
-            Self::Nadam(adam) => Update::Nadam(kernel(adam)),
+            Self::Adam(adam) => Update::Adam(at_step(adam)),
+            Self::Nadam(adam) => Update::Nadam(at_step(adam)),
         }
     }
 }
@@ -138,8 +137,8 @@ impl Optimizer {
 pub(crate) enum Update {
     Sgd(optimizer::Sgd),
     RmsProp(optimizer::RmsProp),
-    Adam(optimizer::Adam),
-    Nadam(optimizer::Adam),
+    Adam(optimizer::AdamStep),
+    Nadam(optimizer::AdamStep),
 }
 
 impl Update {
@@ -149,8 +148,8 @@ impl Update {
         match self {
             Self::Sgd(hyper) => optimizer::sgd(isa, hyper, w, g, v),
             Self::RmsProp(hyper) => optimizer::rmsprop(isa, hyper, w, g, v),
-            Self::Adam(hyper) => optimizer::adam(isa, hyper, w, g, m, v),
-            Self::Nadam(hyper) => optimizer::nadam(isa, hyper, w, g, m, v),
+            Self::Adam(step) => optimizer::adam(isa, step, w, g, m, v),
+            Self::Nadam(step) => optimizer::nadam(isa, step, w, g, m, v),
         }
     }
 }

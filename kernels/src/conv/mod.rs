@@ -30,8 +30,9 @@
 //!
 //! # Numerics
 //!
-//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path; at a level, the result is
-//! a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
+//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path. The long sums of the weight
+//! gradient are more accurate: on the direct path, for kernels of more than one element, `k` is the vectors of those image rows
+//! that the cache holds together, and one for each such block. At a level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
 //! around the image are not made on the direct path; on the other one NaN times such a zero is NaN.
 //!
 //! Any number of samples is allowed, none included.
@@ -173,12 +174,12 @@ impl Conv2d {
 
     /// Elements of the input of `n` samples.
     pub fn input_len(&self, n: usize) -> usize {
-        self.shape.c * self.shape.h * self.shape.w * n
+        (self.shape.c * self.shape.h * self.shape.w).saturating_mul(n)
     }
 
     /// Elements of the output of `n` samples.
     pub fn output_len(&self, n: usize) -> usize {
-        self.shape.f * self.oh * self.ow * n
+        (self.shape.f * self.oh * self.ow).saturating_mul(n)
     }
 
     /// Elements of the weights.
@@ -330,7 +331,7 @@ impl Conv2d {
     ///
     /// When `dy` does not have `F*OH*OW*n` elements or `db` not `F`.
     pub fn bias_gradient<T: Element>(&self, isa: Isa, n: usize, dy: &[T], accum: Accum, db: &mut [T]) {
-        reduce::sum_rows(isa, self.shape.f, self.oh * self.ow * n, dy, accum, db);
+        reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
     }
 
     fn check(&self, n: usize, input: usize, weights: usize, output: usize, scratch: usize) {

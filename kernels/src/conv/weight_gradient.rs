@@ -287,10 +287,8 @@ impl<T: Element> Run<'_, T> {
         if columns.is_empty() {
             return;
         }
+        // From zero: one chain of additions through all blocks would be as inaccurate as it is long.
         let mut acc = [[T::zero(s); B]; F];
-        for (a, t) in acc.iter_mut().zip(tile.chunks_exact(B)) {
-            a.copy_from_slice(t);
-        }
         for i in rows {
             let source = i * plan.rows.stride + kh * plan.rows.dilation - plan.rows.padding;
             let dy = Operand { data: &self.dy[((f * oh + i) * ow + columns.start) * n..], row: oh * ow * n };
@@ -301,7 +299,9 @@ impl<T: Element> Run<'_, T> {
             dot::<T, S, F, B>(s, &dy, &x, columns.len() * n, &mut acc);
         }
         for (a, t) in acc.iter().zip(tile.chunks_exact_mut(B)) {
-            t.copy_from_slice(a);
+            for (a, t) in a.iter().zip(t) {
+                *t = T::vadd(s, *t, *a);
+            }
         }
     }
 

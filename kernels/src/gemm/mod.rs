@@ -10,6 +10,10 @@
 //! faer chooses its instructions by the CPU and cannot be told otherwise. Only where the level at hand is the widest that it
 //! knows is its choice certain, and with it the promise that a level gives the same bits on every machine. (Cache sizes
 //! change the order of its loops over rows and columns, but not that of its sums: those are cut every 512 terms.)
+//!
+//! # Memory
+//!
+//! The packed panels lie in 560 KiB that a thread allocates at its first such product and keeps: later ones allocate nothing.
 
 mod pack;
 mod packed;
@@ -127,12 +131,18 @@ impl<'a, T> MatMut<'a, T> {
 }
 
 fn check_len(len: usize, rows: usize, cols: usize) {
-    assert_eq!(len, rows * cols, "a {rows} x {cols} matrix needs {} elements, {len} are given", rows * cols);
+    // No slice is as long as what an overflow leaves here.
+    let needed = rows.saturating_mul(cols);
+    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, {len} are given");
 }
 
 fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
-    let needed =
-        if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
+    let needed = if rows == 0 || cols == 0 {
+        0
+    } else {
+        let last_row = (rows - 1).saturating_mul(row_stride);
+        last_row.saturating_add((cols - 1).saturating_mul(col_stride)).saturating_add(1)
+    };
     assert!(
         len >= needed,
         "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} reaches {needed} elements, {len} are given"
@@ -141,7 +151,8 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 
 /// `c = a b` ([`Accum::Replace`]) or `c += a b` ([`Accum::Add`]); `a` is m x k, `b` k x n, `c` m x n.
 ///
-/// Each element is a sum over `k` in ascending order in blocks whose size depends on the shape alone; error at most
+/// Each element is a sum over `k` in an order that depends on shape, strides and level alone: ascending, in blocks; at
+/// `avx512` a product with one row or one column may also be summed in vectors of partial sums. Error at most
 /// `k * EPSILON * sum |a||b|`. An empty `k` gives zeros; NaN and infinities propagate.
 ///
 /// # Panics

@@ -64,7 +64,9 @@ fn check_labels(what: &str, classes: usize, n: usize, labels: &[u32]) {
 /// `logits`, `probs`, `dlogits`: `[classes, n]`; `labels`: `n` class indices. Overwrites `probs` with the softmax and
 /// `dlogits` with `scale * (probs - onehot(label))`. Returns the sum of the `n` losses, not scaled.
 ///
-/// The loss stays finite and accurate where the probability itself underflows. NaN or infinite logits make the loss NaN.
+/// The loss stays finite and accurate where the probability itself underflows. A logit of minus infinity rules its class out:
+/// probability and gradient are 0, and the loss is infinite where it is the label's. NaN, plus infinity and nothing but minus
+/// infinities make the loss NaN.
 ///
 /// # Panics
 /// When a length does not fit, or a label is not below `classes`.
@@ -79,7 +81,7 @@ pub fn softmax_cross_entropy<T: Element>(
     probs: &mut [T],
     dlogits: &mut [T],
 ) -> f64 {
-    check_len("softmax_cross_entropy", "dlogits", dlogits, classes * n);
+    check_len("softmax_cross_entropy", "dlogits", dlogits, classes.saturating_mul(n));
     let gradient = Some((T::from_f64(scale), dlogits));
     run_softmax_cross_entropy(isa, SoftmaxCrossEntropy { classes, n, logits, labels, probs, gradient })
 }
@@ -100,7 +102,7 @@ pub fn softmax_cross_entropy_eval<T: Element>(
 }
 
 fn run_softmax_cross_entropy<T: Element>(isa: Isa, kernel: SoftmaxCrossEntropy<'_, T>) -> f64 {
-    let (what, len) = ("softmax_cross_entropy", kernel.classes * kernel.n);
+    let (what, len) = ("softmax_cross_entropy", kernel.classes.saturating_mul(kernel.n));
     check_len(what, "logits", kernel.logits, len);
     check_len(what, "probs", kernel.probs, len);
     check_labels(what, kernel.classes, kernel.n, kernel.labels);
@@ -125,10 +127,10 @@ pub fn cross_entropy<T: Element>(
     scale: f64,
     mut dprobs: Option<&mut [T]>,
 ) -> f64 {
-    check_len("cross_entropy", "probs", probs, classes * n);
+    check_len("cross_entropy", "probs", probs, classes.saturating_mul(n));
     check_labels("cross_entropy", classes, n, labels);
     if let Some(dprobs) = &mut dprobs {
-        check_len("cross_entropy", "dprobs", dprobs, classes * n);
+        check_len("cross_entropy", "dprobs", dprobs, classes.saturating_mul(n));
         dprobs.fill(T::ZERO);
     }
     let mut total = 0.0;

@@ -1,7 +1,7 @@
 //! Average pooling.
 
 use super::backward::Backward;
-use super::geometry::{Run, Runs};
+use super::geometry::{Axis, Run, Runs};
 use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors};
 use crate::Isa;
 use crate::element::Element;
@@ -41,8 +41,7 @@ impl Pool2d {
         if !self.is_whole() {
             return self;
         }
-        let len = self.h * self.w;
-        Self { h: 1, w: len, kh: 1, kw: len, ..self }
+        Self { vertical: Axis::whole(1), horizontal: Axis::whole(self.pixels()), ..self }
     }
 }
 

@@ -70,14 +70,15 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
             return;
         }
         let (oh, ow) = (shape.oh(), shape.ow());
+        let (pixels, w) = (shape.pixels(), shape.horizontal.size);
         let nothing = [T::zero(s); B];
         for channel in 0..shape.c {
-            let image = &mut dx[channel * shape.h * shape.w..][..shape.h * shape.w];
-            image[2 * oh * shape.w..].fill(nothing);
+            let image = &mut dx[channel * pixels..][..pixels];
+            image[2 * oh * w..].fill(nothing);
             for p in 0..oh {
                 let from = (channel * oh + p) * ow;
                 let (argmax, dy) = (&argmax[from..][..ow], &dy[from..][..ow]);
-                let (top, bottom) = image[2 * p * shape.w..][..2 * shape.w].split_at_mut(shape.w);
+                let (top, bottom) = image[2 * p * w..][..2 * w].split_at_mut(w);
                 top[2 * ow..].fill(nothing);
                 bottom[2 * ow..].fill(nothing);
                 let mut o = 0;
@@ -100,7 +101,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     /// For one window that is the whole image and samples of `B` vectors: every pixel has the same gradient.
     #[inline(always)]
     fn spread<S: Level, const B: usize>(self, s: S) {
-        let pixels = self.shape.h * self.shape.w;
+        let pixels = self.shape.pixels();
         let share = T::splat(s, reciprocal(pixels));
         let images = blocks_mut::<S, T, B>(self.dx).chunks_exact_mut(pixels);
         for (image, dy) in images.zip(blocks::<S, T, B>(self.dy)) {
@@ -115,12 +116,13 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     #[inline(always)]
     fn rows<S: Level>(self, s: S) {
         let Self { shape, n, argmax, dy, dx } = self;
-        let (vertical, horizontal) = (shape.vertical(), shape.horizontal());
+        let (vertical, horizontal) = (shape.vertical, shape.horizontal);
         let tiles = shape.tiles();
         let len = horizontal.outputs * n;
         for channel in 0..shape.c {
-            for h in 0..shape.h {
-                let dx = &mut dx[(channel * shape.h + h) * shape.w * n..][..shape.w * n];
+            for h in 0..vertical.size {
+                let dx =
+                    &mut dx[(channel * vertical.size + h) * horizontal.size * n..][..horizontal.size * n];
                 let mut holders = Holders::new(&vertical, h);
                 if !tiles || h >= vertical.outputs * vertical.window {
                     dx.fill(T::ZERO);
@@ -132,7 +134,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
                     let row = Row {
                         axis: &horizontal,
                         n,
-                        first: i * shape.kw,
+                        first: i * horizontal.window,
                         rows: vertical.taps(p).len(),
                         argmax: if MAX { &argmax[from..][..len] } else { &[] },
                         dy: &dy[from..][..len],

@@ -129,12 +129,12 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     #[inline(always)]
     pub(super) fn gather<S: Level>(&mut self, s: S) -> bool {
         let shape = self.shape;
-        let (vertical, horizontal) = (shape.vertical(), shape.horizontal());
-        if shape.kh * shape.kw > MAX_TAPS {
+        let (vertical, horizontal) = (shape.vertical, shape.horizontal);
+        if vertical.window * horizontal.window > MAX_TAPS {
             return false;
         }
         let Some(runs) = Runs::new::<MAX>(&horizontal) else { return false };
-        let weights = Weights::new(shape.kh * shape.kw, MAX);
+        let weights = Weights::new(vertical.window * horizontal.window, MAX);
         let pixel = self.n / T::lanes::<S>();
         let dy = T::split::<S>(self.dy).0;
         let argmax = if MAX { T::split::<S>(self.argmax).0 } else { dy };
@@ -142,11 +142,12 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
         let plane = vertical.outputs * horizontal.outputs * pixel;
         for c in 0..shape.c {
             let (dy, argmax) = (&dy[c * plane..][..plane], &argmax[c * plane..][..plane]);
-            for h in 0..shape.h {
+            for h in 0..vertical.size {
                 let Some(rows) = Held::new::<MAX>(&vertical, h) else { return false };
-                let dx = &mut dx[(c * shape.h + h) * shape.w * pixel..][..shape.w * pixel];
+                let dx =
+                    &mut dx[(c * vertical.size + h) * horizontal.size * pixel..][..horizontal.size * pixel];
                 for run in &runs.runs[..runs.count] {
-                    let (outputs, kw, stride) = (horizontal.outputs, shape.kw, horizontal.stride);
+                    let (outputs, kw, stride) = (horizontal.outputs, horizontal.window, horizontal.stride);
                     let source = Source::<S, T> {
                         argmax,
                         dy,

@@ -4,7 +4,7 @@ use super::{Pool2d, PoolError};
 use std::ops::Range;
 
 /// One dimension of a pooling.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Axis {
     pub(super) size: usize,
     pub(super) window: usize,
@@ -31,6 +31,11 @@ impl Axis {
         Some(Self { size, window, stride, padding, dilation, span, outputs })
     }
 
+    /// A single window of all `size` positions.
+    pub(super) fn whole(size: usize) -> Self {
+        Self { size, window: size, stride: 1, padding: 0, dilation: 1, span: size, outputs: 1 }
+    }
+
     pub(super) fn check(&self, dimension: &'static str) -> Result<(), PoolError> {
         let Self { size, padding, span, .. } = *self;
         if self.outputs == 0 {
@@ -51,6 +56,11 @@ impl Axis {
     /// Whether windows lie side by side from the first input element on, without overlap or gap.
     pub(super) fn tiles(&self) -> bool {
         self.padding == 0 && self.span == self.window && (self.stride == self.window || self.outputs == 1)
+    }
+
+    /// Whether the only window is all of the input, without gaps.
+    pub(super) fn is_whole(&self) -> bool {
+        self.padding == 0 && self.dilation == 1 && self.window == self.size
     }
 
     /// The window elements of output `o` that lie inside the image.
@@ -165,8 +175,6 @@ impl Run {
 /// The runs of an output, in memory order.
 pub(super) struct Runs {
     shape: Pool2d,
-    vertical: Axis,
-    horizontal: Axis,
     interior: Range<usize>,
     n: usize,
     /// Channel, output row and output column of the next run.
@@ -175,8 +183,7 @@ pub(super) struct Runs {
 
 impl Runs {
     pub(super) fn new(shape: &Pool2d, n: usize) -> Self {
-        let (vertical, horizontal) = (shape.vertical(), shape.horizontal());
-        Self { shape: *shape, vertical, horizontal, interior: horizontal.interior(), n, at: [0; 3] }
+        Self { shape: *shape, interior: shape.horizontal.interior(), n, at: [0; 3] }
     }
 }
 
@@ -185,31 +192,31 @@ impl Iterator for Runs {
 
     fn next(&mut self) -> Option<Run> {
         let [c, oh, ow] = self.at;
-        if c == self.shape.c {
+        let (Pool2d { c: channels, vertical, horizontal }, n) = (self.shape, self.n);
+        if c == channels {
             return None;
         }
-        let (Pool2d { h, w, kw, .. }, n) = (self.shape, self.n);
-        let (rows, cols) = (self.vertical.taps(oh), self.horizontal.taps(ow));
+        let (rows, cols) = (vertical.taps(oh), horizontal.taps(ow));
         let positions = if self.interior.contains(&ow) { self.interior.end - ow } else { 1 };
         // At stride 1 neighbouring windows are neighbours in memory too.
-        let (count, len) = if self.horizontal.stride == 1 { (1, positions * n) } else { (positions, n) };
-        let row = c * h + self.vertical.position(oh, rows.start);
+        let (count, len) = if horizontal.stride == 1 { (1, positions * n) } else { (positions, n) };
+        let row = c * vertical.size + vertical.position(oh, rows.start);
         let run = Run {
-            start: ((c * self.vertical.outputs + oh) * self.horizontal.outputs + ow) * n,
+            start: ((c * vertical.outputs + oh) * horizontal.outputs + ow) * n,
             count,
             len,
             rows: rows.len(),
             cols: cols.len(),
-            first: rows.start * kw + cols.start,
-            kw,
-            input: (row * w + self.horizontal.position(ow, cols.start)) * n,
-            row_step: self.vertical.dilation * w * n,
-            col_step: self.horizontal.dilation * n,
-            stretch_step: self.horizontal.stride * n,
+            first: rows.start * horizontal.window + cols.start,
+            kw: horizontal.window,
+            input: (row * horizontal.size + horizontal.position(ow, cols.start)) * n,
+            row_step: vertical.dilation * horizontal.size * n,
+            col_step: horizontal.dilation * n,
+            stretch_step: horizontal.stride * n,
         };
         self.at[2] += positions;
-        if self.at[2] == self.horizontal.outputs {
-            self.at = if oh + 1 == self.vertical.outputs { [c + 1, 0, 0] } else { [c, oh + 1, 0] };
+        if self.at[2] == horizontal.outputs {
+            self.at = if oh + 1 == vertical.outputs { [c + 1, 0, 0] } else { [c, oh + 1, 0] };
         }
         Some(run)
     }

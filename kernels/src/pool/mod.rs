@@ -20,20 +20,20 @@ use geometry::Axis;
 pub use average::{average_pool, average_pool_backward};
 pub use max::{max_pool, max_pool_backward, max_pool_eval};
 
-/// The geometry of a pooling: a sample's image, and the window that slides over it.
+/// The shape of a pooling, without the number of samples: an image, and the window that slides over it.
 ///
-/// Pairs are `[vertical, horizontal]`. Make one with [`new`](Self::new), which checks it; the kernels rely on that.
+/// Pairs are `[vertical, horizontal]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool2d {
+pub struct Pool2dShape {
     /// Channels.
     pub c: usize,
     /// Image height.
     pub h: usize,
     /// Image width.
     pub w: usize,
-    /// Window height.
+    /// Window height; 0 is the image height, without its padding.
     pub kh: usize,
-    /// Window width.
+    /// Window width; 0 is the image width, without its padding.
     pub kw: usize,
     /// Distance between neighbouring windows.
     pub stride: [usize; 2],
@@ -119,39 +119,42 @@ pub enum PoolError {
 
 const MAX_TAPS: usize = 1 << 24;
 
+/// A pooling whose shape has been checked, for any number of samples.
+///
+/// ```
+/// use isograd_kernels::pool::{Pool2d, Pool2dShape};
+/// let shape =
+///     Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
+/// let halves = Pool2d::new(shape)?;
+/// assert_eq!([halves.oh(), halves.ow()], [3, 2]);
+/// let whole = Pool2d::new(Pool2dShape { kh: 0, kw: 0, ..shape })?;
+/// assert_eq!([whole.oh(), whole.ow()], [1, 1]);
+/// # Ok::<(), isograd_kernels::pool::PoolError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool2d {
+    c: usize,
+    vertical: Axis,
+    horizontal: Axis,
+}
+
 impl Pool2d {
-    /// A checked geometry. A `window` of 0 means the whole dimension, without its padding.
+    /// Checks `shape`.
     ///
     /// # Errors
     ///
     /// [`PoolError`] when a size, stride or dilation is zero, when the window with its dilation is larger than the padded
     /// image, when some window would lie entirely in the padding, or when sizes overflow.
-    ///
-    /// ```
-    /// use isograd_kernels::pool::Pool2d;
-    /// let shape = Pool2d::new(8, 24, 24, [2, 2], [2, 2], [0, 0], [1, 1])?;
-    /// assert_eq!([shape.oh(), shape.ow()], [12, 12]);
-    /// let whole = Pool2d::new(8, 7, 5, [0, 0], [1, 1], [0, 0], [1, 1])?;
-    /// assert_eq!([whole.kh, whole.kw, whole.oh(), whole.ow()], [7, 5, 1, 1]);
-    /// # Ok::<(), isograd_kernels::pool::PoolError>(())
-    /// ```
-    pub fn new(
-        c: usize,
-        h: usize,
-        w: usize,
-        window: [usize; 2],
-        stride: [usize; 2],
-        padding: [usize; 2],
-        dilation: [usize; 2],
-    ) -> Result<Self, PoolError> {
+    pub fn new(shape: Pool2dShape) -> Result<Self, PoolError> {
+        let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = shape;
         if c == 0 || h == 0 || w == 0 {
             return Err(PoolError::EmptyImage { c, h, w });
         }
         if stride.contains(&0) || dilation.contains(&0) {
             return Err(PoolError::ZeroStep { stride, dilation });
         }
-        let kh = if window[0] == 0 { h } else { window[0] };
-        let kw = if window[1] == 0 { w } else { window[1] };
+        let kh = if kh == 0 { h } else { kh };
+        let kw = if kw == 0 { w } else { kw };
         if kh.checked_mul(kw).is_none_or(|taps| taps > MAX_TAPS) {
             return Err(PoolError::TooManyTaps { kh, kw });
         }
@@ -162,60 +165,71 @@ impl Pool2d {
         horizontal.check("width")?;
         let rows = c.checked_mul(h.max(vertical.outputs)).ok_or(overflow.clone())?;
         rows.checked_mul(w.max(horizontal.outputs)).ok_or(overflow)?;
-        Ok(Self { c, h, w, kh, kw, stride, padding, dilation })
+        Ok(Self { c, vertical, horizontal })
     }
 
-    /// The output's height.
+    /// The shape it was made from, with the true size of its window.
+    pub fn shape(&self) -> Pool2dShape {
+        let Self { c, vertical: v, horizontal: h } = *self;
+        Pool2dShape {
+            c,
+            h: v.size,
+            w: h.size,
+            kh: v.window,
+            kw: h.window,
+            stride: [v.stride, h.stride],
+            padding: [v.padding, h.padding],
+            dilation: [v.dilation, h.dilation],
+        }
+    }
+
+    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, rounded down.
     pub fn oh(&self) -> usize {
-        self.vertical().outputs
+        self.vertical.outputs
     }
 
-    /// The output's width.
+    /// Output width, likewise.
     pub fn ow(&self) -> usize {
-        self.horizontal().outputs
+        self.horizontal.outputs
     }
 
-    fn vertical(&self) -> Axis {
-        Axis::new(self.h, self.kh, self.stride[0], self.padding[0], self.dilation[0])
-            .expect("Pool2d::new checks it")
-    }
-
-    fn horizontal(&self) -> Axis {
-        Axis::new(self.w, self.kw, self.stride[1], self.padding[1], self.dilation[1])
-            .expect("Pool2d::new checks it")
+    /// Pixels of an image.
+    fn pixels(&self) -> usize {
+        self.vertical.size * self.horizontal.size
     }
 
     /// Whether it is the most frequent one: 2x2 windows side by side.
     fn halves(&self) -> bool {
-        [self.kh, self.kw] == [2, 2] && self.tiles()
+        [self.vertical.window, self.horizontal.window] == [2, 2] && self.tiles()
     }
 
     /// Whether windows lie side by side.
     fn tiles(&self) -> bool {
-        self.vertical().tiles() && self.horizontal().tiles()
+        self.vertical.tiles() && self.horizontal.tiles()
     }
 
     /// Whether, in addition, each window is all of two image rows: then windows are contiguous.
     fn is_column_of_halves(&self) -> bool {
-        self.halves() && self.w == 2 && self.h.is_multiple_of(2)
+        self.halves() && self.horizontal.size == 2 && self.vertical.size.is_multiple_of(2)
     }
 
     /// The two image rows of output row `p`, as pairs of pixels, one for each window of [`halves`](Self::halves).
     #[inline(always)]
     fn halved_rows<'a, V>(&self, x: &'a [V], c: usize, p: usize) -> (&'a [[V; 2]], &'a [[V; 2]]) {
-        let len = self.w / 2 * 2;
-        let top = (c * self.h + 2 * p) * self.w;
-        (x[top..][..len].as_chunks().0, x[top + self.w..][..len].as_chunks().0)
+        let (h, w) = (self.vertical.size, self.horizontal.size);
+        let len = w / 2 * 2;
+        let top = (c * h + 2 * p) * w;
+        (x[top..][..len].as_chunks().0, x[top + w..][..len].as_chunks().0)
     }
 
     /// Whether the only window is the image.
     fn is_whole(&self) -> bool {
-        self.padding == [0, 0] && self.dilation == [1, 1] && [self.kh, self.kw] == [self.h, self.w]
+        self.vertical.is_whole() && self.horizontal.is_whole()
     }
 
     /// Asserts that a buffer of inputs and one of outputs have the lengths of `n` samples.
     fn check_lengths(&self, n: usize, input: usize, output: usize) {
-        let Self { c, h, w, .. } = *self;
+        let (c, h, w) = (self.c, self.vertical.size, self.horizontal.size);
         let (oh, ow) = (self.oh(), self.ow());
         assert!(
             (c * h * w).checked_mul(n) == Some(input),

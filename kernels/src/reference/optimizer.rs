@@ -20,25 +20,28 @@ pub fn rmsprop(hyper: &RmsProp, w: &mut [f64], g: &[f64], v: &mut [f64]) {
 }
 
 /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, `w -= lr * m_hat / (sqrt(v_hat) + eps)` with
-/// `m_hat = m / (1 - beta1^t)`, `v_hat = v / (1 - beta2^t)`.
-pub fn adam(hyper: &Adam, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
-    let t = hyper.correction.step as f64;
+/// `m_hat = m / (1 - beta1^step)`, `v_hat = v / (1 - beta2^step)`.
+pub fn adam(hyper: &Adam, step: u64, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
     for i in 0..w.len() {
         update_moments(hyper, g[i], &mut m[i], &mut v[i]);
-        let m_hat = m[i] / (1.0 - hyper.beta1.powf(t));
-        apply(hyper, m_hat, v[i], &mut w[i]);
+        let m_hat = m[i] / missing(hyper.beta1, step);
+        apply(hyper, m_hat, v[i] / missing(hyper.beta2, step), &mut w[i]);
     }
 }
 
-/// As [`adam`] with `m_hat = beta1 m / (1 - beta1^(t+1)) + (1 - beta1) g / (1 - beta1^t)`.
-pub fn nadam(hyper: &Adam, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
-    let t = hyper.correction.step as f64;
+/// As [`adam`] with `m_hat = beta1 m / (1 - beta1^(step+1)) + (1 - beta1) g / (1 - beta1^step)`.
+pub fn nadam(hyper: &Adam, step: u64, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
     for i in 0..w.len() {
         update_moments(hyper, g[i], &mut m[i], &mut v[i]);
-        let m_hat = hyper.beta1 * m[i] / (1.0 - hyper.beta1.powf(t + 1.0))
-            + (1.0 - hyper.beta1) * g[i] / (1.0 - hyper.beta1.powf(t));
-        apply(hyper, m_hat, v[i], &mut w[i]);
+        let m_hat = hyper.beta1 * m[i] / missing(hyper.beta1, step + 1)
+            + (1.0 - hyper.beta1) * g[i] / missing(hyper.beta1, step);
+        apply(hyper, m_hat, v[i] / missing(hyper.beta2, step), &mut w[i]);
     }
+}
+
+/// `1 - beta^step`.
+fn missing(beta: f64, step: u64) -> f64 {
+    1.0 - beta.powf(step as f64)
 }
 
 fn update_moments(hyper: &Adam, g: f64, m: &mut f64, v: &mut f64) {
@@ -46,7 +49,6 @@ fn update_moments(hyper: &Adam, g: f64, m: &mut f64, v: &mut f64) {
     *v = hyper.beta2 * *v + (1.0 - hyper.beta2) * g * g;
 }
 
-fn apply(hyper: &Adam, m_hat: f64, v: f64, w: &mut f64) {
-    let v_hat = v / (1.0 - hyper.beta2.powf(hyper.correction.step as f64));
+fn apply(hyper: &Adam, m_hat: f64, v_hat: f64, w: &mut f64) {
     *w -= hyper.lr * hyper.weight_decay * *w + hyper.lr * m_hat / (v_hat.sqrt() + hyper.eps);
 }

@@ -1,10 +1,10 @@
 //! Max and average pooling.
 
 use crate::Activation;
-use crate::pool::Pool2d;
+use crate::pool::Pool2dShape;
 
 /// `(y, argmax)` with `y[o] = max over the window of x`, then ReLU if asked for; `argmax` is -1 where ReLU clipped.
-pub fn max_pool(shape: &Pool2d, n: usize, activation: Activation, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let (mut y, mut argmax) = (Vec::new(), Vec::new());
     for window in windows(shape, n) {
         let (mut best, mut arg) = (x[window[0].1], window[0].0);
@@ -21,7 +21,7 @@ pub fn max_pool(shape: &Pool2d, n: usize, activation: Activation, x: &[f64]) -> 
 }
 
 /// `dx[winner of o] += dy[o]`.
-pub fn max_pool_backward(shape: &Pool2d, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
+pub fn max_pool_backward(shape: &Pool2dShape, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
     let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
     for (o, window) in windows(shape, n).enumerate() {
         for (k, to) in window {
@@ -34,14 +34,14 @@ pub fn max_pool_backward(shape: &Pool2d, n: usize, argmax: &[f64], dy: &[f64]) -
 }
 
 /// `y[o] = sum over the window of x / elements of the window inside the image`.
-pub fn average_pool(shape: &Pool2d, n: usize, x: &[f64]) -> Vec<f64> {
+pub fn average_pool(shape: &Pool2dShape, n: usize, x: &[f64]) -> Vec<f64> {
     windows(shape, n)
         .map(|window| window.iter().map(|&(_, from)| x[from]).sum::<f64>() / window.len() as f64)
         .collect()
 }
 
 /// `dx[each element of o's window] += dy[o] / elements of the window inside the image`.
-pub fn average_pool_backward(shape: &Pool2d, n: usize, dy: &[f64]) -> Vec<f64> {
+pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f64> {
     let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
     for (o, window) in windows(shape, n).enumerate() {
         for &(_, to) in &window {
@@ -52,9 +52,11 @@ pub fn average_pool_backward(shape: &Pool2d, n: usize, dy: &[f64]) -> Vec<f64> {
 }
 
 /// For each output element in memory order: window indices and input offsets of its elements inside the image.
-fn windows(shape: &Pool2d, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
-    let Pool2d { c, h, w, kh, kw, stride, padding, dilation } = *shape;
-    let (oh, ow) = (shape.oh(), shape.ow());
+fn windows(shape: &Pool2dShape, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
+    let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = *shape;
+    let (kh, kw) = (if kh == 0 { h } else { kh }, if kw == 0 { w } else { kw });
+    let oh = (h + 2 * padding[0] - dilation[0] * (kh - 1) - 1) / stride[0] + 1;
+    let ow = (w + 2 * padding[1] - dilation[1] * (kw - 1) - 1) / stride[1] + 1;
     (0..c * oh * ow * n).map(move |o| {
         let (sample, q, p, channel) = (o % n, o / n % ow, o / n / ow % oh, o / n / ow / oh);
         let mut window = Vec::new();

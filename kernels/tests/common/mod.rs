@@ -89,6 +89,15 @@ pub fn ulps<T: Element>(count: f64, reference: &[f64]) -> impl Fn(usize) -> f64 
     move |i| count * T::EPSILON.to_f64() * reference[i].abs().max(tiny)
 }
 
+/// The roundings in a sum of `len` elements, in units of half an `EPSILON` of the sum of magnitudes, as [`isograd_kernels::reduce`]
+/// documents them: additions in a stretch of at most 4096 elements, where vectors go to four accumulators, and in f64 those
+/// of the stretches' totals.
+pub fn additions<T: Element>(isa: Isa, len: usize) -> f64 {
+    let lanes = isa.vector_bytes() / size_of::<T>();
+    let totals = if T::NAME == "float64" { len / 4096 } else { 0 };
+    (len.min(4096) / (4 * lanes) + 10 + totals) as f64
+}
+
 /// Runs `test` at every level of this host.
 pub fn each_isa(test: impl Fn(Isa)) {
     Isa::available().into_iter().for_each(test);

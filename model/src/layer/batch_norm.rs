@@ -4,8 +4,11 @@ use super::{Backward, Context, Layer, LayerPlan, Memory, Mode};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use isograd_kernels::batch_norm::{batch_norm_backward, batch_norm_eval, batch_norm_train};
-use isograd_kernels::{Activation, Element, elementwise};
+use isograd_kernels::batch_norm::{
+    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
+    batch_norm_eval, batch_norm_train,
+};
+use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
 
 /// `y = gamma * (x - mean) / sqrt(var + epsilon) + beta` per channel (per feature of a vector).
@@ -89,28 +92,19 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let gamma = &cx.params[self.gamma.clone()];
-        let beta = &cx.params[self.beta.clone()];
+        let affine = Affine { gamma: &cx.params[self.gamma.clone()], beta: &cx.params[self.beta.clone()] };
         if cx.mode == Mode::Eval {
-            let mean = &cx.statistics[self.running_mean.clone()];
-            let var = &cx.statistics[self.running_var.clone()];
-            batch_norm_eval(
-                cx.isa,
-                self.channels,
-                x,
-                gamma,
-                beta,
-                mean,
-                var,
-                self.epsilon,
-                Activation::Identity,
-                y,
-            );
+            let running = RunningStatistics {
+                mean: &cx.statistics[self.running_mean.clone()],
+                var: &cx.statistics[self.running_var.clone()],
+            };
+            batch_norm_eval(cx.isa, x, affine, running, self.epsilon, Activation::Identity, y);
             return;
         }
         let (mean, inv_std) = memory.saved.split_at_mut(self.channels);
         let var = &mut memory.statistics[self.running_var.clone()];
-        batch_norm_train(cx.isa, self.channels, x, gamma, beta, self.epsilon, y, mean, inv_std, var);
+        let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
+        batch_norm_train(cx.isa, x, affine, self.epsilon, y, statistics);
 
         let share = cx.n as f64 / cx.global_batch_size as f64;
         let count = (x.len() / self.channels) as f64;
@@ -125,9 +119,9 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let Backward { x, dy, dx, mut dw, .. } = tensors;
         let gamma = &cx.params[self.gamma.clone()];
         let (mean, inv_std) = memory.saved.split_at(self.channels);
+        let saved = SavedStatistics { mean, inv_std };
         let (dgamma, dbeta) = dw.of(&(self.gamma.start..self.beta.end)).split_at_mut(self.channels);
-        dgamma.fill(T::ZERO);
-        dbeta.fill(T::ZERO);
-        batch_norm_backward(cx.isa, self.channels, x, dy, gamma, mean, inv_std, dx, dgamma, dbeta);
+        let gradient = AffineGradient { dgamma, dbeta };
+        batch_norm_backward(cx.isa, x, dy, gamma, saved, dx, Accum::Replace, gradient);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, Pair};
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::pool::{self, Pool2d};
+use isograd_kernels::pool::{self, Pool2d, Pool2dShape};
 use isograd_kernels::{Activation, Element};
 
 /// Window, stride, padding and dilation of a pooling layer.
@@ -22,8 +22,9 @@ impl Window {
     }
 
     fn build(&mut self, input: Shape) -> Result<(Pool2d, Shape), BuildError> {
-        let pool =
-            Pool2d::new(input.c, input.h, input.w, self.size, self.stride, self.padding, self.dilation)?;
+        let (Shape { c, h, w }, [kh, kw]) = (input, self.size);
+        let Self { stride, padding, dilation, .. } = *self;
+        let pool = Pool2d::new(Pool2dShape { c, h, w, kh, kw, stride, padding, dilation })?;
         self.built = Some(pool);
         Ok((pool, Shape::image(input.c, pool.oh(), pool.ow())))
     }

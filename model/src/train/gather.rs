@@ -2,7 +2,8 @@
 
 use crate::network::{Network, ShardMemory};
 use isograd_datasets::{Dataset, Pixels};
-use isograd_kernels::{Element, Isa, layout};
+use isograd_kernels::layout::{self, Channels, Scaling};
+use isograd_kernels::{Element, Isa};
 
 /// A data set with its normalisation in the network's element type.
 pub(super) struct Source<'d, T> {
@@ -33,6 +34,7 @@ impl<'d, T: Element> Source<'d, T> {
         let shape = network.input_shape();
         let pixels = shape.h * shape.w;
         let input = network.input_mut(memory, n);
+        let scaling = Scaling { scale: &self.scale, shift: &self.shift };
         let read = |i: usize| self.dataset.read(index(i)).pixels;
         match read(0) {
             Pixels::U8(_) => {
@@ -40,14 +42,14 @@ impl<'d, T: Element> Source<'d, T> {
                     Pixels::U8(bytes) => bytes,
                     Pixels::F32(_) => panic!("sample {} is made of floats, others of bytes", index(i)),
                 };
-                layout::gather_u8(isa, pixels, &self.scale, &self.shift, sample, n, input);
+                layout::gather_u8(isa, Channels::First, pixels, scaling, sample, n, input);
             }
             Pixels::F32(_) => {
                 let sample = |i| match read(i) {
                     Pixels::F32(floats) => floats,
                     Pixels::U8(_) => panic!("sample {} is made of bytes, others of floats", index(i)),
                 };
-                layout::gather_float(isa, pixels, &self.scale, &self.shift, sample, n, input);
+                layout::gather_float(isa, Channels::First, pixels, scaling, sample, n, input);
             }
         }
     }

@@ -1,0 +1,100 @@
+//! Long sums without long chains of additions in `T`.
+//!
+//! A sum is cut into stretches of 4096 elements; each is added up in `T`, the stretches' totals in f64. So the error is that
+//! of 64 to 512 additions, whatever the length.
+//!
+//! Within a stretch, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
+//! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
+//! on the length and the level's lanes only. Four independent accumulators hide the latency of an addition.
+
+use crate::element::Element;
+use crate::simd::Level;
+
+/// Elements of a stretch.
+pub(crate) const STRETCH: usize = 4096;
+
+/// `OUT` sums over the elements of `IN` slices of equal length.
+pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
+    /// Adds the terms of one vector of each slice.
+    fn add<S: Level>(self, s: S, sums: [T::V<S>; OUT], x: [T::V<S>; IN]) -> [T::V<S>; OUT];
+
+    /// Elements whose terms are zeros: what fills up a partial vector.
+    #[inline(always)]
+    fn nothing(self) -> [T; IN] {
+        [T::ZERO; IN]
+    }
+}
+
+/// The sums over whole slices.
+#[inline(always)]
+pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
+    s: S,
+    terms: impl Terms<T, IN, OUT>,
+    x: [&[T]; IN],
+) -> [f64; OUT] {
+    let len = x[0].len();
+    let mut totals = [0.0; OUT];
+    for start in (0..len).step_by(STRETCH) {
+        let end = len.min(start + STRETCH);
+        let mut stretch = x;
+        for x in &mut stretch {
+            *x = &x[start..end];
+        }
+        let sums = stretch_sums(s, terms, stretch);
+        for (total, sum) in totals.iter_mut().zip(sums) {
+            *total += sum;
+        }
+    }
+    totals
+}
+
+/// The sums over slices of at most [`STRETCH`] elements; each is a value of `T`.
+#[inline(always)]
+pub(crate) fn stretch_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
+    s: S,
+    terms: impl Terms<T, IN, OUT>,
+    x: [&[T]; IN],
+) -> [f64; OUT] {
+    let x = x.map(T::split::<S>);
+    let vectors = x[0].0.len();
+    // Equal lengths that the compiler can see: no bounds checks in the loop.
+    let mut whole = [x[0].0; IN];
+    for (whole, (all, _)) in whole.iter_mut().zip(&x) {
+        *whole = &all[..vectors];
+    }
+    let mut sums = [[T::zero(s); OUT]; 4];
+    let grouped = vectors - vectors % 4;
+    for first in (0..grouped).step_by(4) {
+        for (k, sums) in sums.iter_mut().enumerate() {
+            *sums = terms.add(s, *sums, load_each::<S, T, IN>(s, whole, first + k));
+        }
+    }
+    for i in grouped..vectors {
+        sums[0] = terms.add(s, sums[0], load_each::<S, T, IN>(s, whole, i));
+    }
+    if !x[0].1.is_empty() {
+        let mut padded = [T::zero(s); IN];
+        for ((padded, nothing), (_, rest)) in padded.iter_mut().zip(terms.nothing()).zip(&x) {
+            *padded = T::splat(s, nothing);
+            bytemuck::cast_slice_mut::<T::V<S>, T>(std::slice::from_mut(padded))[..rest.len()]
+                .copy_from_slice(rest);
+        }
+        sums[0] = terms.add(s, sums[0], padded);
+    }
+    let [a, b, c, d] = sums;
+    let mut totals = [0.0; OUT];
+    for (i, total) in totals.iter_mut().enumerate() {
+        let sum = T::vadd(s, T::vadd(s, a[i], b[i]), T::vadd(s, c[i], d[i]));
+        *total = T::sum_lanes(s, sum).to_f64();
+    }
+    totals
+}
+
+#[inline(always)]
+fn load_each<S: Level, T: Element, const IN: usize>(s: S, x: [&[T::V<S>]; IN], i: usize) -> [T::V<S>; IN] {
+    let mut lanes = [T::zero(s); IN];
+    for (lanes, x) in lanes.iter_mut().zip(x) {
+        *lanes = x[i];
+    }
+    lanes
+}
