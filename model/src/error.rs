@@ -128,7 +128,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: CheckpointError,
+        source: Box<CheckpointError>,
     },
 }
 

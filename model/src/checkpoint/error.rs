@@ -94,6 +94,6 @@ impl CheckpointError {
 
     /// The error of the file at `path`.
     pub(super) fn at(self, path: &Path) -> Error {
-        Error::Checkpoint { path: path.to_path_buf(), source: self }
+        Error::Checkpoint { path: path.to_path_buf(), source: Box::new(self) }
     }
 }
