@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-const LINE_BYTES: usize = 64;
+/// Bytes of two cache lines.
+const PAIR_BYTES: usize = 128;
 
-/// A buffer of f32 that starts on a cache line, as those of the trainer do.
+/// A buffer of f32 that starts on a pair of cache lines, as those of the trainer do.
 pub struct Buffer {
     all: Vec<f32>,
     start: usize,
@@ -14,11 +15,11 @@ pub struct Buffer {
 impl Buffer {
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
-        let line = LINE_BYTES / size_of::<f32>();
+        let pair = PAIR_BYTES / size_of::<f32>();
         // Written, not left to the allocator: pages that were never written share one page of zeros.
-        let mut all = Vec::with_capacity(len + line);
-        all.extend((0..len + line).map(|_| std::hint::black_box(0.0)));
-        let start = all.as_ptr().align_offset(LINE_BYTES).min(line);
+        let mut all = Vec::with_capacity(len + pair);
+        all.extend((0..len + pair).map(|_| std::hint::black_box(0.0)));
+        let start = all.as_ptr().align_offset(PAIR_BYTES).min(pair);
         Self { all, start, len }
     }
 }
@@ -75,7 +76,7 @@ mod tests {
     fn buffers_start_on_a_line_and_keep_their_length() {
         for len in [0, 1, 15, 16, 17, 1000] {
             let buffer = integers(len, 7);
-            assert_eq!((buffer.as_ptr() as usize % LINE_BYTES, buffer.len()), (0, len));
+            assert_eq!((buffer.as_ptr() as usize % PAIR_BYTES, buffer.len()), (0, len));
         }
     }
 

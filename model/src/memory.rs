@@ -1,12 +1,12 @@
-//! Buffers that start on a cache line, so that vectors of a row that is a multiple of one do not straddle two; and whether
-//! there is memory for them.
+//! Buffers that start on a pair of cache lines, so that vectors do not straddle two and what the cache fetches together belongs
+//! together; and whether there is memory for them.
 
 use crate::error::Error;
 use isograd_kernels::Element;
 use std::hint::black_box;
 
-/// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
+/// Bytes of two cache lines, which many processors fetch together: a pixel of 32 samples of f32.
+const PAIR_BYTES: usize = 128;
 
 /// Asks the system whether it has `bytes` bytes for `what`. To be called before a buffer is made whose size the user decides: when
 /// there is no memory for it, the program would end on the spot.
@@ -21,7 +21,7 @@ pub(crate) fn check(what: impl FnOnce() -> String, bytes: u128) -> Result<(), Er
     if is_there { Ok(()) } else { Err(Error::OutOfMemory { what: what(), bytes }) }
 }
 
-/// A zeroed buffer of fixed length that starts on a cache line.
+/// A zeroed buffer of fixed length that starts on a pair of cache lines.
 #[derive(Debug)]
 pub(crate) struct Aligned<T> {
     all: Vec<T>,
@@ -31,9 +31,9 @@ pub(crate) struct Aligned<T> {
 
 impl<T: Element> Aligned<T> {
     pub(crate) fn zeroed(len: usize) -> Self {
-        let line = LINE_BYTES / size_of::<T>();
-        let all = vec![T::ZERO; len + line];
-        let start = all.as_ptr().align_offset(LINE_BYTES).min(line);
+        let pair = PAIR_BYTES / size_of::<T>();
+        let all = vec![T::ZERO; len + pair];
+        let start = all.as_ptr().align_offset(PAIR_BYTES).min(pair);
         Self { all, start, len }
     }
 }
@@ -52,9 +52,9 @@ impl<T> std::ops::DerefMut for Aligned<T> {
     }
 }
 
-/// `len` rounded up to whole cache lines.
+/// `len` rounded up to whole pairs of cache lines.
 pub(crate) fn round_up<T>(len: usize) -> usize {
-    len.next_multiple_of(LINE_BYTES / size_of::<T>())
+    len.next_multiple_of(PAIR_BYTES / size_of::<T>())
 }
 
 #[cfg(test)]

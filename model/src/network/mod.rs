@@ -36,7 +36,7 @@ pub struct Network<T> {
     steps: Vec<Step>,
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
-    /// Elements of all activations of one sample, each rounded up to cache lines when `n` samples are laid out.
+    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples are laid out.
     buffers: Vec<usize>,
     /// The first layer with parameters: no gradient is needed below it.
     first_trained: usize,
@@ -178,7 +178,7 @@ impl<T: Element> Network<T> {
     }
 }
 
-/// Starts of buffers of these lengths one after the other, each on a cache line, and the end of the last.
+/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the last.
 fn offsets<T>(lens: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut offsets = vec![0];
     for len in lens {

@@ -29,12 +29,12 @@ impl<T: Element> Network<T> {
     /// Checks that there is memory for `count` shards of at most `capacity` samples at a time.
     pub(crate) fn check_shard_memory(&self, capacity: usize, count: usize) -> Result<(), Error> {
         let of_samples = |per_sample: usize| per_sample as u128 * capacity as u128;
-        let line = round_up::<T>(1);
-        let activations = self.buffers.iter().flat_map(|elements| [of_samples(*elements), line as u128]);
+        let pair = round_up::<T>(1);
+        let activations = self.buffers.iter().flat_map(|elements| [of_samples(*elements), pair as u128]);
         let saved = self
             .steps
             .iter()
-            .flat_map(|step| [of_samples(step.saved.per_sample), step.saved.fixed as u128, line as u128]);
+            .flat_map(|step| [of_samples(step.saved.per_sample), step.saved.fixed as u128, pair as u128]);
         let gradients = [of_samples(self.buffers.iter().copied().max().unwrap_or(0)); 2];
         let elements = activations.chain(saved).chain(gradients).fold(0, u128::saturating_add);
         let check = |elements: u128| {
