@@ -1,13 +1,13 @@
 //! Reductions in a fixed order: sums, dot products, row sums, maximum, and the check for finite values.
 //!
-//! Sums are taken in stretches of 4096 elements, each in vectors of the element type, and the stretches' totals in f64. The
+//! Sums are taken in stretches of 1024 vectors, each in vectors of the element type, and the stretches' totals in f64. The
 //! order depends on the length and the level's lanes only.
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, sums};
+use crate::stretch::{Terms, is_short, stretch_sums, sums};
 
 struct Total<'a, T, F, const IN: usize>(F, [&'a [T]; IN]);
 
@@ -33,7 +33,7 @@ impl<T: Element> Terms<T, 1, 1> for Elements {
 
 /// `sum of x[i]`; 0 for an empty slice.
 ///
-/// Error at most `(min(len, 4096) / (4 lanes) + 10) * EPSILON / 2 * sum of |x[i]|`, in f64 `len / 4096` such units more.
+/// Error at most `(min(len / (4 lanes), 256) + 10) * EPSILON / 2 * sum of |x[i]|`, in f64 `len / (1024 lanes)` such units more.
 pub fn sum<T: Element>(isa: Isa, x: &[T]) -> T {
     isa.run(Total(Elements, [x]))
 }
@@ -135,15 +135,28 @@ impl<T: Element> Kernel for SumRows<'_, T> {
 
     #[inline(always)]
     fn run<S: Level>(self, s: S) {
-        for (r, y) in self.y.iter_mut().enumerate() {
-            let [sum] = sums(s, Elements, [&self.x[r * self.n..(r + 1) * self.n]]);
-            let sum = T::from_f64(sum);
-            *y = match self.accum {
-                Accum::Replace => sum,
-                Accum::Add => *y + sum,
-            };
+        let Self { n, x, accum, y } = self;
+        if is_short::<S, T>(n) {
+            // Many short rows: what long ones need would take longer than the sums.
+            for (r, y) in y.iter_mut().enumerate() {
+                let [sum] = stretch_sums(s, Elements, [&x[r * n..(r + 1) * n]]);
+                join(accum, y, sum);
+            }
+        } else {
+            for (r, y) in y.iter_mut().enumerate() {
+                let [sum] = sums(s, Elements, [&x[r * n..(r + 1) * n]]);
+                join(accum, y, T::from_f64(sum));
+            }
         }
     }
+}
+
+#[inline(always)]
+fn join<T: Element>(accum: Accum, y: &mut T, sum: T) {
+    *y = match accum {
+        Accum::Replace => sum,
+        Accum::Add => *y + sum,
+    };
 }
 
 /// Row sums of a `[rows, n]` matrix: `y[r] = sum over i of x[r, i]`, or `y[r] += ...` with [`Accum::Add`]: the gradient of

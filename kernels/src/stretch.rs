@@ -1,7 +1,7 @@
 //! Long sums without long chains of additions in `T`.
 //!
-//! A sum is cut into stretches of 4096 elements; each is added up in `T`, the stretches' totals in f64. So the error is that
-//! of 64 to 512 additions, whatever the length.
+//! A sum is cut into stretches of 1024 vectors; each is added up in `T`, the stretches' totals in f64. So the error is that of
+//! some 256 additions, whatever the length.
 //!
 //! Within a stretch, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
 //! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
@@ -10,8 +10,8 @@
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Elements of a stretch.
-pub(crate) const STRETCH: usize = 4096;
+/// Vectors of a stretch.
+const STRETCH: usize = 1024;
 
 /// `OUT` sums over the elements of `IN` slices of equal length.
 pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
@@ -25,6 +25,12 @@ pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
     }
 }
 
+/// Whether slices of `len` elements are at most a stretch.
+#[inline(always)]
+pub(crate) fn is_short<S: Level, T: Element>(len: usize) -> bool {
+    len <= STRETCH * T::lanes::<S>()
+}
+
 /// The sums over whole slices.
 #[inline(always)]
 pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
@@ -33,28 +39,29 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     x: [&[T]; IN],
 ) -> [f64; OUT] {
     let len = x[0].len();
+    let step = STRETCH * T::lanes::<S>();
     let mut totals = [0.0; OUT];
-    for start in (0..len).step_by(STRETCH) {
-        let end = len.min(start + STRETCH);
+    for start in (0..len).step_by(step) {
+        let end = len.min(start + step);
         let mut stretch = x;
         for x in &mut stretch {
             *x = &x[start..end];
         }
         let sums = stretch_sums(s, terms, stretch);
         for (total, sum) in totals.iter_mut().zip(sums) {
-            *total += sum;
+            *total += sum.to_f64();
         }
     }
     totals
 }
 
-/// The sums over slices of at most [`STRETCH`] elements; each is a value of `T`.
+/// The sums over short slices, in `T`: one stretch.
 #[inline(always)]
 pub(crate) fn stretch_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     s: S,
     terms: impl Terms<T, IN, OUT>,
     x: [&[T]; IN],
-) -> [f64; OUT] {
+) -> [T; OUT] {
     let x = x.map(T::split::<S>);
     let vectors = x[0].0.len();
     // Equal lengths that the compiler can see: no bounds checks in the loop.
@@ -82,10 +89,10 @@ pub(crate) fn stretch_sums<S: Level, T: Element, const IN: usize, const OUT: usi
         sums[0] = terms.add(s, sums[0], padded);
     }
     let [a, b, c, d] = sums;
-    let mut totals = [0.0; OUT];
+    let mut totals = [T::ZERO; OUT];
     for (i, total) in totals.iter_mut().enumerate() {
         let sum = T::vadd(s, T::vadd(s, a[i], b[i]), T::vadd(s, c[i], d[i]));
-        *total = T::sum_lanes(s, sum).to_f64();
+        *total = T::sum_lanes(s, sum);
     }
     totals
 }

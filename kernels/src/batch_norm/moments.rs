@@ -2,8 +2,10 @@
 
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
-use crate::stretch::{STRETCH, Terms, stretch_sums};
+use crate::stretch::{Terms, stretch_sums};
 
+/// Elements that are centred on the mean of those before them.
+const STRETCH: usize = 4096;
 /// Elements whose mean the first stretch is centred on.
 const PREFIX: usize = 512;
 
@@ -50,9 +52,9 @@ impl<T: Element> Kernel for Measure<'_, T> {
         let mut moments = Moments::default();
         let prefix = &self.x[..self.x.len().min(PREFIX)];
         let [sum, _] = stretch_sums(s, Deviations { centre: T::ZERO }, [prefix]);
-        let mut centre = T::from_f64(sum / prefix.len().max(1) as f64);
+        let mut centre = T::from_f64(sum.to_f64() / prefix.len().max(1) as f64);
         for stretch in self.x.chunks(STRETCH) {
-            let [sum, squares] = stretch_sums(s, Deviations { centre }, [stretch]);
+            let [sum, squares] = stretch_sums(s, Deviations { centre }, [stretch]).map(T::to_f64);
             moments.include(stretch.len() as f64, centre.to_f64(), sum, squares);
             centre = T::from_f64(moments.mean);
         }
