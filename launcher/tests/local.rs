@@ -108,3 +108,16 @@ fn a_second_signal_ends_a_job_that_saves_and_says_so() {
     assert!(outcome.stderr.contains(said), "{outcome:?}");
     assert!(!outcome.stderr.contains("the launcher has gone"), "{outcome:?}");
 }
+
+#[test]
+fn the_usual_limit_of_open_files_does_not_limit_ranks() {
+    let program = env!("CARGO_BIN_EXE_isograd");
+    let command =
+        "local -n 12 --bind none train --dataset synthetic --threads 1 --steps 2 --batch-size 1 --hash";
+    let limited =
+        Command::new("sh").args(["-c", &format!("ulimit -Sn 20 && exec '{program}' {command}")]).output();
+    let limited = limited.expect("a shell");
+    let text = String::from_utf8(limited.stdout).expect("the program prints UTF-8");
+    assert_eq!(limited.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&limited.stderr));
+    assert_eq!(lines(&text, "params: ").len(), 1, "{text}");
+}
