@@ -121,3 +121,23 @@ fn the_usual_limit_of_open_files_does_not_limit_ranks() {
     assert_eq!(limited.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&limited.stderr));
     assert_eq!(lines(&text, "params: ").len(), 1, "{text}");
 }
+
+#[test]
+fn a_slow_folder_for_output_does_not_end_a_job() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (output, fifo) = (folder.path().join("output"), folder.path().join("output/rank.1/stderr"));
+    std::fs::create_dir_all(output.join("rank.1")).expect("a folder");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    // Whoever opens it to write waits until somebody reads: longer than an agent waits for its launcher.
+    let reader = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(6));
+        std::fs::read(fifo)
+    });
+    let mut job = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    job.args(["local", "-n", "2", "--output"]).arg(&output);
+    let ended =
+        job.args("train --dataset synthetic --threads 1 --steps 2".split(' ')).output().expect("a job");
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(reader.join().expect("no panic").expect("what rank 1 wrote"), b"");
+    assert!(std::fs::read_to_string(output.join("rank.0/stdout")).expect("a file").contains("\ntest_acc: "));
+}
