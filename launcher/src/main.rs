@@ -15,6 +15,7 @@ mod argv;
 mod bench_comm;
 mod cores;
 mod data;
+mod descriptors;
 mod evaluate;
 mod failure;
 mod files;
@@ -78,6 +79,10 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
         Err(error) => return Err(usage::failure(&error, &args)),
     };
+    // A batch job gets the limits of who submits it.
+    if !matches!(arguments.command, Command::Slurm(_)) {
+        descriptors::raise_limit();
+    }
     match arguments.command {
         Command::Train(args) => rank_command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => rank_command::start(&EvaluatePlan::try_from(args)?, out),

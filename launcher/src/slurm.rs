@@ -2,6 +2,7 @@
 
 use crate::args::SlurmArgs;
 use crate::failure::Failure;
+use crate::job::check_command;
 use crate::output::Output;
 use crate::quote::quote;
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 
 /// Prints the script, writes it to a file, or submits it.
 pub(crate) fn start(args: &SlurmArgs, out: &mut Output) -> Result<(), Failure> {
+    check_command(&args.command)?;
     let program = std::env::current_exe().map_err(Failure::Start)?;
     let script = script(args, &program.to_string_lossy());
     if let Some(path) = &args.script {
@@ -36,7 +38,10 @@ fn script(args: &SlurmArgs, program: &str) -> String {
     let words = std::iter::once(program.to_string());
     let words = words.chain(args.command.iter().map(|word| word.to_string_lossy().into_owned()));
     let command: Vec<String> = words.map(|word| quote(&word)).collect();
-    // The key lies where all nodes see it, and its owner alone may read it.
+    // Slurm's programs differ in whether a step takes over what its job says.
+    let cpus = args.cpus_per_task.map_or_else(String::new, |cpus| format!(" --cpus-per-task={cpus}"));
+    // The key lies where all nodes see it, and its owner alone may read it. A shell that a signal ends does nothing at its exit,
+    // unless the signal has a trap.
     format!(
         "#!/bin/sh\n\
          {options}\n\
@@ -46,8 +51,9 @@ fn script(args: &SlurmArgs, program: &str) -> String {
          ISOGRAD_KEY_FILE=$PWD/.isograd-key-$SLURM_JOB_ID\n\
          export MASTER_ADDR MASTER_PORT ISOGRAD_KEY_FILE\n\
          trap 'rm -f \"$ISOGRAD_KEY_FILE\"' EXIT\n\
+         trap 'exit 1' INT TERM HUP\n\
          {} keygen \"$ISOGRAD_KEY_FILE\"\n\
-         srun --kill-on-bad-exit=1 {}\n",
+         srun --kill-on-bad-exit=1{cpus} {}\n",
         command[0],
         command.join(" ")
     )
@@ -101,7 +107,8 @@ mod tests {
         let expected = "#!/bin/sh\n#SBATCH --job-name=isograd\n#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=4\n\
                         #SBATCH --cpus-per-task=8\n#SBATCH --time=1-12\n#SBATCH --partition=cpu\n#SBATCH --account=a.b\n";
         assert!(script.starts_with(expected), "{script}");
-        let last = "srun --kill-on-bad-exit=1 '/opt/iso grad' train --save 'it'\\''s mine'\n";
+        let last =
+            "srun --kill-on-bad-exit=1 --cpus-per-task=8 '/opt/iso grad' train --save 'it'\\''s mine'\n";
         assert!(script.ends_with(last), "{script}");
     }
 

@@ -26,7 +26,7 @@ fn stand_ins(folder: &Path) {
         folder,
         "srun",
         &format!(
-            "[ \"$1\" = --kill-on-bad-exit=1 ] || exit 9\nshift\nfor rank in 0 1; do {rank} \"$@\" & done\nwait"
+            "[ \"$1 $2\" = '--kill-on-bad-exit=1 --cpus-per-task=1' ] || exit 9\nshift 2\nfor rank in 0 1; do {rank} \"$@\" & done\nwait"
         ),
     );
 }
@@ -45,16 +45,39 @@ fn slurm(folder: &Path, options: &[&str]) -> Outcome {
 fn a_submitted_script_trains_and_removes_its_key() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     stand_ins(folder.path());
-    let submitted = slurm(folder.path(), &["--nodes", "2", "--submit"]);
+    let submitted = slurm(folder.path(), &["--nodes", "2", "--cpus-per-task", "1", "--submit"]);
     assert_eq!(submitted.code, Some(0), "{submitted:?}");
     let expected = isograd(&RUN);
     let hash = lines(&expected.stdout, "params: ");
     assert_eq!((lines(&submitted.stdout, "params: "), hash.len()), (hash, 1), "{submitted:?}");
     assert_eq!(lines(&submitted.stdout, "ranks: ").len(), 1);
-    let left =
-        std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("a file").file_name());
-    let left: Vec<_> = left.filter(|name| name.to_string_lossy().contains("key")).collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(keys(folder.path()), [""; 0]);
+}
+
+/// The names of keys in a folder.
+fn keys(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).filter(|name| name.contains("key")).collect()
+}
+
+#[test]
+fn a_job_that_is_cancelled_removes_its_key() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    stand_ins(folder.path());
+    // Slurm signals the script, and the step that runs in it.
+    program(folder.path(), "srun", "ls -a | grep key > seen\nkill -TERM $PPID");
+    let cancelled = slurm(folder.path(), &["--submit"]);
+    assert_eq!(cancelled.code, Some(1), "{cancelled:?}");
+    let seen = std::fs::read_to_string(folder.path().join("seen")).expect("srun ran");
+    assert!(seen.starts_with(".isograd-key-"), "{seen}");
+    assert_eq!(keys(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_command_that_ranks_do_not_know_makes_no_script() {
+    let typo = isograd(&["slurm", "trian"]);
+    assert_eq!((typo.code, typo.stdout.as_str()), (Some(2), ""), "{typo:?}");
+    assert!(typo.stderr.contains("did you mean 'train'?"), "{typo:?}");
 }
 
 #[test]

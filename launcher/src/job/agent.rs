@@ -32,7 +32,8 @@ pub(crate) fn run(with_digest: bool) -> Result<(), Failure> {
     mail.post(FromAgent::Hello(Box::new(facts)));
     let hear = sender.clone();
     thread::spawn(move || listen(&mut io::stdin().lock(), &hear));
-    let mut agent = Agent { mail, sender, listeners: None, ranks: Vec::new(), running: 0, folder: None };
+    let mut agent =
+        Agent { mail, sender, listeners: None, ranks: Vec::new(), running: 0, is_over: false, folder: None };
     let is_orderly = agent.serve(&events);
     agent.end(&events);
     if is_orderly { Ok(()) } else { Err(Failure::Orphaned) }
@@ -105,12 +106,14 @@ struct Agent {
     ranks: Vec<Rank>,
     /// Ranks that have not ended.
     running: usize,
+    /// Whether the launcher has ended the job: whatever still runs is not orphaned.
+    is_over: bool,
     /// Where ranks of this host meet.
     folder: Option<tempfile::TempDir>,
 }
 
 impl Agent {
-    /// Whether the launcher has closed in order: with no rank running.
+    /// Whether the launcher has closed in order: with no rank running, or none that it wants.
     fn serve(&mut self, events: &Receiver<Event>) -> bool {
         let (mut heard, mut next_beat) = (Instant::now(), Instant::now() + BEAT);
         loop {
@@ -131,7 +134,7 @@ impl Agent {
                     self.obey(message);
                 }
                 Ok(Event::RankEnded) => self.running -= 1,
-                Ok(Event::Closed) => return self.running == 0,
+                Ok(Event::Closed) => return self.running == 0 || self.is_over,
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the agent holds a sender"),
             }
@@ -141,7 +144,10 @@ impl Agent {
     fn obey(&mut self, message: ToAgent) {
         match message {
             ToAgent::Beat => (),
-            ToAgent::Kill => self.ranks.iter().for_each(Rank::kill),
+            ToAgent::Kill => {
+                self.is_over = true;
+                self.ranks.iter().for_each(Rank::kill);
+            }
             ToAgent::Listen { host, addresses, secret } => match Listeners::open(host, &addresses, secret) {
                 Ok(listeners) => {
                     self.mail.post(FromAgent::Listening(listeners.addresses()));
@@ -150,16 +156,14 @@ impl Agent {
                 Err(error) => self.mail.post(FromAgent::Failed(format!("cannot listen: {error}"))),
             },
             ToAgent::Reach { targets, secret, timeout_ms, bytes } => {
-                let mail = self.mail.clone();
                 let timeout = Duration::from_millis(timeout_ms.into());
-                // Beats go on meanwhile.
-                thread::spawn(move || {
-                    mail.post(FromAgent::Reached(reach(&targets, &secret, timeout, bytes)))
+                self.answer(move || match reach(&targets, &secret, timeout, bytes) {
+                    Ok(found) => FromAgent::Reached(found),
+                    Err(error) => FromAgent::Failed(format!("cannot try other hosts: {error}")),
                 });
             }
             ToAgent::Measure => {
-                let mail = self.mail.clone();
-                thread::spawn(move || mail.post(FromAgent::Measured { gflops: host_facts::gflops() }));
+                self.answer(|| FromAgent::Measured { gflops: host_facts::gflops() });
             }
             ToAgent::Start(assignment) => {
                 // Rank 0 may need the port.
@@ -174,6 +178,15 @@ impl Agent {
                     self.ranks.iter().for_each(|rank| rank.signal(signal));
                 }
             }
+        }
+    }
+
+    /// Posts what takes a while to find out: beats go on meanwhile.
+    fn answer(&self, find: impl FnOnce() -> FromAgent + Send + 'static) {
+        let mail = self.mail.clone();
+        let started = thread::Builder::new().spawn(move || mail.post(find()));
+        if let Err(error) = started {
+            self.mail.post(FromAgent::Failed(format!("cannot start a thread: {error}")));
         }
     }
 

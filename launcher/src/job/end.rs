@@ -108,6 +108,12 @@ impl Ends {
         self.ends.get(rank as usize).is_none_or(Option::is_some)
     }
 
+    /// Whether the job has ended without waiting for `rank`.
+    pub(super) fn was_cut_off(&self, rank: u32) -> bool {
+        let end = self.ends.get(rank as usize).copied().flatten();
+        matches!(end, None | Some(End::Lost | End::Status(RankStatus::Killed)))
+    }
+
     /// The rank that failed first, if possible not because of another.
     pub(super) fn cause(&self) -> Option<(u32, End)> {
         let end = |rank: &u32| self.ends[*rank as usize].map(|end| (*rank, end));

@@ -56,7 +56,7 @@ impl JobPlan {
 
 /// Checks that ranks can run this: before many of them say that they cannot. Their options are theirs: other hosts may know
 /// other instruction sets and folders.
-fn check_command(command: &[OsString]) -> Result<(), Failure> {
+pub(crate) fn check_command(command: &[OsString]) -> Result<(), Failure> {
     const KNOWN: [&str; 3] = ["train", "evaluate", "bench"];
     let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     if KNOWN.contains(&name.as_ref()) {

@@ -2,15 +2,18 @@
 
 use super::screen::Screen;
 use crate::failure::Failure;
+use crate::one_line::one_line;
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 /// Lines of each rank that are remembered for the case that it fails.
 const LAST_LINES: usize = 10;
 /// A line without an end is shown in pieces of this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
+/// What a rank's files are called, in its folder.
+const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
 /// What is shown, and what is kept.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +41,8 @@ struct Printer {
     name: String,
     /// What has come of the next line, of standard output and standard error.
     begun: [Vec<u8>; 2],
-    files: Option<[File; 2]>,
+    /// Open from the first byte of a stream to the rank's end.
+    files: [Option<File>; 2],
     /// The newest first.
     last_lines: VecDeque<String>,
 }
@@ -50,17 +54,19 @@ impl Relay {
             let problem = format!("--only-rank {rank}: there are ranks 0 to {}", names.len() - 1);
             return Err(Failure::Usage { problem, hint: None });
         }
-        let open = |rank: usize| {
-            let folder = plan.folder.as_ref()?.join(format!("rank.{rank}"));
-            let create = |name| File::create(folder.join(name));
-            let files = fs::create_dir_all(&folder).and_then(|()| Ok([create("stdout")?, create("stderr")?]));
-            Some(files.map_err(|source| Failure::Write { option: "--output", path: folder.clone(), source }))
+        if let Some(folder) = &plan.folder {
+            for rank in 0..names.len() {
+                let folder = folder.join(format!("rank.{rank}"));
+                make_files(&folder).map_err(|source| cannot_write(folder, source))?;
+            }
+        }
+        let printer = |name| Printer {
+            name,
+            begun: Default::default(),
+            files: Default::default(),
+            last_lines: VecDeque::new(),
         };
-        let printer = |(rank, name)| {
-            let files = open(rank).transpose()?;
-            Ok(Printer { name, begun: Default::default(), files, last_lines: VecDeque::new() })
-        };
-        let ranks = names.into_iter().enumerate().map(printer).collect::<Result<_, Failure>>()?;
+        let ranks = names.into_iter().map(printer).collect();
         Ok(Self { plan, screen, ranks })
     }
 
@@ -76,45 +82,62 @@ impl Relay {
     pub(super) fn take(&mut self, rank: u32, is_error: bool, bytes: &[u8]) -> Result<(), Failure> {
         let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
         let stream = usize::from(is_error);
-        if let (Some(files), Some(folder)) = (&mut printer.files, &self.plan.folder) {
-            let path = folder.join(format!("rank.{rank}"));
-            let written = files[stream].write_all(bytes);
-            written.map_err(|source| Failure::Write { option: "--output", path, source })?;
+        if let Some(folder) = &self.plan.folder {
+            let folder = folder.join(format!("rank.{rank}"));
+            let file = &mut printer.files[stream];
+            if file.is_none() {
+                let opened = File::options().append(true).open(folder.join(STREAMS[stream]));
+                *file = Some(opened.map_err(|source| cannot_write(folder.clone(), source))?);
+            }
+            let written = file.as_mut().map_or(Ok(()), |file| file.write_all(bytes));
+            written.map_err(|source| cannot_write(folder, source))?;
         }
         let mut begun = std::mem::take(&mut printer.begun[stream]);
         begun.extend_from_slice(bytes);
-        let is_end = |byte: &u8| *byte == b'\n' || (*byte == b'\r' && is_error);
+        let is_progress = rank == 0 && is_error && self.progress_columns().is_some();
         let mut rest = begun.as_slice();
-        while let Some(end) = rest.iter().position(is_end) {
-            let text = String::from_utf8_lossy(&rest[..end]).into_owned();
-            if rest[end] == b'\n' {
-                self.line(rank, is_error, text)?
-            } else {
-                self.show_progress(rank, &text)
-            }
-            rest = &rest[end + 1..];
+        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            let (text, behind) = (&rest[..end], &rest[end + 1..]);
+            rest = match (rest[end], behind) {
+                (b'\r', [b'\n', behind @ ..]) => {
+                    self.line(rank, is_error, text)?;
+                    behind
+                }
+                (b'\r', behind) if is_progress => {
+                    self.show_progress(text);
+                    behind
+                }
+                // A line feed may follow.
+                (b'\r', []) => break,
+                (_, behind) => {
+                    self.line(rank, is_error, text)?;
+                    behind
+                }
+            };
         }
         if rest.len() > LONGEST_LINE {
-            self.line(rank, is_error, String::from_utf8_lossy(rest).into_owned())?;
+            self.line(rank, is_error, rest)?;
             rest = &[];
         }
         self.ranks[rank as usize].begun[stream] = rest.to_vec();
         Ok(())
     }
 
-    /// Shows lines of `rank` that have no end.
+    /// Shows lines of `rank` that have no end; nothing more comes from it.
     pub(super) fn finish(&mut self, rank: u32) -> Result<(), Failure> {
         for is_error in [false, true] {
             let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
+            printer.files[usize::from(is_error)] = None;
             let line = std::mem::take(&mut printer.begun[usize::from(is_error)]);
             if !line.is_empty() {
-                self.line(rank, is_error, String::from_utf8_lossy(&line).into_owned())?;
+                self.line(rank, is_error, line.strip_suffix(b"\r").unwrap_or(&line))?;
             }
         }
         Ok(())
     }
 
-    fn line(&mut self, rank: u32, is_error: bool, line: String) -> Result<(), Failure> {
+    fn line(&mut self, rank: u32, is_error: bool, text: &[u8]) -> Result<(), Failure> {
+        let line = printable(text);
         let label = self.label(rank, is_error);
         let is_shown = self.plan.only.is_none_or(|only| only == rank) && (is_error || !self.plan.is_quiet);
         let shown = if is_shown { self.screen.print(is_error, &format!("{label}{line}\n")) } else { Ok(()) };
@@ -132,11 +155,9 @@ impl Relay {
     }
 
     /// Rank 0 ends the lines of its progress with a carriage return: each replaces the one before.
-    fn show_progress(&mut self, rank: u32, text: &str) {
-        if rank == 0 && self.progress_columns().is_some() {
-            let label = if text.is_empty() { String::new() } else { self.label(rank, true) };
-            self.screen.show_progress(format!("{label}{text}"));
-        }
+    fn show_progress(&mut self, text: &[u8]) {
+        let label = if text.is_empty() { String::new() } else { self.label(0, true) };
+        self.screen.show_progress(format!("{label}{}", printable(text)));
     }
 
     /// Tells something of the launcher's own, on standard output.
@@ -154,6 +175,22 @@ impl Relay {
     pub(super) fn last_lines(&self, rank: u32) -> impl Iterator<Item = &str> {
         self.ranks[rank as usize].last_lines.iter().rev().map(String::as_str)
     }
+}
+
+/// Makes a rank's folder, with files that are empty.
+fn make_files(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    STREAMS.iter().try_for_each(|name| File::create(folder.join(name)).map(drop))
+}
+
+fn cannot_write(path: PathBuf, source: io::Error) -> Failure {
+    Failure::Write { option: "--output", path, source }
+}
+
+/// What a rank has printed, such that it cannot command the terminal of who reads it.
+fn printable(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.split('\t').map(one_line).collect::<Vec<_>>().join("\t")
 }
 
 #[cfg(test)]
@@ -197,12 +234,51 @@ mod tests {
         let (mut relay, memory) = relay(plan.clone(), Some(80));
         assert_eq!(relay.progress_columns(), Some(74));
         relay.take(0, true, b"50 %\r").unwrap();
-        relay.take(1, true, b"not the first\r").unwrap();
         relay.take(0, true, b"\r").unwrap();
         assert_eq!(memory.text(), "\r\x1b[2K\x1b[36m[0@a]\x1b[0m 50 %\r\x1b[2K");
         for plan in [RelayPlan { is_quiet: true, ..plan.clone() }, RelayPlan { only: Some(1), ..plan }] {
             assert_eq!(self::relay(plan, Some(80)).0.progress_columns(), None);
         }
+    }
+
+    #[test]
+    fn a_carriage_return_ends_a_line_unless_it_is_progress() {
+        for (columns, rank, is_error) in [(None, 0, true), (Some(80), 1, true), (Some(80), 0, false)] {
+            let (mut relay, memory) = relay(RelayPlan::default(), columns);
+            for piece in ["a\r\nb\rc\r", "\nd\r", "e\n\r\n", "f\r"] {
+                relay.take(rank, is_error, piece.as_bytes()).unwrap();
+            }
+            relay.finish(rank).unwrap();
+            assert_eq!(memory.text(), "a\nb\nc\nd\ne\n\nf\n", "rank {rank} of {columns:?} columns");
+        }
+        let (mut relay, memory) = relay(RelayPlan::default(), Some(80));
+        relay.take(0, true, b"a line\r\n50 %\r").unwrap();
+        assert_eq!(memory.text(), "a line\n\r\x1b[2K50 %");
+    }
+
+    #[test]
+    fn ranks_do_not_command_the_terminal() {
+        let (mut relay, memory) = relay(RelayPlan::default(), None);
+        relay.take(1, true, "a\tb\x1b]0;title\x07\u{9b}2J\n".as_bytes()).unwrap();
+        assert_eq!(memory.text(), "a\tb\\u{1b}]0;title\\u{7}\\u{9b}2J\n");
+    }
+
+    #[test]
+    fn files_are_open_while_a_rank_prints() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rank.1/stdout");
+        fs::create_dir(folder.path().join("rank.1")).unwrap();
+        fs::write(&file, "of the run before").unwrap();
+        let (mut relay, _) =
+            relay(RelayPlan { folder: Some(folder.path().into()), ..RelayPlan::default() }, None);
+        assert_eq!(fs::read(&file).unwrap(), b"");
+        let open = |relay: &Relay| relay.ranks.iter().flat_map(|rank| &rank.files).flatten().count();
+        assert_eq!(open(&relay), 0);
+        relay.take(1, false, b"one\n").unwrap();
+        relay.take(1, false, b"two\n").unwrap();
+        assert_eq!(open(&relay), 1);
+        relay.finish(1).unwrap();
+        assert_eq!((open(&relay), fs::read(&file).unwrap().as_slice()), (0, &b"one\ntwo\n"[..]));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::relay::{Relay, RelayPlan};
 use super::screen::Screen;
 use super::{BEAT, GRACE, SILENCE, silence};
 use crate::cores;
-use crate::failure::Failure;
+use crate::failure::{CONSEQUENCE, Failure};
+use std::ffi::OsString;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -36,12 +37,10 @@ pub(crate) fn supervise(
     let names = hosts.iter().flat_map(|host| vec![host.name.clone(); host.assignment.ranks as usize]);
     let names: Vec<String> = names.collect();
     let labels = names.iter().enumerate().map(|(rank, name)| format!("{rank}@{name}")).collect();
-    let relay = Relay::new(plan, Screen::new(), labels)?;
-    let columns = relay.progress_columns();
-    let mut watched = Vec::new();
-    for HostRanks { number, name, connection, mut assignment } in hosts {
-        assignment.progress = columns;
-        let host = Host {
+    let is_saving = hosts.iter().any(|host| host.assignment.args.iter().any(is_save));
+    let (mut watched, mut assignments) = (Vec::new(), Vec::new());
+    for HostRanks { number, name, connection, assignment } in hosts {
+        watched.push(Host {
             number,
             name,
             first: assignment.first_rank,
@@ -50,11 +49,17 @@ pub(crate) fn supervise(
             bindings: None,
             is_open: true,
             connection: Arc::new(connection),
-        };
-        host.connection.tell(&ToAgent::Start(Box::new(assignment)));
-        watched.push(host);
+        });
+        assignments.push(assignment);
     }
+    // A folder for output may be slow, and agents wait for nobody who is silent.
     let _pulse = pulse(watched.iter().map(|host| Arc::downgrade(&host.connection)).collect());
+    let relay = Relay::new(plan, Screen::new(), labels)?;
+    for (host, mut assignment) in watched.iter_mut().zip(assignments) {
+        assignment.progress = relay.progress_columns();
+        host.heard = Instant::now();
+        host.connection.tell(&ToAgent::Start(Box::new(assignment)));
+    }
     let mut supervisor =
         Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
     let result = supervisor.watch(events);
@@ -62,6 +67,9 @@ pub(crate) fn supervise(
     result?;
     let Supervisor { ends, mut relay, stop, .. } = supervisor;
     let result = ends.result(stop);
+    if stop.is_some() && is_saving && ends.was_cut_off(0) {
+        relay.say("rank 0 did not end by itself: the parameters after its last step were not saved\n");
+    }
     if let (Err(Failure::Rank { rank, .. }), true) = (&result, ends.count() > 1) {
         let lines: Vec<&str> = relay.last_lines(*rank).collect();
         let last = match lines.as_slice() {
@@ -73,6 +81,11 @@ pub(crate) fn supervise(
         relay.say(&ends.table());
     }
     result
+}
+
+/// Whether an argument of ranks asks for a file with the parameters.
+fn is_save(arg: &OsString) -> bool {
+    arg.to_str().is_some_and(|arg| arg == "--save" || arg.starts_with("--save="))
 }
 
 /// Gives the agents signs of life until the returned end is dropped, whatever else keeps the launcher: it may wait for who reads
@@ -182,7 +195,7 @@ impl Supervisor {
                     FromAgent::Ended { rank, status } if self.has(host, rank) => {
                         self.relay.finish(rank)?;
                         self.ends.add(rank, End::Status(status));
-                        if status != RankStatus::Code(0) {
+                        if !self.is_expected(status) {
                             self.expect_the_end(GRACE);
                         }
                     }
@@ -196,6 +209,16 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Whether a rank that ends so leaves the others their time: after a request to stop, all end in order, and the first rank
+    /// last, as it may have parameters to save.
+    fn is_expected(&self, status: RankStatus) -> bool {
+        match (status, self.stop) {
+            (RankStatus::Code(0), _) => true,
+            (RankStatus::Code(code), Some(signal)) => code == 128 + signal || code == i32::from(CONSEQUENCE),
+            _ => false,
+        }
     }
 
     fn index_of(&self, number: usize) -> Option<usize> {
