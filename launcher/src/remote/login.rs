@@ -1,6 +1,7 @@
 //! Logins at all hosts of a job at once.
 
-use super::install::{Cache, Program, SshWire, run_agent};
+use super::install::{SshWire, run_agent};
+use super::program::{Cache, Programs};
 use crate::args::LoginArgs;
 use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
@@ -193,7 +194,7 @@ impl Roster {
 /// What all logins share.
 struct Shared {
     logins: Logins,
-    program: Program,
+    programs: Programs,
     cache: Cache,
 }
 
@@ -207,7 +208,7 @@ impl Shared {
         };
         Ok(Self {
             logins: Logins::new(options).map_err(Failure::Ssh)?,
-            program: Program::own().map_err(Failure::Start)?,
+            programs: Programs::own().map_err(Failure::Start)?,
             cache: Cache::new(args.cache.as_deref()),
         })
     }
@@ -219,7 +220,7 @@ impl Shared {
         let end = match self.logins.connect(&target) {
             Ok(mut session) => {
                 let _ = events.send(Event::LoggedIn(number));
-                match run_agent(&mut session, number, &self.program, &self.cache, wire, events) {
+                match run_agent(&mut session, number, &self.programs, &self.cache, wire, events) {
                     Ok(()) => "its agent has ended".to_string().into(),
                     Err(problem) => problem.into(),
                 }

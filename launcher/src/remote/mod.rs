@@ -13,6 +13,7 @@ pub(crate) mod doctor;
 mod dry_run;
 mod install;
 mod login;
+mod program;
 
 use crate::args::{HostArgs, SshArgs};
 use crate::failure::Failure;
