@@ -8,8 +8,6 @@ use crate::hosts::Host;
 use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
 use crate::signals;
 use crate::ssh::{Logins, Options, Target};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,25 +34,8 @@ pub(crate) struct Member {
 /// The hosts of a job while their agents are being started.
 pub(crate) struct Roster {
     entries: Vec<Entry>,
-    terminal: Option<Terminal>,
-}
-
-/// The user's terminal as it was: a prompt for a passphrase changes it.
-struct Terminal {
-    file: File,
-    state: Termios,
-}
-
-impl Terminal {
-    fn open() -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        Some(Self { state: tcgetattr(&file).ok()?, file })
-    }
-
-    fn restore(&self) {
-        // One that has gone needs nothing.
-        let _ = tcsetattr(&self.file, OptionalActions::Now, &self.state);
-    }
+    /// `None` without remote hosts.
+    shared: Option<Arc<Shared>>,
 }
 
 struct Entry {
@@ -68,7 +49,7 @@ struct Entry {
 impl Roster {
     /// Begins to log in at all hosts.
     pub(crate) fn start(hosts: &[Host], args: &LoginArgs, events: &Sender<Event>) -> Result<Self, Failure> {
-        let (mut entries, terminal) = (Vec::new(), Terminal::open());
+        let mut entries = Vec::new();
         let is_remote = hosts.iter().any(|host| !host.is_here());
         let shared = is_remote.then(|| Shared::new(args)).transpose()?.map(Arc::new);
         for (number, host) in hosts.iter().enumerate() {
@@ -88,7 +69,7 @@ impl Roster {
             };
             entries.push(Entry { host: host.clone(), connection, until, outcome: None });
         }
-        Ok(Self { entries, terminal })
+        Ok(Self { entries, shared })
     }
 
     /// Waits until each host has an agent or a reason why not.
@@ -98,7 +79,7 @@ impl Roster {
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(Event::Signal(signal)) => {
-                    self.terminal.iter().for_each(Terminal::restore);
+                    self.shared.iter().for_each(|shared| shared.logins.close_terminal());
                     return Err(signals::stopped_by(signal));
                 }
                 Ok(event) => self.handle(event),
@@ -264,7 +245,7 @@ mod tests {
     fn a_silent_host_is_given_up_while_others_speak() {
         let (sender, events) = channel();
         let soon = Instant::now() + Duration::from_millis(50);
-        let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], terminal: None };
+        let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], shared: None };
         sender.send(Event::Message(0, FromAgent::Hello(Box::new(host_facts::collect(false))))).unwrap();
         let speaker = thread::spawn(move || {
             // More often than any time-out, until nobody listens.

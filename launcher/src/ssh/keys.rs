@@ -10,11 +10,13 @@ use std::time::Instant;
 
 use ssh_key::{HashAlg, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
+use zeroize::Zeroizing;
 
 use super::config::{AgentSocket, Hop};
 use super::dial::Deadline;
 use super::error::{Address, Error};
 use super::login::{limit, silent};
+use super::terminal::Terminal;
 use super::wire::{is_broken, words};
 
 /// A key file is a few kilobytes.
@@ -30,7 +32,8 @@ const NOT_ACCEPTED: [i32; 2] = [-18, -19];
 pub(super) struct Keys {
     interactive: bool,
     /// By key file; `None` where the user gave none that fits. Locked while a prompt is on the terminal.
-    passphrases: Mutex<HashMap<PathBuf, Option<String>>>,
+    passphrases: Mutex<HashMap<PathBuf, Option<Arc<Zeroizing<String>>>>>,
+    terminal: Terminal,
 }
 
 /// What became of a key.
@@ -56,7 +59,12 @@ struct Login<'a> {
 
 impl Keys {
     pub(super) fn new(interactive: bool) -> Self {
-        Self { interactive, passphrases: Mutex::new(HashMap::new()) }
+        Self { interactive, passphrases: Mutex::new(HashMap::new()), terminal: Terminal::new() }
+    }
+
+    /// Asks for nothing any more, and leaves the terminal as it was.
+    pub(super) fn close_terminal(&self) {
+        self.terminal.close();
     }
 
     /// Logs in with the first key that the server accepts: those of the agent that are also named, the agent's others, the files.
@@ -127,12 +135,16 @@ impl Keys {
         }
         for _ in 0..PROMPTS {
             let asking = Instant::now();
-            let answer = rpassword::prompt_password(format!("passphrase for {}: ", file.display()));
+            let answer = self.terminal.ask(&format!("passphrase for {}: ", file.display()));
             login.deadline.extend(asking.elapsed());
             let passphrase = match answer {
                 Ok(passphrase) if passphrase.is_empty() => break,
-                Ok(passphrase) => passphrase,
-                Err(error) => return Outcome::Failed(format!("asking for its passphrase: {error}")),
+                Ok(passphrase) => Arc::new(passphrase),
+                Err(error) => {
+                    // Those who wait for it must not ask again.
+                    known.insert(file.to_path_buf(), None);
+                    return Outcome::Failed(format!("asking for its passphrase: {error}"));
+                }
             };
             match login.with_key(text, Some(&passphrase)) {
                 Outcome::Unreadable => {}
@@ -225,14 +237,16 @@ impl Login<'_> {
 ///
 /// # Errors
 /// Those of the system, and one in the words of `ssh` if the key is ours and others may read it.
-fn read_private(file: &Path) -> io::Result<String> {
+fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let opened = fs::File::open(file)?;
     let metadata = opened.metadata()?;
     let mode = metadata.mode() & 0o777;
     if metadata.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
         return Err(io::Error::other(format!("mode {mode:04o} is too open: others can read it")));
     }
-    let mut text = String::new();
+    // With room for all of it from the start: no part stays behind when it grows.
+    let room = metadata.len().min(KEY_FILE_BYTES) as usize + 1;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }

@@ -62,6 +62,11 @@ impl Logins {
         Ok(session.expect("a route has its target at least"))
     }
 
+    /// For the end of the program while logins are under way: nothing is asked any more, and the terminal is as it was.
+    pub(crate) fn close_terminal(&self) {
+        self.keys.close_terminal();
+    }
+
     fn log_in(&self, hop: &Hop, via: Option<Session>) -> Result<Session, Error> {
         let known_host = KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?;
         let mut deadline = Deadline::within(hop.timeout.unwrap_or(self.timeout));
