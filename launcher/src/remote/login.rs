@@ -6,6 +6,7 @@ use crate::args::LoginArgs;
 use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
 use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
+use crate::one_line::one_line;
 use crate::signals;
 use crate::ssh::{Logins, Options, Target};
 use std::io::IsTerminal;
@@ -118,11 +119,11 @@ impl Roster {
                 let skew = facts.clock_us as f64 / 1e6 - here;
                 let outcome = match facts.version == env!("CARGO_PKG_VERSION") {
                     true => Ok((facts, skew)),
-                    false => Err(format!("its agent has version {}", facts.version).into()),
+                    false => Err(format!("its agent has version {}", one_line(&facts.version)).into()),
                 };
                 (number, outcome)
             }
-            Event::Message(number, FromAgent::Failed(problem)) => (number, Err(problem.into())),
+            Event::Message(number, FromAgent::Failed(problem)) => (number, Err(one_line(&problem).into())),
             Event::Closed(number, loss) => (number, Err(loss)),
             Event::Message(..) | Event::Signal(_) => return,
         };
@@ -172,6 +173,24 @@ impl Roster {
     }
 }
 
+/// Says of hosts that are one machine under several names that they are.
+pub(crate) fn warn_of_aliases(members: &[Member]) {
+    for problem in aliases(members) {
+        log::warn!("{problem}");
+    }
+}
+
+fn aliases(members: &[Member]) -> Vec<String> {
+    let machine = |member: &Member| member.facts.machine.clone();
+    let alias = |(place, member): (usize, &Member)| {
+        let own = machine(member)?;
+        let first = members[..place].iter().find(|other| machine(other).as_ref() == Some(&own))?;
+        let [first, name] = [first, member].map(|member| &member.host.name);
+        Some(format!("hosts {first} and {name} are one machine: their ranks share its cores"))
+    };
+    members.iter().enumerate().filter_map(alias).collect()
+}
+
 /// What all logins share.
 struct Shared {
     logins: Logins,
@@ -203,10 +222,10 @@ impl Shared {
                 let _ = events.send(Event::LoggedIn(number));
                 match run_agent(&mut session, number, &self.programs, &self.cache, wire, events) {
                     Ok(()) => "its agent has ended".to_string().into(),
-                    Err(problem) => problem.into(),
+                    Err(problem) => one_line(&problem).into(),
                 }
             }
-            Err(error) => Loss { problem: error.to_string(), hint: error.hint() },
+            Err(error) => Loss { problem: one_line(&error.to_string()), hint: error.hint() },
         };
         // Nobody waits any more when the job is over.
         let _ = events.send(Event::Closed(number, end));
@@ -239,6 +258,30 @@ mod tests {
     fn entry(name: &str, until: Instant) -> Entry {
         let host = Host { name: name.to_string(), ..Host::default() };
         Entry { host, connection: Connection::new(Nowhere), until: Some(until), outcome: None }
+    }
+
+    fn member(name: &str, machine: Option<&str>) -> Member {
+        let facts = HostFacts { machine: machine.map(str::to_string), ..host_facts::collect(false) };
+        let host = Host { name: name.to_string(), ..Host::default() };
+        Member { number: 0, host, facts, connection: Connection::new(Nowhere), clock_skew_s: 0.0 }
+    }
+
+    #[test]
+    fn names_of_one_machine_are_found() {
+        let members = [("a", Some("1")), ("b", Some("2")), ("c", None), ("d", Some("1")), ("e", None)];
+        let members = members.map(|(name, machine)| member(name, machine));
+        assert_eq!(aliases(&members), ["hosts a and d are one machine: their ranks share its cores"]);
+    }
+
+    #[test]
+    fn what_an_agent_says_stays_on_its_line() {
+        let (sender, events) = channel();
+        let soon = Instant::now() + Duration::from_secs(20);
+        let mut roster = Roster { entries: vec![entry("a", soon)], shared: None };
+        sender.send(Event::Message(0, FromAgent::Failed("no\nerror: \x1b[2J".to_string()))).unwrap();
+        roster.wait(&events).unwrap();
+        let loss = roster.into_outcomes().remove(0).1.err().unwrap();
+        assert_eq!(loss.problem, "no\\nerror: \\u{1b}[2J");
     }
 
     #[test]
