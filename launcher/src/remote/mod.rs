@@ -9,6 +9,7 @@
 //! ```
 
 mod addresses;
+mod bandwidth;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
