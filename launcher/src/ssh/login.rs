@@ -35,7 +35,7 @@ pub(crate) struct Options {
 /// Makes the logins of a run, several at the same time if several threads ask.
 pub(crate) struct Logins {
     config: Config,
-    keys: Keys,
+    pub(super) keys: Keys,
     timeout: Duration,
 }
 

@@ -46,28 +46,28 @@ impl Terminal {
     /// # Errors
     /// Those of the system; no terminal, no answer, or the terminal is closed.
     pub(super) fn ask(&self, question: &str) -> io::Result<Zeroizing<String>> {
-        let mut terminal = self.begin(question)?;
-        let answer = read_line(&mut terminal);
+        let mut terminal = self.begin()?;
+        let answer = terminal.write_all(question.as_bytes()).and_then(|()| read_line(&mut terminal));
         self.end();
         // The end of the line was not shown either.
         let _ = terminal.write_all(b"\n");
         answer
     }
 
-    fn begin(&self, question: &str) -> io::Result<File> {
+    fn begin(&self) -> io::Result<File> {
         let mut state = self.state();
         if matches!(*state, State::Closed) {
             return Err(io::Error::other("the program ends"));
         }
-        let mut terminal = File::options().read(true).write(true).open(&self.device)?;
+        let terminal = File::options().read(true).write(true).open(&self.device)?;
         let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
         silent.local_modes -= LocalModes::ECHO;
         // Whoever stops the program here would come back to a terminal that shows the answer.
         silent.special_codes[SpecialCodeIndex::VSUSP] = 0;
-        terminal.write_all(question.as_bytes())?;
+        let own = terminal.try_clone()?;
         tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-        *state = State::Asking(terminal.try_clone()?, before);
+        *state = State::Asking(own, before);
         Ok(terminal)
     }
 
@@ -113,61 +113,67 @@ fn read_line(terminal: &mut File) -> io::Result<Zeroizing<String>> {
 }
 
 #[cfg(test)]
+impl Terminal {
+    /// A terminal, and the keyboard and screen that belong to it.
+    pub(super) fn pair() -> (Self, File) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&far).and_then(|()| unlockpt(&far)).expect("a terminal");
+        let name = ptsname(&far, Vec::new()).expect("its name").into_string().expect("UTF-8");
+        (Self { device: name.into(), state: Mutex::new(State::Idle) }, far.into())
+    }
+
+    /// One that somebody holds keeps what was written to it.
+    pub(super) fn hold(&self) -> File {
+        File::open(&self.device).expect("the terminal")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    use std::os::fd::OwnedFd;
     use std::thread;
-    use std::time::{Duration, Instant};
-
-    /// A terminal, and the keyboard and screen that belong to it.
-    fn pair() -> (Terminal, File) {
-        let far: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&far).unwrap();
-        unlockpt(&far).unwrap();
-        let name = ptsname(&far, Vec::new()).unwrap().into_string().unwrap();
-        (Terminal { device: name.into(), state: Mutex::new(State::Idle) }, far.into())
-    }
 
     /// Whether the terminal shows what is typed.
     fn shows(terminal: &Terminal) -> bool {
-        tcgetattr(File::open(&terminal.device).unwrap()).unwrap().local_modes.contains(LocalModes::ECHO)
+        tcgetattr(terminal.hold()).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
-    fn wait_for_question(terminal: &Terminal) {
-        let start = Instant::now();
-        while shows(terminal) {
-            assert!(start.elapsed() < Duration::from_secs(20), "nothing is asked");
-            thread::sleep(Duration::from_millis(1));
+    /// Reads the screen up to the end of the question.
+    fn await_question(far: &mut File) {
+        let mut byte = [0];
+        while byte != *b"?" {
+            far.read_exact(&mut byte).unwrap();
         }
     }
 
     #[test]
     fn an_answer_is_not_shown() {
-        let (terminal, mut far) = pair();
-        let _open = File::open(&terminal.device).unwrap();
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
         thread::scope(|scope| {
-            let asked = scope.spawn(|| terminal.ask("what? "));
-            wait_for_question(&terminal);
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
+            assert!(!shows(&terminal));
             far.write_all("gehéim\n".as_bytes()).unwrap();
             assert_eq!(asked.join().unwrap().unwrap().as_str(), "gehéim");
         });
         assert!(shows(&terminal));
         let mut screen = [0; 64];
         let count = far.read(&mut screen).unwrap();
-        assert_eq!(String::from_utf8_lossy(&screen[..count]), "what? \r\n");
+        assert_eq!(String::from_utf8_lossy(&screen[..count]), "\r\n");
     }
 
     #[test]
     fn a_closed_terminal_stays_as_it_was() {
-        let (terminal, mut far) = pair();
-        let _open = File::open(&terminal.device).unwrap();
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
         thread::scope(|scope| {
-            let asked = scope.spawn(|| terminal.ask("what? "));
-            wait_for_question(&terminal);
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
             terminal.close();
             assert!(shows(&terminal), "an open question is undone");
-            assert_eq!(terminal.ask("and? ").unwrap_err().to_string(), "the program ends");
+            assert_eq!(terminal.ask("and?").unwrap_err().to_string(), "the program ends");
             assert!(shows(&terminal), "none is asked any more");
             far.write_all(b"late\n").unwrap();
             asked.join().unwrap().unwrap();
@@ -177,11 +183,11 @@ mod tests {
 
     #[test]
     fn the_end_of_input_is_no_answer() {
-        let (terminal, mut far) = pair();
-        let _open = File::open(&terminal.device).unwrap();
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
         thread::scope(|scope| {
-            let asked = scope.spawn(|| terminal.ask("what? "));
-            wait_for_question(&terminal);
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
             far.write_all(&[4]).unwrap();
             assert_eq!(asked.join().unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         });
