@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
-use ssh2_config::{Host, HostClause, HostParams, ParseRule, SshConfig};
+use ssh2_config::{HostClause, HostParams, ParseRule, SshConfig};
 
 use super::error::Error;
 
@@ -45,7 +45,7 @@ pub(super) struct Sections {
 
 enum Line {
     /// What follows is for these hosts.
-    Host(Host),
+    Host(Vec<HostClause>),
     /// What follows is for all hosts, or for none.
     Match {
         all: bool,
@@ -88,8 +88,7 @@ fn read(text: &str, file: &Path, home: &Path, depth: usize) -> Result<Vec<Line>,
                     Some(pattern) => HostClause::new(pattern.to_string(), true),
                     None => HostClause::new(word.clone(), false),
                 };
-                let params = SshConfig::default().query("");
-                lines.push(Line::Host(Host::new(value.iter().map(clause).collect(), params)));
+                lines.push(Line::Host(value.iter().map(clause).collect()));
             }
             "match" => {
                 let all = matches!(value.as_slice(), [word] if word.eq_ignore_ascii_case("all"));
@@ -152,7 +151,7 @@ fn collect<'a>(lines: &'a [Line], host: &str, seen: &mut HashSet<&'a str>, text:
     let mut is_for_host = true;
     for line in lines {
         match line {
-            Line::Host(section) => is_for_host = section.intersects(host),
+            Line::Host(clauses) => is_for_host = has(clauses, host),
             Line::Match { all } => is_for_host = *all,
             _ if !is_for_host => {}
             Line::Include(lines) => collect(lines, host, seen, text),
@@ -165,6 +164,12 @@ fn collect<'a>(lines: &'a [Line], host: &str, seen: &mut HashSet<&'a str>, text:
             }
         }
     }
+}
+
+/// Whether a section is for `host`: one pattern matches, and none of those with a `!`.
+fn has(clauses: &[HostClause], host: &str) -> bool {
+    let matches = |negated| clauses.iter().any(|one| one.negated == negated && one.intersects(host));
+    matches(false) && !matches(true)
 }
 
 fn parse(lines: &str, home: &Path) -> Result<SshConfig, String> {

@@ -13,19 +13,23 @@ fn a_host_without_a_place_for_the_copy() {
         plan("mount -t tmpfs -o ro tmpfs $CACHE"),
         plan("mount -t tmpfs tmpfs ${CACHE%/*}; echo > $CACHE"),
         plan("mount -t tmpfs -o noexec tmpfs $CACHE"),
+        plan("mount -t tmpfs tmpfs $CACHE; mkdir -m 777 $CACHE/isograd"),
         HostPlan::default(),
     ]) else {
         return;
     };
-    let hosts = network.hostfile(&["slots=1"; 5]);
+    let hosts = network.hostfile(&["slots=1"; 6]);
     let outcome = network.ssh(&format!("--hostfile {} {RUN}", hosts.display()));
-    assert_error(&outcome, 1, &["4 hosts cannot take part"]);
+    assert_error(&outcome, 1, &["5 hosts cannot take part"]);
     assert_eq!(outcome.stdout, "");
-    for (host, reason) in
-        ["No space left on device", "Read-only file system", "Not a directory", "cannot be executed"]
-            .iter()
-            .enumerate()
-    {
+    let reasons = [
+        "No space left on device",
+        "Read-only file system",
+        "Not a directory",
+        "cannot be executed",
+        "others can write to it, so nothing is started from it",
+    ];
+    for (host, reason) in reasons.iter().enumerate() {
         let begin = format!("  host {}: ", network.name(host));
         let line = outcome.stderr.lines().find(|line| line.starts_with(&begin));
         let line = line.unwrap_or_else(|| panic!("{begin} in {}", outcome.stderr));
