@@ -25,6 +25,7 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
         version: env!("CARGO_PKG_VERSION").to_string(),
         digest: own.and_then(|path| digest(&path).ok()),
         name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        machine: machine(),
         platform: platform(),
         cores: cores::available(),
         memory_bytes: memory_bytes(),
@@ -32,6 +33,13 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
         addresses: interfaces.into_iter().map(|one| (one.name.clone(), one.ip())).collect(),
         clock_us: now.as_micros() as u64,
     }
+}
+
+/// The boot of this machine, and the network that this process is in: containers with networks of their own are hosts of their own.
+fn machine() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let network = std::fs::read_link("/proc/self/ns/net").ok()?;
+    Some(format!("{} {}", boot.trim(), network.display()))
 }
 
 /// Operating system and architecture, as `uname -sm` names them.

@@ -279,6 +279,7 @@ mod tests {
             ("u@a user=v", "hosts:1:5: user is given twice"),
             ("a slots", "hosts:1:3: 'slots' is no option: expected name=value"),
             ("a\nA slots=2", "hosts:2:1: host 'A' stands in line 1 already"),
+            ("a\na:22", "hosts:2:1: host 'a' stands in line 1 already"),
             ("fe80::1", "hosts:1:1: 'fe80::1': an IPv6 address stands in brackets: [fe80::1]"),
             ("[fe80::1", "hosts:1:1: '[fe80::1': the ']' is missing"),
             ("[fe80::g]", "hosts:1:1: 'fe80::g' is no IPv6 address"),

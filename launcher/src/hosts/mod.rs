@@ -42,6 +42,7 @@ impl Host {
 
     /// Whether two lines mean the same host.
     fn is_same(&self, other: &Self) -> bool {
-        self.name.eq_ignore_ascii_case(&other.name) && self.port == other.port
+        let port = |host: &Self| host.port.unwrap_or(22);
+        self.name.eq_ignore_ascii_case(&other.name) && port(self) == port(other)
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct HostFacts {
     /// The SHA-256 of the agent's own file, if it was asked for.
     pub(crate) digest: Option<[u8; 32]>,
     pub(crate) name: String,
+    /// Equal for hosts that are one machine and one network, where the system tells.
+    pub(crate) machine: Option<String>,
     /// Operating system and architecture.
     pub(crate) platform: String,
     pub(crate) cores: Vec<usize>,

@@ -4,14 +4,16 @@ use super::login::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
 use crate::job::{self, Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
+use crate::one_line::one_line;
 use crate::signals;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long a host tries to connect to another, in milliseconds.
-const TIMEOUT_MS: u32 = 3000;
+pub(super) const TIMEOUT_MS: u32 = 3000;
+/// How long a host may take for the answer to a question, whatever signs of life it gives: some times what trying all addresses takes.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// What one host says of another: the ways that it found, or what went wrong.
 pub(super) type Reached = Result<Vec<Way>, String>;
@@ -22,7 +24,7 @@ pub(super) fn choose(
     interface: Option<&str>,
     events: &Receiver<Event>,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let (listening, matrix) = reach(members, interface, events, 0)?;
+    let Survey { listening, matrix, .. } = survey(members, interface, events)?;
     let common = |target: usize| {
         let reaches = |address: &&SocketAddr| {
             let is_way = |row: &Vec<Reached>| {
@@ -36,77 +38,87 @@ pub(super) fn choose(
     chosen.ok_or_else(|| Failure::Unreachable { matrix: describe(members, &matrix) })
 }
 
-/// Lets each host try the others: where each listens, and by host and target what happened. With `bytes`, one after the
-/// other, and each measures how fast that many arrive.
-#[expect(clippy::type_complexity, reason = "a list and a matrix")]
-pub(super) fn reach(
+/// Where the hosts listen, and who reached whom.
+pub(super) struct Survey {
+    pub(super) listening: Vec<Vec<SocketAddr>>,
+    /// By host and target.
+    pub(super) matrix: Vec<Vec<Reached>>,
+    /// With which they prove who they are to each other.
+    pub(super) secret: [u8; 32],
+}
+
+/// Lets each host try the others. They go on listening.
+pub(super) fn survey(
     members: &[Member],
     interface: Option<&str>,
     events: &Receiver<Event>,
-    bytes: u64,
-) -> Result<(Vec<Vec<SocketAddr>>, Vec<Vec<Reached>>), Failure> {
+) -> Result<Survey, Failure> {
     let secret = random().map_err(Failure::Random)?;
     for (member, host) in members.iter().zip(0..) {
         let addresses = candidates(&member.host, &member.facts, interface)?;
         member.connection.tell(&ToAgent::Listen { host, addresses, secret });
     }
-    let listening = await_all(members, 0..members.len(), events, |message| match message {
+    let all: Vec<usize> = (0..members.len()).collect();
+    let listening = await_answers(members, &all, events, ANSWER, |message| match message {
         FromAgent::Listening(addresses) => Ok(addresses),
         other => Err(other),
     })?;
 
-    let mut matrix: Vec<Vec<Reached>> = Vec::new();
-    let target = |from: usize| {
-        let others = listening.iter().enumerate().filter(move |(host, _)| *host != from);
-        others.map(|(host, addresses)| (host as u32, addresses.clone())).collect()
-    };
-    let row = |from: usize, found: Vec<(u32, Reached)>| {
-        let mut row: Vec<Reached> = members.iter().map(|_| Err("it said nothing".to_string())).collect();
-        row[from] = Ok(Vec::new());
-        for (host, reached) in found {
-            if let Some(place) = row.get_mut(host as usize) {
-                *place = reached;
-            }
-        }
-        row
-    };
-    let is_answer = |message| match message {
-        FromAgent::Reached(found) => Ok(found),
-        other => Err(other),
-    };
-    // A measurement has the network for itself.
-    let at_once = if bytes > 0 { 1 } else { members.len().max(1) };
-    for first in (0..members.len()).step_by(at_once) {
-        let group = first..(first + at_once).min(members.len());
-        for from in group.clone() {
-            let targets = target(from);
-            members[from].connection.tell(&ToAgent::Reach { targets, secret, timeout_ms: TIMEOUT_MS, bytes });
-        }
-        let found = await_all(members, group.clone(), events, is_answer)?;
-        matrix.extend(found.into_iter().zip(group).map(|(found, from)| row(from, found)));
+    for (from, member) in members.iter().enumerate() {
+        let others = listening.iter().enumerate().filter(|(host, _)| *host != from);
+        let targets = others.map(|(host, addresses)| (host as u32, addresses.clone())).collect();
+        member.connection.tell(&ToAgent::Reach { targets, secret, timeout_ms: TIMEOUT_MS, bytes: 0 });
     }
-    Ok((listening, matrix))
+    let found = await_answers(members, &all, events, ANSWER, reached)?;
+    let row = |(from, mut found): (usize, Vec<(u32, Reached)>)| {
+        let cell = |to| if to == from { Ok(Vec::new()) } else { take(&mut found, to) };
+        (0..members.len()).map(cell).collect()
+    };
+    let matrix = found.into_iter().enumerate().map(row).collect();
+    Ok(Survey { listening, matrix, secret })
 }
 
-/// Waits for an answer of each member of a range.
-pub(super) fn await_all<A>(
+/// The answer to `ToAgent::Reach`.
+pub(super) fn reached(message: FromAgent) -> Result<Vec<(u32, Reached)>, FromAgent> {
+    match message {
+        FromAgent::Reached(found) => Ok(found),
+        other => Err(other),
+    }
+}
+
+/// What such an answer has on a target.
+pub(super) fn take(found: &mut Vec<(u32, Reached)>, target: usize) -> Reached {
+    match found.iter().position(|(host, _)| *host as usize == target) {
+        Some(place) => found.swap_remove(place).1,
+        None => Err("it said nothing".to_string()),
+    }
+}
+
+/// Waits for an answer of each of some hosts, in their order; for each no longer than `patience`.
+pub(super) fn await_answers<A>(
     members: &[Member],
-    range: Range<usize>,
+    hosts: &[usize],
     events: &Receiver<Event>,
+    patience: Duration,
     is_answer: impl Fn(FromAgent) -> Result<A, FromAgent>,
 ) -> Result<Vec<A>, Failure> {
     let mut answers: Vec<Option<A>> = members.iter().map(|_| None).collect();
-    let mut heard = vec![Instant::now(); members.len()];
-    while let Some(missing) = range.clone().find(|host| answers[*host].is_none()) {
+    let start = Instant::now();
+    let mut heard = vec![start; members.len()];
+    while let Some(missing) = hosts.iter().copied().find(|host| answers[*host].is_none()) {
         let failed =
             |host: usize, problem| Err(Failure::Host { host: members[host].host.name.clone(), problem });
-        let until = heard[missing] + SILENCE;
-        members.iter().for_each(|member| member.connection.tell(&ToAgent::Beat));
-        let wait = until.saturating_duration_since(Instant::now());
-        if wait.is_zero() {
+        let now = Instant::now();
+        if now >= heard[missing] + SILENCE {
             return failed(missing, job::silence());
         }
-        let Ok(event) = events.recv_timeout(wait.min(job::BEAT)) else { continue };
+        if now >= start + patience {
+            let problem = format!("it is alive, but has not answered for {:.1} s", patience.as_secs_f64());
+            return failed(missing, problem);
+        }
+        members.iter().for_each(|member| member.connection.tell(&ToAgent::Beat));
+        let until = (heard[missing] + SILENCE).min(start + patience).min(now + job::BEAT);
+        let Ok(event) = events.recv_timeout(until - now) else { continue };
         let place = |number: usize| members.iter().position(|member| member.number == number);
         match event {
             Event::Signal(signal) => return Err(signals::stopped_by(signal)),
@@ -127,7 +139,7 @@ pub(super) fn await_all<A>(
             _ => (),
         }
     }
-    Ok(answers.drain(range).flatten().collect())
+    Ok(hosts.iter().map(|host| answers[*host].take().expect("all have answered")).collect())
 }
 
 /// The addresses at which a host may be reached, the likeliest first.
@@ -184,7 +196,9 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
     for (from, row) in matrix.iter().enumerate() {
         for (to, reached) in row.iter().enumerate() {
             match reached {
-                Err(problem) => text += &format!("\n{} to {}: {problem}", names[from], names[to]),
+                Err(problem) => {
+                    text += &format!("\n{} to {}: {}", names[from], names[to], one_line(problem));
+                }
                 Ok(ways) if from != to => {
                     let ways: Vec<String> = ways.iter().map(|way| way.address.ip().to_string()).collect();
                     text += &format!("\n{} to {}: {}", names[from], names[to], ways.join(", "));
@@ -194,4 +208,66 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host_facts;
+    use crate::job::{Connection, Wire};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    struct Nowhere;
+
+    impl Wire for Nowhere {
+        fn send(&self, _: Vec<u8>) {}
+        fn close(&self) {}
+        fn cut(&self) {}
+    }
+
+    fn member(number: usize, name: &str) -> Member {
+        Member {
+            number,
+            host: Host { name: name.to_string(), ..Host::default() },
+            facts: host_facts::collect(false),
+            connection: Connection::new(Nowhere),
+            clock_skew_s: 0.0,
+        }
+    }
+
+    fn measured(message: FromAgent) -> Result<f64, FromAgent> {
+        match message {
+            FromAgent::Measured { gflops } => Ok(gflops),
+            other => Err(other),
+        }
+    }
+
+    #[test]
+    fn a_host_that_only_gives_signs_of_life_is_named_in_the_end() {
+        let members = [member(3, "a"), member(5, "b")];
+        let (sender, events) = channel();
+        sender.send(Event::Message(3, FromAgent::Measured { gflops: 1.0 })).unwrap();
+        let speaker = thread::spawn(move || {
+            while sender.send(Event::Message(5, FromAgent::Beat)).is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let outcome = await_answers(&members, &[0, 1], &events, Duration::from_millis(100), measured);
+        drop(events);
+        speaker.join().unwrap();
+        let problem = outcome.unwrap_err().to_string();
+        assert_eq!(problem, "host b: it is alive, but has not answered for 0.1 s");
+    }
+
+    #[test]
+    fn answers_have_the_order_of_the_hosts() {
+        let members = [member(3, "a"), member(5, "b"), member(6, "c")];
+        let (sender, events) = channel();
+        for (number, gflops) in [(5, 5.0), (9, 9.0), (3, 3.0)] {
+            sender.send(Event::Message(number, FromAgent::Measured { gflops })).unwrap();
+        }
+        let answers = await_answers(&members, &[1, 0], &events, ANSWER, measured).unwrap();
+        assert_eq!(answers, [5.0, 3.0]);
+    }
 }

@@ -1,16 +1,18 @@
 //! `isograd hosts check`: what the hosts are, and what is between them.
 
-use super::addresses::{Reached, await_all, reach};
-use super::login::{Member, Roster};
+use super::addresses::{ANSWER, Reached, await_answers, survey};
+use super::bandwidth;
+use super::login::{Member, Roster, warn_of_aliases};
 use crate::args::HostsCheckArgs;
 use crate::cores;
 use crate::failure::Failure;
-use crate::job::{self, FromAgent, ToAgent};
+use crate::job::{self, FromAgent, ToAgent, Way};
+use crate::one_line::one_line;
 use crate::output::Output;
 use std::sync::mpsc::channel;
 
-/// Bytes that are sent between each two hosts.
-const BYTES: u64 = 64 << 20;
+/// Hosts whose pairs are all shown.
+const FEW: usize = 16;
 /// A clock that is further off than this is worth a look, in seconds.
 const SKEW_S: f64 = 1.0;
 
@@ -34,22 +36,25 @@ pub(crate) fn check(args: &HostsCheckArgs, out: &mut Output) -> Result<(), Failu
             Err(loss) => losses.push((host.name, loss)),
         }
     }
-    for index in 0..members.len() {
-        members[index].connection.tell(&ToAgent::Measure);
-        let gflops = await_all(&members, index..index + 1, &events, |message| match message {
-            FromAgent::Measured { gflops } => Ok(gflops),
-            other => Err(other),
-        })?;
-        rows.push(row(&members[index], gflops[0]));
-    }
+    warn_of_aliases(&members);
+    members.iter().for_each(|member| member.connection.tell(&ToAgent::Measure));
+    let all: Vec<usize> = (0..members.len()).collect();
+    let gflops = await_answers(&members, &all, &events, ANSWER, |message| match message {
+        FromAgent::Measured { gflops } => Ok(gflops),
+        other => Err(other),
+    })?;
+    rows.extend(members.iter().zip(gflops).map(|(member, gflops)| row(member, gflops)));
     for (host, _) in &losses {
         rows.push([host.as_str(), "failed"].map(String::from).to_vec());
     }
     out.text(&table(&rows))?;
     if members.len() > 1 {
-        let (_, matrix) = reach(&members, args.hosts.interface.as_deref(), &events, BYTES)?;
+        let mut survey = survey(&members, args.hosts.interface.as_deref(), &events)?;
+        bandwidth::measure(&members, &mut survey, &events)?;
+        let matrix = survey.matrix;
+        let names: Vec<&str> = members.iter().map(|member| member.host.name.as_str()).collect();
         out.line("")?;
-        out.text(&table(&pairs(&members, &matrix)))?;
+        out.text(&table(&pairs(&names, &matrix)))?;
         let is_whole = matrix.iter().flatten().all(Result::is_ok);
         if !is_whole {
             losses.push(("network".to_string(), "some hosts do not reach others".to_string().into()));
@@ -66,7 +71,7 @@ fn row(member: &Member, gflops: f64) -> Vec<String> {
     let skew = if skew.abs() < SKEW_S { "ok".to_string() } else { format!("{skew:+.1} s") };
     let cores = format!("{} ({})", facts.cores.len(), cores::list(&facts.cores));
     let login = if member.host.is_here() { "here" } else { "ok" };
-    let (platform, isa) = (facts.platform.clone(), facts.isa.clone());
+    let (platform, isa) = (one_line(&facts.platform), one_line(&facts.isa));
     vec![
         member.host.name.clone(),
         login.to_string(),
@@ -79,22 +84,40 @@ fn row(member: &Member, gflops: f64) -> Vec<String> {
     ]
 }
 
-fn pairs(members: &[Member], matrix: &[Vec<Reached>]) -> Vec<Vec<String>> {
+/// A row for each pair of hosts; of many hosts, for those that do not reach each other, and the extremes of the others.
+fn pairs(names: &[&str], matrix: &[Vec<Reached>]) -> Vec<Vec<String>> {
+    let cells = |(from, row): (usize, &'_ Vec<Reached>)| (0..row.len()).map(move |to| (from, to));
+    let mut shown: Vec<(usize, usize)> = matrix.iter().enumerate().flat_map(cells).collect();
+    shown.retain(|(from, to)| from != to);
+    let all = shown.len();
+    if names.len() > FEW {
+        let way = |(from, to): &(usize, usize)| matrix[*from][*to].as_ref().ok()?.first();
+        let extremes = |value: &dyn Fn(&Way) -> Option<f64>| {
+            let value = |pair: &(usize, usize)| Some((way(pair).and_then(value)?, *pair));
+            let found = || shown.iter().filter_map(value);
+            let less = |a: &(f64, _), b: &(f64, _)| a.0.total_cmp(&b.0);
+            [found().min_by(less), found().max_by(less)].into_iter().flatten().map(|(_, pair)| pair)
+        };
+        let mut kept: Vec<_> = extremes(&|way| way.gbytes_per_s).collect();
+        kept.extend(extremes(&|way| Some(way.round_trip_us)));
+        shown.retain(|pair| way(pair).is_none() || kept.contains(pair));
+    }
     let mut rows = vec![["from", "to", "address", "round trip", "bandwidth"].map(String::from).to_vec()];
-    for (from, row) in matrix.iter().enumerate() {
-        for (to, reached) in row.iter().enumerate().filter(|(to, _)| *to != from) {
-            let [from, to] = [from, to].map(|host| members[host].host.name.clone());
-            rows.push(match reached.as_ref().map(|ways| ways.first()) {
-                Ok(Some(way)) => {
-                    let rate =
-                        way.gbytes_per_s.map_or_else(|| "-".to_string(), |rate| format!("{rate:.3} GB/s"));
-                    let round_trip = format!("{:.0} us", way.round_trip_us);
-                    vec![from, to, way.address.ip().to_string(), round_trip, rate]
-                }
-                Ok(None) => vec![from, to, "none".to_string()],
-                Err(problem) => vec![from, to, problem.clone()],
-            });
-        }
+    for (from, to) in &shown {
+        let reached = matrix[*from][*to].as_ref().map(|ways| ways.first());
+        let [from, to] = [from, to].map(|host| names[*host].to_string());
+        rows.push(match reached {
+            Ok(Some(way)) => {
+                let rate = way.gbytes_per_s.map_or_else(|| "-".to_string(), |rate| format!("{rate:.3} GB/s"));
+                let round_trip = format!("{:.0} us", way.round_trip_us);
+                vec![from, to, way.address.ip().to_string(), round_trip, rate]
+            }
+            Ok(None) => vec![from, to, "none".to_string()],
+            Err(problem) => vec![from, to, one_line(problem)],
+        });
+    }
+    if shown.len() < all {
+        rows.push(vec![format!("{} more pairs lie between these", all - shown.len())]);
     }
     rows
 }
@@ -122,5 +145,32 @@ mod tests {
         let rows = [vec!["a", "bbb", "c"], vec!["aaa", "b", "a long one"], vec!["x", "a long problem"]];
         let rows = rows.map(|row| row.into_iter().map(String::from).collect());
         assert_eq!(table(&rows), "a    bbb  c\naaa  b    a long one\nx    a long problem\n");
+    }
+
+    #[test]
+    fn of_many_hosts_failures_and_extremes_are_shown() {
+        let names: Vec<String> = (0..=FEW).map(|host| format!("h{host}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let reached = |from: usize, to: usize| -> Reached {
+            let (round_trip_us, gbytes_per_s) = match (from, to) {
+                (1, 2) => return Err("no\nroute".to_string()),
+                (3, 4) => (50.0, Some(0.5)),
+                (4, 3) => (50.0, Some(2.0)),
+                (5, 6) => (10.0, Some(1.0)),
+                (6, 5) => (90.0, Some(1.0)),
+                _ => (50.0, Some(1.0)),
+            };
+            let address = "10.0.0.1:1".parse().unwrap();
+            Ok(if from == to { Vec::new() } else { vec![Way { address, round_trip_us, gbytes_per_s }] })
+        };
+        let matrix = |hosts| -> Vec<Vec<Reached>> {
+            (0..hosts).map(|from| (0..hosts).map(|to| reached(from, to)).collect()).collect()
+        };
+        let rows = pairs(&names, &matrix(FEW + 1));
+        let ends: Vec<String> = rows[1..rows.len() - 1].iter().map(|row| row[..2].join(" ")).collect();
+        assert_eq!(ends, ["h1 h2", "h3 h4", "h4 h3", "h5 h6", "h6 h5"]);
+        assert_eq!(rows[1][2], "no\\nroute");
+        assert_eq!(rows[6], ["267 more pairs lie between these"]);
+        assert_eq!(pairs(&names[..FEW], &matrix(FEW)).len(), 1 + FEW * (FEW - 1));
     }
 }

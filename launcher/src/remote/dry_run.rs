@@ -1,6 +1,6 @@
 //! `isograd ssh --dry-run`: what would be done.
 
-use super::install::{Cache, Program};
+use super::program::{Cache, Programs};
 use crate::args::LoginArgs;
 use crate::cores;
 use crate::failure::Failure;
@@ -25,8 +25,8 @@ pub(super) fn print(
     };
     let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
     let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
-    let program = Program::own().map_err(Failure::Start)?;
-    let start = program.start_command(&Cache::new(login.cache.as_deref()));
+    let programs = Programs::own().map_err(Failure::Start)?;
+    let start = programs.here().start_command(&Cache::new(login.cache.as_deref()));
     for (index, host) in hosts.iter().enumerate() {
         let ranks = match &places {
             Some(places) => match (places[index].first, places[index].count) {

@@ -4,110 +4,15 @@
 //! appears under its name only when all its bytes have come, and the agent that it starts tells the hash of its own file
 //! again: a copy that was changed since, or does not start any more, is replaced.
 
-use crate::host_facts;
+use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
 use crate::job::{Connection, Ear, Event, FromAgent, HostFacts, Wire};
-use crate::quote::quote;
+use crate::one_line::one_line;
 use crate::ssh::{Exit, Input, Session, Stream, input};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a host says that has no copy.
-const ABSENT: &str = "isograd absent: ";
-/// What a host says that starts its copy.
-const PRESENT: &str = "isograd present\n";
-/// Days after which copies of other versions are removed, when a new one comes.
-const KEPT_DAYS: u32 = 30;
 /// What is kept of what a host prints beside the agent's messages, in bytes.
 const SAID: usize = 4096;
-
-/// A program's file.
-#[derive(Debug, Clone)]
-pub(super) struct Program {
-    path: PathBuf,
-    digest: [u8; 32],
-    /// Operating system and architecture that it is for.
-    platform: String,
-}
-
-impl Program {
-    /// This one.
-    pub(super) fn own() -> std::io::Result<Self> {
-        let path = std::env::current_exe()?;
-        Ok(Self { digest: host_facts::digest(&path)?, path, platform: host_facts::platform() })
-    }
-
-    /// The one for `platform`: this one, or one that lies beside it.
-    fn for_platform(&self, platform: &str) -> Result<Self, String> {
-        if platform == self.platform {
-            return Ok(self.clone());
-        }
-        let is_word = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
-        if platform.is_empty() || !platform.chars().all(is_word) {
-            return Err(format!("it does not tell its platform, but {platform:?}"));
-        }
-        let name = format!("isograd-{}", platform.replace(' ', "-"));
-        let path = self.path.with_file_name(&name);
-        match host_facts::digest(&path) {
-            Ok(digest) => Ok(Self { path, digest, platform: platform.to_string() }),
-            Err(error) => Err(format!(
-                "it is {platform}, this program is for {}; one for {platform} would be {}: {error}",
-                self.platform,
-                path.display()
-            )),
-        }
-    }
-
-    fn hash(&self) -> String {
-        self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Starts the agent, or says that the file is absent: one line for any login shell.
-    pub(super) fn start_command(&self, cache: &Cache) -> String {
-        let (folder, hash) = (&cache.0, self.hash());
-        let script = format!(
-            "f={folder}/{hash}; if [ -x \"$f\" ]; then echo {}; exec \"$f\" agent --digest; fi; \
-             echo \"{ABSENT}$(uname -sm)\"",
-            PRESENT.trim_end()
-        );
-        format!("exec sh -c {}", quote(&script))
-    }
-
-    /// Makes a file of standard input, instead of one that is there if that is to be `replaced`. Hosts may share the folder,
-    /// and copy at the same time.
-    fn install_command(&self, cache: &Cache, bytes: u64, replaced: bool) -> String {
-        let (folder, hash) = (&cache.0, self.hash());
-        let place = match replaced {
-            true => format!("mv -f \"$t\" \"$d/{hash}\""),
-            false => format!(
-                "{{ ln \"$t\" \"$d/{hash}\" 2>/dev/null || [ -x \"$d/{hash}\" ] || mv -f \"$t\" \"$d/{hash}\"; }}"
-            ),
-        };
-        let script = format!(
-            "umask 077; d={folder}; t=\"$d/.{hash}.$$\"; mkdir -p \"$d\" || exit 1; \
-             trap 'rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT TERM; \
-             cat > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {bytes} ] && chmod 700 \"$t\" && \
-             {place} || exit 1; \
-             find \"$d\" -type f -mtime +{KEPT_DAYS} ! -name {hash} -exec rm -f {{}} + 2>/dev/null; exit 0"
-        );
-        format!("exec sh -c {}", quote(&script))
-    }
-}
-
-/// The folder of a host that keeps copies, as a word of its shell.
-#[derive(Debug, Clone)]
-pub(super) struct Cache(String);
-
-impl Cache {
-    /// `folder`, or where programs of the user keep such things.
-    pub(super) fn new(folder: Option<&Path>) -> Self {
-        Self(folder.map_or_else(
-            || "\"${XDG_CACHE_HOME:-$HOME/.cache}/isograd\"".to_string(),
-            |folder| quote(&folder.to_string_lossy()),
-        ))
-    }
-}
 
 /// The way to an agent over SSH: nothing passes before the agent runs.
 #[derive(Clone, Default)]
@@ -149,12 +54,12 @@ impl Wire for SshWire {
 pub(super) fn run_agent(
     session: &mut Session,
     host: usize,
-    own: &Program,
+    programs: &Programs,
     cache: &Cache,
     wire: &SshWire,
     events: &Sender<Event>,
 ) -> Result<(), String> {
-    let (mut program, mut is_installed) = (own.clone(), false);
+    let (mut program, mut is_installed) = (programs.here().clone(), false);
     loop {
         let mut hearing = Hearing { ear: Ear::new(host, events.clone()), said: String::new(), verdict: None };
         let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
@@ -165,16 +70,16 @@ pub(super) fn run_agent(
         });
         let noise = hearing.ear.noise();
         // The shell may have printed a line without an end before.
-        let absent = || noise.split_once(ABSENT).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
+        let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
         let mut is_replaced = false;
         match (hearing.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
             (Some(Ok(())) | None, Err(problem)) => return Err(problem),
             (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => is_replaced = true,
             (Some(Err(unfit)), _) => return Err(unfit.describe()),
-            (None, Ok(exit)) => match absent() {
+            (None, Ok(exit)) => match behind(ABSENT) {
                 Some(platform) if platform != program.platform => {
-                    program = own.for_platform(platform)?;
+                    program = programs.for_platform(platform)?;
                     // It may be there.
                     continue;
                 }
@@ -186,11 +91,13 @@ pub(super) fn run_agent(
                     ));
                 }
                 None if !is_installed && noise.contains(PRESENT) => is_replaced = true,
-                None => return Err(no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said)),
+                None => {
+                    let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said);
+                    return Err(behind(UNSAFE).map_or_else(other, unsafe_folder));
+                }
             },
         }
-        let command = |bytes| program.install_command(cache, bytes, is_replaced);
-        install(session, host, &program.path, &cache.0, command, wire, events)?;
+        install(session, host, &program, cache, is_replaced, wire, events)?;
         is_installed = true;
     }
 }
@@ -200,7 +107,7 @@ fn run(
     session: &mut Session,
     wire: &SshWire,
     command: &str,
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Arc<[u8]>>,
     hear: impl FnMut(Stream, &[u8]),
 ) -> Result<Exit, String> {
     let (input, source) = input().map_err(|error| error.to_string())?;
@@ -214,24 +121,26 @@ fn run(
     exit.map_err(|error| error.to_string())
 }
 
-/// Copies the program into `folder` of the host.
+/// Copies the program to the host.
 fn install(
     session: &mut Session,
     host: usize,
-    path: &Path,
-    folder: &str,
-    command: impl Fn(u64) -> String,
+    program: &Program,
+    cache: &Cache,
+    is_replaced: bool,
     wire: &SshWire,
     events: &Sender<Event>,
 ) -> Result<(), String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let length = bytes.len() as u64;
+    let (bytes, length) = (Arc::clone(&program.bytes), program.bytes.len());
     // Nobody waits any more when the job is over.
-    let _ = events.send(Event::Copying(host, length));
-    let mut said = String::new();
-    match run(session, wire, &command(length), Some(bytes), |_, bytes| keep(&mut said, bytes))? {
+    let _ = events.send(Event::Copying(host, length as u64));
+    let (command, mut said) = (program.install_command(cache, is_replaced), String::new());
+    match run(session, wire, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
         Exit::Code(0) => Ok(()),
-        _ => Err(format!("cannot copy the program to {folder} ({length} bytes): {}", one_line(&said))),
+        _ => {
+            let (folder, said) = (&cache.0, last_lines(&said));
+            Err(format!("cannot copy the program to {folder} ({length} bytes): {said}"))
+        }
     }
 }
 
@@ -299,94 +208,48 @@ fn keep(said: &mut String, bytes: &[u8]) {
     said.drain(..cut);
 }
 
+fn unsafe_folder(folder: &str) -> String {
+    format!(
+        "{} is not the user's, or others can write to it, so nothing is started from it; --cache names another folder",
+        one_line(folder)
+    )
+}
+
 fn no_agent(exit: &Exit, noise: &str, said: &str) -> String {
     let end = match exit {
         Exit::Code(code) => format!("exit status {code}"),
-        Exit::Signal(name) => format!("signal {name}"),
+        Exit::Signal(name) => format!("signal {}", one_line(name)),
     };
-    let words = [said, noise].map(one_line);
+    let words = [said, noise].map(last_lines);
     let words = words.iter().find(|words| !words.is_empty()).map_or("nothing", String::as_str);
     format!("its agent did not start ({end}); the host said: {words}")
 }
 
-/// The last lines of what a host has said, as one.
-fn one_line(text: &str) -> String {
+/// The last lines of what a host has said, as one, and without commands to a terminal.
+fn last_lines(text: &str) -> String {
     const LINES: usize = 3;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("; ")
+    one_line(&lines[lines.len().saturating_sub(LINES)..].join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{Command, Stdio};
-
-    fn program(folder: &Path, content: &str) -> Program {
-        let path = folder.join("program");
-        fs::write(&path, content).unwrap();
-        Program { digest: host_facts::digest(&path).unwrap(), path, platform: host_facts::platform() }
-    }
-
-    /// What a shell does with `command` and `input`: whether it succeeds, and what it prints.
-    fn shell(command: &str, input: &[u8]) -> (bool, String) {
-        let mut child = Command::new("sh");
-        child.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = child.spawn().unwrap();
-        // A shell that refuses does not read.
-        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input);
-        let output = child.wait_with_output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(text).unwrap())
-    }
-
-    #[test]
-    fn a_copy_is_made_once_and_started() {
-        let folder = tempfile::tempdir().unwrap();
-        // A name that a shell would take apart.
-        let cache = Cache::new(Some(&folder.path().join("it's a $HOME")));
-        let content = "#!/bin/sh\necho \"$*\"\n";
-        let program = program(folder.path(), content);
-        let start = program.start_command(&cache);
-        assert_eq!(shell(&start, b""), (true, format!("{ABSENT}{}\n", host_facts::platform())));
-        for replaced in [false, false, true] {
-            let install = program.install_command(&cache, content.len() as u64, replaced);
-            assert_eq!(shell(&install, content.as_bytes()), (true, String::new()));
-        }
-        assert_eq!(shell(&start, b""), (true, format!("{PRESENT}agent --digest\n")));
-        let files = fs::read_dir(folder.path().join("it's a $HOME")).unwrap();
-        assert_eq!(files.count(), 1, "nothing is left beside the copy");
-    }
-
-    #[test]
-    fn a_copy_that_breaks_off_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(Some(&folder.path().join("cache")));
-        let program = program(folder.path(), "#!/bin/sh\n");
-        assert!(!shell(&program.install_command(&cache, 100, false), b"#!/bin").0);
-        assert_eq!(fs::read_dir(folder.path().join("cache")).unwrap().count(), 0);
-        let (is_done, said) =
-            shell(&program.install_command(&Cache::new(Some(Path::new("/dev/null/x"))), 1, false), b"x");
-        assert!(!is_done && said.contains("/dev/null"), "{said}");
-    }
-
-    #[test]
-    fn a_program_for_another_platform_lies_beside_this_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = program(folder.path(), "own");
-        assert_eq!(own.for_platform(&host_facts::platform()).unwrap().digest, own.digest);
-        let error = own.for_platform("Plan9 mips").unwrap_err();
-        let expected = format!("it is Plan9 mips, this program is for {}; one for", host_facts::platform());
-        assert!(error.starts_with(&expected) && error.contains("isograd-Plan9-mips: "), "{error}");
-        fs::write(folder.path().join("isograd-Plan9-mips"), "other").unwrap();
-        assert_ne!(own.for_platform("Plan9 mips").unwrap().digest, own.digest);
-        assert!(own.for_platform("../../x y").is_err());
-    }
 
     #[test]
     fn long_talk_is_cut_at_a_character() {
         let mut said = String::new();
         (0..3000).for_each(|_| keep(&mut said, "é\n".as_bytes()));
         assert!(said.len() <= SAID && said.ends_with("é\n"));
-        assert_eq!(one_line("a\n\nb\nc\nd\n"), "b; c; d");
+        assert_eq!(last_lines("a\n\nb\nc\nd\n"), "b; c; d");
+    }
+
+    #[test]
+    fn what_a_host_says_commands_no_terminal() {
+        let problem = no_agent(&Exit::Code(1), "", "go\x1b]0;owned\x07 away\r\n\u{9b}2J\n");
+        assert_eq!(
+            problem,
+            "its agent did not start (exit status 1); the host said: go\\u{1b}]0;owned\\u{7} away; \\u{9b}2J"
+        );
     }
 }

@@ -1,14 +1,14 @@
 //! Logins at all hosts of a job at once.
 
-use super::install::{Cache, Program, SshWire, run_agent};
+use super::install::{SshWire, run_agent};
+use super::program::{Cache, Programs};
 use crate::args::LoginArgs;
 use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
 use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
+use crate::one_line::one_line;
 use crate::signals;
 use crate::ssh::{Logins, Options, Target};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,25 +35,8 @@ pub(crate) struct Member {
 /// The hosts of a job while their agents are being started.
 pub(crate) struct Roster {
     entries: Vec<Entry>,
-    terminal: Option<Terminal>,
-}
-
-/// The user's terminal as it was: a prompt for a passphrase changes it.
-struct Terminal {
-    file: File,
-    state: Termios,
-}
-
-impl Terminal {
-    fn open() -> Option<Self> {
-        let file = File::options().read(true).write(true).open("/dev/tty").ok()?;
-        Some(Self { state: tcgetattr(&file).ok()?, file })
-    }
-
-    fn restore(&self) {
-        // One that has gone needs nothing.
-        let _ = tcsetattr(&self.file, OptionalActions::Now, &self.state);
-    }
+    /// `None` without remote hosts.
+    shared: Option<Arc<Shared>>,
 }
 
 struct Entry {
@@ -67,7 +50,7 @@ struct Entry {
 impl Roster {
     /// Begins to log in at all hosts.
     pub(crate) fn start(hosts: &[Host], args: &LoginArgs, events: &Sender<Event>) -> Result<Self, Failure> {
-        let (mut entries, terminal) = (Vec::new(), Terminal::open());
+        let mut entries = Vec::new();
         let is_remote = hosts.iter().any(|host| !host.is_here());
         let shared = is_remote.then(|| Shared::new(args)).transpose()?.map(Arc::new);
         for (number, host) in hosts.iter().enumerate() {
@@ -87,7 +70,7 @@ impl Roster {
             };
             entries.push(Entry { host: host.clone(), connection, until, outcome: None });
         }
-        Ok(Self { entries, terminal })
+        Ok(Self { entries, shared })
     }
 
     /// Waits until each host has an agent or a reason why not.
@@ -97,7 +80,7 @@ impl Roster {
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(Event::Signal(signal)) => {
-                    self.terminal.iter().for_each(Terminal::restore);
+                    self.shared.iter().for_each(|shared| shared.logins.close_terminal());
                     return Err(signals::stopped_by(signal));
                 }
                 Ok(event) => self.handle(event),
@@ -136,11 +119,11 @@ impl Roster {
                 let skew = facts.clock_us as f64 / 1e6 - here;
                 let outcome = match facts.version == env!("CARGO_PKG_VERSION") {
                     true => Ok((facts, skew)),
-                    false => Err(format!("its agent has version {}", facts.version).into()),
+                    false => Err(format!("its agent has version {}", one_line(&facts.version)).into()),
                 };
                 (number, outcome)
             }
-            Event::Message(number, FromAgent::Failed(problem)) => (number, Err(problem.into())),
+            Event::Message(number, FromAgent::Failed(problem)) => (number, Err(one_line(&problem).into())),
             Event::Closed(number, loss) => (number, Err(loss)),
             Event::Message(..) | Event::Signal(_) => return,
         };
@@ -190,10 +173,28 @@ impl Roster {
     }
 }
 
+/// Says of hosts that are one machine under several names that they are.
+pub(crate) fn warn_of_aliases(members: &[Member]) {
+    for problem in aliases(members) {
+        log::warn!("{problem}");
+    }
+}
+
+fn aliases(members: &[Member]) -> Vec<String> {
+    let machine = |member: &Member| member.facts.machine.clone();
+    let alias = |(place, member): (usize, &Member)| {
+        let own = machine(member)?;
+        let first = members[..place].iter().find(|other| machine(other).as_ref() == Some(&own))?;
+        let [first, name] = [first, member].map(|member| &member.host.name);
+        Some(format!("hosts {first} and {name} are one machine: their ranks share its cores"))
+    };
+    members.iter().enumerate().filter_map(alias).collect()
+}
+
 /// What all logins share.
 struct Shared {
     logins: Logins,
-    program: Program,
+    programs: Programs,
     cache: Cache,
 }
 
@@ -207,7 +208,7 @@ impl Shared {
         };
         Ok(Self {
             logins: Logins::new(options).map_err(Failure::Ssh)?,
-            program: Program::own().map_err(Failure::Start)?,
+            programs: Programs::own().map_err(Failure::Start)?,
             cache: Cache::new(args.cache.as_deref()),
         })
     }
@@ -219,12 +220,12 @@ impl Shared {
         let end = match self.logins.connect(&target) {
             Ok(mut session) => {
                 let _ = events.send(Event::LoggedIn(number));
-                match run_agent(&mut session, number, &self.program, &self.cache, wire, events) {
+                match run_agent(&mut session, number, &self.programs, &self.cache, wire, events) {
                     Ok(()) => "its agent has ended".to_string().into(),
-                    Err(problem) => problem.into(),
+                    Err(problem) => one_line(&problem).into(),
                 }
             }
-            Err(error) => Loss { problem: error.to_string(), hint: error.hint() },
+            Err(error) => Loss { problem: one_line(&error.to_string()), hint: error.hint() },
         };
         // Nobody waits any more when the job is over.
         let _ = events.send(Event::Closed(number, end));
@@ -259,11 +260,35 @@ mod tests {
         Entry { host, connection: Connection::new(Nowhere), until: Some(until), outcome: None }
     }
 
+    fn member(name: &str, machine: Option<&str>) -> Member {
+        let facts = HostFacts { machine: machine.map(str::to_string), ..host_facts::collect(false) };
+        let host = Host { name: name.to_string(), ..Host::default() };
+        Member { number: 0, host, facts, connection: Connection::new(Nowhere), clock_skew_s: 0.0 }
+    }
+
+    #[test]
+    fn names_of_one_machine_are_found() {
+        let members = [("a", Some("1")), ("b", Some("2")), ("c", None), ("d", Some("1")), ("e", None)];
+        let members = members.map(|(name, machine)| member(name, machine));
+        assert_eq!(aliases(&members), ["hosts a and d are one machine: their ranks share its cores"]);
+    }
+
+    #[test]
+    fn what_an_agent_says_stays_on_its_line() {
+        let (sender, events) = channel();
+        let soon = Instant::now() + Duration::from_secs(20);
+        let mut roster = Roster { entries: vec![entry("a", soon)], shared: None };
+        sender.send(Event::Message(0, FromAgent::Failed("no\nerror: \x1b[2J".to_string()))).unwrap();
+        roster.wait(&events).unwrap();
+        let loss = roster.into_outcomes().remove(0).1.err().unwrap();
+        assert_eq!(loss.problem, "no\\nerror: \\u{1b}[2J");
+    }
+
     #[test]
     fn a_silent_host_is_given_up_while_others_speak() {
         let (sender, events) = channel();
         let soon = Instant::now() + Duration::from_millis(50);
-        let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], terminal: None };
+        let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], shared: None };
         sender.send(Event::Message(0, FromAgent::Hello(Box::new(host_facts::collect(false))))).unwrap();
         let speaker = thread::spawn(move || {
             // More often than any time-out, until nobody listens.

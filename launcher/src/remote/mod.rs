@@ -9,17 +9,19 @@
 //! ```
 
 mod addresses;
+mod bandwidth;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
 mod login;
+mod program;
 
 use crate::args::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
 use crate::output::Output;
-use login::Roster;
+use login::{Roster, warn_of_aliases};
 use std::sync::mpsc::channel;
 
 /// Runs the command on each of the ranks of all hosts; ends when all have ended.
@@ -34,6 +36,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let mut roster = Roster::start(&hosts, &args.login, &sender)?;
     roster.wait(&events)?;
     let members = roster.into_members()?;
+    warn_of_aliases(&members);
 
     let slots = members.iter().map(|member| {
         let cores = member.host.cores.as_ref().map_or(member.facts.cores.len(), Vec::len);

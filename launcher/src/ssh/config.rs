@@ -8,10 +8,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ssh2_config::{HostParams, SshConfig};
+use ssh2_config::HostParams;
 
 use super::error::Error;
-use super::sections::{parse, words};
+use super::sections::{Sections, words};
 
 /// Who to log in at, as the user named it. What is not given comes from `~/.ssh/config`, then from the defaults of `ssh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +57,12 @@ pub(super) enum AgentSocket {
 
 /// The user's configuration.
 pub(super) struct Config {
-    pub(super) sections: SshConfig,
+    pub(super) sections: Sections,
     home: PathBuf,
     /// In place of the files of known hosts that the sections name.
     known_hosts: Option<PathBuf>,
-    local_user: OnceLock<String>,
+    /// The user who runs this, or why that is unknown.
+    local_user: OnceLock<Result<String, String>>,
 }
 
 impl Config {
@@ -77,7 +78,7 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_none() => String::new(),
             Err(source) => return Err(Error::File { path: file, source }),
         };
-        let sections = parse(&text, &home).map_err(|problem| Error::Config { path: file, problem })?;
+        let sections = Sections::read(&text, &file, &home)?;
         Ok(Self { sections, home, known_hosts, local_user: OnceLock::new() })
     }
 
@@ -164,17 +165,16 @@ impl Config {
         }
     }
 
-    /// The user who runs this: asked of `id`, since the variable USER survives a change of user.
+    /// The user who runs this: asked of `id`, since the variable USER survives a change of user. Logins that come meanwhile wait.
     fn local_user(&self) -> Result<&str, Error> {
-        if let Some(user) = self.local_user.get() {
-            return Ok(user);
-        }
-        let output = Command::new("id").arg("-un").output().map_err(Error::NoUser)?;
-        let user = String::from_utf8_lossy(&output.stdout).trim().to_string();
-        if user.is_empty() {
-            return Err(Error::NoUser(io::Error::other("'id -un' printed nothing")));
-        }
-        Ok(self.local_user.get_or_init(|| user))
+        let user = self.local_user.get_or_init(|| {
+            let output = Command::new("id").arg("-un").output().map_err(|error| error.to_string())?;
+            match String::from_utf8_lossy(&output.stdout).trim() {
+                "" => Err("'id -un' printed nothing".to_string()),
+                user => Ok(user.to_string()),
+            }
+        });
+        user.as_deref().map_err(|problem| Error::NoUser { problem: problem.clone() })
     }
 }
 
@@ -209,8 +209,8 @@ impl Config {
     /// What `text` says to `user`.
     pub(super) fn of_text(text: &str, home: &str, user: &str) -> Self {
         let home = PathBuf::from(home);
-        let sections = parse(text, &home).expect("a configuration");
-        Self { sections, home, known_hosts: None, local_user: OnceLock::from(user.to_string()) }
+        let sections = Sections::read(text, Path::new("config"), &home).expect("a configuration");
+        Self { sections, home, known_hosts: None, local_user: OnceLock::from(Ok(user.to_string())) }
     }
 }
 

@@ -57,8 +57,8 @@ pub(crate) enum Error {
     Config { path: PathBuf, problem: String },
     #[error("no home folder: the variable HOME is not set")]
     NoHome,
-    #[error("the name of the user who runs this is unknown: {0}")]
-    NoUser(io::Error),
+    #[error("the name of the user who runs this is unknown: {problem}")]
+    NoUser { problem: String },
     #[error("the jump host '{jump}' of {host} is not of the form [user@]host[:port]")]
     BadJump { host: String, jump: String },
     #[error("the jump hosts of {host} lead in a circle: {}", .circle.join(" -> "))]

@@ -17,7 +17,7 @@ pub(crate) struct Source {
     queue: Arc<Queue>,
     woken: UnixStream,
     /// Taken from the queue and not yet written; the first piece from `offset` on.
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Arc<[u8]>>,
     offset: usize,
     state: State,
 }
@@ -46,7 +46,7 @@ struct Queue(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Arc<[u8]>>,
     state: State,
     /// One byte lies in the waker's socket, so that it can never fill.
     signalled: bool,
@@ -70,7 +70,8 @@ impl Queue {
 
 impl Input {
     /// Queues `bytes` for the command. Never blocks; ignored after `close` and once the command has ended.
-    pub(crate) fn send(&self, bytes: Vec<u8>) {
+    pub(crate) fn send(&self, bytes: impl Into<Arc<[u8]>>) {
+        let bytes = bytes.into();
         self.change(|waiting| {
             if !waiting.state.ended && !bytes.is_empty() {
                 waiting.pieces.push_back(bytes);

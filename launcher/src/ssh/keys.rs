@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use ssh_key::{HashAlg, PrivateKey, PublicKey};
+use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
+use zeroize::Zeroizing;
 
 use super::config::{AgentSocket, Hop};
 use super::dial::Deadline;
 use super::error::{Address, Error};
 use super::login::{limit, silent};
+use super::terminal::Terminal;
 use super::wire::{is_broken, words};
 
 /// A key file is a few kilobytes.
@@ -26,11 +28,18 @@ const UNREADABLE: [i32; 2] = [-16, -48];
 /// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `_PUBLICKEY_UNVERIFIED`: the server does not know the key.
 const NOT_ACCEPTED: [i32; 2] = [-18, -19];
 
-/// The keys of a run, with the passphrases that were asked for.
+/// The keys of a run, as far as passphrases were asked for.
 pub(super) struct Keys {
     interactive: bool,
-    /// By key file; `None` where the user gave none that fits. Locked while a prompt is on the terminal.
-    passphrases: Mutex<HashMap<PathBuf, Option<String>>>,
+    /// By key file; `None` where the user gave no passphrase that fits. Locked while a prompt is on the terminal.
+    unlocked: Mutex<HashMap<PathBuf, Option<Arc<Unlocked>>>>,
+    pub(super) terminal: Terminal,
+}
+
+/// An encrypted key, and what it takes to use it: nothing any more or, in formats that libssh2 alone reads, its passphrase.
+struct Unlocked {
+    text: Zeroizing<String>,
+    passphrase: Option<Zeroizing<String>>,
 }
 
 /// What became of a key.
@@ -56,7 +65,12 @@ struct Login<'a> {
 
 impl Keys {
     pub(super) fn new(interactive: bool) -> Self {
-        Self { interactive, passphrases: Mutex::new(HashMap::new()) }
+        Self { interactive, unlocked: Mutex::default(), terminal: Terminal::new() }
+    }
+
+    /// Asks for nothing any more, and leaves the terminal as it was.
+    pub(super) fn close_terminal(&self) {
+        self.terminal.close();
     }
 
     /// Logs in with the first key that the server accepts: those of the agent that are also named, the agent's others, the files.
@@ -110,12 +124,12 @@ impl Keys {
     /// Asks for the passphrase of a key once in a run, with three tries, and never for two keys at a time.
     fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Outcome {
         let waiting = Instant::now();
-        let mut known = self.passphrases.lock().expect("nothing panics while it asks for a passphrase");
+        let mut unlocked = self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
         login.deadline.extend(waiting.elapsed());
-        match known.get(file).cloned() {
-            Some(Some(passphrase)) => {
-                drop(known);
-                return login.with_key(text, Some(&passphrase));
+        match unlocked.get(file).cloned() {
+            Some(Some(key)) => {
+                drop(unlocked);
+                return login.with_unlocked(&key);
             }
             Some(None) => return Outcome::Failed("no passphrase that fits was given".to_string()),
             None if !self.interactive => {
@@ -127,23 +141,47 @@ impl Keys {
         }
         for _ in 0..PROMPTS {
             let asking = Instant::now();
-            let answer = rpassword::prompt_password(format!("passphrase for {}: ", file.display()));
-            login.deadline.extend(asking.elapsed());
-            let passphrase = match answer {
+            let answer = self.terminal.ask(&format!("passphrase for {}: ", file.display()));
+            let key = match answer {
                 Ok(passphrase) if passphrase.is_empty() => break,
-                Ok(passphrase) => passphrase,
-                Err(error) => return Outcome::Failed(format!("asking for its passphrase: {error}")),
+                Ok(passphrase) => unlock(text, passphrase).map(Arc::new),
+                Err(error) => {
+                    // Those who wait for it must not ask again.
+                    unlocked.insert(file.to_path_buf(), None);
+                    return Outcome::Failed(format!("asking for its passphrase: {error}"));
+                }
             };
-            match login.with_key(text, Some(&passphrase)) {
+            login.deadline.extend(asking.elapsed());
+            let Some(key) = key else { continue };
+            if key.passphrase.is_none() {
+                unlocked.insert(file.to_path_buf(), Some(Arc::clone(&key)));
+                // The other hosts need not wait for this one.
+                drop(unlocked);
+                return login.with_unlocked(&key);
+            }
+            match login.with_unlocked(&key) {
                 Outcome::Unreadable => {}
                 outcome => {
-                    known.insert(file.to_path_buf(), Some(passphrase));
+                    unlocked.insert(file.to_path_buf(), Some(key));
                     return outcome;
                 }
             }
         }
-        known.insert(file.to_path_buf(), None);
+        unlocked.insert(file.to_path_buf(), None);
         Outcome::Failed("no passphrase that fits was given".to_string())
+    }
+}
+
+/// Decrypts a key, which takes long by design, once for all hosts. `None` if the passphrase is the wrong one, as far as can be told
+/// before a login.
+fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
+    let decrypted = PrivateKey::from_openssh(text)
+        .and_then(|key| key.decrypt(passphrase.as_bytes()))
+        .and_then(|key| key.to_openssh(LineEnding::LF));
+    match decrypted {
+        Ok(text) => Some(Unlocked { text, passphrase: None }),
+        Err(ssh_key::Error::Crypto) => None,
+        Err(_) => Some(Unlocked { text: Zeroizing::new(text.to_string()), passphrase: Some(passphrase) }),
     }
 }
 
@@ -189,6 +227,10 @@ impl Login<'_> {
         Ok(false)
     }
 
+    fn with_unlocked(&mut self, key: &Unlocked) -> Outcome {
+        self.with_key(&key.text, key.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
+    }
+
     fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Outcome {
         limit(self.ssh, *self.deadline);
         self.outcome(self.ssh.userauth_pubkey_memory(self.user, None, text, passphrase))
@@ -225,14 +267,16 @@ impl Login<'_> {
 ///
 /// # Errors
 /// Those of the system, and one in the words of `ssh` if the key is ours and others may read it.
-fn read_private(file: &Path) -> io::Result<String> {
+fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let opened = fs::File::open(file)?;
     let metadata = opened.metadata()?;
     let mode = metadata.mode() & 0o777;
     if metadata.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
         return Err(io::Error::other(format!("mode {mode:04o} is too open: others can read it")));
     }
-    let mut text = String::new();
+    // With room for all of it from the start: no part stays behind when it grows.
+    let room = metadata.len().min(KEY_FILE_BYTES) as usize + 1;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }

@@ -35,7 +35,7 @@ pub(crate) struct Options {
 /// Makes the logins of a run, several at the same time if several threads ask.
 pub(crate) struct Logins {
     config: Config,
-    keys: Keys,
+    pub(super) keys: Keys,
     timeout: Duration,
 }
 
@@ -60,6 +60,11 @@ impl Logins {
             session = Some(self.log_in(&hop, session)?);
         }
         Ok(session.expect("a route has its target at least"))
+    }
+
+    /// For the end of the program while logins are under way: nothing is asked any more, and the terminal is as it was.
+    pub(crate) fn close_terminal(&self) {
+        self.keys.close_terminal();
     }
 
     fn log_in(&self, hop: &Hop, via: Option<Session>) -> Result<Session, Error> {

@@ -14,6 +14,7 @@ mod login;
 mod route;
 mod sections;
 mod session;
+mod terminal;
 mod wire;
 
 #[cfg(test)]

@@ -13,25 +13,29 @@ fn a_host_without_a_place_for_the_copy() {
         plan("mount -t tmpfs -o ro tmpfs $CACHE"),
         plan("mount -t tmpfs tmpfs ${CACHE%/*}; echo > $CACHE"),
         plan("mount -t tmpfs -o noexec tmpfs $CACHE"),
+        plan("mount -t tmpfs tmpfs $CACHE; mkdir -m 777 $CACHE/isograd"),
         HostPlan::default(),
     ]) else {
         return;
     };
-    let hosts = network.hostfile(&["slots=1"; 5]);
+    let hosts = network.hostfile(&["slots=1"; 6]);
     let outcome = network.ssh(&format!("--hostfile {} {RUN}", hosts.display()));
-    assert_error(&outcome, 1, &["4 hosts cannot take part"]);
+    assert_error(&outcome, 1, &["5 hosts cannot take part"]);
     assert_eq!(outcome.stdout, "");
-    for (host, reason) in
-        ["No space left on device", "Read-only file system", "File exists", "cannot be executed"]
-            .iter()
-            .enumerate()
-    {
+    let reasons = [
+        "No space left on device",
+        "Read-only file system",
+        "Not a directory",
+        "cannot be executed",
+        "others can write to it, so nothing is started from it",
+    ];
+    for (host, reason) in reasons.iter().enumerate() {
         let begin = format!("  host {}: ", network.name(host));
         let line = outcome.stderr.lines().find(|line| line.starts_with(&begin));
         let line = line.unwrap_or_else(|| panic!("{begin} in {}", outcome.stderr));
         assert!(line.contains(reason) && line.contains("cache"), "'{reason}' in {line}");
     }
-    let left = fs::read_dir(network.view(0, &network.cache())).expect("the full folder");
+    let left = fs::read_dir(network.view(0, &network.copies())).expect("the full folder");
     assert_eq!(left.count(), 0, "half a copy is left");
     network.assert_nothing_but(&[].into());
 }
@@ -46,7 +50,7 @@ fn a_copy_that_is_interrupted_leaves_nothing() {
     assert_error(&job.end(), 130, &["error: stopped by SIGINT"]);
     network.assert_nothing_but(&[].into());
     let mut files =
-        fs::read_dir(network.cache()).expect("the folder").map(|entry| entry.expect("an entry").path());
+        fs::read_dir(network.copies()).expect("the folder").map(|entry| entry.expect("an entry").path());
     assert!(files.all(|path| path == network.copy()), "half a copy is left");
 }
 
@@ -84,6 +88,6 @@ fn what_is_not_the_copy_is_replaced() {
     let second = run();
     assert_eq!((hash(&second), second.stderr.as_str()), (expected, ""), "nothing is copied twice");
     let files =
-        fs::read_dir(network.cache()).expect("the folder").map(|entry| entry.expect("an entry").path());
+        fs::read_dir(network.copies()).expect("the folder").map(|entry| entry.expect("an entry").path());
     assert_eq!(files.collect::<Vec<_>>(), [copy], "nothing lies beside the copy");
 }

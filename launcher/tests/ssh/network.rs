@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -73,7 +74,7 @@ impl Network {
             skip(&format!("there can be no network namespaces (iproute2, root): {}", said.trim()));
             return None;
         }
-        fs::create_dir(this.cache()).expect("a folder");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(this.copies()).expect("a folder");
         for (number, plan) in plans.iter().enumerate() {
             let name = address(number, plan);
             let setup = format!("{}\nexec \"$@\"", plan.before);
@@ -110,16 +111,21 @@ impl Network {
         self.folder.path()
     }
 
-    /// The folder of the program's copies, which all hosts share.
+    /// The cache folder, which all hosts share.
     pub(crate) fn cache(&self) -> PathBuf {
         self.folder().join("cache")
+    }
+
+    /// The folder of the program's copies.
+    pub(crate) fn copies(&self) -> PathBuf {
+        self.cache().join("isograd")
     }
 
     /// The program's copy for the hosts. It is there.
     pub(crate) fn copy(&self) -> PathBuf {
         static DIGEST: OnceLock<String> = OnceLock::new();
         let digest = DIGEST.get_or_init(|| sha256(program()));
-        self.cache().join(digest)
+        self.copies().join(digest)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -309,7 +315,11 @@ pub(crate) fn program() -> &'static Path {
             let part = small.with_extension(std::process::id().to_string());
             let stripped = Command::new("strip").arg("-o").args([&part, &whole.to_path_buf()]).status();
             match stripped {
-                Ok(status) if status.success() => fs::rename(part, &small).expect("a program"),
+                Ok(status) if status.success() => {
+                    // Whatever the mask: a copy that others can write to is none.
+                    fs::set_permissions(&part, fs::Permissions::from_mode(0o755)).expect("a mode");
+                    fs::rename(part, &small).expect("a program");
+                }
                 _ => return whole.to_path_buf(),
             }
         }

@@ -1,10 +1,12 @@
 //! Getting in, and the many ways of not getting in.
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::ssh::terminal::Terminal;
 
 #[test]
 fn every_kind_of_key_logs_in() {
@@ -81,6 +83,59 @@ fn an_encrypted_key_without_a_terminal_is_named() {
         let refused =
             error(Logins::new(options(&sshd, "")).expect("the options").connect(&target)).to_string();
         assert!(refused.contains("encrypted, and there is no terminal"), "{name}: {refused}");
+    }
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once_and_serves_all_logins() {
+    let Some(sshd) = Sshd::start() else { return };
+    for (name, kind, format) in [
+        ("ed25519", "ed25519", "RFC4716"),
+        ("ecdsa", "ecdsa", "RFC4716"),
+        ("rsa", "rsa", "RFC4716"),
+        ("pem", "rsa", "PEM"),
+    ] {
+        let path = key(&sshd, name, kind, "secret");
+        let reformatted = Command::new("ssh-keygen")
+            .args(["-q", "-p", "-P", "secret", "-N", "secret", "-m", format, "-f"])
+            .arg(&path)
+            .stdout(Stdio::null())
+            .status();
+        assert!(reformatted.expect("ssh-keygen").success());
+        sshd.authorize(&path);
+        let target = Target { identity: Some(path), ..target(&sshd) };
+        let options = Options { interactive: true, ..options(&sshd, "") };
+        let mut logins = Logins::new(options).expect("the options");
+        let (terminal, mut far) = Terminal::pair();
+        let held = terminal.hold();
+        logins.keys.terminal = terminal;
+        let mut screen = String::new();
+        std::thread::scope(|scope| {
+            let connect = || logins.connect(&target).map(drop);
+            let connecting = [scope.spawn(connect), scope.spawn(connect)];
+            for answer in ["wrong\n", "secret\n"] {
+                await_text(&mut far, "passphrase for ", &mut screen);
+                far.write_all(answer.as_bytes()).expect("an answer");
+            }
+            for one in connecting {
+                one.join().expect("no panic").unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+        });
+        drop((logins, held));
+        // What is left of the screen, up to the end of the terminal.
+        let mut rest = Vec::new();
+        let _ = far.read_to_end(&mut rest);
+        assert!(!String::from_utf8_lossy(&rest).contains("passphrase for "), "{name}: asked again");
+        assert!(!screen.contains("secret"), "{screen}");
+    }
+}
+
+/// Reads a screen up to `text`.
+fn await_text(far: &mut fs::File, text: &str, screen: &mut String) {
+    let (start, mut byte) = (screen.len(), [0]);
+    while !screen[start..].ends_with(text) {
+        far.read_exact(&mut byte).expect("more text");
+        screen.push(char::from(byte[0]));
     }
 }
 

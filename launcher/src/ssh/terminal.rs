@@ -1,0 +1,196 @@
+//! The user's terminal, as far as passphrases are asked for there.
+//!
+//! While an answer is typed the terminal does not show it. A program that ends meanwhile must undo that, and nobody may do it again:
+//! the terminal is changed under a lock only, and once it is [closed](Terminal::close) nothing is asked any more. Lines and signals
+//! of the keyboard stay the system's, so an interrupt reaches the launcher like any other.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::getpgrp;
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
+use zeroize::Zeroizing;
+
+/// The longest answer, in bytes.
+const ANSWER: usize = 4096;
+
+/// The terminal of this process.
+pub(super) struct Terminal {
+    device: PathBuf,
+    state: Mutex<State>,
+}
+
+enum State {
+    Idle,
+    /// A question is open: the terminal, and how it was before.
+    Asking(File, Termios),
+    /// Nothing is asked any more.
+    Closed,
+}
+
+impl Terminal {
+    pub(super) fn new() -> Self {
+        Self { device: "/dev/tty".into(), state: Mutex::new(State::Idle) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a line that is not shown. One question at a time.
+    ///
+    /// # Errors
+    /// Those of the system; no terminal, no answer, or the terminal is closed.
+    pub(super) fn ask(&self, question: &str) -> io::Result<Zeroizing<String>> {
+        let mut terminal = self.begin()?;
+        let answer = terminal.write_all(question.as_bytes()).and_then(|()| read_line(&mut terminal));
+        self.end();
+        // The end of the line was not shown either.
+        let _ = terminal.write_all(b"\n");
+        answer
+    }
+
+    fn begin(&self) -> io::Result<File> {
+        let mut state = self.state();
+        if matches!(*state, State::Closed) {
+            return Err(io::Error::other("the program ends"));
+        }
+        let terminal = File::options().read(true).write(true).open(&self.device)?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes -= LocalModes::ECHO;
+        // Whoever stops the program here would come back to a terminal that shows the answer.
+        silent.special_codes[SpecialCodeIndex::VSUSP] = 0;
+        let own = terminal.try_clone()?;
+        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+        *state = State::Asking(own, before);
+        Ok(terminal)
+    }
+
+    fn end(&self) {
+        let mut state = self.state();
+        if let State::Asking(terminal, before) = &*state {
+            restore(terminal, before);
+            *state = State::Idle;
+        }
+    }
+
+    /// Leaves the terminal as it was, for good. Untouched if no question is open: a program in the background would be stopped.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        if let State::Asking(terminal, before) = &*state
+            && tcgetpgrp(terminal).map_or(true, |foreground| foreground == getpgrp())
+        {
+            restore(terminal, before);
+        }
+        *state = State::Closed;
+    }
+}
+
+fn restore(terminal: &File, before: &Termios) {
+    // A terminal that has gone needs nothing.
+    let _ = tcsetattr(terminal, OptionalActions::Now, before);
+}
+
+fn read_line(terminal: &mut File) -> io::Result<Zeroizing<String>> {
+    // With room for all of it from the start: no part stays behind when it grows.
+    let mut line = Zeroizing::new(Vec::with_capacity(ANSWER));
+    let mut byte = [0];
+    loop {
+        match terminal.read(&mut byte)? {
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no answer")),
+            _ if byte == *b"\n" => break,
+            _ if line.len() == ANSWER => return Err(io::Error::other(format!("more than {ANSWER} bytes"))),
+            _ => line.push(byte[0]),
+        }
+    }
+    let text = str::from_utf8(&line).map_err(|_| io::Error::other("the answer is no UTF-8"))?;
+    Ok(Zeroizing::new(text.to_string()))
+}
+
+#[cfg(test)]
+impl Terminal {
+    /// A terminal, and the keyboard and screen that belong to it.
+    pub(super) fn pair() -> (Self, File) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&far).and_then(|()| unlockpt(&far)).expect("a terminal");
+        let name = ptsname(&far, Vec::new()).expect("its name").into_string().expect("UTF-8");
+        (Self { device: name.into(), state: Mutex::new(State::Idle) }, far.into())
+    }
+
+    /// One that somebody holds keeps what was written to it.
+    pub(super) fn hold(&self) -> File {
+        File::open(&self.device).expect("the terminal")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// Whether the terminal shows what is typed.
+    fn shows(terminal: &Terminal) -> bool {
+        tcgetattr(terminal.hold()).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Reads the screen up to the end of the question.
+    fn await_question(far: &mut File) {
+        let mut byte = [0];
+        while byte != *b"?" {
+            far.read_exact(&mut byte).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_answer_is_not_shown() {
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
+            assert!(!shows(&terminal));
+            far.write_all("gehéim\n".as_bytes()).unwrap();
+            assert_eq!(asked.join().unwrap().unwrap().as_str(), "gehéim");
+        });
+        assert!(shows(&terminal));
+        let mut screen = [0; 64];
+        let count = far.read(&mut screen).unwrap();
+        assert_eq!(String::from_utf8_lossy(&screen[..count]), "\r\n");
+    }
+
+    #[test]
+    fn a_closed_terminal_stays_as_it_was() {
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
+            terminal.close();
+            assert!(shows(&terminal), "an open question is undone");
+            assert_eq!(terminal.ask("and?").unwrap_err().to_string(), "the program ends");
+            assert!(shows(&terminal), "none is asked any more");
+            far.write_all(b"late\n").unwrap();
+            asked.join().unwrap().unwrap();
+        });
+        assert!(shows(&terminal));
+    }
+
+    #[test]
+    fn the_end_of_input_is_no_answer() {
+        let (terminal, mut far) = Terminal::pair();
+        let _held = terminal.hold();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| terminal.ask("what?"));
+            await_question(&mut far);
+            far.write_all(&[4]).unwrap();
+            assert_eq!(asked.join().unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        });
+        assert!(shows(&terminal));
+    }
+}
