@@ -4,6 +4,7 @@ mod common;
 
 use common::{ARRANGEMENTS, Arrangement, spawn};
 use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use proptest::prelude::*;
 use std::ops::Range;
 
 /// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a time.
@@ -41,22 +42,29 @@ fn sum<T: Value>(step: usize, node: Range<usize>, bucket: usize, y: &mut [T]) {
 /// A rank's sum, and its buffers where nobody else has them: by bucket and node.
 struct Step<T> {
     sum: ShardSum<T>,
+    /// Elements of each bucket.
+    buckets: Vec<usize>,
     buffers: Vec<Vec<Option<Buffer<T>>>>,
     shares: Shares,
 }
 
 impl<T: Value> Step<T> {
-    fn new(communicator: &mut Communicator, shares: &Shares, nodes: usize) -> Result<Self, Error> {
-        let plan =
-            ShardPlan { buckets: BUCKETS.to_vec(), nodes, shards: MOST_SHARDS, shares: shares.clone() };
+    fn new(
+        communicator: &mut Communicator,
+        buckets: &[usize],
+        shares: &Shares,
+        nodes: usize,
+    ) -> Result<Self, Error> {
+        let buckets = buckets.to_vec();
+        let plan = ShardPlan { buckets: buckets.clone(), nodes, shards: MOST_SHARDS, shares: shares.clone() };
         let (sum, by_node) = ShardSum::new(communicator, &plan)?;
-        let mut buffers: Vec<Vec<_>> = BUCKETS.iter().map(|_| Vec::new()).collect();
+        let mut buffers: Vec<Vec<_>> = buckets.iter().map(|_| Vec::new()).collect();
         for node in by_node {
-            assert_eq!(node.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), BUCKETS);
+            assert_eq!(node.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), buckets);
             buffers.iter_mut().zip(node).for_each(|(bucket, buffer)| bucket.push(Some(buffer)));
         }
         assert!(buffers.iter().all(|bucket| bucket.len() == nodes));
-        Ok(Self { sum, buffers, shares: shares.clone() })
+        Ok(Self { sum, buckets, buffers, shares: shares.clone() })
     }
 
     /// The buffer of the `n`th node of a step: another one in each.
@@ -81,7 +89,7 @@ impl<T: Value> Step<T> {
         let placed = nodes.iter().enumerate().map(|(n, node)| (node.clone(), self.place(step, n)));
         let placed: Vec<_> = placed.collect();
         self.sum.begin(communicator, shards, placed.iter().cloned())?;
-        for bucket in (0..BUCKETS.len()).rev() {
+        for bucket in (0..self.buckets.len()).rev() {
             for (node, place) in &placed {
                 let buffer = self.buffers[bucket][*place].as_mut().expect("it is here");
                 sum(step, node.clone(), bucket, buffer);
@@ -94,7 +102,7 @@ impl<T: Value> Step<T> {
             self.sum.advance(communicator)?;
         }
         self.sum.wait(communicator)?;
-        for (bucket, len) in BUCKETS.into_iter().enumerate() {
+        for (bucket, len) in self.buckets.iter().copied().enumerate() {
             let mut expected = vec![T::from(0.0); len];
             sum(step, 0..shards, bucket, &mut expected);
             for range in [0..len, len / 3..len / 2, len..len] {
@@ -138,7 +146,7 @@ fn check<T: Value>(communicator: &mut Communicator, arrangement: Arrangement) ->
         // Ranks differ in how many nodes they bring.
         let how = if rank % 2 == 0 { Nodes::Largest } else { Nodes::Pending };
         let nodes = if weights[rank] == 0 { 0 } else { tree::max_pending(MOST_SHARDS) };
-        let mut state = Step::<T>::new(communicator, &shares, nodes)?;
+        let mut state = Step::<T>::new(communicator, &BUCKETS, &shares, nodes)?;
         for (step, shards) in STEPS.into_iter().enumerate() {
             state.run(communicator, step, shards, how, &what)?;
         }
@@ -162,6 +170,31 @@ fn doubles_have_the_bits_of_the_tree() {
     }
 }
 
+/// One step of buckets of these lengths, over links alone: the memory for what they carry is planned by slice.
+fn buckets_of_any_length<T: Value>(communicator: &mut Communicator, buckets: &[usize]) -> Result<(), Error> {
+    let nodes = tree::max_pending(MOST_SHARDS);
+    let shares = Shares::even(communicator.world());
+    let mut state = Step::<T>::new(communicator, buckets, &shares, nodes)?;
+    state.run(communicator, 0, MOST_SHARDS, Nodes::Largest, &format!("buckets of {buckets:?}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn slices_of_any_bucket_have_room(world in 2usize..13, buckets in proptest::collection::vec(0usize..700, 1..6)) {
+        spawn(world, Arrangement::Tcp, |mut communicator| {
+            buckets_of_any_length::<f32>(&mut communicator, &buckets)?;
+            buckets_of_any_length::<f64>(&mut communicator, &buckets)
+        });
+    }
+}
+
+/// The last of three slices of 25 doubles has 9 of them, while the last of as many bytes of singles has 2 elements.
+#[test]
+fn a_bucket_of_doubles_with_late_slices_has_room() {
+    spawn(3, Arrangement::Tcp, |mut communicator| buckets_of_any_length::<f64>(&mut communicator, &[25]));
+}
+
 /// Two sums that take turns, with other operations between them, at whatever distance the ranks are.
 #[test]
 fn sums_and_operations_follow_each_other() {
@@ -169,8 +202,8 @@ fn sums_and_operations_follow_each_other() {
         spawn(4, arrangement, |mut communicator| {
             let shares = Shares::new(&[3, 0, 1, 2]).expect("some weight");
             let nodes = tree::max_pending(MOST_SHARDS);
-            let mut one = Step::<f32>::new(&mut communicator, &shares, nodes)?;
-            let mut other = Step::<f64>::new(&mut communicator, &Shares::even(4), nodes)?;
+            let mut one = Step::<f32>::new(&mut communicator, &BUCKETS, &shares, nodes)?;
+            let mut other = Step::<f64>::new(&mut communicator, &BUCKETS, &Shares::even(4), nodes)?;
             for step in 0..60 {
                 let shards = STEPS[step % STEPS.len()];
                 let what = format!("{arrangement:?}");

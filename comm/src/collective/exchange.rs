@@ -16,7 +16,7 @@
 //! buffers, each an array of all buckets.
 
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
-use super::topology::{Slices, Topology};
+use super::topology::{Topology, most_words};
 use crate::element::{Element, Kind};
 use crate::links::{Frame, Kind as FrameKind, Link, Wire};
 use crate::shm::{Carver, RawBuffer, Region};
@@ -131,18 +131,14 @@ impl Exchange {
         let nodes = (0..plan.own_nodes).map(|node| array(1 + node)).collect();
         let mut start = 0;
         let buckets = plan.buckets.iter().zip(results).map(|(bytes, result)| {
-            let slice = |owner| {
-                let split = Slices::Split.of(owner, world, bytes.div_ceil(4)).len() * 8;
-                split.max(plan.whole.min(*bytes)).div_ceil(8) + 1
-            };
+            let slice = most_words(*bytes, world).max(plan.whole.min(*bytes).div_ceil(8));
             let inboxes = (0..topology.hosts.len()).map(|host| {
-                let words =
-                    if host == topology.host() { 0 } else { plan.host_nodes[host] * slice(topology.rank) };
+                let words = if host == topology.host() { 0 } else { plan.host_nodes[host] * slice };
                 Inbox { words: vec![0; words], arrived: false }
             });
             let mut outboxes = vec![Vec::new(); world];
             for owner in topology.charges() {
-                outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice(owner)];
+                outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice];
             }
             let bucket = Bucket {
                 start,
