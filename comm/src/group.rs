@@ -175,6 +175,8 @@ impl Group {
     ///
     /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
     pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+        // Neighbours may still read what a broken group has published.
+        self.engine.check()?;
         self.short_turn += 1;
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];

@@ -94,6 +94,25 @@ fn ranks_that_do_not_do_the_same_are_told() {
     }
 }
 
+/// The late rank finds all of the other's there, and so ends in its contribution, not in its wait.
+#[test]
+fn a_late_rank_that_does_not_do_the_same_hears_it_at_every_call() {
+    for (number, error) in failures(Arrangement::Shared, |communicator| {
+        let mut x = values(0, 5000);
+        if communicator.rank() == 0 {
+            return communicator.allgather(&mut x);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let first = communicator.broadcast(&mut x, 0).expect_err("they differ").to_string();
+        for later in [communicator.allreduce(&mut x), communicator.barrier()] {
+            assert_eq!(later.expect_err("the group is broken").to_string(), first);
+        }
+        communicator.broadcast(&mut x, 0)
+    }) {
+        assert!(error.contains("do not do the same: "), "rank {number}: {error}");
+    }
+}
+
 /// The errors of two ranks that must both fail.
 fn failures(
     arrangement: Arrangement,

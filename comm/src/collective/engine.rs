@@ -110,7 +110,7 @@ impl Engine {
         self.check()?;
         self.desk.exchanges[exchange].contribute(bucket);
         self.ring();
-        self.advance((exchange, bucket))?;
+        self.advance((exchange, bucket)).or_else(|error| self.fail(error))?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// The first failure, again and again.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
