@@ -6,6 +6,7 @@ use common::{ARRANGEMENTS, Arrangement, spawn};
 use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
 use proptest::prelude::*;
 use std::ops::Range;
+use std::sync::Barrier;
 
 /// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a time.
 const BUCKETS: [usize; 5] = [1000, 1, 5000, 17, 130];
@@ -193,6 +194,82 @@ proptest! {
 #[test]
 fn a_bucket_of_doubles_with_late_slices_has_room() {
     spawn(3, Arrangement::Tcp, |mut communicator| buckets_of_any_length::<f64>(&mut communicator, &[25]));
+}
+
+/// What the others would read is not what was handed over, and could be written while they read it.
+#[test]
+fn only_the_announced_buffers_can_be_handed_over() {
+    type Buffers = Vec<Vec<Buffer<f32>>>;
+    #[expect(clippy::type_complexity, reason = "what is handed over for bucket 0, and what is said of it")]
+    let cases: [(fn(&mut Buffers) -> Vec<Buffer<f32>>, &str); 6] = [
+        (|b| vec![b[1].remove(0)], "are in another buffer than number 0, which was announced"),
+        (|b| vec![b[0].remove(1)], "are in another buffer than number 0, which was announced"),
+        (|_| vec![Buffer::private(100)], "are in another buffer than number 0, which was announced"),
+        (|_| vec![], "0 buffers for the 1 nodes of bucket 0"),
+        (|b| vec![b[0].remove(0), b[1].remove(0)], "2 buffers for the 1 nodes of bucket 0"),
+        (|b| vec![std::mem::replace(&mut b[0][0], Buffer::private(1))], ""),
+    ];
+    for arrangement in [Arrangement::Shared, Arrangement::Tcp] {
+        spawn(2, arrangement, |mut communicator| {
+            for (choose, expected) in cases {
+                let plan =
+                    ShardPlan { buckets: vec![100, 100], nodes: 2, shards: 2, shares: Shares::even(2) };
+                let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+                let rank = communicator.rank();
+                sum.begin(&mut communicator, 2, std::iter::once((rank..rank + 1, 0)))?;
+                let chosen = choose(&mut buffers);
+                let contribute = || sum.contribute(&mut communicator, 0, chosen.into_iter());
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(contribute));
+                match outcome {
+                    Ok(result) => assert_eq!((result.is_ok(), expected), (true, "")),
+                    Err(panic) => {
+                        let said = panic.downcast_ref::<String>().expect("a message with numbers");
+                        assert!(!expected.is_empty() && said.contains(expected), "{said}");
+                    }
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// In a broken group, every call of a step is an error, whatever the step was in the middle of.
+#[test]
+fn a_step_in_a_broken_group_is_an_error_at_every_call() {
+    for arrangement in ARRANGEMENTS {
+        let planned = Barrier::new(3);
+        spawn(3, arrangement, |mut communicator| {
+            let plan = ShardPlan { buckets: vec![100, 100], nodes: 1, shards: 3, shares: Shares::even(3) };
+            let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+            let rank = communicator.rank();
+            planned.wait();
+            if rank == 1 {
+                communicator.abort("it has had enough");
+            }
+            let nodes = || std::iter::once((rank..rank + 1, 0));
+            let mut buffers = buffers.remove(0).into_iter();
+            let contribution = buffers.next();
+            let first = sum
+                .begin(&mut communicator, 3, nodes())
+                .and_then(|()| sum.contribute(&mut communicator, 0, contribution.into_iter()))
+                .and_then(|()| sum.contribute(&mut communicator, 1, buffers.by_ref()))
+                .and_then(|()| sum.wait(&mut communicator))
+                .expect_err("the group is broken")
+                .to_string();
+            assert!(first.starts_with("it has had enough (rank "), "{arrangement:?}: {first}");
+            let later = [
+                sum.begin(&mut communicator, 3, nodes()),
+                sum.contribute(&mut communicator, 0, std::iter::empty()),
+                sum.advance(&mut communicator),
+                sum.wait(&mut communicator),
+                communicator.barrier(),
+            ];
+            for result in later {
+                assert_eq!(result.expect_err("the group is broken").to_string(), first, "{arrangement:?}");
+            }
+            Ok(())
+        });
+    }
 }
 
 /// Two sums that take turns, with other operations between them, at whatever distance the ranks are.

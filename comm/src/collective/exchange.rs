@@ -92,8 +92,8 @@ pub(crate) struct Exchange {
     pub(crate) buckets: Vec<Bucket>,
     /// Shards of each rank in the operations under way.
     shards: Vec<Range<usize>>,
-    /// This rank's nodes.
-    own_nodes: Vec<Range<usize>>,
+    /// This rank's nodes, each with the index of its buffer.
+    own_nodes: Vec<(Range<usize>, usize)>,
     /// The nodes that each host has for others.
     pub(super) host_nodes: Vec<Vec<Range<usize>>>,
     /// All nodes of this host, and all nodes of all; in order.
@@ -179,13 +179,15 @@ impl Exchange {
     }
 
     /// Says which shards each rank has in the operations to come, and which nodes this rank contributes, each with the index of
-    /// its buffer. No operation may be under way.
+    /// its buffer. No operation may have begun.
     pub(crate) fn set_shards(
         &mut self,
         shards: impl Fn(usize) -> Range<usize>,
         nodes: impl Iterator<Item = (Range<usize>, usize)>,
     ) {
-        assert!(!self.buckets.iter().any(Bucket::is_active), "operations are under way");
+        // Neighbours look at the table once for all buckets.
+        let busy = self.buckets.iter().position(|bucket| bucket.stage != Stage::Idle);
+        assert!(busy.is_none(), "the step before is not finished in bucket {}", busy.unwrap_or_default());
         for (rank, range) in self.shards.iter_mut().enumerate() {
             *range = shards(rank);
         }
@@ -203,7 +205,7 @@ impl Exchange {
             assert!(self.own_nodes.len() < self.table, "more nodes than the planned {}", self.table);
             self.own.counter(entry).store((node.start as u64) << 32 | node.end as u64, Ordering::Relaxed);
             self.own.counter(entry + 8).store(buffer as u64, Ordering::Relaxed);
-            self.own_nodes.push(node);
+            self.own_nodes.push((node, buffer));
         }
         // Read by others after they have seen a counter that is raised later.
         self.own.counter(table).store(self.own_nodes.len() as u64, Ordering::Relaxed);
@@ -232,6 +234,28 @@ impl Exchange {
     /// Begins the next turn of a bucket.
     pub(crate) fn begin(&mut self, bucket: usize, kind: Kind, len: usize, rule: Rule) {
         self.buckets[bucket].begin(kind, len, rule);
+    }
+
+    /// Takes over the buffers of this rank's nodes in a bucket, in the order of [`set_shards`](Self::set_shards).
+    ///
+    /// # Panics
+    ///
+    /// When they are not those that were announced there: the others read at the announced places, and only what is in the hands of
+    /// an exchange is not written meanwhile.
+    pub(crate) fn hand_over(&mut self, bucket: usize, buffers: impl Iterator<Item = RawBuffer>) {
+        let Self { own, own_nodes, stride, buckets, .. } = self;
+        let state = &mut buckets[bucket];
+        assert_eq!(state.stage, Stage::Begun, "contribution to a bucket that is not begun");
+        state.nodes.extend(buffers);
+        let (given, announced) = (state.nodes.len(), own_nodes.len());
+        assert_eq!(given, announced, "{given} buffers for the {announced} nodes of bucket {bucket}");
+        for (raw, (node, buffer)) in state.nodes.iter().zip(own_nodes) {
+            let offset = (1 + *buffer) * *stride + state.start;
+            assert!(
+                raw.is_at(own, offset, state.capacity),
+                "shards {node:?} of bucket {bucket} are in another buffer than number {buffer}, which was announced"
+            );
+        }
     }
 
     /// Everything that this rank contributes is in place.
@@ -369,7 +393,7 @@ impl Exchange {
         let Self { host_sources: here, all_sources: all, .. } = self;
         let (mut here, mut all) = (std::mem::take(here), std::mem::take(all));
         here.clear();
-        for (index, node) in self.own_nodes.iter().enumerate() {
+        for (index, (node, _)) in self.own_nodes.iter().enumerate() {
             here.push(node.clone(), Source::Own(index));
         }
         let table = self.table_offset();
