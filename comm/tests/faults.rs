@@ -273,7 +273,7 @@ fn vectors_of_different_lengths_are_an_error_at_all_over_tcp() {
             });
             for message in messages {
                 let message = message.expect_err("the lengths differ");
-                assert!(message.contains(" bytes where "), "{most} and {one} elements: {message}");
+                assert!(message.contains("do not do the same: "), "{most} and {one} elements: {message}");
             }
         }
     }

@@ -65,6 +65,7 @@ impl Engine {
                     .map(|link| link.as_ref().map(|_| Vec::new()).unwrap_or_default())
                     .collect(),
                 reporter: None,
+                stray: None,
             },
             links,
             names,
@@ -206,7 +207,12 @@ impl Engine {
             match link.receive(&mut self.desk) {
                 Ok(more) => came |= more,
                 Err(error @ Error::Closed { .. }) => *ended = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    return Err(match self.desk.stray.take() {
+                        Some((other, [own, theirs])) => self.mismatch(own, other, theirs),
+                        None => error,
+                    });
+                }
             }
         }
         if let Some(by) = self.desk.reporter {
@@ -226,6 +232,8 @@ pub(super) struct Desk {
     /// By rank: why it has failed, and who of them said so first.
     reports: Vec<Vec<u8>>,
     reporter: Option<usize>,
+    /// A rank that does something else in an operation than this one, and what the two do.
+    stray: Option<(usize, [Call; 2])>,
 }
 
 impl Memory for Desk {
@@ -245,10 +253,16 @@ impl Memory for Desk {
             FrameKind::Failure | FrameKind::Rendezvous => Incoming::Unexpected,
             // The peer has made an exchange that this rank is yet to make.
             _ if frame.exchange as usize == self.exchanges.len() => Incoming::Later,
-            _ => match self.exchanges.get_mut(frame.exchange as usize).map(|e| e.incoming(from, frame)) {
-                Some(place) => place,
-                None => Incoming::Unexpected,
-            },
+            _ => {
+                let Some(exchange) = self.exchanges.get_mut(frame.exchange as usize) else {
+                    return Incoming::Unexpected;
+                };
+                if let Some(calls) = exchange.stray_sender(frame) {
+                    self.stray = Some((from, calls));
+                    return Incoming::Unexpected;
+                }
+                exchange.incoming(from, frame)
+            }
         }
     }
 

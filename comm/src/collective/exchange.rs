@@ -305,7 +305,7 @@ impl Exchange {
             self.buckets[bucket].ready = ready;
             if ready == others {
                 self.buckets[bucket].stage = Stage::Complete;
-                let stray = self.stray(bucket);
+                let stray = self.stray_neighbour(bucket);
                 return Advance { raised, complete: true, stray };
             }
         }
@@ -319,7 +319,7 @@ impl Exchange {
     }
 
     /// A neighbour that does something else in a complete operation, and what.
-    fn stray(&self, bucket: usize) -> Option<(usize, Call)> {
+    fn stray_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
         let (own, offset) = (self.buckets[bucket].call(), self.call_offset(bucket));
         let calls =
             self.neighbours.iter().map(|n| (n.rank, n.region.counter(offset).load(Ordering::Relaxed)));
@@ -516,8 +516,15 @@ impl Exchange {
         bucket: usize,
         bytes: usize,
     ) {
-        let operation = self.buckets[bucket].turn;
-        let frame = Frame { kind, exchange: self.id, operation, bucket: bucket as u32, bytes: bytes as u64 };
+        let state = &self.buckets[bucket];
+        let frame = Frame {
+            kind,
+            exchange: self.id,
+            operation: state.turn,
+            bucket: bucket as u32,
+            call: state.call().encode(),
+            bytes: bytes as u64,
+        };
         links[to].as_mut().expect("there is a link to every rank of another host").send(frame);
     }
 

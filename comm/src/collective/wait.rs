@@ -207,7 +207,7 @@ impl Engine {
         self.ring();
         self.desk.farewell = failure::cut(&cause).as_bytes().to_vec();
         let bytes = self.desk.farewell.len() as u64;
-        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, bytes };
+        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, call: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
         let until = Instant::now() + FAREWELL.min(self.timeout / 4);
         part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);
