@@ -81,10 +81,11 @@ impl Region {
     #[cfg(target_os = "linux")]
     pub(crate) fn shared(folder: &Path, control: usize, data: usize) -> io::Result<Self> {
         use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::retry_on_intr;
         let control = control.next_multiple_of(PAGE);
         let bytes = length(control, data)?;
         let file = nameless_file(folder)?;
-        fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, bytes as u64))?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         let region = Self { map, control, file: Mutex::new(Some(file)) };
         let mut token = [0; 8];
