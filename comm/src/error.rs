@@ -276,6 +276,19 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
+    /// A neighbour whose end could not be noticed.
+    #[error("rank {rank} cannot watch process {process} of rank {other}: {source}")]
+    Unwatched {
+        /// This rank.
+        rank: usize,
+        /// The other.
+        other: usize,
+        /// The other's process.
+        process: u64,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+
     /// Ranks on several hosts that were told to use shared memory alone.
     #[error("shared memory was asked for, but ranks 0 and {rank} run on different hosts")]
     NotOneHost {

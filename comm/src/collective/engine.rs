@@ -8,8 +8,7 @@ use super::wait::Pulse;
 use crate::element::Kind;
 use crate::error::Error;
 use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
-use crate::shm::{Bell, Patience, Region};
-use std::os::fd::OwnedFd;
+use crate::shm::{Bell, Patience, Process, Region};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,8 @@ use std::time::Duration;
 pub(crate) struct LocalRank {
     pub(crate) rank: usize,
     pub(crate) region: Arc<Region>,
-    /// Its process; readable when that has ended.
-    pub(crate) process: Option<OwnedFd>,
+    /// Its process, if that is another one.
+    pub(crate) process: Option<Process>,
 }
 
 /// What a group's rank has towards the others, and the operations under way.

@@ -13,5 +13,5 @@ pub(crate) use bucket::{Call, Rule};
 pub(crate) use engine::{Engine, LocalRank};
 pub(crate) use exchange::{Exchange, Neighbour, Plan};
 pub(crate) use failure::FAILURE_END;
-pub(crate) use topology::{Slices, Topology};
+pub(crate) use topology::{SLICE_ELEMENTS, Slices, Topology};
 pub(crate) use wait::Goal;

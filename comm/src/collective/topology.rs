@@ -86,7 +86,7 @@ impl Topology {
 }
 
 /// Slices begin at multiples of this many elements: a cache line of `f32`.
-const SLICE_ELEMENTS: usize = 16;
+pub(crate) const SLICE_ELEMENTS: usize = 16;
 
 /// How the elements of an operation are divided among owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
