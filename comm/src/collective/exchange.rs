@@ -16,6 +16,7 @@
 //! buffers, each an array of all buckets.
 
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
+use super::sources::{Source, Sources};
 use super::topology::{Topology, most_words};
 use crate::element::{Element, Kind};
 use crate::links::{Frame, Kind as FrameKind, Link, Wire};
@@ -65,17 +66,6 @@ impl Plan {
 pub(crate) struct Neighbour {
     pub(crate) rank: usize,
     pub(crate) region: Arc<Region>,
-}
-
-/// Where a node's values are.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// Among this rank's contributions.
-    Own(usize),
-    /// In a neighbour's node buffer.
-    Neighbour { neighbour: usize, buffer: usize },
-    /// In the inbox of a host.
-    Host { host: usize, node: usize },
 }
 
 /// See the module's page.
@@ -186,8 +176,9 @@ impl Exchange {
         nodes: impl Iterator<Item = (Range<usize>, usize)>,
     ) {
         // Neighbours look at the table once for all buckets.
-        let busy = self.buckets.iter().position(|bucket| bucket.stage != Stage::Idle);
-        assert!(busy.is_none(), "the step before is not finished in bucket {}", busy.unwrap_or_default());
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            assert_eq!(bucket.stage, Stage::Idle, "the step before is not finished in bucket {index}");
+        }
         for (rank, range) in self.shards.iter_mut().enumerate() {
             *range = shards(rank);
         }
@@ -542,36 +533,5 @@ impl Exchange {
             .region
             .published(counter, state.turn, state.start, slice)
             .expect("the operation is complete")
-    }
-}
-
-/// Nodes in order, and where their values are.
-#[derive(Debug, Default)]
-struct Sources {
-    nodes: Vec<Range<usize>>,
-    sources: Vec<Source>,
-}
-
-impl Sources {
-    fn clear(&mut self) {
-        self.nodes.clear();
-        self.sources.clear();
-    }
-
-    fn push(&mut self, node: Range<usize>, source: Source) {
-        self.nodes.push(node);
-        self.sources.push(source);
-    }
-
-    /// By insertion: nearly all come in order, and nothing is allocated.
-    fn sort(&mut self) {
-        for end in 1..self.nodes.len() {
-            let mut at = end;
-            while at > 0 && self.nodes[at - 1].start > self.nodes[at].start {
-                self.nodes.swap(at - 1, at);
-                self.sources.swap(at - 1, at);
-                at -= 1;
-            }
-        }
     }
 }

@@ -6,6 +6,7 @@ mod engine;
 mod exchange;
 mod failure;
 mod mail;
+mod sources;
 mod topology;
 mod wait;
 
