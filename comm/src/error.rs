@@ -106,7 +106,8 @@ pub enum Error {
 
     /// Some ranks did not come to the rendezvous.
     #[error(
-        "rendezvous at {place}: {} did not come within {}{}", Ranks(ranks), Seconds(*waited), Refused(*refused)
+        "rendezvous at {place}: {} did not come within {}{}{}",
+        Ranks(ranks), Seconds(*waited), Refused(*refused), Listened(*listened)
     )]
     Missing {
         /// Where the group meets.
@@ -117,6 +118,8 @@ pub enum Error {
         waited: Duration,
         /// How many connections were refused in that time.
         refused: u64,
+        /// Where rank 0 listened, if the place does not say it.
+        listened: Option<SocketAddr>,
     },
 
     /// Rank 0 did not answer.
@@ -276,6 +279,19 @@ pub enum Error {
         source: Arc<io::Error>,
     },
 
+    /// A neighbour whose end could not be noticed.
+    #[error("rank {rank} cannot watch process {process} of rank {other}: {source}")]
+    Unwatched {
+        /// This rank.
+        rank: usize,
+        /// The other.
+        other: usize,
+        /// The other's process.
+        process: u64,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+
     /// Ranks on several hosts that were told to use shared memory alone.
     #[error("shared memory was asked for, but ranks 0 and {rank} run on different hosts")]
     NotOneHost {
@@ -367,6 +383,21 @@ impl fmt::Display for Refused {
     }
 }
 
+/// Nothing, or `: rank 0 listened at 127.0.1.1:29500, which only its own host reaches`.
+struct Listened(Option<SocketAddr>);
+
+impl fmt::Display for Listened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) if address.ip().is_loopback() => {
+                write!(f, ": rank 0 listened at {address}, which only its own host reaches")
+            }
+            Some(address) => write!(f, ": rank 0 listened at {address}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +409,7 @@ mod tests {
             ranks,
             waited: Duration::from_secs(60),
             refused,
+            listened: None,
         };
         assert_eq!(
             missing(vec![2, 3], 0).to_string(),

@@ -1,21 +1,22 @@
 //! The ranks of a group on their hosts, and how whole vectors pass through the collective's buffers.
 
 use crate::collective::{
-    Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, Slices, Topology,
+    Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, SLICE_ELEMENTS, Slices,
+    Topology,
 };
 use crate::communicator::{Settings, Transport};
 use crate::cores::Cores;
 use crate::element::Element;
 use crate::error::Error;
 use crate::links::{Link, Wire};
-use crate::rendezvous::{Card, Gathering, HostId, meet};
-use crate::shm::{Carver, Patience, RawBuffer, Region, Ticket};
+use crate::rendezvous::{Card, Gathering, HostId, Meeting, meet};
+use crate::shm::{Carver, Patience, Process, RawBuffer, Region, Ticket};
 use crate::tree;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level cache.
 const BLOCK_BYTES: usize = 128 << 10;
@@ -30,6 +31,8 @@ const SHORT_LINK_BYTES: usize = 16 << 10;
 /// The counter of short operations, and where those of the blocks begin.
 const SHORT_COUNTER: usize = FAILURE_END.next_multiple_of(64);
 const BLOCK_COUNTERS: usize = SHORT_COUNTER + 64;
+/// Longer timeouts are this long: whatever is added to it is still a time, and in milliseconds fits every system's calls.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(20 * 24 * 3600);
 /// The exchange of blocks.
 const STAGING: usize = 0;
 
@@ -48,7 +51,8 @@ pub(crate) struct Group {
 impl Group {
     /// Meets the others and maps what memory they share.
     pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
-        let meeting = &settings.meeting;
+        let meeting =
+            &Meeting { timeout: settings.meeting.timeout.min(LONGEST_TIMEOUT), ..settings.meeting.clone() };
         let is_mpi = (settings.transport == Transport::Mpi, meeting.place.is_mpi());
         assert!(
             is_mpi.0 == is_mpi.1,
@@ -63,7 +67,7 @@ impl Group {
             (None, _) => HostId::of_rank(meeting.rank),
         };
         let plan = Plan {
-            buckets: vec![LINK_BLOCK_BYTES; BLOCKS],
+            buckets: vec![block_bytes(meeting.world, false); BLOCKS],
             own_nodes: 1,
             table: 1,
             // Known when all have met.
@@ -81,11 +85,17 @@ impl Group {
         let note =
             Note { ticket: region.ticket(), machine: HostId::detect(), cores: Cores::of_this_process() };
         let gathering = meet(meeting, host, &note.encode())?;
-        Self::new(settings, gathering, region, plan)
+        Self::new(settings, meeting, gathering, region, plan)
     }
 
-    fn new(settings: &Settings, gathering: Gathering, region: Region, mut plan: Plan) -> Result<Self, Error> {
-        let (rank, world) = (settings.meeting.rank, settings.meeting.world);
+    fn new(
+        settings: &Settings,
+        meeting: &Meeting,
+        gathering: Gathering,
+        region: Region,
+        mut plan: Plan,
+    ) -> Result<Self, Error> {
+        let &Meeting { rank, world, timeout, .. } = meeting;
         let Gathering { cards, links } = gathering;
         let hosts: Vec<HostId> = cards.iter().map(|card| card.host).collect();
         let topology = Arc::new(Topology::new(rank, &hosts));
@@ -105,7 +115,12 @@ impl Group {
                 let missing = || std::io::Error::from(std::io::ErrorKind::Unsupported);
                 let ticket = note.ticket.ok_or_else(missing).map_err(unshared)?;
                 let region = Arc::new(Region::open(&ticket).map_err(unshared)?);
-                let process = process(&ticket).map_err(unshared)?;
+                let process = Process::find(ticket.process).map_err(|source| Error::Unwatched {
+                    rank,
+                    other: *other,
+                    process: ticket.process,
+                    source: Arc::new(source),
+                })?;
                 locals.push(LocalRank { rank: *other, region, process });
             }
         }
@@ -136,7 +151,6 @@ impl Group {
         }
         carver.skip_to(plan.data());
         let short = [(); 2].map(|()| carver.carve(SHORT_BYTES));
-        let timeout = settings.meeting.timeout;
         let names = names.collect();
         let mut engine = Engine::new(Arc::clone(&topology), own, locals, links, names, patience, timeout);
         engine.add(staging);
@@ -154,8 +168,9 @@ impl Group {
         (!self.engine.locals.is_empty()).then_some(self.shared_memory.as_path())
     }
 
-    fn block_bytes(&self) -> usize {
-        if self.engine.is_one_host() { BLOCK_BYTES } else { LINK_BLOCK_BYTES }
+    /// How many `T` go into a block.
+    fn block<T>(&self) -> usize {
+        block_bytes(self.engine.topology.world(), self.engine.is_one_host()) / size_of::<T>()
     }
 
     /// `x = ` the sum of all ranks' `x`.
@@ -175,6 +190,8 @@ impl Group {
     ///
     /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
     pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+        // Neighbours may still read what a broken group has published.
+        self.engine.check()?;
         self.short_turn += 1;
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
@@ -215,7 +232,7 @@ impl Group {
         rule: Rule,
         operation: &'static str,
     ) -> Result<(), Error> {
-        let block = self.block_bytes() / size_of::<T>();
+        let block = self.block::<T>();
         let len = x.len();
         self.pipeline(x, len.div_ceil(block), rule, operation, |index, rank, world| {
             let start = index * block;
@@ -235,8 +252,9 @@ impl Group {
         let (len, world) = (x.len(), self.engine.topology.world());
         let longest = (0..world).map(|rank| Slices::Split.of(rank, world, len).len()).max().unwrap_or(0);
         // A multiple of a slice's unit: then the block's slices are the parts.
-        let part = (self.block_bytes() / size_of::<T>() / world / 16 * 16).min(longest.next_multiple_of(16));
-        self.pipeline(x, longest.div_ceil(part.max(1)), rule, operation, |index, rank, world| {
+        let part = self.block::<T>() / world / SLICE_ELEMENTS * SLICE_ELEMENTS;
+        let part = part.min(longest.next_multiple_of(SLICE_ELEMENTS)).max(SLICE_ELEMENTS);
+        self.pipeline(x, longest.div_ceil(part), rule, operation, |index, rank, world| {
             let slice = Slices::Split.of(rank, world, len);
             let start = (slice.start + index * part).min(slice.end);
             Piece { block: world * part, at: rank * part, from: start..(start + part).min(slice.end) }
@@ -289,6 +307,12 @@ impl Group {
     }
 }
 
+/// Bytes of a block in a group of `world` ranks: every rank can own a slice of it.
+fn block_bytes(world: usize, is_one_host: bool) -> usize {
+    let bytes = if is_one_host { BLOCK_BYTES } else { LINK_BLOCK_BYTES };
+    bytes.max(world * SLICE_ELEMENTS * size_of::<f64>())
+}
+
 /// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block` elements.
 struct Piece {
     block: usize,
@@ -333,28 +357,27 @@ impl Note {
     }
 }
 
-/// What tells when another process ends.
-#[cfg(target_os = "linux")]
-fn process(ticket: &Ticket) -> std::io::Result<Option<OwnedFd>> {
-    use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
-    let pid = i32::try_from(ticket.process).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
-    // Ranks in threads of one process, as in tests, end together.
-    if pid == getpid() {
-        return Ok(None);
-    }
-    Ok(Some(pidfd_open(pid, PidfdFlags::empty())?))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process(_ticket: &Ticket) -> std::io::Result<Option<OwnedFd>> {
-    Ok(None)
-}
-
 fn name(rank: usize, card: &Card, link: Option<&Link<Wire>>) -> String {
     match (link, Note::decode(&card.note).ticket) {
         (Some(link), _) => format!("rank {rank} ({})", link.place()),
         (None, Some(ticket)) => format!("rank {rank} (process {})", ticket.process),
         (None, None) => format!("rank {rank}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rendezvous::MAX_WORLD;
+
+    #[test]
+    fn every_rank_can_own_a_slice_of_a_block() {
+        for world in [2, 3, 1024, 1025, 2049, 10_000, MAX_WORLD] {
+            for is_one_host in [true, false] {
+                let doubles = block_bytes(world, is_one_host) / size_of::<f64>();
+                assert!(doubles / world >= SLICE_ELEMENTS, "{doubles} doubles for {world} ranks");
+            }
+        }
+        assert_eq!([block_bytes(1024, true), block_bytes(2048, false)], [BLOCK_BYTES, LINK_BLOCK_BYTES]);
     }
 }

@@ -84,6 +84,8 @@ pub struct ShardPlan {
 /// A step is: [`begin`](Self::begin); write the nodes' values into the buffers; [`contribute`](Self::contribute) each bucket once it is
 /// complete, in whatever order, but the same at all ranks; [`wait`](Self::wait); [`read`](Self::read) the sums;
 /// [`finish`](Self::finish), which gives the buffers back. The others read the buffers where they are.
+///
+/// The memory of a sum lives as long as its communicator.
 #[derive(Debug)]
 pub struct ShardSum<T> {
     exchange: usize,
@@ -142,6 +144,10 @@ impl<T: Element> ShardSum<T> {
     /// # Errors
     ///
     /// When the group is broken.
+    ///
+    /// # Panics
+    ///
+    /// When the step before is not [finished](Self::finish), or has more nodes than planned shards.
     pub fn begin(
         &self,
         communicator: &mut Communicator,
@@ -149,6 +155,7 @@ impl<T: Element> ShardSum<T> {
         nodes: impl Iterator<Item = (Range<usize>, usize)>,
     ) -> Result<(), Error> {
         let engine = &mut group(communicator).engine;
+        engine.check()?;
         engine.exchange_mut(self.exchange).set_shards(|rank| self.shares.range(rank, shards), nodes);
         for (bucket, len) in self.buckets.iter().enumerate() {
             engine.begin((self.exchange, bucket), T::KIND, *len, Rule::ALLREDUCE)?;
@@ -161,6 +168,11 @@ impl<T: Element> ShardSum<T> {
     /// # Errors
     ///
     /// When the group is broken.
+    ///
+    /// # Panics
+    ///
+    /// When these are not the buffers of that bucket whose indices [`begin`](Self::begin) was given, or a bucket is handed over twice in
+    /// a step.
     pub fn contribute(
         &self,
         communicator: &mut Communicator,
@@ -168,8 +180,8 @@ impl<T: Element> ShardSum<T> {
         nodes: impl Iterator<Item = Buffer<T>>,
     ) -> Result<(), Error> {
         let engine = &mut group(communicator).engine;
-        let state = &mut engine.exchange_mut(self.exchange).buckets[bucket];
-        state.nodes.extend(nodes.map(Buffer::into_raw));
+        engine.check()?;
+        engine.exchange_mut(self.exchange).hand_over(bucket, nodes.map(Buffer::into_raw));
         engine.contribute((self.exchange, bucket))?;
         engine.advance_all(self.exchange)
     }
@@ -216,6 +228,10 @@ impl<T: Element> ShardSum<T> {
     }
 
     /// Ends the step; `give_back(bucket, node, buffer)` gets the buffers.
+    ///
+    /// # Panics
+    ///
+    /// When the step is not [complete](Self::wait).
     pub fn finish(
         &self,
         communicator: &mut Communicator,

@@ -125,11 +125,18 @@ pub fn sum_node<'a, T: Element>(
     for i in 0..nodes.len() {
         assert_eq!(data(i).len(), len, "node {i} has {} elements, the sum {len}", data(i).len());
     }
+    let covered = nodes
+        .iter()
+        .try_fold(root.start, |end, node| (node.start == end && node.end > end).then_some(node.end));
+    assert!(
+        !nodes.is_empty() && covered == Some(root.end),
+        "nodes {nodes:?} do not cover shards {root:?} one after the other"
+    );
     let arch = Arch::new();
     // The two that nearly all sums are, without the walk.
     match nodes {
         [_] => return y.copy_from_slice(data(0)),
-        [left, right] if left.end == right.start && *left == (root.start..split(&root)) => {
+        [left, _] if left.end == split(&root) => {
             return arch.dispatch(Add { a: data(0), b: data(1), y });
         }
         _ => {}

@@ -96,18 +96,15 @@ fn strangers_with_nothing_to_prove() {
         std::iter::repeat_with(next).take(length).collect()
     };
     under_attack(|address, _| {
-        // 10,000 strings over some connections: of no known beginning, of the right one, and too long.
+        // Of no known beginning, of the right one, and longer than anything that a rank says.
         for i in 0..50 {
             let mut socket = connect(address);
             if i % 2 == 0 {
                 socket.write_all(b"isograd\n").unwrap();
             }
-            for _ in 0..200 {
-                let length = 40 + usize::from(bytes(1)[0]);
-                if socket.write_all(&bytes(length)).is_err() {
-                    break;
-                }
-            }
+            let length = 96 + usize::from(bytes(1)[0]);
+            // It may be closed before it has all.
+            let _ = socket.write_all(&bytes(length));
             wait_for_end(socket);
         }
         // Who sends nothing, half of something, or goes away.

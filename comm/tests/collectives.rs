@@ -79,11 +79,24 @@ fn elements_are_floats() {
 
 #[test]
 fn ranks_that_do_not_do_the_same_are_told() {
-    for (lengths, kind) in [([100, 101], "short"), ([10_000, 10_001], "long")] {
-        for (number, error) in failures(Arrangement::Shared, |communicator| {
-            communicator.allreduce(&mut values(0, lengths[communicator.rank()]))
+    for arrangement in ARRANGEMENTS {
+        for (lengths, kind) in [([100, 101], "short"), ([10_000, 10_001], "long")] {
+            for (number, error) in failures(arrangement, |communicator| {
+                communicator.allreduce(&mut values(0, lengths[communicator.rank()]))
+            }) {
+                let what = format!("{arrangement:?}, {kind}, rank {number}: {error}");
+                assert!(error.contains("do not do the same: allreduce of"), "{what}");
+            }
+        }
+        for (number, error) in failures(arrangement, |communicator| match communicator.rank() {
+            0 => communicator.allreduce(&mut values(0, 5000)),
+            _ => communicator.broadcast(&mut values(0, 5000), 0),
         }) {
-            assert!(error.contains("do not do the same: allreduce of"), "{kind}, rank {number}: {error}");
+            let what = format!("{arrangement:?}, rank {number}: {error}");
+            assert!(
+                error.contains("allreduce of 5000 f32") && error.contains("broadcast from rank 0"),
+                "{what}"
+            );
         }
     }
     for (number, error) in failures(Arrangement::Shared, |communicator| match communicator.rank() {
@@ -91,6 +104,42 @@ fn ranks_that_do_not_do_the_same_are_told() {
         _ => communicator.broadcast(&mut values(0, 5000), 1),
     }) {
         assert!(error.contains("broadcast from rank 1 of 5000 f32"), "rank {number}: {error}");
+    }
+}
+
+/// As many bytes, so that nothing but the type tells them apart.
+#[test]
+fn ranks_that_add_up_different_types_are_told() {
+    for arrangement in ARRANGEMENTS {
+        for doubles in [5, 5_000, 50_000] {
+            for (number, error) in failures(arrangement, |communicator| match communicator.rank() {
+                0 => communicator.allreduce(&mut vec![1.0f32; 2 * doubles]),
+                _ => communicator.allreduce(&mut vec![1.0f64; doubles]),
+            }) {
+                let what = format!("{arrangement:?}, {doubles} doubles, rank {number}: {error}");
+                assert!(error.contains("do not do the same: allreduce of "), "{what}");
+                assert!(error.contains(" f32") && error.contains(" f64"), "{what}");
+            }
+        }
+    }
+}
+
+/// The late rank finds all of the other's there, and so ends in its contribution, not in its wait.
+#[test]
+fn a_late_rank_that_does_not_do_the_same_hears_it_at_every_call() {
+    for (number, error) in failures(Arrangement::Shared, |communicator| {
+        let mut x = values(0, 5000);
+        if communicator.rank() == 0 {
+            return communicator.allgather(&mut x);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let first = communicator.broadcast(&mut x, 0).expect_err("they differ").to_string();
+        for later in [communicator.allreduce(&mut x), communicator.barrier()] {
+            assert_eq!(later.expect_err("the group is broken").to_string(), first);
+        }
+        communicator.broadcast(&mut x, 0)
+    }) {
+        assert!(error.contains("do not do the same: "), "rank {number}: {error}");
     }
 }
 

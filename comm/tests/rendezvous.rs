@@ -3,7 +3,7 @@
 mod meetings;
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -73,6 +73,51 @@ fn without_rank_0_the_others_say_so() {
     let start = format!("rendezvous at {address}: rank 0 did not answer within 0.3 s (");
     assert!(message.starts_with(&start), "{message}");
     assert!(message.to_lowercase().contains("refused"), "{message}");
+}
+
+/// A name may get its address while ranks wait for each other. No server is asked for one so long.
+#[test]
+fn a_name_without_an_address_is_looked_up_until_the_deadline() {
+    let address = format!("{}:29500", "x".repeat(300));
+    let place = Place::Address { address: address.clone(), key: meetings::key() };
+    let mut settings = settings(&place, 1, 2);
+    settings.meeting.timeout = Duration::from_millis(300);
+    let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
+    assert!(matches!(&error, Error::Unanswered { reason, .. } if reason.contains("lookup")), "{error}");
+    // Rank 0 knows its own names.
+    settings.meeting.rank = 0;
+    let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Resolve { .. }), "{error}");
+}
+
+/// The name that many systems give to themselves, with an address that leads nobody else there.
+#[test]
+fn who_waited_at_another_address_than_its_name_says_is_told() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = Place::Address { address: format!("localhost:{port}"), key: meetings::key() };
+    let mut alone = settings(&place, 0, 2);
+    alone.meeting.timeout = Duration::from_millis(100);
+    let message = Communicator::join(&alone).map(|_| ()).unwrap_err().to_string();
+    let start =
+        format!("rendezvous at localhost:{port}: rank 1 did not come within 0.1 s: rank 0 listened at ");
+    let listened =
+        message.strip_prefix(&start).and_then(|rest| rest.strip_suffix(", which only its own host reaches"));
+    let listened: SocketAddr = listened.unwrap_or_else(|| panic!("{message}")).parse().unwrap();
+    assert!(listened.ip().is_loopback() && listened.port() == port, "{message}");
+
+    alone.meeting.rank = 1;
+    let message = Communicator::join(&alone).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        message.contains(&format!(" within 0.1 s ({}:", listened.ip())) || message.contains("([::1]:"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_longest_timeout_is_one() {
+    let (place, _) = free_place();
+    let settings = group(&place, 2, |_, settings| settings.meeting.timeout = Duration::MAX);
+    check_sums(join_all(&settings).into_iter().map(Result::unwrap).collect());
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod common;
 
 use common::{ARRANGEMENTS, Arrangement, spawn};
 use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use proptest::prelude::*;
 use std::ops::Range;
+use std::sync::Barrier;
 
 /// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a time.
 const BUCKETS: [usize; 5] = [1000, 1, 5000, 17, 130];
@@ -41,22 +43,29 @@ fn sum<T: Value>(step: usize, node: Range<usize>, bucket: usize, y: &mut [T]) {
 /// A rank's sum, and its buffers where nobody else has them: by bucket and node.
 struct Step<T> {
     sum: ShardSum<T>,
+    /// Elements of each bucket.
+    buckets: Vec<usize>,
     buffers: Vec<Vec<Option<Buffer<T>>>>,
     shares: Shares,
 }
 
 impl<T: Value> Step<T> {
-    fn new(communicator: &mut Communicator, shares: &Shares, nodes: usize) -> Result<Self, Error> {
-        let plan =
-            ShardPlan { buckets: BUCKETS.to_vec(), nodes, shards: MOST_SHARDS, shares: shares.clone() };
+    fn new(
+        communicator: &mut Communicator,
+        buckets: &[usize],
+        shares: &Shares,
+        nodes: usize,
+    ) -> Result<Self, Error> {
+        let buckets = buckets.to_vec();
+        let plan = ShardPlan { buckets: buckets.clone(), nodes, shards: MOST_SHARDS, shares: shares.clone() };
         let (sum, by_node) = ShardSum::new(communicator, &plan)?;
-        let mut buffers: Vec<Vec<_>> = BUCKETS.iter().map(|_| Vec::new()).collect();
+        let mut buffers: Vec<Vec<_>> = buckets.iter().map(|_| Vec::new()).collect();
         for node in by_node {
-            assert_eq!(node.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), BUCKETS);
+            assert_eq!(node.iter().map(|buffer| buffer.len()).collect::<Vec<_>>(), buckets);
             buffers.iter_mut().zip(node).for_each(|(bucket, buffer)| bucket.push(Some(buffer)));
         }
         assert!(buffers.iter().all(|bucket| bucket.len() == nodes));
-        Ok(Self { sum, buffers, shares: shares.clone() })
+        Ok(Self { sum, buckets, buffers, shares: shares.clone() })
     }
 
     /// The buffer of the `n`th node of a step: another one in each.
@@ -81,7 +90,7 @@ impl<T: Value> Step<T> {
         let placed = nodes.iter().enumerate().map(|(n, node)| (node.clone(), self.place(step, n)));
         let placed: Vec<_> = placed.collect();
         self.sum.begin(communicator, shards, placed.iter().cloned())?;
-        for bucket in (0..BUCKETS.len()).rev() {
+        for bucket in (0..self.buckets.len()).rev() {
             for (node, place) in &placed {
                 let buffer = self.buffers[bucket][*place].as_mut().expect("it is here");
                 sum(step, node.clone(), bucket, buffer);
@@ -94,7 +103,7 @@ impl<T: Value> Step<T> {
             self.sum.advance(communicator)?;
         }
         self.sum.wait(communicator)?;
-        for (bucket, len) in BUCKETS.into_iter().enumerate() {
+        for (bucket, len) in self.buckets.iter().copied().enumerate() {
             let mut expected = vec![T::from(0.0); len];
             sum(step, 0..shards, bucket, &mut expected);
             for range in [0..len, len / 3..len / 2, len..len] {
@@ -138,7 +147,7 @@ fn check<T: Value>(communicator: &mut Communicator, arrangement: Arrangement) ->
         // Ranks differ in how many nodes they bring.
         let how = if rank % 2 == 0 { Nodes::Largest } else { Nodes::Pending };
         let nodes = if weights[rank] == 0 { 0 } else { tree::max_pending(MOST_SHARDS) };
-        let mut state = Step::<T>::new(communicator, &shares, nodes)?;
+        let mut state = Step::<T>::new(communicator, &BUCKETS, &shares, nodes)?;
         for (step, shards) in STEPS.into_iter().enumerate() {
             state.run(communicator, step, shards, how, &what)?;
         }
@@ -162,6 +171,107 @@ fn doubles_have_the_bits_of_the_tree() {
     }
 }
 
+/// One step of buckets of these lengths, over links alone: the memory for what they carry is planned by slice.
+fn buckets_of_any_length<T: Value>(communicator: &mut Communicator, buckets: &[usize]) -> Result<(), Error> {
+    let nodes = tree::max_pending(MOST_SHARDS);
+    let shares = Shares::even(communicator.world());
+    let mut state = Step::<T>::new(communicator, buckets, &shares, nodes)?;
+    state.run(communicator, 0, MOST_SHARDS, Nodes::Largest, &format!("buckets of {buckets:?}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn slices_of_any_bucket_have_room(world in 2usize..13, buckets in proptest::collection::vec(0usize..700, 1..6)) {
+        spawn(world, Arrangement::Tcp, |mut communicator| {
+            buckets_of_any_length::<f32>(&mut communicator, &buckets)?;
+            buckets_of_any_length::<f64>(&mut communicator, &buckets)
+        });
+    }
+}
+
+/// The last of three slices of 25 doubles has 9 of them, while the last of as many bytes of singles has 2 elements.
+#[test]
+fn a_bucket_of_doubles_with_late_slices_has_room() {
+    spawn(3, Arrangement::Tcp, |mut communicator| buckets_of_any_length::<f64>(&mut communicator, &[25]));
+}
+
+/// What the others would read is not what was handed over, and could be written while they read it.
+#[test]
+fn only_the_announced_buffers_can_be_handed_over() {
+    type Buffers = Vec<Vec<Buffer<f32>>>;
+    #[expect(clippy::type_complexity, reason = "what is handed over for bucket 0, and what is said of it")]
+    let cases: [(fn(&mut Buffers) -> Vec<Buffer<f32>>, &str); 6] = [
+        (|b| vec![b[1].remove(0)], "are in another buffer than number 0, which was announced"),
+        (|b| vec![b[0].remove(1)], "are in another buffer than number 0, which was announced"),
+        (|_| vec![Buffer::private(100)], "are in another buffer than number 0, which was announced"),
+        (|_| vec![], "0 buffers for the 1 nodes of bucket 0"),
+        (|b| vec![b[0].remove(0), b[1].remove(0)], "2 buffers for the 1 nodes of bucket 0"),
+        (|b| vec![std::mem::replace(&mut b[0][0], Buffer::private(1))], ""),
+    ];
+    for arrangement in [Arrangement::Shared, Arrangement::Tcp] {
+        spawn(2, arrangement, |mut communicator| {
+            for (choose, expected) in cases {
+                let plan =
+                    ShardPlan { buckets: vec![100, 100], nodes: 2, shards: 2, shares: Shares::even(2) };
+                let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+                let rank = communicator.rank();
+                sum.begin(&mut communicator, 2, std::iter::once((rank..rank + 1, 0)))?;
+                let chosen = choose(&mut buffers);
+                let contribute = || sum.contribute(&mut communicator, 0, chosen.into_iter());
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(contribute));
+                match outcome {
+                    Ok(result) => assert_eq!((result.is_ok(), expected), (true, "")),
+                    Err(panic) => {
+                        let said = panic.downcast_ref::<String>().expect("a message with numbers");
+                        assert!(!expected.is_empty() && said.contains(expected), "{said}");
+                    }
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// In a broken group, every call of a step is an error, whatever the step was in the middle of.
+#[test]
+fn a_step_in_a_broken_group_is_an_error_at_every_call() {
+    for arrangement in ARRANGEMENTS {
+        let planned = Barrier::new(3);
+        spawn(3, arrangement, |mut communicator| {
+            let plan = ShardPlan { buckets: vec![100, 100], nodes: 1, shards: 3, shares: Shares::even(3) };
+            let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+            let rank = communicator.rank();
+            planned.wait();
+            if rank == 1 {
+                communicator.abort("it has had enough");
+            }
+            let nodes = || std::iter::once((rank..rank + 1, 0));
+            let mut buffers = buffers.remove(0).into_iter();
+            let contribution = buffers.next();
+            let first = sum
+                .begin(&mut communicator, 3, nodes())
+                .and_then(|()| sum.contribute(&mut communicator, 0, contribution.into_iter()))
+                .and_then(|()| sum.contribute(&mut communicator, 1, buffers.by_ref()))
+                .and_then(|()| sum.wait(&mut communicator))
+                .expect_err("the group is broken")
+                .to_string();
+            assert!(first.starts_with("it has had enough (rank "), "{arrangement:?}: {first}");
+            let later = [
+                sum.begin(&mut communicator, 3, nodes()),
+                sum.contribute(&mut communicator, 0, std::iter::empty()),
+                sum.advance(&mut communicator),
+                sum.wait(&mut communicator),
+                communicator.barrier(),
+            ];
+            for result in later {
+                assert_eq!(result.expect_err("the group is broken").to_string(), first, "{arrangement:?}");
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Two sums that take turns, with other operations between them, at whatever distance the ranks are.
 #[test]
 fn sums_and_operations_follow_each_other() {
@@ -169,8 +279,8 @@ fn sums_and_operations_follow_each_other() {
         spawn(4, arrangement, |mut communicator| {
             let shares = Shares::new(&[3, 0, 1, 2]).expect("some weight");
             let nodes = tree::max_pending(MOST_SHARDS);
-            let mut one = Step::<f32>::new(&mut communicator, &shares, nodes)?;
-            let mut other = Step::<f64>::new(&mut communicator, &Shares::even(4), nodes)?;
+            let mut one = Step::<f32>::new(&mut communicator, &BUCKETS, &shares, nodes)?;
+            let mut other = Step::<f64>::new(&mut communicator, &BUCKETS, &Shares::even(4), nodes)?;
             for step in 0..60 {
                 let shards = STEPS[step % STEPS.len()];
                 let what = format!("{arrangement:?}");

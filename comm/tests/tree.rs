@@ -84,6 +84,28 @@ proptest! {
 }
 
 #[test]
+fn what_does_not_cover_the_shards_is_refused() {
+    let x = [0.0f32; 4];
+    for (root, nodes) in [
+        (0..4, &[][..]),
+        (0..4, &[(2, 4)]),
+        (0..4, &[(0, 2)]),
+        (0..4, &[(0, 2), (2, 3)]),
+        (0..4, &[(0, 1), (2, 4)]),
+        (0..4, &[(0, 2), (2, 4), (4, 5)]),
+        (0..4, &[(0, 2), (2, 2), (2, 4)]),
+        (4..8, &[(4, 6), (6, 7)]),
+        (4..8, &[(0, 4), (4, 8)]),
+    ] {
+        let nodes: Vec<_> = nodes.iter().map(|(start, end)| *start..*end).collect();
+        let sum = || tree::sum_node(root.clone(), &nodes, |_| &x, &mut [0.0; 4]);
+        let panic = std::panic::catch_unwind(sum).expect_err("they do not cover the shards");
+        let said = panic.downcast_ref::<String>().expect("a message with numbers");
+        assert!(said.contains("do not cover shards"), "{root:?}, {nodes:?}: {said}");
+    }
+}
+
+#[test]
 #[should_panic(expected = "are no node of the tree")]
 fn a_cut_across_the_tree_is_refused() {
     let x = [0.0f32; 4];

@@ -8,8 +8,7 @@ use super::wait::Pulse;
 use crate::element::Kind;
 use crate::error::Error;
 use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
-use crate::shm::{Bell, Patience, Region};
-use std::os::fd::OwnedFd;
+use crate::shm::{Bell, Patience, Process, Region};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +17,8 @@ use std::time::Duration;
 pub(crate) struct LocalRank {
     pub(crate) rank: usize,
     pub(crate) region: Arc<Region>,
-    /// Its process; readable when that has ended.
-    pub(crate) process: Option<OwnedFd>,
+    /// Its process, if that is another one.
+    pub(crate) process: Option<Process>,
 }
 
 /// What a group's rank has towards the others, and the operations under way.
@@ -65,6 +64,7 @@ impl Engine {
                     .map(|link| link.as_ref().map(|_| Vec::new()).unwrap_or_default())
                     .collect(),
                 reporter: None,
+                stray: None,
             },
             links,
             names,
@@ -110,7 +110,7 @@ impl Engine {
         self.check()?;
         self.desk.exchanges[exchange].contribute(bucket);
         self.ring();
-        self.advance((exchange, bucket))?;
+        self.advance((exchange, bucket)).or_else(|error| self.fail(error))?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     /// The first failure, again and again.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
@@ -206,7 +206,12 @@ impl Engine {
             match link.receive(&mut self.desk) {
                 Ok(more) => came |= more,
                 Err(error @ Error::Closed { .. }) => *ended = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    return Err(match self.desk.stray.take() {
+                        Some((other, [own, theirs])) => self.mismatch(own, other, theirs),
+                        None => error,
+                    });
+                }
             }
         }
         if let Some(by) = self.desk.reporter {
@@ -226,6 +231,8 @@ pub(super) struct Desk {
     /// By rank: why it has failed, and who of them said so first.
     reports: Vec<Vec<u8>>,
     reporter: Option<usize>,
+    /// A rank that does something else in an operation than this one, and what the two do.
+    stray: Option<(usize, [Call; 2])>,
 }
 
 impl Memory for Desk {
@@ -245,10 +252,16 @@ impl Memory for Desk {
             FrameKind::Failure | FrameKind::Rendezvous => Incoming::Unexpected,
             // The peer has made an exchange that this rank is yet to make.
             _ if frame.exchange as usize == self.exchanges.len() => Incoming::Later,
-            _ => match self.exchanges.get_mut(frame.exchange as usize).map(|e| e.incoming(from, frame)) {
-                Some(place) => place,
-                None => Incoming::Unexpected,
-            },
+            _ => {
+                let Some(exchange) = self.exchanges.get_mut(frame.exchange as usize) else {
+                    return Incoming::Unexpected;
+                };
+                if let Some(calls) = exchange.stray_sender(frame) {
+                    self.stray = Some((from, calls));
+                    return Incoming::Unexpected;
+                }
+                exchange.incoming(from, frame)
+            }
         }
     }
 

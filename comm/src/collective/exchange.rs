@@ -16,7 +16,8 @@
 //! buffers, each an array of all buckets.
 
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
-use super::topology::{Slices, Topology};
+use super::sources::{Source, Sources};
+use super::topology::{Topology, most_words};
 use crate::element::{Element, Kind};
 use crate::links::{Frame, Kind as FrameKind, Link, Wire};
 use crate::shm::{Carver, RawBuffer, Region};
@@ -67,17 +68,6 @@ pub(crate) struct Neighbour {
     pub(crate) region: Arc<Region>,
 }
 
-/// Where a node's values are.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// Among this rank's contributions.
-    Own(usize),
-    /// In a neighbour's node buffer.
-    Neighbour { neighbour: usize, buffer: usize },
-    /// In the inbox of a host.
-    Host { host: usize, node: usize },
-}
-
 /// See the module's page.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -92,8 +82,8 @@ pub(crate) struct Exchange {
     pub(crate) buckets: Vec<Bucket>,
     /// Shards of each rank in the operations under way.
     shards: Vec<Range<usize>>,
-    /// This rank's nodes.
-    own_nodes: Vec<Range<usize>>,
+    /// This rank's nodes, each with the index of its buffer.
+    own_nodes: Vec<(Range<usize>, usize)>,
     /// The nodes that each host has for others.
     pub(super) host_nodes: Vec<Vec<Range<usize>>>,
     /// All nodes of this host, and all nodes of all; in order.
@@ -131,18 +121,14 @@ impl Exchange {
         let nodes = (0..plan.own_nodes).map(|node| array(1 + node)).collect();
         let mut start = 0;
         let buckets = plan.buckets.iter().zip(results).map(|(bytes, result)| {
-            let slice = |owner| {
-                let split = Slices::Split.of(owner, world, bytes.div_ceil(4)).len() * 8;
-                split.max(plan.whole.min(*bytes)).div_ceil(8) + 1
-            };
+            let slice = most_words(*bytes, world).max(plan.whole.min(*bytes).div_ceil(8));
             let inboxes = (0..topology.hosts.len()).map(|host| {
-                let words =
-                    if host == topology.host() { 0 } else { plan.host_nodes[host] * slice(topology.rank) };
+                let words = if host == topology.host() { 0 } else { plan.host_nodes[host] * slice };
                 Inbox { words: vec![0; words], arrived: false }
             });
             let mut outboxes = vec![Vec::new(); world];
             for owner in topology.charges() {
-                outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice(owner)];
+                outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice];
             }
             let bucket = Bucket {
                 start,
@@ -183,13 +169,16 @@ impl Exchange {
     }
 
     /// Says which shards each rank has in the operations to come, and which nodes this rank contributes, each with the index of
-    /// its buffer. No operation may be under way.
+    /// its buffer. No operation may have begun.
     pub(crate) fn set_shards(
         &mut self,
         shards: impl Fn(usize) -> Range<usize>,
         nodes: impl Iterator<Item = (Range<usize>, usize)>,
     ) {
-        assert!(!self.buckets.iter().any(Bucket::is_active), "operations are under way");
+        // Neighbours look at the table once for all buckets.
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            assert_eq!(bucket.stage, Stage::Idle, "the step before is not finished in bucket {index}");
+        }
         for (rank, range) in self.shards.iter_mut().enumerate() {
             *range = shards(rank);
         }
@@ -207,7 +196,7 @@ impl Exchange {
             assert!(self.own_nodes.len() < self.table, "more nodes than the planned {}", self.table);
             self.own.counter(entry).store((node.start as u64) << 32 | node.end as u64, Ordering::Relaxed);
             self.own.counter(entry + 8).store(buffer as u64, Ordering::Relaxed);
-            self.own_nodes.push(node);
+            self.own_nodes.push((node, buffer));
         }
         // Read by others after they have seen a counter that is raised later.
         self.own.counter(table).store(self.own_nodes.len() as u64, Ordering::Relaxed);
@@ -236,6 +225,28 @@ impl Exchange {
     /// Begins the next turn of a bucket.
     pub(crate) fn begin(&mut self, bucket: usize, kind: Kind, len: usize, rule: Rule) {
         self.buckets[bucket].begin(kind, len, rule);
+    }
+
+    /// Takes over the buffers of this rank's nodes in a bucket, in the order of [`set_shards`](Self::set_shards).
+    ///
+    /// # Panics
+    ///
+    /// When they are not those that were announced there: the others read at the announced places, and only what is in the hands of
+    /// an exchange is not written meanwhile.
+    pub(crate) fn hand_over(&mut self, bucket: usize, buffers: impl Iterator<Item = RawBuffer>) {
+        let Self { own, own_nodes, stride, buckets, .. } = self;
+        let state = &mut buckets[bucket];
+        assert_eq!(state.stage, Stage::Begun, "contribution to a bucket that is not begun");
+        state.nodes.extend(buffers);
+        let (given, announced) = (state.nodes.len(), own_nodes.len());
+        assert_eq!(given, announced, "{given} buffers for the {announced} nodes of bucket {bucket}");
+        for (raw, (node, buffer)) in state.nodes.iter().zip(own_nodes) {
+            let offset = (1 + *buffer) * *stride + state.start;
+            assert!(
+                raw.is_at(own, offset, state.capacity),
+                "shards {node:?} of bucket {bucket} are in another buffer than number {buffer}, which was announced"
+            );
+        }
     }
 
     /// Everything that this rank contributes is in place.
@@ -285,7 +296,7 @@ impl Exchange {
             self.buckets[bucket].ready = ready;
             if ready == others {
                 self.buckets[bucket].stage = Stage::Complete;
-                let stray = self.stray(bucket);
+                let stray = self.stray_neighbour(bucket);
                 return Advance { raised, complete: true, stray };
             }
         }
@@ -299,7 +310,7 @@ impl Exchange {
     }
 
     /// A neighbour that does something else in a complete operation, and what.
-    fn stray(&self, bucket: usize) -> Option<(usize, Call)> {
+    fn stray_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
         let (own, offset) = (self.buckets[bucket].call(), self.call_offset(bucket));
         let calls =
             self.neighbours.iter().map(|n| (n.rank, n.region.counter(offset).load(Ordering::Relaxed)));
@@ -373,7 +384,7 @@ impl Exchange {
         let Self { host_sources: here, all_sources: all, .. } = self;
         let (mut here, mut all) = (std::mem::take(here), std::mem::take(all));
         here.clear();
-        for (index, node) in self.own_nodes.iter().enumerate() {
+        for (index, (node, _)) in self.own_nodes.iter().enumerate() {
             here.push(node.clone(), Source::Own(index));
         }
         let table = self.table_offset();
@@ -496,8 +507,15 @@ impl Exchange {
         bucket: usize,
         bytes: usize,
     ) {
-        let operation = self.buckets[bucket].turn;
-        let frame = Frame { kind, exchange: self.id, operation, bucket: bucket as u32, bytes: bytes as u64 };
+        let state = &self.buckets[bucket];
+        let frame = Frame {
+            kind,
+            exchange: self.id,
+            operation: state.turn,
+            bucket: bucket as u32,
+            call: state.call().encode(),
+            bytes: bytes as u64,
+        };
         links[to].as_mut().expect("there is a link to every rank of another host").send(frame);
     }
 
@@ -515,36 +533,5 @@ impl Exchange {
             .region
             .published(counter, state.turn, state.start, slice)
             .expect("the operation is complete")
-    }
-}
-
-/// Nodes in order, and where their values are.
-#[derive(Debug, Default)]
-struct Sources {
-    nodes: Vec<Range<usize>>,
-    sources: Vec<Source>,
-}
-
-impl Sources {
-    fn clear(&mut self) {
-        self.nodes.clear();
-        self.sources.clear();
-    }
-
-    fn push(&mut self, node: Range<usize>, source: Source) {
-        self.nodes.push(node);
-        self.sources.push(source);
-    }
-
-    /// By insertion: nearly all come in order, and nothing is allocated.
-    fn sort(&mut self) {
-        for end in 1..self.nodes.len() {
-            let mut at = end;
-            while at > 0 && self.nodes[at - 1].start > self.nodes[at].start {
-                self.nodes.swap(at - 1, at);
-                self.sources.swap(at - 1, at);
-                at -= 1;
-            }
-        }
     }
 }

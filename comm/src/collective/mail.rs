@@ -1,6 +1,6 @@
 //! How the bytes of an exchange's frames are found.
 
-use super::bucket::Stage;
+use super::bucket::{Call, Stage};
 use super::exchange::Exchange;
 use crate::links::{Frame, Incoming, Kind as FrameKind};
 
@@ -13,6 +13,14 @@ impl Exchange {
                 [self.slice(frame.bucket as usize, self.topology.rank).start * state.kind.bytes()..],
         };
         &bytes[..frame.bytes as usize]
+    }
+
+    /// What this rank and the sender of a frame do in the operation that it belongs to, if these differ.
+    pub(crate) fn stray_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
+        let state = self.buckets.get(frame.bucket as usize)?;
+        let own = state.call();
+        let is_same = frame.operation != state.turn || state.turn == 0 || frame.call == own.encode();
+        (!is_same).then(|| [own, Call::decode(frame.call)])
     }
 
     /// Where a frame's bytes belong.

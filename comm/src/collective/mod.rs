@@ -6,6 +6,7 @@ mod engine;
 mod exchange;
 mod failure;
 mod mail;
+mod sources;
 mod topology;
 mod wait;
 
@@ -13,5 +14,5 @@ pub(crate) use bucket::{Call, Rule};
 pub(crate) use engine::{Engine, LocalRank};
 pub(crate) use exchange::{Exchange, Neighbour, Plan};
 pub(crate) use failure::FAILURE_END;
-pub(crate) use topology::{Slices, Topology};
+pub(crate) use topology::{SLICE_ELEMENTS, Slices, Topology};
 pub(crate) use wait::Goal;

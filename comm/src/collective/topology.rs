@@ -86,7 +86,7 @@ impl Topology {
 }
 
 /// Slices begin at multiples of this many elements: a cache line of `f32`.
-const SLICE_ELEMENTS: usize = 16;
+pub(crate) const SLICE_ELEMENTS: usize = 16;
 
 /// How the elements of an operation are divided among owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,12 @@ impl Slices {
             Self::Of(_) => 0..0,
         }
     }
+}
+
+/// The most words of eight bytes in one of `world` slices of up to `bytes` bytes, whatever their element type.
+pub(super) fn most_words(bytes: usize, world: usize) -> usize {
+    // A slice begins up to a unit late: of `f64` a word each, of `f32` half of that.
+    (bytes.div_ceil(world).div_ceil(8) + SLICE_ELEMENTS).min(bytes.div_ceil(8))
 }
 
 #[cfg(test)]
@@ -146,6 +152,17 @@ mod tests {
                 end = slice.end;
             }
             prop_assert_eq!(end, len);
+        }
+
+        #[test]
+        fn no_slice_has_more_than_the_most_words(world in 1usize..70, bytes in 0usize..4000, fewer in 0usize..100) {
+            for element in [4, 8] {
+                let len = bytes.saturating_sub(fewer) / element;
+                for rank in 0..world {
+                    let words = (Slices::Split.of(rank, world, len).len() * element).div_ceil(8);
+                    prop_assert!(words <= most_words(bytes, world), "rank {} of {}, {} elements", rank, world, len);
+                }
+            }
         }
 
         #[test]

@@ -5,7 +5,6 @@ use super::failure;
 use crate::error::Error;
 use crate::links::{Frame, Kind as FrameKind, Link, part, sleep};
 use crate::shm::Bell;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -140,9 +139,7 @@ impl Engine {
         let Some(Awaited { rank, what, bucket, bytes, between }) = self.awaited(goal) else { return Ok(()) };
         let local = self.locals.iter().find(|local| local.rank == rank);
         let ended = match local.and_then(|local| local.process.as_ref()) {
-            Some(process) => {
-                poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&Timespec::default())) == Ok(1)
-            }
+            Some(process) => process.has_ended(),
             None => self.ended[rank].is_some(),
         };
         let name = self.names[rank].clone();
@@ -207,7 +204,7 @@ impl Engine {
         self.ring();
         self.desk.farewell = failure::cut(&cause).as_bytes().to_vec();
         let bytes = self.desk.farewell.len() as u64;
-        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, bytes };
+        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, call: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
         let until = Instant::now() + FAREWELL.min(self.timeout / 4);
         part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);

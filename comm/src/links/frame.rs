@@ -1,23 +1,28 @@
 //! What travels on a link: a header of fixed size, then the payload it announces.
 //!
 //! ```text
-//! byte  0        4         6      8     16          24      32         36       40
-//!       | magic  | version | kind | tag | operation | bytes | exchange | bucket |      little-endian
+//! byte  0        4         6      7       8     16          24      32         36       40     48
+//!       | magic  | version | kind | order | tag | operation | bytes | exchange | bucket | call |      little-endian
 //! ```
+//!
+//! `order` is the byte order of the numbers in payloads, which go from memory to memory as they are.
 
 use sha2::{Digest, Sha256};
 
 /// The version of everything that ranks say to each other: the proof, the messages of the rendezvous, the frames.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 
 /// The length of a header in bytes.
-pub(super) const HEADER: usize = 40;
+pub(super) const HEADER: usize = 48;
 
 const MAGIC: [u8; 4] = *b"isoG";
 
+/// The byte order of this host's numbers: 1 where the most significant byte comes first, else 0.
+const ORDER: u8 = cfg!(target_endian = "big") as u8;
+
 /// What a frame's payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u8)]
 pub(crate) enum Kind {
     /// Partial sums, on the way to the owner of their slice.
     Scatter = 1,
@@ -30,10 +35,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn from_wire(number: u16) -> Option<Self> {
+    fn from_wire(number: u8) -> Option<Self> {
         [Self::Scatter, Self::Gather, Self::Failure, Self::Rendezvous]
             .into_iter()
-            .find(|kind| *kind as u16 == number)
+            .find(|kind| *kind as u8 == number)
     }
 }
 
@@ -47,6 +52,8 @@ pub(crate) struct Frame {
     pub(crate) operation: u64,
     /// Which bucket of the operation.
     pub(crate) bucket: u32,
+    /// What the sender does in that operation, in the collective's word; of other frames, 0.
+    pub(crate) call: u64,
     /// The length of the payload.
     pub(crate) bytes: u64,
 }
@@ -71,24 +78,28 @@ impl Frame {
         let mut header = [0; HEADER];
         header[0..4].copy_from_slice(&MAGIC);
         header[4..6].copy_from_slice(&PROTOCOL.to_le_bytes());
-        header[6..8].copy_from_slice(&(self.kind as u16).to_le_bytes());
+        (header[6], header[7]) = (self.kind as u8, ORDER);
         header[8..16].copy_from_slice(&tag.0);
         header[16..24].copy_from_slice(&self.operation.to_le_bytes());
         header[24..32].copy_from_slice(&self.bytes.to_le_bytes());
         header[32..36].copy_from_slice(&self.exchange.to_le_bytes());
         header[36..40].copy_from_slice(&self.bucket.to_le_bytes());
+        header[40..48].copy_from_slice(&self.call.to_le_bytes());
         header
     }
 
     /// Reads a header, or says in words what is wrong with it.
     pub(super) fn decode(header: &[u8; HEADER], tag: Tag) -> Result<Self, String> {
         let version = u16::from_le_bytes(field(header, 4));
-        let kind = u16::from_le_bytes(field(header, 6));
+        let [kind, order] = field(header, 6);
         if field(header, 0) != MAGIC {
             return Err("bytes that are no frame".into());
         }
         if version != PROTOCOL {
             return Err(format!("a frame of protocol version {version}, not {PROTOCOL}"));
+        }
+        if order != ORDER {
+            return Err("numbers in another byte order than this host's".into());
         }
         if Tag(field(header, 8)) != tag {
             return Err("a frame of another job or generation".into());
@@ -99,6 +110,7 @@ impl Frame {
             bytes: u64::from_le_bytes(field(header, 24)),
             exchange: u32::from_le_bytes(field(header, 32)),
             bucket: u32::from_le_bytes(field(header, 36)),
+            call: u64::from_le_bytes(field(header, 40)),
         })
     }
 }
@@ -119,6 +131,7 @@ mod tests {
             exchange: 0x0102_0304,
             operation: u64::MAX - 5,
             bucket: 77,
+            call: 0x0908_0706_0504_0302,
             bytes: 0x1_0000_0001,
         };
         let header = frame.encode(tag);
@@ -132,8 +145,9 @@ mod tests {
             Frame::decode(&header, tag).unwrap_err()
         };
         assert_eq!(changed(0), "bytes that are no frame");
-        assert_eq!(changed(4), "a frame of protocol version 65, not 1");
+        assert_eq!(changed(4), "a frame of protocol version 66, not 2");
         assert_eq!(changed(6), "a frame of unknown kind 66");
+        assert_eq!(changed(7), "numbers in another byte order than this host's");
         assert_eq!(changed(15), "a frame of another job or generation");
     }
 }

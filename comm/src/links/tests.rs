@@ -46,7 +46,7 @@ impl Payloads {
         let bytes = payload.len() as u64;
         self.outgoing.push(payload);
         let kind = if bucket.is_multiple_of(2) { Kind::Scatter } else { Kind::Gather };
-        Frame { kind, exchange: 9 + bucket, operation: 1 << 40, bucket, bytes }
+        Frame { kind, exchange: 9 + bucket, operation: 1 << 40, bucket, call: 1 << 50, bytes }
     }
 }
 
@@ -171,7 +171,7 @@ fn exchange((mut one, mut other): (Link, Link), lengths: &[usize]) {
 }
 
 const LENGTHS: [usize; 20] =
-    [4, 0, 1, 0, 0, 39, 40, 41, 4096, 8151, 8152, 8153, 8192, 16384, 65478, 65479, 65480, 65519, 65536, 3];
+    [4, 0, 1, 0, 0, 47, 48, 49, 4096, 8143, 8144, 8145, 8192, 16384, 65470, 65471, 65472, 65519, 65536, 3];
 
 #[test]
 fn frames_of_many_lengths_both_ways() {
@@ -244,8 +244,8 @@ fn complaint(bytes: &[u8]) -> String {
 
 #[test]
 fn what_does_not_belong_here_is_refused() {
-    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, bytes: 4 };
-    assert_eq!(complaint(&[b'x'; 40]), "rank 3 (10.0.0.4:29500) sent bytes that are no frame");
+    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
+    assert_eq!(complaint(&[b'x'; 48]), "rank 3 (10.0.0.4:29500) sent bytes that are no frame");
     assert_eq!(
         complaint(&frame.encode(Tag::new("a job", 8))),
         "rank 3 (10.0.0.4:29500) sent a frame of another job or generation"
@@ -259,10 +259,10 @@ fn what_does_not_belong_here_is_refused() {
 
 #[test]
 fn a_closed_connection_names_the_peer() {
-    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, bytes: 4 };
+    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
     let bytes = [&frame.encode(tag())[..], &[1, 2, 3, 4]].concat();
     // Between frames, in a header, in a payload.
-    for (cut, whole) in [(44, 1), (0, 0), (7, 0), (42, 0)] {
+    for (cut, whole) in [(52, 1), (0, 0), (7, 0), (50, 0)] {
         let (mut socket, other) = sockets();
         let mut link = Link::new(other, 3, peer_address(), tag(), None).unwrap();
         socket.write_all(&bytes[..cut]).unwrap();
@@ -305,13 +305,13 @@ fn last_words_are_heard_although_nothing_can_be_written() {
 #[test]
 fn changed_records_are_refused() {
     // The length, the ciphertext, the authenticator.
-    for at in [0, 5, 2 + 40 + 100] {
+    for at in [0, 5, 2 + 48 + 100] {
         let ((one, mut near), (mut far, other)) = (sockets(), sockets());
         let (mut one, mut other) = links((one, other), true);
         let mut memory = Payloads::new(100);
         one.send(memory.add(vec![1; 100]));
         one.flush(&memory).unwrap();
-        let mut record = [0; 2 + 40 + 100 + 16];
+        let mut record = [0; 2 + 48 + 100 + 16];
         near.read_exact(&mut record).unwrap();
         let length = usize::from(u16::from_le_bytes([record[0], record[1]]));
         assert_eq!(length, record.len() - 2);

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::join::{Backoff, Join, Joined, PATIENCE};
 use super::mesh::Mesh;
 use super::message::{Correspondent, Message, answer_limit};
-use super::place::{read_meeting_file, resolve};
+use super::place::{HostPort, read_meeting_file};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use super::{Card, Meeting, Place};
@@ -40,15 +41,11 @@ impl From<Error> for Failure {
 /// Joins rank 0, as soon as it can be reached.
 pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
     let deadline = Instant::now() + meeting.timeout;
-    // The name is looked up once, the file is read again: a stale one will be replaced.
-    let known = match &meeting.place {
-        Place::Address { address, key } => Some((resolve(address)?, key.clone())),
-        _ => None,
-    };
+    let mut search = Search::new(meeting)?;
     let mut backoff = Backoff::new();
     let mut insists_until = None;
     loop {
-        let (pause, reason) = match attempt(meeting, known.as_ref(), deadline) {
+        let (pause, reason) = match attempt(meeting, &mut search, deadline) {
             Ok(joined) => return Ok(joined),
             Err(Failure::Final(error)) => return Err(error),
             Err(Failure::Passing(reason)) => {
@@ -57,7 +54,7 @@ pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
             }
             Err(Failure::Dismissed(reason)) => {
                 let insists_until = *insists_until.get_or_insert_with(|| Instant::now() + INSISTENCE);
-                if known.is_some() && Instant::now() >= insists_until {
+                if search.is_for_address() && Instant::now() >= insists_until {
                     return Err(Error::Refused { place: meeting.place.describe(), reason });
                 }
                 (INSISTENCE_PAUSE, reason)
@@ -71,26 +68,62 @@ pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
     }
 }
 
+/// How rank 0 is found.
+enum Search<'a> {
+    /// By a name that is looked up until it has addresses.
+    Address { name: HostPort<'a>, found: Vec<SocketAddr>, key: &'a Key },
+    /// By a file that is read again each time: a stale one will be replaced.
+    File(&'a Path),
+}
+
+impl<'a> Search<'a> {
+    fn new(meeting: &'a Meeting) -> Result<Self, Error> {
+        match &meeting.place {
+            Place::Address { address, key } => {
+                Ok(Self::Address { name: HostPort::parse(address)?, found: Vec::new(), key })
+            }
+            Place::File(path) => Ok(Self::File(path)),
+            #[cfg(feature = "mpi")]
+            Place::Mpi(_) => unreachable!("ranks of MPI do not search"),
+        }
+    }
+
+    fn is_for_address(&self) -> bool {
+        matches!(self, Self::Address { .. })
+    }
+
+    fn look(&mut self) -> Result<(Vec<SocketAddr>, Key), Failure> {
+        match self {
+            Self::Address { name, found, key } => {
+                if found.is_empty() {
+                    *found = name.resolve().map_err(|error| Failure::Passing(error.to_string()))?;
+                }
+                Ok((found.clone(), key.clone()))
+            }
+            Self::File(path) => match read_meeting_file(path) {
+                Ok((address, key)) => Ok((vec![address], key)),
+                Err(error @ (Error::FileMode { .. } | Error::FileOwner { .. })) => Err(error.into()),
+                Err(error) => Err(Failure::Passing(error.to_string())),
+            },
+        }
+    }
+}
+
 fn attempt(
     meeting: &Meeting,
-    known: Option<&(Vec<SocketAddr>, Key)>,
+    search: &mut Search<'_>,
     deadline: Instant,
 ) -> Result<(Link, Identity), Failure> {
-    let (addresses, key) = match (&meeting.place, known) {
-        (_, Some(known)) => known.clone(),
-        (Place::File(path), None) => match read_meeting_file(path) {
-            Ok((address, key)) => (vec![address], key),
-            Err(error @ (Error::FileMode { .. } | Error::FileOwner { .. })) => return Err(error.into()),
-            Err(error) => return Err(Failure::Passing(error.to_string())),
-        },
-        _ => unreachable!("an address was resolved, and ranks of MPI do not search"),
-    };
+    let (addresses, key) = search.look()?;
     let identity = Identity::new(meeting, &key);
     let mut failure = Failure::Passing(String::from("no address"));
     for address in addresses {
         match attempt_at(address, &identity, deadline) {
             Ok(link) => return Ok((link, identity)),
             Err(Failure::Final(error)) => return Err(error.into()),
+            Err(Failure::Passing(reason)) if meeting.place.unsaid(address).is_some() => {
+                failure = Failure::Passing(format!("{address}: {reason}"));
+            }
             Err(other) => failure = other,
         }
     }

@@ -135,7 +135,14 @@ impl<S: Stream> Correspondent<S> {
     pub(super) fn post(&mut self, message: Arc<[u8]>) {
         let bytes = message.len() as u64;
         self.mail.outgoing = message;
-        self.link.send(Frame { kind: Kind::Rendezvous, exchange: 0, operation: 0, bucket: 0, bytes });
+        self.link.send(Frame {
+            kind: Kind::Rendezvous,
+            exchange: 0,
+            operation: 0,
+            bucket: 0,
+            call: 0,
+            bytes,
+        });
     }
 
     /// Writes what the link takes.

@@ -58,7 +58,7 @@ pub struct Meeting {
     pub job: String,
     /// How often the job's group was rebuilt; the same in all its ranks.
     pub generation: u64,
-    /// How long to wait for the others.
+    /// How long to wait for the others, here and in every operation; more than 20 days count as 20.
     pub timeout: Duration,
     /// Where this rank listens for the others' links, on a host with several addresses; otherwise where it reaches rank
     /// 0 from. Rank 0 listens at the place.

@@ -26,6 +26,14 @@ impl Place {
         false
     }
 
+    /// An address that rank 0 has or is sought at, if the place does not say it already.
+    pub(super) fn unsaid(&self, address: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Address { address: said, .. } if said.parse() != Ok(address) => Some(address),
+            _ => None,
+        }
+    }
+
     /// The place in an error message.
     pub(super) fn describe(&self) -> String {
         match self {
@@ -73,7 +81,8 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn listen_at(address: &str) -> Result<TcpListener, Error> {
-    for candidate in resolve(address)? {
+    let unresolved = |error: io::Error| Error::Resolve { address: address.into(), reason: error.to_string() };
+    for candidate in HostPort::parse(address)?.resolve().map_err(unresolved)? {
         match listen(candidate) {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (),
@@ -86,15 +95,30 @@ fn listen_at(address: &str) -> Result<TcpListener, Error> {
     Err(Error::NotLocal { address: address.into() })
 }
 
-/// The addresses of a `host:port`; at least one.
-pub(super) fn resolve(address: &str) -> Result<Vec<SocketAddr>, Error> {
-    let failed = |reason: String| Error::Resolve { address: address.into(), reason };
-    let addresses: Vec<SocketAddr> =
-        address.to_socket_addrs().map_err(|error| failed(error.to_string()))?.collect();
-    match addresses.first() {
-        None => Err(failed("the name has no address".into())),
-        Some(first) if first.port() == 0 => Err(failed("port 0 is none to meet at".into())),
-        Some(_) => Ok(addresses),
+/// A `host:port` that may have addresses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostPort<'a>(&'a str);
+
+impl<'a> HostPort<'a> {
+    pub(super) fn parse(address: &'a str) -> Result<Self, Error> {
+        let failed = |reason: &str| Err(Error::Resolve { address: address.into(), reason: reason.into() });
+        let is_literal = address.parse::<SocketAddr>().is_ok();
+        match address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+            None | Some(("", _)) => failed("it is no host:port"),
+            Some((host, _)) if host.contains(':') && !is_literal => failed("it is no host:port"),
+            Some((_, Err(_))) => failed("its port is no number up to 65535"),
+            Some((_, Ok(0))) => failed("port 0 is none to meet at"),
+            Some((_, Ok(_))) => Ok(Self(address)),
+        }
+    }
+
+    /// Its addresses, at least one. That a name has none may change.
+    pub(super) fn resolve(self) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<SocketAddr> = self.0.to_socket_addrs()?.collect();
+        if addresses.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(addresses)
     }
 }
 
@@ -222,11 +246,22 @@ mod tests {
 
     #[test]
     fn addresses_that_cannot_be_met_at() {
+        assert!(HostPort::parse("[::1]:29500").and(HostPort::parse("node1:29500")).is_ok());
         let key = Key::from_bytes([0; 32]);
         let open = |address: &str| {
             open(&Place::Address { address: address.into(), key: key.clone() }).map(|_| ()).unwrap_err()
         };
-        for address in ["127.0.0.1", "127.0.0.1:0", "127.0.0.1:70000", ""] {
+        for address in [
+            "127.0.0.1",
+            "127.0.0.1:0",
+            "127.0.0.1:70000",
+            "127.0.0.1:",
+            ":29500",
+            "host:-1",
+            "::1",
+            "::1:29500",
+            "",
+        ] {
             let error = open(address);
             assert!(matches!(error, Error::Resolve { .. }), "{address}: {error}");
         }

@@ -59,6 +59,7 @@ impl Root<'_> {
                     ranks: self.missing(),
                     waited: self.meeting.timeout,
                     refused: self.door.refused(),
+                    listened: self.meeting.place.unsaid(self.own.address),
                 });
                 break;
             }

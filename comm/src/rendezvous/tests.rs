@@ -109,7 +109,7 @@ fn check(mut group: Vec<Gathering>, host: impl Fn(usize) -> HostId) {
             }
         }
     }
-    let frame = Frame { kind: Kind::Gather, exchange: 0, operation: 0, bucket: 0, bytes: 4 };
+    let frame = Frame { kind: Kind::Gather, exchange: 0, operation: 0, bucket: 0, call: 0, bytes: 4 };
     for (rank, gathering) in group.iter_mut().enumerate() {
         let memory = Four { own: [rank as u8; 4], ..Four::default() };
         for link in gathering.links.iter_mut().flatten() {
@@ -230,6 +230,7 @@ fn a_message_of_four_gigabytes_ends_its_connection_only() {
             exchange: 0,
             operation: 0,
             bucket: 0,
+            call: 0,
             bytes: 1 << 32,
         });
         let start = Instant::now();

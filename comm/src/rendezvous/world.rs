@@ -71,7 +71,7 @@ fn collect(
         if Instant::now() >= until {
             let ranks = (1..meeting.world).filter(|rank| cards[*rank].is_none()).collect();
             let (place, waited) = (meeting.place.describe(), meeting.timeout);
-            break Err(Error::Missing { place, ranks, waited, refused: 0 });
+            break Err(Error::Missing { place, ranks, waited, refused: 0, listened: None });
         }
         if let Err(error) = hear(&mut members, &mut cards, &ours) {
             break Err(error);

@@ -81,10 +81,11 @@ impl Region {
     #[cfg(target_os = "linux")]
     pub(crate) fn shared(folder: &Path, control: usize, data: usize) -> io::Result<Self> {
         use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::retry_on_intr;
         let control = control.next_multiple_of(PAGE);
         let bytes = length(control, data)?;
         let file = nameless_file(folder)?;
-        fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+        retry_on_intr(|| fallocate(&file, FallocateFlags::empty(), 0, bytes as u64))?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         let region = Self { map, control, file: Mutex::new(Some(file)) };
         let mut token = [0; 8];
@@ -183,8 +184,10 @@ impl Region {
             return None;
         }
         let (start, len) = self.place::<T>(offset, range);
-        // SAFETY: the range lies in the mapping and is aligned (`place`). Every bit pattern is a `T`. Its owner does not write it until
-        // it has learned that we have read it (rule of turns), and what it wrote before raising the counter is visible (Acquire).
+        // SAFETY: the range lies in the mapping and is aligned (`place`). Every bit pattern is a `T`. It is a part of a buffer that its
+        // owner's exchange (or its group, for short sums) has in hand: places of nodes are those of the buffers that were handed over
+        // (`Exchange::hand_over`). So it is not written until its owner has learned that we have read it (rule of turns), and what was
+        // written before the counter was raised is visible (Acquire).
         #[expect(unsafe_code, reason = "another rank's part of shared memory")]
         Some(unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start).cast(), len) })
     }
@@ -283,6 +286,11 @@ impl RawBuffer {
         self.start - self.region.control
     }
 
+    /// Whether it is the `bytes` bytes at `offset` of the data of `region`.
+    pub(crate) fn is_at(&self, region: &Arc<Region>, offset: usize, bytes: usize) -> bool {
+        Arc::ptr_eq(&self.region, region) && self.offset() == offset && self.bytes == bytes
+    }
+
     /// The buffer; an empty one stays in its place.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self { region: Arc::clone(&self.region), start: self.start, bytes: 0 };
@@ -303,8 +311,8 @@ impl RawBuffer {
     #[inline]
     pub(crate) fn elements_mut<T: Pod>(&mut self) -> &mut [T] {
         let whole = self.bytes / size_of::<T>() * size_of::<T>();
-        // SAFETY: as in `elements`, and `&mut self` is the only way to it in this process. Others read it only between the
-        // turns in which it is handed to an exchange and comes back (rule of turns).
+        // SAFETY: as in `elements`, and `&mut self` is the only way to it in this process. Other ranks read nothing but what an
+        // exchange or a group has in hand (see `Region::published`), and those two keep the rule of turns.
         #[expect(unsafe_code, reason = "this rank's own part of shared memory")]
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(self.region.map.as_mut_ptr().add(self.start), self.bytes)

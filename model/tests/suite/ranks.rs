@@ -4,8 +4,8 @@ use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
 use isograd_model::{Error, Evaluation, Optimizer, Progress, Ranks, TrainConfig, Trainer};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 const STEPS: u64 = 30;
@@ -251,6 +251,44 @@ fn ranks_go_on_after_a_loss_that_was_no_number() {
         let group = Group::new(Over::Both, 2, overlap, 3);
         for outcome in each_rank(&group, &config(), |_, trainer| recover(trainer)) {
             assert_eq!(outcome, expected, "{group:?}");
+        }
+    }
+}
+
+/// Some ranks hear of it in the middle of a step: neither that nor what is called later panics, and no step is counted.
+#[test]
+fn every_call_after_an_abort_is_an_error() {
+    for over in [Over::SharedMemory, Over::Tcp, Over::Both] {
+        for overlap in [true, false] {
+            let ready = Barrier::new(3);
+            let group = Group::new(over, 1, overlap, 3);
+            let outcomes = each_rank(&group, &config(), |rank, mut trainer| {
+                ready.wait();
+                if rank == 1 {
+                    trainer.abort("rank 1 has no room for the checkpoint");
+                }
+                let before = trainer.state().params_sha256();
+                let mut errors = vec![trainer.train_epoch(&data(), |_| ()).expect_err("a broken group")];
+                errors.push(trainer.train_epoch(&data(), |_| ()).expect_err("a broken group"));
+                errors.push(trainer.evaluate(&data()).map(|_| ()).expect_err("a broken group"));
+                assert_eq!(
+                    (trainer.steps(), trainer.state().params_sha256()),
+                    (0, before),
+                    "no step was done"
+                );
+                Ok(errors)
+            });
+            for (rank, errors) in outcomes.iter().enumerate() {
+                let first = errors[0].to_string();
+                assert!(
+                    first.contains("rank 1 has no room for the checkpoint"),
+                    "rank {rank} of {group:?}: {first}"
+                );
+                assert!(
+                    errors.iter().all(|error| error.to_string() == first),
+                    "rank {rank} of {group:?}: {errors:?}"
+                );
+            }
         }
     }
 }
