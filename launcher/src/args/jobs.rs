@@ -85,7 +85,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = values::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) connect_timeout: Duration,
-    /// Folder of the remote hosts for copies of this program [default: isograd in their cache folder]
+    /// Folder of the remote hosts in whose subfolder isograd copies of this program lie [default: their cache folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 }
