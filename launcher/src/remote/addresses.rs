@@ -212,19 +212,12 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::nowhere::Nowhere;
     use super::*;
     use crate::host_facts;
-    use crate::job::{Connection, Wire};
+    use crate::job::Connection;
     use std::sync::mpsc::channel;
     use std::thread;
-
-    struct Nowhere;
-
-    impl Wire for Nowhere {
-        fn send(&self, _: Vec<u8>) {}
-        fn close(&self) {}
-        fn cut(&self) {}
-    }
 
     fn member(number: usize, name: &str) -> Member {
         Member {

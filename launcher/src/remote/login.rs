@@ -242,18 +242,10 @@ fn with_home(path: PathBuf) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::nowhere::Nowhere;
     use super::*;
     use crate::host_facts;
-    use crate::job::Wire;
     use std::sync::mpsc::channel;
-
-    struct Nowhere;
-
-    impl Wire for Nowhere {
-        fn send(&self, _: Vec<u8>) {}
-        fn close(&self) {}
-        fn cut(&self) {}
-    }
 
     fn entry(name: &str, until: Instant) -> Entry {
         let host = Host { name: name.to_string(), ..Host::default() };

@@ -14,6 +14,8 @@ pub(crate) mod doctor;
 mod dry_run;
 mod install;
 mod login;
+#[cfg(test)]
+mod nowhere;
 mod program;
 
 use crate::args::{HostArgs, SshArgs};

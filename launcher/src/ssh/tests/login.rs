@@ -67,18 +67,24 @@ fn a_wrong_key_is_named_with_what_the_server_offers() {
     assert!(refused.ends_with("the server offers: publickey"), "{refused}");
 }
 
+/// A key in a file of this format, with the passphrase `secret`, that may log in.
+fn encrypted_key(sshd: &Sshd, name: &str, kind: &str, format: &str) -> PathBuf {
+    let path = key(sshd, name, kind, "secret");
+    let reformatted = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "secret", "-N", "secret", "-m", format, "-f"])
+        .arg(&path)
+        .stdout(Stdio::null())
+        .status();
+    assert!(reformatted.expect("ssh-keygen").success());
+    sshd.authorize(&path);
+    path
+}
+
 #[test]
 fn an_encrypted_key_without_a_terminal_is_named() {
     let Some(sshd) = Sshd::start() else { return };
     for (name, format) in [("openssh", "RFC4716"), ("pem", "PEM"), ("pkcs8", "PKCS8")] {
-        let path = key(&sshd, name, "rsa", "secret");
-        let reformatted = Command::new("ssh-keygen")
-            .args(["-q", "-p", "-P", "secret", "-N", "secret", "-m", format, "-f"])
-            .arg(&path)
-            .stdout(Stdio::null())
-            .status();
-        assert!(reformatted.expect("ssh-keygen").success());
-        sshd.authorize(&path);
+        let path = encrypted_key(&sshd, name, "rsa", format);
         let target = Target { identity: Some(path), ..target(&sshd) };
         let refused =
             error(Logins::new(options(&sshd, "")).expect("the options").connect(&target)).to_string();
@@ -95,14 +101,7 @@ fn a_passphrase_is_asked_for_once_and_serves_all_logins() {
         ("rsa", "rsa", "RFC4716"),
         ("pem", "rsa", "PEM"),
     ] {
-        let path = key(&sshd, name, kind, "secret");
-        let reformatted = Command::new("ssh-keygen")
-            .args(["-q", "-p", "-P", "secret", "-N", "secret", "-m", format, "-f"])
-            .arg(&path)
-            .stdout(Stdio::null())
-            .status();
-        assert!(reformatted.expect("ssh-keygen").success());
-        sshd.authorize(&path);
+        let path = encrypted_key(&sshd, name, kind, format);
         let target = Target { identity: Some(path), ..target(&sshd) };
         let options = Options { interactive: true, ..options(&sshd, "") };
         let mut logins = Logins::new(options).expect("the options");
