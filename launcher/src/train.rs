@@ -73,7 +73,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
         *trainer.state_mut() = state;
     }
     if plan.load.is_some() {
-        trainer.share_state()?;
+        trainer.broadcast_state()?;
     }
 
     out.line(&trainer.network().summary())?;

@@ -84,9 +84,9 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let dims = [input.c];
         self.gamma = plan.parameter("gamma", &dims, Initializer::Ones, [1, 1])?;
         self.beta = plan.parameter("beta", &dims, Initializer::Zeros, [1, 1])?;
-        let retained = self.momentum;
-        self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, retained)?;
-        self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, retained)?;
+        let momentum = self.momentum;
+        self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, momentum)?;
+        self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, momentum)?;
         plan.save(0, 2 * input.c);
         Ok(input)
     }

@@ -1,6 +1,6 @@
 //! The convolution layer.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Pair};
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Size2};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -34,7 +34,7 @@ struct Built {
 impl Conv2D {
     /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation 1; weights
     /// glorot_uniform, biases zeros.
-    pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
+    pub fn new(filters: usize, kernel: impl Into<Size2>) -> Self {
         Self {
             filters,
             kernel: kernel.into().0,
@@ -52,19 +52,19 @@ impl Conv2D {
 
     /// With steps of `stride`.
     #[must_use]
-    pub fn stride(self, stride: impl Into<Pair>) -> Self {
+    pub fn stride(self, stride: impl Into<Size2>) -> Self {
         Self { stride: stride.into().0, ..self }
     }
 
     /// With `padding` zeros on each side.
     #[must_use]
-    pub fn padding(self, padding: impl Into<Pair>) -> Self {
+    pub fn padding(self, padding: impl Into<Size2>) -> Self {
         Self { padding: padding.into().0, ..self }
     }
 
     /// With kernel elements `dilation` apart.
     #[must_use]
-    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
+    pub fn dilation(self, dilation: impl Into<Size2>) -> Self {
         Self { dilation: dilation.into().0, ..self }
     }
 

@@ -1,6 +1,6 @@
 //! From images to vectors.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Output};
+use super::{Backward, Context, Layer, LayerPlan, Memory, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -18,8 +18,8 @@ impl<T: Element> Layer<T> for Flatten {
         Ok(Shape::vector(input.elements()))
     }
 
-    fn output(&self) -> Output {
-        Output::Input
+    fn placement(&self) -> Placement {
+        Placement::InPlace
     }
 
     fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}

@@ -1,6 +1,6 @@
 //! The input layer: the shape of a sample.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Output};
+use super::{Backward, Context, Layer, LayerPlan, Memory, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -47,8 +47,8 @@ impl<T: Element> Layer<T> for Input {
         Ok(self.shape)
     }
 
-    fn output(&self) -> Output {
-        Output::Input
+    fn placement(&self) -> Placement {
+        Placement::InPlace
     }
 
     fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}

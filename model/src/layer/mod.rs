@@ -11,9 +11,10 @@ mod dense;
 mod dropout;
 mod flatten;
 mod input;
-mod pair;
+
 mod plan;
 mod pool2d;
+mod size2;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use batch_norm::BatchNormalization;
@@ -22,10 +23,11 @@ pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use input::Input;
-pub use pair::Pair;
+
 pub(crate) use plan::Reservation;
 pub use plan::{LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
+pub use size2::Size2;
 
 use crate::error::BuildError;
 use crate::shape::Shape;
@@ -68,11 +70,11 @@ pub struct Context<'a, T> {
 
 /// Where the output of a layer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub enum Placement {
     /// In a buffer of its own.
-    Fresh,
+    Own,
     /// In the input's place, unchanged: `forward` and `backward` are not called.
-    Input,
+    InPlace,
 }
 
 /// A shard's memory of one layer.
@@ -138,8 +140,8 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError>;
 
     /// Where the output lies.
-    fn output(&self) -> Output {
-        Output::Fresh
+    fn placement(&self) -> Placement {
+        Placement::Own
     }
 
     /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the largest.

@@ -18,7 +18,7 @@ pub struct Tensor {
     /// Inputs and outputs that it joins.
     pub fans: [usize; 2],
     /// Of a running statistic, the share of its old value that a step retains.
-    pub retained: f64,
+    pub momentum: f64,
 }
 
 /// Takes the reservations of one layer after the other.
@@ -78,10 +78,10 @@ impl LayerPlan {
     ) -> Result<Range<usize>, BuildError> {
         let name = self.full_name(name);
         let dims = dims.to_vec();
-        reserve(&mut self.parameters, Tensor { name, dims, range: 0..0, initializer, fans, retained: 0.0 })
+        reserve(&mut self.parameters, Tensor { name, dims, range: 0..0, initializer, fans, momentum: 0.0 })
     }
 
-    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the share `retained`
+    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the share `momentum`
     /// of the old value and takes the rest from what the shards hand in.
     ///
     /// # Errors
@@ -92,11 +92,11 @@ impl LayerPlan {
         name: &str,
         dims: &[usize],
         initializer: Initializer,
-        retained: f64,
+        momentum: f64,
     ) -> Result<Range<usize>, BuildError> {
         let name = self.full_name(name);
         let dims = dims.to_vec();
-        reserve(&mut self.statistics, Tensor { name, dims, range: 0..0, initializer, fans: [1, 1], retained })
+        reserve(&mut self.statistics, Tensor { name, dims, range: 0..0, initializer, fans: [1, 1], momentum })
     }
 
     /// Reserves memory in each shard that survives from the forward to the backward pass: `per_sample` elements for each

@@ -1,6 +1,6 @@
 //! The pooling layers.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, Pair};
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, Size2};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::pool::{self, Pool2d, Pool2dShape};
@@ -17,7 +17,7 @@ struct Window {
 }
 
 impl Window {
-    fn new(size: Pair) -> Self {
+    fn new(size: Size2) -> Self {
         Self { size: size.0, stride: [1, 1], padding: [0, 0], dilation: [1, 1], built: None }
     }
 
@@ -41,27 +41,27 @@ impl Window {
 macro_rules! window_options {
     () => {
         /// A window of `size` (`2`, or `[height, width]`; 0 is the whole dimension), stride 1, no padding, dilation 1.
-        pub fn new(size: impl Into<Pair>) -> Self {
+        pub fn new(size: impl Into<Size2>) -> Self {
             Window::new(size.into()).into()
         }
 
         /// With steps of `stride`.
         #[must_use]
-        pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        pub fn stride(mut self, stride: impl Into<Size2>) -> Self {
             self.window.stride = stride.into().0;
             self
         }
 
         /// With `padding` on each side, which takes no part in the result.
         #[must_use]
-        pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        pub fn padding(mut self, padding: impl Into<Size2>) -> Self {
             self.window.padding = padding.into().0;
             self
         }
 
         /// With window elements `dilation` apart.
         #[must_use]
-        pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        pub fn dilation(mut self, dilation: impl Into<Size2>) -> Self {
             self.window.dilation = dilation.into().0;
             self
         }

@@ -1,6 +1,6 @@
 //! Which ReLUs are taken over by their neighbours.
 
-use crate::layer::{Fusible, Layer, Output};
+use crate::layer::{Fusible, Layer, Placement};
 use isograd_kernels::Element;
 
 /// Which passes of a layer its neighbours do for it.
@@ -18,7 +18,7 @@ pub(super) fn fuse<T: Element>(layers: &mut [Box<dyn Layer<T>>]) -> Vec<Fused> {
         if layers[i].fusible() != Some(Fusible::ReLU) {
             continue;
         }
-        let in_place = |layer: &dyn Layer<T>| layer.output() == Output::Input;
+        let in_place = |layer: &dyn Layer<T>| layer.placement() == Placement::InPlace;
         let before = (0..i).rev().find(|j| !in_place(&*layers[*j]));
         let behind = (i + 1..layers.len()).find(|j| !in_place(&*layers[*j]));
         if behind.is_some_and(|j| layers[j].absorb_relu()) {

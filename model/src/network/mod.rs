@@ -1,19 +1,20 @@
 //! A network: layers, checked and planned once.
 
 mod fuse;
-mod oneshot;
+
+mod memory;
 mod pass;
-mod shard;
+mod predict;
 mod state;
 mod summary;
 
 pub use state::State;
 
+pub(crate) use memory::{LastLayer, OutputAndGradient, ShardMemory};
 pub(crate) use pass::GradientMemory;
-pub(crate) use shard::{LastLayer, OutputAndGradient, ShardMemory};
 
 use crate::error::{BuildError, Error};
-use crate::layer::{Fusible, Layer, LayerPlan, Output, Reservation, Tensor};
+use crate::layer::{Fusible, Layer, LayerPlan, Placement, Reservation, Tensor};
 use crate::memory::round_up;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -93,7 +94,7 @@ impl<T: Element> Network<T> {
             let elements = elements.ok_or(in_layer(BuildError::TooLarge))?;
 
             let input = network.buffers.len().saturating_sub(1);
-            if index == 0 || layer.output() == Output::Fresh && !fused.forward {
+            if index == 0 || layer.placement() == Placement::Own && !fused.forward {
                 network.buffers.push(elements);
             }
             if plan.parameters.len() > first_parameter {
@@ -104,8 +105,8 @@ impl<T: Element> Network<T> {
                 input,
                 output: network.buffers.len() - 1,
                 saved: plan.saved,
-                skip_forward: layer.output() == Output::Input || fused.forward,
-                skip_backward: layer.output() == Output::Input || fused.backward,
+                skip_forward: layer.placement() == Placement::InPlace || fused.forward,
+                skip_backward: layer.placement() == Placement::InPlace || fused.backward,
                 parameters: first_parameter..plan.parameters.len(),
                 elements: first_element..plan.parameters.last().map_or(0, |tensor| tensor.range.end),
             });

@@ -14,7 +14,7 @@ mod buckets;
 mod config;
 mod evaluate;
 mod gather;
-mod partial;
+mod partial_sums;
 mod ranks;
 mod report;
 mod step;
@@ -33,7 +33,7 @@ use buckets::Buckets;
 use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
-use partial::Partial;
+use partial_sums::PartialSums;
 use ranks::Exchange;
 use report::ShardSums;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl<T: Element> Trainer<T> {
         let workers = rayon::current_num_threads().max(1);
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
         let most = ranks.shares.most(rank, shards);
-        let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
+        let capacity = PartialSums::<T>::capacity(most.div_ceil(workers), shards);
         let elements = network.parameter_count() as u128;
         memory::check(|| "the optimizer's moments".to_string(), 2 * elements * size_of::<T>() as u128)?;
         network.check_shard_memory(config.shard_len(), workers)?;
@@ -132,7 +132,7 @@ impl<T: Element> Trainer<T> {
             let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
             (buckets, Some(exchange), buffers)
         };
-        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, Partial::new(buffers));
+        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, PartialSums::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
             squares: Vec::new(),
@@ -198,7 +198,7 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// When a rank is lost.
-    pub fn share_state(&mut self) -> Result<(), Error> {
+    pub fn broadcast_state(&mut self) -> Result<(), Error> {
         if let Some(exchange) = &mut self.exchange {
             exchange.broadcast(&mut self.state.params)?;
             exchange.broadcast(&mut self.state.statistics)?;

@@ -1,7 +1,7 @@
 //! The other ranks of a training run: whose shards are whose, and the sums over all of them.
 
 use super::buckets::Buckets;
-use super::partial::Partial;
+use super::partial_sums::PartialSums;
 use super::worker::Worker;
 use super::{Element, shards_of};
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
@@ -132,11 +132,11 @@ impl<T: Element> Exchange<T> {
 
     /// `worker` has completed a bucket of its nodes. Whoever completes the last one hands all to the other ranks; all move what is
     /// under way.
-    pub(super) fn complete(&self, worker: usize, partial: &mut Partial<T>, bucket: usize) {
+    pub(super) fn complete(&self, worker: usize, partial_sums: &mut PartialSums<T>, bucket: usize) {
         let mut state = self.state.lock().expect("no worker panicked");
         let State { communicator, sum, complete, missing, failure } = &mut *state;
         let slots = &mut complete[bucket];
-        for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial.take(bucket)) {
+        for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial_sums.take(bucket)) {
             *slot = Some(buffer);
             missing[bucket] -= 1;
         }
@@ -172,7 +172,7 @@ impl<T: Element> Exchange<T> {
         let State { communicator, sum, .. } = state.get_mut().expect("no worker panicked");
         sum.finish(communicator, |bucket, node, buffer| {
             let worker = first_nodes.partition_point(|first| *first <= node) - 1;
-            workers[worker].partial.give_back(node - first_nodes[worker], bucket, buffer);
+            workers[worker].partial_sums.give_back(node - first_nodes[worker], bucket, buffer);
         });
     }
 

@@ -2,7 +2,7 @@
 
 use super::report::Sums;
 use super::update::Update;
-use super::worker::{Job, Reception, Worker};
+use super::worker::{GradientSink, Job, Worker};
 use super::{Element, EpochReport, Progress, Trainer, shards_of};
 use crate::error::Error;
 use isograd_comm::tree;
@@ -58,7 +58,7 @@ impl<T: Element> Trainer<T> {
                 }
                 let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
                 run(&mut self.workers, own, |worker, state, own| {
-                    state.train(&job, own, Reception { buckets, exchange, worker });
+                    state.train(&job, own, GradientSink { buckets, exchange, worker });
                 });
                 let wants = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
                 let stop =
@@ -164,13 +164,13 @@ impl Pending {
         self.nodes.clear();
         self.owners.clear();
         for (index, worker) in workers.iter().enumerate() {
-            self.nodes.extend_from_slice(worker.partial.nodes());
-            self.owners.extend((0..worker.partial.nodes().len()).map(|node| [index, node]));
+            self.nodes.extend_from_slice(worker.partial_sums.nodes());
+            self.owners.extend((0..worker.partial_sums.nodes().len()).map(|node| [index, node]));
         }
     }
 
     fn values<'w, T: Element>(&self, workers: &'w [Worker<T>], node: usize) -> &'w [T] {
         let [worker, index] = self.owners[node];
-        workers[worker].partial.values(index, 0)
+        workers[worker].partial_sums.values(index, 0)
     }
 }

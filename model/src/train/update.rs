@@ -67,8 +67,8 @@ impl<T: Element> Update<'_, T> {
                 let shares = &mut shares[..block.len()];
                 sum(first + block.start..first + block.end, shares);
                 let statistics = &mut state.statistics[block];
-                elementwise::scale(isa, T::from_f64(tensor.retained), statistics);
-                elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
+                elementwise::scale(isa, T::from_f64(tensor.momentum), statistics);
+                elementwise::axpy(isa, T::from_f64(1.0 - tensor.momentum), shares, statistics);
             }
         }
         Ok(())

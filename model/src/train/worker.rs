@@ -4,7 +4,7 @@ use super::Element;
 use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::gather::Source;
-use super::partial::{Partial, Receiver};
+use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
 use crate::layer::{Context, Mode};
 use crate::loss::Gradient;
@@ -16,7 +16,7 @@ use std::ops::Range;
 pub(super) struct Worker<T> {
     memory: ShardMemory<T>,
     /// Sums of gradients, with the shares of the running statistics behind them.
-    pub(super) partial: Partial<T>,
+    pub(super) partial_sums: PartialSums<T>,
     /// Loss and metric sums of each shard of this worker, in order.
     pub(super) sums: Vec<f64>,
     /// Where an evaluation's shards put the statistics that nobody takes.
@@ -87,7 +87,7 @@ impl<'a, T: Element> Job<'a, T> {
 }
 
 /// To whom a worker of a training step hands its sums.
-pub(super) struct Reception<'a, T> {
+pub(super) struct GradientSink<'a, T> {
     pub(super) buckets: &'a Buckets,
     /// The other ranks, if there are any.
     pub(super) exchange: Option<&'a Exchange<T>>,
@@ -96,48 +96,49 @@ pub(super) struct Reception<'a, T> {
 }
 
 impl<T: Element> Worker<T> {
-    /// A worker that sums up gradients in `partial`.
-    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial: Partial<T>) -> Self {
+    /// A worker that sums up gradients in `partial_sums`.
+    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial_sums: PartialSums<T>) -> Self {
         Self {
             memory: network.shard_memory(config.shard_len()),
-            partial,
+            partial_sums,
             sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
         }
     }
 
     /// Forward and backward of the step's shards `own`.
-    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: Reception<'_, T>) {
-        let Self { memory, partial, sums, .. } = self;
+    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: GradientSink<'_, T>) {
+        let Self { memory, partial_sums, sums, .. } = self;
         sums.clear();
-        partial.start(job.shards());
+        partial_sums.start(job.shards());
         for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
             job.gather(memory, &shard);
             let layers = job.config.loss.layers(job.network);
-            partial.push(index);
+            partial_sums.push(index);
             // Of all buckets, the first holds the network's end and the statistics behind it.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
-            let last = partial.last_mut()[0].as_mut().expect("nobody else has it");
+            let last = partial_sums.last_mut()[0].as_mut().expect("nobody else has it");
             job.network.forward(&cx, memory, &mut last[statistics..], layers);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
             job.push_sums(memory, cx.n, loss, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
-            let complete = |partial: &mut Partial<T>, bucket| {
+            let complete = |partial_sums: &mut PartialSums<T>, bucket| {
                 if let Some(exchange) = early {
-                    exchange.complete(to.worker, partial, bucket);
+                    exchange.complete(to.worker, partial_sums, bucket);
                 }
             };
-            let mut receiver = Receiver { partial: &mut *partial, buckets: to.buckets, done: 0, complete };
-            job.network.backward(&cx, memory, &mut receiver, layers);
+            let mut writer =
+                BucketWriter { partial_sums: &mut *partial_sums, buckets: to.buckets, done: 0, complete };
+            job.network.backward(&cx, memory, &mut writer, layers);
         }
         if let Some(exchange) = to.exchange.filter(|exchange| !exchange.overlap && !own.is_empty()) {
             for bucket in 0..to.buckets.count() {
-                exchange.complete(to.worker, partial, bucket);
+                exchange.complete(to.worker, partial_sums, bucket);
             }
         }
     }

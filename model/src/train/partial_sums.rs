@@ -9,7 +9,7 @@ use std::ops::Range;
 /// buffer, as a binary counter carries; the last carries are left to whoever finishes the tree, who passes over the data
 /// anyway.
 #[derive(Debug)]
-pub(super) struct Partial<T> {
+pub(super) struct PartialSums<T> {
     /// By node and bucket; `None` while others sum it up.
     buffers: Vec<Vec<Option<Buffer<T>>>>,
     nodes: Vec<Range<usize>>,
@@ -17,7 +17,7 @@ pub(super) struct Partial<T> {
     shards: usize,
 }
 
-impl<T: Element> Partial<T> {
+impl<T: Element> PartialSums<T> {
     /// How many nodes a worker needs that has at most `own` shards out of `shards`.
     pub(super) fn capacity(own: usize, shards: usize) -> usize {
         own.min(tree::max_pending(shards))
@@ -86,15 +86,15 @@ fn present_mut<T>(buffer: &mut Option<Buffer<T>>) -> &mut Buffer<T> {
 }
 
 /// A backward pass into the last node of a worker's sums; `complete` gets each bucket that is complete.
-pub(super) struct Receiver<'a, T, F> {
-    pub(super) partial: &'a mut Partial<T>,
+pub(super) struct BucketWriter<'a, T, F> {
+    pub(super) partial_sums: &'a mut PartialSums<T>,
     pub(super) buckets: &'a Buckets,
     /// How many buckets are complete; they are counted from the network's end.
     pub(super) done: usize,
     pub(super) complete: F,
 }
 
-impl<T: Element, F: FnMut(&mut Partial<T>, usize)> GradientMemory<T> for Receiver<'_, T, F> {
+impl<T: Element, F: FnMut(&mut PartialSums<T>, usize)> GradientMemory<T> for BucketWriter<'_, T, F> {
     fn of(&mut self, range: Range<usize>) -> &mut [T] {
         // A layer without parameters may lie where a bucket has just been handed out.
         if range.is_empty() {
@@ -102,12 +102,12 @@ impl<T: Element, F: FnMut(&mut Partial<T>, usize)> GradientMemory<T> for Receive
         }
         let bucket = self.buckets.holding(range.start);
         let start = self.buckets.range(bucket).start;
-        &mut present_mut(&mut self.partial.last_mut()[bucket])[range.start - start..range.end - start]
+        &mut present_mut(&mut self.partial_sums.last_mut()[bucket])[range.start - start..range.end - start]
     }
 
     fn complete_from(&mut self, start: usize) {
         while self.done < self.buckets.count() && self.buckets.range(self.done).start >= start {
-            (self.complete)(self.partial, self.done);
+            (self.complete)(self.partial_sums, self.done);
             self.done += 1;
         }
     }
