@@ -6,11 +6,11 @@ use crate::collective::{
 };
 use crate::communicator::{Settings, Transport};
 use crate::cores::Cores;
-use crate::element::Element;
 use crate::error::Error;
 use crate::links::{Link, Wire};
 use crate::rendezvous::{Card, Gathering, HostId, Meeting, meet};
 use crate::shm::{Carver, Patience, Process, RawBuffer, Region, Ticket};
+use crate::summand::Summand;
 use crate::tree;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -174,7 +174,7 @@ impl Group {
     }
 
     /// `x = ` the sum of all ranks' `x`.
-    pub(crate) fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub(crate) fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         const OPERATION: &str = "allreduce";
         let others = self.engine.topology.world() - 1;
         if self.engine.is_one_host() && size_of_val(x) <= SHORT_BYTES {
@@ -189,7 +189,7 @@ impl Group {
     /// A sum that every rank of the one host takes from all contributions itself.
     ///
     /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
-    pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+    pub(crate) fn short<T: Summand>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
         // Neighbours may still read what a broken group has published.
         self.engine.check()?;
         self.short_turn += 1;
@@ -226,7 +226,7 @@ impl Group {
     }
 
     /// An operation on all of `x`, block by block.
-    pub(crate) fn contiguous<T: Element>(
+    pub(crate) fn contiguous<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -243,7 +243,7 @@ impl Group {
     }
 
     /// An operation whose owners own slices of the whole of `x`: a block has a part of each of them.
-    pub(crate) fn by_owner<T: Element>(
+    pub(crate) fn by_owner<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -263,7 +263,7 @@ impl Group {
 
     /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)` says which elements are an
     /// owner's in a block.
-    fn pipeline<T: Element>(
+    fn pipeline<T: Summand>(
         &mut self,
         x: &mut [T],
         blocks: usize,

@@ -5,7 +5,6 @@
 mod collective;
 mod communicator;
 mod cores;
-mod element;
 mod error;
 mod group;
 mod key;
@@ -15,11 +14,11 @@ mod mpi;
 mod rendezvous;
 mod shard_sum;
 mod shm;
+mod summand;
 
 pub mod tree;
 
 pub use communicator::{Communicator, Settings, Transport};
-pub use element::Element;
 pub use error::Error;
 pub use key::Key;
 #[cfg(feature = "mpi")]
@@ -27,6 +26,7 @@ pub use mpi::Mpi;
 pub use rendezvous::{Meeting, Place, System, Variables};
 pub use shard_sum::{ShardPlan, ShardSum, Shares};
 pub use shm::Buffer;
+pub use summand::Summand;
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

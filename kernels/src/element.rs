@@ -3,10 +3,9 @@
 use crate::precompiled::Precompiled;
 use crate::simd::Vectors;
 
-/// An element type: `f32` or `f64`. Sealed.
+/// An element type: `f32` or `f64`. Other types cannot implement it.
 pub trait Element:
-    Vectors
-    + Precompiled
+    Sealed
     + Default
     + PartialEq
     + PartialOrd
@@ -22,7 +21,8 @@ pub trait Element:
     + std::ops::AddAssign
     + std::iter::Sum
     + bytemuck::Pod
-    + faer::traits::ComplexField
+    + From<f32>
+    + Into<f64>
 {
     /// 0.
     const ZERO: Self;
@@ -42,18 +42,24 @@ pub trait Element:
     /// The value's bytes, least significant first.
     fn to_le_bytes(self) -> impl AsRef<[u8]>;
 
-    /// The value of such bytes.
+    /// The value with these bytes, least significant first.
     ///
     /// # Panics
     ///
-    /// When there are not as many bytes as the type has.
+    /// When `bytes` is not exactly as long as the type.
     fn from_le_bytes(bytes: &[u8]) -> Self;
 
-    /// Whether the value is neither infinite nor NaN.
+    /// Returns true when the value is neither infinite nor NaN.
     fn is_finite(self) -> bool {
         self.to_f64().is_finite()
     }
 }
+
+/// What the kernels of this crate need of an element type, out of reach of other crates.
+pub trait Sealed: Vectors + Precompiled {}
+
+impl Sealed for f32 {}
+impl Sealed for f64 {}
 
 impl Element for f32 {
     const ZERO: Self = 0.0;

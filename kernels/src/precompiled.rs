@@ -3,8 +3,9 @@
 //! A generic function is compiled in every crate that calls it. For these, with a tile of every width at every level, that
 //! would be minutes; behind the methods of a trait that is implemented for concrete types it happens here.
 
+use crate::Accum;
 use crate::conv::{Correlate, WeightGradientRun};
-use crate::gemm::Product;
+use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
 
 /// Runs a kernel at a level. Sealed: the trait is public in name only.
@@ -12,6 +13,7 @@ pub trait Precompiled: Sized {
     fn correlate(isa: Isa, kernel: Correlate<'_, Self>);
     fn weight_gradient(isa: Isa, kernel: WeightGradientRun<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
+    fn faer_product(c: MatMut<'_, Self>, accum: Accum, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
 }
 
 macro_rules! precompile {
@@ -27,6 +29,10 @@ macro_rules! precompile {
 
             fn product(isa: Isa, kernel: Product<'_, '_, $t>) {
                 isa.run(kernel);
+            }
+
+            fn faer_product(c: MatMut<'_, $t>, accum: Accum, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
+                gemm::faer_gemm(c, accum, a, b);
             }
         }
     )*};

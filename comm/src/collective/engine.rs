@@ -5,10 +5,10 @@ use super::exchange::{Advance, Exchange};
 use super::failure;
 use super::topology::Topology;
 use super::wait::Pulse;
-use crate::element::Kind;
 use crate::error::Error;
 use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
 use crate::shm::{Bell, Patience, Process, Region};
+use crate::summand::Kind;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,29 +1,24 @@
 //! Matrix product: `C = A B` or `C += A B`, sequential, any strides.
 //!
-//! # Paths
-//!
-//! | level and strides | kernel |
-//! | --- | --- |
-//! | `avx512`, each matrix contiguous along its rows or its columns | faer, `Par::Seq` |
-//! | all others | the register tile of the convolution over packed panels |
-//!
-//! faer chooses its instructions by the CPU and cannot be told otherwise. Only where the level at hand is the widest that it
-//! knows is its choice certain, and with it the promise that a level gives the same bits on every machine. (Cache sizes
-//! change the order of its loops over rows and columns, but not that of its sums: those are cut every 512 terms.)
+//! A product is computed in blocks that fit in the caches. Within a block, a tile of results stays in registers while the sum
+//! over `k` runs.
 //!
 //! # Memory
 //!
-//! The packed panels lie in 560 KiB that a thread allocates at its first such product and keeps: later ones allocate nothing.
+//! The kernel copies parts of `A` and `B` to a buffer of 560 KiB, which each thread allocates at its first product and then
+//! keeps, so that later products allocate nothing. At level `avx512`, products of matrices with contiguous rows or columns do
+//! not use this buffer.
 
+mod faer_path;
 mod pack;
 mod packed;
 
+pub(crate) use faer_path::faer_gemm;
 pub(crate) use packed::Product;
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
-use faer::Par;
 
 /// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -181,34 +176,8 @@ pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, 
             .iter()
             .all(|(row, col)| *row == 1 || *col == 1);
     if isa.is_faers_choice() && fits_faer && a.cols > 0 {
-        faer_gemm(c, accum, a, b);
+        T::faer_product(c, accum, a, b);
     } else {
         packed::gemm(isa, c, accum, a, b);
-    }
-}
-
-fn faer_gemm<T: Element>(c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
-    let accum = match accum {
-        Accum::Replace => faer::Accum::Replace,
-        Accum::Add => faer::Accum::Add,
-    };
-    // Of faer's constructors with a stride only the column-major one may be used: in 0.24.4,
-    // `from_row_major_slice_with_stride_mut` makes a column-major view that reaches beyond the slice.
-    let columns = faer::MatMut::from_column_major_slice_with_stride_mut;
-    // faer wants a stride that keeps columns apart, even of a single one.
-    let c = if c.col_stride == 1 {
-        columns(c.data, c.cols, c.rows, c.row_stride.max(c.cols)).transpose_mut()
-    } else {
-        columns(c.data, c.rows, c.cols, c.col_stride.max(c.rows))
-    };
-    faer::linalg::matmul::matmul(c, accum, as_faer(a), as_faer(b), T::ONE, Par::Seq);
-}
-
-fn as_faer<T>(a: MatRef<'_, T>) -> faer::MatRef<'_, T> {
-    let columns = faer::MatRef::from_column_major_slice_with_stride;
-    if a.col_stride == 1 {
-        columns(a.data, a.cols, a.rows, a.row_stride).transpose()
-    } else {
-        columns(a.data, a.rows, a.cols, a.col_stride)
     }
 }
