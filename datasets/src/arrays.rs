@@ -1,8 +1,9 @@
 //! Data sets from arrays in memory, owned or borrowed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Pixels, Sample};
+use crate::{Dataset, Error, Normalization, Pixels, Sample, SampleError};
 
 /// The name under which arrays of the caller appear in errors.
 const ORIGIN: &str = "array in memory";
@@ -160,6 +161,13 @@ impl Dataset for Arrays<'_> {
             Store::F32(pixels) => Pixels::F32(&pixels[values]),
         };
         Sample { pixels, label: self.labels[index] }
+    }
+
+    /// All samples were checked when the set was made.
+    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
+        let len = self.len();
+        assert!(range.end <= len, "samples {}..{} of a data set of {len}", range.start, range.end);
+        Ok(())
     }
 }
 

@@ -49,7 +49,7 @@ pub mod split;
 pub mod synthetic;
 
 pub use arrays::Arrays;
-pub use dataset::{Dataset, Pixels, Sample};
+pub use dataset::{Dataset, Pixels, Sample, SampleError};
 pub use error::Error;
 pub use normalization::Normalization;
 pub use shuffle::epoch_order;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Sample};
+use crate::{Dataset, Error, Normalization, Sample, SampleError};
 
 /// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
@@ -50,6 +50,13 @@ impl Dataset for Subset<'_> {
         let len = self.len();
         assert!(index < len, "sample {index} is out of range for a subset of {len}");
         self.parent.read(self.range.start + index)
+    }
+
+    /// Errors give the index in the whole set, where the user can find the sample.
+    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
+        let len = self.len();
+        assert!(range.end <= len, "samples {}..{} of a subset of {len}", range.start, range.end);
+        self.parent.check_samples(self.range.start + range.start..self.range.start + range.end)
     }
 }
 

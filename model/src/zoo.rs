@@ -33,7 +33,7 @@ pub fn simplecnn<T: Element>(input: Shape, classes: usize) -> Layers<T> {
         ReLU,
         Conv2D::new(8, 3),
         ReLU,
-        MaxPool2D::new(2).stride(2),
+        MaxPool2D::new(2),
         Flatten,
         Dense::new(128),
         ReLU,

@@ -10,10 +10,10 @@ use std::path::Path;
 pub enum CheckpointError {
     /// The file cannot be opened or read.
     #[error("cannot read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// The file cannot be written, or not be put in its place.
     #[error("cannot write: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// The file does not begin with the header of a safetensors file.
     #[error("not a safetensors file: {reason}")]
     NotSafetensors {
@@ -94,6 +94,6 @@ impl CheckpointError {
 
     /// The error of the file at `path`.
     pub(super) fn at(self, path: &Path) -> Error {
-        Error::Checkpoint { path: path.to_path_buf(), source: Box::new(self) }
+        Error::Checkpoint { path: path.to_path_buf(), reason: Box::new(self) }
     }
 }

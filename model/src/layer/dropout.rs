@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Mode};
+use super::{Backward, Context, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
@@ -41,6 +41,10 @@ impl<T: Element> Layer<T> for Dropout {
         (self.layer, self.features) = (plan.index() as u32, input.elements());
         plan.save(input.elements(), 0);
         Ok(input)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

@@ -1,6 +1,6 @@
 //! From images to vectors.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Placement};
+use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -16,6 +16,14 @@ impl<T: Element> Layer<T> for Flatten {
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
         Ok(Shape::vector(input.elements()))
+    }
+
+    fn output_kind(&self, input: OutputKind, shape: Shape) -> OutputKind {
+        match input {
+            // Over all pixels, the probabilities add up to the number of pixels.
+            OutputKind::Distribution if !shape.is_vector() => OutputKind::Probabilities,
+            input => input,
+        }
     }
 
     fn placement(&self) -> Placement {

@@ -1,6 +1,6 @@
 //! The input layer: the shape of a sample.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Placement};
+use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -45,6 +45,10 @@ impl<T: Element> Layer<T> for Input {
             .and_then(|e| e.checked_mul(self.shape.w))
             .ok_or(BuildError::TooLarge)?;
         Ok(self.shape)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn placement(&self) -> Placement {

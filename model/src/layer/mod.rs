@@ -25,7 +25,7 @@ pub use flatten::Flatten;
 pub use input::Input;
 
 pub(crate) use plan::Reservation;
-pub use plan::{LayerPlan, Tensor};
+pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
 pub use size2::Size2;
 
@@ -75,6 +75,26 @@ pub enum Placement {
     Own,
     /// In the input's place, unchanged: `forward` and `backward` are not called.
     InPlace,
+}
+
+/// What the output of a layer is, for losses, which take probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// The layer does not say. Every loss takes it.
+    Unknown,
+    /// Numbers of any size: scores, logits, features.
+    Scores,
+    /// Each element is a probability on its own, as of a sigmoid.
+    Probabilities,
+    /// The channels at each pixel are probabilities that add up to 1, as of a softmax.
+    Distribution,
+}
+
+impl OutputKind {
+    pub(crate) fn is_probability(self) -> bool {
+        matches!(self, Self::Probabilities | Self::Distribution)
+    }
 }
 
 /// A shard's memory of one layer.
@@ -144,6 +164,13 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         Placement::Own
     }
 
+    /// What the output is, where the input is `input` and one sample of it has the shape `shape`. The trainer refuses a
+    /// network whose loss takes something else than the last layer gives. A layer of your own that is the last one need not
+    /// say anything: every loss takes what is [`Unknown`](OutputKind::Unknown).
+    fn output_kind(&self, _input: OutputKind, _shape: Shape) -> OutputKind {
+        OutputKind::Unknown
+    }
+
     /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the largest.
     fn scratch_len(&self, _n: usize) -> usize {
         0
@@ -194,13 +221,13 @@ pub enum Fusible {
     Sigmoid,
 }
 
-/// Padding and stride of a layer, vertical and horizontal.
+/// Padding and stride of a layer, as its [summary](crate::Network::summary) shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Zeros around the image.
-    pub padding: [usize; 2],
+    /// Zeros on each side of the image.
+    pub padding: Size2,
     /// Steps of the window.
-    pub stride: [usize; 2],
+    pub stride: Size2,
 }
 
 /// A list of layers, for [`Network::build`](crate::Network::build).

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::error::Error;
-use crate::layer::Tensor;
+use crate::layer::{Fans, Tensor};
 use crate::memory::{self, Aligned};
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reduce::all_finite;
@@ -33,9 +33,9 @@ impl<T: Element> Network<T> {
 
 fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
     for (number, tensor) in tensors.iter().enumerate() {
-        let [fan_in, fan_out] = tensor.fans;
+        let Fans { inputs, outputs } = tensor.fans;
         let values = &mut values[tensor.range.clone()];
-        tensor.initializer.fill(rng, number as u64, fan_in, fan_out, values);
+        tensor.initializer.fill(rng, number as u64, inputs, outputs, values);
     }
 }
 

@@ -18,7 +18,7 @@ impl<T: Element> Network<T> {
             let weight =
                 parameters.iter().find(|p| p.dims.len() > 1).map(|p| join(&p.dims)).unwrap_or_default();
             let (padding, stride) = match layer.geometry() {
-                Some(Geometry { padding, stride }) => (pair(padding), pair(stride)),
+                Some(Geometry { padding, stride }) => (padding.to_string(), stride.to_string()),
                 None => (String::new(), String::new()),
             };
             rows.push([
@@ -37,10 +37,6 @@ impl<T: Element> Network<T> {
 
 fn join(dims: &[usize]) -> String {
     dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
-}
-
-fn pair([vertical, horizontal]: [usize; 2]) -> String {
-    if vertical == horizontal { vertical.to_string() } else { format!("{vertical}x{horizontal}") }
 }
 
 /// Columns as wide as their widest cell; numbers to the right.

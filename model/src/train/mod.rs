@@ -12,6 +12,8 @@
 
 mod buckets;
 mod config;
+mod cut;
+mod error;
 mod evaluate;
 mod gather;
 mod partial_sums;
@@ -22,6 +24,7 @@ mod update;
 mod worker;
 
 pub use config::TrainConfig;
+pub use error::{DataError, NonFinite};
 pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
@@ -30,6 +33,7 @@ use crate::memory::{self, Aligned};
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
+use cut::Cut;
 use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
@@ -86,7 +90,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// When a number of the configuration is outside its range, or when there is no memory.
+    /// When a number of the configuration is outside its range, when the network's output is not what the loss takes
+    /// ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
     pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
         Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
     }
@@ -99,6 +104,7 @@ impl<T: Element> Trainer<T> {
     /// As `new`; and when the ranks cannot work together.
     pub fn with_ranks(network: Network<T>, config: TrainConfig, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
+        network.check_loss(config.loss)?;
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
@@ -214,22 +220,42 @@ impl<T: Element> Trainer<T> {
         self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards))
     }
 
-    /// Checks that the network can take the samples of `dataset`, and prepares to read them.
+    /// Checks that the network can take the samples of `dataset`, and prepares to read them. Equal data are accepted or refused
+    /// alike by all ranks, so none of them waits for another one that has ended.
     fn source<'d>(&self, dataset: &'d dyn Dataset) -> Result<Source<'d, T>, Error> {
         let [c, h, w] = dataset.sample_shape();
         let (network, sample) = (self.network.input_shape(), Shape::image(c, h, w));
         if network != sample {
-            return Err(Error::SampleShape { network, dataset: sample });
+            return Err(DataError::SampleShape { network, dataset: sample }.into());
         }
         let outputs = self.network.output_shape().elements();
         let classes = dataset.num_classes();
         if self.config.loss.most_classes(outputs) < classes {
-            return Err(Error::TooFewOutputs { outputs, classes });
+            return Err(DataError::TooFewOutputs { outputs, classes }.into());
         }
-        if dataset.is_empty() {
-            return Err(Error::NoSamples);
+        let samples = dataset.len();
+        if samples == 0 {
+            return Err(DataError::NoSamples.into());
         }
-        Ok(Source::new(dataset))
+        if u32::try_from(samples).is_err() {
+            return Err(DataError::TooManySamples { samples }.into());
+        }
+        let source = Source::new(dataset)?;
+        dataset.check_samples(0..samples).map_err(DataError::Sample)?;
+        Ok(source)
+    }
+
+    /// Checks that no layer gets a shard that is too small for it in a full batch of a data set of `samples`.
+    fn check_shards(&self, samples: usize) -> Result<(), Error> {
+        let needed = self.network.least_samples();
+        let batch_size = self.config.batch_size.min(samples);
+        let shard_size = self.config.shard_len();
+        let smallest = Cut { samples: batch_size, shard_len: shard_size, least: needed }.smallest();
+        if smallest >= needed {
+            return Ok(());
+        }
+        let (index, kind) = self.network.layer_of_least_samples();
+        Err(Error::ShardTooSmall { index, kind, needed, batch_size, shard_size, smallest })
     }
 }
 

@@ -45,8 +45,10 @@ impl EpochReport {
 pub struct Progress<'a> {
     /// The epoch, from 1.
     pub epoch: u32,
-    /// Samples done in this epoch, and all of it.
-    pub samples: [usize; 2],
+    /// Samples of the epoch that are done.
+    pub samples: usize,
+    /// All samples of the epoch.
+    pub epoch_samples: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
     /// Mean metrics of the epoch so far.

@@ -1,6 +1,6 @@
 //! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
 
-use super::TrainConfig;
+use super::{NonFinite, TrainConfig};
 use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
@@ -29,7 +29,7 @@ impl<T: Element> Update<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteGradient`], before anything has changed.
+    /// [`NonFinite::Gradient`], before anything has changed.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
@@ -94,7 +94,7 @@ impl<T: Element> Update<'_, T> {
         });
         let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
-            return Err(Error::NonFiniteGradient { step: self.step, epoch: self.epoch, norm });
+            return Err(NonFinite::Gradient { step: self.step, epoch: self.epoch, norm }.into());
         }
         Ok((norm > limit).then(|| limit / norm))
     }

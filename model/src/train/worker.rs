@@ -2,6 +2,7 @@
 
 use super::buckets::Buckets;
 use super::config::TrainConfig;
+use super::cut::Cut;
 use super::gather::Source;
 use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
@@ -24,7 +25,6 @@ pub(super) struct Worker<T> {
 }
 
 /// What all shards of a pass have in common.
-#[derive(Clone, Copy)]
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) config: &'a TrainConfig,
@@ -33,25 +33,41 @@ pub(super) struct Job<'a, T> {
     /// Indices of the samples in the data set, by position in the epoch; all in their own order if empty.
     pub(super) order: &'a [u32],
     /// The positions that the pass covers.
-    pub(super) positions: (usize, usize),
+    pub(super) positions: Range<usize>,
+    /// The fewest samples of a shard, where there are enough.
+    pub(super) least_samples: usize,
     pub(super) epoch: u32,
 }
 
 impl<'a, T: Element> Job<'a, T> {
     /// The number of samples.
     pub(super) fn samples(&self) -> usize {
-        self.positions.1 - self.positions.0
+        self.positions.len()
+    }
+
+    fn cut(&self) -> Cut {
+        Cut { samples: self.samples(), shard_len: self.config.shard_len(), least: self.least_samples }
     }
 
     /// The number of shards.
     pub(super) fn shards(&self) -> usize {
-        self.samples().div_ceil(self.config.shard_len())
+        self.cut().shards()
     }
 
-    /// The positions of shard `shard`.
-    fn shard(&self, shard: usize) -> Range<usize> {
-        let first = self.positions.0 + shard * self.config.shard_len();
-        first..(first + self.config.shard_len()).min(self.positions.1)
+    /// The positions of shard `index`.
+    fn shard(&self, index: usize) -> Range<usize> {
+        let Range { start, end } = self.cut().shard(index);
+        self.positions.start + start..self.positions.start + end
+    }
+
+    /// The index in the data set of the sample at `position`.
+    fn index(&self, position: usize) -> usize {
+        self.order.get(position).map_or(position, |index| *index as usize)
+    }
+
+    /// The first sample of the pass that holds an infinite value or NaN: its index in the data set.
+    pub(super) fn bad_sample(&self) -> Option<usize> {
+        self.source.first_non_finite(self.positions.clone().map(|position| self.index(position)))
     }
 
     fn context(&self, mode: Mode, shard: &Range<usize>) -> Context<'a, T> {
@@ -71,10 +87,7 @@ impl<'a, T: Element> Job<'a, T> {
 
     /// Fills the network's input with the samples of `shard`.
     fn gather(&self, memory: &mut ShardMemory<T>, shard: &Range<usize>) {
-        let index = |i: usize| {
-            let position = shard.start + i;
-            self.order.get(position).map_or(position, |index| *index as usize)
-        };
+        let index = |i: usize| self.index(shard.start + i);
         self.source.gather(self.config.isa, self.network, memory, shard.len(), index);
     }
 

@@ -19,7 +19,7 @@ fn small<T: Element>(head: Box<dyn Layer<T>>) -> Network<T> {
         Input::new(1, 8, 8),
         Conv2D::new(4, 3),
         ReLU,
-        MaxPool2D::new(2).stride(2),
+        MaxPool2D::new(2),
         Flatten,
         Dense::new(16),
         ReLU,
