@@ -15,6 +15,7 @@ use isograd_kernels::philox::{Rng, normal_pair, uniform_f64};
 ///
 /// Uniform ones reach `sqrt(3 * variance)` to both sides. Normal ones are not truncated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Initializer {
     /// Uniform with Glorot's variance.
     GlorotUniform,

@@ -12,6 +12,7 @@ use isograd_kernels::{Element, loss};
 /// cross-entropy on categories cannot: it needs an output for each class. There are no other targets: neither several
 /// classes at a time nor arbitrary numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Loss {
     /// `-ln p[class]`. Of a network that ends with a softmax, it is computed from the softmax's input (log-softmax), where no
     /// probability underflows; of any other, from the output, clamped at 1e-8.

@@ -8,7 +8,9 @@ mod common;
 use common::{build, pool};
 use isograd_datasets::Synthetic;
 use isograd_kernels::Isa;
-use isograd_model::{Loss, Metric, Network, Optimizer, Shape, TrainConfig, Trainer, layer::*, layers, zoo};
+use isograd_model::{
+    Loss, Metric, Network, Optimizer, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
+};
 use rayon::ThreadPool;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -89,11 +91,11 @@ fn zoo_of_layers() -> Network<f32> {
         BatchNormalization::new(),
         Conv2D::new(5, 3).padding(1),
         ReLU,
-        MaxPool2D::new(2),
+        MaxPool2D::new(2).stride(1),
         Conv2D::new(3, 3).stride(2).dilation([1, 2]),
         Sigmoid,
         ArcTanh,
-        AveragePool2D::new(2),
+        AveragePool2D::new(2).stride(1),
         Tanh,
         Softmax,
         LogSigmoid,
@@ -110,7 +112,7 @@ fn zoo_of_layers() -> Network<f32> {
 fn warm_up(network: &Network<f32>) {
     let x = vec![0.5; network.input_shape().elements() * 12];
     let state = network.initial_state(0).expect("memory");
-    network.loss_and_gradients(&state, Isa::best(), Loss::default(), &x, &[0; 12]);
+    network.loss_and_gradients(&state, Isa::best(), Loss::default(), Randomness::default(), &x, &[0; 12]);
 }
 
 // One test: another one beside it would allocate too.

@@ -45,6 +45,7 @@ pub enum Mode {
 
 /// What a layer needs to know about the pass and the shard it works on.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Context<'a, T> {
     /// The instruction-set level of all kernels.
     pub isa: Isa,
@@ -99,6 +100,7 @@ impl OutputKind {
 
 /// A shard's memory of one layer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Memory<'a, T> {
     /// What `forward` keeps for `backward`: the elements that `build` reserved.
     pub saved: &'a mut [T],
@@ -111,6 +113,7 @@ pub struct Memory<'a, T> {
 
 /// The tensors of a backward pass.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Backward<'a, T> {
     /// The layer's input, `[input shape, n]`.
     pub x: &'a [T],
@@ -212,6 +215,7 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
 
 /// A function whose work a neighbour or the loss can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fusible {
     /// A ReLU: the layers in front of it and behind it.
     ReLU,

@@ -8,6 +8,7 @@ mod predict;
 mod state;
 mod summary;
 
+pub use predict::Randomness;
 pub use state::State;
 
 pub(crate) use memory::{LastLayer, OutputAndGradient, ShardMemory};

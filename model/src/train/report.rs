@@ -1,4 +1,4 @@
-//! What training tells about itself.
+//! What training reports: means over samples, per step, epoch and evaluation.
 
 use super::ranks::Exchange;
 use super::worker::{Job, Worker};
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// Means over samples.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
-    /// Samples that were seen.
+    /// Number of samples.
     pub samples: usize,
     /// Mean loss.
     pub loss: f64,
@@ -22,6 +23,7 @@ pub struct Evaluation {
 
 /// One epoch of training. Loss and metrics are those of each batch before its step.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: u32,
@@ -33,15 +35,28 @@ pub struct EpochReport {
     pub elapsed: Duration,
 }
 
+impl Evaluation {
+    /// Means over `samples` samples; `metrics` in the order of [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    pub fn new(samples: usize, loss: f64, metrics: Vec<f64>) -> Self {
+        Self { samples, loss, metrics }
+    }
+}
+
 impl EpochReport {
+    /// A report of epoch `epoch`, counted from 1, with `steps` steps in the time `elapsed`.
+    pub fn new(epoch: u32, steps: u64, train: Evaluation, elapsed: Duration) -> Self {
+        Self { epoch, steps, train, elapsed }
+    }
+
     /// Trained samples per second.
     pub fn samples_per_s(&self) -> f64 {
         self.train.samples as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-/// After each step: how far the epoch is.
+/// The state of an epoch after a step.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// The epoch, from 1.
     pub epoch: u32,

@@ -100,7 +100,7 @@ fn refused(path: &Path, reason: &str, is_mismatch: bool) {
     assert!(message.starts_with(&expected), "the error is\n{message}\nexpected\n{expected}");
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(
-        matches!(&error, Error::Checkpoint { source, .. } if source.is_mismatch() == is_mismatch),
+        matches!(&error, Error::Checkpoint { reason, .. } if reason.is_mismatch() == is_mismatch),
         "{error:?}"
     );
 }

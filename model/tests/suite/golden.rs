@@ -12,7 +12,8 @@ use crate::common::{assert_close, build, labels, largest, samples_innermost, val
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
 use isograd_model::{
-    AdamParameters, Element, Loss, Network, Optimizer, Shape, State, TrainConfig, Trainer, zoo,
+    AdamParameters, Element, Loss, Network, Optimizer, Randomness, SgdParameters, Shape, State, TrainConfig,
+    Trainer, zoo,
 };
 use serde_json::Value;
 
@@ -90,6 +91,7 @@ fn check_batch<T: Element>(isa: Isa, batch: &Value) {
         &state,
         isa,
         Loss::CategoricalCrossEntropy,
+        Randomness::default(),
         &x,
         &labels(SEED, LABELS, samples, 10),
     );
@@ -137,7 +139,7 @@ fn optimizers() -> [(&'static str, Optimizer); 4] {
     let by_name = |name: &str| name.parse().expect("a known name");
     [
         ("sgd", by_name("sgd")),
-        ("sgd_nesterov", Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 }),
+        ("sgd_nesterov", Optimizer::Sgd(SgdParameters { momentum: 0.9, nesterov: true, weight_decay: 0.0 })),
         ("rmsprop", by_name("rmsprop")),
         ("adam", Optimizer::Adam(AdamParameters::default())),
     ]

@@ -5,7 +5,7 @@ use crate::common::{assert_close, build, labels, largest, values};
 use crate::small_networks::{rectified, smooth};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
-use isograd_model::{BuildError, Loss, Network, Shape, State, layers};
+use isograd_model::{BuildError, Loss, Network, Randomness, Shape, State, layers};
 
 /// A ReLU in plain loops, which its neighbours do not know for one.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,14 @@ impl<T: Element> Fixture<T> {
     }
 
     fn evaluate(&self, isa: Isa) -> (f64, Vec<T>) {
-        self.network.loss_and_gradients(&self.state, isa, self.loss, &self.x, &self.labels)
+        self.network.loss_and_gradients(
+            &self.state,
+            isa,
+            self.loss,
+            Randomness::default(),
+            &self.x,
+            &self.labels,
+        )
     }
 }
 
@@ -153,7 +160,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
             Input::new(2, 6, 5),
             Conv2D::new(3, 3),
             ReLU,
-            MaxPool2D::new(2),
+            MaxPool2D::new(2).stride(1),
             Flatten,
             Dense::new(4),
             Softmax
@@ -169,6 +176,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
             &batch.state,
             isa,
             Loss::CategoricalCrossEntropy,
+            Randomness::default(),
             &x,
             &batch.labels[sample..=sample],
         );

@@ -3,7 +3,9 @@
 use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
-use isograd_model::{Error, Evaluation, Optimizer, Progress, Ranks, TrainConfig, Trainer};
+use isograd_model::{
+    Error, Evaluation, NonFinite, Optimizer, Progress, Ranks, SgdParameters, TrainConfig, Trainer,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -225,7 +227,7 @@ fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
 /// All ranks update all parameters: all of them see the same.
 #[test]
 fn parameters_that_stop_being_finite_stop_all_ranks() {
-    let optimizer = Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay: 1e10 };
+    let optimizer = Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay: 1e10 });
     let config = TrainConfig { optimizer, learning_rate: 1e38, ..config() };
     let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in '1.conv2d.weight'; a \
                     smaller learning rate may help";
@@ -243,7 +245,7 @@ fn ranks_go_on_after_a_loss_that_was_no_number() {
     let bad = Arrays::from_f32(vec![f32::NAN; 40 * 784], vec![0; 40], [1, 28, 28], 10).expect("a data set");
     let recover = |mut trainer: Trainer<f32>| {
         let error = trainer.train_epoch(&bad, |_| ()).expect_err("a loss that is no number");
-        assert!(matches!(error, Error::NonFiniteLoss { step: 1, epoch: 1, .. }), "{error}");
+        assert!(matches!(error, Error::NonFinite(NonFinite::Loss { step: 1, epoch: 1, .. })), "{error}");
         train(trainer)
     };
     let expected = alone(config());
