@@ -1,7 +1,7 @@
 //! What ends the program early, and how it says so.
 
-use crate::one_line::one_line;
 use crate::ssh;
+use crate::system::escape::one_line;
 use isograd_comm as comm;
 use isograd_model as model;
 use std::io::{self, Write};

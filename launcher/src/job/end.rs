@@ -2,7 +2,7 @@
 
 use super::message::RankStatus;
 use crate::failure::{CONSEQUENCE, Failure};
-use crate::signals::{name, stopped_by};
+use crate::system::signals::{name, stopped_by};
 use signal_hook::consts::SIGKILL;
 
 /// How a rank ended, as far as the launcher knows.

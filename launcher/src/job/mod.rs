@@ -30,7 +30,7 @@ pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 
 use crate::failure::Failure;
-use crate::signals::ending;
+use crate::system::signals::ending;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 

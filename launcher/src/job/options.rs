@@ -2,7 +2,7 @@
 
 use super::message::LIMIT;
 use super::relay::RelayPlan;
-use crate::args::{Bind, JobArgs};
+use crate::cli::{Bind, JobArgs};
 use crate::failure::Failure;
 use crate::hosts::is_variable;
 use std::ffi::OsString;

@@ -4,8 +4,8 @@ use super::login::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
 use crate::job::{self, Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
-use crate::one_line::one_line;
-use crate::signals;
+use crate::system::escape::one_line;
+use crate::system::signals;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -214,8 +214,8 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
 mod tests {
     use super::super::nowhere::Nowhere;
     use super::*;
-    use crate::host_facts;
     use crate::job::Connection;
+    use crate::system::host_facts;
     use std::sync::mpsc::channel;
     use std::thread;
 

@@ -6,8 +6,8 @@
 
 use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
 use crate::job::{Connection, Ear, Event, FromAgent, HostFacts, Wire};
-use crate::one_line::one_line;
 use crate::ssh::{Exit, Input, Session, Stream, input};
+use crate::system::escape::one_line;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 

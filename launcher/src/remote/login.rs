@@ -2,13 +2,13 @@
 
 use super::install::{SshWire, run_agent};
 use super::program::{Cache, Programs};
-use crate::args::LoginArgs;
+use crate::cli::LoginArgs;
 use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
 use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
-use crate::one_line::one_line;
-use crate::signals;
 use crate::ssh::{Logins, Options, Target};
+use crate::system::escape::one_line;
+use crate::system::signals;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -244,7 +244,7 @@ fn with_home(path: PathBuf) -> PathBuf {
 mod tests {
     use super::super::nowhere::Nowhere;
     use super::*;
-    use crate::host_facts;
+    use crate::system::host_facts;
     use std::sync::mpsc::channel;
 
     fn entry(name: &str, until: Instant) -> Entry {

@@ -18,7 +18,7 @@ mod login;
 mod nowhere;
 mod program;
 
-use crate::args::{HostArgs, SshArgs};
+use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};

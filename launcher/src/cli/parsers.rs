@@ -1,6 +1,6 @@
 //! From the text of an option's value to what it means. Errors quote the text and say what is expected.
 
-use crate::args::Bind;
+use crate::cli::Bind;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};

@@ -1,7 +1,7 @@
 //! What a host tells of itself.
 
-use crate::cores;
 use crate::job::HostFacts;
+use crate::system::cores;
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Isa};
 use sha2::{Digest, Sha256};

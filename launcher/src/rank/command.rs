@@ -1,10 +1,10 @@
 //! What one rank does of `train` and `evaluate`, in the element type and on the threads that it is to use.
 
+use crate::cli::parsers::Dtype;
+use crate::cli::plan::Execution;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::plan::Execution;
-use crate::ranks::{RankPlan, Seat};
-use crate::values::Dtype;
+use crate::rank::identity::{RankPlan, Seat};
 use isograd_model::Element;
 
 /// A command that ranks run together.

@@ -1,6 +1,6 @@
 //! Which rank this process is, and how it meets the others.
 
-use crate::args::RankArgs;
+use crate::cli::RankArgs;
 use crate::failure::Failure;
 use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
@@ -131,9 +131,9 @@ impl Seat {
 
     /// How many threads this rank gets if the user does not say: its share of the cores.
     pub(crate) fn threads(&self) -> usize {
-        let cores = crate::cores::available();
+        let cores = crate::system::cores::available();
         // Whoever may run on all cores of the machine shares them with the host's other ranks.
-        let ranks = if cores.len() == crate::cores::online() { self.local_world } else { 1 };
+        let ranks = if cores.len() == crate::system::cores::online() { self.local_world } else { 1 };
         (cores.len() / ranks).max(1)
     }
 

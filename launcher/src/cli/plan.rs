@@ -1,13 +1,13 @@
 //! What is to be done: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
 
-use crate::args::{
+use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
+use crate::cli::{
     DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, SummaryArgs, TrainArgs,
 };
-use crate::cores;
-use crate::data::Source;
 use crate::failure::Failure;
-use crate::ranks::{RankPlan, Seat};
-use crate::values::{DatasetName, Dtype, HistoryFile};
+use crate::rank::data::Source;
+use crate::rank::identity::{RankPlan, Seat};
+use crate::system::cores;
 use isograd_kernels::Isa;
 use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
 use std::path::PathBuf;
@@ -289,7 +289,7 @@ fn usage(problem: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Arguments, Command};
+    use crate::cli::{Arguments, Command};
     use clap::Parser;
 
     fn plan(options: &[&str]) -> Result<TrainPlan, Failure> {

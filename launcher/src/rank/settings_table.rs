@@ -1,9 +1,9 @@
 //! The parameters in force, as a table of names and values.
 
-use crate::data::Source;
-use crate::one_line::one_line;
-use crate::plan::TrainPlan;
-use crate::ranks::Seat;
+use crate::cli::plan::TrainPlan;
+use crate::rank::data::Source;
+use crate::rank::identity::Seat;
+use crate::system::escape::one_line;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
 use std::fmt::Debug;
 
