@@ -1,6 +1,6 @@
 //! The command line of jobs: ranks on this machine, on many, under Slurm.
 
-use crate::cli::parsers;
+use crate::cli::parsers::{self, Bind};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -165,13 +165,6 @@ pub(crate) struct JobArgs {
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
-}
-
-/// What ranks keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bind {
-    Cores,
-    None,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,12 @@
 //! `isograd evaluate`.
 
+use crate::cli::plan::RankPlan;
 use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
-use crate::rank::identity::{RankPlan, Seat};
+use crate::rank::identity::Seat;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use isograd_datasets::Dataset;

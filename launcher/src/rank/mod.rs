@@ -11,5 +11,6 @@ mod network;
 mod progress;
 mod report;
 mod settings_table;
+mod stop;
 pub(crate) mod summary;
 pub(crate) mod train;

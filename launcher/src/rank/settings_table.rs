@@ -1,7 +1,6 @@
 //! The parameters in force, as a table of names and values.
 
-use crate::cli::plan::TrainPlan;
-use crate::rank::data::Source;
+use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::Seat;
 use crate::system::escape::one_line;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
@@ -41,7 +40,7 @@ pub(crate) fn list<T: Element>(
     rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
     rows.extend([
         ("ranks", seat.world.to_string()),
-        ("threads", plan.execution.describe_threads(seat)),
+        ("threads", seat.describe_threads(&plan.execution)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);

@@ -9,19 +9,20 @@
 //! print time and throughput; test; print the hash, if asked to; a signal ends the run after the step under way, saved
 //! ```
 
+use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
 use crate::rank::history::History;
-use crate::rank::identity::{RankPlan, Seat};
+use crate::rank::identity::Seat;
 use crate::rank::network::{build, load_state};
 use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, test_line, time_lines};
 use crate::rank::settings_table;
+use crate::rank::stop::StopRequest;
 use crate::system::same_file;
-use crate::system::signals::StopRequest;
 use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
 use isograd_model::{
     Element, EpochReport, Error, Evaluation, Optimizer, Progress, Ranks, Trainer, check_save, save,

@@ -2,7 +2,7 @@
 
 use super::addresses::{ANSWER, Reached, await_answers, survey};
 use super::bandwidth;
-use super::login::{Member, Roster, warn_of_aliases};
+use super::roster::{Member, Roster, warn_of_aliases};
 use crate::cli::HostsCheckArgs;
 use crate::failure::Failure;
 use crate::job::{self, FromAgent, ToAgent, Way};

@@ -1,0 +1,80 @@
+//! A request to stop: the first signal lets a run end after the step under way.
+
+use crate::failure::{CONSEQUENCE, Failure};
+use crate::system::signals::{ending, name};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the signal may take that another rank has had already, and the time between two looks.
+const ARRIVAL: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A request to end in order.
+#[derive(Debug, Clone)]
+pub(crate) struct StopRequest {
+    pub(crate) flag: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+}
+
+impl StopRequest {
+    /// From now on the first signal is a request; the second one ends the process at once, as a shell reports it.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let this = Self { flag: Arc::default(), signal: Arc::default() };
+        for signal in ending() {
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.flag))?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&this.signal), signal as usize)?;
+            signal_hook::flag::register(signal, Arc::clone(&this.flag))?;
+        }
+        Ok(this)
+    }
+
+    /// What a run ends with that was stopped after `steps` steps and has saved its parameters, if it was to.
+    pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
+        match self.await_signal() {
+            Some(signal) => Failure::stopped(format!("{} after step {steps}", name(signal)), signal, saved),
+            None => {
+                let name = format!("another rank after step {steps}");
+                Failure::Stopped { name, exit_code: CONSEQUENCE, saved }
+            }
+        }
+    }
+
+    /// The signal of this process. A request that came with another rank's sums may be ahead of the signal that goes to all.
+    fn await_signal(&self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            match self.signal.load(Ordering::Relaxed) as i32 {
+                0 if start.elapsed() < ARRIVAL => std::thread::sleep(LOOK),
+                0 => return None,
+                signal => return Some(signal),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::consts::SIGINT;
+
+    fn failure(request: &StopRequest) -> (String, u8) {
+        match request.failure(7, None) {
+            Failure::Stopped { name, exit_code, .. } => (name, exit_code),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_own_signal_counts_although_it_comes_late() {
+        let request = StopRequest { flag: Arc::default(), signal: Arc::default() };
+        let late = Arc::clone(&request.signal);
+        let sender = std::thread::spawn(move || late.store(SIGINT as usize, Ordering::Relaxed));
+        assert_eq!(failure(&request), ("SIGINT after step 7".to_string(), 130));
+        sender.join().unwrap();
+        let alone = StopRequest { flag: Arc::default(), signal: Arc::default() };
+        assert_eq!(failure(&alone), ("another rank after step 7".to_string(), CONSEQUENCE));
+    }
+}
