@@ -151,7 +151,7 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Logins { hint, .. } => hint.clone(),
-            Self::Load(model::Error::Checkpoint { source, .. }) if source.is_mismatch() => {
+            Self::Load(model::Error::Checkpoint { reason, .. }) if reason.is_mismatch() => {
                 Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
             }
             Self::Stopped { saved: Some(path), .. } => {
