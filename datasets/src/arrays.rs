@@ -10,8 +10,8 @@ const ORIGIN: &str = "array in memory";
 
 /// Samples and labels that lie in memory.
 ///
-/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a slice);
-/// nothing is copied or converted.
+/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a
+/// slice); nothing is copied or converted.
 ///
 /// ```
 /// use isograd_datasets::{Arrays, Dataset, Pixels};
@@ -48,16 +48,17 @@ impl Store<'_> {
 }
 
 impl<'a> Arrays<'a> {
-    /// A set of `f32` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are used as they are
-    /// ([`Normalization::identity`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    /// A set of `f32` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are used as they
+    /// are ([`Normalization::identity`]) unless [`with_normalization`](Self::with_normalization) says
+    /// otherwise.
     ///
     /// Values are not inspected: NaN and infinities reach the network.
     ///
     /// # Errors
     ///
     /// [`Error::NoSamples`] without labels, [`Error::SampleShape`] for a shape that has a zero or overflows,
-    /// [`Error::PixelCount`] for pixels of another length than labels and shape ask for, [`Error::LabelOutOfRange`] for
-    /// a label that is not below `num_classes`.
+    /// [`Error::PixelCount`] for pixels of another length than labels and shape ask for,
+    /// [`Error::LabelOutOfRange`] for a label that is not below `num_classes`.
     pub fn from_f32(
         pixels: impl Into<Cow<'a, [f32]>>,
         labels: impl Into<Cow<'a, [u32]>>,
@@ -68,8 +69,9 @@ impl<'a> Arrays<'a> {
         Self::new(Store::F32(pixels.into()), labels.into(), sample_shape, num_classes, normalization, ORIGIN)
     }
 
-    /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto `0..=1`
-    /// ([`Normalization::unit_range`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto
+    /// `0..=1` ([`Normalization::unit_range`]) unless [`with_normalization`](Self::with_normalization) says
+    /// otherwise.
     ///
     /// # Errors
     ///

@@ -5,12 +5,12 @@ use std::ops::Range;
 
 /// A finite set of samples of one shape, each labelled with a class.
 ///
-/// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W contiguous. All
-/// samples of a set have the same element type.
+/// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W
+/// contiguous. All samples of a set have the same element type.
 ///
-/// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own layout in one
-/// pass. Reading cannot fail: a set checks its data when it is opened. Data larger than memory can be a set that borrows from
-/// a memory map, or a sequence of sets, one for each chunk that is in memory.
+/// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own
+/// layout in one pass. Reading cannot fail: a set checks its data when it is opened. Data larger than memory
+/// can be a set that borrows from a memory map, or a sequence of sets, one for each chunk that is in memory.
 pub trait Dataset: Send + Sync {
     /// The number of samples.
     fn len(&self) -> usize;
@@ -26,8 +26,8 @@ pub trait Dataset: Send + Sync {
     /// The number of classes; every label is below it.
     fn num_classes(&self) -> usize;
 
-    /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it has as many
-    /// channels as a sample.
+    /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it
+    /// has as many channels as a sample.
     fn normalization(&self) -> &Normalization;
 
     /// The sample at `index`, as stored: not normalised, `[C, H, W]`.
@@ -39,11 +39,12 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`len`](Self::len).
     fn read(&self, index: usize) -> Sample<'_>;
 
-    /// Checks that the samples `range` have the set's shape, labels below the number of classes, and the element type of the
-    /// set's first sample.
+    /// Checks that the samples `range` have the set's shape, labels below the number of classes, and the
+    /// element type of the set's first sample.
     ///
-    /// A trainer calls it before the first step of an epoch, and before an evaluation. The default reads every sample, but
-    /// not its values. A set that checked its samples when it was opened, or whose reading is slow, may return `Ok` at once.
+    /// A trainer calls it before the first step of an epoch, and before an evaluation. The default reads
+    /// every sample, but not its values. A set that checked its samples when it was opened, or whose reading
+    /// is slow, may return `Ok` at once.
     ///
     /// # Errors
     ///

@@ -71,8 +71,8 @@ pub struct ValidationSplit<'a> {
 
 /// Splits off the last `round(fraction * len)` samples of `dataset` for validation, halves rounding up.
 ///
-/// The parts depend on nothing but `fraction` and the length: every run, seed and rank validates on the same samples,
-/// and no sample is in both parts.
+/// The parts depend on nothing but `fraction` and the length: every run, seed and rank validates on the same
+/// samples, and no sample is in both parts.
 ///
 /// ```
 /// use isograd_datasets::{Arrays, Dataset, validation_split};
@@ -85,9 +85,9 @@ pub struct ValidationSplit<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if all
-/// samples would go to validation, or there are none; [`Error::NoValidationSamples`] if none would, though the fraction is
-/// not 0.
+/// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if
+/// all samples would go to validation, or there are none; [`Error::NoValidationSamples`] if none would,
+/// though the fraction is not 0.
 pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
     if !(0.0..1.0).contains(&fraction) {
         return Err(Error::ValidationFraction { fraction });

@@ -7,8 +7,8 @@
 //! pixel[i, p]     = (template[label[i], p] + noise[i, p]) / 2, rounded down
 //! ```
 //!
-//! Half of what a pixel holds is its class, so with more than a few dozen pixels a classifier can be nearly perfect,
-//! while a single pixel tells little.
+//! Half of what a pixel holds is its class, so with more than a few dozen pixels a classifier can be nearly
+//! perfect, while a single pixel tells little.
 
 use std::ops::Range;
 
@@ -41,8 +41,9 @@ impl Synthetic {
     /// Samples `range` of the sequence, as bytes under
     /// [`Normalization::unit_range`](crate::Normalization::unit_range).
     ///
-    /// Sample `i` is a pure function of the three fields and `i`, with the same bits on every platform: disjoint ranges
-    /// are different samples of the same classes, which makes them a training and a test set. Classes come in turn.
+    /// Sample `i` is a pure function of the three fields and `i`, with the same bits on every platform:
+    /// disjoint ranges are different samples of the same classes, which makes them a training and a test set.
+    /// Classes come in turn.
     ///
     /// ```
     /// use isograd_datasets::{Dataset, Synthetic};
@@ -56,14 +57,14 @@ impl Synthetic {
     ///
     /// # Errors
     ///
-    /// [`Error::SampleRange`] for an empty range, [`Error::SampleShape`] for a shape that has a zero or is too large,
-    /// [`Error::ClassCount`] without classes or with
-    /// more than a label can name.
+    /// [`Error::SampleRange`] for an empty range, [`Error::SampleShape`] for a shape that has a zero or is
+    /// too large, [`Error::ClassCount`] without classes or with more than a label can name.
     ///
     /// # Source
     ///
-    /// Byte `p` of template `k` is byte `p % 16`, little-endian, of Philox block `(p / 16, k, 0, "tmpl")` under the key
-    /// `(seed low, seed high)`; of the noise of sample `i`, of block `(p / 16, i low, i high, "nois")`.
+    /// Byte `p` of template `k` is byte `p % 16`, little-endian, of Philox block `(p / 16, k, 0, "tmpl")`
+    /// under the key `(seed low, seed high)`; of the noise of sample `i`, of block `(p / 16, i low, i high,
+    /// "nois")`.
     pub fn samples(&self, range: Range<u64>) -> Result<Arrays<'static>, Error> {
         let Synthetic { seed, sample_shape, num_classes } = *self;
         if range.is_empty() {

@@ -1,5 +1,5 @@
-//! What the IDX reader allocates for files that lie about their size, arbitrary and damaged files included, and that the
-//! shuffle allocates nothing.
+//! What the IDX reader allocates for files that lie about their size, arbitrary and damaged files included,
+//! and that the shuffle allocates nothing.
 
 mod common;
 
@@ -22,8 +22,8 @@ fn count(bytes: usize) {
     REQUESTED_BYTES.set(REQUESTED_BYTES.get().saturating_add(bytes));
 }
 
-// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`; counting
-// touches a thread-local without destructor and does not allocate.
+// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`;
+// counting touches a thread-local without destructor and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -56,11 +56,12 @@ fn requested_bytes<R>(f: impl FnOnce() -> R) -> (R, usize) {
 /// The state of a decoder, its window and small change.
 const FIXED_BYTES: usize = 1 << 17;
 
-/// Reads `bytes` and checks what was allocated against their length, and against `content_bytes`, an upper bound of what
-/// is really inside them.
+/// Reads `bytes` and checks what was allocated against their length, and against `content_bytes`, an upper
+/// bound of what is really inside them.
 fn read_within_bounds(bytes: &[u8], content_bytes: usize) -> Result<Idx, Error> {
     let (result, requested) = requested_bytes(|| from_bytes("fuzz", bytes));
-    // The first guess is at most 16 times the file; doubling from there adds up to at most 4 times the content.
+    // The first guess is at most 16 times the file; doubling from there adds up to at most 4 times the
+    // content.
     let bound = FIXED_BYTES + 16 * bytes.len() + 4 * content_bytes;
     assert!(requested <= bound, "{requested} bytes requested for a file of {}, bound {bound}", bytes.len());
     if let Ok(idx) = &result {
@@ -83,8 +84,8 @@ fn a_large_claim_on_a_small_file_gets_little_memory() {
     }
 }
 
-/// A claim that a file of this length cannot hold is refused before its content is decoded, however much that is; one that it
-/// could hold is believed as far as there is content.
+/// A claim that a file of this length cannot hold is refused before its content is decoded, however much that
+/// is; one that it could hold is believed as far as there is content.
 #[test]
 fn a_claim_beyond_what_deflate_can_hold_is_refused_before_the_content_is_decoded() {
     let content = vec![0; 20_000_000];

@@ -1,7 +1,7 @@
 //! The errors of this crate: one enum, with one nested enum for each topic that has several cases.
 //!
-//! Every message stands alone: it contains the message of the nested error, which is therefore not handed out as a
-//! [`source`](std::error::Error::source) as well.
+//! Every message stands alone: it contains the message of the nested error, which is therefore not handed out
+//! as a [`source`](std::error::Error::source) as well.
 
 use crate::checkpoint::CheckpointError;
 use crate::last_layer::LastLayerError;

@@ -1,8 +1,9 @@
 //! Whether the last layers give what the loss takes.
 //!
-//! A cross-entropy of numbers that are no probabilities can be computed, and a network can be trained on it for hours
-//! without learning anything. So layers say what their output is ([`OutputKind`]), and a trainer refuses a network whose
-//! output the loss does not take. A layer that says nothing is believed to give what is needed.
+//! A cross-entropy of numbers that are no probabilities can be computed, and a network can be trained on it
+//! for hours without learning anything. So layers say what their output is ([`OutputKind`]), and a trainer
+//! refuses a network whose output the loss does not take. A layer that says nothing is believed to give what
+//! is needed.
 
 use crate::layer::{Fusible, Layer, OutputKind};
 use crate::loss::Loss;
@@ -121,8 +122,8 @@ fn mismatch(loss: Loss, given: OutputKind, shape: Shape) -> Option<&'static str>
     }
 }
 
-/// What to change where `loss` does not take an output of kind `given`; `function` is the softmax or sigmoid behind which no
-/// layer has parameters.
+/// What to change where `loss` does not take an output of kind `given`; `function` is the softmax or sigmoid
+/// behind which no layer has parameters.
 fn way_out(loss: Loss, given: OutputKind, function: Option<Fusible>) -> &'static str {
     match (loss, given, function) {
         (Loss::BinaryCrossEntropy, _, Some(Fusible::Sigmoid)) => "make Sigmoid the last layer",

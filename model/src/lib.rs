@@ -1,11 +1,11 @@
-//! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same bits on any
-//! number of threads and ranks.
+//! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same
+//! bits on any number of threads and ranks.
 //!
-//! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a data set: each
-//! batch is cut into shards, a shard goes through the whole network on one thread, and the gradients of the shards are summed
-//! in one fixed binary tree.
+//! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a
+//! data set: each batch is cut into shards, a shard goes through the whole network on one thread, and the
+//! gradients of the shards are summed in one fixed binary tree.
 //!
-//! Types of other crates that signatures here take are in those crates, which are part of the interface: [`kernels`] (an
+//! Signatures here take types of three other crates, which are part of the interface: [`kernels`] (an
 //! [`Isa`](kernels::Isa), the random streams of [`philox`](kernels::philox)), [`datasets`] (what a
 //! [`Dataset`](datasets::Dataset) is), [`comm`] (the [`Communicator`](comm::Communicator) of several ranks).
 

@@ -6,10 +6,11 @@ use isograd_kernels::{Element, Isa, optimizer};
 
 /// An optimizer with its parameters.
 ///
-/// Its name is parsed to the usual parameters, which are also the defaults of [`SgdParameters`], [`RmsPropParameters`] and
-/// [`AdamParameters`].
+/// Its name is parsed to the usual parameters, which are also the defaults of [`SgdParameters`],
+/// [`RmsPropParameters`] and [`AdamParameters`].
 ///
-/// Weight decay is decoupled (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019): `w -= lr * decay * w`.
+/// Weight decay is decoupled (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019): `w -=
+/// lr * decay * w`.
 ///
 /// ```
 /// use isograd_model::{Optimizer, SgdParameters};
@@ -121,8 +122,8 @@ impl Optimizer {
         }
     }
 
-    /// Whether it keeps moments of past gradients. They are not part of a checkpoint: training that goes on from one starts
-    /// with moments of 0, and differs from training that went on without a break.
+    /// Whether it keeps moments of past gradients. They are not part of a checkpoint: training that goes on
+    /// from one starts with moments of 0, and differs from training that went on without a break.
     pub fn keeps_moments(&self) -> bool {
         !matches!(self, Self::Sgd(SgdParameters { momentum: 0.0, .. }))
     }
@@ -188,8 +189,8 @@ pub(crate) enum Update {
 }
 
 impl Update {
-    /// Updates a range of the parameters `w` from the gradients `g` of that range, with the optimizer's moments `m` and `v`.
-    /// Optimizers with a single moment keep it in `v`.
+    /// Updates a range of the parameters `w` from the gradients `g` of that range, with the optimizer's
+    /// moments `m` and `v`. Optimizers with a single moment keep it in `v`.
     pub(crate) fn apply<T: Element>(&self, isa: Isa, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
         match self {
             Self::Sgd(hyper) => optimizer::sgd(isa, hyper, w, g, v),

@@ -1,7 +1,7 @@
 //! A training step after the first allocates nothing, on any thread.
 //!
-//! A thread's first matrix products reserve that thread's scratch memory. Which step that is depends on when the thread
-//! gets hold of a shard first; here every thread has had one before the steps are watched.
+//! A thread's first matrix products reserve that thread's scratch memory. Which step that is depends on when
+//! the thread gets hold of a shard first; here every thread has had one before the steps are watched.
 
 mod common;
 
@@ -20,8 +20,8 @@ struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`; counting
-// does not allocate.
+// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`;
+// counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,8 @@ static ALLOCATOR: Counting = Counting;
 const SAMPLES: usize = 21 * 48 + 13;
 const STEPS: usize = 22;
 
-/// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to that of the last.
+/// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to
+/// that of the last.
 fn check(what: &str, network: Network<f32>, config: TrainConfig, pool: &ThreadPool) {
     let Shape { c, h, w } = network.input_shape();
     let data = Synthetic { seed: 1, sample_shape: [c, h, w], num_classes: 4 }.samples(0..SAMPLES as u64);
@@ -119,7 +120,8 @@ fn warm_up(network: &Network<f32>) {
 #[test]
 fn steps_after_the_first_allocate_nothing() {
     let simplecnn = || build(zoo::simplecnn(Shape::image(1, 28, 28), 10));
-    // All pools live to the end: a thread that ends hands its share of the queues' garbage over, which allocates.
+    // All pools live to the end: a thread that ends hands its share of the queues' garbage over, which
+    // allocates.
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);

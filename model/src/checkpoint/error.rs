@@ -29,8 +29,8 @@ pub enum CheckpointError {
         file_bytes: u64,
         /// Length of the header.
         header_bytes: u64,
-        /// Length of the length of the header, the header, and the data that it tells of; without the data if the file ends
-        /// before them.
+        /// Length of the length of the header, the header, and the data that it tells of; without the data if
+        /// the file ends before them.
         expected_bytes: u64,
     },
     /// A checkpoint of another model.

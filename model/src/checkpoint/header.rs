@@ -1,4 +1,5 @@
-//! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types, shapes and places.
+//! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types,
+//! shapes and places.
 
 use super::CheckpointError;
 use crate::layer::Tensor;
@@ -22,8 +23,8 @@ const LISTED_NAMES: usize = 10;
 /// Characters of a text from a file that an error quotes.
 const QUOTED_CHARS: usize = 80;
 
-/// The header of a file of `network` called `model`, with the length in front: parameters, then running statistics, in layer
-/// order and without gaps.
+/// The header of a file of `network` called `model`, with the length in front: parameters, then running
+/// statistics, in layer order and without gaps.
 pub(super) fn encode<T: Element>(model: &str, network: &Network<T>) -> io::Result<Vec<u8>> {
     data_bytes(network)?;
     let mut end = 0;
@@ -80,7 +81,8 @@ impl Contents {
         if file_bytes < data_start {
             return Err(broken(data_start));
         }
-        // A table of millions of tensors would take much memory and time before it turns out to be that of another network.
+        // A table of millions of tensors would take much memory and time before it turns out to be that of
+        // another network.
         let most_bytes = most_header_bytes(network);
         if header_bytes > most_bytes {
             let (model, tensors) = (model.to_string(), all_tensors(network).count());
@@ -96,7 +98,8 @@ impl Contents {
         Ok(Self { table, data_start })
     }
 
-    /// Where the data of each tensor of `network` called `model` begin in the file: parameters first, in layer order.
+    /// Where the data of each tensor of `network` called `model` begin in the file: parameters first, in
+    /// layer order.
     pub(super) fn starts<T: Element>(
         &self,
         model: &str,
@@ -151,7 +154,8 @@ impl Contents {
 
 /// The longest header that is taken for that of a file of `network`, whoever wrote it.
 fn most_header_bytes<T: Element>(network: &Network<T>) -> u64 {
-    // An escaped character takes up to 6 bytes, a number 20; the keys, the type and the punctuation take fewer than 200.
+    // An escaped character takes up to 6 bytes, a number 20; the keys, the type and the punctuation take
+    // fewer than 200.
     let of_tensor = |tensor: &Tensor| 6 * tensor.name.len() + 24 * (tensor.dims.len() + 2) + 200;
     let bytes = EXTRA_HEADER_BYTES + all_tensors(network).map(of_tensor).sum::<usize>();
     (bytes as u64).min(MAX_HEADER_BYTES)

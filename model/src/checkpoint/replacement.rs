@@ -11,7 +11,8 @@ const SUFFIX: &str = ".part";
 /// Where the JSON of a safetensors header begins, behind its length.
 const JSON_START: usize = 8;
 
-/// A new file, in the folder of the file that it is to replace. It is removed unless it is [finished](Self::finish).
+/// A new file, in the folder of the file that it is to replace. It is removed unless it is
+/// [finished](Self::finish).
 pub(super) struct Replacement {
     file: NamedTempFile,
     target: PathBuf,
@@ -69,8 +70,8 @@ impl Replacement {
         }
         file.as_file().sync_all()?;
         file.persist(&target).map_err(|error| error.error)?;
-        // This puts the new name on the disk, too. Some file systems cannot do that, and some users may not open the folder;
-        // then the name leads to the whole old file or the whole new file after a crash.
+        // This puts the new name on the disk, too. Some file systems cannot do that, and some users may not
+        // open the folder; then the name leads to the whole old file or the whole new file after a crash.
         #[cfg(unix)]
         let _ = std::fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all());
         Ok(())
@@ -97,7 +98,8 @@ fn new_part(folder: &Path) -> io::Result<NamedTempFile> {
     loop {
         let part = builder.tempfile_in(folder)?;
         match part.as_file().try_lock() {
-            // Between its creation and its lock, another process may have taken the file for abandoned and removed it.
+            // Between its creation and its lock, another process may have taken the file for abandoned and
+            // removed it.
             Ok(()) if part.path().exists() => return Ok(part),
             // A file system without locks: nobody can lock the file, so nobody removes it.
             Err(TryLockError::Error(_)) => return Ok(part),
@@ -106,8 +108,8 @@ fn new_part(folder: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Removes the `.part` files of killed writers in the folder of the file that `path` leads to. What cannot be removed stays: it
-/// only takes space.
+/// Removes the `.part` files of killed writers in the folder of the file that `path` leads to. What cannot be
+/// removed stays: it only takes space.
 pub(super) fn remove_abandoned(path: &Path) {
     let Ok((target, _)) = resolve(path) else { return };
     let Ok(entries) = std::fs::read_dir(folder_of(&target)) else { return };
@@ -124,8 +126,9 @@ fn is_part_name(name: &str) -> bool {
     random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Removes the file at `path` if it is the unfinished work of a killed writer: a regular file that nobody has locked, and that
-/// is empty or begins as a checkpoint or with the zeros of reserved space. A user's own file of such a name begins otherwise.
+/// Removes the file at `path` if it is the unfinished work of a killed writer: a regular file that nobody has
+/// locked, and that is empty or begins as a checkpoint or with the zeros of reserved space. A user's own file
+/// of such a name begins otherwise.
 fn remove_if_abandoned(path: &Path) -> io::Result<()> {
     // Opening a pipe might not end, and what a link leads to is not a file of this folder.
     if !std::fs::symlink_metadata(path)?.is_file() {

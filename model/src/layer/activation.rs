@@ -5,7 +5,8 @@ use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
 
-/// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside `dy`.
+/// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside
+/// `dy`.
 macro_rules! elementwise_layer {
     ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident, $kind:expr $(, $fusible:expr)?) => {
         $(#[$doc])*
@@ -46,7 +47,8 @@ macro_rules! elementwise_layer {
 elementwise_layer!(
     /// The logistic function, `1 / (1 + e^-x)`.
     ///
-    /// As the last layer under binary cross-entropy it is fused with the loss, which then works on its input.
+    /// Where it is the last layer and the loss is the binary cross-entropy, the loss is computed from its
+    /// input.
     Sigmoid, activation::sigmoid, activation::sigmoid_backward, y, OutputKind::Probabilities, Fusible::Sigmoid
 );
 elementwise_layer!(
@@ -62,8 +64,8 @@ elementwise_layer!(
     ArcTanh, activation::arctanh, activation::arctanh_backward, x, OutputKind::Scores
 );
 
-/// `max(x, 0)`. Where a neighbour can, it takes the work over: a ReLU between convolutions or dense layers costs no pass over
-/// memory of its own.
+/// `max(x, 0)`. A neighbouring layer applies it where it can: a ReLU between convolutions or dense layers
+/// costs no pass over memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReLU;
 
@@ -98,7 +100,8 @@ impl<T: Element> Layer<T> for ReLU {
 
 /// `e^x / sum of e^x` over the features of a vector, or over the channels at each pixel.
 ///
-/// As the last layer under categorical cross-entropy it is fused with the loss, which then works on its input.
+/// Where it is the last layer and the loss is the categorical cross-entropy, the loss is computed from its
+/// input.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Softmax;
 

@@ -13,25 +13,26 @@ use std::ops::Range;
 
 /// `y = gamma * (x - mean) / sqrt(var + epsilon) + beta` per channel (per feature of a vector).
 ///
-/// In training, mean and variance are those of the shard, over samples and pixels; they depend on the shard size, never on
-/// the hardware. After each step the running statistics become `momentum * running + (1 - momentum) * step`, where `step` is
-/// the mean over the shards, weighted by their samples, of the shards' means and unbiased variances. In use, the running
-/// statistics take the place of the shard's.
+/// In training, mean and variance are those of the shard, over samples and pixels; they depend on the shard
+/// size, never on the hardware. After each step the running statistics become `momentum * running + (1 -
+/// momentum) * step`, where `step` is the mean over the shards, weighted by their samples, of the shards'
+/// means and unbiased variances. In use, the running statistics take the place of the shard's.
 ///
 /// # Shards of one value
 ///
-/// One value has no variance. Of vectors, each sample has one value in a channel, so a shard needs at least two samples:
+/// One value has no variance. Of vectors, each sample has one value in a channel, so a shard needs at least
+/// two samples:
 ///
-/// - Where the last shard of a batch would have one sample, it shares with the shard before it: a batch of 33 in shards of 32
-///   is cut into 17 and 16.
+/// - Where the last shard of a batch would have one sample, it shares with the shard before it: a batch of 33
+///   in shards of 32 is cut into 17 and 16.
 /// - Batches or shards of one sample are an error, as are batches of an odd number in shards of two.
-/// - The last batch of an epoch may still have a single sample. That sample is normalised with the running statistics, as in
-///   use, and adds nothing to the running variance.
+/// - The last batch of an epoch may still have a single sample. That sample is normalised with the running
+///   statistics, as in use, and adds nothing to the running variance.
 ///
 /// # Source
 ///
-/// Ioffe, Szegedy: "Batch normalization", ICML 2015. Per-shard statistics: Hoffer et al., "Train longer, generalize better"
-/// (ghost batch normalisation), NeurIPS 2017.
+/// Ioffe, Szegedy: "Batch normalization", ICML 2015. Per-shard statistics: Hoffer et al., "Train longer,
+/// generalize better" (ghost batch normalisation), NeurIPS 2017.
 #[derive(Debug, Clone)]
 pub struct BatchNormalization {
     momentum: f64,

@@ -32,8 +32,8 @@ struct Built {
 }
 
 impl Conv2D {
-    /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation 1; weights
-    /// glorot_uniform, biases zeros.
+    /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation
+    /// 1; weights glorot_uniform, biases zeros.
     pub fn new(filters: usize, kernel: impl Into<Size2>) -> Self {
         Self {
             filters,
@@ -50,31 +50,31 @@ impl Conv2D {
         }
     }
 
-    /// With steps of `stride`.
+    /// Steps by `stride`.
     #[must_use]
     pub fn stride(self, stride: impl Into<Size2>) -> Self {
         Self { stride: stride.into(), ..self }
     }
 
-    /// With `padding` zeros on each side.
+    /// Adds `padding` zeros on each side.
     #[must_use]
     pub fn padding(self, padding: impl Into<Size2>) -> Self {
         Self { padding: padding.into(), ..self }
     }
 
-    /// With kernel elements `dilation` apart.
+    /// Takes kernel elements that are `dilation` apart.
     #[must_use]
     pub fn dilation(self, dilation: impl Into<Size2>) -> Self {
         Self { dilation: dilation.into(), ..self }
     }
 
-    /// Without a bias.
+    /// Leaves the bias out.
     #[must_use]
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// With other initial values.
+    /// Sets other initial values.
     #[must_use]
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }

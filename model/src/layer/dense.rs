@@ -38,13 +38,13 @@ impl Dense {
         }
     }
 
-    /// Without a bias.
+    /// Leaves the bias out.
     #[must_use]
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// With other initial values.
+    /// Sets other initial values.
     #[must_use]
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }

@@ -7,9 +7,11 @@ use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::{Element, elementwise};
 
-/// Inverted dropout: in training each element is 0 with probability `rate`, else scaled by `1 / (1 - rate)`; in use nothing.
+/// Inverted dropout. In training, each element becomes 0 with probability `rate`, and is multiplied by `1 /
+/// (1 - rate)` otherwise; in use, all elements stay as they are.
 ///
-/// The mask of an element depends on seed, epoch, layer, feature and the sample's position in the epoch.
+/// Whether an element is dropped depends on the seed, the epoch, the layer, the feature and the sample's
+/// position in the epoch.
 ///
 /// # Source
 ///

@@ -1,11 +1,12 @@
-//! From images to vectors.
+//! Flatten: from images to vectors.
 
 use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 
-/// Makes a vector of an image: feature `(c*H + h)*W + w`. With samples innermost, the data stay as they lie.
+/// Makes a vector of an image: pixel `(h, w)` of channel `c` becomes feature `(c*H + h)*W + w`. Samples are
+/// innermost, so no data move.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flatten;
 

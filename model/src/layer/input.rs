@@ -5,7 +5,7 @@ use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 
-/// Gives the shape of a sample. The first layer of every network, and only that.
+/// Gives the shape of a sample. It is the first layer of every network, and cannot stand elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Input {
     shape: Shape,

@@ -22,8 +22,8 @@ pub struct Tensor {
     pub momentum: f64,
 }
 
-/// How many inputs and outputs a tensor of weights joins; for a convolution, channels times kernel elements. The variance of
-/// initial values depends on it.
+/// How many inputs and outputs a tensor of weights joins; for a convolution, channels times kernel elements.
+/// The variance of initial values depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fans {
     /// Inputs of each output.
@@ -86,8 +86,8 @@ impl LayerPlan {
     ///
     /// # Errors
     ///
-    /// When a dimension or a fan is 0, when the layer has a tensor of this name already, or when the number of elements
-    /// overflows.
+    /// When a dimension or a fan is 0, when the layer has a tensor of this name already, or when the number
+    /// of elements overflows.
     pub fn parameter(
         &mut self,
         name: &str,
@@ -106,13 +106,13 @@ impl LayerPlan {
         reserve(&mut self.parameters, Tensor { fans, ..tensor })
     }
 
-    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the share `momentum`
-    /// of the old value and takes the rest from the new values that the shards hand in.
+    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the
+    /// share `momentum` of the old value and takes the rest from the new values that the shards hand in.
     ///
     /// # Errors
     ///
-    /// When a dimension is 0, when `momentum` is not between 0 and 1, when the layer has a tensor of this name already, or
-    /// when the number of elements overflows.
+    /// When a dimension is 0, when `momentum` is not between 0 and 1, when the layer has a tensor of this
+    /// name already, or when the number of elements overflows.
     pub fn statistic(
         &mut self,
         name: &str,
@@ -128,18 +128,18 @@ impl LayerPlan {
         reserve(&mut self.statistics, Tensor { momentum, ..tensor })
     }
 
-    /// Reserves memory in each shard that survives from the forward to the backward pass: `per_sample` elements for each
-    /// sample and `fixed` ones.
+    /// Reserves memory in each shard that survives from the forward to the backward pass: `per_sample`
+    /// elements for each sample and `fixed` ones.
     pub fn save(&mut self, per_sample: usize, fixed: usize) {
         self.saved = Reservation { per_sample, fixed };
     }
 
-    /// Says that the layer needs `samples` samples in each shard of a training step, as a layer does that takes statistics
-    /// over them.
+    /// Says that the layer needs `samples` samples in each shard of a training step, as a layer does that
+    /// takes statistics over them.
     ///
-    /// A batch whose last shard would have fewer shares that shard's samples with the shard before it, half and half; a
-    /// configuration in which a whole batch leaves a smaller shard is an error. Only the last batch of an epoch can be so small
-    /// that the layer still gets fewer samples; it must cope with that.
+    /// A batch whose last shard would have fewer shares that shard's samples with the shard before it, half
+    /// and half; a configuration in which a whole batch leaves a smaller shard is an error. Only the last
+    /// batch of an epoch can be so small that the layer still gets fewer samples; it must cope with that.
     pub fn require_samples(&mut self, samples: usize) {
         self.least_samples = samples;
     }

@@ -45,8 +45,8 @@ impl Window {
 
 macro_rules! window_options {
     () => {
-        /// A window of `size` (`2`, or `[height, width]`; 0 is the whole dimension) that steps by its size, without padding
-        /// or dilation.
+        /// A window of `size` (`2`, or `[height, width]`; 0 is the whole dimension) that steps by its size,
+        /// without padding or dilation.
         pub fn new(size: impl Into<Size2>) -> Self {
             Window::new(size.into()).into()
         }
@@ -74,7 +74,8 @@ macro_rules! window_options {
     };
 }
 
-/// The maximum over each window. A ReLU in front is absorbed: the maximum of ReLUs is the ReLU of the maximum.
+/// The maximum over each window. A ReLU in front is absorbed: the maximum of ReLUs is the ReLU of the
+/// maximum.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2D {
     window: Window,

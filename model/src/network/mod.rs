@@ -42,7 +42,8 @@ pub struct Network<T> {
     steps: Vec<Step>,
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
-    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples are laid out.
+    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples
+    /// are laid out.
     buffers: Vec<usize>,
     /// The first layer with parameters: no gradient is needed below it.
     first_trained: usize,
@@ -73,8 +74,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoInput`] when the first layer is not [`Input`](crate::layer::Input), [`Error::Build`] with position and type
-    /// of the first layer that does not fit, or whose output has no elements.
+    /// [`Error::NoInput`] when the first layer is not [`Input`](crate::layer::Input), [`Error::Build`] with
+    /// position and type of the first layer that does not fit, or whose output has no elements.
     pub fn build(mut layers: Vec<Box<dyn Layer<T>>>) -> Result<Self, Error> {
         match layers.first().map(|layer| layer.kind()) {
             Some("Input") => {}
@@ -102,7 +103,8 @@ impl<T: Element> Network<T> {
         Ok(network)
     }
 
-    /// Builds layer `index` behind those that have been built, and gives its output a buffer where it needs one.
+    /// Builds layer `index` behind those that have been built, and gives its output a buffer where it needs
+    /// one.
     fn plan_step(
         &mut self,
         layer: &mut dyn Layer<T>,
@@ -205,10 +207,10 @@ impl<T: Element> Network<T> {
         self.steps.iter().map(|step| step.elements.clone())
     }
 
-    /// Which function of all outputs the last layer is, if it is one that a loss can take over.
+    /// The function of the last layer, if a loss can compute it.
     pub(crate) fn last_function(&self) -> Option<Fusible> {
         let last = self.layers.last().and_then(|layer| layer.fusible());
-        // Over the channels of an image, there is a softmax for each pixel.
+        // A softmax over the channels of an image is one for each pixel, not one over all outputs.
         last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
     }
 
@@ -217,12 +219,12 @@ impl<T: Element> Network<T> {
         self.steps[index.saturating_sub(1)].shape
     }
 
-    /// The layers without the last one.
+    /// The number of layers without the last one.
     pub(crate) fn without_last(&self) -> usize {
         self.layers.len() - 1
     }
 
-    /// All layers.
+    /// The number of layers.
     pub(crate) fn all(&self) -> usize {
         self.layers.len()
     }
@@ -233,7 +235,8 @@ impl<T: Element> Network<T> {
     }
 }
 
-/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the last.
+/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the
+/// last.
 fn offsets<T>(lens: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut offsets = vec![0];
     for len in lens {

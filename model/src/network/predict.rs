@@ -5,8 +5,8 @@ use crate::layer::{Context, Mode};
 use crate::loss::{Gradient, Loss};
 use isograd_kernels::{Element, Isa};
 
-/// Which random numbers a pass draws, as in dropout: those of the samples from `position` on in epoch `epoch` of a training run
-/// with `seed`. The default is the start of the first epoch under seed 0.
+/// Which random numbers a pass draws, as in dropout: those of the samples from `position` on in epoch `epoch`
+/// of a training run with `seed`. The default is the start of the first epoch under seed 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Randomness {
     /// The seed of the run.
@@ -18,8 +18,9 @@ pub struct Randomness {
 }
 
 impl<T: Element> Network<T> {
-    /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, computed as in use: dropout passes all
-    /// elements on, batch normalisation takes the running statistics of `state`. Allocates its memory in each call.
+    /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, computed as in use: dropout
+    /// passes all elements on, batch normalisation takes the running statistics of `state`. Allocates its
+    /// memory in each call.
     ///
     /// ```
     /// use isograd_model::{Network, kernels::Isa, layer::*, layers};
@@ -33,8 +34,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When `n` is 0, when `x` does not have `n` samples, when `state` is that of a network with other parameters, or when
-    /// there is no memory for the pass.
+    /// When `n` is 0, when `x` does not have `n` samples, when `state` is that of a network with other
+    /// parameters, or when there is no memory for the pass.
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
         let mut memory = self.memory_of(state, x, n);
         let cx = self.context(state, isa, Mode::Eval, n, Randomness::default());
@@ -42,13 +43,14 @@ impl<T: Element> Network<T> {
         self.output(&memory, n).to_vec()
     }
 
-    /// The mean loss of the samples `x` `[input shape, n]`, `n` being the number of `labels`, and its gradient by all
-    /// parameters, in their order in the flat buffer. Allocates its memory in each call.
+    /// The mean loss of the samples `x` `[input shape, n]`, `n` being the number of `labels`, and its
+    /// gradient by all parameters, in their order in the flat buffer. Allocates its memory in each call.
     ///
-    /// The pass is that of a training step whose only shard is `x`: batch normalisation takes the statistics of `x` (the
-    /// running statistics of `state` where a channel of `x` has only one value), and dropout draws the masks that
-    /// `randomness` names. `state` stays as it is, running statistics included. Unlike a
-    /// [`Trainer`](crate::Trainer), it takes any loss with any last layer: probabilities that are none are clamped.
+    /// The pass is that of a training step whose only shard is `x`: batch normalisation takes the statistics
+    /// of `x` (the running statistics of `state` where a channel of `x` has only one value), and dropout
+    /// draws the masks that `randomness` names. `state` stays as it is, running statistics included. Unlike a
+    /// [`Trainer`](crate::Trainer), it takes any loss with any last layer: probabilities that are none are
+    /// clamped.
     ///
     /// ```
     /// use isograd_model::{Loss, Network, Randomness, kernels::Isa, layer::*, layers};
@@ -65,7 +67,8 @@ impl<T: Element> Network<T> {
     /// # Panics
     ///
     /// When there are no labels, when `x` does not have one sample for each, when a label is not below
-    /// [`Loss::most_classes`], when `state` is that of a network with other parameters, or when there is no memory for the pass.
+    /// [`Loss::most_classes`], when `state` is that of a network with other parameters, or when there is no
+    /// memory for the pass.
     pub fn loss_and_gradients(
         &self,
         state: &State<T>,

@@ -39,7 +39,7 @@ fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
     }
 }
 
-/// The parameters in words, with the largest tensor, which is where a network that is too large can be made smaller.
+/// Describes the parameters in an error, with the largest tensor: it shows where to make the network smaller.
 fn describe<T: Element>(network: &Network<T>) -> String {
     let largest = network.parameters().iter().max_by_key(|tensor| tensor.range.len());
     let largest = largest.map_or_else(String::new, |tensor| {

@@ -8,8 +8,8 @@ const HEADER: [&str; 7] =
     ["layer", "type", "parameters", "output shape", "weight shape", "padding", "stride"];
 
 impl<T: Element> Network<T> {
-    /// A table of the layers (number, type, parameters, output shape, weight shape, padding, stride), and the total of the
-    /// parameters below it.
+    /// A table of the layers (number, type, parameters, output shape, weight shape, padding, stride), and the
+    /// total of the parameters below it.
     pub fn summary(&self) -> String {
         let mut rows: Vec<[String; 7]> = vec![HEADER.map(String::from)];
         for (index, (layer, step)) in self.layers.iter().zip(&self.steps).enumerate() {

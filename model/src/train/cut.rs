@@ -4,10 +4,10 @@ use std::ops::Range;
 
 /// Consecutive samples, in shards of `shard_len` and a last shard with the rest.
 ///
-/// Where the rest has fewer than `least` samples, it shares with the shard before it, half and half: 33 samples in shards of
-/// 32 become 17 and 16, where `least` is 2. All other shards stay full, since whole vectors are fast. The cut depends on the
-/// position of the samples alone, so it is the same for any number of threads and ranks, and the number of shards is the same
-/// as without the sharing.
+/// Where the rest has fewer than `least` samples, it shares with the shard before it, half and half: 33
+/// samples in shards of 32 become 17 and 16, where `least` is 2. All other shards stay full, since whole
+/// vectors are fast. The cut depends on the position of the samples alone, so it is the same for any number
+/// of threads and ranks, and the number of shards is the same as without the sharing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut {
     pub(super) samples: usize,

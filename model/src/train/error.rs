@@ -17,7 +17,8 @@ pub enum DataError {
         /// Sample shape of the data set.
         dataset: Shape,
     },
-    /// The network has too few outputs for the classes; see [`Loss::most_classes`](crate::Loss::most_classes).
+    /// The network has too few outputs for the classes; see
+    /// [`Loss::most_classes`](crate::Loss::most_classes).
     #[error("the network has {outputs} output{}, the data set has {classes} classes", if *.outputs == 1 { "" } else { "s" })]
     TooFewOutputs {
         /// Output elements of the network.
@@ -74,7 +75,8 @@ pub enum NonFinite {
         epoch: u32,
         /// The loss.
         loss: f64,
-        /// The first sample of the batch that holds an infinite value or NaN, if one does: its index in the data set.
+        /// The first sample of the batch that holds an infinite value or NaN, if one does: its index in the
+        /// data set.
         bad_sample: Option<usize>,
     },
     /// The norm of a gradient that is to be clipped. The step was not done.

@@ -9,12 +9,13 @@ use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 
 impl<T: Element> Trainer<T> {
-    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any number of threads.
+    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any
+    /// number of threads.
     ///
     /// # Errors
     ///
-    /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`DataError`](super::DataError) when the data set does
-    /// not fit the network, [`Error::Ranks`] when a rank is lost.
+    /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`DataError`](super::DataError) when
+    /// the data set does not fit the network, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {

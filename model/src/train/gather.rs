@@ -41,8 +41,8 @@ impl<'d, T: Element> Source<'d, T> {
         })
     }
 
-    /// Fills the network's input in `memory` with the samples `index(0)`, …, `index(n - 1)`: read, normalised and laid out in
-    /// one pass; notes their labels.
+    /// Fills the network's input in `memory` with the samples `index(0)`, …, `index(n - 1)`: read, normalised
+    /// and laid out in one pass; notes their labels.
     pub(super) fn gather(
         &self,
         isa: Isa,
@@ -62,14 +62,14 @@ impl<'d, T: Element> Source<'d, T> {
             Pixels::U8(_) => {
                 let sample = |i| match read(i) {
                     Pixels::U8(bytes) => bytes,
-                    Pixels::F32(_) => panic!("sample {} is made of floats, others of bytes", index(i)),
+                    Pixels::F32(_) => panic!("sample {} has values of type f32, others of type u8", index(i)),
                 };
                 layout::gather_u8(isa, Channels::First, pixels, scaling, sample, n, input);
             }
             Pixels::F32(_) => {
                 let sample = |i| match read(i) {
                     Pixels::F32(floats) => floats,
-                    Pixels::U8(_) => panic!("sample {} is made of bytes, others of floats", index(i)),
+                    Pixels::U8(_) => panic!("sample {} has values of type u8, others of type f32", index(i)),
                 };
                 layout::gather_float(isa, Channels::First, pixels, scaling, sample, n, input);
             }

@@ -1,4 +1,5 @@
-//! The data-parallel trainer: shards on threads, their gradients summed in one fixed tree, one optimizer step.
+//! The data-parallel trainer: shards on threads, their gradients summed in one fixed tree, one optimizer
+//! step.
 //!
 //! ```text
 //! step: cut the batch into shards by position; each worker owns a contiguous range of them
@@ -48,8 +49,9 @@ use worker::Worker;
 
 /// Trains a network.
 ///
-/// Work is spread over the threads of the rayon pool that the trainer is used in: all cores by default; inside
-/// `pool.install(…)`, that pool's. [`new`](Self::new) and the other calls must see the same pool.
+/// Work is spread over the threads of the rayon pool that the trainer is used in: all cores by default;
+/// inside `pool.install(…)`, the threads of that pool. At most as many threads work at a time as the pool of
+/// [`new`](Self::new) had.
 ///
 /// ```
 /// use isograd_datasets::Synthetic;
@@ -67,9 +69,9 @@ use worker::Worker;
 pub struct Trainer<T> {
     network: Network<T>,
     state: State<T>,
-    /// The optimizer's first and second moment, as far as it has them.
+    /// The optimizer's first and second moment. An optimizer with one moment leaves the first one 0.
     moments: [Aligned<T>; 2],
-    /// Sums of squares of parts of the gradient, where it is clipped.
+    /// Sums of squares of parts of the gradient, if it is to be clipped.
     squares: Vec<f64>,
     config: TrainConfig,
     buckets: Buckets,
@@ -90,14 +92,15 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// When a number of the configuration is outside its range, when the network's output is not what the loss takes
-    /// ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
+    /// When a number of the configuration is outside its range, when the network's output is not what the
+    /// loss takes ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
     pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
         Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
     }
 
-    /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and configurations, train on
-    /// equal data, and make the same calls. The batch size is that of all ranks together.
+    /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and
+    /// configurations, train on equal data, and make the same calls. The batch size is that of all ranks
+    /// together.
     ///
     /// # Errors
     ///
@@ -164,7 +167,9 @@ impl<T: Element> Trainer<T> {
         &self.state
     }
 
-    /// Parameters and running statistics, to replace them.
+    /// Parameters and running statistics, to replace them, as by those of a checkpoint. The optimizer's
+    /// moments stay as they are: 0 before the first step; see
+    /// [`Optimizer::keeps_moments`](crate::Optimizer::keeps_moments).
     pub fn state_mut(&mut self) -> &mut State<T> {
         &mut self.state
     }
@@ -184,8 +189,8 @@ impl<T: Element> Trainer<T> {
         self.is_stopped || self.config.max_steps.is_some_and(|max| self.step >= max)
     }
 
-    /// Training ends after the step in which `request` has become true, at this rank or at any other: all ranks end after the
-    /// same step, with the same state.
+    /// Ends training after the step in which `request` becomes true, at this rank or at any other: all ranks
+    /// end after the same step, with the same state.
     pub fn stop_on(&mut self, request: Arc<AtomicBool>) {
         self.stop_request = Some(request);
     }
@@ -195,7 +200,7 @@ impl<T: Element> Trainer<T> {
         self.is_stopped
     }
 
-    /// Gives all ranks the state of the first one.
+    /// Broadcasts the state of rank 0 to all ranks. Moments of the optimizer stay as they are.
     ///
     /// # Errors
     ///
@@ -208,7 +213,7 @@ impl<T: Element> Trainer<T> {
         Ok(())
     }
 
-    /// Tells the other ranks, if there are any, that this one ends, and why.
+    /// Tells the other ranks, if there are any, that this rank ends, and why.
     pub fn abort(&mut self, cause: &str) {
         if let Some(exchange) = &mut self.exchange {
             exchange.abort(cause);
@@ -220,8 +225,8 @@ impl<T: Element> Trainer<T> {
         self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards))
     }
 
-    /// Checks that the network can take the samples of `dataset`, and prepares to read them. Equal data are accepted or refused
-    /// alike by all ranks, so none of them waits for another one that has ended.
+    /// Checks that the network can take the samples of `dataset`, and prepares to read them. Equal data are
+    /// accepted or refused alike by all ranks, so none of them waits for another one that has ended.
     fn source<'d>(&self, dataset: &'d dyn Dataset) -> Result<Source<'d, T>, Error> {
         let [c, h, w] = dataset.sample_shape();
         let (network, sample) = (self.network.input_shape(), Shape::image(c, h, w));

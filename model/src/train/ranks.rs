@@ -1,4 +1,5 @@
-//! The other ranks of a training run: whose shards are whose, and the sums over all of them.
+//! The exchange with the other ranks of a training run: which rank has which shards, and the sums over all of
+//! them.
 
 use super::buckets::Buckets;
 use super::partial_sums::PartialSums;
@@ -61,8 +62,8 @@ struct State<T> {
 }
 
 impl<T: Element> Exchange<T> {
-    /// For steps of at most `shards` shards, of which each of this rank's workers has buffers for `capacity` nodes; with those
-    /// buffers, by worker, node and bucket.
+    /// An exchange for steps of at most `shards` shards, and the buffers of this rank's workers, by worker,
+    /// node and bucket: each worker has buffers for `capacity` nodes.
     #[expect(clippy::type_complexity, reason = "buffers by worker, node and bucket")]
     pub(super) fn new(
         ranks: Ranks,
@@ -131,8 +132,9 @@ impl<T: Element> Exchange<T> {
         Ok(())
     }
 
-    /// `worker` has completed a bucket of its nodes. Whoever completes the last one hands all to the other ranks; all move what is
-    /// under way.
+    /// Takes a bucket of all nodes of `worker`, which has completed it. When the last worker has completed
+    /// it, the bucket is contributed to the sum over the ranks. Every call also moves data that are under
+    /// way.
     pub(super) fn complete(&self, worker: usize, partial_sums: &mut PartialSums<T>, bucket: usize) {
         let mut state = self.state.lock().expect("no worker panicked");
         let State { communicator, sum, complete, missing, failure } = &mut *state;
@@ -177,15 +179,15 @@ impl<T: Element> Exchange<T> {
         });
     }
 
-    /// Ends a step whose sums nobody wants. A rank that is lost meanwhile is the matter of the next step.
+    /// Ends a step whose sums are not used. If a rank is lost meanwhile, the next step reports it.
     pub(super) fn discard(&mut self, workers: &mut [Worker<T>]) {
         if self.wait().is_ok() {
             self.finish(workers);
         }
     }
 
-    /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's. And whether any
-    /// rank wants to stop, as this one `wants`.
+    /// The loss and metric sums of all shards of a pass, `width` numbers for each shard, where `own` are
+    /// those of this rank's shards; and whether any rank wants to stop. This rank does if `wants` is true.
     pub(super) fn sums_of_all(
         &mut self,
         shards: usize,
@@ -199,7 +201,7 @@ impl<T: Element> Exchange<T> {
         for (slot, value) in self.sums[place.start * width..place.end * width].iter_mut().zip(own) {
             *slot = value;
         }
-        // Every number has one rank that knows it; the others add zeros.
+        // Each number comes from the one rank that has the shard; the others add zeros.
         self.sums[shards * width] = f64::from(u8::from(wants));
         let state = self.state.get_mut().expect("no worker panicked");
         state.communicator.allreduce(&mut self.sums)?;
@@ -207,12 +209,12 @@ impl<T: Element> Exchange<T> {
         Ok((sums, stop[0] > 0.0))
     }
 
-    /// All ranks get the first one's `x`.
+    /// Overwrites `x` with that of rank 0.
     pub(super) fn broadcast(&mut self, x: &mut [T]) -> Result<(), Error> {
         self.state.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
     }
 
-    /// Tells the other ranks that this one ends.
+    /// Tells the other ranks that this rank ends, and why.
     pub(super) fn abort(&mut self, cause: &str) {
         self.state.get_mut().expect("no worker panicked").communicator.abort(cause);
     }

@@ -36,7 +36,8 @@ pub struct EpochReport {
 }
 
 impl Evaluation {
-    /// Means over `samples` samples; `metrics` in the order of [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    /// Means over `samples` samples; `metrics` in the order of
+    /// [`TrainConfig::metrics`](super::TrainConfig::metrics).
     pub fn new(samples: usize, loss: f64, metrics: Vec<f64>) -> Self {
         Self { samples, loss, metrics }
     }
@@ -115,8 +116,8 @@ pub(super) struct ShardSums {
 }
 
 impl ShardSums {
-    /// Overwrites `sums` with those of all shards of the pass that `workers`, and those of the other ranks, have just done.
-    /// Returns whether this rank, which `wants` to stop or not, or another one wants to.
+    /// Overwrites `sums` with the sums over all shards of the pass that `workers`, and those of the other
+    /// ranks, have just done. Returns whether any rank wants to stop; this rank does if `wants` is true.
     pub(super) fn collect<T: Element>(
         &mut self,
         workers: &[Worker<T>],

@@ -16,17 +16,18 @@ use std::time::Instant;
 
 impl<T: Element> Trainer<T> {
     /// Trains on all samples of `dataset` once, in the order that seed and epoch give, or until
-    /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress` after each step.
+    /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress`
+    /// after each step.
     ///
     /// # Errors
     ///
-    /// Before the first step: [`DataError`](super::DataError) when the data set does not fit the network or contradicts
-    /// itself, [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
+    /// Before the first step: [`DataError`](super::DataError) when the data set does not fit the network or
+    /// contradicts itself, [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
     ///
-    /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that is to be clipped
-    /// does: the state is then that before the step. [`NonFinite::Parameters`] when that state, or the one at the end of the
-    /// epoch, has a parameter or a running statistic that is infinite or NaN: the state is then of no use.
-    /// [`Error::Ranks`] when a rank is lost.
+    /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
+    /// is to be clipped does: the state is then that before the step. [`NonFinite::Parameters`] when that
+    /// state, or the one at the end of the epoch, has a parameter or a running statistic that is infinite or
+    /// NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,
@@ -73,8 +74,8 @@ impl<T: Element> Trainer<T> {
         Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed })
     }
 
-    /// One step on the samples at `positions` in the `order` of the epoch. Overwrites `sums` with the sums of their losses and
-    /// metrics before the step.
+    /// One step on the samples at `positions` in the `order` of the epoch. Overwrites `sums` with the sums of
+    /// their losses and metrics before the step.
     fn step(
         &mut self,
         source: &Source<'_, T>,
@@ -117,8 +118,8 @@ impl<T: Element> Trainer<T> {
         Ok(())
     }
 
-    /// Checks that all parameters and running statistics are finite. One that is not stays so: it is enough to look before somebody
-    /// else does, and costs the steps nothing.
+    /// Checks that all parameters and running statistics are finite. A number that is not finite stays so: it
+    /// is enough to check at the end of an epoch, where the state may be used, and steps need no check.
     fn check_state(&self) -> Result<(), Error> {
         match self.state.first_non_finite(&self.network, self.config.isa) {
             None => Ok(()),
@@ -129,7 +130,8 @@ impl<T: Element> Trainer<T> {
         }
     }
 
-    /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.
+    /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the
+    /// running statistics.
     fn update(&mut self) -> Result<(), Error> {
         let Self { network, config, workers, state, moments, squares, buckets, exchange, pending, .. } = self;
         let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1 };
@@ -174,7 +176,7 @@ pub(super) fn run<T: Element>(
     });
 }
 
-/// The nodes that all workers hold after a pass, in shard order, and who holds them.
+/// The nodes that all workers hold after a pass, in shard order, and the worker and node number of each.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     nodes: Vec<Range<usize>>,

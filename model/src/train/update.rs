@@ -1,4 +1,5 @@
-//! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
+//! The update: what the sums of a step change in the parameters, the optimizer's moments and the running
+//! statistics.
 
 use super::{NonFinite, TrainConfig};
 use crate::error::Error;
@@ -9,7 +10,8 @@ use isograd_kernels::elementwise;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Parameters that a thread takes through the sum and the update at a time, so that they stay in its first-level cache.
+/// Parameters that a thread takes through the sum and the update at a time, so that they stay in its
+/// first-level cache.
 const BLOCK: usize = 2048;
 
 /// What an update depends on.
@@ -23,9 +25,9 @@ pub(super) struct Update<'a, T> {
 }
 
 impl<T: Element> Update<'_, T> {
-    /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with those elements of the summed
-    /// gradient with the statistics behind it. `squares` is kept from step to step: room for sums of squares, where
-    /// gradients are clipped.
+    /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with
+    /// those elements of the summed gradient with the statistics behind it. `squares` is kept from step to
+    /// step: room for sums of squares, where gradients are clipped.
     ///
     /// # Errors
     ///
@@ -75,8 +77,8 @@ impl<T: Element> Update<'_, T> {
         Ok(())
     }
 
-    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The squares are added in
-    /// f64, block by block: the same bits however many threads there are.
+    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The
+    /// squares are added in f64, block by block: the same bits however many threads there are.
     fn clip_scale(
         &self,
         limit: f64,

@@ -20,7 +20,7 @@ pub(super) struct Worker<T> {
     pub(super) partial_sums: PartialSums<T>,
     /// Loss and metric sums of each shard of this worker, in order.
     pub(super) sums: Vec<f64>,
-    /// Where an evaluation's shards put the statistics that nobody takes.
+    /// Takes the statistics of evaluated shards, which are not used.
     unused: Vec<T>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Job<'a, T> {
     pub(super) config: &'a TrainConfig,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
-    /// Indices of the samples in the data set, by position in the epoch; all in their own order if empty.
+    /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
     pub(super) order: &'a [u32],
     /// The positions that the pass covers.
     pub(super) positions: Range<usize>,
@@ -99,7 +99,7 @@ impl<'a, T: Element> Job<'a, T> {
     }
 }
 
-/// To whom a worker of a training step hands its sums.
+/// Where a worker of a training step puts its sums.
 pub(super) struct GradientSink<'a, T> {
     pub(super) buckets: &'a Buckets,
     /// The other ranks, if there are any.
@@ -130,10 +130,10 @@ impl<T: Element> Worker<T> {
             job.gather(memory, &shard);
             let layers = job.config.loss.layers(job.network);
             partial_sums.push(index);
-            // Of all buckets, the first holds the network's end and the statistics behind it.
+            // The first bucket holds the last layers' gradients and, behind them, the statistics.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
-            let last = partial_sums.last_mut()[0].as_mut().expect("nobody else has it");
+            let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
             job.network.forward(&cx, memory, &mut last[statistics..], layers);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
             job.push_sums(memory, cx.n, loss, sums);
@@ -156,7 +156,7 @@ impl<T: Element> Worker<T> {
         }
     }
 
-    /// Forward of the pass's shards `own`, in use.
+    /// Forward of the pass's shards `own`, as in use.
     pub(super) fn evaluate(&mut self, job: &Job<'_, T>, own: Range<usize>) {
         let Self { memory, sums, unused, .. } = self;
         sums.clear();

@@ -1,12 +1,13 @@
-//! simplecnn against PyTorch: logits, loss, every gradient, and the loss curves of the optimizers. The expected values are
-//! in `golden/simplecnn.json`, which `golden/simplecnn.py` wrote.
+//! simplecnn against PyTorch: logits, loss, every gradient, and the loss curves of the optimizers. The
+//! expected values are in `golden/simplecnn.json`, which `golden/simplecnn.py` wrote.
 //!
 //! # Bounds
 //!
-//! A rounding is off by at most `eps / 2`, and by `eps / sqrt(12)` in the root of the mean square; a sum of `m` terms is
-//! off by `sqrt(m)` times that of the size of its partial sums, since its roundings are independent. [`error_factor`] adds
-//! that up over the network's sums and allows [`SPREAD`] times as much. It holds in both element types, against the largest
-//! element of each tensor: weights and data are exact in f32, and `margin` says that f32 takes the same side of each kink.
+//! A rounding is off by at most `eps / 2`, and by `eps / sqrt(12)` in the root of the mean square; a sum of
+//! `m` terms is off by `sqrt(m)` times that of the size of its partial sums, since its roundings are
+//! independent. [`error_factor`] adds that up over the network's sums and allows [`SPREAD`] times as much. It
+//! holds in both element types, against the largest element of each tensor: weights and data are exact in
+//! f32, and `margin` says that f32 takes the same side of each kink.
 
 use crate::common::{assert_close, build, labels, largest, samples_innermost, values};
 use isograd_datasets::Arrays;
@@ -43,8 +44,8 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(number).collect()
 }
 
-/// Units of rounding, relative to the largest element, that a gradient summed over `samples` may be off by: those of the
-/// forward pass, those of the same sums backwards, and those of the sum over samples and pixels.
+/// Units of rounding, relative to the largest element, that a gradient summed over `samples` may be off by:
+/// those of the forward pass, those of the same sums backwards, and those of the sum over samples and pixels.
 fn error_factor(samples: usize) -> f64 {
     let both_ways = 2.0 * FORWARD_TERMS.iter().map(|m| (*m as f64).sqrt()).sum::<f64>();
     SPREAD / 12f64.sqrt() * (both_ways + ((samples * PIXEL_TERMS) as f64).sqrt())

@@ -1,5 +1,5 @@
-//! Gradients of whole networks: small ones that cover every layer, loss and place of a ReLU, against central differences;
-//! and those with ReLUs taken over by their neighbours, bit for bit against those without.
+//! Gradients of whole networks: small ones that cover every layer, loss and place of a ReLU, against central
+//! differences; and those with ReLUs taken over by their neighbours, bit for bit against those without.
 
 use crate::common::{assert_close, build, labels, largest, values};
 use crate::small_networks::{rectified, smooth};
@@ -76,8 +76,8 @@ fn gradients_are_central_differences() {
             let (value, gradient) = fixture.evaluate(isa);
             let size = largest(&gradient);
             assert!(size > 1e-3, "{name}: the largest gradient is {size:e}, which checks nothing");
-            // The loss comes out of a few hundred roundings, divided by 2H; the curvature's share is H^2 of a third
-            // derivative, which the statistics of few samples make large.
+            // The loss comes out of a few hundred roundings, divided by 2H; the curvature's share is H^2 of a
+            // third derivative, which the statistics of few samples make large.
             let bound = 256.0 * f64::EPSILON * value / H + 1e4 * H * H * size;
             for (i, gradient) in gradient.iter().enumerate() {
                 let w = fixture.state.params()[i];
@@ -132,8 +132,8 @@ fn fusion_changes_no_value_in_f32() {
     fusion_changes_nothing::<f32>();
 }
 
-/// The loss that works on the softmax's input, against the one that works on its output. A softmax over the channels of
-/// images is not one over all outputs.
+/// The loss that works on the softmax's input, against the one that works on its output. A softmax over the
+/// channels of images is not one over all outputs.
 #[test]
 fn cross_entropy_of_a_last_softmax_is_that_of_its_probabilities() {
     let of_a_vector = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax];

@@ -1,4 +1,5 @@
-//! Numbers that overflow: training and evaluation end with the step, and never take such a result for a good one.
+//! Numbers that overflow: training and evaluation end with the step, and never take such a result for a good
+//! one.
 
 use crate::common::{build, in_pool};
 use crate::training::{classifier, pattern, trainer};
@@ -9,8 +10,8 @@ fn sgd(weight_decay: f64) -> Optimizer {
     Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay })
 }
 
-/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not finite either, but
-/// the state before it is no better.
+/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not
+/// finite either, but the state before it is no better.
 #[test]
 fn parameters_that_overflow_are_found() {
     for (threads, max_steps) in [(1, Some(1)), (2, None), (3, Some(1))] {

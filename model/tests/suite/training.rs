@@ -135,7 +135,8 @@ fn clipped_gradients_have_the_norm_of_the_limit() {
     assert_eq!(step(Some(1.5 * norm)).0, whole, "a shorter gradient stays");
 }
 
-/// In the mean of an epoch at learning rate 0, every sample counts once: it is the evaluation, up to the order of addition.
+/// In the mean of an epoch at learning rate 0, every sample counts once: it is the evaluation, up to the
+/// order of addition.
 #[test]
 fn the_reported_loss_is_the_mean_over_samples() {
     let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
@@ -213,7 +214,8 @@ fn sizes_beyond_the_data_mean_all_of_it() {
     assert_eq!(hash(8, 1000), hash(8, 8));
 }
 
-/// Of a convolution that is computed block by block, 56 samples fill more of a block than the 64 of a full shard.
+/// Of a convolution that is computed block by block, 56 samples fill more of a block than the 64 of a full
+/// shard.
 #[test]
 fn a_smaller_last_shard_fits_in_the_memory_of_a_full_one() {
     let network =
