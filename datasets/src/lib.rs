@@ -40,6 +40,7 @@
 pub mod arrays;
 pub mod dataset;
 pub mod error;
+mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod normalization;
