@@ -48,6 +48,8 @@ mod philox;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
+#[cfg(feature = "bundled-mnist")]
+mod zero_runs;
 
 pub use arrays::Arrays;
 pub use dataset::{Dataset, Pixels, Sample};
