@@ -24,12 +24,14 @@ pub enum Error {
     },
 
     /// A folder lacks one of the files of the data set.
-    #[error("folder {} has neither {name} nor {name}.gz", folder.display())]
+    #[error("folder {} has no file {name} or {dotted_name}, with or without .gz", folder.display())]
     MissingFile {
         /// The folder.
         folder: PathBuf,
         /// The name that the file has when it is not compressed.
         name: String,
+        /// The other spelling of the name.
+        dotted_name: String,
     },
 
     /// What has the name of one of the files of a data set is no file: a folder, a pipe, a device.
@@ -78,12 +80,19 @@ pub enum Error {
     },
 
     /// An IDX file holds elements of another type than unsigned bytes.
-    #[error("{file}: IDX element type {code:#04x} is not supported, only unsigned bytes (0x08)")]
+    #[error(
+        "{file}: IDX files of {element_type} (type {code:#04x}; dimensions {dims:?}) are not supported, \
+         only unsigned bytes (0x08)"
+    )]
     ElementType {
         /// The file.
         file: String,
         /// The type code in the header.
         code: u8,
+        /// What the code stands for.
+        element_type: &'static str,
+        /// The dimensions in the header.
+        dims: Vec<usize>,
     },
 
     /// An IDX file has no or too many dimensions.

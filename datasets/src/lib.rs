@@ -42,6 +42,7 @@
 pub mod arrays;
 pub mod dataset;
 pub mod error;
+mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod normalization;
@@ -49,6 +50,8 @@ mod philox;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
+#[cfg(feature = "bundled-mnist")]
+mod zero_runs;
 
 pub use arrays::Arrays;
 pub use dataset::{Dataset, Pixels, Sample, SampleError};

@@ -6,6 +6,7 @@ use crate::cli::{
 };
 use crate::failure::Failure;
 use isograd_comm::{Shares, Transport};
+use isograd_datasets::mnist;
 use isograd_kernels::Isa;
 use isograd_model::{AdamParameters, Loss, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig};
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ pub(crate) enum Source {
     #[cfg(feature = "bundled-mnist")]
     Bundled,
     /// IDX files.
-    Folder { name: &'static str, folder: PathBuf },
+    Folder { name: &'static str, folder: PathBuf, num_classes: usize },
     /// Random images with a pattern, of MNIST's shape.
     Synthetic,
 }
@@ -249,9 +250,12 @@ impl TryFrom<DataArgs> for Source {
     type Error = Failure;
 
     fn try_from(args: DataArgs) -> Result<Self, Failure> {
+        let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
         match (args.dataset, args.dataset_train_path) {
-            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder }),
-            (DatasetName::FashionMnist, Some(folder)) => Ok(Self::Folder { name: "fashion-mnist", folder }),
+            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder, num_classes }),
+            (DatasetName::FashionMnist, Some(folder)) => {
+                Ok(Self::Folder { name: "fashion-mnist", folder, num_classes })
+            }
             (DatasetName::Synthetic, None) => Ok(Self::Synthetic),
             #[cfg(feature = "bundled-mnist")]
             (DatasetName::Mnist, None) => Ok(Self::Bundled),

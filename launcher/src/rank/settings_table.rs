@@ -17,8 +17,9 @@ pub(crate) fn list<T: Element>(
     samples: [usize; 2],
 ) -> String {
     let mut rows = vec![("model", plan.model.to_string()), ("dataset", plan.source.name().to_string())];
-    if let Source::Folder { folder, .. } = &plan.source {
+    if let Source::Folder { folder, num_classes, .. } = &plan.source {
         rows.push(("dataset-train-path", folder.display().to_string()));
+        rows.push(("classes", num_classes.to_string()));
     }
     rows.extend([
         ("training samples", samples[0].to_string()),
