@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Pixels, Sample, SampleError};
+use crate::{ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, Sample, SampleError};
 
 /// The name under which arrays of the caller appear in errors.
 const ORIGIN: &str = "array in memory";
@@ -56,9 +56,9 @@ impl<'a> Arrays<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSamples`] without labels, [`Error::SampleShape`] for a shape that has a zero or overflows,
-    /// [`Error::PixelCount`] for pixels of another length than labels and shape ask for,
-    /// [`Error::LabelOutOfRange`] for a label that is not below `num_classes`.
+    /// [`ArrayError::NoSamples`] without labels, [`ArrayError::SampleShape`] for a shape that has a zero or
+    /// overflows, [`ArrayError::PixelCount`] for pixels of another length than labels and shape ask for,
+    /// [`ArrayError::LabelOutOfRange`] for a label that is not below `num_classes`.
     pub fn from_f32(
         pixels: impl Into<Cow<'a, [f32]>>,
         labels: impl Into<Cow<'a, [u32]>>,
@@ -108,11 +108,21 @@ impl<'a> Arrays<'a> {
         let samples = labels.len();
         let expected = total_values(sample_shape, samples, origin)?;
         if pixels.len() != expected {
-            return Err(Error::PixelCount { samples, sample_shape, expected, got: pixels.len() });
+            return Err(Error::Array(ArrayError::PixelCount {
+                samples,
+                sample_shape,
+                expected,
+                got: pixels.len(),
+            }));
         }
         if let Some(index) = labels.iter().position(|&label| label as usize >= num_classes) {
             let label = labels[index];
-            return Err(Error::LabelOutOfRange { origin: origin.to_owned(), index, label, num_classes });
+            return Err(Error::Array(ArrayError::LabelOutOfRange {
+                origin: origin.to_owned(),
+                index,
+                label,
+                num_classes,
+            }));
         }
         Ok(Self { pixels, labels, sample_shape, num_classes, normalization })
     }
@@ -121,11 +131,11 @@ impl<'a> Arrays<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NormalizationChannels`] if it has another number of channels than a sample.
+    /// [`NormalizationError::Channels`] if it has another number of channels than a sample.
     pub fn with_normalization(self, normalization: Normalization) -> Result<Self, Error> {
         let (expected, got) = (self.sample_shape[0], normalization.channels());
         if expected != got {
-            return Err(Error::NormalizationChannels { expected, got });
+            return Err(Error::Normalization(NormalizationError::Channels { expected, got }));
         }
         Ok(Self { normalization, ..self })
     }
@@ -176,13 +186,15 @@ impl Dataset for Arrays<'_> {
 /// `samples * c * h * w`, once it is known to be neither zero nor more than memory can hold.
 pub(crate) fn total_values(sample_shape: [usize; 3], samples: usize, origin: &str) -> Result<usize, Error> {
     if samples == 0 {
-        return Err(Error::NoSamples { origin: origin.to_owned() });
+        return Err(Error::Array(ArrayError::NoSamples { origin: origin.to_owned() }));
     }
     sample_shape
         .iter()
         .try_fold(samples, |product, &extent| product.checked_mul(extent))
         .filter(|&total| total > 0 && total <= isize::MAX as usize)
-        .ok_or_else(|| Error::SampleShape { origin: origin.to_owned(), sample_shape, samples })
+        .ok_or_else(|| {
+            Error::Array(ArrayError::SampleShape { origin: origin.to_owned(), sample_shape, samples })
+        })
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ mod zero_runs;
 
 pub use arrays::Arrays;
 pub use dataset::{Dataset, Pixels, Sample, SampleError};
-pub use error::Error;
+pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
 pub use shuffle::epoch_order;
 pub use split::{Subset, ValidationSplit, validation_split};

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arrays::total_values;
 use crate::idx::{self, IdxReader};
-use crate::{Arrays, Error};
+use crate::{Arrays, Error, FileError, IdxError};
 
 /// The number of classes of MNIST and of Fashion-MNIST.
 pub const NUM_CLASSES: usize = 10;
@@ -83,12 +83,13 @@ pub fn bundled(split: Split) -> Arrays<'static> {
 ///
 /// # Errors
 ///
-/// [`Error::MissingFolder`], [`Error::MissingFile`], [`Error::NotAFile`] for a pipe or a folder that has a file's name,
-/// every error of [`idx::from_file`], [`Error::WrongDimensions`], [`Error::CountMismatch`], [`Error::NoSamples`],
-/// [`Error::SampleShape`] for images without pixels, and [`Error::LabelOutOfRange`].
+/// [`FileError::MissingFolder`], [`FileError::MissingFile`], [`FileError::NotAFile`] for a pipe or a folder that
+/// has a file's name, every error of [`idx::from_file`], [`IdxError::WrongDimensions`],
+/// [`FileError::CountMismatch`]; and [`Error::Array`] when there are no samples, images have no pixels, or a label
+/// is not below `num_classes`.
 pub fn from_folder(folder: &Path, split: Split, num_classes: usize) -> Result<Arrays<'static>, Error> {
     if !folder.is_dir() {
-        return Err(Error::MissingFolder { folder: folder.to_owned() });
+        return Err(Error::File(FileError::MissingFolder { folder: folder.to_owned() }));
     }
     let labels = idx::open(&find(folder, split.labels_name())?)?;
     let images = idx::open(&find(folder, split.images_name())?)?;
@@ -112,17 +113,20 @@ fn find(folder: &Path, name: &str) -> Result<PathBuf, Error> {
     for path in files {
         let file = path.display().to_string();
         match (path.metadata(), path.read_link()) {
-            (Ok(_), _) => return Err(Error::NotAFile { file }),
+            (Ok(_), _) => return Err(Error::File(FileError::NotAFile { file })),
             (Err(source), Ok(target)) => {
-                return Err(Error::Io { file: format!("{file}, a link to {}", target.display()), source });
+                return Err(Error::File(FileError::Io {
+                    file: format!("{file}, a link to {}", target.display()),
+                    reason: source,
+                }));
             }
             (Err(source), _) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::Io { file, source });
+                return Err(Error::File(FileError::Io { file, reason: source }));
             }
             _ => (),
         }
     }
-    Err(Error::MissingFile { folder: folder.to_owned(), name: name.to_owned(), dotted_name })
+    Err(Error::File(FileError::MissingFile { folder: folder.to_owned(), name: name.to_owned(), dotted_name }))
 }
 
 /// The shape of a sample, once the headers of both files are known to belong together.
@@ -130,12 +134,12 @@ fn shared_shape(labels: &IdxReader<'_>, images: &IdxReader<'_>) -> Result<[usize
     let &[label_count] = labels.dims() else { return Err(wrong_dimensions(labels, 1)) };
     let &[image_count, h, w] = images.dims() else { return Err(wrong_dimensions(images, 3)) };
     if image_count != label_count {
-        return Err(Error::CountMismatch {
+        return Err(Error::File(FileError::CountMismatch {
             images_file: images.name().to_owned(),
             images: image_count,
             labels_file: labels.name().to_owned(),
             labels: label_count,
-        });
+        }));
     }
     let sample_shape = [1, h, w];
     total_values(sample_shape, image_count, images.name())?;
@@ -143,5 +147,5 @@ fn shared_shape(labels: &IdxReader<'_>, images: &IdxReader<'_>) -> Result<[usize
 }
 
 fn wrong_dimensions(file: &IdxReader<'_>, expected: usize) -> Error {
-    Error::WrongDimensions { file: file.name().to_owned(), expected, got: file.dims().len() }
+    Error::Idx(IdxError::WrongDimensions { file: file.name().to_owned(), expected, got: file.dims().len() })
 }

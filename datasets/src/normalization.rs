@@ -1,6 +1,6 @@
 //! The affine map, one for each channel, from stored values to the input of a network.
 
-use crate::Error;
+use crate::{Error, NormalizationError};
 
 /// `x[c, h, w] = scale[c] * pixel[c, h, w] + shift[c]`.
 ///
@@ -24,15 +24,18 @@ impl Normalization {
     ///
     /// # Errors
     ///
-    /// [`Error::NormalizationLength`] if the two differ in length, [`Error::NormalizationValue`] if a value
+    /// [`NormalizationError::Length`] if the two differ in length, [`NormalizationError::Value`] if a value
     /// is infinite or not a number.
     pub fn new(scale: Vec<f64>, shift: Vec<f64>) -> Result<Self, Error> {
         if scale.len() != shift.len() {
-            return Err(Error::NormalizationLength { scales: scale.len(), shifts: shift.len() });
+            return Err(Error::Normalization(NormalizationError::Length {
+                scales: scale.len(),
+                shifts: shift.len(),
+            }));
         }
         for (channel, (&scale, &shift)) in scale.iter().zip(&shift).enumerate() {
             if !(scale.is_finite() && shift.is_finite()) {
-                return Err(Error::NormalizationValue { channel, scale, shift });
+                return Err(Error::Normalization(NormalizationError::Value { channel, scale, shift }));
             }
         }
         Ok(Self { scale, shift })
@@ -61,7 +64,10 @@ impl Normalization {
     pub fn from_mean_std(mean: &[f64], std: &[f64]) -> Result<Self, Error> {
         let scale = std.iter().map(|std| 1.0 / (255.0 * std)).collect::<Vec<_>>();
         if mean.len() != std.len() {
-            return Err(Error::NormalizationLength { scales: std.len(), shifts: mean.len() });
+            return Err(Error::Normalization(NormalizationError::Length {
+                scales: std.len(),
+                shifts: mean.len(),
+            }));
         }
         Self::new(scale, mean.iter().zip(std).map(|(mean, std)| -mean / std).collect())
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Sample, SampleError};
+use crate::{Dataset, Error, Normalization, Sample, SampleError, SplitError};
 
 /// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
@@ -85,20 +85,20 @@ pub struct ValidationSplit<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if
-/// all samples would go to validation, or there are none; [`Error::NoValidationSamples`] if none would,
+/// [`SplitError::Fraction`] unless `0 <= fraction < 1`, so also for NaN; [`SplitError::NoTrainingSamples`] if
+/// all samples would go to validation, or there are none; [`SplitError::NoValidationSamples`] if none would,
 /// though the fraction is not 0.
 pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
     if !(0.0..1.0).contains(&fraction) {
-        return Err(Error::ValidationFraction { fraction });
+        return Err(Error::Split(SplitError::Fraction { fraction }));
     }
     let samples = dataset.len();
     let train = samples - (fraction * samples as f64).round() as usize;
     if train == 0 {
-        return Err(Error::NoTrainingSamples { fraction, samples });
+        return Err(Error::Split(SplitError::NoTrainingSamples { fraction, samples }));
     }
     if train == samples && fraction > 0.0 {
-        return Err(Error::NoValidationSamples { fraction, samples });
+        return Err(Error::Split(SplitError::NoValidationSamples { fraction, samples }));
     }
     Ok(ValidationSplit {
         train: Subset::new(dataset, 0..train),

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use common::{gzip, idx};
 use isograd_datasets::idx::{Idx, from_bytes};
-use isograd_datasets::{Error, epoch_order};
+use isograd_datasets::{Error, FileError, epoch_order};
 use proptest::prelude::*;
 
 /// The system allocator, which adds up what each thread asks for.
@@ -76,11 +76,17 @@ fn a_large_claim_on_a_small_file_gets_little_memory() {
         let file = idx(dims, &[1; 100]);
         let error = read_within_bounds(&file, file.len()).unwrap_err();
         let got = file.len() as u64;
-        assert!(matches!(error, Error::Truncated { got_bytes, .. } if got_bytes == got), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Truncated { got_bytes, .. }) if got_bytes == got),
+            "{error}"
+        );
         let packed = gzip(&file);
         let error = read_within_bounds(&packed, file.len()).unwrap_err();
         let got = packed.len() as u64;
-        assert!(matches!(error, Error::GzipTooSmall { gzip_bytes, .. } if gzip_bytes == got), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::GzipTooSmall { gzip_bytes, .. }) if gzip_bytes == got),
+            "{error}"
+        );
     }
 }
 
@@ -92,11 +98,14 @@ fn a_claim_beyond_what_deflate_can_hold_is_refused_before_the_content_is_decoded
     let packed = gzip(&idx(&[u32::MAX, 4000], &content));
     let error = read_within_bounds(&packed, 0).unwrap_err();
     let most = (MAX_EXPANSION * packed.len()) as u64;
-    assert!(matches!(error, Error::GzipTooSmall { most_bytes, .. } if most_bytes == most), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::GzipTooSmall { most_bytes, .. }) if most_bytes == most),
+        "{error}"
+    );
 
     let packed = gzip(&idx(&[20_000_001], &content));
     let error = read_within_bounds(&packed, content.len()).unwrap_err();
-    assert!(matches!(error, Error::Truncated { got_bytes: 20_000_008, .. }), "{error}");
+    assert!(matches!(error, Error::File(FileError::Truncated { got_bytes: 20_000_008, .. })), "{error}");
     let packed = gzip(&idx(&[20_000_000], &content));
     assert_eq!(read_within_bounds(&packed, content.len()).unwrap().data(), content);
 }
@@ -106,7 +115,7 @@ fn a_small_claim_on_a_large_content_gets_little_memory() {
     let bomb = gzip(&idx(&[16], &vec![0; 20_000_000]));
     assert!(bomb.len() < 25_000, "{} bytes are too many for this test", bomb.len());
     let error = read_within_bounds(&bomb, 16).unwrap_err();
-    assert!(matches!(error, Error::TooLong { expected_bytes: 24, .. }), "{error}");
+    assert!(matches!(error, Error::File(FileError::TooLong { expected_bytes: 24, .. })), "{error}");
 }
 
 #[test]

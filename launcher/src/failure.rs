@@ -157,7 +157,7 @@ impl Failure {
                         .to_string(),
                 )
             }
-            Self::Data { source: isograd_datasets::Error::LabelOutOfRange { .. }, .. } => Some(
+            Self::Data { source: isograd_datasets::Error::Array(isograd_datasets::ArrayError::LabelOutOfRange { .. }), .. } => Some(
                 "--classes is the number of classes, every label is below it; EMNIST's letters are numbered from 1 \
                  and need --classes 27"
                     .to_string(),

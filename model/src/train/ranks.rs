@@ -37,7 +37,7 @@ pub(super) struct Exchange<T> {
     shares: Shares,
     pub(super) overlap: bool,
     rank: usize,
-    state: Mutex<State<T>>,
+    in_progress: Mutex<SumInProgress<T>>,
     /// Loss and metric sums of all shards of a pass.
     sums: Vec<f64>,
     /// The nodes of this rank in the step, with the index of their buffer; and where each worker's begin.
@@ -49,8 +49,9 @@ pub(super) struct Exchange<T> {
     capacity: usize,
 }
 
+/// The sum over the ranks, and what it needs; workers take turns with it.
 #[derive(Debug)]
-struct State<T> {
+struct SumInProgress<T> {
     communicator: Communicator,
     sum: ShardSum<T>,
     /// By bucket and node: what this rank's workers have completed.
@@ -86,13 +87,13 @@ impl<T: Element> Exchange<T> {
         let slots = || (0..workers * capacity).map(|_| None).collect();
         let complete = (0..buckets.count()).map(|_| slots()).collect();
         let missing = vec![0; buckets.count()];
-        let state = Mutex::new(State { communicator, sum, complete, missing, failure: None });
+        let in_progress = Mutex::new(SumInProgress { communicator, sum, complete, missing, failure: None });
         let first_nodes = Vec::with_capacity(workers);
         let exchange = Self {
             shares,
             overlap,
             rank,
-            state,
+            in_progress,
             sums: Vec::new(),
             nodes: Vec::with_capacity(workers * capacity),
             first_nodes,
@@ -111,7 +112,7 @@ impl<T: Element> Exchange<T> {
     /// Starts a step of `shards` shards.
     pub(super) fn begin(&mut self, shards: usize) -> Result<(), Error> {
         let own = self.own(shards);
-        let Self { nodes, first_nodes, pending, state, workers, capacity, .. } = self;
+        let Self { nodes, first_nodes, pending, in_progress, workers, capacity, .. } = self;
         nodes.clear();
         first_nodes.clear();
         for worker in 0..*workers {
@@ -121,7 +122,8 @@ impl<T: Element> Exchange<T> {
             let buffer = |index| worker * *capacity + index;
             nodes.extend(pending.drain(..).enumerate().map(|(index, node)| (node, buffer(index))));
         }
-        let State { communicator, sum, missing, .. } = state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, missing, .. } =
+            in_progress.get_mut().expect("no worker panicked");
         missing.fill(nodes.len());
         sum.begin(communicator, shards, nodes.iter().cloned())?;
         if nodes.is_empty() {
@@ -136,8 +138,8 @@ impl<T: Element> Exchange<T> {
     /// it, the bucket is contributed to the sum over the ranks. Every call also moves data that are under
     /// way.
     pub(super) fn complete(&self, worker: usize, partial_sums: &mut PartialSums<T>, bucket: usize) {
-        let mut state = self.state.lock().expect("no worker panicked");
-        let State { communicator, sum, complete, missing, failure } = &mut *state;
+        let mut in_progress = self.in_progress.lock().expect("no worker panicked");
+        let SumInProgress { communicator, sum, complete, missing, failure } = &mut *in_progress;
         let slots = &mut complete[bucket];
         for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial_sums.take(bucket)) {
             *slot = Some(buffer);
@@ -157,22 +159,23 @@ impl<T: Element> Exchange<T> {
 
     /// Waits for the sums of all buckets.
     pub(super) fn wait(&mut self) -> Result<(), Error> {
-        let State { communicator, sum, failure, .. } = self.state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, failure, .. } =
+            self.in_progress.get_mut().expect("no worker panicked");
         failure.take().map_or(Ok(()), Err)?;
         sum.wait(communicator)
     }
 
     /// Copies sums: element `place` of a bucket and those that follow, to `g`.
     pub(super) fn reader(&mut self) -> impl Fn(usize, Range<usize>, &mut [T]) + Sync {
-        let State { communicator, sum, .. } = self.state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, .. } = self.in_progress.get_mut().expect("no worker panicked");
         let (communicator, sum) = (&*communicator, &*sum);
         |bucket, place, g| sum.read(communicator, bucket, place, g)
     }
 
     /// Ends the step: the workers get their buffers back.
     pub(super) fn finish(&mut self, workers: &mut [Worker<T>]) {
-        let Self { state, first_nodes, .. } = self;
-        let State { communicator, sum, .. } = state.get_mut().expect("no worker panicked");
+        let Self { in_progress, first_nodes, .. } = self;
+        let SumInProgress { communicator, sum, .. } = in_progress.get_mut().expect("no worker panicked");
         sum.finish(communicator, |bucket, node, buffer| {
             let worker = first_nodes.partition_point(|first| *first <= node) - 1;
             workers[worker].partial_sums.give_back(node - first_nodes[worker], bucket, buffer);
@@ -203,19 +206,19 @@ impl<T: Element> Exchange<T> {
         }
         // Each number comes from the one rank that has the shard; the others add zeros.
         self.sums[shards * width] = f64::from(u8::from(wants));
-        let state = self.state.get_mut().expect("no worker panicked");
-        state.communicator.allreduce(&mut self.sums)?;
+        let in_progress = self.in_progress.get_mut().expect("no worker panicked");
+        in_progress.communicator.allreduce(&mut self.sums)?;
         let (sums, stop) = self.sums.split_at(shards * width);
         Ok((sums, stop[0] > 0.0))
     }
 
     /// Overwrites `x` with that of rank 0.
     pub(super) fn broadcast(&mut self, x: &mut [T]) -> Result<(), Error> {
-        self.state.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
+        self.in_progress.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
     }
 
     /// Tells the other ranks that this rank ends, and why.
     pub(super) fn abort(&mut self, cause: &str) {
-        self.state.get_mut().expect("no worker panicked").communicator.abort(cause);
+        self.in_progress.get_mut().expect("no worker panicked").communicator.abort(cause);
     }
 }

@@ -1,4 +1,5 @@
-//! Batch normalisation of vectors, of which a sample has one value in each channel: shards need at least two samples.
+//! Batch normalisation of vectors, of which a sample has one value in each channel: shards need at least two
+//! samples.
 
 use crate::common::{assert_close, build, values};
 use crate::training::trainer;
@@ -55,7 +56,8 @@ fn unbiased(shard: &[f64], running: f64) -> f64 {
     if shard.len() == 1 { running } else { shard.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) }
 }
 
-/// Trains on batches that are cut as `cuts` says, and compares the running statistics with those of the definition.
+/// Trains on batches that are cut as `cuts` says, and compares the running statistics with those of the
+/// definition.
 fn expect_cut(batch_size: usize, shard_size: usize, cuts: &[&[usize]]) {
     let samples = cuts.iter().copied().flatten().sum();
     let data = data(samples);
