@@ -275,7 +275,7 @@ fn ten_names_are_listed() {
     let mut layers = layers![Input::vector(2)];
     layers.extend((0..6).map(|_| Box::new(Dense::new(2)) as Box<dyn Layer<f32>>));
     let error = load(&path, MODEL, &build(layers)).expect_err("other names").to_string();
-    let listed = "'5.dense.weight', '5.dense.bias' and 1 more; in the file instead: '1.conv2d.bias', ";
+    let listed = "'5.dense.bias', '6.dense.weight' and 1 more; in the file instead: '1.conv2d.bias', ";
     assert!(error.contains("11 tensors missing: '1.dense.weight', ") && error.contains(listed), "{error}");
 }
 

@@ -57,7 +57,8 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
     );
     expect(
         behind_conv!(Softmax),
-        "2 (Softmax), gives probabilities that add up to 1 at each pixel; put Flatten in front of Softmax",
+        "2 (Softmax), gives probabilities that add up to 1 at each pixel; put Flatten in front of Softmax, and \
+         Softmax last",
     );
     expect(
         behind_conv!(Softmax, Flatten),
