@@ -81,12 +81,12 @@ pub(crate) fn check<T: Element>(
 ) -> Result<(), LastLayerError> {
     let last = layers.len() - 1;
     let LayerOutput { kind: given, shape, .. } = outputs[last];
-    let squashes = |layer: &Box<dyn Layer<T>>| squashing(&**layer).is_some();
-    let squash = layers.iter().rposition(squashes);
+    let last_squash_of = |count: usize| (0..count).rev().find(|index| squashing(&*layers[*index]).is_some());
+    let squash = last_squash_of(layers.len());
     if let Some(index) = squash.filter(|index| *index > 0 && given.is_probability()) {
         let kind = layers[index].kind();
         if outputs[index - 1].kind.is_probability() {
-            let first = layers[..index].iter().rposition(squashes).unwrap_or(index - 1);
+            let first = last_squash_of(index).unwrap_or(index - 1);
             return Err(LastLayerError::Twice { index, kind, first, first_kind: layers[first].kind() });
         }
         if squashing(&*layers[index]) == Some(Fusible::Softmax) && outputs[index].shape.c == 1 {
