@@ -27,6 +27,7 @@ mod exp;
 pub mod gemm;
 mod isa;
 pub mod layout;
+mod long_sum;
 pub mod loss;
 pub mod optimizer;
 pub mod philox;
@@ -36,7 +37,6 @@ pub mod reduce;
 pub mod reference;
 mod simd;
 pub mod softmax;
-mod stretch;
 mod tile;
 
 pub use element::Element;

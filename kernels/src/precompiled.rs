@@ -4,14 +4,14 @@
 //! would be minutes; behind the methods of a trait that is implemented for concrete types it happens here.
 
 use crate::Accum;
-use crate::conv::{Correlate, WeightGradientRun};
+use crate::conv::{DirectPass, WeightGradientPass};
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
 
 /// Runs a kernel at a level. Sealed: the trait is public in name only.
 pub trait Precompiled: Sized {
-    fn correlate(isa: Isa, kernel: Correlate<'_, Self>);
-    fn weight_gradient(isa: Isa, kernel: WeightGradientRun<'_, Self>);
+    fn direct(isa: Isa, kernel: DirectPass<'_, Self>);
+    fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
     fn faer_product(c: MatMut<'_, Self>, accum: Accum, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
 }
@@ -19,11 +19,11 @@ pub trait Precompiled: Sized {
 macro_rules! precompile {
     ($($t:ty),*) => {$(
         impl Precompiled for $t {
-            fn correlate(isa: Isa, kernel: Correlate<'_, $t>) {
+            fn direct(isa: Isa, kernel: DirectPass<'_, $t>) {
                 isa.run(kernel);
             }
 
-            fn weight_gradient(isa: Isa, kernel: WeightGradientRun<'_, $t>) {
+            fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, $t>) {
                 isa.run(kernel);
             }
 

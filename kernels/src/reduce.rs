@@ -1,13 +1,13 @@
 //! Reductions in a fixed order: sums, dot products, row sums, maximum, and the check for finite values.
 //!
-//! Sums are taken in stretches of 1024 vectors, each in vectors of the element type, and the stretches' totals in f64. The
+//! Sums are taken in chunks of 1024 vectors, each in vectors of the element type, and the chunks' totals in f64. The
 //! order depends on the length and the level's lanes only.
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
+use crate::long_sum::{Terms, chunk_sums, is_short, sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, is_short, stretch_sums, sums};
 
 struct Total<'a, T, F, const IN: usize>(F, [&'a [T]; IN]);
 
@@ -139,7 +139,7 @@ impl<T: Element> Kernel for SumRows<'_, T> {
         if is_short::<S, T>(n) {
             // Many short rows: what long ones need would take longer than the sums.
             for (r, y) in y.iter_mut().enumerate() {
-                let [sum] = stretch_sums(s, Elements, [&x[r * n..(r + 1) * n]]);
+                let [sum] = chunk_sums(s, Elements, [&x[r * n..(r + 1) * n]]);
                 join(accum, y, sum);
             }
         } else {

@@ -1,5 +1,5 @@
 //! Batch normalisation against the f64 reference: every level, both types, channel lengths around the vector length and
-//! around the stretches that its sums are cut into.
+//! around the chunks that its sums are cut into.
 
 mod common;
 
@@ -86,7 +86,7 @@ fn train_far_from_zero() {
     check_train::<f32>(30_000.0);
 }
 
-/// One value out of line, at either end of a channel of several stretches, does not spoil the variance of the others.
+/// One value out of line, at either end of a channel of several chunks, does not spoil the variance of the others.
 #[test]
 fn variance_with_an_outlier() {
     each_isa(|isa| {

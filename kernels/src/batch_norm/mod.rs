@@ -10,8 +10,8 @@
 mod moments;
 
 use crate::element::Element;
+use crate::long_sum::{Terms, sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, sums};
 use crate::{Accum, Activation, Isa};
 use moments::Measure;
 
@@ -70,8 +70,8 @@ pub struct RunningStatistics<'a, T> {
 /// - `x`, `y`: one block of `m` values for each channel of `affine`; `y` is overwritten.
 /// - `statistics`: overwritten.
 ///
-/// The sums are free of cancellation: each stretch of a channel is centred on the mean of what came before it, and the
-/// stretches are combined in f64 (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+/// The sums are free of cancellation: each chunk of a channel is centred on the mean of what came before it, and the
+/// chunks are combined in f64 (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
 /// Sample Variances", 1979). NaN and infinities in `x` make the channel NaN; squares that overflow `T` make its variance
 /// infinite and its `y` equal `beta`. With `m = 0`, mean and variance are 0.
 ///
@@ -187,7 +187,7 @@ pub fn batch_norm_backward<T: Element>(
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let (x, dy, mean) = (&x[block.clone()], &dy[block.clone()], mean[channel]);
-        let [sum_dy, sum_product] = isa.run(Correlate { x, dy, mean });
+        let [sum_dy, sum_product] = isa.run(GradientSums { x, dy, mean });
         let inv_std = inv_std[channel].to_f64();
         let sums = [(&mut dbeta[channel], sum_dy), (&mut dgamma[channel], sum_product * inv_std)];
         for (gradient, sum) in sums {
@@ -268,29 +268,29 @@ fn normalise<S: Level, T: Element>(
     if relu { T::relu(s, y) } else { y }
 }
 
-struct Correlate<'a, T> {
+struct GradientSums<'a, T> {
     x: &'a [T],
     dy: &'a [T],
     mean: T,
 }
 
-impl<T: Element> Kernel for Correlate<'_, T> {
+impl<T: Element> Kernel for GradientSums<'_, T> {
     type Output = [f64; 2];
 
     /// `sum(dy)` and `sum(dy * (x - mean))`.
     #[inline(always)]
     fn run<S: Level>(self, s: S) -> [f64; 2] {
-        sums(s, Correlation { mean: self.mean }, [self.x, self.dy])
+        sums(s, GradientTerms { mean: self.mean }, [self.x, self.dy])
     }
 }
 
 /// `dy` and `dy * (x - mean)`.
 #[derive(Clone, Copy)]
-struct Correlation<T> {
+struct GradientTerms<T> {
     mean: T,
 }
 
-impl<T: Element> Terms<T, 2, 2> for Correlation<T> {
+impl<T: Element> Terms<T, 2, 2> for GradientTerms<T> {
     #[inline(always)]
     fn add<S: Level>(self, s: S, [sum, product]: [T::V<S>; 2], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 2] {
         let deviation = T::vsub(s, x, T::splat(s, self.mean));

@@ -1,12 +1,12 @@
 //! Mean and variance of a channel.
 
 use crate::element::Element;
+use crate::long_sum::{Terms, chunk_sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, stretch_sums};
 
 /// Elements that are centred on the mean of those before them.
-const STRETCH: usize = 4096;
-/// Elements whose mean the first stretch is centred on.
+const CHUNK: usize = 4096;
+/// Elements whose mean the first chunk is centred on.
 const PREFIX: usize = 512;
 
 /// Count, mean and sum of squared deviations from it.
@@ -20,7 +20,7 @@ pub(super) struct Moments {
 impl Moments {
     /// Takes in `count` further values, of which `sum = sum(x - centre)` and `squares = sum((x - centre)^2)`.
     ///
-    /// `squares` exceeds what the stretch adds by `count * (mean of the stretch - centre)^2`, which the subtraction below
+    /// `squares` exceeds what the chunk adds by `count * (mean of the chunk - centre)^2`, which the subtraction below
     /// cancels. With `centre` at the mean of `k` values that are themselves part of the total, these alone add `k` times
     /// that square, or half of it: the rounding error grows by a factor of at most `1 + 2 count / k`, and by none when
     /// the mean does not drift.
@@ -51,11 +51,11 @@ impl<T: Element> Kernel for Measure<'_, T> {
     fn run<S: Level>(self, s: S) -> Moments {
         let mut moments = Moments::default();
         let prefix = &self.x[..self.x.len().min(PREFIX)];
-        let [sum, _] = stretch_sums(s, Deviations { centre: T::ZERO }, [prefix]);
+        let [sum, _] = chunk_sums(s, Deviations { centre: T::ZERO }, [prefix]);
         let mut centre = T::from_f64(sum.to_f64() / prefix.len().max(1) as f64);
-        for stretch in self.x.chunks(STRETCH) {
-            let [sum, squares] = stretch_sums(s, Deviations { centre }, [stretch]).map(T::to_f64);
-            moments.include(stretch.len() as f64, centre.to_f64(), sum, squares);
+        for chunk in self.x.chunks(CHUNK) {
+            let [sum, squares] = chunk_sums(s, Deviations { centre }, [chunk]).map(T::to_f64);
+            moments.include(chunk.len() as f64, centre.to_f64(), sum, squares);
             centre = T::from_f64(moments.mean);
         }
         moments

@@ -38,28 +38,28 @@
 //! Any number of samples is allowed, none included.
 
 mod axis;
-mod correlate;
-mod correlation;
+mod direct;
+mod direct_plan;
 mod dot;
 mod im2col;
-mod phases;
 mod shape;
+mod strided_rows;
 mod subsample;
 mod weight_gradient;
 
 pub use shape::{Conv2dShape, ConvError};
 
-pub(crate) use correlate::Correlate;
-pub(crate) use weight_gradient::Run as WeightGradientRun;
+pub(crate) use direct::DirectPass;
+pub(crate) use weight_gradient::WeightGradientPass;
 
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Activation, reduce};
 use axis::Axis;
-use correlate::{Epilogue, WeightStrides};
-use correlation::Correlation;
+use direct::{Epilogue, WeightStrides};
+use direct_plan::DirectPlan;
 use im2col::{Call, Im2col};
-use weight_gradient::WeightGradient;
+use weight_gradient::WeightGradientPlan;
 
 /// Output pixels from which on the weight gradient is direct.
 const MIN_DIRECT_PIXELS: usize = 9;
@@ -90,9 +90,9 @@ pub struct Conv2d {
     shape: Conv2dShape,
     oh: usize,
     ow: usize,
-    forward: Correlation,
-    input_gradient: Correlation,
-    weight_gradient: WeightGradient,
+    forward: DirectPlan,
+    input_gradient: DirectPlan,
+    weight_gradient: WeightGradientPlan,
     im2col: Im2col,
     paths: Paths,
 }
@@ -134,9 +134,9 @@ impl Conv2d {
             shape,
             oh,
             ow,
-            forward: Correlation::new(shape.c, shape.f, &rows, &columns),
-            input_gradient: Correlation::transposed(shape.f, shape.c, &rows, &columns),
-            weight_gradient: WeightGradient::new(shape.c, shape.f, &rows, &columns),
+            forward: DirectPlan::new(shape.c, shape.f, &rows, &columns),
+            input_gradient: DirectPlan::transposed(shape.f, shape.c, &rows, &columns),
+            weight_gradient: WeightGradientPlan::new(shape.c, shape.f, &rows, &columns),
             im2col: Im2col::new(shape.c, shape.f, &rows, &columns),
             paths: Paths { forward: path, input_gradient: path, weight_gradient: path },
         })
@@ -236,9 +236,9 @@ impl Conv2d {
             return self.im2col.forward(Call { isa, n, scratch }, x, w, bias, activation, y);
         }
         let kernel_len = self.shape.kh * self.shape.kw;
-        T::correlate(
+        T::direct(
             isa,
-            Correlate {
+            DirectPass {
                 plan: &self.forward,
                 n,
                 x,
@@ -282,9 +282,9 @@ impl Conv2d {
             return self.im2col.input_gradient(Call { isa, n, scratch }, dy, w, relu_output, dx);
         }
         let kernel_len = self.shape.kh * self.shape.kw;
-        T::correlate(
+        T::direct(
             isa,
-            Correlate {
+            DirectPass {
                 plan: &self.input_gradient,
                 n,
                 x: dy,
@@ -321,7 +321,7 @@ impl Conv2d {
         }
         T::weight_gradient(
             isa,
-            weight_gradient::Run { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
+            WeightGradientPass { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
         );
     }
 

@@ -17,7 +17,7 @@
 
 use super::axis::Axis;
 use super::dot::{Operand, dot};
-use super::phases::{CACHE_LINE, Phases};
+use super::strided_rows::{CACHE_LINE, StridedRows};
 use super::subsample::{self, SubsampledWeightGradient, Subsampling};
 use crate::Accum;
 use crate::element::Element;
@@ -36,7 +36,7 @@ const MAX_LANES: usize = 16;
 
 /// The geometry of the weight gradient, planned once.
 #[derive(Debug, Clone)]
-pub(super) struct WeightGradient {
+pub(super) struct WeightGradientPlan {
     c: usize,
     f: usize,
     rows: Axis,
@@ -45,7 +45,7 @@ pub(super) struct WeightGradient {
     row_ranges: Vec<Range<usize>>,
     column_ranges: Vec<Range<usize>>,
     /// How the columns of a copied row lie.
-    phases: Phases,
+    strided_rows: StridedRows,
     /// For each kernel column, where in a row it reads for the first of its output columns.
     sources: Vec<usize>,
     /// Of the image, not of the loops: its rows and columns.
@@ -56,15 +56,15 @@ pub(super) struct WeightGradient {
     subsampling: Option<Subsampling>,
 }
 
-impl WeightGradient {
+impl WeightGradientPlan {
     pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
-        let phases = Phases::new(columns);
+        let strided_rows = StridedRows::new(columns);
         let image = [rows.inputs, columns.inputs];
         let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
         let read_rows = (0..rows.inputs).filter(is_read);
         // A copy of nothing but what is read is one long row, as at stride 1.
         let subsampling = Subsampling::new(rows, columns);
-        let is_subsampling = phases.stride > 1 && subsampling.is_some();
+        let is_subsampling = strided_rows.stride > 1 && subsampling.is_some();
         let copied_rows =
             if is_subsampling { read_rows.zip(0..).collect() } else { read_rows.map(|p| (p, p)).collect() };
         let [rows, columns] = if is_subsampling {
@@ -78,9 +78,11 @@ impl WeightGradient {
             c,
             f,
             row_ranges: (0..rows.kernel).map(|k| rows.outputs_of(k)).collect(),
-            sources: (0..columns.kernel).map(|k| first_input(k).map_or(0, |p| phases.place(p))).collect(),
+            sources: (0..columns.kernel)
+                .map(|k| first_input(k).map_or(0, |p| strided_rows.place(p)))
+                .collect(),
             column_ranges,
-            phases,
+            strided_rows,
             image,
             copied_rows,
             subsampling,
@@ -108,12 +110,12 @@ impl WeightGradient {
     }
 
     fn copies(&self) -> bool {
-        self.phases.stride > 1
+        self.strided_rows.stride > 1
     }
 
     /// Elements of a copied channel, with the next one elsewhere in the cache.
     fn copied_channel_len(&self, n: usize) -> usize {
-        self.image[0] * self.phases.pixels * n + CACHE_LINE
+        self.image[0] * self.strided_rows.pixels * n + CACHE_LINE
     }
 
     /// Whether taps are kernel columns of one channel rather than channels.
@@ -122,8 +124,8 @@ impl WeightGradient {
     }
 }
 
-pub struct Run<'a, T> {
-    pub(super) plan: &'a WeightGradient,
+pub struct WeightGradientPass<'a, T> {
+    pub(super) plan: &'a WeightGradientPlan,
     pub(super) n: usize,
     pub(super) x: &'a [T],
     pub(super) dy: &'a [T],
@@ -132,7 +134,7 @@ pub struct Run<'a, T> {
     pub(super) scratch: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Run<'_, T> {
+impl<T: Element> Kernel for WeightGradientPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -183,7 +185,7 @@ struct Image<'a, T> {
     tap_stride: usize,
 }
 
-impl<T: Element> Run<'_, T> {
+impl<T: Element> WeightGradientPass<'_, T> {
     /// The widest tile that `left` taps fill, for all filters; returns its number of taps.
     #[inline(always)]
     fn taps<S: Level>(&mut self, s: S, taps: Taps, left: usize, tiles: &mut [T], copy: &mut [T]) -> usize {
@@ -209,11 +211,11 @@ impl<T: Element> Run<'_, T> {
         let channel_len = plan.image[0] * row_len;
         let x = &self.x[taps.c * channel_len..];
         let image = if plan.copies() {
-            let (copied_row, copied_channel) = (plan.phases.pixels * n, plan.copied_channel_len(n));
+            let (copied_row, copied_channel) = (plan.strided_rows.pixels * n, plan.copied_channel_len(n));
             for (x, copy) in x.chunks_exact(channel_len).zip(copy.chunks_exact_mut(copied_channel)).take(B) {
                 for (row, place) in &plan.copied_rows {
                     let copy = &mut copy[place * copied_row..][..copied_row];
-                    plan.phases.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
+                    plan.strided_rows.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
                 }
             }
             Image { data: &*copy, row_len: copied_row, tap_stride: copied_channel }
@@ -248,7 +250,7 @@ impl<T: Element> Run<'_, T> {
         let tiles = plan.rows.kernel * columns.len();
         acc[..tiles * F * B].fill(T::zero(s));
 
-        let x_pixels = plan.phases.pixels * plan.rows.stride.min(plan.rows.kernel);
+        let x_pixels = plan.strided_rows.pixels * plan.rows.stride.min(plan.rows.kernel);
         let row_bytes = (F * plan.columns.outputs + B * x_pixels) * self.n * size_of::<T>();
         let block = (BLOCK_BYTES / row_bytes).max(1);
         for first in (0..plan.rows.outputs).step_by(block) {

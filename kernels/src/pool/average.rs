@@ -134,7 +134,7 @@ fn average_burst<S: Level, T: Element, const B: usize, const Q: usize>(
     }
 }
 
-/// The averages of a run whose stretches are whole blocks.
+/// The averages of a run whose pieces are whole blocks.
 #[inline(always)]
 fn average_blocks<S: Level, T: Element, const B: usize>(s: S, run: &Run, x: &[T], y: &mut [T]) {
     let run = run.in_units_of(B * T::lanes::<S>());
@@ -158,7 +158,7 @@ fn average_window<S: Level, T: Element, const B: usize>(
     let share = T::splat(s, reciprocal(rows * cols));
     for o in 0..run.count {
         for at in 0..run.len {
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut sums = [T::zero(s); B];
             for i in 0..rows {
                 for j in 0..cols {
@@ -182,7 +182,7 @@ fn average_run<S: Level, T: Element>(s: S, run: &Run, x: &[T], y: &mut [T]) {
     for o in 0..run.count {
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut sum = T::zero(s);
             for i in 0..run.rows {
                 for j in 0..run.cols {

@@ -40,7 +40,7 @@ impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
             (true, 8) => self.halves::<S, 8, 1>(s),
             (false, 1) if !MAX && self.shape.is_whole() => self.spread::<S, 1>(s),
             (false, 2) if !MAX && self.shape.is_whole() => self.spread::<S, 2>(s),
-            (false, 1..) if !self.shape.tiles() && self.gather(s) => {}
+            (false, 1..) if !self.shape.tiles() && self.overlapping(s) => {}
             _ => self.rows(s),
         }
     }
@@ -281,7 +281,7 @@ impl<T: Element> Row<'_, T> {
     }
 }
 
-/// Adds parts of `count` stretches of `len` elements of `dy` to stretches of `dx` that start `step` apart.
+/// Adds parts of `count` pieces of `len` elements of `dy` to pieces of `dx` that start `step` apart.
 #[inline(always)]
 fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
     s: S,
@@ -308,7 +308,7 @@ fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
     }
 }
 
-/// [`add_blocks`] for stretches that are no whole blocks.
+/// [`add_blocks`] for pieces that are no whole blocks.
 #[inline(always)]
 fn add_any<S: Level, T: Element, const MAX: bool>(
     s: S,

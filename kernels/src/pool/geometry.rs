@@ -1,4 +1,4 @@
-//! Which input elements an output reads, and which stretches of the output can be treated as one.
+//! Which input elements an output reads, and which pieces of the output can be treated as one.
 
 use super::{Pool2d, PoolError};
 use std::ops::Range;
@@ -132,7 +132,7 @@ impl Holders {
     }
 }
 
-/// Outputs that are neighbours in a row and have the same window elements inside the image: `count` stretches of `len`
+/// Outputs that are neighbours in a row and have the same window elements inside the image: `count` pieces of `len`
 /// elements, contiguous in the output.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
@@ -146,15 +146,15 @@ pub(super) struct Run {
     /// The window index of the first of them, and the distance to the next row's.
     pub(super) first: usize,
     pub(super) kw: usize,
-    /// Offset of its input element, and the distances to the next row's, the next column's and the next stretch's.
+    /// Offset of its input element, and the distances to the next row's, the next column's and the next piece's.
     pub(super) input: usize,
     pub(super) row_step: usize,
     pub(super) col_step: usize,
-    pub(super) stretch_step: usize,
+    pub(super) piece_step: usize,
 }
 
 impl Run {
-    /// Elements in all stretches.
+    /// Elements in all pieces.
     pub(super) fn outputs(&self) -> usize {
         self.count * self.len
     }
@@ -166,7 +166,7 @@ impl Run {
             len: self.len / unit,
             row_step: self.row_step / unit,
             col_step: self.col_step / unit,
-            stretch_step: self.stretch_step / unit,
+            piece_step: self.piece_step / unit,
             ..*self
         }
     }
@@ -212,7 +212,7 @@ impl Iterator for Runs {
             input: (row * horizontal.size + horizontal.position(ow, cols.start)) * n,
             row_step: vertical.dilation * horizontal.size * n,
             col_step: horizontal.dilation * n,
-            stretch_step: horizontal.stride * n,
+            piece_step: horizontal.stride * n,
         };
         self.at[2] += positions;
         if self.at[2] == horizontal.outputs {

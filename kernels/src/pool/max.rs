@@ -230,7 +230,7 @@ impl<S: Level, T: Element> Halving<S, T> {
     }
 }
 
-/// The maxima of a run whose stretches are whole blocks. Those of windows that hold a NaN are wrong; the result says
+/// The maxima of a run whose pieces are whole blocks. Those of windows that hold a NaN are wrong; the result says
 /// whether there is certainly none.
 #[inline(always)]
 fn max_blocks<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
@@ -267,7 +267,7 @@ fn max_window<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     let mut number = T::zero(s);
     for o in 0..run.count {
         for at in 0..run.len {
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut winners = [zero; B];
             let mut squares = [T::zero(s); B];
             for b in 0..B {
@@ -309,7 +309,7 @@ fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     for o in 0..run.count {
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut winner =
                 Winner::<S, T> { best: load(s, &x[from..][..len]), arg: T::splat(s, from_index(run.first)) };
             for i in 0..run.rows {

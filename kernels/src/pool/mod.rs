@@ -9,9 +9,9 @@
 
 mod average;
 mod backward;
-mod gather;
 mod geometry;
 mod max;
+mod overlapping;
 
 use crate::element::Element;
 use crate::simd::Level;

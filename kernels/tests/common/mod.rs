@@ -90,8 +90,8 @@ pub fn ulps<T: Element>(count: f64, reference: &[f64]) -> impl Fn(usize) -> f64 
 }
 
 /// The roundings in a sum of `len` elements, in units of half an `EPSILON` of the sum of magnitudes, as [`isograd_kernels::reduce`]
-/// documents them: additions in a stretch of at most 1024 vectors, which go to four accumulators, and in f64 those of the
-/// stretches' totals.
+/// documents them: additions in a chunk of at most 1024 vectors, which go to four accumulators, and in f64 those of the
+/// chunks' totals.
 pub fn additions<T: Element>(isa: Isa, len: usize) -> f64 {
     let lanes = isa.vector_bytes() / size_of::<T>();
     let totals = if T::NAME == "float64" { len / (1024 * lanes) } else { 0 };

@@ -13,7 +13,7 @@
 //! power of two apart; the copies of a longer one do not stay in the first-level cache. Loads come one a step: the products
 //! hide no more of them. Every sum is taken in the order of the general kernel.
 
-use super::super::correlate::{Correlate, Epilogue, panel_width};
+use super::super::direct::{DirectPass, Epilogue, panel_width};
 use super::{MAX_LANES, Subsampling};
 use crate::element::Element;
 use crate::simd::Level;
@@ -49,13 +49,13 @@ fn block_tiles(inputs: usize) -> usize {
 }
 
 /// A forward pass of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+pub(in super::super) struct SubsampledForward<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Correlate<'b, T>,
+    pub(in super::super) call: DirectPass<'b, T>,
     pub(in super::super) plan: &'a Subsampling,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledForward<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -102,7 +102,7 @@ impl Places<'_> {
     }
 }
 
-impl<T: Element, S: Level> Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> SubsampledForward<'_, '_, T, S> {
     /// The filters `filters`, whose weights are `packed`; `copies` has room for two blocks.
     #[inline(always)]
     fn filters(&mut self, filters: Range<usize>, packed: &[T], copies: &mut [T]) {

@@ -12,7 +12,7 @@
 //! not. Zeros are written in long runs, over the places of the results too, which find their lines in the cache then.
 
 use super::super::axis::Axis;
-use super::super::correlate::{Correlate, Epilogue, panel_width, relu_gradient};
+use super::super::direct::{DirectPass, Epilogue, panel_width, relu_gradient};
 use super::{MAX_LANES, Subsampling};
 use crate::element::Element;
 use crate::simd::Level;
@@ -29,14 +29,14 @@ const ZEROS: usize = 2;
 
 /// The geometry, planned once.
 #[derive(Debug, Clone)]
-pub(in super::super) struct InputGradient {
+pub(in super::super) struct InputGradientPlan {
     joined: Subsampling,
     /// The rows of `dx` to set to zero before the first row of `dy`, and together with each one: those up to the next one
     /// with results.
     zero_rows: Vec<Range<usize>>,
 }
 
-impl InputGradient {
+impl InputGradientPlan {
     /// The plan, if the kernel is of this kind and `inputs`, the channels of `dy`, are few.
     pub(in super::super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
         let joined = Subsampling::new(rows, columns).filter(|_| inputs <= MAX_INPUTS)?;
@@ -64,13 +64,13 @@ impl InputGradient {
 }
 
 /// An input gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+pub(in super::super) struct SubsampledInputGradient<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Correlate<'b, T>,
-    pub(in super::super) plan: &'a InputGradient,
+    pub(in super::super) call: DirectPass<'b, T>,
+    pub(in super::super) plan: &'a InputGradientPlan,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledInputGradient<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -129,13 +129,13 @@ impl Sweep {
     }
 }
 
-impl<T: Element> Correlate<'_, T> {
+impl<T: Element> DirectPass<'_, T> {
     /// The channels `channels` of `dx`, whose weights are `packed`; `copies` has room for two blocks.
     #[inline(always)]
     fn subsampled<S: Level>(
         &mut self,
         s: S,
-        plan: &InputGradient,
+        plan: &InputGradientPlan,
         channels: Range<usize>,
         packed: &[T],
         copies: &mut [T],
@@ -198,7 +198,7 @@ impl<T: Element> Correlate<'_, T> {
 
     /// The `i`-th of the plan's rows of zeros.
     #[inline(always)]
-    fn sweep<S: Level>(&self, plan: &InputGradient, channels: &Range<usize>, i: usize) -> Sweep {
+    fn sweep<S: Level>(&self, plan: &InputGradientPlan, channels: &Range<usize>, i: usize) -> Sweep {
         let plane = self.y.len() / self.plan.outputs / T::lanes::<S>();
         let row_len = plane / self.plan.target[0];
         let rows = &plan.zero_rows[i];

@@ -8,22 +8,20 @@ mod forward;
 mod input_gradient;
 mod weight_gradient;
 
-pub(super) use forward::{Subsampled as SubsampledForward, scratch_len as forward_scratch_len};
-pub(super) use input_gradient::{InputGradient, Subsampled as SubsampledInputGradient};
-pub(super) use weight_gradient::{
-    Subsampled as SubsampledWeightGradient, scratch_len as weight_gradient_scratch_len,
-};
+pub(super) use forward::{SubsampledForward, scratch_len as forward_scratch_len};
+pub(super) use input_gradient::{InputGradientPlan, SubsampledInputGradient};
+pub(super) use weight_gradient::{SubsampledWeightGradient, scratch_len as weight_gradient_scratch_len};
 
 use super::axis::Axis;
 
 /// Lanes of the widest vector of any level and type.
 const MAX_LANES: usize = 16;
 
-/// The way of a pass from image to image.
+/// The plan of a forward pass or an input gradient of such a kernel.
 #[derive(Debug, Clone)]
-pub(super) enum Way {
+pub(super) enum SubsampledPass {
     Forward(Subsampling),
-    InputGradient(InputGradient),
+    InputGradient(InputGradientPlan),
 }
 
 /// The pixels of the image that such a kernel joins to those of the output.

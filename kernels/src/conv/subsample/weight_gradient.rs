@@ -17,7 +17,7 @@
 //! second-level cache once for each block: a longer block makes fewer passes, but its copies must leave room in the
 //! first-level cache. Every sum is taken in the order of the pixels, as in the general kernel.
 
-use super::super::weight_gradient::Run;
+use super::super::weight_gradient::WeightGradientPass;
 use super::{MAX_LANES, Subsampling};
 use crate::Accum;
 use crate::element::Element;
@@ -51,13 +51,13 @@ impl Subsampling {
 }
 
 /// A weight gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+pub(in super::super) struct SubsampledWeightGradient<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Run<'b, T>,
+    pub(in super::super) call: WeightGradientPass<'b, T>,
     pub(in super::super) plan: &'a Subsampling,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledWeightGradient<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -80,7 +80,7 @@ impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
 /// The accumulators of a tile.
 type Tile<V, const B: usize> = [[V; B]; SIDE];
 
-impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
+impl<'b, T: Element, S: Level> SubsampledWeightGradient<'_, 'b, T, S> {
     /// The weights of the pane's channels and filters, `B` channels a tile.
     #[inline(always)]
     fn pane<const B: usize>(&mut self, [channels, filters]: [Range<usize>; 2], scratch: &mut [T]) {

@@ -19,8 +19,8 @@
 //!
 //! Both passes of a kernel of one element that has a stride are in [`super::subsample`].
 
-use super::correlation::{Correlation, Layout, Products};
-use super::subsample::{SubsampledForward, SubsampledInputGradient, Way};
+use super::direct_plan::{DirectPlan, Layout, Products};
+use super::subsample::{SubsampledForward, SubsampledInputGradient, SubsampledPass};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
@@ -41,8 +41,8 @@ pub(super) enum Epilogue<'a, T> {
     ReluGradient(&'a [T]),
 }
 
-pub struct Correlate<'a, T> {
-    pub(super) plan: &'a Correlation,
+pub struct DirectPass<'a, T> {
+    pub(super) plan: &'a DirectPlan,
     pub(super) n: usize,
     pub(super) x: &'a [T],
     pub(super) w: &'a [T],
@@ -53,7 +53,7 @@ pub struct Correlate<'a, T> {
     pub(super) scratch: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Correlate<'_, T> {
+impl<T: Element> Kernel for DirectPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -61,16 +61,17 @@ impl<T: Element> Kernel for Correlate<'_, T> {
         let plan = self.plan;
         let (n, lanes) = (self.n, T::lanes::<S>());
         match &plan.subsampling {
-            Some(Way::Forward(way)) if n > 0 && n.is_multiple_of(lanes) => {
-                return s.vectorize(SubsampledForward { s, call: self, plan: way });
+            Some(SubsampledPass::Forward(subsampled)) if n > 0 && n.is_multiple_of(lanes) => {
+                return s.vectorize(SubsampledForward { s, call: self, plan: subsampled });
             }
-            Some(Way::InputGradient(way)) if way.takes(n, lanes) => {
-                return s.vectorize(SubsampledInputGradient { s, call: self, plan: way });
+            Some(SubsampledPass::InputGradient(subsampled)) if subsampled.takes(n, lanes) => {
+                return s.vectorize(SubsampledInputGradient { s, call: self, plan: subsampled });
             }
             _ => {}
         }
         let group = plan.group();
-        let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
+        let copies =
+            plan.strided_rows.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
         let layout = if copies { plan.copied(self.n) } else { plan.in_place(self.n) };
         let plane = plan.target[0] * plan.target[1] * self.n;
         let scratch = std::mem::take(&mut self.scratch);
@@ -119,7 +120,7 @@ pub(super) fn panel_width<S: Level>(left: usize) -> usize {
     }
 }
 
-impl<T: Element> Correlate<'_, T> {
+impl<T: Element> DirectPass<'_, T> {
     /// Copies the weights of `channels` to `[panel][kh][kw][input][channel of the panel]`.
     #[inline(always)]
     pub(super) fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
@@ -158,7 +159,7 @@ impl<T: Element> Correlate<'_, T> {
         for (x, copy) in source.zip(copy.chunks_exact_mut(layout.channel_len)) {
             let (x, copy) =
                 (&x[row * x_len..][..x_len], &mut copy[row % layout.rows * copy_len..][..copy_len]);
-            self.plan.phases.copy_row::<T, S>(self.n, x, copy);
+            self.plan.strided_rows.copy_row::<T, S>(self.n, x, copy);
         }
     }
 

@@ -1,17 +1,17 @@
 //! Long sums without long chains of additions in `T`.
 //!
-//! A sum is cut into stretches of 1024 vectors; each is added up in `T`, the stretches' totals in f64. So the error is that of
+//! A sum is cut into chunks of 1024 vectors; each is added up in `T`, the chunks' totals in f64. So the error is that of
 //! some 256 additions, whatever the length.
 //!
-//! Within a stretch, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
+//! Within a chunk, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
 //! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
 //! on the length and the level's lanes only. Four independent accumulators hide the latency of an addition.
 
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Vectors of a stretch.
-const STRETCH: usize = 1024;
+/// Vectors of a chunk.
+const CHUNK: usize = 1024;
 
 /// `OUT` sums over the elements of `IN` slices of equal length.
 pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
@@ -25,10 +25,10 @@ pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
     }
 }
 
-/// Whether slices of `len` elements are at most a stretch.
+/// Whether slices of `len` elements are at most a chunk.
 #[inline(always)]
 pub(crate) fn is_short<S: Level, T: Element>(len: usize) -> bool {
-    len <= STRETCH * T::lanes::<S>()
+    len <= CHUNK * T::lanes::<S>()
 }
 
 /// The sums over whole slices.
@@ -39,15 +39,15 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     x: [&[T]; IN],
 ) -> [f64; OUT] {
     let len = x[0].len();
-    let step = STRETCH * T::lanes::<S>();
+    let step = CHUNK * T::lanes::<S>();
     let mut totals = [0.0; OUT];
     for start in (0..len).step_by(step) {
         let end = len.min(start + step);
-        let mut stretch = x;
-        for x in &mut stretch {
+        let mut chunk = x;
+        for x in &mut chunk {
             *x = &x[start..end];
         }
-        let sums = stretch_sums(s, terms, stretch);
+        let sums = chunk_sums(s, terms, chunk);
         for (total, sum) in totals.iter_mut().zip(sums) {
             *total += sum.to_f64();
         }
@@ -55,9 +55,9 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     totals
 }
 
-/// The sums over short slices, in `T`: one stretch.
+/// The sums over short slices, in `T`: one chunk.
 #[inline(always)]
-pub(crate) fn stretch_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
+pub(crate) fn chunk_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     s: S,
     terms: impl Terms<T, IN, OUT>,
     x: [&[T]; IN],

@@ -60,22 +60,22 @@ impl Held {
 
 /// Columns a stride apart, from `first` on, that windows hold in the same way.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct ColumnRun {
     first: usize,
     count: usize,
     held: Held,
 }
 
 /// All columns of a row.
-struct Runs {
-    runs: [Run; MAX_RUNS],
+struct ColumnRuns {
+    runs: [ColumnRun; MAX_RUNS],
     count: usize,
 }
 
-impl Runs {
+impl ColumnRuns {
     /// `None` when there are too many.
     fn new<const MAX: bool>(axis: &Axis) -> Option<Self> {
-        let mut runs = Self { runs: [Run::default(); MAX_RUNS], count: 0 };
+        let mut runs = Self { runs: [ColumnRun::default(); MAX_RUNS], count: 0 };
         for place in 0..axis.stride.min(axis.size) {
             let mut open = false;
             for column in (place..axis.size).step_by(axis.stride) {
@@ -87,7 +87,7 @@ impl Runs {
                     run.count += 1;
                     continue;
                 }
-                *runs.runs.get_mut(runs.count)? = Run { first: column, count: 1, held };
+                *runs.runs.get_mut(runs.count)? = ColumnRun { first: column, count: 1, held };
                 runs.count += 1;
                 open = true;
             }
@@ -115,7 +115,7 @@ struct Source<'a, S: Level, T: Element> {
     dy: &'a [T::V<S>],
     weights: &'a Weights<T>,
     rows: &'a Held,
-    run: &'a Run,
+    run: &'a ColumnRun,
     /// Outputs of a row, elements of a window row, columns from one of the run to the next.
     outputs: usize,
     kw: usize,
@@ -127,13 +127,13 @@ struct Source<'a, S: Level, T: Element> {
 impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     /// Does all of it, if windows are such as this is for, for samples of whole vectors.
     #[inline(always)]
-    pub(super) fn gather<S: Level>(&mut self, s: S) -> bool {
+    pub(super) fn overlapping<S: Level>(&mut self, s: S) -> bool {
         let shape = self.shape;
         let (vertical, horizontal) = (shape.vertical, shape.horizontal);
         if vertical.window * horizontal.window > MAX_TAPS {
             return false;
         }
-        let Some(runs) = Runs::new::<MAX>(&horizontal) else { return false };
+        let Some(runs) = ColumnRuns::new::<MAX>(&horizontal) else { return false };
         let weights = Weights::new(vertical.window * horizontal.window, MAX);
         let pixel = self.n / T::lanes::<S>();
         let dy = T::split::<S>(self.dy).0;
@@ -184,7 +184,7 @@ impl<S: Level, T: Element> Source<'_, S, T> {
     /// The sums over `R` rows and `C` columns of windows.
     #[inline(always)]
     fn sum<const R: usize, const C: usize, const MAX: bool>(&self, s: S, dx: &mut [T::V<S>]) {
-        let Self { rows, run: &Run { count, held: columns, .. }, pixel, .. } = *self;
+        let Self { rows, run: &ColumnRun { count, held: columns, .. }, pixel, .. } = *self;
         let len = count * pixel;
         let mut weights = [[T::zero(s); C]; R];
         let mut dy: [[&[T::V<S>]; C]; R] = [[&[]; C]; R];

@@ -15,7 +15,7 @@ pub(super) const CACHE_LINE: usize = 16;
 
 /// The order of the columns in a copied row: phase by phase, of those that a kernel element reads.
 #[derive(Debug, Clone)]
-pub(super) struct Phases {
+pub(super) struct StridedRows {
     pub(super) stride: usize,
     phases: Vec<Phase>,
     /// Pixels of a copied row.
@@ -30,7 +30,7 @@ struct Phase {
     len: usize,
 }
 
-impl Phases {
+impl StridedRows {
     /// For the stride and the kernel of `columns`.
     pub(super) fn new(columns: &Axis) -> Self {
         let stride = columns.stride.min(columns.inputs);

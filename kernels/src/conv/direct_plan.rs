@@ -2,8 +2,8 @@
 //! and run of output columns needs.
 
 use super::axis::{Axis, Taps};
-use super::phases::{CACHE_LINE, Phases};
-use super::subsample::{InputGradient, Subsampling, Way, forward_scratch_len};
+use super::strided_rows::{CACHE_LINE, StridedRows};
+use super::subsample::{InputGradientPlan, SubsampledPass, Subsampling, forward_scratch_len};
 use std::ops::RangeInclusive;
 
 /// Packed weights that stay in the second-level cache while all rows of the output pass over them.
@@ -11,7 +11,7 @@ const GROUP_BYTES: usize = 256 * 1024;
 
 /// Rows and columns of the output with the kernel elements that each of them needs.
 #[derive(Debug, Clone)]
-pub(super) struct Correlation {
+pub(super) struct DirectPlan {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) kernel: [usize; 2],
@@ -24,23 +24,23 @@ pub(super) struct Correlation {
     pub(super) rows: Vec<Taps>,
     /// For each input row, whether an output row reads it.
     pub(super) is_read: Vec<bool>,
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Vec<ColumnRun>,
     /// The columns of a row without kernel elements.
-    pub(super) whole_row: Run,
+    pub(super) whole_row: ColumnRun,
     /// How the columns of a copied row lie.
-    pub(super) phases: Phases,
+    pub(super) strided_rows: StridedRows,
     /// Pixels of the longest run.
     pub(super) longest_run: usize,
     /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
     window: usize,
     /// The way of a kernel of one element with a stride.
-    pub(super) subsampling: Option<Way>,
+    pub(super) subsampling: Option<SubsampledPass>,
 }
 
 /// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
 /// `sources` for the first of them, and for each next one those to the right.
 #[derive(Debug, Clone)]
-pub(super) struct Run {
+pub(super) struct ColumnRun {
     pub(super) start: usize,
     pub(super) len: usize,
     first_k: usize,
@@ -52,17 +52,19 @@ const MANY_CHANNELS: usize = 16;
 /// Elements (of f32, 4 KiB) after which the first-level cache starts over.
 const CACHE_PERIOD: usize = 1024;
 
-impl Correlation {
+impl DirectPlan {
     /// The forward pass from `inputs` to `outputs` channels.
     pub(super) fn new(inputs: usize, outputs: usize, rows: &Axis, columns: &Axis) -> Self {
         let steps = [rows.forward_steps(), columns.forward_steps()];
         let planes = [[rows.inputs, columns.inputs], [rows.outputs, columns.outputs]];
         let kernel = [rows.kernel, columns.kernel];
-        let phases = if inputs > 1 { Phases::new(columns) } else { Phases::none(columns.inputs) };
-        let runs = runs(&columns.forward(), steps[1].1, &phases);
+        let strided_rows =
+            if inputs > 1 { StridedRows::new(columns) } else { StridedRows::none(columns.inputs) };
+        let runs = runs(&columns.forward(), steps[1].1, &strided_rows);
         let subsampling = Subsampling::new(rows, columns).filter(|joined| joined.has_small_blocks(inputs));
-        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, phases);
-        Self { subsampling: subsampling.map(Way::Forward), ..plan }
+        let plan =
+            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, strided_rows);
+        Self { subsampling: subsampling.map(SubsampledPass::Forward), ..plan }
     }
 
     /// The input gradient: from the forward pass's output plane (`inputs` channels) to its input plane.
@@ -70,11 +72,12 @@ impl Correlation {
         let steps = [rows.transposed_steps(), columns.transposed_steps()];
         let planes = [[rows.outputs, columns.outputs], [rows.inputs, columns.inputs]];
         let kernel = [rows.kernel, columns.kernel];
-        let phases = Phases::none(columns.outputs);
-        let runs = runs(&columns.transposed(), steps[1].1, &phases);
-        let subsampling = InputGradient::new(inputs, rows, columns);
-        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
-        Self { subsampling: subsampling.map(Way::InputGradient), ..plan }
+        let strided_rows = StridedRows::none(columns.outputs);
+        let runs = runs(&columns.transposed(), steps[1].1, &strided_rows);
+        let subsampling = InputGradientPlan::new(inputs, rows, columns);
+        let plan =
+            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, strided_rows);
+        Self { subsampling: subsampling.map(SubsampledPass::InputGradient), ..plan }
     }
 
     fn from_taps(
@@ -83,8 +86,8 @@ impl Correlation {
         [source, target]: [[usize; 2]; 2],
         [row_steps, column_steps]: [(usize, isize); 2],
         rows: Vec<Taps>,
-        runs: Vec<Run>,
-        phases: Phases,
+        runs: Vec<ColumnRun>,
+        strided_rows: StridedRows,
     ) -> Self {
         let mut plan = Self {
             inputs,
@@ -98,8 +101,8 @@ impl Correlation {
             rows,
             longest_run: runs.iter().map(|run| run.len).fold(0, usize::max),
             runs,
-            whole_row: Run { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
-            phases,
+            whole_row: ColumnRun { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
+            strided_rows,
             window: 1,
             subsampling: None,
         };
@@ -136,12 +139,12 @@ impl Correlation {
 
     /// Elements of scratch memory for at most `n` samples: fewer may need the copy where more do not.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
-        let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
+        let may_copy = self.inputs >= MANY_CHANNELS || self.strided_rows.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
         let blocks = match self.subsampling {
             None => 0,
-            Some(Way::Forward(_)) => forward_scratch_len(self.inputs),
-            Some(Way::InputGradient(_)) => InputGradient::scratch_len(self.inputs),
+            Some(SubsampledPass::Forward(_)) => forward_scratch_len(self.inputs),
+            Some(SubsampledPass::InputGradient(_)) => InputGradientPlan::scratch_len(self.inputs),
         };
         self.weights_len() + copy.max(blocks)
     }
@@ -159,8 +162,8 @@ impl Correlation {
 
     /// A copy of the rows in use, with channels one line apart in the cache.
     pub(super) fn copied(&self, n: usize) -> Layout {
-        let len = self.window * self.phases.pixels * n;
-        self.layout([self.window, self.phases.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
+        let len = self.window * self.strided_rows.pixels * n;
+        self.layout([self.window, self.strided_rows.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
     }
 
     fn layout(&self, [rows, row_pixels]: [usize; 2], channel_len: usize) -> Layout {
@@ -170,7 +173,13 @@ impl Correlation {
 
     /// The products of one run of columns in a row with kernel elements `taps`, of `n` samples.
     #[inline(always)]
-    pub(super) fn products<'a>(&self, n: usize, layout: &Layout, taps: &Taps, run: &'a Run) -> Products<'a> {
+    pub(super) fn products<'a>(
+        &self,
+        n: usize,
+        layout: &Layout,
+        taps: &Taps,
+        run: &'a ColumnRun,
+    ) -> Products<'a> {
         let row_len = layout.row_pixels * n;
         let products = Products {
             rows: if run.sources.is_empty() { 0 } else { taps.count },
@@ -277,11 +286,11 @@ impl Iterator for Elements<'_> {
     }
 }
 
-/// Joins neighbours whose kernel elements are the same and whose sources in a row that lies in `phases` are shifted by one.
-fn runs(columns: &[Taps], source_step: isize, phases: &Phases) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+/// Joins neighbours whose kernel elements are the same and whose sources in a row that lies in `strided_rows` are shifted by one.
+fn runs(columns: &[Taps], source_step: isize, strided_rows: &StridedRows) -> Vec<ColumnRun> {
+    let mut runs: Vec<ColumnRun> = Vec::new();
     for (start, taps) in columns.iter().enumerate() {
-        let source = |i| phases.place(taps.source.wrapping_add_signed(i as isize * source_step));
+        let source = |i| strided_rows.place(taps.source.wrapping_add_signed(i as isize * source_step));
         let sources: Vec<usize> = (0..taps.count).map(source).collect();
         match runs.last_mut() {
             Some(run)
@@ -290,7 +299,7 @@ fn runs(columns: &[Taps], source_step: isize, phases: &Phases) -> Vec<Run> {
             {
                 run.len += 1;
             }
-            _ => runs.push(Run { start, len: 1, first_k: taps.first_k, sources }),
+            _ => runs.push(ColumnRun { start, len: 1, first_k: taps.first_k, sources }),
         }
     }
     runs
