@@ -43,9 +43,9 @@ fn layer(
         f,
         kh: kernel,
         kw: kernel,
-        stride: [stride; 2],
-        padding: [padding; 2],
-        dilation: [1, 1],
+        stride: stride.into(),
+        padding: padding.into(),
+        dilation: 1.into(),
     };
     Layer { name, shape, n, path: None }
 }
@@ -88,8 +88,8 @@ fn flops(shape: &Conv2dShape) -> usize {
         let positions = (0..outputs).flat_map(|o| (0..kernel).map(move |k| o * stride + k));
         positions.filter(|p| (padding..padding + size).contains(p)).count()
     };
-    let rows = inside(shape.h, shape.kh, shape.stride[0], shape.padding[0]);
-    let columns = inside(shape.w, shape.kw, shape.stride[1], shape.padding[1]);
+    let rows = inside(shape.h, shape.kh, shape.stride.h, shape.padding.h);
+    let columns = inside(shape.w, shape.kw, shape.stride.w, shape.padding.w);
     2 * shape.c * shape.f * rows * columns
 }
 
@@ -172,7 +172,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
     let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n, .. } = layer;
     let conv = layer.conv();
     let by = |path: Path| if path == Path::Im2col { " im2col" } else { "" };
-    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride[0]);
+    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride.h);
     let work = Work::Flops(flops(&layer.shape) * n);
     suite.kernel(isa, &format!("forward {shape}{}", by(conv.forward_path())), work, || {
         let mut tensors = Tensors::new(layer);

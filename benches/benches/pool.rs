@@ -5,6 +5,7 @@ use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::pool::{
     Pool2d, Pool2dShape, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
 };
+use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Isa, reference};
 
 /// `c` channels of `size x size` pixels, `n` samples, square windows.
@@ -37,9 +38,9 @@ impl Layer {
             w: size,
             kh: window,
             kw: window,
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1, 1],
+            stride: stride.into(),
+            padding: padding.into(),
+            dilation: 1.into(),
         }
     }
 
@@ -89,7 +90,8 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
         let x = integers(layer.inputs(), 1);
         let (mut y, mut argmax) = (Buffer::zeroed(layer.outputs()), Buffer::zeroed(layer.outputs()));
         max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax);
-        let (best, index) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+        let Maxima { y: best, argmax: index } =
+            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         assert_close("index of the maximum", &argmax, &index, 0.0);
         move || max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax)
@@ -97,7 +99,8 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     suite.kernel(isa, &layer.describe("max eval"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
         max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y);
-        let (best, _) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+        let Maxima { y: best, .. } =
+            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         move || max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y)
     });

@@ -36,11 +36,13 @@ mod precompiled;
 pub mod reduce;
 pub mod reference;
 mod simd;
+mod size;
 pub mod softmax;
 mod tile;
 
 pub use element::Element;
 pub use isa::Isa;
+pub use size::Size2;
 
 /// What a kernel does with the destination it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub enum Accum {
 
 /// What a kernel applies to its result before it stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
     /// Nothing.
     Identity,

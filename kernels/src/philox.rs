@@ -76,6 +76,7 @@ pub(crate) fn philox4x32_lanes<const L: usize>(counter: [[u32; L]; 4], key: [u32
 /// What random numbers are for. The discriminants are part of [the mapping](self#the-mapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Purpose {
     /// The parameters before the first step.
     InitialWeights = 0,

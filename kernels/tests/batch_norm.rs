@@ -8,6 +8,7 @@ use isograd_kernels::batch_norm::{
     Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
     batch_norm_eval, batch_norm_train,
 };
+use isograd_kernels::reference::batch_norm::{Gradients, Normalised};
 use isograd_kernels::{Accum, Activation, Element, Isa, reference};
 
 const EPS: f64 = 1e-5;
@@ -48,7 +49,7 @@ fn check_train<T: Element>(offset: f64) {
             );
             let (gamma, beta) = (data::<T>(C, 2), data::<T>(C, 3));
             let out = train(isa, x.slice(), &gamma, &beta);
-            let (y, statistics) =
+            let Normalised { y, statistics } =
                 reference::batch_norm::train(C, &widen(x.slice()), &widen(&gamma), &widen(&beta), EPS);
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values around {offset}", T::NAME);
             let unit = T::EPSILON.to_f64();
@@ -94,7 +95,8 @@ fn variance_with_an_outlier() {
             let mut x = data::<f32>(9000, 4);
             x[at] = 1000.0;
             let mut out = train(isa, &x, &[1.0], &[0.0]);
-            let (_, statistics) = reference::batch_norm::train(1, &widen(&x), &[1.0], &[0.0], EPS);
+            let Normalised { statistics, .. } =
+                reference::batch_norm::train(1, &widen(&x), &[1.0], &[0.0], EPS);
             let bound = 1e-5 * statistics.var[0];
             assert_close("var", out.var.slice(), &statistics.var, |_| bound);
         }
@@ -187,7 +189,7 @@ fn check_backward<T: Element>() {
             let gamma = data::<T>(C, 12);
             let mean = data::<T>(C, 13);
             let inv_std = [0.5, 1.0, 2.0].map(T::from_f64);
-            let (dx, dgamma, dbeta) = reference::batch_norm::backward(
+            let Gradients { dx, dgamma, dbeta } = reference::batch_norm::backward(
                 &widen(x.slice()),
                 &widen(dy.slice()),
                 &widen(&gamma),
@@ -272,11 +274,11 @@ fn reference_gradients() {
     let m = 7;
     let (x, dy) = (data::<f64>(C * m, 14), data::<f64>(C * m, 15));
     let (gamma, beta) = (data::<f64>(C, 16), data::<f64>(C, 17));
-    let (_, statistics) = reference::batch_norm::train(C, &x, &gamma, &beta, EPS);
-    let (dx, dgamma, dbeta) =
+    let Normalised { statistics, .. } = reference::batch_norm::train(C, &x, &gamma, &beta, EPS);
+    let Gradients { dx, dgamma, dbeta } =
         reference::batch_norm::backward(&x, &dy, &gamma, &statistics.mean, &statistics.inv_std);
     let loss = |parts: &[Vec<f64>; 3]| -> f64 {
-        let (y, _) = reference::batch_norm::train(C, &parts[0], &parts[1], &parts[2], EPS);
+        let Normalised { y, .. } = reference::batch_norm::train(C, &parts[0], &parts[1], &parts[2], EPS);
         y.iter().zip(&dy).map(|(y, dy)| y * dy).sum()
     };
     for (part, expected) in [dx, dgamma, dbeta].iter().enumerate() {

@@ -178,7 +178,17 @@ fn fitting(
     let least = |k: usize, d: usize, p: usize| (d * (k - 1) + 1).saturating_sub(2 * p).max(1);
     let h = image[0].max(least(kh, dilation[0], padding[0]));
     let w = image[1].max(least(kw, dilation[1], padding[1]));
-    Conv2dShape { c, h, w, f, kh, kw, stride, padding, dilation }
+    Conv2dShape {
+        c,
+        h,
+        w,
+        f,
+        kh,
+        kw,
+        stride: stride.into(),
+        padding: padding.into(),
+        dilation: dilation.into(),
+    }
 }
 
 #[test]
@@ -471,9 +481,13 @@ fn impossible_shapes_are_errors() {
             && zero(Conv2dShape { kh: 0, ..good })
             && zero(Conv2dShape { kw: 0, ..good })
     );
-    assert!(zero(Conv2dShape { stride: [1, 0], ..good }) && zero(Conv2dShape { dilation: [0, 1], ..good }));
+    assert!(
+        zero(Conv2dShape { stride: [1, 0].into(), ..good })
+            && zero(Conv2dShape { dilation: [0, 1].into(), ..good })
+    );
 
-    let error = Conv2d::new(Conv2dShape { dilation: [1, 4], padding: [0, 1], ..good }).unwrap_err();
+    let error =
+        Conv2d::new(Conv2dShape { dilation: [1, 4].into(), padding: [0, 1].into(), ..good }).unwrap_err();
     assert_eq!(error, ConvError::KernelTooLarge { kernel: 3, dilation: 4, image: 5, padding: 1 });
     assert_eq!(
         error.to_string(),
@@ -482,12 +496,12 @@ fn impossible_shapes_are_errors() {
 
     let huge = usize::MAX / 2;
     assert_eq!(
-        Conv2d::new(Conv2dShape { padding: [huge, huge + 1], ..good }).unwrap_err(),
+        Conv2d::new(Conv2dShape { padding: [huge, huge + 1].into(), ..good }).unwrap_err(),
         ConvError::TooLarge
     );
     assert_eq!(Conv2d::new(Conv2dShape { c: huge, ..good }).unwrap_err(), ConvError::TooLarge);
     assert_eq!(
-        Conv2d::new(Conv2dShape { dilation: [usize::MAX, 1], ..good }).unwrap_err(),
+        Conv2d::new(Conv2dShape { dilation: [usize::MAX, 1].into(), ..good }).unwrap_err(),
         ConvError::TooLarge
     );
 }

@@ -66,6 +66,7 @@ const MIN_DIRECT_PIXELS: usize = 9;
 
 /// The algorithm of a pass; see the [module's table](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Path {
     /// Register-blocked kernels that read images in place.
     Direct,
@@ -77,7 +78,7 @@ pub enum Path {
 ///
 /// ```
 /// use isograd_kernels::{Activation, Isa, conv::{Conv2d, Conv2dShape}};
-/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
+/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride: 1.into(), padding: 0.into(), dilation: 1.into() };
 /// let conv = Conv2d::new(shape)?;
 /// let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]; // one sample
 /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; conv.scratch_len(1)]);

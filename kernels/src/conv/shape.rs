@@ -1,6 +1,7 @@
 //! The shape of a convolution and what can be wrong with it.
 
 use super::axis::Axis;
+use crate::Size2;
 
 /// What a convolution's shape can get wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,11 +48,11 @@ pub struct Conv2dShape {
     /// Kernel width.
     pub kw: usize,
     /// Steps of the kernel, vertical and horizontal.
-    pub stride: [usize; 2],
+    pub stride: Size2,
     /// Zeros around the image, above and below, left and right.
-    pub padding: [usize; 2],
+    pub padding: Size2,
     /// Distances between kernel elements, vertical and horizontal.
-    pub dilation: [usize; 2],
+    pub dilation: Size2,
 }
 
 impl Conv2dShape {
@@ -65,15 +66,15 @@ impl Conv2dShape {
             ("the number of filters", f),
             ("the kernel height", kh),
             ("the kernel width", kw),
-            ("the stride", stride[0].min(stride[1])),
-            ("the dilation", dilation[0].min(dilation[1])),
+            ("the stride", stride.h.min(stride.w)),
+            ("the dilation", dilation.h.min(dilation.w)),
         ] {
             if value == 0 {
                 return Err(ConvError::Zero { what });
             }
         }
-        let rows = Axis::new(h, kh, stride[0], padding[0], dilation[0])?;
-        let columns = Axis::new(w, kw, stride[1], padding[1], dilation[1])?;
+        let rows = Axis::new(h, kh, stride.h, padding.h, dilation.h)?;
+        let columns = Axis::new(w, kw, stride.w, padding.w, dilation.w)?;
         for factors in [[c, h, w, 1], [f, rows.outputs, columns.outputs, 1], [f, c, kh, kw]] {
             factors.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or(ConvError::TooLarge)?;
         }
@@ -83,6 +84,6 @@ impl Conv2dShape {
     /// Whether each output position reads just the input position of the same place, so that the image is as good as one
     /// long row.
     pub(super) fn is_pointwise(&self) -> bool {
-        (self.kh, self.kw, self.stride, self.padding) == (1, 1, [1, 1], [0, 0])
+        (self.kh, self.kw, self.stride, self.padding) == (1, 1, Size2::from(1), Size2::from(0))
     }
 }

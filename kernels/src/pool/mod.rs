@@ -13,6 +13,7 @@ mod geometry;
 mod max;
 mod overlapping;
 
+use crate::Size2;
 use crate::element::Element;
 use crate::simd::Level;
 use geometry::Axis;
@@ -36,11 +37,11 @@ pub struct Pool2dShape {
     /// Window width; 0 is the image width, without its padding.
     pub kw: usize,
     /// Distance between neighbouring windows.
-    pub stride: [usize; 2],
+    pub stride: Size2,
     /// Rows and columns added on each side of the image.
-    pub padding: [usize; 2],
+    pub padding: Size2,
     /// Distance between neighbouring elements of a window.
-    pub dilation: [usize; 2],
+    pub dilation: Size2,
 }
 
 /// Why a pooling geometry is impossible.
@@ -58,12 +59,12 @@ pub enum PoolError {
         w: usize,
     },
     /// A stride or a dilation is 0.
-    #[error("pooling with stride {stride:?} and dilation {dilation:?}: each must be at least 1")]
+    #[error("pooling with stride {stride} and dilation {dilation}: each number must be at least 1")]
     ZeroStep {
         /// The stride given.
-        stride: [usize; 2],
+        stride: Size2,
         /// The dilation given.
-        dilation: [usize; 2],
+        dilation: Size2,
     },
     /// The dilated window is larger than the padded image.
     #[error("pooling window spans {span} elements of the {dimension}, which has {padded} with its padding")]
@@ -124,7 +125,7 @@ const MAX_TAPS: usize = 1 << 24;
 /// ```
 /// use isograd_kernels::pool::{Pool2d, Pool2dShape};
 /// let shape =
-///     Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
+///     Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride: 2.into(), padding: 0.into(), dilation: 1.into() };
 /// let halves = Pool2d::new(shape)?;
 /// assert_eq!([halves.oh(), halves.ow()], [3, 2]);
 /// let whole = Pool2d::new(Pool2dShape { kh: 0, kw: 0, ..shape })?;
@@ -150,7 +151,7 @@ impl Pool2d {
         if c == 0 || h == 0 || w == 0 {
             return Err(PoolError::EmptyImage { c, h, w });
         }
-        if stride.contains(&0) || dilation.contains(&0) {
+        if [stride.h, stride.w, dilation.h, dilation.w].contains(&0) {
             return Err(PoolError::ZeroStep { stride, dilation });
         }
         let kh = if kh == 0 { h } else { kh };
@@ -159,8 +160,8 @@ impl Pool2d {
             return Err(PoolError::TooManyTaps { kh, kw });
         }
         let overflow = PoolError::Overflow { c, h, w };
-        let vertical = Axis::new(h, kh, stride[0], padding[0], dilation[0]).ok_or(overflow.clone())?;
-        let horizontal = Axis::new(w, kw, stride[1], padding[1], dilation[1]).ok_or(overflow.clone())?;
+        let vertical = Axis::new(h, kh, stride.h, padding.h, dilation.h).ok_or(overflow.clone())?;
+        let horizontal = Axis::new(w, kw, stride.w, padding.w, dilation.w).ok_or(overflow.clone())?;
         vertical.check("height")?;
         horizontal.check("width")?;
         let rows = c.checked_mul(h.max(vertical.outputs)).ok_or(overflow.clone())?;
@@ -177,9 +178,9 @@ impl Pool2d {
             w: h.size,
             kh: v.window,
             kw: h.window,
-            stride: [v.stride, h.stride],
-            padding: [v.padding, h.padding],
-            dilation: [v.dilation, h.dilation],
+            stride: Size2 { h: v.stride, w: h.stride },
+            padding: Size2 { h: v.padding, w: h.padding },
+            dilation: Size2 { h: v.dilation, w: h.dilation },
         }
     }
 

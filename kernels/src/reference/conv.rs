@@ -36,8 +36,8 @@ fn for_each_product(shape: &Conv2dShape, n: usize, mut visit: impl FnMut(usize, 
     let (oh, ow) = (output_height(shape), output_width(shape));
     for (f, c, k, l) in product4(filters, channels, kh, kw) {
         for (i, j) in (0..oh).flat_map(|i| (0..ow).map(move |j| (i, j))) {
-            let row = (i * stride[0] + k * dilation[0]).wrapping_sub(padding[0]);
-            let column = (j * stride[1] + l * dilation[1]).wrapping_sub(padding[1]);
+            let row = (i * stride.h + k * dilation.h).wrapping_sub(padding.h);
+            let column = (j * stride.w + l * dilation.w).wrapping_sub(padding.w);
             if row < h && column < width {
                 for s in 0..n {
                     visit(
@@ -56,9 +56,9 @@ fn product4(a: usize, b: usize, c: usize, d: usize) -> impl Iterator<Item = (usi
 }
 
 fn output_height(shape: &Conv2dShape) -> usize {
-    (shape.h + 2 * shape.padding[0] - shape.dilation[0] * (shape.kh - 1) - 1) / shape.stride[0] + 1
+    (shape.h + 2 * shape.padding.h - shape.dilation.h * (shape.kh - 1) - 1) / shape.stride.h + 1
 }
 
 fn output_width(shape: &Conv2dShape) -> usize {
-    (shape.w + 2 * shape.padding[1] - shape.dilation[1] * (shape.kw - 1) - 1) / shape.stride[1] + 1
+    (shape.w + 2 * shape.padding.w - shape.dilation.w * (shape.kw - 1) - 1) / shape.stride.w + 1
 }

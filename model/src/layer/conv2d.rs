@@ -98,9 +98,9 @@ impl<T: Element> Layer<T> for Conv2D {
             f: self.filters,
             kh: self.kernel[0],
             kw: self.kernel[1],
-            stride: self.stride,
-            padding: self.padding,
-            dilation: self.dilation,
+            stride: self.stride.into(),
+            padding: self.padding.into(),
+            dilation: self.dilation.into(),
         })?;
         let [kh, kw] = self.kernel;
         let fans = [input.c * kh * kw, self.filters * kh * kw];
