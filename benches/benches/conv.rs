@@ -5,7 +5,7 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
-use isograd_kernels::{Accum, Activation, Isa, reference};
+use isograd_kernels::{Accum, Activation, Isa, Pass, reference};
 
 struct Layer {
     name: &'static str,
@@ -125,17 +125,17 @@ impl Tensors {
 
     fn forward(&mut self, isa: Isa, y: &mut [f32]) {
         let Self { conv, n, x, w, bias, scratch, .. } = self;
-        conv.forward(isa, *n, x, w, Some(bias), Activation::Relu, y, scratch);
+        conv.forward(Pass { isa, n: *n, scratch }, x, w, Some(bias), Activation::Relu, y);
     }
 
     fn input_gradient(&mut self, isa: Isa, dx: &mut [f32]) {
         let Self { conv, n, w, dy, scratch, .. } = self;
-        conv.input_gradient(isa, *n, dy, w, None, dx, scratch);
+        conv.input_gradient(Pass { isa, n: *n, scratch }, dy, w, None, dx);
     }
 
     fn weight_gradient(&mut self, isa: Isa, dw: &mut [f32]) {
         let Self { conv, n, x, dy, scratch, .. } = self;
-        conv.weight_gradient(isa, *n, x, dy, Accum::Replace, dw, scratch);
+        conv.weight_gradient(Pass { isa, n: *n, scratch }, x, dy, Accum::Replace, dw);
     }
 
     fn check_forward(&self, y: &[f32]) {

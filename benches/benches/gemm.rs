@@ -58,7 +58,7 @@ fn product(suite: &mut Suite, isa: Isa, name: &str, [m, k, n]: [usize; 3], trans
         let (a, b) = (Factor::new(m, k, transposed[0], 1), Factor::new(k, n, transposed[1], 2));
         let mut c = Factor { data: Buffer::zeroed(m * n), rows: m, cols: n, transposed: false };
         let multiply = |c: &mut [f32], a: &Factor, b: &Factor| {
-            gemm(isa, MatMut::row_major(c, m, n), Accum::Replace, a.view(), b.view());
+            gemm(isa, a.view(), b.view(), Accum::Replace, MatMut::row_major(c, m, n));
         };
         multiply(&mut c.data, &a, &b);
         // Freivalds: C v = A (B v); integers make both sides exact.

@@ -87,7 +87,7 @@ fn gather(suite: &mut Suite, isa: Isa, images: Images) {
         let run = move |samples: &[u8], y: &mut [f32]| {
             let sample = |i| &samples[order(i) * c * pixels..][..c * pixels];
             let scaling = Scaling { scale: &scale, shift: &shift };
-            gather_u8(isa, Channels::First, pixels, scaling, sample, n, y);
+            gather_u8(isa, Channels::First, pixels, n, scaling, sample, y);
         };
         run(&samples, &mut y);
         let pixel = |[c, p, i]: [usize; 3]| samples[images.index(Layout::Nchw, c, p, order(i))];

@@ -68,7 +68,7 @@ impl Tensors {
     fn backward(&mut self, isa: Isa) {
         let Self { x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
         let (saved, gradient) = (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta });
-        batch_norm_backward(isa, x, dy, gamma, saved, Some(out), Accum::Replace, gradient);
+        batch_norm_backward(isa, x, dy, gamma, saved, Accum::Replace, Some(out), gradient);
     }
 
     fn widened(&self) -> [Vec<f64>; 7] {

@@ -49,7 +49,7 @@ impl Update for Sgd {
     const MOMENTS: usize = 1;
 
     fn step(self, isa: Isa, State { w, g, v, .. }: &mut State) {
-        sgd(isa, &self, w, g, v);
+        sgd(isa, &self, g, w, v);
     }
 
     fn reference(self, [w, g, _, v]: &mut [Vec<f64>; 4]) {
@@ -62,7 +62,7 @@ impl Update for RmsProp {
     const MOMENTS: usize = 1;
 
     fn step(self, isa: Isa, State { w, g, v, .. }: &mut State) {
-        rmsprop(isa, &self, w, g, v);
+        rmsprop(isa, &self, g, w, v);
     }
 
     fn reference(self, [w, g, _, v]: &mut [Vec<f64>; 4]) {
@@ -75,7 +75,7 @@ impl Update for Adam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        adam(isa, &self.at_step(1), w, g, m, v);
+        adam(isa, &self.at_step(1), g, w, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {
@@ -92,7 +92,7 @@ impl Update for Nadam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        nadam(isa, &self.0.at_step(1), w, g, m, v);
+        nadam(isa, &self.0.at_step(1), g, w, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {

@@ -135,7 +135,7 @@ pub fn add<T: Element>(isa: Isa, a: &[T], b: &[T], y: &mut [T]) {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add_assign<T: Element>(isa: Isa, y: &mut [T], x: &[T]) {
+pub fn add_assign<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "add_assign", AddAssign, [y], [x]);
 }
 
@@ -151,7 +151,7 @@ pub fn mul<T: Element>(isa: Isa, a: &[T], b: &[T], y: &mut [T]) {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn mul_assign<T: Element>(isa: Isa, y: &mut [T], x: &[T]) {
+pub fn mul_assign<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "mul_assign", MulAssign, [y], [x]);
 }
 

@@ -103,12 +103,12 @@ pub fn gather_u8<'a, T: Element>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [u8],
-    n: usize,
     y: &mut [T],
 ) {
-    gather(isa, channels, pixels, scaling, sample, n, y);
+    gather(isa, channels, pixels, n, scaling, sample, y);
 }
 
 /// [`gather_u8`] from samples of floating-point numbers, which are rounded to `T` first.
@@ -120,21 +120,21 @@ pub fn gather_float<'a, T: Element, U: Element>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
-    n: usize,
     y: &mut [T],
 ) {
-    gather(isa, channels, pixels, scaling, sample, n, y);
+    gather(isa, channels, pixels, n, scaling, sample, y);
 }
 
 fn gather<'a, T: Element, U: Source<T> + 'a>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
-    n: usize,
     y: &mut [T],
 ) {
     let Scaling { scale, shift } = scaling;

@@ -44,6 +44,17 @@ pub use element::Element;
 pub use isa::Isa;
 pub use size::Size2;
 
+/// What a pass with intermediate results needs beside its operands.
+#[derive(Debug)]
+pub struct Pass<'a, T> {
+    /// The instruction-set level.
+    pub isa: Isa,
+    /// The number of samples.
+    pub n: usize,
+    /// Memory for intermediate results. Its contents before and after the pass mean nothing.
+    pub scratch: &'a mut [T],
+}
+
 /// What a kernel does with the destination it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accum {

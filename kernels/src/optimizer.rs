@@ -68,7 +68,7 @@ impl<T: Element> Lanewise<T, 2, 1> for SgdUpdate<T> {
 /// # Source
 /// Sutskever, Martens, Dahl, Hinton: "On the importance of initialization and momentum in deep learning", ICML 2013, in the
 /// form whose velocity does not contain the learning rate.
-pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, w: &mut [T], g: &[T], v: &mut [T]) {
+pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, g: &[T], w: &mut [T], v: &mut [T]) {
     let op = SgdUpdate {
         neg_lr: T::from_f64(-hyper.lr),
         momentum: T::from_f64(hyper.momentum),
@@ -119,7 +119,7 @@ impl<T: Element> Lanewise<T, 2, 1> for RmsPropUpdate<T> {
 ///
 /// # Source
 /// Tieleman, Hinton: "Neural networks for machine learning", lecture 6.5, 2012; `eps` is PyTorch's addition.
-pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, w: &mut [T], g: &[T], v: &mut [T]) {
+pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, g: &[T], w: &mut [T], v: &mut [T]) {
     let op = RmsPropUpdate {
         neg_lr: T::from_f64(-hyper.lr),
         rho: [T::from_f64(hyper.rho), T::from_f64(1.0 - hyper.rho)],
@@ -231,7 +231,7 @@ impl<T: Element, const NESTEROV: bool> Lanewise<T, 3, 1> for AdamUpdate<T, NESTE
 ///
 /// # Source
 /// Kingma, Ba: "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
-pub fn adam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+pub fn adam<T: Element>(isa: Isa, step: &AdamStep, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
     update(isa, "adam", AdamUpdate::<T, false>::new(step), [w, m, v], [g]);
 }
 
@@ -246,6 +246,6 @@ pub fn adam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut
 /// # Source
 /// Dozat: "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, with a constant `beta1` instead of its momentum
 /// schedule.
-pub fn nadam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+pub fn nadam<T: Element>(isa: Isa, step: &AdamStep, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
     update(isa, "nadam", AdamUpdate::<T, true>::new(step), [w, m, v], [g]);
 }

@@ -13,7 +13,7 @@ pub trait Precompiled: Sized {
     fn direct(isa: Isa, kernel: DirectPass<'_, Self>);
     fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
-    fn faer_product(c: MatMut<'_, Self>, accum: Accum, a: MatRef<'_, Self>, b: MatRef<'_, Self>);
+    fn faer_product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
 }
 
 macro_rules! precompile {
@@ -31,8 +31,8 @@ macro_rules! precompile {
                 isa.run(kernel);
             }
 
-            fn faer_product(c: MatMut<'_, $t>, accum: Accum, a: MatRef<'_, $t>, b: MatRef<'_, $t>) {
-                gemm::faer_gemm(c, accum, a, b);
+            fn faer_product(a: MatRef<'_, $t>, b: MatRef<'_, $t>, accum: Accum, c: MatMut<'_, $t>) {
+                gemm::faer_gemm(a, b, accum, c);
             }
         }
     )*};

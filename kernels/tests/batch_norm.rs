@@ -202,7 +202,7 @@ fn check_backward<T: Element>() {
             let (x, dy) = (x.slice(), dy.slice());
             let [got_dgamma, got_dbeta] = &mut sums;
             let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, Some(got.slice()), Accum::Add, gradient);
+            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Add, Some(got.slice()), gradient);
 
             // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
             let unit = T::EPSILON.to_f64();
@@ -229,7 +229,7 @@ fn check_backward<T: Element>() {
             let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
             let [dgamma, dbeta] = &mut replaced;
             let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, None, Accum::Replace, gradient);
+            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Replace, None, gradient);
             for (added, replaced) in sums.iter().zip(&replaced) {
                 let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
                 assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
@@ -259,7 +259,7 @@ fn gradients_of_long_channels() {
         let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
         let saved = SavedStatistics { mean: &[0.0], inv_std: &[1.0] };
         let gradient = AffineGradient { dgamma: &mut dgamma, dbeta: &mut dbeta };
-        batch_norm_backward(isa, &x, &dy, &[1.0], saved, None, Accum::Replace, gradient);
+        batch_norm_backward(isa, &x, &dy, &[1.0], saved, Accum::Replace, None, gradient);
         let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
         for (name, sum) in [("dgamma", dgamma), ("dbeta", dbeta)] {
             assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);

@@ -5,7 +5,7 @@ mod common;
 use common::{Guarded, assert_close, data, each_isa, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::reference::conv as reference;
-use isograd_kernels::{Accum, Activation, Element, Isa};
+use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 use proptest::prelude::*;
 
 const CHANNELS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 12, 17];
@@ -114,21 +114,41 @@ impl Case {
         // What no kernel element reads may hold anything.
         let x_unread = self.with_nan_where_unread(&x);
         let mut y = Guarded::nan(self.dy.len());
-        conv.forward(isa, n, &x_unread, &w, None, Activation::Identity, y.slice(), scratch.slice());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x_unread,
+            &w,
+            None,
+            Activation::Identity,
+            y.slice(),
+        );
         self.y_without_bias.assert_close(&what("forward"), y.check());
 
         let mut y = Guarded::nan(self.dy.len());
-        conv.forward(isa, n, &x, &w, Some(&bias), Activation::Relu, y.slice(), scratch.slice());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x,
+            &w,
+            Some(&bias),
+            Activation::Relu,
+            y.slice(),
+        );
         let relu: Vec<f64> = self.y.value.iter().map(|y| y.max(0.0)).collect();
         assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
 
         let mut dx = Guarded::nan(self.x.len());
-        conv.input_gradient(isa, n, &dy, &w, None, dx.slice(), scratch.slice());
+        conv.input_gradient(Pass { isa, n, scratch: scratch.slice() }, &dy, &w, None, dx.slice());
         self.dx.assert_close(&what("input gradient"), dx.check());
 
         let mut masked = Guarded::nan(self.x.len());
         let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
-        conv.input_gradient(isa, n, &dy, &w, Some(&relu_output), masked.slice(), scratch.slice());
+        conv.input_gradient(
+            Pass { isa, n, scratch: scratch.slice() },
+            &dy,
+            &w,
+            Some(&relu_output),
+            masked.slice(),
+        );
         for (i, (masked, dx)) in masked.check().iter().zip(dx.check()).enumerate() {
             let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
             assert!(
@@ -139,11 +159,11 @@ impl Case {
         }
 
         let mut dw = Guarded::nan(self.w.len());
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, dw.slice(), scratch.slice());
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Replace, dw.slice());
         self.dw.assert_close(&what("weight gradient"), dw.check());
 
         let mut dw = Guarded::new(&w);
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Add, dw.slice(), scratch.slice());
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Add, dw.slice());
         self.dw.assert_added(&what("weight gradient, added"), &w, dw.check());
 
         let mut db = Guarded::new(&bias);
@@ -327,7 +347,13 @@ fn the_chosen_path_is_one_of_both() {
         each_isa(|isa| {
             let weight_gradient = |conv: &Conv2d| {
                 let (mut dw, mut scratch) = (vec![0.0f32; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
-                conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
+                conv.weight_gradient(
+                    Pass { isa, n, scratch: &mut scratch },
+                    &x,
+                    &dy,
+                    Accum::Replace,
+                    &mut dw,
+                );
                 dw
             };
             let chosen = Conv2d::new(shape).unwrap();
@@ -350,9 +376,22 @@ fn gradients_are_adjoint() {
             let mut scratch = vec![0.0; conv.scratch_len(n)];
             let (mut y, mut dx, mut dw) =
                 (vec![0.0; case.dy.len()], vec![0.0; case.x.len()], vec![0.0; case.w.len()]);
-            conv.forward(isa, n, &case.x, &case.w, None, Activation::Identity, &mut y, &mut scratch);
-            conv.input_gradient(isa, n, &case.dy, &case.w, None, &mut dx, &mut scratch);
-            conv.weight_gradient(isa, n, &case.x, &case.dy, Accum::Replace, &mut dw, &mut scratch);
+            conv.forward(
+                Pass { isa, n, scratch: &mut scratch },
+                &case.x,
+                &case.w,
+                None,
+                Activation::Identity,
+                &mut y,
+            );
+            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &case.dy, &case.w, None, &mut dx);
+            conv.weight_gradient(
+                Pass { isa, n, scratch: &mut scratch },
+                &case.x,
+                &case.dy,
+                Accum::Replace,
+                &mut dw,
+            );
             let products = [dot(&y, &case.dy), dot(&case.x, &dx), dot(&case.w, &dw)];
 
             let absolute_dy: Vec<f64> = case.dy.iter().map(|dy| dy.abs()).collect();
@@ -383,24 +422,26 @@ fn the_same_bits_at_any_alignment() {
                 let mut scratch = vec![0.0; conv.scratch_len(n) + shift];
                 let scratch = &mut scratch[shift..];
                 conv.forward(
-                    isa,
-                    n,
+                    Pass { isa, n, scratch },
                     &x[shift..],
                     &w[shift..],
                     None,
                     Activation::Relu,
                     &mut y[shift..],
-                    scratch,
                 );
-                conv.input_gradient(isa, n, &dy[shift..], &w[shift..], None, &mut dx[shift..], scratch);
+                conv.input_gradient(
+                    Pass { isa, n, scratch },
+                    &dy[shift..],
+                    &w[shift..],
+                    None,
+                    &mut dx[shift..],
+                );
                 conv.weight_gradient(
-                    isa,
-                    n,
+                    Pass { isa, n, scratch },
                     &x[shift..],
                     &dy[shift..],
                     Accum::Add,
                     &mut dw[shift..],
-                    scratch,
                 );
                 [y, dx, dw].map(|v| v[shift..].iter().map(|v| v.to_bits()).collect::<Vec<_>>())
             };
@@ -423,13 +464,13 @@ fn nan_propagates() {
             x[2] = f32::NAN; // channel 0, top left, last sample
             let mut y = vec![0.0; conv.output_len(n)];
             let mut scratch = vec![0.0; conv.scratch_len(n)];
-            conv.forward(isa, n, &x, &w, None, Activation::Relu, &mut y, &mut scratch);
+            conv.forward(Pass { isa, n, scratch: &mut scratch }, &x, &w, None, Activation::Relu, &mut y);
             let plane = conv.oh() * conv.ow() * n;
             for (i, y) in y.iter().enumerate() {
                 assert_eq!(y.is_nan(), i % plane == 2, "{isa}, {path:?}: element {i} is {y}");
             }
             let (dy, mut dx) = (vec![1.0; y.len()], vec![0.0; x.len()]);
-            conv.input_gradient(isa, n, &dy, &w, Some(&x), &mut dx, &mut scratch);
+            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &dy, &w, Some(&x), &mut dx);
             assert!(dx.iter().all(|dx| *dx > 0.0), "{isa}, {path:?}: {dx:?}");
         }
     });
@@ -512,14 +553,12 @@ fn an_input_of_another_length() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     let mut scratch = vec![0.0; conv.scratch_len(2)];
     conv.forward(
-        Isa::best(),
-        2,
+        Pass { isa: Isa::best(), n: 2, scratch: &mut scratch },
         &[0.0f32; 49],
         &[0.0; 9],
         None,
         Activation::Identity,
         &mut [0.0; 18],
-        &mut scratch,
     );
 }
 
@@ -534,7 +573,7 @@ fn long_weight_gradients() {
     let expected = vec![terms as f64 * f64::from(0.1f32); conv.weight_len()];
     each_isa(|isa| {
         let (mut dw, mut scratch) = (vec![f32::NAN; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
+        conv.weight_gradient(Pass { isa, n, scratch: &mut scratch }, &x, &dy, Accum::Replace, &mut dw);
         // A row fills the block that stays in the cache: its products, the rows, the lanes.
         let lanes = isa.vector_bytes() / size_of::<f32>();
         let roundings = 64 * n / lanes + 1 + rows + lanes;
@@ -548,14 +587,12 @@ fn long_weight_gradients() {
 fn scratch_memory_that_is_too_short() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     conv.forward(
-        Isa::best(),
-        1,
+        Pass { isa: Isa::best(), n: 1, scratch: &mut [0.0; 3] },
         &[0.0f32; 25],
         &[0.0; 9],
         None,
         Activation::Identity,
         &mut [0.0; 9],
-        &mut [0.0; 3],
     );
 }
 

@@ -28,8 +28,8 @@ fn check_all<T: Element>() {
             let alpha = T::from_f64(-1.7);
             check(&what, &y, |i| a[i] + b[i], 0.0, |y| elementwise::add(isa, &a, &b, y));
             check(&what, &y, |i| a[i] * b[i], 0.0, |y| elementwise::mul(isa, &a, &b, y));
-            check(&what, &y, |i| y[i] + a[i], 0.0, |y| elementwise::add_assign(isa, y, &a));
-            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, y, &a));
+            check(&what, &y, |i| y[i] + a[i], 0.0, |y| elementwise::add_assign(isa, &a, y));
+            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, &a, y));
             check(&what, &y, |i| alpha * y[i], 0.0, |y| elementwise::scale(isa, alpha, y));
             check(&what, &y, |i| y[i] + alpha * a[i], 2.7, |y| elementwise::axpy(isa, alpha, &a, y));
         }

@@ -85,7 +85,7 @@ fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]
         // Replace must not read what is there.
         let before = if accum == Accum::Add { start.clone() } else { vec![T::from_f64(f64::NAN); m * n] };
         let mut c = Guarded::new(&sc.scatter(m, n, &before, GAP));
-        gemm(isa, sc.view_mut(c.slice(), m, n), accum, sa.view(&a, m, k), sb.view(&b, k, n));
+        gemm(isa, sa.view(&a, m, k), sb.view(&b, k, n), accum, sc.view_mut(c.slice(), m, n));
 
         let (row_stride, col_stride) = sc.strides(m, n);
         let mut memory = c.check().to_vec();
@@ -162,17 +162,17 @@ fn inputs_may_overlap() {
         let filter = [1.0f32, 10.0, 100.0];
         let mut c = [0.0f32; 4];
         let windows = MatRef::strided(&signal, 4, 3, 1, 1);
-        gemm(isa, MatMut::row_major(&mut c, 4, 1), Accum::Replace, windows, MatRef::row_major(&filter, 3, 1));
+        gemm(isa, windows, MatRef::row_major(&filter, 3, 1), Accum::Replace, MatMut::row_major(&mut c, 4, 1));
         assert_eq!(c, [321.0, 432.0, 543.0, 654.0], "{isa}");
 
         let mut c = [0.0f32; 4];
         let repeated = MatRef::strided(&signal, 2, 3, 0, 1);
         gemm(
             isa,
-            MatMut::row_major(&mut c, 2, 2),
-            Accum::Replace,
             repeated,
             MatRef::strided(&filter, 3, 2, 1, 0),
+            Accum::Replace,
+            MatMut::row_major(&mut c, 2, 2),
         );
         assert_eq!(c, [321.0; 4], "{isa}");
     });
@@ -185,17 +185,17 @@ fn single_rows_and_columns() {
         let (a, b) = ([1.0f32, 2.0, 3.0], [1.0f32, 10.0, 100.0]);
         let (row, column) = (MatRef::strided(&a, 1, 3, 0, 1), MatRef::strided(&b, 3, 1, 1, 0));
         let mut c = [0.0f32; 3];
-        gemm(isa, MatMut::strided(&mut c, 1, 3, 0, 1), Accum::Replace, MatRef::strided(&a, 1, 1, 0, 1), row);
+        gemm(isa, MatRef::strided(&a, 1, 1, 0, 1), row, Accum::Replace, MatMut::strided(&mut c, 1, 3, 0, 1));
         assert_eq!(c, a, "{isa}");
         gemm(
             isa,
-            MatMut::strided(&mut c, 3, 1, 1, 0),
-            Accum::Replace,
             column,
             MatRef::strided(&a, 1, 1, 1, 0),
+            Accum::Replace,
+            MatMut::strided(&mut c, 3, 1, 1, 0),
         );
         assert_eq!(c, b, "{isa}");
-        gemm(isa, MatMut::strided(&mut c, 1, 1, 0, 0), Accum::Replace, row, column);
+        gemm(isa, row, column, Accum::Replace, MatMut::strided(&mut c, 1, 1, 0, 0));
         assert_eq!(c[0], 321.0, "{isa}");
     });
 }
@@ -210,10 +210,10 @@ fn nan_and_infinity_reach_the_sums_they_enter() {
             let mut c = vec![0.0; 9 * 19];
             gemm(
                 isa,
-                MatMut::row_major(&mut c, 9, 19),
-                Accum::Replace,
                 MatRef::row_major(&a, 9, k),
                 MatRef::row_major(&b, k, 19),
+                Accum::Replace,
+                MatMut::row_major(&mut c, 9, 19),
             );
             for (i, c) in c.into_iter().enumerate() {
                 match (i / 19, i % 19) {
@@ -239,7 +239,7 @@ fn the_same_bits_at_any_alignment() {
                     false => (MatRef::row_major(a, m, k), MatRef::row_major(b, k, n)),
                 };
                 let mut c = vec![0.0; shift + m * n];
-                gemm(isa, MatMut::row_major(&mut c[shift..], m, n), Accum::Replace, a, b);
+                gemm(isa, a, b, Accum::Replace, MatMut::row_major(&mut c[shift..], m, n));
                 c[shift..].iter().map(|c| c.to_bits()).collect::<Vec<_>>()
             };
             for column_major in [false, true] {
@@ -259,10 +259,10 @@ fn shapes_that_do_not_fit() {
     let (a, b, mut c) = ([0.0f32; 8], [0.0f32; 15], [0.0f32; 6]);
     gemm(
         Isa::best(),
-        MatMut::row_major(&mut c, 2, 3),
-        Accum::Replace,
         MatRef::row_major(&a, 2, 4),
         MatRef::row_major(&b, 5, 3),
+        Accum::Replace,
+        MatMut::row_major(&mut c, 2, 3),
     );
 }
 

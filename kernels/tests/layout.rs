@@ -119,11 +119,11 @@ fn check_gather<T: Element>() {
             each_isa(|isa| {
                 let what = format!("to {}, {shape:?}, channels {channels:?}, {isa}", T::NAME);
                 let mut y = Guarded::nan(len * n);
-                gather_u8(isa, channels, pixels, scaling, sample, n, y.slice());
+                gather_u8(isa, channels, pixels, n, scaling, sample, y.slice());
                 assert_eq!(y.check(), from_u8, "u8 {what}");
-                gather_float(isa, channels, pixels, scaling, sample32, n, y.slice());
+                gather_float(isa, channels, pixels, n, scaling, sample32, y.slice());
                 assert_eq!(y.check(), from_f32, "f32 {what}");
-                gather_float(isa, channels, pixels, scaling, sample64, n, y.slice());
+                gather_float(isa, channels, pixels, n, scaling, sample64, y.slice());
                 assert_eq!(y.check(), from_f64, "f64 {what}");
             });
         }
@@ -145,7 +145,7 @@ fn gather_into_f64() {
 fn short_sample() {
     let samples = [[1u8, 2, 3, 4].as_slice(), &[1, 2, 3]];
     let scaling = Scaling { scale: &[1.0f32; 2], shift: &[0.0; 2] };
-    gather_u8(Isa::best(), Channels::First, 2, scaling, |i| samples[i], 2, &mut [0.0; 8]);
+    gather_u8(Isa::best(), Channels::First, 2, 2, scaling, |i| samples[i], &mut [0.0; 8]);
 }
 
 #[test]

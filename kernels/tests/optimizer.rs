@@ -18,10 +18,10 @@ type Update<'a, T> = (String, Box<dyn Fn(&mut [T], &[T], &mut [T], &mut [T]) + '
 /// Every optimizer in several settings; with an ISA level the kernel, without one the reference.
 fn updates<'a, T: Element>(isa: Isa) -> Vec<Update<'a, T>> {
     all_updates(
-        move |h, w, g, m| optimizer::sgd(isa, h, w, g, m),
-        move |h, w, g, v| optimizer::rmsprop(isa, h, w, g, v),
-        move |h, step, w, g, m, v| optimizer::adam(isa, &h.at_step(step), w, g, m, v),
-        move |h, step, w, g, m, v| optimizer::nadam(isa, &h.at_step(step), w, g, m, v),
+        move |h, w, g, m| optimizer::sgd(isa, h, g, w, m),
+        move |h, w, g, v| optimizer::rmsprop(isa, h, g, w, v),
+        move |h, step, w, g, m, v| optimizer::adam(isa, &h.at_step(step), g, w, m, v),
+        move |h, step, w, g, m, v| optimizer::nadam(isa, &h.at_step(step), g, w, m, v),
     )
 }
 
@@ -122,7 +122,7 @@ fn momentum_accumulates() {
     each_isa(|isa| {
         let (mut w, mut v) = ([1f64; 3], [0f64; 3]);
         for _ in 0..3 {
-            optimizer::sgd(isa, &SGD, &mut w, &[1.0; 3], &mut v);
+            optimizer::sgd(isa, &SGD, &[1.0; 3], &mut w, &mut v);
         }
         assert_close("v", &v, &[2.71; 3], |_| 1e-15);
         assert_close("w", &w, &[1.0 - 0.05 * 5.61; 3], |_| 1e-15);
@@ -149,7 +149,7 @@ fn decay_alone_shrinks_by_its_rate() {
     each_isa(|isa| {
         let step = Adam { lr: 0.5, weight_decay: 0.25, ..ADAM }.at_step(1);
         let mut w = [8f32, -16.0, 0.0];
-        optimizer::adam(isa, &step, &mut w, &[0.0; 3], &mut [0.0; 3], &mut [0.0; 3]);
+        optimizer::adam(isa, &step, &[0.0; 3], &mut w, &mut [0.0; 3], &mut [0.0; 3]);
         assert_eq!(w, [7.0, -14.0, 0.0], "{isa}");
     });
 }
@@ -178,5 +178,5 @@ fn adam_counts_from_one() {
 #[test]
 #[should_panic(expected = "sgd: output 1 has 2 elements, output 0 has 3")]
 fn state_of_another_length_panics_with_both() {
-    optimizer::sgd(Isa::portable(), &SGD, &mut [0f32; 3], &[0.0; 3], &mut [0.0; 2]);
+    optimizer::sgd(Isa::portable(), &SGD, &[0.0; 3], &mut [0f32; 3], &mut [0.0; 2]);
 }

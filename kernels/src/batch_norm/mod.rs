@@ -170,8 +170,8 @@ pub fn batch_norm_backward<T: Element>(
     dy: &[T],
     gamma: &[T],
     saved: SavedStatistics<'_, T>,
-    mut dx: Option<&mut [T]>,
     accum: Accum,
+    mut dx: Option<&mut [T]>,
     gradient: AffineGradient<'_, T>,
 ) {
     let (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta }) = (saved, gradient);

@@ -12,19 +12,11 @@
 use super::axis::Axis;
 use crate::element::Element;
 use crate::gemm::{MatMut, MatRef, gemm};
-use crate::isa::Isa;
-use crate::{Accum, Activation, activation, elementwise};
+use crate::{Accum, Activation, Pass, activation, elementwise};
 use std::ops::Range;
 
 /// Elements of the columns that exist at one time, unless one output row has more.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
-
-/// What every pass is given besides its operands.
-pub(super) struct Call<'a, T> {
-    pub(super) isa: Isa,
-    pub(super) n: usize,
-    pub(super) scratch: &'a mut [T],
-}
 
 /// The geometry of the copy.
 #[derive(Debug, Clone)]
@@ -90,7 +82,7 @@ impl Im2col {
 
     pub(super) fn forward<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
@@ -112,7 +104,7 @@ impl Im2col {
             self.copy(n, x, &block, columns);
             let y = MatMut::strided(&mut y[start..], self.f, len, plane, 1);
             let w = MatRef::row_major(w, self.f, self.depth());
-            gemm(isa, y, accum, w, MatRef::row_major(columns, self.depth(), len));
+            gemm(isa, w, MatRef::row_major(columns, self.depth(), len), accum, y);
         }
         if activation == Activation::Relu {
             activation::relu_in_place(isa, y);
@@ -121,7 +113,7 @@ impl Im2col {
 
     pub(super) fn input_gradient<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
@@ -134,9 +126,9 @@ impl Im2col {
             let columns = &mut scratch[..self.depth() * len];
             let w = MatRef::row_major(w, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, MatMut::row_major(columns, self.depth(), len), Accum::Replace, w.t(), dy);
+            gemm(isa, w.t(), dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
             self.for_each_run(n, &block, |inside, source| {
-                elementwise::add_assign(isa, &mut dx[source], &columns[inside]);
+                elementwise::add_assign(isa, &columns[inside], &mut dx[source]);
             });
         }
         if let Some(x) = relu_output {
@@ -146,7 +138,7 @@ impl Im2col {
 
     pub(super) fn weight_gradient<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         x: &[T],
         dy: &[T],
         accum: Accum,
@@ -160,7 +152,7 @@ impl Im2col {
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, dw, accum, dy, MatRef::row_major(columns, self.depth(), len).t());
+            gemm(isa, dy, MatRef::row_major(columns, self.depth(), len).t(), accum, dw);
         }
     }
 

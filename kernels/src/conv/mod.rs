@@ -54,11 +54,11 @@ pub(crate) use weight_gradient::WeightGradientPass;
 
 use crate::element::Element;
 use crate::isa::Isa;
-use crate::{Accum, Activation, reduce};
+use crate::{Accum, Activation, Pass, reduce};
 use axis::Axis;
 use direct::{Epilogue, WeightStrides};
 use direct_plan::DirectPlan;
-use im2col::{Call, Im2col};
+use im2col::Im2col;
 use weight_gradient::WeightGradientPlan;
 
 /// Output pixels from which on the weight gradient is direct.
@@ -77,12 +77,12 @@ pub enum Path {
 /// A convolution whose shape has been checked and whose loops have been planned, once, for any number of samples.
 ///
 /// ```
-/// use isograd_kernels::{Activation, Isa, conv::{Conv2d, Conv2dShape}};
+/// use isograd_kernels::{Activation, Isa, Pass, conv::{Conv2d, Conv2dShape}};
 /// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride: 1.into(), padding: 0.into(), dilation: 1.into() };
 /// let conv = Conv2d::new(shape)?;
 /// let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]; // one sample
 /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; conv.scratch_len(1)]);
-/// conv.forward(Isa::best(), 1, &x, &[1.0, 0.0, 0.0, 1.0], None, Activation::Identity, &mut y, &mut scratch);
+/// conv.forward(Pass { isa: Isa::best(), n: 1, scratch: &mut scratch }, &x, &[1.0, 0.0, 0.0, 1.0], None, Activation::Identity, &mut y);
 /// assert_eq!(y, [6.0, 8.0, 12.0, 14.0]);
 /// # Ok::<(), isograd_kernels::conv::ConvError>(())
 /// ```
@@ -209,21 +209,18 @@ impl Conv2d {
     ///
     /// # Panics
     ///
-    /// When a slice does not have the length that the shape and `n` give it, or `scratch` is shorter than
-    /// [`scratch_len`](Self::scratch_len).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
+    /// When a slice does not have the length that the shape and `n` give it, or the scratch memory of `pass` is shorter
+    /// than [`scratch_len`](Self::scratch_len).
     pub fn forward<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
         activation: Activation,
         y: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, x.len(), w.len(), y.len(), scratch.len());
+        self.check(&pass, x.len(), w.len(), y.len());
         if let Some(bias) = bias {
             assert_eq!(
                 bias.len(),
@@ -234,8 +231,9 @@ impl Conv2d {
             );
         }
         if self.paths.forward == Path::Im2col {
-            return self.im2col.forward(Call { isa, n, scratch }, x, w, bias, activation, y);
+            return self.im2col.forward(pass, x, w, bias, activation, y);
         }
+        let Pass { isa, n, scratch } = pass;
         let kernel_len = self.shape.kh * self.shape.kw;
         T::direct(
             isa,
@@ -264,24 +262,22 @@ impl Conv2d {
     /// # Panics
     ///
     /// As [`forward`](Self::forward).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
     pub fn input_gradient<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
         dx: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, dx.len(), w.len(), dy.len(), scratch.len());
+        self.check(&pass, dx.len(), w.len(), dy.len());
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
         if self.paths.input_gradient == Path::Im2col {
-            return self.im2col.input_gradient(Call { isa, n, scratch }, dy, w, relu_output, dx);
+            return self.im2col.input_gradient(pass, dy, w, relu_output, dx);
         }
+        let Pass { isa, n, scratch } = pass;
         let kernel_len = self.shape.kh * self.shape.kw;
         T::direct(
             isa,
@@ -305,21 +301,19 @@ impl Conv2d {
     /// # Panics
     ///
     /// As [`forward`](Self::forward).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
     pub fn weight_gradient<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         x: &[T],
         dy: &[T],
         accum: Accum,
         dw: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, x.len(), dw.len(), dy.len(), scratch.len());
+        self.check(&pass, x.len(), dw.len(), dy.len());
         if self.paths.weight_gradient == Path::Im2col {
-            return self.im2col.weight_gradient(Call { isa, n, scratch }, x, dy, accum, dw);
+            return self.im2col.weight_gradient(pass, x, dy, accum, dw);
         }
+        let Pass { isa, n, scratch } = pass;
         T::weight_gradient(
             isa,
             WeightGradientPass { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
@@ -335,8 +329,9 @@ impl Conv2d {
         reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
     }
 
-    fn check(&self, n: usize, input: usize, weights: usize, output: usize, scratch: usize) {
-        let (shape, needed) = (self.shape, self.scratch_len(n));
+    fn check<T>(&self, pass: &Pass<'_, T>, input: usize, weights: usize, output: usize) {
+        let (shape, n, scratch) = (self.shape, pass.n, pass.scratch.len());
+        let needed = self.scratch_len(n);
         assert_eq!(
             input,
             self.input_len(n),

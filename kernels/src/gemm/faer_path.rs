@@ -12,10 +12,10 @@ use crate::Accum;
 use faer::Par;
 
 pub(crate) fn faer_gemm<T: faer::traits::ComplexField>(
-    c: MatMut<'_, T>,
-    accum: Accum,
     a: MatRef<'_, T>,
     b: MatRef<'_, T>,
+    accum: Accum,
+    c: MatMut<'_, T>,
 ) {
     let accum = match accum {
         Accum::Replace => faer::Accum::Replace,

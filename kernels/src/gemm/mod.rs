@@ -157,10 +157,10 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 /// ```
 /// use isograd_kernels::{Accum, Isa, gemm::{MatMut, MatRef, gemm}};
 /// let (a, b, mut c) = ([1.0f32, 2.0, 3.0, 4.0], [5.0, 6.0], [0.0; 2]);
-/// gemm(Isa::best(), MatMut::row_major(&mut c, 2, 1), Accum::Replace, MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// gemm(Isa::best(), MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1), Accum::Replace, MatMut::row_major(&mut c, 2, 1));
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
-pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
         "a {} x {} product does not come from {} x {} times {} x {}",
@@ -176,8 +176,8 @@ pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, 
             .iter()
             .all(|(row, col)| *row == 1 || *col == 1);
     if isa.is_faers_choice() && fits_faer && a.cols > 0 {
-        T::faer_product(c, accum, a, b);
+        T::faer_product(a, b, accum, c);
     } else {
-        packed::gemm(isa, c, accum, a, b);
+        packed::gemm(isa, a, b, accum, c);
     }
 }
