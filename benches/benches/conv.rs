@@ -1,7 +1,8 @@
-//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that `Conv2d::new` chooses, and
-//! some on the path by columns, for comparison.
+//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that
+//! `Conv2d::new` chooses. Some layers run on the im2col path, too, for comparison.
 //!
-//! Operations are those that read the image: kernel elements over padding are not counted, nor are bias and ReLU.
+//! Only operations that read the image are counted: kernel elements over padding, the bias and the ReLU are
+//! not.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
@@ -11,7 +12,7 @@ struct Layer {
     name: &'static str,
     shape: Conv2dShape,
     n: usize,
-    /// The path of all passes, or the one that each pass takes by itself.
+    /// The path of all passes, or `None` for the paths that `Conv2d::new` chooses.
     path: Option<Path>,
 }
 
@@ -25,8 +26,8 @@ impl Layer {
     }
 }
 
-/// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`; a first layer, which needs no input
-/// gradient, is one whose `c` is that of an image.
+/// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`. A layer with at most
+/// three channels is a first layer and needs no input gradient.
 fn layer(
     name: &'static str,
     n: usize,
@@ -76,12 +77,12 @@ fn layers() -> Vec<Layer> {
     ]
 }
 
-/// The same layer by columns.
+/// The same layer on the im2col path.
 fn by_columns(layer: Layer) -> Layer {
     Layer { path: Some(Path::Im2col), ..layer }
 }
 
-/// The operations of any one pass for one sample.
+/// The number of operations of one pass for one sample. All passes have the same number.
 fn flops(shape: &Conv2dShape) -> usize {
     let inside = |size: usize, kernel: usize, stride: usize, padding: usize| {
         let outputs = (size + 2 * padding - kernel) / stride + 1;
@@ -93,7 +94,7 @@ fn flops(shape: &Conv2dShape) -> usize {
     2 * shape.c * shape.f * rows * columns
 }
 
-/// The operands of all passes. Their integers make every result exact.
+/// The operands of all passes. They are integers, so that every result is exact.
 struct Tensors {
     conv: Conv2d,
     n: usize,
@@ -118,7 +119,7 @@ impl Tensors {
         }
     }
 
-    /// The last sample of a `[.., n]` buffer: the naive reference is too slow for all of them.
+    /// The last sample of a `[.., n]` buffer. The naive reference is too slow for all samples.
     fn last_sample(&self, all: &[f32]) -> Vec<f32> {
         all.chunks_exact(self.n).map(|samples| samples[self.n - 1]).collect()
     }
@@ -151,7 +152,8 @@ impl Tensors {
         assert_close("conv input gradient", &self.last_sample(dx), &expected, 0.0);
     }
 
-    /// Checks the weight gradient of the last sample alone: the gradients of the others are set to zero meanwhile.
+    /// Checks the weight gradient of the last sample alone. Meanwhile the gradients of the other samples are
+    /// zero.
     fn check_weight_gradient(&mut self, isa: Isa) {
         let all = widen(&self.dy);
         let last = self.last_sample(&self.dy);

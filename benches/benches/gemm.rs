@@ -24,7 +24,8 @@ const LAYERS: [Dense; 7] = [
 
 const SQUARES: [usize; 4] = [64, 128, 256, 512];
 
-/// A factor: a `rows x cols` matrix of integers, stored with contiguous rows, or as its transpose.
+/// A factor of a product: a `rows x cols` matrix of integers, stored with contiguous rows, or as its
+/// transpose.
 struct Factor {
     data: Buffer,
     rows: usize,
@@ -45,7 +46,7 @@ impl Factor {
         }
     }
 
-    /// The product with a vector.
+    /// The product of the matrix with a vector.
     fn times(&self, v: &[f64]) -> Vec<f64> {
         let at =
             |i, j| if self.transposed { self.data[j * self.rows + i] } else { self.data[i * self.cols + j] };
@@ -61,7 +62,7 @@ fn product(suite: &mut Suite, isa: Isa, name: &str, [m, k, n]: [usize; 3], trans
             gemm(isa, a.view(), b.view(), Accum::Replace, MatMut::row_major(c, m, n));
         };
         multiply(&mut c.data, &a, &b);
-        // Freivalds: C v = A (B v); integers make both sides exact.
+        // Freivalds' check: C v = A (B v). With integers, both sides are exact.
         let v = isograd_benches::widen(&integers(n, 3));
         assert_eq!(c.times(&v), a.times(&b.times(&v)), "gemm {name}: C v is not A (B v)");
         move || multiply(&mut c.data, &a, &b)

@@ -1,5 +1,5 @@
-//! Pooling: the 2x2 maxima of simplecnn and VGG-11, the global average of ResNet-20, and the overlapping windows of ResNet
-//! stems and Inception blocks.
+//! Pooling: the 2x2 maxima of simplecnn and VGG-11, the global average of ResNet-20, and the overlapping
+//! windows of ResNet stems and Inception blocks.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::pool::{
@@ -8,7 +8,7 @@ use isograd_kernels::pool::{
 use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Isa, reference};
 
-/// `c` channels of `size x size` pixels, `n` samples, square windows.
+/// Pooling with square windows of `n` samples of `c` channels of `size x size` pixels.
 struct Layer {
     name: &'static str,
     c: usize,
@@ -57,7 +57,8 @@ impl Layer {
         self.c * pool.oh() * pool.ow() * self.n
     }
 
-    /// The traffic of one pass over the inputs and `passes` over buffers of the outputs' size.
+    /// The memory traffic of one pass over the inputs, and of `passes` passes over buffers of the outputs'
+    /// size.
     fn work(&self, passes: usize) -> Work {
         Work::streams(self.inputs() + passes * self.outputs(), 1, 1)
     }
@@ -116,7 +117,7 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     });
 }
 
-/// A few roundings of a sum of at most nine shares below 4.
+/// The tolerance: a few roundings of a sum of at most nine terms below 4.
 const TOLERANCE: f64 = 1e-5;
 
 fn averages(suite: &mut Suite, isa: Isa, layer: &Layer) {

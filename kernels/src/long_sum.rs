@@ -1,31 +1,33 @@
-//! Long sums without long chains of additions in `T`.
+//! Sums over long slices, without long chains of additions in `T`.
 //!
-//! A sum is cut into chunks of 1024 vectors; each is added up in `T`, the chunks' totals in f64. So the error is that of
-//! some 256 additions, whatever the length.
+//! A sum is cut into chunks of 1024 vectors. Each chunk is added up in `T`, and the totals of the chunks are
+//! added up in f64. So the rounding error is that of about 256 additions in `T`, whatever the length.
 //!
-//! Within a chunk, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
-//! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
-//! on the length and the level's lanes only. Four independent accumulators hide the latency of an addition.
+//! Within a chunk there are four accumulators, because four independent additions hide the latency of one.
+//! Vector `i` is added to accumulator `i mod 4`. The vectors behind the last group of four, and a last
+//! partial vector, are added to the first accumulator. At the end the accumulators are added in pairs, and
+//! then the upper half of the lanes to the lower half until one lane is left. The order of all additions
+//! depends only on the length and on the number of lanes.
 
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Vectors of a chunk.
+/// The number of vectors in a chunk.
 const CHUNK: usize = 1024;
 
-/// `OUT` sums over the elements of `IN` slices of equal length.
+/// The terms of `OUT` sums over the elements of `IN` slices of equal length.
 pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
     /// Adds the terms of one vector of each slice.
     fn add<S: Level>(self, s: S, sums: [T::V<S>; OUT], x: [T::V<S>; IN]) -> [T::V<S>; OUT];
 
-    /// Elements whose terms are zeros: what fills up a partial vector.
+    /// Elements whose terms are zero. They fill the unused lanes of a partial vector.
     #[inline(always)]
     fn nothing(self) -> [T; IN] {
         [T::ZERO; IN]
     }
 }
 
-/// Whether slices of `len` elements are at most a chunk.
+/// Whether slices of `len` elements fit in one chunk.
 #[inline(always)]
 pub(crate) fn is_short<S: Level, T: Element>(len: usize) -> bool {
     len <= CHUNK * T::lanes::<S>()
@@ -55,7 +57,7 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     totals
 }
 
-/// The sums over short slices, in `T`: one chunk.
+/// The sums over slices that fit in one chunk, in `T`.
 #[inline(always)]
 pub(crate) fn chunk_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     s: S,
@@ -64,7 +66,7 @@ pub(crate) fn chunk_sums<S: Level, T: Element, const IN: usize, const OUT: usize
 ) -> [T; OUT] {
     let x = x.map(T::split::<S>);
     let vectors = x[0].0.len();
-    // Equal lengths that the compiler can see: no bounds checks in the loop.
+    // The compiler sees here that all slices have one length, and leaves out the bounds checks in the loop.
     let mut whole = [x[0].0; IN];
     for (whole, (all, _)) in whole.iter_mut().zip(&x) {
         *whole = &all[..vectors];

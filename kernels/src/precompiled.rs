@@ -1,14 +1,16 @@
 //! The largest kernels, compiled in this crate once for each element type.
 //!
-//! A generic function is compiled in every crate that calls it. For these, with a tile of every width at every level, that
-//! would be minutes; behind the methods of a trait that is implemented for concrete types it happens here.
+//! A generic function is compiled in every crate that calls it. These kernels contain a tile of every width
+//! at every level, so each of those crates would take minutes to compile. The methods of a trait that is
+//! implemented for concrete types are compiled only here.
 
 use crate::Accum;
 use crate::conv::{DirectPass, WeightGradientPass};
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
 
-/// Runs a kernel at a level. Sealed: the trait is public in name only.
+/// Runs a kernel at a level. The trait is `pub` only because [`Sealed`](crate::element::Sealed) names it;
+/// other crates cannot reach it.
 pub trait Precompiled: Sized {
     fn direct(isa: Isa, kernel: DirectPass<'_, Self>);
     fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);

@@ -1,6 +1,7 @@
 //! A height and a width.
 
-/// A height and a width: the size of an image or a kernel, or a number for each of the two axes, such as a stride.
+/// A height and a width: the size of an image or a kernel, or a number for each of the two axes, such as a
+/// stride.
 ///
 /// ```
 /// use isograd_kernels::Size2;

@@ -1,5 +1,5 @@
-//! Batch normalisation against the f64 reference: every level, both types, channel lengths around the vector length and
-//! around the chunks that its sums are cut into.
+//! Batch normalisation against the f64 reference: every level, both types, channel lengths around the vector
+//! length and around the chunks that its sums are cut into.
 
 mod common;
 
@@ -39,8 +39,8 @@ fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
     out
 }
 
-/// Inputs in `offset + [-1, 1)`: the mean of `m` values is off by at most `m / lanes + 5` roundings of values that are
-/// centred, and by those of `offset` itself; the same again for the squares.
+/// The inputs are in `offset + [-1, 1)`. The error of the mean of `m` values is at most `m / lanes + 5`
+/// roundings of centred values, plus the roundings of `offset`. The same is true of the squares.
 fn check_train<T: Element>(offset: f64) {
     each_isa(|isa| {
         for m in lengths() {
@@ -81,13 +81,13 @@ fn train_f64() {
     check_train::<f64>(0.0);
 }
 
-/// Here `E[x^2] - E[x]^2` has no correct digit.
+/// For such inputs, `E[x^2] - E[x]^2` has no correct digit.
 #[test]
 fn train_far_from_zero() {
     check_train::<f32>(30_000.0);
 }
 
-/// One value out of line, at either end of a channel of several chunks, does not spoil the variance of the others.
+/// One outlier, at either end of a channel of several chunks, does not spoil the variance.
 #[test]
 fn variance_with_an_outlier() {
     each_isa(|isa| {
@@ -204,7 +204,8 @@ fn check_backward<T: Element>() {
             let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
             batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Add, Some(got.slice()), gradient);
 
-            // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
+            // Each addition rounds. So do the differences, the products, the product with inv_std and the
+            // result.
             let unit = T::EPSILON.to_f64();
             let roundings = (additions::<T>(isa, m) + 6.0) / 2.0 * unit;
             let (wide_x, wide_dy) = (widen(x), widen(dy));
@@ -220,12 +221,12 @@ fn check_backward<T: Element>() {
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values", T::NAME);
             assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), dgamma_bound);
             assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), dbeta_bound);
-            // |dy| < 1, |xhat| < 4: the sums' errors over m, times inv_std <= 2 and the latter's xhat, and some roundings of
-            // terms below 2 * (1 + 1 + 16).
+            // With |dy| < 1, |xhat| < 4 and inv_std <= 2: the errors of the sums over m, times inv_std and
+            // xhat, plus some roundings of terms below 2 * (1 + 1 + 16).
             let dx_bound = 2.0 * (1.0 + 16.0) * roundings + 100.0 * unit;
             assert_close(&what("dx"), got.check(), &dx, |_| dx_bound);
 
-            // Without dx, and in the place of what was there: NaN would stay.
+            // Without dx, and with Accum::Replace: the old NaNs must be gone.
             let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
             let [dgamma, dbeta] = &mut replaced;
             let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
@@ -248,8 +249,8 @@ fn backward_f64() {
     check_backward::<f64>();
 }
 
-/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by ten
-/// times the bound.
+/// The roundings of equal terms go in the same direction. With one chain of additions for each lane, the
+/// error would be ten times the bound.
 #[test]
 fn gradients_of_long_channels() {
     let m = 1 << 20;

@@ -14,7 +14,7 @@ const KERNELS: [[usize; 2]; 5] = [[1, 1], [3, 3], [5, 3], [2, 2], [7, 1]];
 const STRIDES: [[usize; 2]; 5] = [[1, 1], [2, 2], [1, 3], [3, 2], [1, 1]];
 const DILATIONS: [[usize; 2]; 4] = [[1, 1], [2, 1], [1, 2], [2, 2]];
 
-/// Inputs, expected results and, for the bounds, the same sums over absolute values.
+/// Inputs, expected results, and the same sums over absolute values, from which the bounds follow.
 struct Case {
     shape: Conv2dShape,
     n: usize,
@@ -32,7 +32,7 @@ struct Case {
 struct Sums {
     value: Vec<f64>,
     magnitude: Vec<f64>,
-    /// Terms of the longest sum.
+    /// The number of terms in the longest sum.
     terms: usize,
 }
 
@@ -46,7 +46,8 @@ impl Sums {
         Self { value: sums(inputs), magnitude: sums(absolute.each_ref().map(Vec::as_slice)), terms }
     }
 
-    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the reference in f64.
+    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the
+    /// reference in f64.
     fn bound<T: Element>(&self) -> impl Fn(usize) -> f64 {
         |i| (self.terms + 4) as f64 * T::EPSILON.to_f64() * self.magnitude[i]
     }
@@ -108,10 +109,10 @@ impl Case {
         let conv = Conv2d::with_path(self.shape, path).unwrap();
         let n = self.n;
         let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
-        // Scratch memory holds what the last user left.
+        // Scratch memory may contain anything.
         let mut scratch = Guarded::<T>::nan(conv.scratch_len(n));
 
-        // What no kernel element reads may hold anything.
+        // Pixels that no kernel element reads may contain anything.
         let x_unread = self.with_nan_where_unread(&x);
         let mut y = Guarded::nan(self.dy.len());
         conv.forward(
@@ -186,7 +187,7 @@ fn narrow<T: Element>(x: &[f64]) -> Vec<T> {
     x.iter().map(|x| T::from_f64(*x)).collect()
 }
 
-/// `image` enlarged where the kernel would not fit.
+/// A shape whose image is `image`, enlarged where the kernel would not fit.
 fn fitting(
     [c, f]: [usize; 2],
     image: [usize; 2],
@@ -226,7 +227,7 @@ fn every_channel_count_with_every_sample_count() {
     }
 }
 
-/// Runs of columns that end at every vector count of every tile.
+/// Runs of columns of every length, in vectors, that a tile can have.
 #[test]
 fn every_row_length() {
     for width in 1..=34 {
@@ -250,8 +251,8 @@ fn layers_of_real_networks() {
     }
 }
 
-/// Rows whose weight gradient takes several blocks, filters that take several groups of packed weights, and an image whose
-/// columns take several blocks.
+/// Rows whose weight gradient takes several blocks, filters that take several groups of packed weights, and
+/// an image whose columns take several blocks.
 #[test]
 fn several_blocks() {
     Case::new(fitting([5, 6], [9, 40], [3, 3], [1, 1], [1, 1], [1, 1]), 33).check();
@@ -260,7 +261,8 @@ fn several_blocks() {
     Case::new(fitting([1, 1], [47, 46], [8, 8], [1, 1], [3, 4], [1, 1]), 33).check();
 }
 
-/// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of them.
+/// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of
+/// them.
 #[test]
 fn strided_columns() {
     for n in [4, 8, 16, 32, 64, 48, 21] {
@@ -275,9 +277,9 @@ fn strided_columns() {
     }
 }
 
-/// Kernels of one element with strides, whose passes copy blocks and write zeros beside the products: one block in all,
-/// panels of every width, rows and columns that no output reads, few channels between many zeros, and blocks that end with
-/// half a tile.
+/// Kernels of one element with strides, whose passes copy blocks and write zeros beside the products: one
+/// block in all, panels of every width, rows and columns that no output reads, few channels between many
+/// zeros, and blocks that end with half a tile.
 #[test]
 fn subsampling() {
     for (channels, image, stride) in [
@@ -296,7 +298,8 @@ fn subsampling() {
     }
 }
 
-/// Many channels a power of two apart: both images have 512 values a channel, or the input at least has.
+/// Many channels that are a power of two apart: both images have 512 values in each channel, or the input
+/// has.
 #[test]
 fn channels_that_compete_for_the_cache() {
     for (image, kernel, stride, padding, dilation, n) in [
@@ -319,7 +322,8 @@ fn no_samples() {
     }
 }
 
-/// The last shard of a batch may be smaller: what was allocated for the others must do.
+/// The last shard of a batch may be smaller. Memory that was allocated for a full shard must be enough for
+/// it.
 #[test]
 fn scratch_memory_for_many_samples_does_for_fewer() {
     for shape in [
@@ -476,7 +480,7 @@ fn nan_propagates() {
     });
 }
 
-/// Convolution is linear in each argument: a central difference of any step is exact but for rounding.
+/// Convolution is linear in each argument, so a central difference with any step has no error but rounding.
 #[test]
 fn reference_gradients_are_central_differences() {
     for (stride, padding, dilation) in
@@ -548,7 +552,7 @@ fn impossible_shapes_are_errors() {
 }
 
 #[test]
-#[should_panic(expected = "the input side has 49 elements, not those of 2 samples")]
+#[should_panic(expected = "the input or its gradient has 49 elements, but 2 samples of")]
 fn an_input_of_another_length() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     let mut scratch = vec![0.0; conv.scratch_len(2)];
@@ -562,8 +566,8 @@ fn an_input_of_another_length() {
     );
 }
 
-/// Equal terms round in the same direction again and again: one chain of additions for each lane of all 64 rows would be off
-/// by five times the bound.
+/// The roundings of equal terms go in the same direction. With one chain of additions for each lane, through
+/// all 64 rows, the error would be five times the bound.
 #[test]
 fn long_weight_gradients() {
     let (n, rows) = (32, 64);
@@ -574,7 +578,8 @@ fn long_weight_gradients() {
     each_isa(|isa| {
         let (mut dw, mut scratch) = (vec![f32::NAN; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
         conv.weight_gradient(Pass { isa, n, scratch: &mut scratch }, &x, &dy, Accum::Replace, &mut dw);
-        // A row fills the block that stays in the cache: its products, the rows, the lanes.
+        // One row fills a block. The additions are those of the products in a row, of the rows, and of the
+        // lanes.
         let lanes = isa.vector_bytes() / size_of::<f32>();
         let roundings = 64 * n / lanes + 1 + rows + lanes;
         let bound = roundings as f64 / 2.0 * f64::from(f32::EPSILON) * expected[0];
@@ -583,7 +588,7 @@ fn long_weight_gradients() {
 }
 
 #[test]
-#[should_panic(expected = "scratch has 3 elements")]
+#[should_panic(expected = "the scratch memory has 3 elements, but n = 1 needs")]
 fn scratch_memory_that_is_too_short() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     conv.forward(
@@ -613,7 +618,7 @@ proptest! {
         n in 1usize..=35,
     ) {
         let pair = |i: usize| [rows[i], columns[i]];
-        // Short runs: few samples where the rest is large.
+        // Short runs: the more the other sizes grow, the fewer samples.
         let n = n.min(1 + 100_000 / (channels[0] * channels[1] * rows[0] * columns[0] * h * w));
         Case::new(fitting(channels, [h, w], pair(0), pair(1), pair(2), pair(3)), n).check();
     }

@@ -5,8 +5,8 @@ mod common;
 use common::{Guarded, LENGTHS, assert_close, data, each_isa};
 use isograd_kernels::{Element, Isa, elementwise};
 
-/// Runs `f` on a guarded copy of `y` and holds the result to `expected`: exactly, unless `magnitude` allows for the one
-/// rounding that a fused multiply-add saves.
+/// Runs `f` on a guarded copy of `y` and compares the result with `expected`. They must be equal, unless
+/// `magnitude` allows for the one rounding that a fused multiply-add saves.
 fn check<T: Element>(
     what: &str,
     y: &[T],

@@ -7,7 +7,7 @@ use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Element, Isa, reference};
 use proptest::prelude::*;
 
-/// How a matrix lies in memory.
+/// The layout of a matrix in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     Rows,
@@ -16,7 +16,7 @@ enum Storage {
     GappedRows,
     /// No stride is 1.
     Scattered,
-    /// Columns apart, rows between them: the column stride is 3, rows come after all columns.
+    /// The column stride is 3, and the row stride is larger than a whole row.
     ScatteredColumns,
 }
 
@@ -34,7 +34,7 @@ impl Storage {
         }
     }
 
-    /// Elements from the first to the last; the gaps between them hold `gap`.
+    /// Memory for the elements, with `gap` in the gaps between them.
     fn scatter<T: Element>(self, rows: usize, cols: usize, values: &[T], gap: f64) -> Vec<T> {
         let (row_stride, col_stride) = self.strides(rows, cols);
         let len = if values.is_empty() { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
@@ -68,7 +68,7 @@ impl Storage {
     }
 }
 
-/// Gaps of the product: they must survive.
+/// The value in the gaps of the product. The product must not overwrite it.
 const GAP: f64 = 777.0;
 
 fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]) {
@@ -82,7 +82,7 @@ fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]
     let b = sb.scatter(k, n, &b, f64::NAN);
     for accum in [Accum::Replace, Accum::Add] {
         let what = format!("{isa} {} {m}x{n}x{k} {sa:?} {sb:?} {sc:?} {accum:?}", T::NAME);
-        // Replace must not read what is there.
+        // Replace must not read the old values.
         let before = if accum == Accum::Add { start.clone() } else { vec![T::from_f64(f64::NAN); m * n] };
         let mut c = Guarded::new(&sc.scatter(m, n, &before, GAP));
         gemm(isa, sa.view(&a, m, k), sb.view(&b, k, n), accum, sc.view_mut(c.slice(), m, n));
@@ -154,7 +154,7 @@ fn empty_dimensions() {
     }
 }
 
-/// Rows may overlap where they are only read: a vector repeated, and the windows of a signal.
+/// The rows of an input may overlap, for example a repeated vector or the windows of a signal.
 #[test]
 fn inputs_may_overlap() {
     each_isa(|isa| {
@@ -178,7 +178,7 @@ fn inputs_may_overlap() {
     });
 }
 
-/// The stride of a single row or column says nothing and may be anything.
+/// The stride of a single row or a single column may be any number.
 #[test]
 fn single_rows_and_columns() {
     each_isa(|isa| {
@@ -254,7 +254,7 @@ fn the_same_bits_at_any_alignment() {
 }
 
 #[test]
-#[should_panic(expected = "a 2 x 3 product does not come from 2 x 4 times 5 x 3")]
+#[should_panic(expected = "shapes do not match: a 2 x 3 result for 2 x 4 times 5 x 3")]
 fn shapes_that_do_not_fit() {
     let (a, b, mut c) = ([0.0f32; 8], [0.0f32; 15], [0.0f32; 6]);
     gemm(
@@ -279,14 +279,14 @@ fn a_destination_column_in_one_place() {
 }
 
 #[test]
-#[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 reaches 12 elements, 11 are given")]
+#[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 needs 12 elements, but the slice has 11")]
 fn a_matrix_that_reaches_too_far() {
     MatRef::strided(&[0.0f32; 11], 3, 4, 4, 1);
 }
 
 #[test]
 #[should_panic(
-    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, 0 are given"
+    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, but the slice has 0"
 )]
 #[cfg(target_pointer_width = "64")]
 fn a_matrix_whose_size_overflows() {
@@ -294,7 +294,7 @@ fn a_matrix_whose_size_overflows() {
 }
 
 #[test]
-#[should_panic(expected = "reaches 18446744073709551615 elements, 1 are given")]
+#[should_panic(expected = "needs 18446744073709551615 elements, but the slice has 1")]
 #[cfg(target_pointer_width = "64")]
 fn a_matrix_whose_reach_overflows() {
     MatRef::strided(&[0.0f32], 3, 1, 1 << 63, 1);

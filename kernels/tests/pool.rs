@@ -1,5 +1,5 @@
-//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and gaps, sample
-//! counts around the vector length.
+//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and
+//! gaps, sample counts around the vector length.
 
 mod common;
 
@@ -52,7 +52,7 @@ fn input_len(shape: &Pool2dShape, n: usize) -> usize {
     shape.c * shape.h * shape.w * n
 }
 
-/// `x` and the kernel's `(y, argmax)` against the reference; no rounding, so they must be equal.
+/// Compares `y` and `argmax` of the kernel with the reference. Nothing is rounded, so they must be equal.
 fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
     let pool = &Pool2d::new(*shape).expect("a possible shape");
     for activation in [Activation::Identity, Activation::Relu] {
@@ -73,7 +73,7 @@ fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
         let dx_ref = reference::pool::max_pool_backward(shape, n, &argmax_ref, &widen(dy.slice()));
         let mut dx = Guarded::nan(input_len(shape, n));
         max_pool_backward(isa, pool, n, argmax.slice(), dy.slice(), dx.slice());
-        // |dy| < 1, and at most one window a tap meets in an element.
+        // |dy| < 1, and each window element (tap) contributes to an input element at most once.
         let bound = taps(pool).powi(2) * T::EPSILON.to_f64();
         assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| bound);
     }
@@ -91,7 +91,7 @@ fn check_average<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize) {
     let mut y = Guarded::nan(y_ref.len());
     average_pool(isa, pool, n, x.slice(), y.slice());
     let what = format!("{isa} {} n={n} {shape:?}", T::NAME);
-    // k additions of terms below 1 in size, the reciprocal, the product: k + 2 roundings of a mean below 1.
+    // k additions of terms below 1, the reciprocal and the product make k + 2 roundings of a mean below 1.
     let taps = taps(pool);
     assert_close(&format!("average of {what}"), y.check(), &y_ref, |_| (taps + 2.0) * T::EPSILON.to_f64());
 
@@ -156,7 +156,7 @@ fn special_values() {
     });
 }
 
-/// What went nowhere in the forward pass stays there: infinite gradients reach only the winners.
+/// Infinite gradients reach only the elements that were the maximum of a window.
 #[test]
 fn infinite_gradients_reach_winners_only() {
     each_isa(|isa| {
@@ -174,8 +174,8 @@ fn infinite_gradients_reach_winners_only() {
     });
 }
 
-/// The reference's gradients against central differences. The inputs are distinct by more than the step, so that no
-/// maximum changes hands.
+/// The reference's gradients against central differences. The inputs differ by more than the step, so that
+/// each window keeps its maximum.
 #[test]
 fn reference_gradients() {
     let n = 2;
@@ -211,7 +211,8 @@ fn central_differences(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], dy: &[f64]) ->
         .collect()
 }
 
-/// Counted by hand: padding on both sides, gaps inside the window, positions that the last step does not reach.
+/// Numbers of outputs, counted by hand: with padding on both sides, gaps inside the window, and positions
+/// that the last step does not reach.
 #[test]
 fn output_sizes() {
     for (size, window, stride, padding, dilation, outputs) in [

@@ -1,15 +1,18 @@
-//! The plan of the direct forward pass and input gradient: which kernel elements and which input pixels each output row
-//! and run of output columns needs.
+//! The plan of the direct forward pass and of the direct input gradient.
+//!
+//! The plan says which kernel elements and which input pixels each output row and each run of output columns
+//! needs. It depends on the shape alone and is made once. [`super::direct`] runs it.
 
 use super::axis::{Axis, Taps};
 use super::strided_rows::{CACHE_LINE, StridedRows};
 use super::subsample::{InputGradientPlan, SubsampledPass, Subsampling, forward_scratch_len};
 use std::ops::RangeInclusive;
 
-/// Packed weights that stay in the second-level cache while all rows of the output pass over them.
+/// The most bytes of packed weights in a group. They stay in the second-level cache while the kernel goes
+/// through all rows of the output.
 const GROUP_BYTES: usize = 256 * 1024;
 
-/// Rows and columns of the output with the kernel elements that each of them needs.
+/// The rows and columns of the output, with the kernel elements that each of them needs.
 #[derive(Debug, Clone)]
 pub(super) struct DirectPlan {
     pub(super) inputs: usize,
@@ -25,20 +28,22 @@ pub(super) struct DirectPlan {
     /// For each input row, whether an output row reads it.
     pub(super) is_read: Vec<bool>,
     pub(super) runs: Vec<ColumnRun>,
-    /// The columns of a row without kernel elements.
+    /// All columns, for a row that no kernel element contributes to.
     pub(super) whole_row: ColumnRun,
-    /// How the columns of a copied row lie.
+    /// The order of the columns in a copied row.
     pub(super) strided_rows: StridedRows,
-    /// Pixels of the longest run.
+    /// The number of pixels in the longest run.
     pub(super) longest_run: usize,
-    /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
+    /// The number of input rows that a copy holds, so that every output row finds the rows it reads, in
+    /// whatever order the output rows need them.
     window: usize,
-    /// The way of a kernel of one element with a stride.
+    /// The plan of a kernel of one element with a stride.
     pub(super) subsampling: Option<SubsampledPass>,
 }
 
-/// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
-/// `sources` for the first of them, and for each next one those to the right.
+/// Successive output columns `[start, start + len)` with the same kernel elements `first_k`,
+/// `first_k + k_step`, … For the first output column these read the input columns `sources`, and for each
+/// further one the columns to the right.
 #[derive(Debug, Clone)]
 pub(super) struct ColumnRun {
     pub(super) start: usize,
@@ -47,9 +52,9 @@ pub(super) struct ColumnRun {
     sources: Vec<usize>,
 }
 
-/// Channels from which on it matters that they compete for places in the cache.
+/// With at least this many input channels, competition for places of the cache costs more than a copy.
 const MANY_CHANNELS: usize = 16;
-/// Elements (of f32, 4 KiB) after which the first-level cache starts over.
+/// Addresses this many f32 elements apart (4 KiB) share a place of the first-level cache.
 const CACHE_PERIOD: usize = 1024;
 
 impl DirectPlan {
@@ -120,24 +125,26 @@ impl DirectPlan {
         plan
     }
 
-    /// The first and the last input row that an output row with kernel elements `taps` needs.
+    /// The first and the last input row that an output row with kernel elements `taps` reads.
     pub(super) fn source_rows(&self, taps: &Taps) -> Option<RangeInclusive<usize>> {
         let far = taps.source.wrapping_add_signed(taps.count.checked_sub(1)? as isize * self.source_steps[0]);
         Some(taps.source.min(far)..=taps.source.max(far))
     }
 
-    /// Output channels whose packed weights are in scratch memory at one time: a multiple of 8, or all.
+    /// The number of output channels whose packed weights are in scratch memory together: a multiple of 8, or
+    /// all channels.
     pub(super) fn group(&self) -> usize {
         let channel_bytes = self.inputs * self.kernel[0] * self.kernel[1] * size_of::<f32>();
         (GROUP_BYTES / channel_bytes / 8 * 8).max(8).min(self.outputs)
     }
 
-    /// Elements of the packed weights of a group.
+    /// The number of elements in the packed weights of a group.
     pub(super) fn weights_len(&self) -> usize {
         self.group() * self.inputs * self.kernel[0] * self.kernel[1]
     }
 
-    /// Elements of scratch memory for at most `n` samples: fewer may need the copy where more do not.
+    /// The number of elements of scratch memory for at most `n` samples. It always includes the copy where
+    /// there may be one, because fewer samples can need a copy that more samples do not need.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let may_copy = self.inputs >= MANY_CHANNELS || self.strided_rows.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
@@ -149,18 +156,19 @@ impl DirectPlan {
         self.weights_len() + copy.max(blocks)
     }
 
-    /// Whether the input channels of `n` samples are so far apart that their pixels share few places of the first-level
-    /// cache: a tile that reads them one after the other then finds none of the lines that its neighbour left there.
+    /// Whether the input channels of `n` samples lie at a distance at which their pixels share few places of
+    /// the first-level cache. Then the channels that a tile reads push each other out of the cache, and the
+    /// next tile misses all of them.
     pub(super) fn channels_compete(&self, n: usize) -> bool {
         self.inputs >= MANY_CHANNELS && n > 0 && self.in_place(n).channel_len.is_multiple_of(CACHE_PERIOD / 2)
     }
 
-    /// The input as it lies.
+    /// The layout of the input itself.
     pub(super) fn in_place(&self, n: usize) -> Layout {
         self.layout(self.source, self.source[0] * self.source[1] * n)
     }
 
-    /// A copy of the rows in use, with channels one line apart in the cache.
+    /// The layout of a copy of the rows in use. Its channels have an offset of one line in the cache.
     pub(super) fn copied(&self, n: usize) -> Layout {
         let len = self.window * self.strided_rows.pixels * n;
         self.layout([self.window, self.strided_rows.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
@@ -171,7 +179,7 @@ impl DirectPlan {
         Layout { rows, row_step, row_pixels, channel_len }
     }
 
-    /// The products of one run of columns in a row with kernel elements `taps`, of `n` samples.
+    /// The products of one run of columns, for `n` samples, in a row with the kernel elements `taps`.
     #[inline(always)]
     pub(super) fn products<'a>(
         &self,
@@ -204,30 +212,31 @@ impl DirectPlan {
     }
 }
 
-/// How the tiles find the input: row `r` of a channel in place `r % rows`.
+/// Where the tiles find the input: row `r` of a channel is in place `r % rows`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) rows: usize,
-    /// From one kernel row's place to the next one's, modulo `rows`.
+    /// The distance from the place of one kernel row's input to that of the next kernel row, modulo `rows`.
     row_step: usize,
     pub(super) row_pixels: usize,
     pub(super) channel_len: usize,
 }
 
-/// The products that make up a tile: for each kernel element, `depth` terms that are `stride` apart in the input.
+/// The products of a tile: for each kernel element, `depth` terms, whose inputs are `stride` apart.
 ///
-/// The terms are the input channels; of an image with one channel, they are the kernel columns.
+/// The terms are the input channels. If the image has only one channel, they are the kernel columns.
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
-    /// Rows of kernel elements.
+    /// The number of rows of kernel elements.
     pub(super) rows: usize,
-    /// Where the first one's input row starts, how much further the next one's does, and where rows start over.
+    /// The start of the first kernel row's input, the distance to that of the next kernel row, and the length
+    /// after which input rows start over at zero.
     pub(super) row: usize,
     pub(super) row_step: usize,
     pub(super) window: usize,
-    /// The pixels of a row that its kernel elements read for the run's first pixel.
+    /// The pixels that the kernel elements of a row read for the run's first pixel.
     pub(super) sources: &'a [usize],
-    /// The first kernel element, and from it to the next row's and column's.
+    /// The first kernel element, and the steps to the elements of the next row and the next column.
     pub(super) element: usize,
     pub(super) element_steps: [usize; 2],
     pub(super) depth: usize,
@@ -235,13 +244,14 @@ pub(super) struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// Whether there are three terms for each of three elements.
+    /// Whether there are three rows of one element with three terms each.
     #[inline(always)]
     pub(super) fn are_three_rows_of_three(&self) -> bool {
         (self.rows, self.sources.len(), self.depth) == (3, 1, 3)
     }
 
-    /// The elements row by row: where each one's input starts, of `n` samples, and its index in the kernel.
+    /// For each kernel element, row by row: the start of its input, for `n` samples, and its index in the
+    /// kernel.
     #[inline(always)]
     pub(super) fn elements(&self, n: usize) -> Elements<'_> {
         Elements {
@@ -286,7 +296,8 @@ impl Iterator for Elements<'_> {
     }
 }
 
-/// Joins neighbours whose kernel elements are the same and whose sources in a row that lies in `strided_rows` are shifted by one.
+/// Joins neighbouring columns to runs: columns with the same kernel elements, whose sources in a row of the
+/// order `strided_rows` are shifted by one.
 fn runs(columns: &[Taps], source_step: isize, strided_rows: &StridedRows) -> Vec<ColumnRun> {
     let mut runs: Vec<ColumnRun> = Vec::new();
     for (start, taps) in columns.iter().enumerate() {

@@ -1,16 +1,16 @@
-//! The shape of a convolution and what can be wrong with it.
+//! The shape of a convolution, and the errors of its check.
 
 use super::axis::Axis;
 use crate::Size2;
 
-/// What a convolution's shape can get wrong.
+/// Why a shape is no convolution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvError {
     /// A size, stride or dilation is zero.
     #[error("convolution: {what} must be at least 1")]
     Zero {
-        /// Which one.
+        /// The name of the number, for example `the stride`.
         what: &'static str,
     },
     /// The dilated kernel does not fit in the padded image.
@@ -27,7 +27,7 @@ pub enum ConvError {
         /// Padding on each side.
         padding: usize,
     },
-    /// The number of elements of a tensor does not fit in memory's address range.
+    /// A tensor would have more elements than memory has addresses.
     #[error("convolution: the shape has more elements than can be addressed")]
     TooLarge,
 }
@@ -41,22 +41,22 @@ pub struct Conv2dShape {
     pub h: usize,
     /// Input width.
     pub w: usize,
-    /// Filters: output channels.
+    /// Filters, which are the output channels.
     pub f: usize,
     /// Kernel height.
     pub kh: usize,
     /// Kernel width.
     pub kw: usize,
-    /// Steps of the kernel, vertical and horizontal.
+    /// Steps from one position of the kernel to the next.
     pub stride: Size2,
-    /// Zeros around the image, above and below, left and right.
+    /// Zeros on each side of the image: above and below, left and right.
     pub padding: Size2,
-    /// Distances between kernel elements, vertical and horizontal.
+    /// Distances between neighbouring kernel elements.
     pub dilation: Size2,
 }
 
 impl Conv2dShape {
-    /// Checks the shape; returns its vertical and its horizontal axis.
+    /// Checks the shape, and returns its vertical and its horizontal axis.
     pub(super) fn axes(&self) -> Result<[Axis; 2], ConvError> {
         let Self { c, h, w, f, kh, kw, stride, padding, dilation } = *self;
         for (what, value) in [
@@ -81,8 +81,8 @@ impl Conv2dShape {
         Ok([rows, columns])
     }
 
-    /// Whether each output position reads just the input position of the same place, so that the image is as good as one
-    /// long row.
+    /// Whether each output pixel reads only the input pixel of the same place. Such an image can be treated
+    /// as one long row.
     pub(super) fn is_pointwise(&self) -> bool {
         (self.kh, self.kw, self.stride, self.padding) == (1, 1, Size2::from(1), Size2::from(0))
     }

@@ -1,4 +1,4 @@
-//! Batch normalisation of `c` channels, each one block of `m` values.
+//! Batch normalisation of `c` channels. Each channel is one block of `m` values.
 
 use crate::Activation;
 

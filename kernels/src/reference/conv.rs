@@ -2,7 +2,8 @@
 
 use crate::conv::Conv2dShape;
 
-/// `y[f, i, j, s] = bias[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*sh - ph + kh*dh, j*sw - pw + kw*dw, s]`.
+/// `y[f, i, j, s] = bias[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*sh - ph + kh*dh, j*sw - pw +
+/// kw*dw, s]`.
 pub fn forward(shape: &Conv2dShape, n: usize, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
     let plane = output_height(shape) * output_width(shape) * n;
     let mut y: Vec<f64> = bias.iter().flat_map(|b| std::iter::repeat_n(*b, plane)).collect();
@@ -30,7 +31,7 @@ pub fn bias_gradient(shape: &Conv2dShape, dy: &[f64]) -> Vec<f64> {
     (0..shape.f).map(|f| dy[f * plane..][..plane].iter().sum()).collect()
 }
 
-/// Calls `visit(x index, w index, y index)` for every product of the sum that defines the convolution.
+/// Calls `visit(x index, w index, y index)` for every product in the sums that define the convolution.
 fn for_each_product(shape: &Conv2dShape, n: usize, mut visit: impl FnMut(usize, usize, usize)) {
     let Conv2dShape { c: channels, h, w: width, f: filters, kh, kw, stride, padding, dilation } = *shape;
     let (oh, ow) = (output_height(shape), output_width(shape));

@@ -59,7 +59,8 @@ pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f
     dx
 }
 
-/// For each output element in memory order: window indices and input offsets of its elements inside the image.
+/// For each output element in memory order, the window index and the input index of each window element
+/// inside the image.
 fn windows(shape: &Pool2dShape, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
     let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = *shape;
     let (kh, kw) = (if kh == 0 { h } else { kh }, if kw == 0 { w } else { kw });
