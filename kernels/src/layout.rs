@@ -308,7 +308,7 @@ fn read_tile<U: bytemuck::Pod>(sources: &[&[U]], q: usize, height: usize) -> Til
         for (line, source) in lines.iter_mut().zip(group) {
             *line = read_line(&source[q..q + height]);
         }
-        exchange(&mut lines, per_word);
+        transpose_words(&mut lines, per_word);
         for k in 0..per_word {
             for l in 0..LINE_WORDS {
                 tile[(l * per_word + k) * row_words + g] = lines[k][l].to_le();
@@ -342,7 +342,7 @@ fn read_line<U: bytemuck::Pod>(x: &[U]) -> [u64; LINE_WORDS] {
     clippy::needless_range_loop,
     reason = "with iterators the compiler does not exchange the words in vectors, which is 2.5 times slower"
 )]
-fn exchange(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
+fn transpose_words(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
     let mut distance = per_word / 2;
     while distance > 0 {
         let shift = distance * (64 / per_word);

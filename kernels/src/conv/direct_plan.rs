@@ -52,7 +52,7 @@ pub(super) struct ColumnRun {
     sources: Vec<usize>,
 }
 
-/// With at least this many input channels, competition for places of the cache costs more than a copy.
+/// With at least this many input channels, it matters whether they compete for places of the cache.
 const MANY_CHANNELS: usize = 16;
 /// Addresses this many f32 elements apart (4 KiB) share a place of the first-level cache.
 const CACHE_PERIOD: usize = 1024;
