@@ -55,7 +55,7 @@ pub trait Element:
     }
 }
 
-/// What the kernels of this crate need of an element type, out of reach of other crates.
+/// The operations that the kernels need of an element type. Other crates cannot reach this trait.
 pub trait Sealed: Vectors + Precompiled {}
 
 impl Sealed for f32 {}

@@ -51,7 +51,7 @@ pub use element::Element;
 pub use isa::Isa;
 pub use size::Size2;
 
-/// What a pass with intermediate results needs beside its operands.
+/// The arguments, beside its operands, of a pass that needs memory for intermediate results.
 #[derive(Debug)]
 pub struct Pass<'a, T> {
     /// The instruction-set level.
@@ -62,12 +62,12 @@ pub struct Pass<'a, T> {
     pub scratch: &'a mut [T],
 }
 
-/// What a kernel does with the old values of its output.
+/// Whether a kernel overwrites its output or adds to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accum {
-    /// It overwrites them.
+    /// The kernel overwrites its output.
     Replace,
-    /// It adds to them.
+    /// The kernel adds to its output.
     Add,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Activation;
 
-/// What [`train`] computes.
+/// The results of [`train`].
 pub struct Normalised {
     /// The normalised values.
     pub y: Vec<f64>,

@@ -3,7 +3,7 @@
 use crate::Activation;
 use crate::pool::Pool2dShape;
 
-/// What [`max_pool`] computes.
+/// The results of [`max_pool`].
 pub struct Maxima {
     /// The maximum over each window, then ReLU if asked for.
     pub y: Vec<f64>,
