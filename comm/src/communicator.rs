@@ -2,54 +2,10 @@
 
 use crate::collective::{Rule, Slices};
 use crate::element::Element;
-use crate::error::Error;
+use crate::error::{Error, PeerError};
 use crate::group::Group;
-use crate::rendezvous::Meeting;
+use crate::settings::Settings;
 use std::ops::Range;
-use std::path::PathBuf;
-
-/// How the ranks of a group exchange data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    /// Shared memory among the ranks of a host, TCP between hosts.
-    #[default]
-    Auto,
-    /// Shared memory; all ranks must run on one host.
-    SharedMemory,
-    /// TCP even between ranks of one host.
-    Tcp,
-    /// MPI, with which the group also meets; even between ranks of one host, unless [`host`](Settings::host) names it: then they share
-    /// memory.
-    Mpi,
-}
-
-/// How a rank joins its group.
-#[derive(Debug)]
-pub struct Settings {
-    /// Where the group meets, and who this rank is.
-    pub meeting: Meeting,
-    /// How data is exchanged.
-    pub transport: Transport,
-    /// A name for this rank's host, where ranks are to be taken for neighbours (or not) against appearances.
-    pub host: Option<String>,
-    /// Folder of the shared memory.
-    pub shared_memory: PathBuf,
-}
-
-impl Settings {
-    /// The folder that holds shared memory on Linux.
-    pub const SHARED_MEMORY: &str = "/dev/shm";
-
-    /// Shared memory and TCP, each where it fits.
-    pub fn new(meeting: Meeting) -> Self {
-        Self {
-            meeting,
-            transport: Transport::Auto,
-            host: None,
-            shared_memory: PathBuf::from(Self::SHARED_MEMORY),
-        }
-    }
-}
 
 /// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.
 ///
@@ -81,7 +37,7 @@ impl Communicator {
     /// reached; when shared memory is not to be had.
     pub fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;
-        if meeting.world == 1 && meeting.rank == 0 {
+        if meeting.world_size == 1 && meeting.rank == 0 {
             return Ok(Self::solo());
         }
         let group = Group::join(settings)?;
@@ -99,7 +55,7 @@ impl Communicator {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.group.as_ref().map_or(1, |group| group.engine.topology.world())
     }
 
@@ -114,7 +70,7 @@ impl Communicator {
     /// The elements of a vector of `len` elements that belong to `rank` in [`reduce_scatter`](Self::reduce_scatter) and
     /// [`allgather`](Self::allgather). Slices tile the vector and are of about equal length.
     pub fn slice_of(&self, rank: usize, len: usize) -> Range<usize> {
-        Slices::Split.of(rank, self.world(), len)
+        Slices::Split.of(rank, self.world_size(), len)
     }
 
     /// `x = ` the sum of all ranks' `x`.
@@ -157,7 +113,7 @@ impl Communicator {
     ///
     /// When there is no rank `root`.
     pub fn broadcast<T: Element>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
-        assert!(root < self.world(), "broadcast from rank {root} of {}", self.world());
+        assert!(root < self.world_size(), "broadcast from rank {root} of {}", self.world_size());
         let Some(group) = &mut self.group else { return Ok(()) };
         group.contiguous(x, Rule::broadcast(root), "broadcast")
     }
@@ -180,7 +136,9 @@ impl Communicator {
     pub fn abort(&mut self, cause: &str) {
         if let Some(group) = &mut self.group {
             let rank = group.engine.topology.rank;
-            let _ = group.engine.fail::<()>(Error::Reported { by: rank, cause: cause.to_owned() });
+            let _ = group
+                .engine
+                .fail::<()>(Error::Peer(PeerError::Reported { by: rank, cause: cause.to_owned() }));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, FileError};
 
 /// The 32 random bytes that prove membership in a job.
 ///
@@ -62,9 +62,11 @@ impl Key {
         let path = path.as_ref();
         let text = read_private(path, 65)?;
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
-        Self::from_hex(digits).ok_or_else(|| Error::FileContent {
-            file: path.to_owned(),
-            expected: "a key: 64 hexadecimal digits and a newline",
+        Self::from_hex(digits).ok_or_else(|| {
+            Error::File(FileError::Content {
+                file: path.to_owned(),
+                expected: "a key: 64 hexadecimal digits and a newline",
+            })
         })
     }
 
@@ -118,15 +120,15 @@ pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Error::FileContent { file: path.to_owned(), expected: "a key: it is no regular file" });
+        return Err(FileError::Type { file: path.to_owned() }.into());
     }
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user {
-        return Err(Error::FileOwner { file: path.to_owned(), owner: metadata.uid(), user });
+        return Err(Error::File(FileError::Owner { file: path.to_owned(), owner: metadata.uid(), user }));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(Error::FileMode { file: path.to_owned(), mode });
+        return Err(Error::File(FileError::Mode { file: path.to_owned(), mode }));
     }
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
@@ -174,7 +176,7 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = Key::read_file(&path).unwrap_err();
             assert!(
-                matches!(error, Error::FileMode { mode: found, .. } if found == mode),
+                matches!(error, Error::File(FileError::Mode { mode: found, .. }) if found == mode),
                 "{mode:o}: {error}"
             );
         }
@@ -198,12 +200,12 @@ mod tests {
             let path = folder.path().join(i.to_string());
             write_private(&path, text.as_bytes()).unwrap();
             let error = Key::read_file(&path).unwrap_err();
-            assert!(matches!(error, Error::FileContent { .. }), "{text:?}: {error}");
+            assert!(matches!(error, Error::File(FileError::Content { .. })), "{text:?}: {error}");
         }
         let path = folder.path().join("good");
         write_private(&path, hex.as_bytes()).unwrap();
         assert_eq!(Key::read_file(&path).unwrap().to_hex(), hex.to_lowercase());
         let error = Key::read_file(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::FileContent { .. }), "{error}");
+        assert!(matches!(error, Error::File(FileError::Content { .. })), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
 use crate::element::Element;
-use crate::error::Error;
+use crate::error::{Error, SharedMemoryError};
 use crate::group::{Group, region};
-use crate::shm::{BELL_END, Buffer, Carver, Region, Ticket};
+use crate::shm::{Buffer, Carver, Region, RegionHandle, WAKER_END};
 use crate::tree;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -40,7 +40,7 @@ impl Shares {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.before.len() - 1
     }
 
@@ -51,7 +51,7 @@ impl Shares {
     /// When there is no such rank.
     pub fn most(&self, rank: usize, shards: usize) -> usize {
         let weight = self.before[rank + 1] - self.before[rank];
-        (shards as u128 * weight as u128).div_ceil(self.before[self.world()] as u128) as usize
+        (shards as u128 * weight as u128).div_ceil(self.before[self.world_size()] as u128) as usize
     }
 
     /// The shards of `rank` out of `shards`.
@@ -60,7 +60,7 @@ impl Shares {
     ///
     /// When there is no such rank.
     pub fn range(&self, rank: usize, shards: usize) -> Range<usize> {
-        let total = self.before[self.world()] as u128;
+        let total = self.before[self.world_size()] as u128;
         let bound = |rank: usize| (shards as u128 * self.before[rank] as u128 / total) as usize;
         bound(rank)..bound(rank + 1)
     }
@@ -114,7 +114,7 @@ impl<T: Element> ShardSum<T> {
         communicator: &mut Communicator,
         plan: &ShardPlan,
     ) -> Result<(Self, Vec<Vec<Buffer<T>>>), Error> {
-        assert_eq!(plan.shares.world(), communicator.world(), "shares for another number of ranks");
+        assert_eq!(plan.shares.world_size(), communicator.world_size(), "shares for another number of ranks");
         let group = communicator.group.as_mut().expect("a sum over the shards of several ranks");
         let topology = Arc::clone(&group.engine.topology);
         let sizes = Plan {
@@ -253,7 +253,7 @@ fn group(communicator: &mut Communicator) -> &mut Group {
 }
 
 /// Where the counters of a sum's region begin: behind the region's own.
-const COUNTERS: usize = BELL_END;
+const COUNTERS: usize = WAKER_END;
 
 /// Makes this rank's region and maps those of its host's other ranks. All learn it when one of them cannot.
 fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Error> {
@@ -263,21 +263,25 @@ fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Er
         Err(error) => return group.engine.fail(error),
     };
     let mut records = vec![0.0f64; RECORD * topology.world()];
-    if let Some(ticket) = region.ticket() {
+    if let Some(handle) = region.handle() {
         // Bytes in the guise of elements: they are only copied.
         let record: &mut [u8] = bytemuck::cast_slice_mut(&mut records[RECORD * topology.rank..][..RECORD]);
-        record[..Ticket::BYTES].copy_from_slice(&ticket.encode());
+        record[..RegionHandle::BYTES].copy_from_slice(&handle.encode());
     }
     group.by_owner(&mut records, Rule::ALLGATHER, "allgather")?;
     let mut neighbours = Vec::new();
     for other in topology.locals().iter().filter(|other| **other != topology.rank) {
         let bytes: &[u8] = bytemuck::cast_slice(&records[RECORD * other..][..RECORD]);
-        let ticket = Ticket::decode(std::array::from_fn(|i| bytes[i]));
-        match Region::open(&ticket) {
+        let handle = RegionHandle::decode(std::array::from_fn(|i| bytes[i]));
+        match Region::open(&handle) {
             Ok(region) => neighbours.push(Neighbour { rank: *other, region: Arc::new(region) }),
             Err(source) => {
                 let (rank, source) = (topology.rank, Arc::new(source));
-                return group.engine.fail(Error::Unshared { rank, other: *other, source });
+                return group.engine.fail(Error::SharedMemory(SharedMemoryError::Unmapped {
+                    rank,
+                    other: *other,
+                    source,
+                }));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Strangers at the door of rank 0: the group meets undisturbed, and the log says what was refused.
+//! Strangers at the acceptor of rank 0: the group meets undisturbed, and the log says what was refused.
 
 mod meetings;
 
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, Once};
 use std::thread;
 use std::time::Instant;
 
-use isograd_comm::{Communicator, Error, Place};
+use isograd_comm::{Communicator, Error, Place, RendezvousError};
 use log::{Log, Metadata, Record};
 use meetings::{DEADLINE, check_sums, free_place, join_all, settings};
 
@@ -163,7 +163,7 @@ fn repeated_and_reflected_handshakes() {
             done.store(true, Ordering::SeqCst);
             drop(TcpStream::connect(between.local_addr().unwrap()));
             echo.join().unwrap();
-            assert!(matches!(error, Error::Refused { .. }), "{error}");
+            assert!(matches!(error, Error::Rendezvous(RendezvousError::Refused { .. })), "{error}");
             assert!(error.to_string().contains("its proof is wrong"), "{error}");
         });
 

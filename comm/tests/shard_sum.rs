@@ -140,7 +140,7 @@ fn weights(world: usize) -> [Vec<usize>; 3] {
 
 /// All steps with all weights.
 fn check<T: Value>(communicator: &mut Communicator, arrangement: Arrangement) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for weights in weights(world) {
         let shares = Shares::new(&weights).expect("some weight");
         let what = format!("{arrangement:?}, weights {weights:?}");
@@ -174,7 +174,7 @@ fn doubles_have_the_bits_of_the_tree() {
 /// One step of buckets of these lengths, over links alone: the memory for what they carry is planned by slice.
 fn buckets_of_any_length<T: Value>(communicator: &mut Communicator, buckets: &[usize]) -> Result<(), Error> {
     let nodes = tree::max_pending(MOST_SHARDS);
-    let shares = Shares::even(communicator.world());
+    let shares = Shares::even(communicator.world_size());
     let mut state = Step::<T>::new(communicator, buckets, &shares, nodes)?;
     state.run(communicator, 0, MOST_SHARDS, Nodes::Largest, &format!("buckets of {buckets:?}"))
 }

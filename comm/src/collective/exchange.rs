@@ -19,7 +19,7 @@ use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::sources::{Source, Sources};
 use super::topology::{Topology, most_words};
 use crate::element::{Element, Kind};
-use crate::links::{Frame, Kind as FrameKind, Link, Wire};
+use crate::links::{AnyStream, Frame, FrameKind, Link};
 use crate::shm::{Carver, RawBuffer, Region};
 use crate::tree;
 use std::ops::Range;
@@ -99,7 +99,7 @@ pub(crate) struct Advance {
     /// Whether the operation is complete.
     pub(crate) complete: bool,
     /// A neighbour that did something else in it, and what.
-    pub(crate) stray: Option<(usize, Call)>,
+    pub(crate) mismatch: Option<(usize, Call)>,
 }
 
 impl Exchange {
@@ -127,7 +127,7 @@ impl Exchange {
                 Inbox { words: vec![0; words], arrived: false }
             });
             let mut outboxes = vec![Vec::new(); world];
-            for owner in topology.charges() {
+            for owner in topology.delegated_owners() {
                 outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice];
             }
             let bucket = Bucket {
@@ -260,7 +260,7 @@ impl Exchange {
     }
 
     /// Goes as far as it can without waiting.
-    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) -> Advance {
+    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) -> Advance {
         let (others, mut raised) = (self.neighbours.len(), false);
         if self.buckets[bucket].stage == Stage::Contributed && self.is_cleared(bucket) {
             self.buckets[bucket].stage = Stage::Cleared;
@@ -296,11 +296,11 @@ impl Exchange {
             self.buckets[bucket].ready = ready;
             if ready == others {
                 self.buckets[bucket].stage = Stage::Complete;
-                let stray = self.stray_neighbour(bucket);
-                return Advance { raised, complete: true, stray };
+                let mismatch = self.mismatched_neighbour(bucket);
+                return Advance { raised, complete: true, mismatch };
             }
         }
-        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete, stray: None }
+        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete, mismatch: None }
     }
 
     /// Where a rank says what it does in this turn: beside its first counter. Two words take turns, as the next turn may begin
@@ -310,7 +310,7 @@ impl Exchange {
     }
 
     /// A neighbour that does something else in a complete operation, and what.
-    fn stray_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
+    fn mismatched_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
         let (own, offset) = (self.buckets[bucket].call(), self.call_offset(bucket));
         let calls =
             self.neighbours.iter().map(|n| (n.rank, n.region.counter(offset).load(Ordering::Relaxed)));
@@ -349,7 +349,7 @@ impl Exchange {
             return None;
         }
         let waits = |owner: &usize| !state.gathered[*owner] && !self.slice(bucket, *owner).is_empty();
-        self.topology.charges().find(waits)
+        self.topology.delegated_owners().find(waits)
     }
 
     pub(super) fn slice(&self, bucket: usize, owner: usize) -> Range<usize> {
@@ -411,9 +411,9 @@ impl Exchange {
     }
 
     /// Sends this host's contribution to the owners elsewhere that are in this rank's charge.
-    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
+    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) {
         let topology = Arc::clone(&self.topology);
-        for owner in topology.charges() {
+        for owner in topology.delegated_owners() {
             let slice = self.slice(bucket, owner);
             if slice.is_empty() || self.host_nodes[topology.host()].is_empty() {
                 continue;
@@ -464,7 +464,7 @@ impl Exchange {
     }
 
     /// Finishes this rank's slice and sends it on.
-    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
+    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) {
         let topology = Arc::clone(&self.topology);
         let slice = self.slice(bucket, topology.rank);
         if slice.is_empty() {
@@ -501,7 +501,7 @@ impl Exchange {
 
     fn send(
         &self,
-        links: &mut [Option<Link<Wire>>],
+        links: &mut [Option<Link<AnyStream>>],
         to: usize,
         kind: FrameKind,
         bucket: usize,

@@ -1,10 +1,10 @@
 //! How the first cause of a failure gets to the other ranks: through this rank's region on its host, in a frame elsewhere.
 
-use crate::shm::{BELL_END, Region};
+use crate::shm::{Region, WAKER_END};
 use std::sync::atomic::Ordering;
 
 /// Where a region says whether its rank has failed, and why.
-const FAILED: usize = BELL_END;
+const FAILED: usize = WAKER_END;
 const TEXT: usize = FAILED + 8;
 /// Bytes of text; longer ones are cut.
 pub(super) const TEXT_BYTES: usize = 1024;

@@ -5,7 +5,7 @@ mod bucket;
 mod engine;
 mod exchange;
 mod failure;
-mod mail;
+mod frames;
 mod sources;
 mod topology;
 mod wait;

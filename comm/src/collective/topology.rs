@@ -63,7 +63,7 @@ impl Topology {
     }
 
     /// The owners on other hosts for whom this rank stands for its host.
-    pub(crate) fn charges(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn delegated_owners(&self) -> impl Iterator<Item = usize> {
         (0..self.world()).filter(|owner| !self.is_local(*owner) && self.holder(*owner) == self.rank)
     }
 
@@ -130,8 +130,11 @@ mod tests {
         assert_eq!(topology.hosts, [vec![0, 2], vec![1, 3], vec![4]]);
         assert_eq!(topology.locals(), [1, 3]);
         assert_eq!(topology.other_hosts().collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(topology.charges().collect::<Vec<_>>(), [2]);
-        assert_eq!(Topology::new(1, &["a", "b", "a", "b", "c"]).charges().collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(topology.delegated_owners().collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            Topology::new(1, &["a", "b", "a", "b", "c"]).delegated_owners().collect::<Vec<_>>(),
+            [0, 4]
+        );
     }
 
     #[test]
@@ -168,11 +171,11 @@ mod tests {
         #[test]
         fn each_owner_has_one_delegate_on_every_other_host(names in proptest::collection::vec(0u8..4, 1..12)) {
             for owner in 0..names.len() {
-                let in_charge: Vec<usize> = (0..names.len())
-                    .filter(|rank| Topology::new(*rank, &names).charges().any(|charge| charge == owner))
+                let holds_result: Vec<usize> = (0..names.len())
+                    .filter(|rank| Topology::new(*rank, &names).delegated_owners().any(|charge| charge == owner))
                     .collect();
                 let hosts = Topology::new(owner, &names);
-                prop_assert_eq!(in_charge.len(), hosts.hosts.len() - 1);
+                prop_assert_eq!(holds_result.len(), hosts.hosts.len() - 1);
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use super::engine::{Engine, LocalRank};
 use super::failure;
-use crate::error::Error;
-use crate::links::{Frame, Kind as FrameKind, Link, part, sleep};
-use crate::shm::Bell;
+use crate::error::{Error, PeerError};
+use crate::links::{Frame, FrameKind, Link, close_all, sleep};
+use crate::shm::Waker;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const SOCKET_LOOKS: u32 = 100;
 /// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
 const STREAM_LOOKS: u32 = 10_000;
 /// The longest time that a rank which has failed gives the others to read why.
-const FAREWELL: Duration = Duration::from_millis(900);
+const FAILURE_DELIVERY: Duration = Duration::from_millis(900);
 
 /// What a rank waits for.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +44,9 @@ struct Awaited {
     between: u32,
 }
 
-/// A rank of this host that is waited for, and when its pulse was last felt.
+/// A rank of this host that is waited for, and when its look_count was last felt.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct LookCount {
     rank: usize,
     count: u64,
     at: Instant,
@@ -64,9 +64,9 @@ impl Engine {
         let looks_together =
             if self.links.iter().flatten().all(Link::wakes) { SOCKET_LOOKS } else { STREAM_LOOKS };
         let link_looks = looks_together / self.links.iter().flatten().count().max(1) as u32;
-        let (spins, yields) = match (self.is_one_host(), self.patience) {
-            (true, patience) => (patience.spins, patience.yields),
-            (false, patience) if patience.spins > 0 => (link_looks, 0),
+        let (spins, yields) = match (self.is_one_host(), self.spin_policy) {
+            (true, spin_policy) => (spin_policy.spins, spin_policy.yields),
+            (false, spin_policy) if spin_policy.spins > 0 => (link_looks, 0),
             (false, _) => (0, link_looks),
         };
         loop {
@@ -116,7 +116,7 @@ impl Engine {
     fn awaited(&self, goal: Goal) -> Option<Awaited> {
         match goal {
             Goal::Bucket { exchange, bucket } => {
-                let exchange = &self.desk.exchanges[exchange];
+                let exchange = &self.frame_memory.exchanges[exchange];
                 let unread = || Some((self.unsent()?, "to read what it was sent", 2));
                 let (rank, what, between) = exchange.awaited(bucket).or_else(unread)?;
                 let state = &exchange.buckets[bucket];
@@ -133,9 +133,9 @@ impl Engine {
     fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
         if let Some((by, cause)) = self.locals.iter().find_map(|l| Some((l.rank, failure::read(&l.region)?)))
         {
-            return Err(Error::Reported { by, cause });
+            return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
-        Bell(&self.own).beat();
+        Waker(&self.own).count_look();
         let Some(Awaited { rank, what, bucket, bytes, between }) = self.awaited(goal) else { return Ok(()) };
         let local = self.locals.iter().find(|local| local.rank == rank);
         let ended = match local.and_then(|local| local.process.as_ref()) {
@@ -147,14 +147,21 @@ impl Engine {
             // What it did last may have come between the look at it and the look at its process.
             return match self.look(goal)? || self.awaited(goal).is_none_or(|awaited| awaited.rank != rank) {
                 true => Ok(()),
-                false => Err(Error::Lost { operation, bucket, bytes, rank: name, what }),
+                false => Err(Error::Peer(PeerError::Lost { operation, bucket, bytes, rank: name, what })),
             };
         }
         let waited = start.elapsed();
         // Who waits for the late one itself is to speak first.
         let between = if self.is_waiting(rank) { 4 } else { between };
         if waited > self.timeout + self.timeout / 8 * between {
-            return Err(Error::Timeout { operation, bucket, bytes, rank: name, what, waited });
+            return Err(Error::Peer(PeerError::Timeout {
+                operation,
+                bucket,
+                bytes,
+                rank: name,
+                what,
+                waited,
+            }));
         }
         Ok(())
     }
@@ -162,13 +169,13 @@ impl Engine {
     /// Whether a rank of this host waits for others itself.
     fn is_waiting(&mut self, rank: usize) -> bool {
         let Some(local) = self.locals.iter().find(|local| local.rank == rank) else { return false };
-        let count = Bell(&local.region).pulse();
-        match &self.pulse {
-            Some(pulse) if pulse.rank == rank && pulse.count == count => {
-                pulse.at.elapsed() < self.timeout / 2
+        let count = Waker(&local.region).looks();
+        match &self.look_count {
+            Some(look_count) if look_count.rank == rank && look_count.count == count => {
+                look_count.at.elapsed() < self.timeout / 2
             }
             _ => {
-                self.pulse = Some(Pulse { rank, count, at: Instant::now() });
+                self.look_count = Some(LookCount { rank, count, at: Instant::now() });
                 true
             }
         }
@@ -179,7 +186,7 @@ impl Engine {
         if self.is_one_host() {
             let own = Arc::clone(&self.own);
             let mut looked = Ok(false);
-            Bell(&own).sleep(HEARTBEAT, || {
+            Waker(&own).sleep(HEARTBEAT, || {
                 looked = self.look(goal);
                 !matches!(looked, Ok(false))
             });
@@ -197,17 +204,17 @@ impl Engine {
         }
         // What was told is not told again as one's own.
         let cause = match &error {
-            Error::Reported { cause, .. } => cause.clone(),
+            Error::Peer(PeerError::Reported { cause, .. }) => cause.clone(),
             error => error.to_string(),
         };
         failure::announce(&self.own, &cause);
-        self.ring();
-        self.desk.farewell = failure::cut(&cause).as_bytes().to_vec();
-        let bytes = self.desk.farewell.len() as u64;
+        self.wake();
+        self.frame_memory.failure_text = failure::cut(&cause).as_bytes().to_vec();
+        let bytes = self.frame_memory.failure_text.len() as u64;
         let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, call: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
-        let until = Instant::now() + FAREWELL.min(self.timeout / 4);
-        part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);
+        let until = Instant::now() + FAILURE_DELIVERY.min(self.timeout / 4);
+        close_all(self.links.iter_mut().flatten().map(|link| (link, &self.frame_memory)).collect(), until);
         self.failure = Some(error.clone());
         Err(error)
     }

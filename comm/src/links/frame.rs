@@ -10,7 +10,7 @@
 use sha2::{Digest, Sha256};
 
 /// The version of everything that ranks say to each other: the proof, the messages of the rendezvous, the frames.
-pub(crate) const PROTOCOL: u16 = 2;
+pub(crate) const PROTOCOL: u16 = 3;
 
 /// The length of a header in bytes.
 pub(super) const HEADER: usize = 48;
@@ -23,7 +23,7 @@ const ORDER: u8 = cfg!(target_endian = "big") as u8;
 /// What a frame's payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     /// Partial sums, on the way to the owner of their slice.
     Scatter = 1,
     /// A slice's result, on the way to all.
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     Rendezvous = 4,
 }
 
-impl Kind {
+impl FrameKind {
     fn from_wire(number: u8) -> Option<Self> {
         [Self::Scatter, Self::Gather, Self::Failure, Self::Rendezvous]
             .into_iter()
@@ -45,7 +45,7 @@ impl Kind {
 /// A frame without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     /// Which exchange of the operation.
     pub(crate) exchange: u32,
     /// Which operation since the group met.
@@ -105,7 +105,7 @@ impl Frame {
             return Err("a frame of another job or generation".into());
         }
         Ok(Self {
-            kind: Kind::from_wire(kind).ok_or_else(|| format!("a frame of unknown kind {kind}"))?,
+            kind: FrameKind::from_wire(kind).ok_or_else(|| format!("a frame of unknown kind {kind}"))?,
             operation: u64::from_le_bytes(field(header, 16)),
             bytes: u64::from_le_bytes(field(header, 24)),
             exchange: u32::from_le_bytes(field(header, 32)),
@@ -127,7 +127,7 @@ mod tests {
     fn headers_survive_the_wire_and_others_are_refused() {
         let tag = Tag::new("job", 3);
         let frame = Frame {
-            kind: Kind::Gather,
+            kind: FrameKind::Gather,
             exchange: 0x0102_0304,
             operation: u64::MAX - 5,
             bucket: 77,

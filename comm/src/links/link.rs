@@ -14,8 +14,8 @@ use super::frame::{Frame, Tag};
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::sealed::Sealed;
-use super::stream::{Socket, Stream, Wire};
-use crate::error::Error;
+use super::stream::{AnyStream, Socket, Stream};
+use crate::error::{Error, PeerError};
 
 /// What is read beyond the payload that is expected: headers and small payloads.
 const READ_AHEAD: usize = 8 << 10;
@@ -124,12 +124,12 @@ impl<S: Stream> Link<S> {
     }
 
     /// The same for those to whom it is all one what links run over.
-    pub(crate) fn into_any(self) -> Link<Wire>
+    pub(crate) fn into_any(self) -> Link<AnyStream>
     where
         S: 'static,
     {
         let Self { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken } = self;
-        let stream: Wire = Box::new(stream);
+        let stream: AnyStream = Box::new(stream);
         Link { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken }
     }
 
@@ -185,7 +185,7 @@ impl<S: Stream> Link<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => match self.failure(error) {
-                    closed @ Error::Closed { .. } => self.broken = Some(closed),
+                    closed @ Error::Peer(PeerError::Closed { .. }) => self.broken = Some(closed),
                     other => return Err(other),
                 },
             }
@@ -314,7 +314,7 @@ impl<S: Stream> Link<S> {
 
     /// The peer has sent `what`, which does not belong here.
     pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
-        Error::Protocol { rank: self.peer, address: self.place(), what: what.into() }
+        Error::Peer(PeerError::Protocol { rank: self.peer, address: self.place(), what: what.into() })
     }
 
     fn failure(&self, error: io::Error) -> Error {
@@ -323,8 +323,8 @@ impl<S: Stream> Link<S> {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Error::Closed { rank, address },
-            _ => Error::Link { rank, address, source: Arc::new(error) },
+            | io::ErrorKind::BrokenPipe => Error::Peer(PeerError::Closed { rank, address }),
+            _ => Error::Peer(PeerError::Link { rank, address, source: Arc::new(error) }),
         }
     }
 }
@@ -354,7 +354,7 @@ fn end_if_zero(bytes: usize) -> io::Result<()> {
 
 /// Sends what is queued and then the end, and throws away what comes, until the others have ended too or the time is over: a socket
 /// that is closed with something unread takes back what is still on its way. Whether all have.
-pub(crate) fn part<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
+pub(crate) fn close_all<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
     loop {
         open.retain_mut(|(link, memory)| {
             let sent = link.flush(*memory).is_ok();

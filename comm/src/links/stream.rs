@@ -21,9 +21,9 @@ pub(crate) trait Stream: Read + Write + Send + Sync {
 }
 
 /// Any of them.
-pub(crate) type Wire = Box<dyn Stream>;
+pub(crate) type AnyStream = Box<dyn Stream>;
 
-impl Stream for Wire {
+impl Stream for AnyStream {
     fn place(&self) -> String {
         (**self).place()
     }

@@ -4,10 +4,10 @@
 mod flight;
 mod stream;
 
-pub(crate) use stream::Stream;
+pub(crate) use stream::MpiStream;
 
-use crate::error::Error;
-use crate::rendezvous::Variables;
+use crate::error::{Error, MpiError, RankNumber};
+use crate::variables::RankVariables;
 use flight::serial;
 use mpi::Threading;
 use mpi::environment::Universe;
@@ -54,7 +54,7 @@ impl Mpi {
             let _serial = serial();
             mpi::initialize_with_threading(Threading::Serialized)
         };
-        let (universe, threading) = started.ok_or(Error::MpiStarted)?;
+        let (universe, threading) = started.ok_or(Error::Mpi(MpiError::Started))?;
         let number = |number: c_int| usize::try_from(number).expect("MPI counts from 0");
         let (rank, world) = (number(universe.world().rank()), number(universe.world().size()));
         let session = Session {
@@ -65,7 +65,7 @@ impl Mpi {
             groups: AtomicI32::new(0),
         };
         if threading < Threading::Serialized {
-            return Err(Error::MpiThreads { library: Self::library() });
+            return Err(Error::Mpi(MpiError::Threads { library: Self::library() }));
         }
         flight::return_errors().map_err(|source| Error::io("set MPI's handler of errors", source))?;
         // Until they have met, the others may wait for this rank.
@@ -86,7 +86,7 @@ impl Mpi {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.0.world
     }
 
@@ -95,12 +95,13 @@ impl Mpi {
     /// # Errors
     ///
     /// When that is another rank or another number of ranks: the program was started by something else than its own MPI.
-    pub fn check(&self, variables: &Variables) -> Result<(), Error> {
-        let (mpi, environment) = ([self.rank(), self.world()], [variables.rank, variables.world]);
+    pub fn check(&self, variables: &RankVariables) -> Result<(), Error> {
+        let mpi = RankNumber { rank: self.rank(), world_size: self.world_size() };
+        let environment = RankNumber { rank: variables.rank, world_size: variables.world_size };
         if mpi == environment {
             return Ok(());
         }
-        Err(Error::MpiRank { mpi, environment, library: Self::library() })
+        Err(Error::Mpi(MpiError::Rank { mpi, environment, library: Self::library() }))
     }
 
     /// Tags for a group, which all ranks number alike: one to meet under, and one for its links.

@@ -25,7 +25,7 @@ const FLIGHTS: usize = 4;
 const NAP: Duration = Duration::from_micros(100);
 
 /// The stream to one rank.
-pub(crate) struct Stream {
+pub(crate) struct MpiStream {
     peer: c_int,
     tag: c_int,
     /// In the order of their messages.
@@ -45,7 +45,7 @@ pub(crate) struct Stream {
     mpi: Mpi,
 }
 
-impl Stream {
+impl MpiStream {
     /// The stream to rank `peer` under a tag that it shares with no other stream between the two.
     pub(crate) fn new(mpi: &Mpi, peer: usize, tag: c_int, timeout: Duration) -> io::Result<Self> {
         let peer = c_int::try_from(peer).expect("a rank of MPI");
@@ -112,7 +112,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for MpiStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.read_vectored(&mut [IoSliceMut::new(bytes)])
     }
@@ -130,7 +130,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for MpiStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
@@ -159,7 +159,7 @@ impl Write for Stream {
     }
 }
 
-impl links::Stream for Stream {
+impl links::Stream for MpiStream {
     fn place(&self) -> String {
         "MPI".to_owned()
     }
@@ -182,7 +182,7 @@ impl links::Stream for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for MpiStream {
     /// What was sent is still delivered; the peer is there, unless this end is shut because of a failure.
     fn drop(&mut self) {
         let until = Instant::now() + self.timeout;

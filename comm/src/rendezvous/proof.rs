@@ -21,8 +21,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use snow::{HandshakeState, TransportState};
 
-use super::Meeting;
-use crate::error::Error;
+use super::meeting::Meeting;
+use crate::error::{Error, RendezvousError};
 use crate::key::{Key, random};
 use crate::links::{PROTOCOL, Tag};
 
@@ -109,7 +109,7 @@ impl Identity {
             mac,
             version: PROTOCOL,
             rank: meeting.rank,
-            world: meeting.world,
+            world: meeting.world_size,
             generation: meeting.generation,
             encrypt: meeting.encrypt,
             tag: Tag::new(&meeting.job, meeting.generation),
@@ -154,7 +154,7 @@ impl Identity {
     /// What bars the two from working together, when both have the key.
     fn conflict(&self, theirs: &Claim) -> Option<Error> {
         let differ = |what: &str, ours: String, other: String| {
-            Some(Error::disagreement(what, (self.rank, ours), (theirs.rank, other)))
+            Some(RendezvousError::disagreement(what, (self.rank, ours), (theirs.rank, other)).into())
         };
         let switch = |on: bool| String::from(if on { "on" } else { "off" });
         if theirs.version != self.version {
@@ -164,7 +164,7 @@ impl Identity {
         } else if theirs.encrypt != self.encrypt {
             differ("encryption", switch(self.encrypt), switch(theirs.encrypt))
         } else if theirs.rank >= self.world {
-            Some(Error::Rank { rank: theirs.rank, world: self.world })
+            Some(Error::Rank { rank: theirs.rank, world_size: self.world })
         } else {
             None
         }

@@ -44,7 +44,7 @@ pub(crate) struct Region {
 
 /// How another process of this host finds a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub(crate) struct RegionHandle {
     pub(crate) process: u64,
     descriptor: u64,
     bytes: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Ticket {
     token: u64,
 }
 
-impl Ticket {
+impl RegionHandle {
     /// Length of the encoded form.
     pub(crate) const BYTES: usize = 40;
 
@@ -100,11 +100,11 @@ impl Region {
     }
 
     /// What others need to [`open`](Self::open) this region, if they can.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
+    pub(crate) fn handle(&self) -> Option<RegionHandle> {
         use std::os::fd::AsRawFd;
         let file = self.file.lock().expect("nobody panics with it");
         let file = file.as_ref()?;
-        Some(Ticket {
+        Some(RegionHandle {
             process: u64::from(std::process::id()),
             descriptor: file.as_raw_fd() as u64,
             bytes: self.map.len() as u64,
@@ -114,19 +114,19 @@ impl Region {
     }
 
     /// Another rank's region.
-    pub(crate) fn open(ticket: &Ticket) -> io::Result<Self> {
-        let path = format!("/proc/{}/fd/{}", ticket.process, ticket.descriptor);
+    pub(crate) fn open(handle: &RegionHandle) -> io::Result<Self> {
+        let path = format!("/proc/{}/fd/{}", handle.process, handle.descriptor);
         let file = File::options().read(true).write(true).open(path)?;
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-        if file.metadata()?.len() != ticket.bytes
-            || ticket.control < PAGE as u64
-            || ticket.control > ticket.bytes
+        if file.metadata()?.len() != handle.bytes
+            || handle.control < PAGE as u64
+            || handle.control > handle.bytes
         {
             return wrong("not the region that was announced");
         }
-        let map = MmapOptions::new().len(ticket.bytes as usize).map_raw(&file)?;
-        let region = Self { map, control: ticket.control as usize, file: Mutex::new(None) };
-        if region.token().load(Ordering::Acquire) != ticket.token {
+        let map = MmapOptions::new().len(handle.bytes as usize).map_raw(&file)?;
+        let region = Self { map, control: handle.control as usize, file: Mutex::new(None) };
+        if region.token().load(Ordering::Acquire) != handle.token {
             return wrong("not the region that was announced");
         }
         Ok(region)
@@ -389,13 +389,13 @@ mod tests {
     #[test]
     fn another_mapping_sees_what_was_published() {
         let mut region = Arc::new(shared());
-        let ticket = region.ticket().unwrap();
+        let handle = region.handle().unwrap();
         let mut carver = Carver::new(&mut region);
         let _first = carver.carve(12);
         let mut second = carver.carve(16);
         second.elements_mut::<f32>().copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
 
-        let other = Region::open(&ticket).unwrap();
+        let other = Region::open(&handle).unwrap();
         assert_eq!(other.published::<f32>(8, 1, 12, 1..3), None);
         carver.region().counter(8).store(1, Ordering::Release);
         assert_eq!(other.published::<f32>(8, 1, 12, 1..3), Some(&[2.0, 3.0][..]));
@@ -414,11 +414,11 @@ mod tests {
     #[test]
     fn a_ticket_that_leads_elsewhere_is_refused() {
         let region = shared();
-        let ticket = region.ticket().unwrap();
-        assert!(Region::open(&Ticket { token: ticket.token ^ 1, ..ticket }).is_err());
-        assert!(Region::open(&Ticket { bytes: ticket.bytes + 1, ..ticket }).is_err());
-        assert!(Region::open(&Ticket { control: ticket.bytes + 1, ..ticket }).is_err());
-        assert!(Region::open(&ticket).is_ok());
+        let handle = region.handle().unwrap();
+        assert!(Region::open(&RegionHandle { token: handle.token ^ 1, ..handle }).is_err());
+        assert!(Region::open(&RegionHandle { bytes: handle.bytes + 1, ..handle }).is_err());
+        assert!(Region::open(&RegionHandle { control: handle.bytes + 1, ..handle }).is_err());
+        assert!(Region::open(&handle).is_ok());
     }
 
     #[test]

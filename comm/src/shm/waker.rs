@@ -12,28 +12,28 @@ use std::time::Duration;
 const WORD: usize = 64;
 /// Offset of the word that is 1 while the owner sleeps.
 const SLEEPING: usize = 68;
-/// Offset of the owner's pulse.
-const PULSE: usize = 72;
+/// Offset of the owner's look_count.
+const LOOKS: usize = 72;
 /// Where the bell ends.
-pub(crate) const BELL_END: usize = 128;
+pub(crate) const WAKER_END: usize = 128;
 
 /// The bell in a rank's region.
 #[derive(Clone, Copy)]
-pub(crate) struct Bell<'r>(pub(crate) &'r Region);
+pub(crate) struct Waker<'r>(pub(crate) &'r Region);
 
-impl Bell<'_> {
+impl Waker<'_> {
     /// Wakes the owner if it sleeps. To be called after raising a counter.
     #[inline]
-    pub(crate) fn ring(self) {
+    pub(crate) fn wake(self) {
         // Either the owner sees the counter before it sleeps, or we see that it sleeps: see `sleep`.
         fence(Ordering::SeqCst);
         if self.0.word(SLEEPING).load(Ordering::Relaxed) != 0 {
-            self.wake();
+            self.wake_sleeper();
         }
     }
 
     #[cold]
-    fn wake(self) {
+    fn wake_sleeper(self) {
         let word = self.0.word(WORD);
         word.fetch_add(1, Ordering::Release);
         #[cfg(target_os = "linux")]
@@ -45,13 +45,13 @@ impl Bell<'_> {
     }
 
     /// Counts the owner's looks while it waits for others.
-    pub(crate) fn beat(self) {
-        self.0.counter(PULSE).fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_look(self) {
+        self.0.counter(LOOKS).fetch_add(1, Ordering::Relaxed);
     }
 
     /// What changes while the owner waits, and does not when it is stopped or works.
-    pub(crate) fn pulse(self) -> u64 {
-        self.0.counter(PULSE).load(Ordering::Relaxed)
+    pub(crate) fn looks(self) -> u64 {
+        self.0.counter(LOOKS).load(Ordering::Relaxed)
     }
 
     /// Sleeps until the bell rings, at most `limit`, unless `ready` already; the owner calls it.
@@ -82,14 +82,14 @@ fn wait(_word: &std::sync::atomic::AtomicU32, _seen: u32, limit: Duration) {
 
 /// How long to look before sleeping.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct SpinPolicy {
     /// Looks with a pause of some nanoseconds after each.
     pub(crate) spins: u32,
     /// Looks with the core given away after each.
     pub(crate) yields: u32,
 }
 
-impl Patience {
+impl SpinPolicy {
     /// For `ranks` ranks on `cores` cores.
     pub(crate) fn new(ranks: usize, cores: usize) -> Self {
         if ranks <= cores { Self { spins: 500, yields: 200 } } else { Self { spins: 0, yields: 200 } }
@@ -103,25 +103,25 @@ mod tests {
 
     #[test]
     fn a_ring_wakes_the_sleeper() {
-        let region = Region::private(BELL_END, 0).unwrap();
+        let region = Region::private(WAKER_END, 0).unwrap();
         let counter = region.counter(256);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let start = Instant::now();
                 while counter.load(Ordering::Acquire) == 0 {
-                    Bell(&region).sleep(Duration::from_secs(60), || counter.load(Ordering::Acquire) != 0);
+                    Waker(&region).sleep(Duration::from_secs(60), || counter.load(Ordering::Acquire) != 0);
                 }
                 assert!(start.elapsed() < Duration::from_secs(50), "nobody woke the sleeper");
             });
             std::thread::sleep(Duration::from_millis(20));
             counter.store(1, Ordering::Release);
-            Bell(&region).ring();
+            Waker(&region).wake();
         });
     }
 
     #[test]
     fn who_is_ready_does_not_sleep() {
-        let region = Region::private(BELL_END, 0).unwrap();
-        Bell(&region).sleep(Duration::from_secs(3600), || true);
+        let region = Region::private(WAKER_END, 0).unwrap();
+        Waker(&region).sleep(Duration::from_secs(3600), || true);
     }
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::links::Link;
 
 /// How long a connection may take to prove itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the operating system may take to connect before it is asked again.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -33,7 +33,7 @@ impl Backoff {
 }
 
 /// What became of a connection.
-pub(super) enum Joined {
+pub(super) enum HandshakeResult {
     /// It is proven.
     Link(Box<Link>),
     /// The other has the key, but its settings bar it from this group.
@@ -43,7 +43,7 @@ pub(super) enum Joined {
 }
 
 /// One end of a connection that is not yet proven.
-pub(super) struct Join<'a> {
+pub(super) struct Handshaking<'a> {
     socket: TcpStream,
     address: SocketAddr,
     identity: &'a Identity,
@@ -54,7 +54,7 @@ pub(super) struct Join<'a> {
     since: Instant,
 }
 
-impl<'a> Join<'a> {
+impl<'a> Handshaking<'a> {
     /// Connects to rank `to`, waiting no longer than `until` and a second at most. An inner error may be gone at the
     /// next attempt.
     pub(super) fn connect(
@@ -107,7 +107,7 @@ impl<'a> Join<'a> {
 
     /// When a proof is due.
     pub(super) fn due(&self) -> Instant {
-        self.since + PATIENCE
+        self.since + HANDSHAKE_TIMEOUT
     }
 
     #[cfg(test)]
@@ -116,7 +116,7 @@ impl<'a> Join<'a> {
     }
 
     /// Goes on as far as it can without waiting; gives itself back when the other end is to speak.
-    pub(super) fn advance(mut self) -> ControlFlow<Joined, Self> {
+    pub(super) fn advance(mut self) -> ControlFlow<HandshakeResult, Self> {
         loop {
             // Never more than the next message: what follows the handshake belongs to the link.
             match self.socket.read(&mut self.buffer[self.filled..self.handshake.wants()]) {
@@ -139,14 +139,14 @@ impl<'a> Join<'a> {
             let written = self.socket.write_all(&reply);
             match (outcome, written) {
                 (Outcome::Refused(refusal), _) => return refuse(refusal),
-                (Outcome::Conflict(error), _) => return ControlFlow::Break(Joined::Conflict(error)),
+                (Outcome::Conflict(error), _) => return ControlFlow::Break(HandshakeResult::Conflict(error)),
                 (_, Err(error)) => return refuse(Refusal::Other(error.to_string())),
                 (Outcome::More, Ok(())) => (),
                 (Outcome::Joined { theirs, noise }, Ok(())) => {
                     let noise = noise.map(|noise| *noise);
                     let link = Link::new(self.socket, theirs.rank, self.address, self.identity.tag(), noise);
                     return match link {
-                        Ok(link) => ControlFlow::Break(Joined::Link(Box::new(link))),
+                        Ok(link) => ControlFlow::Break(HandshakeResult::Link(Box::new(link))),
                         Err(error) => refuse(Refusal::Other(error.to_string())),
                     };
                 }
@@ -155,11 +155,11 @@ impl<'a> Join<'a> {
     }
 }
 
-fn refuse<C>(refusal: Refusal) -> ControlFlow<Joined, C> {
-    ControlFlow::Break(Joined::Refused(refusal))
+fn refuse<C>(refusal: Refusal) -> ControlFlow<HandshakeResult, C> {
+    ControlFlow::Break(HandshakeResult::Refused(refusal))
 }
 
-impl AsFd for Join<'_> {
+impl AsFd for Handshaking<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

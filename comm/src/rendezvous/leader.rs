@@ -1,39 +1,40 @@
-//! Rank 0 at the rendezvous: collects the cards of all and answers.
+//! Rank 0 at the rendezvous: collects the infos of all and answers.
 //!
-//! An answer goes only to who has sent a card: then nothing unread is left in the socket, and closing it cannot take
+//! An answer goes only to who has sent a info: then nothing unread is left in the socket, and closing it cannot take
 //! the answer away. After a failure the others have a little time to come and hear of it.
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::door::{Arrival, Door};
-use super::message::{Agreement, CARD_LIMIT, Correspondent, Message};
+use super::acceptor::{Acceptor, Arrival};
+use super::meeting::Meeting;
+use super::message::{Agreement, INFO_LIMIT, Message, MessageLink};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
-use super::{Card, Meeting};
-use crate::error::Error;
+use super::rank_info::RankInfo;
+use crate::error::{Error, RendezvousError};
 
 /// How long after a failure ranks may come to hear of it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Collects a card from every rank.
+/// Collects a info from every rank.
 pub(super) fn collect(
     meeting: &Meeting,
     identity: &Identity,
-    listener: &TcpListener,
-    own: Card,
-) -> Result<Vec<Card>, Error> {
-    let door = Door::new(listener, identity, Purpose::Rendezvous);
-    let mut root = Root { meeting, own, door, members: Vec::new(), turned_away: 0, failure: None };
+    listeners: &[TcpListener],
+    own: RankInfo,
+) -> Result<Vec<RankInfo>, Error> {
+    let acceptor = Acceptor::new(listeners, identity, Purpose::Rendezvous);
+    let mut root = Root { meeting, own, acceptor, members: Vec::new(), turned_away: 0, failure: None };
     root.gather()?;
     root.answer()
 }
 
 struct Root<'a> {
     meeting: &'a Meeting,
-    own: Card,
-    door: Door<'a>,
+    own: RankInfo,
+    acceptor: Acceptor<'a>,
     /// In order of arrival.
     members: Vec<Member>,
     /// How many ranks had settings that barred them.
@@ -42,8 +43,8 @@ struct Root<'a> {
 }
 
 struct Member {
-    correspondent: Correspondent,
-    card: Option<Card>,
+    message_link: MessageLink,
+    info: Option<RankInfo>,
     /// It has closed the connection.
     gone: bool,
 }
@@ -52,33 +53,38 @@ impl Root<'_> {
     /// Waits until every rank has come in some way, until the deadline, or, after a failure, a little longer.
     fn gather(&mut self) -> Result<(), Error> {
         let mut until = Instant::now() + self.meeting.timeout;
-        while self.come() + 1 < self.meeting.world {
+        while self.come() + 1 < self.meeting.world_size {
             if Instant::now() >= until {
-                self.fail(Error::Missing {
+                self.fail(Error::Rendezvous(RendezvousError::Missing {
                     place: self.meeting.place.describe(),
                     ranks: self.missing(),
                     waited: self.meeting.timeout,
-                    refused: self.door.refused(),
-                    listened: self.meeting.place.unsaid(self.own.address),
-                });
+                    refused: self.acceptor.refused(),
+                    listened: self.meeting.place.unsaid(self.own.addresses[0]),
+                }));
+                break;
+            }
+            if let Err(error) = self.meeting.check_stop() {
+                self.fail(error);
                 break;
             }
             let mut poll = Poll::default();
-            self.door.watch(&mut poll);
-            self.members.iter().filter(|m| !m.gone).for_each(|m| poll.readable(&m.correspondent.link));
-            let mut ready = poll.wait(self.door.due().map_or(until, |due| due.min(until)))?;
-            let arrivals = self.door.serve(&mut ready)?;
+            self.acceptor.watch(&mut poll);
+            self.members.iter().filter(|m| !m.gone).for_each(|m| poll.readable(&m.message_link.link));
+            let mut ready =
+                poll.wait(self.meeting.pause_until(self.acceptor.due().map_or(until, |due| due.min(until))))?;
+            let arrivals = self.acceptor.serve(&mut ready)?;
             for i in 0..self.members.len() {
                 if !self.members[i].gone && ready.next() == Some(true) {
                     self.hear(i);
                 }
             }
-            self.members.retain(|member| !member.gone || member.card.is_some());
+            self.members.retain(|member| !member.gone || member.info.is_some());
             for arrival in arrivals {
                 match arrival {
                     Arrival::Link(link) => {
-                        let correspondent = Correspondent::new(*link, CARD_LIMIT);
-                        self.members.push(Member { correspondent, card: None, gone: false });
+                        let message_link = MessageLink::new(*link, INFO_LIMIT);
+                        self.members.push(Member { message_link, info: None, gone: false });
                     }
                     Arrival::Conflict(error) => {
                         self.turned_away += 1;
@@ -94,13 +100,12 @@ impl Root<'_> {
     }
 
     fn come(&self) -> usize {
-        self.members.iter().filter(|member| member.card.is_some()).count() + self.turned_away
+        self.members.iter().filter(|member| member.info.is_some()).count() + self.turned_away
     }
 
     fn missing(&self) -> Vec<usize> {
-        let here =
-            |rank| self.members.iter().any(|m| m.card.is_some() && m.correspondent.link.peer() == rank);
-        (1..self.meeting.world).filter(|&rank| !here(rank)).collect()
+        let here = |rank| self.members.iter().any(|m| m.info.is_some() && m.message_link.link.peer() == rank);
+        (1..self.meeting.world_size).filter(|&rank| !here(rank)).collect()
     }
 
     /// The first failure is the one that counts.
@@ -111,26 +116,26 @@ impl Root<'_> {
     /// Reads what a member says.
     fn hear(&mut self, index: usize) {
         let member = &mut self.members[index];
-        match member.correspondent.receive() {
+        match member.message_link.receive() {
             Ok(None) => (),
-            Ok(Some(Message::Card(card, agreement))) => {
-                member.card = Some(card);
+            Ok(Some(Message::RankInfo(info, agreement))) => {
+                member.info = Some(info);
                 if let Some(error) = self.objection(index, &agreement) {
                     self.fail(error);
                 }
             }
             Ok(Some(_)) => {
                 member.gone = true;
-                let error = member.correspondent.unexpected("another message than its card");
+                let error = member.message_link.unexpected("another message than its RankInfo");
                 self.fail(error);
             }
             Err(error) => {
                 member.gone = true;
-                if member.card.is_some() {
+                if member.info.is_some() {
                     self.fail(error);
                 } else {
-                    let address = member.correspondent.link.address();
-                    self.door.refuse(address, &Refusal::Other(error.to_string()));
+                    let address = member.message_link.link.address();
+                    self.acceptor.refuse(address, &Refusal::Other(error.to_string()));
                 }
             }
         }
@@ -138,57 +143,61 @@ impl Root<'_> {
 
     /// What bars the member at `index` from the group.
     fn objection(&self, index: usize, agreement: &Agreement) -> Option<Error> {
-        let link = &self.members[index].correspondent.link;
+        let link = &self.members[index].message_link.link;
         let rank = link.peer();
         let twin = self.members.iter().enumerate().find_map(|(i, other)| {
-            let same = i != index && other.card.is_some() && other.correspondent.link.peer() == rank;
-            same.then(|| other.correspondent.link.address())
+            let same = i != index && other.info.is_some() && other.message_link.link.peer() == rank;
+            same.then(|| other.message_link.link.address())
         });
-        let twin = if rank == 0 { Some(self.own.address) } else { twin };
+        let twin = if rank == 0 { Some(self.own.addresses[0]) } else { twin };
         if let Some(twin) = twin {
-            return Some(Error::RankTaken { rank, addresses: [twin, link.address()] });
+            return Some(Error::Rendezvous(RendezvousError::RankTaken {
+                rank,
+                first: twin,
+                second: link.address(),
+            }));
         }
         let (what, ours, theirs) = difference(&self.meeting.agreement, agreement)?;
-        Some(Error::disagreement(&what, (0, ours), (rank, theirs)))
+        Some(RendezvousError::disagreement(&what, (0, ours), (rank, theirs)).into())
     }
 
-    /// Sends everybody the cards of all or the failure, and returns the same.
-    fn answer(mut self) -> Result<Vec<Card>, Error> {
+    /// Sends everybody the infos of all or the failure, and returns the same.
+    fn answer(mut self) -> Result<Vec<RankInfo>, Error> {
         let outcome = match self.failure.take() {
             Some(error) => Err(error),
             None => {
-                let mut cards = vec![self.own.clone(); self.meeting.world];
+                let mut infos = vec![self.own.clone(); self.meeting.world_size];
                 for member in &mut self.members {
-                    let rank = member.correspondent.link.peer();
-                    cards[rank] = member.card.clone().expect("all have come");
+                    let rank = member.message_link.link.peer();
+                    infos[rank] = member.info.clone().expect("all have come");
                 }
-                Ok(cards)
+                Ok(infos)
             }
         };
         let message = match &outcome {
-            Ok(cards) => Message::Table(cards.clone()),
+            Ok(infos) => Message::Table(infos.clone()),
             Err(error) => Message::Failure(error.to_string()),
         };
         self.deliver(&message.encode())?;
         outcome
     }
 
-    /// Sends a message to all who have sent a card.
+    /// Sends a message to all who have sent a info.
     fn deliver(&mut self, message: &Arc<[u8]>) -> Result<(), Error> {
-        self.members.retain(|member| member.card.is_some() && !member.gone);
-        self.members.iter_mut().for_each(|member| member.correspondent.post(message.clone()));
+        self.members.retain(|member| member.info.is_some() && !member.gone);
+        self.members.iter_mut().for_each(|member| member.message_link.post(message.clone()));
         let until = Instant::now() + self.meeting.timeout;
         loop {
             // Who is lost now will be missed by all who need it.
-            self.members.retain_mut(|Member { correspondent, .. }| {
-                let alive = correspondent.flush().is_ok() && correspondent.receive().is_ok();
-                alive && !correspondent.link.is_flushed()
+            self.members.retain_mut(|Member { message_link, .. }| {
+                let alive = message_link.flush().is_ok() && message_link.receive().is_ok();
+                alive && !message_link.link.is_flushed()
             });
             if self.members.is_empty() || Instant::now() >= until {
                 return Ok(());
             }
             let mut poll = Poll::default();
-            self.members.iter().for_each(|member| poll.writable(&member.correspondent.link));
+            self.members.iter().for_each(|member| poll.writable(&member.message_link.link));
             poll.wait(until)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::bucket::{Call, Stage};
 use super::exchange::Exchange;
-use crate::links::{Frame, Incoming, Kind as FrameKind};
+use crate::links::{Frame, FrameKind, Incoming};
 
 impl Exchange {
     pub(crate) fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {
@@ -16,7 +16,7 @@ impl Exchange {
     }
 
     /// What this rank and the sender of a frame do in the operation that it belongs to, if these differ.
-    pub(crate) fn stray_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
+    pub(crate) fn mismatch_with_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
         let state = self.buckets.get(frame.bucket as usize)?;
         let own = state.call();
         let is_same = frame.operation != state.turn || state.turn == 0 || frame.call == own.encode();
@@ -36,13 +36,13 @@ impl Exchange {
         let (own, theirs) = (self.slice(bucket, self.topology.rank), self.slice(bucket, from));
         let (host, rank) = (self.topology.host_of[from], self.topology.rank);
         let nodes = self.host_nodes[host].len();
-        let speaks = host != self.topology.host() && self.topology.delegate(host, rank) == from;
-        let (in_charge, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
+        let is_delegate = host != self.topology.host() && self.topology.delegate(host, rank) == from;
+        let (holds_result, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
         let state = &mut self.buckets[bucket];
         let expects = |elements: usize| frame.bytes == (elements * state.kind.bytes()) as u64;
         match frame.kind {
             _ if frame.operation < turn || state.stage == Stage::Idle => Incoming::Unexpected,
-            FrameKind::Scatter if state.rule.reduce && speaks && !state.inboxes[host].arrived => {
+            FrameKind::Scatter if state.rule.reduce && is_delegate && !state.inboxes[host].arrived => {
                 if expects(nodes * own.len()) {
                     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut state.inboxes[host].words);
                     Incoming::Here(&mut bytes[..frame.bytes as usize])
@@ -50,7 +50,7 @@ impl Exchange {
                     Incoming::OtherLength { expected: (nodes * own.len() * state.kind.bytes()) as u64 }
                 }
             }
-            FrameKind::Gather if state.rule.gather && in_charge && !state.gathered[from] => {
+            FrameKind::Gather if state.rule.gather && holds_result && !state.gathered[from] => {
                 if !expects(theirs.len()) {
                     Incoming::OtherLength { expected: (theirs.len() * state.kind.bytes()) as u64 }
                 } else if cleared {
