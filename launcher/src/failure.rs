@@ -1,7 +1,7 @@
 //! What ends the program early, and how it says so.
 
-use crate::one_line::one_line;
-use crate::ssh;
+use crate::system::escape::one_line;
+use crate::system::signals;
 use isograd_comm as comm;
 use isograd_model as model;
 use std::io::{self, Write};
@@ -51,8 +51,8 @@ pub(crate) enum Failure {
     #[error("cannot start an agent: {0}")]
     Start(io::Error),
     /// Logins that cannot be prepared.
-    #[error(transparent)]
-    Ssh(ssh::Error),
+    #[error("{problem}")]
+    Logins { problem: String, hint: Option<String> },
     /// Hosts that do not take part.
     #[error("{}", describe_lost(losses))]
     LostHosts { losses: Vec<(String, Loss)> },
@@ -100,6 +100,16 @@ const READER_GONE: u8 = 141;
 pub(crate) const CONSEQUENCE: u8 = 3;
 
 impl Failure {
+    /// A run that a signal has ended.
+    pub(crate) fn stopped_by(signal: i32) -> Self {
+        Self::stopped(signals::name(signal), signal, None)
+    }
+
+    /// As a shell reports it.
+    pub(crate) fn stopped(name: String, signal: i32, saved: Option<PathBuf>) -> Self {
+        Self::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
+    }
+
     /// 2 for a command line without meaning, 1 for what failed; where an agent looks after the
     /// ranks, [`CONSEQUENCE`] for what failed because another rank did.
     pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
@@ -140,14 +150,13 @@ impl Failure {
     /// The way out, where there is one.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::Logins { hint, .. } => hint.clone(),
             Self::Load(model::Error::Checkpoint { source, .. }) if source.is_mismatch() => {
                 Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
             }
             Self::Stopped { saved: Some(path), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }
-            Self::Ssh(error) => error.hint(),
             Self::LostHosts { losses } => match losses.as_slice() {
                 [(_, loss)] => loss.hint.clone(),
                 _ => None,

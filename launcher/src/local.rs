@@ -1,6 +1,6 @@
 //! `isograd local`: ranks on this machine.
 
-use crate::args::LocalArgs;
+use crate::cli::LocalArgs;
 use crate::failure::Failure;
 use crate::job::{self, Assignment, Connection, HostRanks, JobPlan, Meeting};
 use std::sync::mpsc::channel;

@@ -9,48 +9,28 @@
 
 #![forbid(unsafe_code)]
 
-mod agreement;
-mod args;
-mod argv;
-mod bench_comm;
-mod cores;
-mod data;
-mod descriptors;
-mod evaluate;
+mod cli;
 mod failure;
-mod files;
-mod history;
-mod host_facts;
 mod hosts;
 mod job;
 mod local;
-mod network;
-mod one_line;
 mod output;
-mod parameters;
-mod plan;
-mod progress;
-mod quote;
-mod rank_command;
-mod ranks;
+mod rank;
 mod remote;
-mod report;
-mod signals;
 mod slurm;
 mod ssh;
-mod summary;
-mod train;
-mod usage;
-mod values;
+mod system;
 
-use args::{Arguments, BenchCommand, Command, HostsCommand};
 use clap::Parser;
+use cli::plan::{EvaluatePlan, TrainPlan};
+use cli::{Arguments, BenchCommand, Command, HostsCommand, clap_error, spelling};
 use failure::Failure;
-use one_line::one_line;
 use output::Output;
-use plan::{EvaluatePlan, TrainPlan};
+use rank::{bench_comm, command, identity, summary};
 use std::io::Write;
 use std::process::ExitCode;
+use system::escape::one_line;
+use system::open_files;
 
 fn main() -> ExitCode {
     let mut out = Output::default();
@@ -58,34 +38,34 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(out.rank());
-            failure.exit_code(ranks::has_agent())
+            failure.exit_code(identity::has_agent())
         }
     };
     // It may end this process.
-    ranks::end_mpi();
+    identity::end_mpi();
     code
 }
 
 fn run(out: &mut Output) -> Result<(), Failure> {
-    ranks::end_with_agent();
+    identity::end_with_agent();
     let log = |line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let level = record.level().as_str().to_lowercase();
         writeln!(line, "{level}: {}", one_line(&record.args().to_string()))
     };
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
-    let args = argv::normalize(std::env::args_os());
+    let args = spelling::normalize(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,
         Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
-        Err(error) => return Err(usage::failure(&error, &args)),
+        Err(error) => return Err(clap_error::failure(&error, &args)),
     };
     // A batch job gets the limits of who submits it.
     if !matches!(arguments.command, Command::Slurm(_)) {
-        descriptors::raise_limit();
+        open_files::raise_limit();
     }
     match arguments.command {
-        Command::Train(args) => rank_command::start(&TrainPlan::try_from(args)?, out),
-        Command::Evaluate(args) => rank_command::start(&EvaluatePlan::try_from(args)?, out),
+        Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
+        Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),

@@ -1,10 +1,10 @@
 //! `isograd slurm`: a batch script.
 
-use crate::args::SlurmArgs;
+use crate::cli::SlurmArgs;
 use crate::failure::Failure;
 use crate::job::check_command;
 use crate::output::Output;
-use crate::quote::quote;
+use crate::system::quote::quote;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -74,7 +74,7 @@ fn submit(script: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Arguments, Command};
+    use crate::cli::{Arguments, Command};
     use clap::Parser;
 
     fn script_of(options: &[&str]) -> String {

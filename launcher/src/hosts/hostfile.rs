@@ -9,7 +9,7 @@
 
 use super::Host;
 use super::grammar::{Problem, Word, words};
-use crate::cores;
+use crate::system::cores;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use super::rank::Rank;
 use super::reach::{Listeners, reach};
 use super::{BEAT, SILENCE};
 use crate::failure::Failure;
-use crate::{cores, host_facts};
+use crate::system::{cores, host_facts};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};

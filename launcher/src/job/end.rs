@@ -2,7 +2,7 @@
 
 use super::message::RankStatus;
 use crate::failure::{CONSEQUENCE, Failure};
-use crate::signals::{name, stopped_by};
+use crate::system::signals::name;
 use signal_hook::consts::SIGKILL;
 
 /// How a rank ended, as far as the launcher knows.
@@ -127,12 +127,12 @@ impl Ends {
             return Err(Failure::Host { host: host.clone(), problem: problem.clone() });
         }
         let Some((rank, end)) = self.cause() else {
-            return stop.map_or(Ok(()), |signal| Err(stopped_by(signal)));
+            return stop.map_or(Ok(()), |signal| Err(Failure::stopped_by(signal)));
         };
         if let Some(signal) = stop
             && (end.exit_code() == 128 + signal as u8 || end.is_consequence())
         {
-            return Err(stopped_by(signal));
+            return Err(Failure::stopped_by(signal));
         }
         let host = self.hosts[rank as usize].clone();
         Err(Failure::Rank { rank, host, end: end.describe(), exit_code: end.exit_code() })

@@ -6,6 +6,7 @@
 //!
 //! What a login shell prints before the agent speaks is not part of it: the agent begins with [`MARK`].
 
+use crate::system::host_facts::HostFacts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -58,27 +59,6 @@ pub(crate) enum FromAgent {
     Output { rank: u32, is_error: bool, bytes: Vec<u8> },
     /// A rank has ended.
     Ended { rank: u32, status: RankStatus },
-}
-
-/// What an agent knows of its host.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct HostFacts {
-    /// The program's version.
-    pub(crate) version: String,
-    /// The SHA-256 of the agent's own file, if it was asked for.
-    pub(crate) digest: Option<[u8; 32]>,
-    pub(crate) name: String,
-    /// Equal for hosts that are one machine and one network, where the system tells.
-    pub(crate) machine: Option<String>,
-    /// Operating system and architecture.
-    pub(crate) platform: String,
-    pub(crate) cores: Vec<usize>,
-    pub(crate) memory_bytes: Option<u64>,
-    pub(crate) isa: String,
-    /// Interfaces and their addresses.
-    pub(crate) addresses: Vec<(String, IpAddr)>,
-    /// The host's clock: microseconds since 1970.
-    pub(crate) clock_us: u64,
 }
 
 /// How one host reached another.

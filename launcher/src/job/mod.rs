@@ -23,14 +23,14 @@ mod supervisor;
 
 pub(crate) use agent::run as run_agent;
 pub(crate) use connection::{Connection, Ear, Event, Wire};
-pub(crate) use message::{Assignment, Decoder, FromAgent, HostFacts, Meeting, Summons, ToAgent, Way};
+pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Summons, ToAgent, Way};
 pub(crate) use options::{JobPlan, check_command};
 pub(crate) use rank::{MEETING, PARENT, PROGRESS};
 pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 
 use crate::failure::Failure;
-use crate::signals::ending;
+use crate::system::signals::ending;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 

@@ -2,7 +2,8 @@
 
 use super::message::LIMIT;
 use super::relay::RelayPlan;
-use crate::args::{Bind, JobArgs};
+use crate::cli::JobArgs;
+use crate::cli::parsers::Bind;
 use crate::failure::Failure;
 use crate::hosts::is_variable;
 use std::ffi::OsString;

@@ -4,7 +4,7 @@
 //! rank's number can be another process's.
 
 use super::message::{Assignment, FromAgent, Meeting, RankStatus, encode};
-use crate::{cores, host_facts};
+use crate::system::{cores, host_facts};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -2,7 +2,7 @@
 
 use super::screen::Screen;
 use crate::failure::Failure;
-use crate::one_line::one_line;
+use crate::system::escape::one_line;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};

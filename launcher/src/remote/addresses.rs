@@ -1,11 +1,11 @@
 //! Where the hosts of a job reach each other.
 
-use super::login::Member;
+use super::roster::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
-use crate::job::{self, Event, FromAgent, HostFacts, SILENCE, ToAgent, Way, random};
-use crate::one_line::one_line;
-use crate::signals;
+use crate::job::{self, Event, FromAgent, SILENCE, ToAgent, Way, random};
+use crate::system::escape::one_line;
+use crate::system::host_facts::HostFacts;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -121,7 +121,7 @@ pub(super) fn await_answers<A>(
         let Ok(event) = events.recv_timeout(until - now) else { continue };
         let place = |number: usize| members.iter().position(|member| member.number == number);
         match event {
-            Event::Signal(signal) => return Err(signals::stopped_by(signal)),
+            Event::Signal(signal) => return Err(Failure::stopped_by(signal)),
             Event::Closed(number, loss) => {
                 if let Some(host) = place(number) {
                     return failed(host, loss.problem);
@@ -214,8 +214,8 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
 mod tests {
     use super::super::nowhere::Nowhere;
     use super::*;
-    use crate::host_facts;
     use crate::job::Connection;
+    use crate::system::host_facts;
     use std::sync::mpsc::channel;
     use std::thread;
 

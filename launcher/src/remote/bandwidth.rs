@@ -7,7 +7,7 @@
 //! ```
 
 use super::addresses::{ANSWER, Survey, TIMEOUT_MS, await_answers, reached, take};
-use super::login::Member;
+use super::roster::Member;
 use crate::failure::Failure;
 use crate::job::{Event, ToAgent};
 use indicatif::{ProgressBar, ProgressStyle};

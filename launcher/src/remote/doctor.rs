@@ -2,13 +2,13 @@
 
 use super::addresses::{ANSWER, Reached, await_answers, survey};
 use super::bandwidth;
-use super::login::{Member, Roster, warn_of_aliases};
-use crate::args::HostsCheckArgs;
-use crate::cores;
+use super::roster::{Member, Roster, warn_of_aliases};
+use crate::cli::HostsCheckArgs;
 use crate::failure::Failure;
 use crate::job::{self, FromAgent, ToAgent, Way};
-use crate::one_line::one_line;
 use crate::output::Output;
+use crate::system::cores;
+use crate::system::escape::one_line;
 use std::sync::mpsc::channel;
 
 /// Hosts whose pairs are all shown.

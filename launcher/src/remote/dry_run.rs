@@ -1,13 +1,13 @@
 //! `isograd ssh --dry-run`: what would be done.
 
 use super::program::{Cache, Programs};
-use crate::args::LoginArgs;
-use crate::cores;
+use crate::cli::LoginArgs;
 use crate::failure::Failure;
 use crate::hosts::{self, Host};
 use crate::job::JobPlan;
 use crate::output::Output;
-use crate::quote::quote;
+use crate::system::cores;
+use crate::system::quote::quote;
 use std::net::ToSocketAddrs;
 
 /// Prints hosts, ranks, cores, addresses and commands, as far as they are known without asking the hosts.

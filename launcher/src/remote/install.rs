@@ -5,9 +5,10 @@
 //! again: a copy that was changed since, or does not start any more, is replaced.
 
 use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
-use crate::job::{Connection, Ear, Event, FromAgent, HostFacts, Wire};
-use crate::one_line::one_line;
+use crate::job::{Connection, Ear, Event, FromAgent, Wire};
 use crate::ssh::{Exit, Input, Session, Stream, input};
+use crate::system::escape::one_line;
+use crate::system::host_facts::HostFacts;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -13,17 +13,17 @@ mod bandwidth;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
-mod login;
 #[cfg(test)]
 mod nowhere;
 mod program;
+mod roster;
 
-use crate::args::{HostArgs, SshArgs};
+use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
 use crate::output::Output;
-use login::{Roster, warn_of_aliases};
+use roster::{Roster, warn_of_aliases};
 use std::sync::mpsc::channel;
 
 /// Runs the command on each of the ranks of all hosts; ends when all have ended.

@@ -4,8 +4,8 @@
 //! if both belong to the user and nobody else can write to them: elsewhere somebody else could choose what is started. The commands
 //! are for any login shell, and their scripts for any POSIX `sh`.
 
-use crate::host_facts;
-use crate::quote::quote;
+use crate::system::host_facts;
+use crate::system::quote::quote;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io;

@@ -15,7 +15,7 @@ use ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use ssh_key::{HashAlg, PublicKey};
 
 use super::error::Error;
-use crate::quote::{quote, quote_path};
+use crate::system::quote::{quote, quote_path};
 
 /// What the host offered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,24 +1,13 @@
 //! The samples to train on and to test with.
 
+use crate::cli::plan::Source;
 use crate::failure::Failure;
 use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, mnist};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::cell::LazyCell;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-
-/// Where samples come from.
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// The MNIST in this binary.
-    #[cfg(feature = "bundled-mnist")]
-    Bundled,
-    /// IDX files.
-    Folder { name: &'static str, folder: PathBuf },
-    /// Random images with a pattern, of MNIST's shape.
-    Synthetic,
-}
+use std::path::Path;
 
 const SYNTHETIC_TRAIN: Range<u64> = 0..6_000;
 const SYNTHETIC_TEST: Range<u64> = 6_000..7_000;

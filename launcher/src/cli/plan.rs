@@ -1,16 +1,15 @@
 //! What is to be done: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
 
-use crate::args::{
-    DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, SummaryArgs, TrainArgs,
+use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
+use crate::cli::{
+    DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs,
 };
-use crate::cores;
-use crate::data::Source;
 use crate::failure::Failure;
-use crate::ranks::{RankPlan, Seat};
-use crate::values::{DatasetName, Dtype, HistoryFile};
+use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
 use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A training run.
 #[derive(Debug)]
@@ -67,33 +66,39 @@ pub(crate) struct SummaryPlan {
     pub(crate) source: Source,
 }
 
+/// Where samples come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The MNIST in this binary.
+    #[cfg(feature = "bundled-mnist")]
+    Bundled,
+    /// IDX files.
+    Folder { name: &'static str, folder: PathBuf },
+    /// Random images with a pattern, of MNIST's shape.
+    Synthetic,
+}
+
+/// How ranks work together.
+#[derive(Debug)]
+pub(crate) struct RankPlan {
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) transport: Transport,
+    pub(crate) timeout: Duration,
+    pub(crate) encrypt: bool,
+    pub(crate) host: Option<String>,
+    pub(crate) shared_memory: PathBuf,
+    pub(crate) shards_per_rank: Option<Vec<usize>>,
+    pub(crate) bucket_bytes: usize,
+    pub(crate) overlap: bool,
+}
+
 /// How the arithmetic is done.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Execution {
-    threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
     pub(crate) shard_size: usize,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
-}
-
-/// More threads for each core than this help nobody, and many more would spend their time on taking turns.
-const THREADS_PER_CORE: usize = 4;
-
-impl Execution {
-    /// The threads of the rank on `seat`.
-    pub(crate) fn threads(&self, seat: &Seat) -> usize {
-        let most = THREADS_PER_CORE * cores::available().len();
-        self.threads.map_or_else(|| seat.threads(), |threads| threads.min(most))
-    }
-
-    /// The same in words, with what was asked for if that is more.
-    pub(crate) fn describe_threads(&self, seat: &Seat) -> String {
-        let threads = self.threads(seat);
-        match self.threads.filter(|asked| *asked > threads) {
-            Some(asked) => format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)"),
-            None => threads.to_string(),
-        }
-    }
 }
 
 impl TrainPlan {
@@ -136,6 +141,39 @@ impl EvaluatePlan {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.min(samples);
         TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
+    }
+}
+
+impl RankPlan {
+    /// What connects ranks on different hosts.
+    pub(crate) fn network(&self) -> &'static str {
+        if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
+    }
+
+    /// The shares of `world` ranks.
+    pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
+        let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
+        let usage = |problem| Failure::Usage { problem, hint: None };
+        if weights.len() != world {
+            return Err(usage(format!("--shards-per-rank has {} numbers for {world} ranks", weights.len())));
+        }
+        Shares::new(weights).ok_or_else(|| usage("--shards-per-rank: no rank has any shard".to_string()))
+    }
+}
+
+impl From<RankArgs> for RankPlan {
+    fn from(args: RankArgs) -> Self {
+        Self {
+            key_file: args.key_file,
+            transport: args.transport,
+            timeout: args.timeout,
+            encrypt: args.encrypt,
+            host: args.host_name,
+            shared_memory: args.shared_memory,
+            shards_per_rank: args.shards_per_rank,
+            bucket_bytes: args.bucket_bytes,
+            overlap: !args.no_overlap,
+        }
     }
 }
 
@@ -289,7 +327,7 @@ fn usage(problem: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Arguments, Command};
+    use crate::cli::{Arguments, Command};
     use clap::Parser;
 
     fn plan(options: &[&str]) -> Result<TrainPlan, Failure> {

@@ -1,10 +1,11 @@
 //! What one rank does of `train` and `evaluate`, in the element type and on the threads that it is to use.
 
+use crate::cli::parsers::Dtype;
+use crate::cli::plan::Execution;
+use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::plan::Execution;
-use crate::ranks::{RankPlan, Seat};
-use crate::values::Dtype;
+use crate::rank::identity::Seat;
 use isograd_model::Element;
 
 /// A command that ranks run together.
@@ -22,7 +23,7 @@ pub(crate) trait RankCommand: Sync {
 /// Takes this rank's seat and runs `command`.
 pub(crate) fn start(command: &impl RankCommand, out: &mut Output) -> Result<(), Failure> {
     let (seat, execution) = (Seat::take(command.ranks(), out)?, command.execution());
-    let threads = execution.threads(&seat);
+    let threads = seat.threads(execution);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Failure::Threads { threads, source })?.install(|| match execution.dtype {
         Dtype::F32 => command.run::<f32>(&seat, out),

@@ -1,9 +1,8 @@
 //! The parameters in force, as a table of names and values.
 
-use crate::data::Source;
-use crate::one_line::one_line;
-use crate::plan::TrainPlan;
-use crate::ranks::Seat;
+use crate::cli::plan::{Source, TrainPlan};
+use crate::rank::identity::Seat;
+use crate::system::escape::one_line;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
 use std::fmt::Debug;
 
@@ -41,7 +40,7 @@ pub(crate) fn list<T: Element>(
     rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
     rows.extend([
         ("ranks", seat.world.to_string()),
-        ("threads", plan.execution.describe_threads(seat)),
+        ("threads", seat.describe_threads(&plan.execution)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);

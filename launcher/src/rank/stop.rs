@@ -1,7 +1,7 @@
-//! The signals that ask a program to end.
+//! A request to stop: the first signal lets a run end after the step under way.
 
 use crate::failure::{CONSEQUENCE, Failure};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use crate::system::signals::{ending, name};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,20 +11,6 @@ use std::time::{Duration, Instant};
 /// How long the signal may take that another rank has had already, and the time between two looks.
 const ARRIVAL: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
-
-/// An interrupt from the keyboard, a request of whoever manages processes, a terminal that closes: but for those that this
-/// process was started to ignore, as `nohup` does.
-pub(crate) fn ending() -> impl Iterator<Item = i32> {
-    let ignored = ignored();
-    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| ignored & (1 << (signal - 1)) == 0)
-}
-
-/// A bit for each signal that this process ignores, as far as known.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
-}
 
 /// A request to end in order.
 #[derive(Debug, Clone)]
@@ -48,7 +34,7 @@ impl StopRequest {
     /// What a run ends with that was stopped after `steps` steps and has saved its parameters, if it was to.
     pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
         match self.await_signal() {
-            Some(signal) => stopped(format!("{} after step {steps}", name(signal)), signal, saved),
+            Some(signal) => Failure::stopped(format!("{} after step {steps}", name(signal)), signal, saved),
             None => {
                 let name = format!("another rank after step {steps}");
                 Failure::Stopped { name, exit_code: CONSEQUENCE, saved }
@@ -69,25 +55,10 @@ impl StopRequest {
     }
 }
 
-/// A run that a signal has ended.
-pub(crate) fn stopped_by(signal: i32) -> Failure {
-    stopped(name(signal), signal, None)
-}
-
-/// As a shell reports it.
-fn stopped(name: String, signal: i32, saved: Option<PathBuf>) -> Failure {
-    Failure::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
-}
-
-/// `SIGTERM`, or `signal 70`.
-pub(crate) fn name(signal: i32) -> String {
-    let name = signal_hook::low_level::signal_name(signal);
-    name.map_or_else(|| format!("signal {signal}"), str::to_string)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use signal_hook::consts::SIGINT;
 
     fn failure(request: &StopRequest) -> (String, u8) {
         match request.failure(7, None) {

@@ -1,7 +1,7 @@
 //! What all ranks of a job must have in common: a difference would show as other bits, or as a hang, much later.
 
-use crate::data::TestSet;
-use crate::plan::{EvaluatePlan, TrainPlan};
+use crate::cli::plan::{EvaluatePlan, TrainPlan};
+use crate::rank::data::TestSet;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};

@@ -1,6 +1,5 @@
 //! From the text of an option's value to what it means. Errors quote the text and say what is expected.
 
-use crate::args::Bind;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
@@ -32,6 +31,13 @@ pub(crate) enum DatasetName {
     FashionMnist,
     /// Random images with a pattern.
     Synthetic,
+}
+
+/// What ranks keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bind {
+    Cores,
+    None,
 }
 
 /// The format of a history file, by its ending.

@@ -1,9 +1,10 @@
 //! `isograd bench comm`: how long an all-reduce between the ranks at hand takes.
 
-use crate::args::BenchCommArgs;
+use crate::cli::BenchCommArgs;
+use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::ranks::{RankPlan, Seat};
+use crate::rank::identity::Seat;
 use isograd_comm::Communicator;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The history file: a row for each epoch.
 
+use crate::cli::parsers::{HistoryFile, HistoryFormat};
 use crate::failure::Failure;
-use crate::values::{HistoryFile, HistoryFormat};
 use isograd_model::{EpochReport, Evaluation, Metric};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -1,19 +1,14 @@
 //! The command line. The comments are what `--help` shows.
 
-mod jobs;
-
-pub(crate) use jobs::{
-    AgentArgs, Bind, HostArgs, HostsCheckArgs, HostsCommand, JobArgs, LocalArgs, LoginArgs, SlurmArgs,
-    SshArgs,
+use crate::cli::job_args::{
+    AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
-
-use crate::values::{self, DatasetName, Dtype, HistoryFile};
+use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
 use isograd_kernels::Isa;
 use isograd_model::{Loss, Metric, Optimizer};
-use jobs::{LOCAL_EXAMPLES, SSH_EXAMPLES};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,7 +90,7 @@ pub(crate) enum BenchCommand {
 #[derive(Debug, Args)]
 pub(crate) struct BenchCommArgs {
     /// Longest vector
-    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = values::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = parsers::bytes)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) max_bytes: usize,
     #[command(flatten)]
@@ -109,10 +104,10 @@ pub(crate) struct RankArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm, tcp or mpi
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::transport)]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::transport)]
     pub(crate) transport: Transport,
     /// Seconds to wait for other ranks, at the start and in each operation
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
     /// Encrypt what goes over the network
@@ -125,10 +120,10 @@ pub(crate) struct RankArgs {
     #[arg(long, value_name = "FOLDER", default_value = Settings::SHARED_MEMORY)]
     pub(crate) shared_memory: PathBuf,
     /// Shards of each rank, separated by commas, in proportion [default: all equal]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = values::weight)]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parsers::weight)]
     pub(crate) shards_per_rank: Option<Vec<usize>>,
     /// Sum up gradients in buckets of at least this many bytes
-    #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = values::bytes)]
+    #[arg(long, value_name = "BYTES", default_value = "1048576", value_parser = parsers::bytes)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) bucket_bytes: usize,
     /// Sum up gradients after the backward pass, not during it
@@ -143,7 +138,7 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// Fraction of the training samples, the last ones, to validate on after each epoch
-    #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = values::share)]
+    #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
     #[command(flatten, next_help_heading = "Training")]
@@ -186,14 +181,14 @@ pub(crate) struct SummaryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
     /// Network: simplecnn or simplemlp
-    #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = values::model)]
+    #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
     pub(crate) model: &'static str,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist or synthetic
-    #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = values::dataset)]
+    #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = parsers::dataset)]
     pub(crate) dataset: DatasetName,
     /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built in)
     #[arg(long, value_name = "FOLDER")]
@@ -203,7 +198,7 @@ pub(crate) struct DataArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LossArgs {
     /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce) or mean_squared_error (mse)
-    #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = values::loss)]
+    #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = parsers::loss)]
     #[arg(default_value = "categorical_cross_entropy")]
     pub(crate) loss: Loss,
 }
@@ -211,32 +206,32 @@ pub(crate) struct LossArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ScheduleArgs {
     /// Passes over the training samples
-    #[arg(long, visible_alias = "num-epochs", value_name = "N", default_value = "10", value_parser = values::count)]
+    #[arg(long, visible_alias = "num-epochs", value_name = "N", default_value = "10", value_parser = parsers::count)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) epochs: u32,
     /// Stop after N steps, if the epochs have more
-    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
     /// Samples of a batch for each rank; all ranks together have at most the training samples [default: 64]
-    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<u32>,
     /// Samples of a batch for all ranks together, instead of --batch-size
-    #[arg(long, value_name = "N", value_parser = values::count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     #[arg(conflicts_with = "batch_size")]
     pub(crate) global_batch_size: Option<u32>,
     /// Batches whose gradients are accumulated for one step
-    #[arg(long, value_name = "K", default_value = "1", value_parser = values::count)]
+    #[arg(long, value_name = "K", default_value = "1", value_parser = parsers::count)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) accumulate: u32,
     /// Seed of all randomness
-    #[arg(long, value_name = "N", default_value = "0", value_parser = values::seed)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parsers::seed)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
     /// What to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge (hin),
     /// categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae (mae)
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = values::metric)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
     #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<Metric>,
 }
@@ -244,13 +239,13 @@ pub(crate) struct ScheduleArgs {
 #[derive(Debug, Args)]
 pub(crate) struct OptimizerArgs {
     /// Optimizer: sgd, rmsprop, adam or nadam
-    #[arg(long, value_name = "NAME", default_value = "adam", value_parser = values::optimizer)]
+    #[arg(long, value_name = "NAME", default_value = "adam", value_parser = parsers::optimizer)]
     pub(crate) optimizer: Optimizer,
     /// Learning rate [default: 0.001; sgd: 0.01]
-    #[arg(long, value_name = "RATE", value_parser = values::nonnegative, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
     /// Clip gradients to this global norm
-    #[arg(long, value_name = "NORM", value_parser = values::positive, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NORM", value_parser = parsers::positive, allow_negative_numbers = true)]
     pub(crate) clip_norm: Option<f64>,
     #[command(flatten)]
     pub(crate) given: HyperParameters,
@@ -260,25 +255,25 @@ pub(crate) struct OptimizerArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HyperParameters {
     /// sgd: momentum coefficient [default: 0.9]
-    #[arg(long, value_name = "COEFFICIENT", value_parser = values::share, allow_negative_numbers = true)]
+    #[arg(long, value_name = "COEFFICIENT", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
     /// sgd: Nesterov momentum
     #[arg(long)]
     pub(crate) nesterov: bool,
     /// rmsprop: decay rate of the mean of squared gradients [default: 0.9]
-    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) rho: Option<f64>,
     /// adam, nadam: decay rate of the first moment estimate [default: 0.9]
-    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
     /// adam, nadam: decay rate of the second moment estimate [default: 0.999]
-    #[arg(long, value_name = "RATE", value_parser = values::share, allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
     /// rmsprop, adam, nadam: added to the denominator for numerical stability [default: 1e-7]
-    #[arg(long, value_name = "NUMBER", value_parser = values::nonnegative, allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Decoupled weight decay [default: 0]
-    #[arg(long, visible_alias = "decay", value_name = "RATE", value_parser = values::nonnegative)]
+    #[arg(long, visible_alias = "decay", value_name = "RATE", value_parser = parsers::nonnegative)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
 }
@@ -286,17 +281,17 @@ pub(crate) struct HyperParameters {
 #[derive(Debug, Args)]
 pub(crate) struct ExecutionArgs {
     /// Threads of each rank, at most four for each core; they do not change the result [default: the cores it has]
-    #[arg(long, value_name = "N", value_parser = values::threads, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Samples of a shard, the unit of work of a thread
-    #[arg(long, value_name = "N", default_value = "32", value_parser = values::shard_size)]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
     /// Element type: float32 (f32) or float64 (f64)
-    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = values::dtype)]
+    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = parsers::dtype)]
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = values::isa)]
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: Isa,
 }
 
@@ -307,11 +302,11 @@ pub(crate) struct OutputArgs {
     pub(crate) load: Option<PathBuf>,
     /// Write the parameters to this file (safetensors) after every epoch that ends well
     #[arg(long, value_name = "FILE")]
-    #[arg(value_parser = PathBufValueParser::new().try_map(values::new_file))]
+    #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) save: Option<PathBuf>,
     /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from the start of training
     #[arg(long, value_name = "FILE")]
-    #[arg(value_parser = PathBufValueParser::new().try_map(values::history))]
+    #[arg(value_parser = PathBufValueParser::new().try_map(parsers::history))]
     pub(crate) history: Option<HistoryFile>,
     /// Test before training as well
     #[arg(long)]

@@ -2,13 +2,13 @@
 
 use super::install::{SshWire, run_agent};
 use super::program::{Cache, Programs};
-use crate::args::LoginArgs;
+use crate::cli::LoginArgs;
 use crate::failure::{Failure, Loss};
 use crate::hosts::Host;
-use crate::job::{BEAT, Connection, Event, FromAgent, HostFacts, ToAgent};
-use crate::one_line::one_line;
-use crate::signals;
-use crate::ssh::{Logins, Options, Target};
+use crate::job::{BEAT, Connection, Event, FromAgent, ToAgent};
+use crate::ssh::{self, Logins, Options, Target};
+use crate::system::escape::one_line;
+use crate::system::host_facts::HostFacts;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Roster {
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(Event::Signal(signal)) => {
                     self.shared.iter().for_each(|shared| shared.logins.close_terminal());
-                    return Err(signals::stopped_by(signal));
+                    return Err(Failure::stopped_by(signal));
                 }
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => (),
@@ -207,7 +207,7 @@ impl Shared {
             interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         };
         Ok(Self {
-            logins: Logins::new(options).map_err(Failure::Ssh)?,
+            logins: Logins::new(options).map_err(cannot_log_in)?,
             programs: Programs::own().map_err(Failure::Start)?,
             cache: Cache::new(args.cache.as_deref()),
         })
@@ -240,11 +240,15 @@ fn with_home(path: PathBuf) -> PathBuf {
     }
 }
 
+fn cannot_log_in(error: ssh::Error) -> Failure {
+    Failure::Logins { problem: error.to_string(), hint: error.hint() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::nowhere::Nowhere;
     use super::*;
-    use crate::host_facts;
+    use crate::system::host_facts;
     use std::sync::mpsc::channel;
 
     fn entry(name: &str, until: Instant) -> Entry {

@@ -1,15 +1,37 @@
 //! What a host tells of itself.
 
-use crate::cores;
-use crate::job::HostFacts;
+use crate::system::cores;
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Isa};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::hint::black_box;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What an agent knows of its host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HostFacts {
+    /// The program's version.
+    pub(crate) version: String,
+    /// The SHA-256 of the agent's own file, if it was asked for.
+    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) name: String,
+    /// Equal for hosts that are one machine and one network, where the system tells.
+    pub(crate) machine: Option<String>,
+    /// Operating system and architecture.
+    pub(crate) platform: String,
+    pub(crate) cores: Vec<usize>,
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) isa: String,
+    /// Interfaces and their addresses.
+    pub(crate) addresses: Vec<(String, IpAddr)>,
+    /// The host's clock: microseconds since 1970.
+    pub(crate) clock_us: u64,
+}
 
 /// Rows and columns of the matrices whose product is measured: they stay in the second-level cache.
 const SIDE: usize = 256;

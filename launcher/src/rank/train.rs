@@ -9,19 +9,20 @@
 //! print time and throughput; test; print the hash, if asked to; a signal ends the run after the step under way, saved
 //! ```
 
-use crate::agreement;
+use crate::cli::plan::RankPlan;
+use crate::cli::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
-use crate::files;
-use crate::history::History;
-use crate::network::{build, load_state};
 use crate::output::Output;
-use crate::parameters;
-use crate::plan::{Execution, TrainPlan};
-use crate::progress::EpochBar;
-use crate::rank_command::RankCommand;
-use crate::ranks::{RankPlan, Seat};
-use crate::report::{epoch_line, test_line, time_lines};
-use crate::signals::StopRequest;
+use crate::rank::agreement;
+use crate::rank::command::RankCommand;
+use crate::rank::history::History;
+use crate::rank::identity::Seat;
+use crate::rank::network::{build, load_state};
+use crate::rank::progress::EpochBar;
+use crate::rank::report::{epoch_line, test_line, time_lines};
+use crate::rank::settings_table;
+use crate::rank::stop::StopRequest;
+use crate::system::same_file;
 use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
 use isograd_model::{
     Element, EpochReport, Error, Evaluation, Optimizer, Progress, Ranks, Trainer, check_save, save,
@@ -78,7 +79,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&parameters::list::<T>(plan, seat, trainer.config(), counts))?;
+    out.line(&settings_table::list::<T>(plan, seat, trainer.config(), counts))?;
     if plan.evaluate_before {
         print_test(&mut trainer, &*test, out).map_err(|failure| match (failure, &plan.load) {
             (Failure::Test(error), Some(path)) => {
@@ -112,7 +113,7 @@ fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
     let Some(history) = &plan.history else { return Ok(()) };
     for (option, path) in [("--load", &plan.load), ("--save", &plan.save)] {
         if let Some(path) = path
-            && files::are_one(path, &history.path)
+            && same_file::are_one(path, &history.path)
         {
             let problem =
                 format!("{option} {} and --history {} are one file", path.display(), history.path.display());

@@ -1,6 +1,6 @@
 //! The command line of jobs: ranks on this machine, on many, under Slurm.
 
-use crate::values;
+use crate::cli::parsers::{self, Bind};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ const PREFIX_HELP: &str = "Whether lines begin with [rank@host]: yes or no [defa
 #[derive(Debug, Args)]
 pub(crate) struct LocalArgs {
     /// Number of ranks
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::ranks)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parsers::ranks)]
     pub(crate) ranks: u32,
     #[command(flatten)]
     pub(crate) job: JobArgs,
@@ -43,7 +43,7 @@ pub(crate) struct SshArgs {
     #[command(flatten, next_help_heading = "Hosts")]
     pub(crate) hosts: HostArgs,
     /// Number of ranks [default: all slots]
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::count)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parsers::count)]
     pub(crate) ranks: Option<u32>,
     /// Print what would be done, and do nothing
     #[arg(long)]
@@ -82,7 +82,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) known_hosts: Option<PathBuf>,
     /// Seconds that a login may take
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = values::timeout)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) connect_timeout: Duration,
     /// Folder of the remote hosts in whose subfolder isograd copies of this program lie [default: their cache folder]
@@ -107,29 +107,29 @@ pub(crate) struct HostsCheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SlurmArgs {
     /// Machines
-    #[arg(long, value_name = "N", default_value = "1", value_parser = values::count)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parsers::count)]
     pub(crate) nodes: u32,
     /// Ranks on each
-    #[arg(long, value_name = "N", default_value = "1", value_parser = values::count)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parsers::count)]
     pub(crate) tasks_per_node: u32,
     /// Cores of each rank
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    #[arg(long, value_name = "N", value_parser = parsers::count)]
     pub(crate) cpus_per_task: Option<u32>,
     /// Limit of time, as Slurm writes it: 30, 2:00:00, 1-12
-    #[arg(long, value_name = "TIME", value_parser = values::slurm_word)]
+    #[arg(long, value_name = "TIME", value_parser = parsers::slurm_word)]
     pub(crate) time: Option<String>,
     /// Partition
-    #[arg(long, value_name = "NAME", value_parser = values::slurm_word)]
+    #[arg(long, value_name = "NAME", value_parser = parsers::slurm_word)]
     pub(crate) partition: Option<String>,
     /// Account
-    #[arg(long, value_name = "NAME", value_parser = values::slurm_word)]
+    #[arg(long, value_name = "NAME", value_parser = parsers::slurm_word)]
     pub(crate) account: Option<String>,
     /// Name of the job
-    #[arg(long, value_name = "NAME", default_value = "isograd", value_parser = values::slurm_word)]
+    #[arg(long, value_name = "NAME", default_value = "isograd", value_parser = parsers::slurm_word)]
     pub(crate) job_name: String,
     /// Write the script to this file, instead of standard output
     #[arg(long, value_name = "FILE")]
-    #[arg(value_parser = PathBufValueParser::new().try_map(values::new_file))]
+    #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) script: Option<PathBuf>,
     /// Hand the script to sbatch
     #[arg(long)]
@@ -143,7 +143,7 @@ pub(crate) struct SlurmArgs {
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
     /// Whether each rank keeps to cores of its own, as far as there are enough: cores or none
-    #[arg(long, value_name = "WHAT", default_value = "cores", value_parser = values::bind)]
+    #[arg(long, value_name = "WHAT", default_value = "cores", value_parser = parsers::bind)]
     pub(crate) bind: Bind,
     /// Give the ranks this variable, with its value here or with another one
     #[arg(short = 'x', long, value_name = "NAME[=VALUE]")]
@@ -160,18 +160,11 @@ pub(crate) struct JobArgs {
     /// Show only what this rank prints
     #[arg(long, value_name = "RANK")]
     pub(crate) only_rank: Option<u32>,
-    #[arg(long, value_name = "WHETHER", value_parser = values::yes, help = PREFIX_HELP)]
+    #[arg(long, value_name = "WHETHER", value_parser = parsers::yes, help = PREFIX_HELP)]
     pub(crate) prefix: Option<bool>,
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
-}
-
-/// What ranks keep to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bind {
-    Cores,
-    None,
 }
 
 #[derive(Debug, Args)]

@@ -1,19 +1,20 @@
 //! Which rank this process is, and how it meets the others.
 
-use crate::args::RankArgs;
+use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
 use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
+use isograd_comm::{Communicator, Key, Meeting, Place, Settings, System, Variables};
 #[cfg(feature = "mpi")]
-use isograd_comm::Mpi;
-use isograd_comm::{Communicator, Key, Meeting, Place, Settings, Shares, System, Transport, Variables};
+use isograd_comm::{Mpi, Transport};
 use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::PathBuf;
 #[cfg(feature = "mpi")]
 use std::sync::Mutex;
-use std::time::Duration;
 
+/// More threads for each core than this help nobody, and many more would spend their time on taking turns.
+const THREADS_PER_CORE: usize = 4;
 /// Names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
 
@@ -28,20 +29,6 @@ pub(crate) struct Seat {
     /// Where this rank listens for the others.
     listen: Option<IpAddr>,
     job: String,
-}
-
-/// How ranks work together.
-#[derive(Debug)]
-pub(crate) struct RankPlan {
-    key_file: Option<PathBuf>,
-    transport: Transport,
-    timeout: Duration,
-    encrypt: bool,
-    host: Option<String>,
-    shared_memory: PathBuf,
-    pub(crate) shards_per_rank: Option<Vec<usize>>,
-    pub(crate) bucket_bytes: usize,
-    pub(crate) overlap: bool,
 }
 
 impl Seat {
@@ -129,11 +116,26 @@ impl Seat {
         self.rank == 0
     }
 
+    /// The threads of this rank.
+    pub(crate) fn threads(&self, execution: &Execution) -> usize {
+        let most = THREADS_PER_CORE * crate::system::cores::available().len();
+        execution.threads.map_or_else(|| self.share_of_cores(), |threads| threads.min(most))
+    }
+
+    /// The same in words, with what was asked for if that is more.
+    pub(crate) fn describe_threads(&self, execution: &Execution) -> String {
+        let threads = self.threads(execution);
+        match execution.threads.filter(|asked| *asked > threads) {
+            Some(asked) => format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)"),
+            None => threads.to_string(),
+        }
+    }
+
     /// How many threads this rank gets if the user does not say: its share of the cores.
-    pub(crate) fn threads(&self) -> usize {
-        let cores = crate::cores::available();
+    fn share_of_cores(&self) -> usize {
+        let cores = crate::system::cores::available();
         // Whoever may run on all cores of the machine shares them with the host's other ranks.
-        let ranks = if cores.len() == crate::cores::online() { self.local_world } else { 1 };
+        let ranks = if cores.len() == crate::system::cores::online() { self.local_world } else { 1 };
         (cores.len() / ranks).max(1)
     }
 
@@ -162,39 +164,6 @@ impl Seat {
             })
         };
         Ok(Communicator::join(&settings)?)
-    }
-}
-
-impl RankPlan {
-    /// What connects ranks on different hosts.
-    pub(crate) fn network(&self) -> &'static str {
-        if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
-    }
-
-    /// The shares of `world` ranks.
-    pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
-        let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
-        let usage = |problem| Failure::Usage { problem, hint: None };
-        if weights.len() != world {
-            return Err(usage(format!("--shards-per-rank has {} numbers for {world} ranks", weights.len())));
-        }
-        Shares::new(weights).ok_or_else(|| usage("--shards-per-rank: no rank has any shard".to_string()))
-    }
-}
-
-impl From<RankArgs> for RankPlan {
-    fn from(args: RankArgs) -> Self {
-        Self {
-            key_file: args.key_file,
-            transport: args.transport,
-            timeout: args.timeout,
-            encrypt: args.encrypt,
-            host: args.host_name,
-            shared_memory: args.shared_memory,
-            shards_per_rank: args.shards_per_rank,
-            bucket_bytes: args.bucket_bytes,
-            overlap: !args.no_overlap,
-        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `isograd evaluate`.
 
-use crate::agreement;
+use crate::cli::plan::RankPlan;
+use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::failure::Failure;
-use crate::network::{build, load_state};
 use crate::output::Output;
-use crate::plan::{EvaluatePlan, Execution};
-use crate::rank_command::RankCommand;
-use crate::ranks::{RankPlan, Seat};
-use crate::report::test_line;
+use crate::rank::agreement;
+use crate::rank::command::RankCommand;
+use crate::rank::identity::Seat;
+use crate::rank::network::{build, load_state};
+use crate::rank::report::test_line;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Error, Ranks, Trainer};
 

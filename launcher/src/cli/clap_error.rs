@@ -1,6 +1,6 @@
 //! What clap says of a bad command line, in this program's form.
 
-use crate::args::Arguments;
+use crate::cli::Arguments;
 use crate::failure::Failure;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};

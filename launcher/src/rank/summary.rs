@@ -1,9 +1,9 @@
 //! `isograd summary`.
 
+use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
-use crate::network::build;
 use crate::output::Output;
-use crate::plan::SummaryPlan;
+use crate::rank::network::build;
 
 /// Prints the table of the network's layers.
 pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {

@@ -1,0 +1,16 @@
+//! What one rank does: it finds its place among the others, trains or evaluates, and reports.
+
+pub(crate) mod agreement;
+pub(crate) mod bench_comm;
+pub(crate) mod command;
+pub(crate) mod data;
+pub(crate) mod evaluate;
+mod history;
+pub(crate) mod identity;
+mod network;
+mod progress;
+mod report;
+mod settings_table;
+mod stop;
+pub(crate) mod summary;
+pub(crate) mod train;

@@ -1,0 +1,9 @@
+//! What the program asks of the operating system, and text that goes to shells and terminals. Imports no other room.
+
+pub(crate) mod cores;
+pub(crate) mod escape;
+pub(crate) mod host_facts;
+pub(crate) mod open_files;
+pub(crate) mod quote;
+pub(crate) mod same_file;
+pub(crate) mod signals;
