@@ -9,13 +9,13 @@ use std::ops::Range;
 
 /// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.
 ///
-/// Sums are the same bits at all ranks, on any transport, and in any arrangement of the ranks over hosts: they are taken in the order of
-/// [`tree`](crate::tree), in which rank `r` is leaf `r`.
+/// All ranks get the same bits of a sum, on any transport and in any arrangement of the ranks over hosts:
+/// sums are taken in the order of [`tree`](crate::tree), in which rank `r` is leaf `r`.
 ///
 /// After an error the group is broken: every later call returns the first cause.
 #[derive(Debug)]
 pub struct Communicator {
-    /// `None` for a rank that is alone.
+    /// `None` for a rank without others.
     pub(crate) group: Option<Box<Group>>,
 }
 
@@ -29,12 +29,14 @@ impl Communicator {
     ///
     /// # Panics
     ///
-    /// When only one of transport and [place](crate::Place) is MPI.
+    /// When only one of transport and [place](crate::Place) is MPI, or
+    /// [`Meeting::listen`](crate::Meeting::listen) has 64 addresses or more.
     ///
     /// # Errors
     ///
-    /// When some do not come in time, differ in what all must agree on, cannot prove that they belong to the job, or cannot be
-    /// reached; when shared memory is not to be had.
+    /// When some ranks do not come in time, differ in a setting that must be the same, cannot prove that they
+    /// belong to the job, or cannot be reached; when the ranks of a host cannot share memory; when
+    /// [`Meeting::stop`](crate::Meeting::stop) was set.
     pub fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;
         if meeting.world_size == 1 && meeting.rank == 0 {
@@ -67,8 +69,9 @@ impl Communicator {
         }
     }
 
-    /// The elements of a vector of `len` elements that belong to `rank` in [`reduce_scatter`](Self::reduce_scatter) and
-    /// [`allgather`](Self::allgather). Slices tile the vector and are of about equal length.
+    /// The elements of a vector of `len` elements that belong to `rank` in
+    /// [`reduce_scatter`](Self::reduce_scatter) and [`allgather`](Self::allgather). Slices tile the vector
+    /// and are of about equal length.
     pub fn slice_of(&self, rank: usize, len: usize) -> Range<usize> {
         Slices::Split.of(rank, self.world_size(), len)
     }
@@ -83,7 +86,8 @@ impl Communicator {
         group.allreduce(x)
     }
 
-    /// This rank's slice of `x` (see [`slice_of`](Self::slice_of)) becomes the sum of all ranks'; the rest of `x` is left as it is.
+    /// This rank's slice of `x` (see [`slice_of`](Self::slice_of)) becomes the sum of all ranks'; the rest of
+    /// `x` is unchanged.
     ///
     /// # Errors
     ///
@@ -132,7 +136,7 @@ impl Communicator {
         group.contiguous(x, Rule::ALLREDUCE_SHORT, "barrier")
     }
 
-    /// Tells all other ranks that this one ends, and why: they fail with that cause, and do not wait for the deadline.
+    /// Tells all other ranks that this one ends, and why. They fail with that cause at once.
     pub fn abort(&mut self, cause: &str) {
         if let Some(group) = &mut self.group {
             let rank = group.engine.topology.rank;

@@ -1,4 +1,8 @@
-//! The ranks of a group on their hosts, and how whole vectors pass through the collective's buffers.
+//! The ranks of a group on their hosts, and the way of whole vectors through the collective's buffers.
+//!
+//! A vector is cut into blocks. A few blocks are under way at a time, each in a bucket of one exchange. Short
+//! vectors of ranks that share a host need no exchange: each rank adds up the contributions of all ranks
+//! itself.
 
 use crate::collective::{
     Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, SLICE_ELEMENTS, Slices,
@@ -18,30 +22,32 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level cache.
+/// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level
+/// cache.
 const BLOCK_BYTES: usize = 128 << 10;
 /// The same between hosts, where each block costs system calls.
 const LINK_BLOCK_BYTES: usize = 256 << 10;
 /// Blocks that are under way at a time.
 const BLOCKS: usize = 4;
-/// Up to this many bytes, all ranks of a group on one host add up everything themselves.
+/// Up to this many bytes, every rank of a group on one host adds up all contributions itself.
 const SHORT_BYTES: usize = 8 << 10;
-/// The same between hosts, in what a rank sends to all others together.
+/// The same between hosts; counted are the bytes that a rank sends to all other ranks together.
 const SHORT_LINK_BYTES: usize = 16 << 10;
 /// The counter of short operations, and where those of the blocks begin.
 const SHORT_COUNTER: usize = FAILURE_END.next_multiple_of(64);
 const BLOCK_COUNTERS: usize = SHORT_COUNTER + 64;
-/// Longer timeouts are this long: whatever is added to it is still a time, and in milliseconds fits every system's calls.
+/// Longer timeouts are cut to this. So sums of times do not overflow, and every system call takes the
+/// milliseconds.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(20 * 24 * 3600);
 /// The exchange of blocks.
 const STAGING: usize = 0;
 
-/// Several ranks.
+/// A group of several ranks.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) engine: Engine,
     shared_memory: PathBuf,
-    /// Contributions to short operations; two take turns.
+    /// Contributions to short operations; the two alternate.
     short: [RawBuffer; 2],
     short_turn: u64,
     /// Leaf `r` of the tree is rank `r`.
@@ -49,7 +55,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Meets the others and maps what memory they share.
+    /// Meets the other ranks, and maps the memory that they share.
     pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting =
             &Meeting { timeout: settings.meeting.timeout.min(LONGEST_TIMEOUT), ..settings.meeting.clone() };
@@ -70,7 +76,7 @@ impl Group {
             buckets: vec![block_bytes(meeting.world_size, false); BLOCKS],
             own_nodes: 1,
             table: 1,
-            // Known when all have met.
+            // Filled in when all ranks have met.
             host_nodes: Vec::new(),
             whole: SHORT_LINK_BYTES,
         };
@@ -135,7 +141,7 @@ impl Group {
         }
         let names =
             infos.iter().zip(&links).enumerate().map(|(rank, (info, link))| name(rank, info, link.as_ref()));
-        // Ranks compete for cores with those of this machine, whether they share memory or not.
+        // Ranks compete for the cores of their machine, whether they share memory or not.
         let (mut cores, mut competitors) = (Cores::default(), 0);
         for local_info in
             local_infos.iter().filter(|local_info| local_info.machine == local_infos[rank].machine)
@@ -197,18 +203,19 @@ impl Group {
         }
     }
 
-    /// A sum that every rank of the one host takes from all contributions itself.
+    /// A sum for which each rank of the one host adds up the contributions of all.
     ///
-    /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
+    /// Two buffers suffice: when a rank has finished turn `t + 1`, all ranks have begun it, so they have
+    /// finished `t`.
     pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
-        // Neighbours may still read what a broken group has published.
+        // After a failure, neighbours may still read what this rank has published.
         self.engine.check()?;
         self.short_turn += 1;
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
         let call = Call { kind: T::KIND, len, rule: Rule::ALLREDUCE_SHORT };
-        // Beside the counter; two words take turns, as the buffers do.
+        // Beside the counter; two words alternate, as the buffers do.
         let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
         self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
         self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
@@ -253,7 +260,7 @@ impl Group {
         })
     }
 
-    /// An operation whose owners own slices of the whole of `x`: a block has a part of each of them.
+    /// An operation whose owners own slices of the whole of `x`: each block has a part of each slice.
     pub(crate) fn by_owner<T: Element>(
         &mut self,
         x: &mut [T],
@@ -262,7 +269,7 @@ impl Group {
     ) -> Result<(), Error> {
         let (len, world) = (x.len(), self.engine.topology.world());
         let longest = (0..world).map(|rank| Slices::Split.of(rank, world, len).len()).max().unwrap_or(0);
-        // A multiple of a slice's unit: then the block's slices are the parts.
+        // A multiple of a slice's unit, so that the slices of the block are these parts.
         let part = self.block::<T>() / world / SLICE_ELEMENTS * SLICE_ELEMENTS;
         let part = part.min(longest.next_multiple_of(SLICE_ELEMENTS)).max(SLICE_ELEMENTS);
         self.pipeline(x, longest.div_ceil(part), rule, operation, |index, rank, world| {
@@ -272,8 +279,8 @@ impl Group {
         })
     }
 
-    /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)` says which elements are an
-    /// owner's in a block.
+    /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)`
+    /// says which elements are an owner's in a block.
     fn pipeline<T: Element>(
         &mut self,
         x: &mut [T],
@@ -324,7 +331,8 @@ fn block_bytes(world: usize, is_one_host: bool) -> usize {
     bytes.max(world * SLICE_ELEMENTS * size_of::<f64>())
 }
 
-/// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block` elements.
+/// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block`
+/// elements.
 struct Piece {
     block: usize,
     at: usize,
@@ -351,10 +359,10 @@ pub(crate) fn region(folder: Option<&Path>, control: usize, data: usize) -> Resu
     })
 }
 
-/// What a rank tells the others of its host.
+/// What a rank tells the other ranks of its host.
 struct LocalInfo {
     handle: Option<RegionHandle>,
-    /// Where it really runs.
+    /// The machine that the rank runs on, whatever `Settings::host` says.
     machine: HostId,
     cores: Cores,
 }
@@ -365,7 +373,7 @@ impl LocalInfo {
         [&handle[..], &self.machine.0, &self.cores.encode()].concat()
     }
 
-    /// No handle where there is none.
+    /// Without a handle if the bytes have none.
     fn decode(bytes: &[u8]) -> Self {
         let handle = bytes
             .first_chunk()

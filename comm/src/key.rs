@@ -1,4 +1,4 @@
-//! The secret of a job: who has it may join, nobody else.
+//! The secret of a job: every process that has it may join, and no other.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -10,8 +10,8 @@ use crate::error::{Error, FileError};
 
 /// The 32 random bytes that prove membership in a job.
 ///
-/// A key file holds them as 64 hexadecimal digits and a newline, and is open to its owner only. `Debug` does not show
-/// the bytes, and there is no `Display`.
+/// A key file holds them as 64 hexadecimal digits and a newline, and is open to its owner only. `Debug` does
+/// not show the bytes, and there is no `Display`.
 ///
 /// ```
 /// use isograd_comm::Key;
@@ -31,7 +31,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// When the operating system has none to give.
+    /// When the operating system gives none.
     pub fn generate() -> Result<Self, Error> {
         random().map(Self)
     }
@@ -56,8 +56,8 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, belongs to another user, is open to the group or to others, or holds anything
-    /// but 64 hexadecimal digits, with or without a newline after them.
+    /// When the file cannot be read, belongs to another user, is open to the group or to others, or holds
+    /// anything but 64 hexadecimal digits, with or without a newline after them.
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = read_private(path, 65)?;
@@ -98,7 +98,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Bytes that nobody can guess, from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|source| Error::io("draw random numbers", source.into()))?;
@@ -111,11 +111,11 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     write().map_err(|source| Error::io(format!("create {}", path.display()), source))
 }
 
-/// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can have read
-/// or written.
+/// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can
+/// have read or written.
 pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::io(format!("read {}", path.display()), source);
-    // Nonblocking: to open a pipe that somebody put here would otherwise wait for its writer.
+    // Nonblocking: opening a pipe of this name would otherwise wait for its writer.
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -206,6 +206,6 @@ mod tests {
         write_private(&path, hex.as_bytes()).unwrap();
         assert_eq!(Key::read_file(&path).unwrap().to_hex(), hex.to_lowercase());
         let error = Key::read_file(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::File(FileError::Content { .. })), "{error}");
+        assert!(matches!(error, Error::File(FileError::Type { .. })), "{error}");
     }
 }

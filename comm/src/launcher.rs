@@ -6,7 +6,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Launcher {
-    /// The user, or a launcher that uses PyTorch's names: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`, `LOCAL_WORLD_SIZE`.
+    /// The user, or a launcher that uses PyTorch's names: `RANK`, `WORLD_SIZE`, `LOCAL_RANK`,
+    /// `LOCAL_WORLD_SIZE`.
     Plain,
     /// PyTorch's `torchrun`, which uses the plain names and usually listens at `MASTER_PORT` itself.
     Torchrun,
@@ -14,7 +15,8 @@ pub enum Launcher {
     OpenMpi,
     /// Hydra, the `mpirun` of MPICH and Intel MPI, or another process manager that speaks PMI.
     Pmi,
-    /// A process manager of PMIx other than those above. It does not tell the number of ranks: `RANK` and `WORLD_SIZE` have to.
+    /// A process manager of PMIx other than those above. It does not tell the number of ranks: `RANK` and
+    /// `WORLD_SIZE` have to.
     Pmix,
     /// Slurm's `srun`.
     Slurm,

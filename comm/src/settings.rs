@@ -13,8 +13,8 @@ pub enum Transport {
     SharedMemory,
     /// TCP even between ranks of one host.
     Tcp,
-    /// MPI, with which the group also meets; even between ranks of one host, unless [`host`](Settings::host) names it: then they share
-    /// memory.
+    /// MPI, with which the group also meets; even between ranks of one host, unless [`host`](Settings::host)
+    /// names it: then they share memory.
     Mpi,
 }
 
@@ -26,7 +26,8 @@ pub struct Settings {
     pub meeting: Meeting,
     /// How data is exchanged.
     pub transport: Transport,
-    /// A name for this rank's host. Ranks share memory if their hosts have one name, whatever the system says.
+    /// A name for this rank's host. Ranks share memory if their hosts have one name, whatever the system
+    /// says.
     pub host: Option<String>,
     /// Folder of the shared memory.
     pub shared_memory: PathBuf,

@@ -1,8 +1,9 @@
 //! Which rank this process is, from the environment variables that launchers set.
 //!
-//! Every launcher has names of its own for the same few numbers: [`Names`]. Where launchers are nested, the innermost one counts. The plain
-//! names are everybody's: the user sets them, and so do pods and `torchrun`. If they contradict the launcher that started this process,
-//! they are refused: with `RANK=0 WORLD_SIZE=1` from a pod, each process of an `mpirun` would take itself for the only one.
+//! Every launcher has names of its own for the same few numbers: [`Names`]. Where launchers are nested, the
+//! innermost one counts. Users, pods and `torchrun` all set the plain names.
+//! If they contradict the launcher that started this process, they are refused: with `RANK=0 WORLD_SIZE=1`
+//! from a pod, each process of an `mpirun` would take itself for the only one.
 
 use crate::error::{Error, VariablesError};
 use crate::launcher::Launcher;
@@ -34,11 +35,11 @@ pub struct RankVariables {
     pub local_rank: Option<usize>,
     /// The number of ranks on this host.
     pub local_world_size: Option<usize>,
-    /// `host:port` of `MASTER_ADDR` and `MASTER_PORT`, which all launchers may use. Not with a `torchrun` whose ranks are all on this host:
-    /// they need no port, and `torchrun` itself listens at that one.
+    /// `host:port` of `MASTER_ADDR` and `MASTER_PORT`, which all launchers may use. Not with a `torchrun`
+    /// whose ranks are all on this host: they need no port, and `torchrun` itself listens at that one.
     pub master: Option<String>,
-    /// The name of the job, the same in all its ranks. It is always there if there is no master: if the launcher gives no name, the process
-    /// that started the ranks of this host is the name.
+    /// The name of the job, the same in all its ranks. It is always there if there is no master: if the
+    /// launcher gives no name, the process that started the ranks of this host is the name.
     pub job: Option<String>,
     /// The address of the host where the job was started, which may not be that of rank 0.
     pub launch_host: Option<String>,
@@ -97,12 +98,14 @@ const TORCHRUN_JOB: &str = "TORCHELASTIC_RUN_ID";
 const SLURM_RESERVED_STEPS: u32 = 0xffff_fff0;
 
 impl RankVariables {
-    /// Reads the variables with `get`, which behaves as [`std::env::var`]; nothing when no launcher set any: then the process is alone.
+    /// Reads the variables with `get`, which behaves as [`std::env::var`]; nothing when no launcher set any:
+    /// then the process is alone.
     ///
     /// # Errors
     ///
-    /// When some variables of a launcher are set and others are not, when a value is no number, when a rank is not below the number of ranks, or
-    /// when the plain variables contradict those of the launcher that started this process.
+    /// When some variables of a launcher are set and others are not, when a value is no number, when a rank
+    /// is not below the number of ranks, or when the plain variables contradict those of the launcher that
+    /// started this process.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Error> {
         let get = &get;
         let master = master(get)?;
@@ -175,8 +178,9 @@ fn names(get: &impl Fn(&str) -> Option<String>) -> Result<Option<&'static Names>
     }
 }
 
-/// The launcher that started this process, by the names that only launchers set. The process manager of a remote host may itself be a task
-/// of another one, and its ranks inherit the other's variables: the innermost one counts.
+/// The launcher that started this process, by the names that only launchers set. The process manager of a
+/// remote host may itself be a task of another one, and its ranks inherit the other's variables: the
+/// innermost one counts.
 fn started_by(get: &impl Fn(&str) -> Option<String>) -> Option<&'static Names> {
     let any = |names: &[&str]| names.iter().any(|name| is_set(get, name));
     let step = get("SLURM_STEP_ID").and_then(|step| step.parse::<u32>().ok());
@@ -194,7 +198,8 @@ fn started_by(get: &impl Fn(&str) -> Option<String>) -> Option<&'static Names> {
     }
 }
 
-/// Refuses plain variables that are incomplete or say something else than those of the launcher that started this process.
+/// Refuses plain variables that are incomplete or say something else than those of the launcher that started
+/// this process.
 fn check_plain(get: &impl Fn(&str) -> Option<String>, started: &Names) -> Result<(), Error> {
     let pairs = [
         (Some(PLAIN.rank), Some(started.rank)),
@@ -285,8 +290,8 @@ fn job(get: &impl Fn(&str) -> Option<String>, launcher: Launcher, is_torchrun_he
     }
 }
 
-/// The process that started the ranks of this host: the nearest ancestor that is no rank itself (shells and wrappers
-/// around a rank are), by its number and the time of its start.
+/// The process that started the ranks of this host: the nearest ancestor that is no rank itself (shells and
+/// wrappers around a rank are), by its number and the time of its start.
 fn starter(rank_variable: &str) -> String {
     match rustix::process::getppid() {
         Some(parent) => starter_above(parent.as_raw_nonzero().get(), rank_variable),

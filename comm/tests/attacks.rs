@@ -70,7 +70,8 @@ fn wait_for_end(mut socket: TcpStream) {
     }
 }
 
-/// Runs rank 0 of 3, lets `attack` do what it wants at its address, and then lets the others come: they must meet.
+/// Runs rank 0 of 3, lets `attack` do what it wants at its address, and then lets the others come: they must
+/// meet.
 fn under_attack<A>(attack: impl FnOnce(&str, &Place) -> A) {
     let (place, address) = free_place();
     thread::scope(|scope| {
@@ -184,7 +185,8 @@ fn repeated_and_reflected_handshakes() {
 #[test]
 fn a_thousand_idle_connections() {
     let _guard = alone();
-    // Both ends are in this process: no more than its limit of open files allows, and enough for the ranks left.
+    // Both ends are in this process: no more than its limit of open files allows, and enough for the ranks
+    // left.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let count = limit.saturating_sub(400).min(1000);
     assert!(count > 130, "{limit} open files are too few for this test");

@@ -299,7 +299,8 @@ fn who_has_returned_has_sent_all_it_owes() {
     }
 }
 
-/// A command that runs what follows with a small file system in memory at `folder`, which nobody else sees; none if this user may not.
+/// A command that runs what follows with a small file system in memory at `folder`, which nobody else sees;
+/// none if this user may not.
 fn with_tmpfs(folder: &Path, options: &str) -> Option<Command> {
     let may = Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none"]).arg(folder).status();
     if !may.is_ok_and(|status| status.success()) {

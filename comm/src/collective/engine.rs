@@ -1,4 +1,6 @@
 //! Moves operations forward, and frames to and from links.
+//!
+//! No thread works for communication alone: whoever calls a collective moves everything that is under way.
 
 use super::bucket::{Call, Rule};
 use super::exchange::{Advance, Exchange};
@@ -17,19 +19,19 @@ use std::time::Duration;
 pub(crate) struct LocalRank {
     pub(crate) rank: usize,
     pub(crate) region: Arc<Region>,
-    /// Its process, if that is another one.
+    /// Its process; `None` for a rank in this process, as tests have them.
     pub(crate) process: Option<Process>,
 }
 
-/// What a group's rank has towards the others, and the operations under way.
+/// One rank's view of its group: regions, links, and the operations under way.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) topology: Arc<Topology>,
-    /// This rank's region: bell, failure.
+    /// This rank's region, with its waker and its failure.
     pub(crate) own: Arc<Region>,
     pub(crate) locals: Vec<LocalRank>,
     pub(super) links: Vec<Option<Link<AnyStream>>>,
-    /// By rank: why nothing more comes from there.
+    /// By rank: why the link to it has ended.
     pub(super) ended: Vec<Option<Error>>,
     /// Names of ranks in messages.
     pub(super) names: Vec<String>,
@@ -92,7 +94,7 @@ impl Engine {
         &mut self.frame_memory.exchanges[index]
     }
 
-    /// Begins an operation: its contribution may be laid down now.
+    /// Begins an operation. After that, this rank writes its contribution.
     pub(crate) fn begin(
         &mut self,
         (exchange, bucket): (usize, usize),
@@ -105,7 +107,7 @@ impl Engine {
         Ok(())
     }
 
-    /// This rank's contribution is laid down.
+    /// This rank's contribution is written.
     pub(crate) fn contribute(&mut self, (exchange, bucket): (usize, usize)) -> Result<(), Error> {
         self.check()?;
         self.frame_memory.exchanges[exchange].contribute(bucket);
@@ -120,19 +122,19 @@ impl Engine {
         self.wake();
     }
 
-    /// The first failure, again and again.
+    /// Returns the first failure, at every call.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Rings the bells of the host's other ranks.
+    /// Wakes the host's other ranks.
     pub(crate) fn wake(&self) {
         for local in &self.locals {
             Waker(&local.region).wake();
         }
     }
 
-    /// Moves one operation as far as it goes without waiting; whether it is complete.
+    /// Moves one operation as far as possible without waiting. Returns whether it is complete.
     pub(super) fn advance(&mut self, (exchange, bucket): (usize, usize)) -> Result<bool, Error> {
         let Advance { raised, complete, mismatch } =
             self.frame_memory.exchanges[exchange].advance(bucket, &mut self.links);
@@ -149,7 +151,7 @@ impl Engine {
         Ok(complete)
     }
 
-    /// This rank does `own`, and `other` does `theirs` at the same time.
+    /// The error of two ranks that do different operations at the same time.
     pub(crate) fn mismatch(&self, own: Call, other: usize, theirs: Call) -> Error {
         let [first, second] =
             RankValue::ordered((self.topology.rank, own.to_string()), (other, theirs.to_string()));
@@ -161,14 +163,14 @@ impl Engine {
         self.locals.len() + 1 == self.topology.world()
     }
 
-    /// Moves all operations of an exchange, and reads what has come.
+    /// Moves all operations of an exchange, and reads what has arrived.
     pub(crate) fn advance_all(&mut self, exchange: usize) -> Result<(), Error> {
         self.check()?;
         let all = usize::MAX;
         self.receive().and_then(|_| self.advance_others(exchange, all)).or_else(|error| self.fail(error))
     }
 
-    /// Moves all operations of an exchange but that of one bucket.
+    /// Moves all operations of an exchange except that of one bucket.
     pub(super) fn advance_others(&mut self, exchange: usize, bucket: usize) -> Result<(), Error> {
         for other in 0..self.frame_memory.exchanges[exchange].buckets.len() {
             if other != bucket && self.frame_memory.exchanges[exchange].buckets[other].is_active() {
@@ -186,17 +188,18 @@ impl Engine {
         Ok(())
     }
 
-    /// A rank to which not all has been sent that should be.
+    /// The first rank that still has frames queued for it.
     pub(super) fn unsent(&self) -> Option<usize> {
         self.open().find(|link| !link.is_written()).map(Link::peer)
     }
 
-    /// The links to ranks that are not gone: the others get no more.
+    /// The links that have not ended.
     pub(super) fn open(&self) -> impl Iterator<Item = &Link<AnyStream>> {
         self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none())
     }
 
-    /// Reads what has come; whether anything has. That a link has ended matters only to who still needs it.
+    /// Reads what has arrived. Returns whether anything has. The end of a link is no error yet: perhaps
+    /// nothing more is needed from that rank.
     pub(super) fn receive(&mut self) -> Result<bool, Error> {
         let mut came = false;
         for link in self.links.iter_mut().flatten() {
@@ -223,16 +226,16 @@ impl Engine {
     }
 }
 
-/// Where the bytes of frames are.
+/// Finds the memory that frames are sent from and received into.
 #[derive(Debug)]
 pub(super) struct FrameMemory {
     pub(super) exchanges: Vec<Exchange>,
     /// Why this rank has failed.
     pub(super) failure_text: Vec<u8>,
-    /// By rank: why it has failed, and who of them said so first.
+    /// By rank: why it has failed, as it reported; and the rank that reported first.
     reports: Vec<Vec<u8>>,
     reporter: Option<usize>,
-    /// A rank that does something else in an operation than this one, and what the two do.
+    /// A rank whose operation differs from this rank's, and the two operations.
     mismatch: Option<(usize, [Call; 2])>,
 }
 
@@ -251,7 +254,7 @@ impl Memory for FrameMemory {
                 Incoming::Here(&mut self.reports[from])
             }
             FrameKind::Failure | FrameKind::Rendezvous => Incoming::Unexpected,
-            // The peer has made an exchange that this rank is yet to make.
+            // The peer is ahead: it has made an exchange that this rank has still to make.
             _ if frame.exchange as usize == self.exchanges.len() => Incoming::Later,
             _ => {
                 let Some(exchange) = self.exchanges.get_mut(frame.exchange as usize) else {

@@ -1,4 +1,4 @@
-//! How the bytes of an exchange's frames are found.
+//! Where the bytes of an exchange's frames come from and go to.
 
 use super::bucket::{Call, Stage};
 use super::exchange::Exchange;
@@ -15,7 +15,7 @@ impl Exchange {
         &bytes[..frame.bytes as usize]
     }
 
-    /// What this rank and the sender of a frame do in the operation that it belongs to, if these differ.
+    /// The operations of this rank and of the sender of a frame, if they differ.
     pub(crate) fn mismatch_with_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
         let state = self.buckets.get(frame.bucket as usize)?;
         let own = state.call();
@@ -23,7 +23,7 @@ impl Exchange {
         (!is_same).then(|| [own, Call::decode(frame.call)])
     }
 
-    /// Where a frame's bytes belong.
+    /// The place for a frame's bytes.
     pub(crate) fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_> {
         let bucket = frame.bucket as usize;
         if bucket >= self.buckets.len() {
@@ -64,7 +64,7 @@ impl Exchange {
         }
     }
 
-    /// A frame is complete.
+    /// All bytes of a frame have arrived.
     pub(crate) fn received(&mut self, from: usize, frame: &Frame) {
         let state = &mut self.buckets[frame.bucket as usize];
         match frame.kind {

@@ -1,5 +1,5 @@
-//! The one algorithm of all collectives: reduce-scatter by slice owner in tree order, then all-gather. `ALGORITHMS.md` in the crate's
-//! folder gives its steps and its bytes on the wire.
+//! The one algorithm of all collectives: reduce-scatter by slice owner in tree order, then all-gather.
+//! `ALGORITHMS.md` in the crate's folder gives its steps and its bytes on the wire.
 
 mod bucket;
 mod engine;

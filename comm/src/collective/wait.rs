@@ -1,4 +1,6 @@
-//! Waiting for counters of the host's ranks and for frames of the others, with a deadline; and failing, so that the others learn why.
+//! Waits for counters of the host's ranks and for frames of other ranks, with a deadline.
+//!
+//! A rank that fails tells all others the cause before it returns: they fail with the same cause.
 
 use super::engine::{Engine, LocalRank};
 use super::failure;
@@ -9,15 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often a sleeper looks whether the ranks that it waits for are still there.
+/// How often a sleeping rank checks whether the ranks that it waits for still exist.
 const HEARTBEAT: Duration = Duration::from_millis(50);
-/// How long a rank sleeps that waits for frames and for counters of its host, which only one system call each can wait for.
+/// How long a rank sleeps if it waits for frames and for counters at once: no system call waits for both.
 const BOTH: Duration = Duration::from_micros(100);
-/// Looks at sockets, all together, before sleeping.
+/// How often to check all sockets together before sleeping.
 const SOCKET_LOOKS: u32 = 100;
-/// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
+/// The same for streams without a socket. A check is cheaper there, and it moves data; during sleep nothing
+/// moves.
 const STREAM_LOOKS: u32 = 10_000;
-/// The longest time that a rank which has failed gives the others to read why.
+/// How long a rank that has failed stays to deliver the cause.
 const FAILURE_DELIVERY: Duration = Duration::from_millis(900);
 
 /// What a rank waits for.
@@ -34,17 +37,17 @@ pub(crate) enum Goal {
     },
 }
 
-/// Whom and what a goal waits for.
+/// The rank and the thing that a goal waits for.
 struct Awaited {
     rank: usize,
     what: &'static str,
     bucket: usize,
     bytes: usize,
-    /// How many ranks of other hosts may come between that one and the one that is late.
+    /// How many ranks may lie between this rank and the one that is late.
     between: u32,
 }
 
-/// A rank of this host that is waited for, and when its look_count was last felt.
+/// A rank of this host that this rank waits for, and when its count of looks last changed.
 #[derive(Debug)]
 pub(super) struct LookCount {
     rank: usize,
@@ -70,7 +73,7 @@ impl Engine {
             (false, _) => (0, link_looks),
         };
         loop {
-            // Frames are sent from where the data is: until they are on their way, it may not change.
+            // Frames are sent from the caller's memory, so it must not change before they are written.
             let is_reached = self.look(goal)? && self.unsent().is_none();
             if is_reached && self.open().all(Link::is_flushed) {
                 return Ok(());
@@ -83,7 +86,7 @@ impl Engine {
             } else if looks <= spins + yields {
                 std::thread::yield_now();
             } else if is_reached {
-                // What a stream has copied leaves with later calls, if nobody takes it now.
+                // The stream has its own copy; it leaves with later calls.
                 return Ok(());
             } else {
                 let start = *start.get_or_insert_with(Instant::now);
@@ -93,7 +96,7 @@ impl Engine {
         }
     }
 
-    /// Moves what leads to a goal; whether it is reached.
+    /// Moves the operations that lead to a goal. Returns whether it is reached.
     fn look(&mut self, goal: Goal) -> Result<bool, Error> {
         match goal {
             Goal::Bucket { exchange, bucket } => {
@@ -107,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// A rank of this host whose counter has not reached `turn`.
+    /// The first rank of this host whose counter has not reached `turn`.
     fn behind(&self, offset: usize, turn: u64) -> Option<usize> {
         let behind = |l: &&LocalRank| l.region.counter(offset).load(Ordering::Acquire) < turn;
         self.locals.iter().find(behind).map(|local| local.rank)
@@ -129,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Whether those that an operation waits for are still there and still have time.
+    /// Fails if the rank that an operation waits for has ended or is late.
     fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
         if let Some((by, cause)) = self.locals.iter().find_map(|l| Some((l.rank, failure::read(&l.region)?)))
         {
@@ -144,14 +147,15 @@ impl Engine {
         };
         let name = self.names[rank].clone();
         if ended {
-            // What it did last may have come between the look at it and the look at its process.
+            // The rank may have done its part between the look at its counter and the look at its process.
             return match self.look(goal)? || self.awaited(goal).is_none_or(|awaited| awaited.rank != rank) {
                 true => Ok(()),
                 false => Err(Error::Peer(PeerError::Lost { operation, bucket, bytes, rank: name, what })),
             };
         }
         let waited = start.elapsed();
-        // Who waits for the late one itself is to speak first.
+        // A rank that is itself waiting for the late rank should time out first, so that the late rank is the
+        // one that gets named.
         let between = if self.is_waiting(rank) { 4 } else { between };
         if waited > self.timeout + self.timeout / 8 * between {
             return Err(Error::Peer(PeerError::Timeout {
@@ -166,7 +170,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a rank of this host waits for others itself.
+    /// Whether a rank of this host is itself waiting for others: then its count of looks grows. A stopped
+    /// process does not count.
     fn is_waiting(&mut self, rank: usize) -> bool {
         let Some(local) = self.locals.iter().find(|local| local.rank == rank) else { return false };
         let count = Waker(&local.region).looks();
@@ -197,12 +202,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Remembers the first failure, and tells the others.
+    /// Remembers the first failure, and tells it to the other ranks.
     pub(crate) fn fail<R>(&mut self, error: Error) -> Result<R, Error> {
         if let Some(first) = &self.failure {
             return Err(first.clone());
         }
-        // What was told is not told again as one's own.
+        // A cause that was reported is passed on unchanged, without this rank's own words.
         let cause = match &error {
             Error::Peer(PeerError::Reported { cause, .. }) => cause.clone(),
             error => error.to_string(),

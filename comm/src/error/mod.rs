@@ -1,4 +1,5 @@
-//! The errors of this crate, nested by topic. Every message stands alone: it names the place, the ranks and the numbers.
+//! The errors of this crate, nested by topic. Every message stands alone: it names the place, the ranks and
+//! the numbers.
 
 mod file;
 mod mpi;

@@ -94,7 +94,8 @@ pub enum PeerError {
 }
 
 impl PeerError {
-    /// Whether the other rank failed. In a mismatch, both ranks are equally wrong; a rank that gets nonsense is the first to know.
+    /// Whether the other rank failed. In a mismatch, both ranks are equally wrong; a rank that gets nonsense
+    /// is the first to know.
     pub(super) fn is_consequence(&self) -> bool {
         match self {
             Self::Reported { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,

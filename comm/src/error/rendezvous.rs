@@ -60,7 +60,8 @@ pub enum RendezvousError {
         reason: String,
     },
 
-    /// The process that listens at the rendezvous does not accept this rank, or cannot prove that it is rank 0.
+    /// The process that listens at the rendezvous does not accept this rank, or cannot prove that it is rank
+    /// 0.
     #[error("rendezvous at {place}: {reason}: it has another key or another job")]
     Refused {
         /// Where the group meets.

@@ -26,10 +26,12 @@ pub enum VariablesError {
         expected: String,
     },
 
-    /// The plain variables (`RANK`, `WORLD_SIZE`, …) are incomplete or differ from those of the launcher that started this process. If
-    /// the plain ones counted, each process of the launcher could take itself for the only one.
+    /// The plain variables (`RANK`, `WORLD_SIZE`, …) are incomplete or differ from those of the launcher that
+    /// started this process. If the plain ones counted, each process of the launcher could take itself for
+    /// the only one.
     #[error(
-        "{plain} contradict {started}, which {launcher} has set: unset {unset}; or, if they are right, unset {or_unset}"
+        "{plain} contradict {started}, which {launcher} has set: unset {unset}; or, if they are right, unset \
+         {or_unset}"
     )]
     Contradiction {
         /// The plain variables that are set, with their values.

@@ -250,7 +250,8 @@ fn what_does_not_belong_here_is_refused() {
         complaint(&frame.encode(Tag::new("a job", 8))),
         "rank 3 (10.0.0.4:29500) sent a frame of another job or generation"
     );
-    // Four gigabytes are refused by their header: no memory is taken for them, and not a byte of them is awaited.
+    // Four gigabytes are refused by their header: no memory is taken for them, and not a byte of them is
+    // awaited.
     let header = Frame { bytes: 1 << 32, ..frame }.encode(tag());
     let said = complaint(&header);
     assert!(said.starts_with("rank 3 (10.0.0.4:29500) sent an unexpected frame"), "{said}");

@@ -1,8 +1,9 @@
-//! The listeners of a rank: accepts ranks that prove themselves, and withstands any number of other connections.
+//! The listeners of a rank: accepts ranks that prove themselves, and withstands any number of other
+//! connections.
 //!
-//! Every pending connection is served when it has something to say and waits for no other. It has 5 s and a buffer of
-//! 64 bytes to prove itself. No more than 128 are pending: a newer one takes the place of the oldest silent one, or of
-//! the oldest.
+//! A pending connection is served whenever it has sent something, and none waits for another. It has 5 s and
+//! a buffer of 64 bytes to prove itself. At most 128 are pending: a newer one replaces the oldest that has
+//! sent nothing, or else the oldest.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,9 +18,9 @@ use super::proof::{Identity, Purpose, Refusal};
 use crate::error::Error;
 use crate::links::Link;
 
-/// How many connections may be proving themselves.
+/// The most connections that are proving themselves at a time.
 const PENDING: usize = 128;
-/// How many connections are accepted before those that are pending are served again.
+/// How many connections are accepted before the pending ones are served again.
 const BATCH: usize = 64;
 /// How many refusals are logged one by one.
 const LOGGED: u64 = 20;
@@ -47,7 +48,7 @@ impl<'a> Acceptor<'a> {
         Self { listeners, identity, purpose, pending: Vec::new(), refused: 0 }
     }
 
-    /// Names the sockets that [`serve`](Self::serve) wants to know about.
+    /// Adds the sockets that [`serve`](Self::serve) wants to know about.
     pub(super) fn watch<'fd>(&'fd self, poll: &mut Poll<'fd>) {
         self.listeners.iter().for_each(|listener| poll.readable(listener));
         self.pending.iter().for_each(|handshaking| poll.readable(handshaking));
@@ -63,7 +64,7 @@ impl<'a> Acceptor<'a> {
         self.refused
     }
 
-    /// Serves everybody who is ready, in the order of [`watch`](Self::watch).
+    /// Serves every connection that is ready, in the order of [`watch`](Self::watch).
     pub(super) fn serve(&mut self, ready: &mut impl Iterator<Item = bool>) -> Result<Vec<Arrival>, Error> {
         let mut arrivals = Vec::new();
         let listeners = self.listeners;
@@ -111,7 +112,7 @@ impl<'a> Acceptor<'a> {
                 Ok((socket, address)) => {
                     self.make_room(PENDING - 1);
                     match Handshaking::accept(socket, address, self.identity, self.purpose)? {
-                        // Its first message is often here with it.
+                        // Its first message has often arrived with it.
                         Ok(handshaking) => self.advance(handshaking, arrivals),
                         Err(error) => self.refuse(address, &Refusal::Other(error.to_string())),
                     }
@@ -123,14 +124,14 @@ impl<'a> Acceptor<'a> {
                     }
                     self.make_room(self.pending.len() - 1);
                 }
-                // Others are the failure of the connection that would have been accepted.
+                // Other errors concern only the connection that would have been accepted.
                 Err(_) => (),
             }
         }
         Ok(())
     }
 
-    /// Drops connections until no more than `room` are pending.
+    /// Closes connections until at most `room` are pending.
     fn make_room(&mut self, room: usize) {
         while self.pending.len() > room {
             let count = self.pending.len();
@@ -141,7 +142,7 @@ impl<'a> Acceptor<'a> {
     }
 }
 
-/// Whether a connection could not be accepted because this process or host has no room for it.
+/// Whether this process or host has no room for another connection.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
@@ -169,7 +170,7 @@ mod tests {
     use std::io::Write;
     use std::net::TcpStream;
 
-    /// Serves until nobody has anything to say.
+    /// Serves until no connection has anything to say.
     fn settle(acceptor: &mut Acceptor<'_>) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         loop {
@@ -192,7 +193,7 @@ mod tests {
         let (root, member) = (Identity::new(&root, &key), Identity::new(&member, &key));
         let mut acceptor = Acceptor::new(std::slice::from_ref(&listener), &root, Purpose::Rendezvous);
 
-        // A rank has said its first word, and then come many more than there is room for.
+        // A rank has sent its first message; then many more connections come than there is room for.
         let until = Instant::now() + DEADLINE;
         let mut rank =
             Handshaking::connect(address, &member, Purpose::Rendezvous, 0, until).unwrap().unwrap();
@@ -208,7 +209,7 @@ mod tests {
         }
         assert_eq!(acceptor.pending.len(), PENDING);
 
-        // It still comes in.
+        // The rank can still finish its proof.
         let mut result = false;
         let mut arrived = Vec::new();
         while !result || arrived.is_empty() {
@@ -229,7 +230,7 @@ mod tests {
         assert!(matches!(&arrived[..], [Arrival::Link(link)] if link.peer() == 2), "{}", arrived.len());
         assert_eq!(acceptor.pending.len(), PENDING - 1);
 
-        // When their time is over, the others go.
+        // When their time is over, the other connections are closed.
         acceptor.pending.iter_mut().for_each(|handshaking| handshaking.age(HANDSHAKE_TIMEOUT));
         assert!(acceptor.due().unwrap() <= Instant::now());
         let mut poll = Poll::default();

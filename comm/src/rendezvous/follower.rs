@@ -1,4 +1,5 @@
-//! The ranks above 0 at the rendezvous: find rank 0, join, and exchange the own info for those of all.
+//! The ranks above 0 at the rendezvous: they find rank 0, join, send their own information, and get that of
+//! all ranks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,8 @@ use crate::error::{Error, FileError, PeerError, RendezvousError};
 use crate::key::Key;
 use crate::links::Link;
 
-/// For how long a rank insists when who listens does not accept its proof: a crowd of strangers may be the reason.
+/// How long a rank tries again after the listening process has not accepted its proof: that process may be
+/// crowded by other connections.
 const REFUSAL_RETRY: Duration = Duration::from_secs(1);
 /// The pause between such attempts.
 const REFUSAL_RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +32,7 @@ enum AttemptError {
     Final(Error),
     /// The next one may.
     Passing(String),
-    /// Who listens does not accept our proof, or has none itself.
+    /// The process that listens does not accept our proof, or has none itself.
     Dismissed(String),
 }
 
@@ -40,7 +42,7 @@ impl From<Error> for AttemptError {
     }
 }
 
-/// Joins rank 0, as soon as it can be reached.
+/// Connects to rank 0 as soon as it can be reached.
 pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
     let deadline = Instant::now() + meeting.timeout;
     let mut search = Search::new(meeting)?;
@@ -76,9 +78,9 @@ pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
 
 /// How rank 0 is found.
 enum Search<'a> {
-    /// By a name that is looked up until it has addresses.
+    /// By a name, which is looked up until it has addresses.
     Address { name: HostPort<'a>, found: Vec<SocketAddr>, key: &'a Key },
-    /// By a file that is read again each time: a stale one will be replaced.
+    /// By a file, which is read again for each attempt: rank 0 replaces a stale one.
     File(&'a Path),
 }
 
@@ -108,7 +110,7 @@ impl<'a> Search<'a> {
             }
             Self::File(path) => match read_meeting_file(path) {
                 Ok((address, key)) => Ok((vec![address], key)),
-                // Waiting does not help: the name belongs to somebody else.
+                // Waiting does not help: another user or another program has taken the name.
                 Err(Error::File(
                     error @ (FileError::Mode { .. } | FileError::Owner { .. } | FileError::Type { .. }),
                 )) => Err(AttemptError::Final(error.into())),
@@ -183,14 +185,15 @@ fn judge(result: HandshakeResult, identity: &Identity) -> Result<Link, AttemptEr
     }
 }
 
-/// Sends the own info to rank 0 and waits for the infos of all, while `mesh` serves ranks that have theirs already.
+/// Sends this rank's information to rank 0 and waits for that of all ranks. Meanwhile `mesh` serves ranks
+/// that have it already.
 pub(super) fn introduce(
     meeting: &Meeting,
     link: Link,
     own: RankInfo,
     mesh: &mut Mesh<'_>,
 ) -> Result<Vec<RankInfo>, Error> {
-    // Rank 0 was there before: it says who is missing before we stop waiting for it.
+    // Rank 0 began to wait before this rank, so it can still say which ranks are missing.
     let until = Instant::now() + meeting.timeout + (meeting.timeout / 4).min(Duration::from_secs(3));
     let root = link.address();
     let mut message_link = MessageLink::new(link, answer_limit(meeting.world_size));
@@ -204,7 +207,7 @@ pub(super) fn introduce(
             return Err(Error::Rendezvous(RendezvousError::Unanswered {
                 place: meeting.place.describe(),
                 waited: meeting.timeout,
-                reason: String::from("it did not say who has come"),
+                reason: String::from("it did not say which ranks have come"),
             }));
         }
         meeting.check_stop()?;
@@ -212,7 +215,7 @@ pub(super) fn introduce(
     };
     match answer {
         Message::Table(mut infos) if infos.len() == meeting.world_size => {
-            // Whatever rank 0 calls itself: this is how it can be reached from here.
+            // This address has proved to work from here, whatever rank 0 says of itself.
             infos[0].addresses = vec![root];
             Ok(infos)
         }

@@ -1,7 +1,8 @@
-//! Rank 0 at the rendezvous: collects the infos of all and answers.
+//! Rank 0 at the rendezvous: collects the information of all ranks, and answers.
 //!
-//! An answer goes only to who has sent a info: then nothing unread is left in the socket, and closing it cannot take
-//! the answer away. After a failure the others have a little time to come and hear of it.
+//! Only a rank that has sent its information gets an answer: then nothing unread is left in the socket, and
+//! closing the socket cannot discard the answer. After a failure, rank 0 stays a little longer, so that ranks
+//! that come late hear of it.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,10 +16,10 @@ use super::proof::{Identity, Purpose, Refusal};
 use super::rank_info::RankInfo;
 use crate::error::{Error, RendezvousError};
 
-/// How long after a failure ranks may come to hear of it.
+/// How long after a failure rank 0 stays, to tell ranks that come late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Collects a info from every rank.
+/// Collects the information of every rank.
 pub(super) fn collect(
     meeting: &Meeting,
     identity: &Identity,
@@ -37,7 +38,7 @@ struct Root<'a> {
     acceptor: Acceptor<'a>,
     /// In order of arrival.
     members: Vec<Member>,
-    /// How many ranks had settings that barred them.
+    /// How many ranks had other settings, and were refused.
     turned_away: usize,
     failure: Option<Error>,
 }
@@ -45,12 +46,13 @@ struct Root<'a> {
 struct Member {
     message_link: MessageLink,
     info: Option<RankInfo>,
-    /// It has closed the connection.
+    /// The rank has closed the connection.
     gone: bool,
 }
 
 impl Root<'_> {
-    /// Waits until every rank has come in some way, until the deadline, or, after a failure, a little longer.
+    /// Waits until every rank has come or was refused, or until the deadline; after a failure, only a little
+    /// longer.
     fn gather(&mut self) -> Result<(), Error> {
         let mut until = Instant::now() + self.meeting.timeout;
         while self.come() + 1 < self.meeting.world_size {
@@ -108,12 +110,12 @@ impl Root<'_> {
         (1..self.meeting.world_size).filter(|&rank| !here(rank)).collect()
     }
 
-    /// The first failure is the one that counts.
+    /// Remembers the first failure.
     fn fail(&mut self, error: Error) {
         self.failure.get_or_insert(error);
     }
 
-    /// Reads what a member says.
+    /// Reads what has arrived from a member.
     fn hear(&mut self, index: usize) {
         let member = &mut self.members[index];
         match member.message_link.receive() {
@@ -141,7 +143,7 @@ impl Root<'_> {
         }
     }
 
-    /// What bars the member at `index` from the group.
+    /// Why the member at `index` cannot be in the group.
     fn objection(&self, index: usize, agreement: &Agreement) -> Option<Error> {
         let link = &self.members[index].message_link.link;
         let rank = link.peer();
@@ -161,7 +163,7 @@ impl Root<'_> {
         Some(RendezvousError::disagreement(&what, (0, ours), (rank, theirs)).into())
     }
 
-    /// Sends everybody the infos of all or the failure, and returns the same.
+    /// Sends every member the information of all ranks, or the failure; and returns the same.
     fn answer(mut self) -> Result<Vec<RankInfo>, Error> {
         let outcome = match self.failure.take() {
             Some(error) => Err(error),
@@ -182,13 +184,13 @@ impl Root<'_> {
         outcome
     }
 
-    /// Sends a message to all who have sent a info.
+    /// Sends a message to all ranks that have sent their information.
     fn deliver(&mut self, message: &Arc<[u8]>) -> Result<(), Error> {
         self.members.retain(|member| member.info.is_some() && !member.gone);
         self.members.iter_mut().for_each(|member| member.message_link.post(message.clone()));
         let until = Instant::now() + self.meeting.timeout;
         loop {
-            // Who is lost now will be missed by all who need it.
+            // A rank that is lost now will be missed by the ranks that need it.
             self.members.retain_mut(|Member { message_link, .. }| {
                 let alive = message_link.flush().is_ok() && message_link.receive().is_ok();
                 alive && !message_link.link.is_flushed()

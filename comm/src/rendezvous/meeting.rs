@@ -27,24 +27,24 @@ pub struct Meeting {
     pub generation: u64,
     /// How long to wait for other ranks, here and in every operation; more than 20 days count as 20.
     pub timeout: Duration,
-    /// The addresses at which this rank accepts links, on a host with several addresses. If empty: the address from which this rank
-    /// reaches rank 0. Rank 0 listens at the place, and, with the same port, at these.
-    pub listen: Vec<IpAddr>,
-    /// By rank: which of that rank's addresses this rank connects to. Without an entry: the first one. Only for hosts that have no network
-    /// in common, so that each pair needs an address of its own.
+    /// The addresses at which this rank accepts links, on a host with several addresses; port 0 is any free
+    /// port. If empty: the address from which this rank reaches rank 0. Rank 0 listens at the place as well.
+    pub listen: Vec<SocketAddr>,
+    /// By rank: which of that rank's addresses this rank connects to. Without an entry: the first one. Only
+    /// for hosts that have no network in common, so that each pair needs an address of its own.
     pub routes: Vec<Option<IpAddr>>,
     /// Whether links are encrypted; the same in all ranks.
     pub encrypt: bool,
     /// Names and values of settings that have to be the same in all ranks.
     pub agreement: Vec<(String, String)>,
-    /// Once this is true, [`Communicator::join`](crate::Communicator::join) ends with an error, and the meeting file is removed. For
-    /// programs that catch signals.
+    /// Once this is true, [`Communicator::join`](crate::Communicator::join) ends with an error, and the
+    /// meeting file is removed. For programs that catch signals.
     pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Meeting {
-    /// A meeting of `world_size` ranks, of which this process is rank `rank`: of the job with the empty name, with a timeout of 60 s, in the
-    /// clear.
+    /// A meeting of `world_size` ranks, of which this process is rank `rank`: of the job with the empty name,
+    /// with a timeout of 60 s, in the clear.
     pub fn new(place: Place, rank: usize, world_size: usize) -> Self {
         Self {
             place,
@@ -71,7 +71,8 @@ impl Meeting {
         }
     }
 
-    /// How long a rank may wait that has to wait until `until`, before it calls [`check_stop`](Self::check_stop) again.
+    /// How long a rank may wait that has to wait until `until`, before it calls
+    /// [`check_stop`](Self::check_stop) again.
     pub(super) fn pause_until(&self, until: Instant) -> Instant {
         if self.stop.is_some() { until.min(Instant::now() + STOP_INTERVAL) } else { until }
     }
@@ -88,8 +89,9 @@ pub enum Place {
         /// Every process that has this key may join.
         key: Key,
     },
-    /// The ranks are processes of one user on one host. Rank 0 listens at a free port of 127.0.0.1 and writes it, with
-    /// a fresh key, into this file, which only the user can read. The file is gone when all ranks have come, and when they have not.
+    /// The ranks are processes of one user on one host. Rank 0 listens at a free port of 127.0.0.1 and writes
+    /// it, with a fresh key, into this file, which only the user can read. The file is gone when all ranks
+    /// have come, and when they have not.
     File(PathBuf),
     /// MPI started the ranks, and also carries the links between them.
     #[cfg(feature = "mpi")]

@@ -1,4 +1,5 @@
-//! The links of a rank to the ranks on other hosts: it connects to the lower ranks, and the higher ranks connect to it.
+//! The links of a rank to the ranks on other hosts: it connects to the lower ranks, and the higher ranks
+//! connect to it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ struct Dial<'a> {
     rank: usize,
     address: SocketAddr,
     attempt: Option<Handshaking<'a>>,
-    /// When to try next, if there is no attempt.
+    /// When the next attempt begins, if none is under way.
     next: Instant,
     backoff: Backoff,
     /// Why the last attempt failed.
@@ -39,7 +40,7 @@ impl<'a> Mesh<'a> {
         Self { identity, acceptor, links: Vec::new(), dials: Vec::new() }
     }
 
-    /// Connects to every rank whose host differs from ours; the links, by rank.
+    /// Connects to every rank on another host. Returns the links by rank.
     pub(super) fn complete(
         mut self,
         infos: &[RankInfo],
@@ -55,7 +56,7 @@ impl<'a> Mesh<'a> {
         loop {
             for link in self.links.drain(..) {
                 let rank = link.peer();
-                // The newest counts: a rank dials again when its last attempt failed at its own end.
+                // The newest link counts: a rank connects again if its last attempt failed at its own end.
                 if infos[rank].host != infos[own].host {
                     links[rank] = Some(link);
                 }
@@ -79,7 +80,8 @@ impl<'a> Mesh<'a> {
         }
     }
 
-    /// Serves the acceptor and the dials until something happened, there, to the socket of `also`, or the time is over.
+    /// Moves all connections forward. Waits until something has happened to one of them or to the socket of
+    /// `also`, but no longer than `until`.
     pub(super) fn step(&mut self, also: Option<&Link>, until: Instant) -> Result<(), Error> {
         let now = Instant::now();
         for dial in &mut self.dials {
@@ -105,7 +107,7 @@ impl<'a> Mesh<'a> {
             match arrival {
                 Arrival::Link(link) if link.peer() > self.identity.rank() => self.links.push(*link),
                 Arrival::Link(link) => self.acceptor.refuse(link.address(), &Refusal::Purpose),
-                // Logged at the acceptor. The group has met: whoever this is, it is none of us.
+                // The acceptor has logged it. All ranks have met, so this process is none of them.
                 Arrival::Conflict(_) => (),
             }
         }
@@ -144,7 +146,7 @@ impl<'a> Dial<'a> {
         Ok(())
     }
 
-    /// Goes on with an attempt; the link when it is proven.
+    /// Moves an attempt forward. Returns the link once both ends have proved themselves.
     fn advance(&mut self, ready: bool) -> Option<Link> {
         let handshaking = self.attempt.take()?;
         if !ready {

@@ -1,7 +1,7 @@
-//! What proven ranks tell each other at the rendezvous: their infos to rank 0, and its answer to all.
+//! The messages of the rendezvous: each rank's information for rank 0, and the answer of rank 0 to all ranks.
 //!
-//! Every field is a length of four bytes (little-endian) and that many bytes; the first byte of a message says which
-//! one it is.
+//! Every field is a length of four bytes (little-endian) and that many bytes. The first byte of a message is
+//! its kind.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use crate::links::{Frame, FrameKind, Incoming, Link, Memory, Socket, Stream};
 /// A list of settings and their values.
 pub(super) type Agreement = Vec<(String, String)>;
 
-/// The longest info with its agreement, in bytes.
+/// The longest information of a rank with its agreement, in bytes.
 pub(super) const INFO_LIMIT: u64 = 1 << 20;
-/// The most that the table holds for each rank, in bytes.
+/// The longest entry of the table for a rank, in bytes.
 const ENTRY_LIMIT: u64 = 4 << 10;
 /// The longest text of a failure, in bytes.
 const TEXT_LIMIT: usize = 16 << 10;
@@ -28,9 +28,9 @@ pub(super) fn answer_limit(world: usize) -> u64 {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A rank's info, and what it wants all to agree on.
+    /// The information of a rank, and the settings that all ranks must agree on.
     RankInfo(RankInfo, Agreement),
-    /// Rank 0's answer: the infos of all, by rank.
+    /// Rank 0's answer: the information of all ranks, by rank.
     Table(Vec<RankInfo>),
     /// Rank 0's other answer: why there is no group.
     Failure(String),
@@ -63,7 +63,7 @@ impl Message {
         bytes.into()
     }
 
-    /// The message of these bytes, or nothing if they are none.
+    /// Decodes a message; `None` if the bytes are none.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut bytes) = bytes.split_first()?;
         let bytes = &mut bytes;
@@ -134,7 +134,7 @@ impl<S: Stream> MessageLink<S> {
         Self { link, memory }
     }
 
-    /// Queues this end's message.
+    /// Queues the message of this end.
     pub(super) fn post(&mut self, message: Arc<[u8]>) {
         let bytes = message.len() as u64;
         self.memory.outgoing = message;
@@ -148,12 +148,12 @@ impl<S: Stream> MessageLink<S> {
         });
     }
 
-    /// Writes what the link takes.
+    /// Writes as much as the link takes.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         self.link.flush(&self.memory)
     }
 
-    /// Reads what there is; the message when it has come, once.
+    /// Reads what has arrived. Returns the message once it is complete, one time only.
     pub(super) fn receive(&mut self) -> Result<Option<Message>, Error> {
         let before = self.memory.arrived;
         let result = self.link.receive(&mut self.memory);
@@ -164,7 +164,7 @@ impl<S: Stream> MessageLink<S> {
         Message::decode(&bytes).map(Some).ok_or_else(|| self.unexpected("a message that cannot be read"))
     }
 
-    /// The link, and where the bytes of its frames are.
+    /// The link, and the memory of its messages.
     #[cfg(feature = "mpi")]
     pub(super) fn parts(&mut self) -> (&mut Link<S>, &impl Memory) {
         (&mut self.link, &self.memory)
@@ -245,7 +245,7 @@ mod tests {
 
         #[test]
         fn nonsense_is_no_message(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0u8..5) {
-            // Reads it without a panic; what it makes of it must be no more than there was.
+            // Decoding does not panic, and makes no more of the bytes than there was.
             let bytes = [&[kind], &bytes[..]].concat();
             if let Some(message) = Message::decode(&bytes) {
                 prop_assert!(message.encode().len() <= bytes.len() + 64);

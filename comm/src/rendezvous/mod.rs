@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! rank 0 listens at the place; every other rank connects there, and both prove that they have the key
-//! every other rank sends its RankInfo: its host, its own listeners, and the settings that all ranks must agree on
-//! rank 0 waits for all ranks, compares, and sends all of them every rank's RankInfo, or the reason why there is no group
+//! every other rank sends its RankInfo (its host, its own listeners) and the settings that must be the same
+//! rank 0 waits for all ranks, compares, and sends them every rank's RankInfo, or why there is no group
 //! of each pair on different hosts, the higher rank connects to the lower one; both prove themselves again
 //! ```
 //!
-//! No rank waits for a single connection: see [`acceptor`]. Ranks that MPI has started know each other; they only compare and agree.
+//! No rank waits for a single connection: see [`acceptor`]. Ranks that MPI has started know each other; they
+//! only compare and agree.
 
 mod acceptor;
 mod follower;
@@ -42,8 +43,8 @@ use std::net::{SocketAddr, TcpListener};
 ///
 /// # Errors
 ///
-/// When a rank is missing at the deadline, came twice, or disagrees; when the place cannot be opened or rank 0 cannot be
-/// reached. All ranks that came get the same error where that is possible.
+/// When a rank is missing at the deadline, came twice, or disagrees; when the place cannot be opened or rank
+/// 0 cannot be reached. All ranks that came get the same error where that is possible.
 ///
 /// # Panics
 ///
@@ -91,11 +92,11 @@ fn follow(meeting: &Meeting, info: impl Fn(Vec<SocketAddr>) -> RankInfo) -> Resu
     let mut listen = meeting.listen.clone();
     if listen.is_empty() {
         // One address, never all of this host.
-        listen.push(place::address_of(link.local_address())?.ip());
+        let ip = place::address_of(link.local_address())?.ip();
+        listen.push(SocketAddr::new(ip, 0));
     }
-    let listener = |ip| {
-        place::listen(SocketAddr::new(ip, 0)).map_err(|source| Error::io(format!("listen at {ip}"), source))
-    };
+    let listener =
+        |address| place::listen(address).map_err(|source| Error::io(format!("listen at {address}"), source));
     let listeners = listen.into_iter().map(listener).collect::<Result<Vec<_>, _>>()?;
     let own = info(addresses(&listeners)?);
     let mut mesh = Mesh::new(&identity, &listeners);

@@ -1,4 +1,5 @@
-//! The rendezvous of ranks that MPI has started: they know each other, and have to agree.
+//! The rendezvous of ranks that MPI has started: they know each other, and only have to compare their
+//! settings.
 
 use super::leader::difference;
 use super::meeting::Meeting;
@@ -9,10 +10,10 @@ use crate::links::{Link, Tag, close_all, sleep};
 use crate::mpi::{Mpi, MpiStream};
 use std::time::{Duration, Instant};
 
-/// How long after a failure ranks may come to hear of it.
+/// How long after a failure ranks stay, to tell ranks that come late.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Exchanges the infos of all ranks and makes a link to every rank on another host.
+/// Exchanges the information of all ranks, and makes a link to every rank on another host.
 pub(super) fn gather(meeting: &Meeting, mpi: &Mpi, own: RankInfo) -> Result<MetGroup, Error> {
     let &Meeting { rank, world_size: world, .. } = meeting;
     assert_eq!((rank, world), (mpi.rank(), mpi.world_size()), "rank and number of ranks, and MPI's");
@@ -24,7 +25,7 @@ pub(super) fn gather(meeting: &Meeting, mpi: &Mpi, own: RankInfo) -> Result<MetG
         MpiStream::new(mpi, peer, tag, meeting.timeout)
             .map_err(|source| Error::io(format!("receive from rank {peer}"), source))
     };
-    // Frames of another job or generation are to be understood: the difference is named.
+    // Frames of another job or generation must be readable, so that the error can name the difference.
     let message_link = |peer, limit| {
         let link = Link::over(stream(peer, meeting_tag)?, peer, Tag::new("", 0));
         Ok(MessageLink::new(link, limit))
@@ -47,14 +48,14 @@ pub(super) fn gather(meeting: &Meeting, mpi: &Mpi, own: RankInfo) -> Result<MetG
     Ok(MetGroup { infos, links })
 }
 
-/// What ranks that have met otherwise have proved to each other.
+/// The settings to compare. Ranks that meet by TCP have compared job and generation in their proofs.
 fn agreement(meeting: &Meeting) -> Agreement {
     let own = [("job", meeting.job.clone()), ("generation", meeting.generation.to_string())];
     let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
     own.chain(meeting.agreement.iter().cloned()).collect()
 }
 
-/// Rank 0: waits for all infos, compares, and answers.
+/// Rank 0: waits for the information of all ranks, compares it, and answers.
 fn collect(
     meeting: &Meeting,
     mpi: &Mpi,
@@ -101,14 +102,14 @@ fn collect(
         }
         return outcome;
     }
-    // Who is lost now will be missed by all who need it.
+    // A rank that is lost now will be missed by the ranks that need it.
     while !members.iter().all(|member| member.link.is_flushed()) && Instant::now() < until {
         members.iter_mut().try_for_each(MessageLink::flush)?;
     }
     outcome
 }
 
-/// Reads the infos that have come, and compares.
+/// Reads the information that has arrived, and compares the settings.
 fn hear(
     members: &mut [MessageLink<MpiStream>],
     infos: &mut [Option<RankInfo>],
@@ -130,14 +131,14 @@ fn hear(
     Ok(())
 }
 
-/// The other ranks: hand in their info, and wait for those of all.
+/// The other ranks: send their information, and wait for that of all ranks.
 fn hand_in(
     meeting: &Meeting,
     mpi: &Mpi,
     mut root: MessageLink<MpiStream>,
     own: RankInfo,
 ) -> Result<Vec<RankInfo>, Error> {
-    // Rank 0 says who is missing before we stop waiting for it.
+    // Rank 0 can still say which ranks are missing.
     let until = Instant::now() + meeting.timeout + (meeting.timeout / 4).min(GRACE);
     root.post(Message::RankInfo(own, agreement(meeting)).encode());
     loop {
@@ -155,7 +156,7 @@ fn hand_in(
                 return Err(Error::Rendezvous(RendezvousError::Unanswered {
                     place: meeting.place.describe(),
                     waited: meeting.timeout,
-                    reason: "it did not say who has come".to_owned(),
+                    reason: "it did not say which ranks have come".to_owned(),
                 }));
             }
             None => {

@@ -1,8 +1,8 @@
-//! Where the group meets: rank 0 opens the place, the others find it.
+//! Where the group meets: rank 0 opens the place, the other ranks look for it.
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,25 +17,24 @@ const FILE_LIMIT: u64 = 256;
 /// How many connections the operating system keeps for a listener that is busy.
 const BACKLOG: i32 = 1024;
 
-/// What rank 0 holds while the others come.
+/// What rank 0 keeps open until all ranks have come.
 pub(super) struct Opened {
-    /// At least one.
+    /// One or more.
     pub(super) listeners: Vec<TcpListener>,
     pub(super) key: Key,
-    /// Unlinked when dropped.
+    /// Removed when dropped.
     pub(super) file: Option<MeetingFile>,
 }
 
-/// Listens at the place, and with the same port at other addresses of this host.
-pub(super) fn open(place: &Place, others: &[IpAddr]) -> Result<Opened, Error> {
+/// Listens at the place, and at other addresses of this host.
+pub(super) fn open(place: &Place, others: &[SocketAddr]) -> Result<Opened, Error> {
     match place {
         Place::Address { address, key } => {
             let mut listeners = vec![listen_at(address)?];
             let own = address_of(listeners[0].local_addr())?;
-            for ip in others.iter().filter(|ip| **ip != own.ip()) {
-                let other = SocketAddr::new(*ip, own.port());
+            for other in others.iter().filter(|other| **other != own) {
                 let failed = |source| Error::io(format!("listen at {other}"), source);
-                listeners.push(listen(other).map_err(failed)?);
+                listeners.push(listen(*other).map_err(failed)?);
             }
             Ok(Opened { listeners, key: key.clone(), file: None })
         }
@@ -80,7 +79,7 @@ fn listen_at(address: &str) -> Result<TcpListener, Error> {
     Err(RendezvousError::NotLocal { address: address.into() }.into())
 }
 
-/// A `host:port` that may have addresses.
+/// A `host:port` in the right form. The host may still have no address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostPort<'a>(&'a str);
 
@@ -99,7 +98,7 @@ impl<'a> HostPort<'a> {
         }
     }
 
-    /// Its addresses, at least one. That a name has none may change.
+    /// Looks up its addresses, at least one. A name without any may have one later.
     pub(super) fn resolve(self) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<SocketAddr> = self.0.to_socket_addrs()?.collect();
         if addresses.is_empty() {
@@ -109,10 +108,10 @@ impl<'a> HostPort<'a> {
     }
 }
 
-/// The file by which the ranks of one user on one host meet: it tells where rank 0 listens, and the key.
+/// The file by which the ranks of one user on one host meet. It holds the address of rank 0 and the key.
 pub(super) struct MeetingFile {
     path: PathBuf,
-    /// The device and inode of what we wrote.
+    /// The device and inode of the file that we wrote.
     identity: (u64, u64),
 }
 
@@ -137,7 +136,7 @@ impl MeetingFile {
 
 impl Drop for MeetingFile {
     fn drop(&mut self) {
-        // Another group may have put its own file here since; that one stays.
+        // Another group may have put its own file here since; that file stays.
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
@@ -148,8 +147,8 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// An error if something lies at `path` that cannot be a meeting file of this user: in a folder that several users may write to, one of
-/// them has taken the name, and waiting is of no use.
+/// An error if something lies at `path` that cannot be a meeting file of this user. Another user has taken
+/// the name in a folder that several users may write to, or another program has: waiting does not help.
 fn check_entry(path: &Path) -> Result<(), Error> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let (file, owner, user) = (path.to_owned(), metadata.uid(), rustix::process::geteuid().as_raw());
@@ -221,7 +220,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = open(&Place::File(folder.path().join("no/folder")), &[]).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
-        // A folder in the way: written beside, but not renamed.
+        // A folder has the name: the file is written beside it, but cannot be renamed.
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
         let error = open(&Place::File(path), &[]).map(|_| ()).unwrap_err();

@@ -15,7 +15,8 @@ pub(super) const UNUSED_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Add
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RankInfo {
     pub(crate) host: HostId,
-    /// Where it listens for links, at least one address; in a group of one rank or of MPI's, [`UNUSED_ADDRESS`].
+    /// Where it listens for links, at least one address; in a group of one rank or of MPI's,
+    /// [`UNUSED_ADDRESS`].
     pub(crate) addresses: Vec<SocketAddr>,
     /// Up to [`LOCAL_INFO_LIMIT`] bytes that concern the ranks of its host.
     pub(crate) local_info: Vec<u8>,

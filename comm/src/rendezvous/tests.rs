@@ -179,7 +179,7 @@ fn a_rank_listens_where_it_is_told() {
     let own = |rank| IpAddr::from([127, 0, 0, 10 + rank as u8]);
     let change = |meeting: &mut Meeting| {
         meeting.place = place.clone();
-        meeting.listen = vec![own(meeting.rank)];
+        meeting.listen = vec![SocketAddr::new(own(meeting.rank), 0)];
     };
     let groups = gather(3, change, HostId::of_rank);
     for met in &groups {
@@ -200,7 +200,8 @@ fn each_pair_has_an_address_of_its_own() {
         let rank = meeting.rank;
         let address = SocketAddr::new(of(0, rank.max(1)), port).to_string();
         meeting.place = Place::Address { address, key: Key::from_bytes([9; 32]) };
-        meeting.listen = (rank + 1..4).map(|high| of(rank, high)).collect();
+        let port = if rank == 0 { port } else { 0 };
+        meeting.listen = (rank + 1..4).map(|high| SocketAddr::new(of(rank, high), port)).collect();
         meeting.routes = (0..rank).map(|low| Some(of(low, rank))).collect();
     };
     let groups = gather(4, change, HostId::of_rank);

@@ -1,4 +1,5 @@
-//! Shared memory between the ranks of a host: regions, how their owners wake each other, and how they notice that one is gone.
+//! Memory that the ranks of a host share: regions, how a rank wakes the others, and how it notices that a
+//! process has ended.
 
 mod process;
 mod region;

@@ -54,7 +54,8 @@ fn describe(outcome: &Outcome) -> String {
     }
 }
 
-/// Lets a client that wants rank `to` talk to a server; `meddle` may change each message, by its place in the talk.
+/// Lets a client that wants rank `to` talk to a server; `meddle` may change each message, by its place in the
+/// talk.
 fn talk(
     client: (&Identity, Purpose, usize),
     server: (&Identity, Purpose),
