@@ -3,7 +3,7 @@
 //! A region belongs to the rank that made it. It has two parts:
 //!
 //! ```text
-//! [ control: counters, all ranks read and write them atomically | data: the owner writes it, all ranks read it ]
+//! [ control: counters, which all ranks read and write | data: the owner writes it, all ranks read it ]
 //! ```
 //!
 //! The owner carves its data into [`Buffer`]s, each byte at most once. Others see a range of it through
