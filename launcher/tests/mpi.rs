@@ -1,4 +1,5 @@
-//! Ranks that `mpirun` starts and whose data MPI carries: the bits of one process, and an end of all when one fails.
+//! Ranks that `mpirun` starts and that exchange data over MPI: they have the bits of one process, and when one
+//! rank fails, all end.
 
 mod common;
 #[path = "../../comm/tests/mpirun/mod.rs"]
