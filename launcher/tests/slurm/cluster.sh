@@ -36,7 +36,7 @@ mkdir -p /run/munge "$folder/munge"
 munged --foreground --force --key-file="$folder/munge/key" --pid-file=/run/munge/pid \
   --seed-file="$folder/munge/seed" --log-file="$folder/munge/log" &>"$folder/munge/output" &
 
-# More cores than the machine may have, so that no job waits for another one.
+# More cores than the machine may have, so that no job waits for another one. The times bear a loaded machine.
 cat >"$folder/slurm.conf" <<END
 ClusterName=test
 SlurmctldHost=n1
@@ -52,6 +52,9 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
+MessageTimeout=100
+TCPTimeout=100
+BatchStartTimeout=100
 NodeName=n1,n2 CPUs=8
 PartitionName=main Nodes=ALL Default=YES
 END
