@@ -1,10 +1,10 @@
 //! A group of ranks, and its collectives on slices.
 
 use crate::collective::{Rule, Slices};
-use crate::summand::Summand;
 use crate::error::{Error, PeerError};
 use crate::group::Group;
 use crate::settings::Settings;
+use crate::summand::Summand;
 use std::ops::Range;
 
 /// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.

@@ -9,12 +9,12 @@ use crate::collective::{
     Topology,
 };
 use crate::cores::Cores;
-use crate::summand::Summand;
 use crate::error::{Error, SharedMemoryError};
 use crate::links::{AnyStream, Link};
 use crate::rendezvous::{HostId, Meeting, MetGroup, RankInfo, meet};
 use crate::settings::{Settings, Transport};
 use crate::shm::{Carver, Process, RawBuffer, Region, RegionHandle, SpinPolicy};
+use crate::summand::Summand;
 use crate::tree;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

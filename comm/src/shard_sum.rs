@@ -2,10 +2,10 @@
 
 use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
-use crate::summand::Summand;
 use crate::error::{Error, SharedMemoryError};
 use crate::group::{Group, region};
 use crate::shm::{Buffer, Carver, Region, RegionHandle, WAKER_END};
+use crate::summand::Summand;
 use crate::tree;
 use std::marker::PhantomData;
 use std::ops::Range;

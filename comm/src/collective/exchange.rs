@@ -19,9 +19,9 @@
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::sources::{Source, Sources};
 use super::topology::{Topology, most_words};
-use crate::summand::{Kind, Summand};
 use crate::links::{AnyStream, Frame, FrameKind, Link};
 use crate::shm::{Carver, RawBuffer, Region};
+use crate::summand::{Kind, Summand};
 use crate::tree;
 use std::ops::Range;
 use std::sync::Arc;
