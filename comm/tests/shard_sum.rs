@@ -3,7 +3,7 @@
 mod common;
 
 use common::{ARRANGEMENTS, Arrangement, spawn};
-use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, Summand, tree};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Barrier;
@@ -24,7 +24,7 @@ enum Nodes {
 }
 
 /// What can be made and compared.
-trait Value: Element + From<f32> + PartialEq {}
+trait Value: Summand + PartialEq {}
 impl Value for f32 {}
 impl Value for f64 {}
 

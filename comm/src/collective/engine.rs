@@ -6,10 +6,10 @@ use super::bucket::{Call, Rule};
 use super::exchange::{Advance, Exchange};
 use super::failure;
 use super::topology::Topology;
-use crate::element::Kind;
 use crate::error::{Error, PeerError, RankValue};
 use crate::links::{AnyStream, Frame, FrameKind, Incoming, Link, Memory};
 use crate::shm::{Process, Region, SpinPolicy, Waker};
+use crate::summand::Kind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
