@@ -5,8 +5,9 @@ use std::ops::Add;
 
 /// A number that collectives add up: `f32` or `f64`.
 ///
-/// The trait is implemented for every type that holds each `f32` and fits in an `f64`. So a generic function with such a bound
-/// of its own can call collectives without naming this trait.
+/// The trait is implemented for every type that holds each `f32` and fits in an `f64`. So a generic function
+/// whose own bounds say this can call collectives without naming the trait. Values of 4 bytes are added up as
+/// `f32`, values of 8 bytes as `f64`; other sizes do not compile.
 pub trait Summand: bytemuck::Pod + Debug + Send + Sync + Add<Output = Self> + From<f32> + Into<f64> {
     /// The type's name and size, for code that holds only bytes.
     #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! The element types that kernels work on.
+//! The trait of the element types, `f32` and `f64`.
 
 use crate::precompiled::Precompiled;
 use crate::simd::Vectors;
@@ -33,7 +33,7 @@ pub trait Element:
     /// `float32` or `float64`.
     const NAME: &'static str;
 
-    /// The nearest value to `value`.
+    /// The value of this type that is nearest to `value`.
     fn from_f64(value: f64) -> Self;
 
     /// The same value, exactly.
@@ -55,7 +55,7 @@ pub trait Element:
     }
 }
 
-/// What the kernels of this crate need of an element type, out of reach of other crates.
+/// The operations that the kernels need of an element type. Other crates cannot reach this trait.
 pub trait Sealed: Vectors + Precompiled {}
 
 impl Sealed for f32 {}

@@ -193,10 +193,10 @@ impl Update {
     /// moments `m` and `v`. Optimizers with a single moment keep it in `v`.
     pub(crate) fn apply<T: Element>(&self, isa: Isa, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
         match self {
-            Self::Sgd(hyper) => optimizer::sgd(isa, hyper, w, g, v),
-            Self::RmsProp(hyper) => optimizer::rmsprop(isa, hyper, w, g, v),
-            Self::Adam(step) => optimizer::adam(isa, step, w, g, m, v),
-            Self::Nadam(step) => optimizer::nadam(isa, step, w, g, m, v),
+            Self::Sgd(hyper) => optimizer::sgd(isa, hyper, g, w, v),
+            Self::RmsProp(hyper) => optimizer::rmsprop(isa, hyper, g, w, v),
+            Self::Adam(step) => optimizer::adam(isa, step, g, w, m, v),
+            Self::Nadam(step) => optimizer::nadam(isa, step, g, w, m, v),
         }
     }
 }

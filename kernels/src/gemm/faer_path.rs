@@ -1,21 +1,22 @@
 //! The product by the library faer.
 //!
-//! faer is the fastest at AVX-512. It chooses its instructions by the CPU, at run time, and offers no way to pin them. So it
-//! serves only the level `avx512`: this is the widest level that faer knows, so a CPU that has it always gets it. At any other
-//! level, faer could choose a wider one, and the same level would give different bits on different machines.
+//! faer is the fastest at AVX-512. It chooses its instructions by the CPU, at run time, and offers no way to
+//! pin them. So it serves only the level `avx512`: this is the widest level that faer knows, so a CPU that
+//! has it always gets it. At any other level, faer could choose a wider one, and the same level would give
+//! different bits on different machines.
 //!
-//! Cache sizes change the order of faer's loops over rows and columns, but not the order of its sums: it cuts them every 512
-//! terms.
+//! Cache sizes change the order of faer's loops over rows and columns, but not the order of its sums: it cuts
+//! them every 512 terms.
 
 use super::{MatMut, MatRef};
 use crate::Accum;
 use faer::Par;
 
 pub(crate) fn faer_gemm<T: faer::traits::ComplexField>(
-    c: MatMut<'_, T>,
-    accum: Accum,
     a: MatRef<'_, T>,
     b: MatRef<'_, T>,
+    accum: Accum,
+    c: MatMut<'_, T>,
 ) {
     let accum = match accum {
         Accum::Replace => faer::Accum::Replace,

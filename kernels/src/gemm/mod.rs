@@ -1,13 +1,13 @@
 //! Matrix product: `C = A B` or `C += A B`, sequential, any strides.
 //!
-//! A product is computed in blocks that fit in the caches. Within a block, a tile of results stays in registers while the sum
-//! over `k` runs.
+//! A product is computed in blocks that fit in the caches. Within a block, a tile of results stays in
+//! registers while the sum over `k` runs.
 //!
 //! # Memory
 //!
-//! The kernel copies parts of `A` and `B` to a buffer of 560 KiB, which each thread allocates at its first product and then
-//! keeps, so that later products allocate nothing. At level `avx512`, products of matrices with contiguous rows or columns do
-//! not use this buffer.
+//! The kernel copies parts of `A` and `B` to a buffer of 560 KiB, which each thread allocates at its first
+//! product and then keeps, so that later products allocate nothing. At level `avx512`, products of matrices
+//! with contiguous rows or columns do not use this buffer.
 
 mod faer_path;
 mod pack;
@@ -30,7 +30,7 @@ pub struct MatRef<'a, T> {
     col_stride: usize,
 }
 
-/// A matrix to write, addressed as [`MatRef`]; no two elements share a place.
+/// A matrix to write. Its elements have the places that [`MatRef`] gives; no two elements share one.
 #[derive(Debug)]
 pub struct MatMut<'a, T> {
     data: &'a mut [T],
@@ -85,11 +85,11 @@ impl<'a, T> MatMut<'a, T> {
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
-    /// `rows` by `cols` elements of `data` at any strides that keep elements apart.
+    /// `rows` by `cols` elements of `data`, at any strides that give each element a place of its own.
     ///
     /// # Panics
     ///
-    /// When an element would lie outside `data`, or two in one place.
+    /// When an element would lie outside `data`, or when two elements would share a place.
     pub fn strided(
         data: &'a mut [T],
         rows: usize,
@@ -126,9 +126,9 @@ impl<'a, T> MatMut<'a, T> {
 }
 
 fn check_len(len: usize, rows: usize, cols: usize) {
-    // No slice is as long as what an overflow leaves here.
+    // After an overflow this is usize::MAX, and no slice has that length.
     let needed = rows.saturating_mul(cols);
-    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, {len} are given");
+    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, but the slice has {len}");
 }
 
 fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
@@ -140,30 +140,32 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
     };
     assert!(
         len >= needed,
-        "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} reaches {needed} elements, {len} are given"
+        "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} needs {needed} elements, but the slice has {len}"
     );
 }
 
 /// `c = a b` ([`Accum::Replace`]) or `c += a b` ([`Accum::Add`]); `a` is m x k, `b` k x n, `c` m x n.
 ///
-/// Each element is a sum over `k` in an order that depends on shape, strides and level alone: ascending, in blocks; at
-/// `avx512` a product with one row or one column may also be summed in vectors of partial sums. Error at most
-/// `k * EPSILON * sum |a||b|`. An empty `k` gives zeros; NaN and infinities propagate.
+/// Each element is a sum over `k`, in an order that depends only on shape, strides and level: in ascending
+/// blocks. At `avx512`, a product with one row or one column may also be summed in vectors of partial sums.
+/// The error is at most `k * EPSILON * sum |a||b|`. With `k = 0`, every sum is zero. NaN and infinities
+/// propagate.
 ///
 /// # Panics
 ///
-/// When the shapes do not fit together.
+/// When the shapes do not match.
 ///
 /// ```
 /// use isograd_kernels::{Accum, Isa, gemm::{MatMut, MatRef, gemm}};
 /// let (a, b, mut c) = ([1.0f32, 2.0, 3.0, 4.0], [5.0, 6.0], [0.0; 2]);
-/// gemm(Isa::best(), MatMut::row_major(&mut c, 2, 1), Accum::Replace, MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// let (a, b) = (MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// gemm(Isa::best(), a, b, Accum::Replace, MatMut::row_major(&mut c, 2, 1));
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
-pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
-        "a {} x {} product does not come from {} x {} times {} x {}",
+        "shapes do not match: a {} x {} result for {} x {} times {} x {}",
         c.rows,
         c.cols,
         a.rows,
@@ -176,8 +178,8 @@ pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, 
             .iter()
             .all(|(row, col)| *row == 1 || *col == 1);
     if isa.is_faers_choice() && fits_faer && a.cols > 0 {
-        T::faer_product(c, accum, a, b);
+        T::faer_product(a, b, accum, c);
     } else {
-        packed::gemm(isa, c, accum, a, b);
+        packed::gemm(isa, a, b, accum, c);
     }
 }

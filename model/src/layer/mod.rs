@@ -15,7 +15,6 @@ mod input;
 
 mod plan;
 mod pool2d;
-mod size2;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use batch_norm::BatchNormalization;
@@ -25,10 +24,10 @@ pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use input::Input;
 
+pub use isograd_kernels::Size2;
 pub(crate) use plan::Reservation;
 pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
-pub use size2::Size2;
 
 use crate::error::BuildError;
 use crate::shape::Shape;

@@ -24,11 +24,11 @@ impl Window {
 
     fn build(&mut self, input: Shape) -> Result<(Pool2d, Shape), BuildError> {
         let Shape { c, h, w } = input;
-        let Size2 { vertical: kh, horizontal: kw } = self.size;
+        let Size2 { h: kh, w: kw } = self.size;
         let whole = |size: usize, dimension: usize| if size == 0 { dimension } else { size };
-        let window = Size2 { vertical: whole(kh, h), horizontal: whole(kw, w) };
+        let window = Size2 { h: whole(kh, h), w: whole(kw, w) };
         let stride = self.stride.unwrap_or(window);
-        let (stride, padding, dilation) = (stride.into(), self.padding.into(), self.dilation.into());
+        let Self { padding, dilation, .. } = *self;
         let pool = Pool2d::new(Pool2dShape { c, h, w, kh, kw, stride, padding, dilation })?;
         self.built = Some(pool);
         Ok((pool, Shape::image(c, pool.oh(), pool.ow())))
@@ -39,7 +39,7 @@ impl Window {
     }
 
     fn geometry(&self) -> Geometry {
-        Geometry { padding: self.padding, stride: self.built().shape().stride.into() }
+        Geometry { padding: self.padding, stride: self.built().shape().stride }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table of a network's layers.
 
 use super::Network;
-use crate::layer::Geometry;
+use crate::layer::{Geometry, Size2};
 use isograd_kernels::Element;
 
 const HEADER: [&str; 7] =
@@ -18,7 +18,7 @@ impl<T: Element> Network<T> {
             let weight =
                 parameters.iter().find(|p| p.dims.len() > 1).map(|p| join(&p.dims)).unwrap_or_default();
             let (padding, stride) = match layer.geometry() {
-                Some(Geometry { padding, stride }) => (padding.to_string(), stride.to_string()),
+                Some(Geometry { padding, stride }) => (size(padding), size(stride)),
                 None => (String::new(), String::new()),
             };
             rows.push([
@@ -33,6 +33,11 @@ impl<T: Element> Network<T> {
         }
         format!("{}\nparameters: {}\n", table(&rows), self.parameter_count())
     }
+}
+
+/// One number where both are equal, else `HxW`.
+fn size(size: Size2) -> String {
+    if size.h == size.w { size.h.to_string() } else { size.to_string() }
 }
 
 fn join(dims: &[usize]) -> String {

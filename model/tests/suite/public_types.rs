@@ -14,7 +14,7 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(SgdParameters, RmsPropParameters, AdamParameters)>();
     is_send_and_sync::<(Box<dyn Layer<f32>>, zoo::Layers<f64>)>();
     is_send_and_sync::<(Context<'_, f32>, Memory<'_, f32>, Backward<'_, f32>, Gradients<'_, f32>)>();
-    is_send_and_sync::<(LayerPlan, Tensor, Fans, Size2, Geometry, Mode, Placement, OutputKind, Fusible)>();
+    is_send_and_sync::<(LayerPlan, Tensor, Fans, Geometry, Mode, Placement, OutputKind, Fusible)>();
     is_send_and_sync::<(Input, Flatten, Dense, Conv2D, MaxPool2D, AveragePool2D)>();
     is_send_and_sync::<(BatchNormalization, Dropout, ReLU, Softmax)>();
     is_send_and_sync::<(Sigmoid, Tanh, LogSigmoid, ArcTanh)>();
