@@ -22,8 +22,7 @@ const THREADS_PER_CORE: usize = 4;
 /// Names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
 /// What a user of torchrun on several hosts has to do.
-const PORT_BESIDE_TORCHRUN: &str = "torchrun itself listens at the port that it gives to its ranks; \
-    'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' with another free PORT gives them one of their own";
+const PORT_BESIDE_TORCHRUN: &str = "'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' names another port, which torchrun does not hold";
 
 /// This process among the ranks of a job.
 #[derive(Debug)]
@@ -100,7 +99,9 @@ impl Seat {
                     problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
                     hint: Some(match launcher {
                         Launcher::Torchrun => {
-                            format!("'isograd keygen FILE' makes one; {PORT_BESIDE_TORCHRUN}")
+                            format!(
+                                "'isograd keygen FILE' makes one; torchrun itself listens at MASTER_PORT: {PORT_BESIDE_TORCHRUN}"
+                            )
                         }
                         _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
                     }),
