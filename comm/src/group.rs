@@ -214,7 +214,7 @@ impl Group {
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
-        let call = Call { kind: T::KIND, len, rule: Rule::ALLREDUCE_SHORT };
+        let call = Call { kind: T::kind(), len, rule: Rule::ALLREDUCE_SHORT };
         // Beside the counter; two words alternate, as the buffers do.
         let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
         self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
@@ -312,7 +312,7 @@ impl Group {
             if step < blocks {
                 let bucket = step % BLOCKS;
                 let Piece { block, .. } = piece(step, rank, world);
-                self.engine.begin((STAGING, bucket), T::KIND, block, rule)?;
+                self.engine.begin((STAGING, bucket), T::kind(), block, rule)?;
                 let node = &mut self.engine.exchange_mut(STAGING).buckets[bucket].nodes[0];
                 for owner in inward.clone() {
                     let Piece { at, from, .. } = piece(step, owner, world);

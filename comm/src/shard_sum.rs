@@ -163,7 +163,7 @@ impl<T: Summand> ShardSum<T> {
         engine.check()?;
         engine.exchange_mut(self.exchange).set_shards(|rank| self.shares.range(rank, shards), nodes);
         for (bucket, len) in self.buckets.iter().enumerate() {
-            engine.begin((self.exchange, bucket), T::KIND, *len, Rule::ALLREDUCE)?;
+            engine.begin((self.exchange, bucket), T::kind(), *len, Rule::ALLREDUCE)?;
         }
         Ok(())
     }

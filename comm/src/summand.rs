@@ -1,25 +1,33 @@
 //! The numbers that a collective can add up.
 
+use std::any::{TypeId, type_name};
 use std::fmt::Debug;
 use std::ops::Add;
 
 /// A number that collectives add up: `f32` or `f64`.
 ///
-/// The trait is implemented for every type that holds each `f32` and fits in an `f64`. So a generic function
-/// whose own bounds say this can call collectives without naming the trait. Values of 4 bytes are added up as
-/// `f32`, values of 8 bytes as `f64`; other sizes do not compile.
-pub trait Summand: bytemuck::Pod + Debug + Send + Sync + Add<Output = Self> + From<f32> + Into<f64> {
-    /// The type's name and size, for code that holds only bytes.
+/// The trait has a blanket implementation, so a generic function whose own bounds are these can call collectives
+/// without naming the trait. Other types that meet the bounds compile, and panic when they are used.
+pub trait Summand:
+    bytemuck::Pod + Debug + Send + Sync + Add<Output = Self> + From<f32> + Into<f64> + 'static
+{
+    /// Which of the two types this is, for code that holds only bytes.
+    ///
+    /// # Panics
+    ///
+    /// When it is neither.
     #[doc(hidden)]
-    const KIND: Kind;
+    fn kind() -> Kind;
 }
 
 impl<T: bytemuck::Pod + Debug + Send + Sync + Add<Output = T> + From<f32> + Into<f64>> Summand for T {
-    const KIND: Kind = match size_of::<T>() {
-        4 => Kind::F32,
-        8 => Kind::F64,
-        _ => panic!("collectives add up f32 and f64 only"),
-    };
+    fn kind() -> Kind {
+        match TypeId::of::<T>() {
+            id if id == TypeId::of::<f32>() => Kind::F32,
+            id if id == TypeId::of::<f64>() => Kind::F64,
+            _ => panic!("collectives add up f32 and f64, not {}", type_name::<T>()),
+        }
+    }
 }
 
 /// An element type as a value.
