@@ -193,6 +193,10 @@ pub(crate) struct DataArgs {
     /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built in)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dataset_train_path: Option<PathBuf>,
+    /// Classes of the data set in that folder: every label is below it [default: 10]
+    #[arg(long, value_name = "N", value_parser = parsers::classes, requires = "dataset_train_path")]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) classes: Option<usize>,
 }
 
 #[derive(Debug, Args)]
