@@ -45,6 +45,8 @@ pub mod idx;
 pub mod mnist;
 pub mod normalization;
 mod philox;
+#[cfg(feature = "bundled-mnist")]
+mod pixel_runs;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;

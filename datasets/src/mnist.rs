@@ -57,22 +57,18 @@ pub fn bundled(split: Split) -> Arrays<'static> {
     let (labels, images) = match split {
         Split::Train => (
             include_bytes!("../mnist/train-labels-idx1-ubyte.gz").as_slice(),
-            include_bytes!("../mnist/train-images-idx3-ubyte.gz").as_slice(),
+            include_bytes!("../mnist/train-images.runs.gz").as_slice(),
         ),
         Split::Test => (
             include_bytes!("../mnist/t10k-labels-idx1-ubyte.gz").as_slice(),
-            include_bytes!("../mnist/t10k-images-idx3-ubyte.gz").as_slice(),
+            include_bytes!("../mnist/t10k-images.runs.gz").as_slice(),
         ),
     };
-    let read = |name, file| {
-        idx::from_bytes(name, file)
-            .unwrap_or_else(|error| panic!("this program was built with a bad data file: {error}"))
-    };
-    let labels = read(split.labels_name(), labels);
-    let images = read(split.images_name(), images);
-    let &[_, h, w] = images.dims() else { panic!("bundled images have dimensions {:?}", images.dims()) };
+    let labels = idx::from_bytes(split.labels_name(), labels)
+        .unwrap_or_else(|error| panic!("this program was built with a bad data file: {error}"));
+    let (pixels, [_, h, w]) = crate::pixel_runs::unpack(images);
     let labels = labels.data().iter().map(|&label| u32::from(label)).collect::<Vec<_>>();
-    Arrays::from_u8(images.into_data(), labels, [1, h, w], NUM_CLASSES)
+    Arrays::from_u8(pixels, labels, [1, h, w], NUM_CLASSES)
         .unwrap_or_else(|error| panic!("this program was built with data files that disagree: {error}"))
 }
 
