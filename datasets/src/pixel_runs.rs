@@ -1,15 +1,16 @@
-//! The form in which the bundled images are packed: where runs of pixels other than zero begin, how long they are, and the pixels
-//! in them, one after another inside gzip.
+//! The form in which the bundled images are packed: where runs of pixels other than zero begin, how long they
+//! are, and the pixels in them, one after another inside gzip.
 //!
 //! ```text
 //! D0 D1 D2 R          | R steps       | R lengths     | the pixels of all runs
 //! u32 each, big-endian | one byte each | one byte each | one byte each
 //! ```
 //!
-//! A step leads from the begin of the run before, at first that of the image data. Four of five pixels of MNIST are zero. Taken
-//! apart, steps, lengths and pixels each get codes of their own from deflate, which makes the files an eighth smaller than
-//! gzipped IDX files, and the decoder has a quarter of the bytes to produce. Where the next run is more than 255 pixels away,
-//! runs of length 0 lie between. `mnist/pack.py` packs.
+//! A step leads from the begin of the run before, at first that of the image data. Four of five pixels of
+//! MNIST are zero. Taken apart, steps, lengths and pixels each get codes of their own from deflate, which
+//! makes the files an eighth smaller than gzipped IDX files, and the decoder has a quarter of the bytes to
+//! produce. Where the next run is more than 255 pixels away, runs of length 0 lie between. `mnist/pack.py`
+//! packs.
 
 use std::io::Read;
 
