@@ -14,21 +14,14 @@ const ACT: &str = "ISOGRAD_TEST_ACT";
 /// How long ranks wait for each other.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than anything takes that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn settings(mpi: &Mpi) -> Settings {
-    let meeting = Meeting {
-        place: Place::Mpi(mpi.clone()),
-        rank: mpi.rank(),
-        world: mpi.world(),
-        job: "test".into(),
-        generation: 0,
-        timeout: TIMEOUT,
-        listen: None,
-        encrypt: false,
-        agreement: Vec::new(),
-    };
-    Settings { transport: Transport::Mpi, ..Settings::new(meeting) }
+    let mut meeting = Meeting::new(Place::Mpi(mpi.clone()), mpi.rank(), mpi.world_size());
+    (meeting.job, meeting.timeout) = ("test".into(), TIMEOUT);
+    let mut settings = Settings::new(meeting);
+    settings.transport = Transport::Mpi;
+    settings
 }
 
 /// Every collective, between all ranks and on hosts of two; in groups that follow each other.
@@ -43,8 +36,10 @@ fn collectives(mpi: &Mpi) -> Result<(), Error> {
     ];
     for host in [None, Some(format!("host {}", mpi.rank() / 2))] {
         let what = format!("host {host:?}");
-        let mut communicator = Communicator::join(&Settings { host, ..settings(mpi) })?;
-        assert_eq!((communicator.rank(), communicator.world()), (mpi.rank(), mpi.world()));
+        let mut settings = settings(mpi);
+        settings.host = host;
+        let mut communicator = Communicator::join(&settings)?;
+        assert_eq!((communicator.rank(), communicator.world_size()), (mpi.rank(), mpi.world_size()));
         checks.iter().try_for_each(|check| check(&mut communicator, &what))?;
     }
     Ok(())
@@ -52,19 +47,19 @@ fn collectives(mpi: &Mpi) -> Result<(), Error> {
 
 /// What a rank does that was told to `act`.
 fn play(act: &str, mpi: &Mpi) -> Result<(), Error> {
-    let (mut settings, is_last) = (settings(mpi), mpi.rank() + 1 == mpi.world());
+    let (mut settings, is_last) = (settings(mpi), mpi.rank() + 1 == mpi.world_size());
     match act {
         "collectives" => return collectives(mpi),
         "another generation" if is_last => settings.meeting.generation = 1,
         "another job" if is_last => settings.meeting.job = "other".into(),
         "encryption" => settings.meeting.encrypt = true,
-        "absence" if is_last => std::thread::sleep(PATIENCE),
+        "absence" if is_last => std::thread::sleep(LIMIT),
         _ => {}
     }
     let mut communicator = Communicator::join(&settings)?;
     communicator.allreduce(&mut values(mpi.rank(), 100_000))?;
     match act {
-        "silence" if is_last => std::thread::sleep(PATIENCE),
+        "silence" if is_last => std::thread::sleep(LIMIT),
         "abort" if is_last => communicator.abort("the disk is full"),
         "lengths" => return communicator.allreduce(&mut values(0, 5000 + mpi.rank())),
         _ => {}
@@ -103,7 +98,7 @@ fn assert_failure(play: &str, ranks: usize, lines: &[&str]) {
     let Output { status, stderr, .. } = act(play, ranks);
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(!status.success(), "{play}: {stderr}");
-    assert!(start.elapsed() < PATIENCE, "{play}: the ranks waited for the one that slept");
+    assert!(start.elapsed() < LIMIT, "{play}: the ranks waited for the one that slept");
     for line in lines {
         assert!(stderr.contains(line), "{play}: '{line}' in {stderr}");
     }
@@ -136,7 +131,7 @@ fn a_rank_that_is_late_is_named_and_ends_with_all() {
 #[test]
 fn all_hear_the_cause_of_a_failure() {
     assert_failure("abort", 3, &["rank 0 says: the disk is full", "rank 1 says: the disk is full"]);
-    // Each says what it saw itself, or what it heard of the other.
+    // Each rank says what it saw itself, or what the other told it.
     let all = ["rank 0 says: ranks ", "rank 1 says: ranks "];
     let calls = ["do not do the same: ", "allreduce of 5000 f32", "allreduce of 5001 f32"];
     assert_failure("lengths", 2, &[&all[..], &calls].concat());
