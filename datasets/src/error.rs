@@ -1,19 +1,47 @@
-//! What can be wrong with data from outside.
+//! What can be wrong with data from outside: one enum, with one nested enum for each topic.
+//!
+//! Every message stands alone: it names the file or array and its numbers, and contains the message of the
+//! operating system or decoder, which is therefore not handed out as a [`source`](std::error::Error::source)
+//! as well.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a data set could not be opened or built. Every message names the file or array and its numbers.
+/// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file or a folder of a data set cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The header of an IDX file is not what a data set needs.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    /// Samples and labels do not make a data set.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// A normalization has no meaning, or does not fit the samples.
+    #[error(transparent)]
+    Normalization(#[from] NormalizationError),
+    /// A validation split leaves no samples, or has no meaning.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A synthetic set has no samples or no classes.
+    #[error(transparent)]
+    Synthetic(#[from] SyntheticError),
+}
+
+/// Why a file or a folder of a data set cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
     /// The operating system could not open or read a file.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {reason}")]
     Io {
         /// The file.
         file: String,
         /// What the operating system said.
-        source: io::Error,
+        reason: io::Error,
     },
 
     /// The folder of a data set does not exist or is not a folder.
@@ -34,7 +62,8 @@ pub enum Error {
         dotted_name: String,
     },
 
-    /// What has the name of one of the files of a data set is no file: a folder, a pipe, a device.
+    /// Something other than a file has the name of one of the files of a data set: a folder, a pipe, a
+    /// device.
     #[error("{file} is not a regular file")]
     NotAFile {
         /// What is there.
@@ -57,16 +86,56 @@ pub enum Error {
     },
 
     /// A gzip stream breaks off, is corrupt, or fails its checksum.
-    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {source}")]
+    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {reason}")]
     Gzip {
         /// The file.
         file: String,
         /// How many bytes could be decoded.
         decoded_bytes: u64,
         /// What the decoder said.
-        source: io::Error,
+        reason: io::Error,
     },
 
+    /// A file ends before its content does.
+    #[error("{file} is truncated: expected {expected_bytes} bytes, got {got_bytes}")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// The least length, in decoded bytes, that the file would need.
+        expected_bytes: u64,
+        /// The length, in decoded bytes, that it has.
+        got_bytes: u64,
+    },
+
+    /// A file goes on after its content.
+    #[error("{file} is too long: expected {expected_bytes} bytes, got at least {got_bytes}")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// The length, in decoded bytes, that the header asks for.
+        expected_bytes: u64,
+        /// A lower bound of the length, in decoded bytes, that it has.
+        got_bytes: u64,
+    },
+
+    /// Images and labels do not belong together.
+    #[error("{images_file} has {images} images, but {labels_file} has {labels} labels")]
+    CountMismatch {
+        /// The file of the images.
+        images_file: String,
+        /// The number of images.
+        images: usize,
+        /// The file of the labels.
+        labels_file: String,
+        /// The number of labels.
+        labels: usize,
+    },
+}
+
+/// Why an IDX file cannot be used, though it can be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdxError {
     /// A file does not begin like an IDX file.
     #[error(
         "{file} is not an IDX file: it begins with bytes {:02x} {:02x} {:02x} {:02x}, not with 00 00 08",
@@ -123,42 +192,12 @@ pub enum Error {
         /// The dimensions in the header.
         dims: Vec<usize>,
     },
+}
 
-    /// A file ends before its content does.
-    #[error("{file} is truncated: expected {expected_bytes} bytes, got {got_bytes}")]
-    Truncated {
-        /// The file.
-        file: String,
-        /// The least length, in decoded bytes, that the file would need.
-        expected_bytes: u64,
-        /// The length, in decoded bytes, that it has.
-        got_bytes: u64,
-    },
-
-    /// A file goes on after its content.
-    #[error("{file} is too long: expected {expected_bytes} bytes, got at least {got_bytes}")]
-    TooLong {
-        /// The file.
-        file: String,
-        /// The length, in decoded bytes, that the header asks for.
-        expected_bytes: u64,
-        /// A lower bound of the length, in decoded bytes, that it has.
-        got_bytes: u64,
-    },
-
-    /// Images and labels do not belong together.
-    #[error("{images_file} has {images} images, but {labels_file} has {labels} labels")]
-    CountMismatch {
-        /// The file of the images.
-        images_file: String,
-        /// The number of images.
-        images: usize,
-        /// The file of the labels.
-        labels_file: String,
-        /// The number of labels.
-        labels: usize,
-    },
-
+/// Why samples and labels do not make a data set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrayError {
     /// A label is not a class.
     #[error("{origin}: label {label} of sample {index} is out of range for {num_classes} classes")]
     LabelOutOfRange {
@@ -204,10 +243,15 @@ pub enum Error {
         /// The number of values in the array.
         got: usize,
     },
+}
 
+/// Why a normalization cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NormalizationError {
     /// Scales and shifts of a normalization differ in number.
     #[error("normalization has {scales} scales but {shifts} shift values")]
-    NormalizationLength {
+    Length {
         /// The number of scales.
         scales: usize,
         /// The number of shifts.
@@ -216,7 +260,7 @@ pub enum Error {
 
     /// A normalization would give infinities or NaN.
     #[error("normalization of channel {channel} is not finite: scale {scale}, shift {shift}")]
-    NormalizationValue {
+    Value {
         /// The channel.
         channel: usize,
         /// Its scale.
@@ -227,16 +271,21 @@ pub enum Error {
 
     /// A normalization has another number of channels than the samples.
     #[error("normalization has {got} channels, but the samples have {expected}")]
-    NormalizationChannels {
+    Channels {
         /// The number of channels of a sample.
         expected: usize,
         /// The number of channels of the normalization.
         got: usize,
     },
+}
 
+/// Why a data set cannot be split.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
     /// The fraction of a validation split is negative, 1 or more, or not a number.
     #[error("validation split {fraction} is out of range, expected at least 0 and below 1")]
-    ValidationFraction {
+    Fraction {
         /// The fraction.
         fraction: f64,
     },
@@ -258,7 +307,12 @@ pub enum Error {
         /// The number of samples before the split.
         samples: usize,
     },
+}
 
+/// Why a synthetic set cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyntheticError {
     /// A synthetic set was asked for samples that end before they begin.
     #[error("sample range {start}..{end} is empty")]
     SampleRange {

@@ -4,13 +4,13 @@
 //! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4 | D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!
-//! The header is read apart from the elements, so that a caller who knows how many samples belong together
-//! can refuse a file before any element is decoded.
+//! The header is read apart from the elements, so that a caller who knows how many samples belong together can refuse a file
+//! before any element is decoded.
 //!
-//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header
-//! that claims more than its file can hold is one before any element is read: a raw file of L bytes holds L,
-//! a gzip file at most 1032 L. Memory for the elements is never more than the header claims, and that of a
-//! gzip file starts with at most 16 L and grows only as real data comes out of the decoder.
+//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header that claims
+//! more than its file can hold is one before any element is read: a raw file of L bytes holds L, a gzip file at most 1032 L.
+//! Memory for the elements is never more than the header claims, and that of a gzip file starts with at most 16 L and grows
+//! only as real data comes out of the decoder.
 //!
 //! # Source
 //!
@@ -20,19 +20,18 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use crate::Error;
 use crate::gzip::{self, GzipReader};
+use crate::{Error, FileError, IdxError};
 
 const UNSIGNED_BYTES: u8 = 0x08;
 const MAX_DIMENSIONS: usize = 4;
 const FILE_BUFFER_BYTES: usize = 1 << 16;
 
-/// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of
-/// digits reach 5 to 7; what exceeds the guess is paid for with reallocations.
+/// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of digits reach
+/// 5 to 7; what exceeds the guess is paid for with reallocations.
 const GZIP_EXPANSION: u64 = 16;
 
-/// The most bytes that deflate (RFC 1951) makes of one: matches of 258, for which a length and a distance
-/// code of one bit each.
+/// The most bytes that deflate (RFC 1951) makes of one: matches of 258, for which a length and a distance code of one bit each.
 const MAX_GZIP_EXPANSION: u64 = 1032;
 
 /// The content of an IDX file of unsigned bytes.
@@ -63,9 +62,8 @@ impl Idx {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::NotAFile`], [`Error::Gzip`], [`Error::GzipTooSmall`], [`Error::NotIdx`],
-/// [`Error::ElementType`], [`Error::DimensionCount`], [`Error::SizeOverflow`], [`Error::Truncated`] or
-/// [`Error::TooLong`], each with the path of the file.
+/// [`FileError::Io`], [`FileError::NotAFile`], [`FileError::Gzip`], [`FileError::GzipTooSmall`],
+/// [`FileError::Truncated`], [`FileError::TooLong`] or an [`IdxError`], each with the path of the file.
 pub fn from_file(path: &Path) -> Result<Idx, Error> {
     open(path)?.read()
 }
@@ -80,7 +78,7 @@ pub fn from_file(path: &Path) -> Result<Idx, Error> {
 ///
 /// # Errors
 ///
-/// As [`from_file`], [`Error::Io`] and [`Error::NotAFile`] excepted.
+/// As [`from_file`], [`FileError::Io`] and [`FileError::NotAFile`] excepted.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
     header(name.to_owned(), bytes, bytes.len() as u64)?.read()
 }
@@ -88,11 +86,11 @@ pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
 /// Opens an IDX file and reads its header.
 pub(crate) fn open(path: &Path) -> Result<IdxReader<'static>, Error> {
     let name = path.display().to_string();
-    let fail = |source| Error::Io { file: name.clone(), source };
+    let fail = |source| Error::File(FileError::Io { file: name.clone(), reason: source });
     // Before the file is opened: opening a pipe waits until somebody writes to it.
     let file = path.metadata().map_err(fail)?;
     if !file.is_file() {
-        return Err(Error::NotAFile { file: name });
+        return Err(Error::File(FileError::NotAFile { file: name }));
     }
     let file_bytes = file.len();
     let file = File::open(path).map_err(fail)?;
@@ -105,7 +103,9 @@ fn header<'a>(
     mut source: impl BufRead + 'a,
     source_bytes: u64,
 ) -> Result<IdxReader<'a>, Error> {
-    let head = source.fill_buf().map_err(|source| Error::Io { file: name.clone(), source })?;
+    let head = source
+        .fill_buf()
+        .map_err(|source| Error::File(FileError::Io { file: name.clone(), reason: source }))?;
     let gzip = head.starts_with(&gzip::MAGIC);
     let reader: Box<dyn Read> = if gzip { Box::new(GzipReader::new(source)) } else { Box::new(source) };
     let mut decoder = Decoder { name, reader, position: 0, source_bytes, gzip };
@@ -156,11 +156,11 @@ impl Decoder<'_> {
         let [zero0, zero1, code, rank] = magic;
         let element_type = element_type(code);
         if [zero0, zero1] != [0, 0] || element_type.is_none() {
-            return Err(Error::NotIdx { file: self.file(), magic });
+            return Err(Error::Idx(IdxError::NotIdx { file: self.file(), magic }));
         }
         let rank = usize::from(rank);
         if !(1..=MAX_DIMENSIONS).contains(&rank) {
-            return Err(Error::DimensionCount { file: self.file(), got: rank });
+            return Err(Error::Idx(IdxError::DimensionCount { file: self.file(), got: rank }));
         }
         let dims = self.take(4 * rank, header_bytes(rank))?;
         let dims = dims
@@ -169,7 +169,7 @@ impl Decoder<'_> {
             .collect();
         match element_type {
             Some(element_type) if code != UNSIGNED_BYTES => {
-                Err(Error::ElementType { file: self.file(), code, element_type, dims })
+                Err(Error::Idx(IdxError::ElementType { file: self.file(), code, element_type, dims }))
             }
             _ => Ok(dims),
         }
@@ -183,7 +183,7 @@ impl Decoder<'_> {
             .and_then(|bytes| bytes.checked_add(header_bytes))
             .filter(|&bytes| bytes <= isize::MAX as usize)
         else {
-            return Err(Error::SizeOverflow { file: self.file(), dims: dims.to_vec() });
+            return Err(Error::Idx(IdxError::SizeOverflow { file: self.file(), dims: dims.to_vec() }));
         };
         self.check_claim(total_bytes as u64)?;
         let data = self.take(total_bytes - header_bytes, total_bytes)?;
@@ -197,15 +197,17 @@ impl Decoder<'_> {
         let most_bytes = if gzip { source_bytes.saturating_mul(MAX_GZIP_EXPANSION) } else { source_bytes };
         match (expected_bytes <= most_bytes, gzip) {
             (true, _) => Ok(()),
-            (false, true) => Err(Error::GzipTooSmall {
+            (false, true) => Err(Error::File(FileError::GzipTooSmall {
                 file: self.file(),
                 expected_bytes,
                 gzip_bytes: source_bytes,
                 most_bytes,
-            }),
-            (false, false) => {
-                Err(Error::Truncated { file: self.file(), expected_bytes, got_bytes: source_bytes })
-            }
+            })),
+            (false, false) => Err(Error::File(FileError::Truncated {
+                file: self.file(),
+                expected_bytes,
+                got_bytes: source_bytes,
+            })),
         }
     }
 
@@ -221,17 +223,16 @@ impl Decoder<'_> {
         self.position += bytes.len() as u64;
         outcome.map_err(|source| self.read_error(source))?;
         if bytes.len() < len {
-            return Err(Error::Truncated {
+            return Err(Error::File(FileError::Truncated {
                 file: self.file(),
                 expected_bytes: expected_end as u64,
                 got_bytes: self.position,
-            });
+            }));
         }
         Ok(bytes)
     }
 
-    /// Checks that nothing follows, which is also when a gzip decoder checks the length and checksum of its
-    /// stream.
+    /// Checks that nothing follows, which is also when a gzip decoder checks the length and checksum of its stream.
     fn end(&mut self, expected_bytes: usize) -> Result<(), Error> {
         let mut one_more = Vec::new();
         let outcome = self.reader.by_ref().take(1).read_to_end(&mut one_more);
@@ -241,15 +242,19 @@ impl Decoder<'_> {
         }
         let seen_bytes = self.position + 1;
         let got_bytes = if self.gzip { seen_bytes } else { seen_bytes.max(self.source_bytes) };
-        Err(Error::TooLong { file: self.file(), expected_bytes: expected_bytes as u64, got_bytes })
+        Err(Error::File(FileError::TooLong {
+            file: self.file(),
+            expected_bytes: expected_bytes as u64,
+            got_bytes,
+        }))
     }
 
     fn read_error(&self, source: io::Error) -> Error {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         if self.gzip && matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) {
-            Error::Gzip { file: self.file(), decoded_bytes: self.position, source }
+            Error::File(FileError::Gzip { file: self.file(), decoded_bytes: self.position, reason: source })
         } else {
-            Error::Io { file: self.file(), source }
+            Error::File(FileError::Io { file: self.file(), reason: source })
         }
     }
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use common::{gzip, idx};
-use isograd_datasets::Error;
 use isograd_datasets::idx::{from_bytes, from_file};
+use isograd_datasets::{Error, FileError};
 
 fn message(bytes: &[u8]) -> String {
     from_bytes("f", bytes).expect_err("a bad file was read").to_string()
@@ -61,7 +61,7 @@ fn every_prefix_is_an_error() {
     let packed = gzip(&file);
     for len in 2..packed.len() {
         let error = from_bytes("f", &packed[..len]).unwrap_err();
-        assert!(matches!(error, Error::Gzip { .. }), "{len} bytes of gzip: {error}");
+        assert!(matches!(error, Error::File(FileError::Gzip { .. })), "{len} bytes of gzip: {error}");
     }
 }
 
@@ -103,7 +103,7 @@ fn corrupt_gzip_is_an_error() {
         let mut bad = packed.clone();
         bad[position] ^= 1;
         let error = from_bytes("f", &bad).unwrap_err();
-        assert!(matches!(error, Error::Gzip { .. }), "{what}: {error}");
+        assert!(matches!(error, Error::File(FileError::Gzip { .. })), "{what}: {error}");
     }
 }
 

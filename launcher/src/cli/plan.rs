@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
-use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
+use isograd_model::{AdamParameters, Loss, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -283,13 +283,13 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
         *parameter = given.take().unwrap_or(*parameter);
     }
     let known = match &mut optimizer {
-        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
             set(momentum, &mut given.momentum);
             *nesterov = std::mem::take(&mut given.nesterov);
             set(weight_decay, &mut given.weight_decay);
             "--momentum, --nesterov and --weight-decay"
         }
-        Optimizer::RmsProp { rho, eps, weight_decay } => {
+        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
             set(rho, &mut given.rho);
             set(eps, &mut given.epsilon);
             set(weight_decay, &mut given.weight_decay);
@@ -303,6 +303,7 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
             set(weight_decay, &mut given.weight_decay);
             "--beta1, --beta2, --epsilon and --weight-decay"
         }
+        other => unreachable!("no option names the optimizer {other}"),
     };
     match left_over(&given) {
         None => Ok(optimizer),
@@ -352,9 +353,15 @@ mod tests {
     #[test]
     fn an_optimizer_takes_its_parameters_and_no_others() {
         let sgd = plan(&["--optimizer", "sgd", "--momentum", "0.5", "--nesterov"]).unwrap();
-        assert_eq!(sgd.optimizer, Optimizer::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 });
+        assert_eq!(
+            sgd.optimizer,
+            Optimizer::Sgd(SgdParameters { momentum: 0.5, nesterov: true, weight_decay: 0.0 })
+        );
         let rmsprop = plan(&["--optimizer", "rmsprop", "--rho", "0.5", "--weight-decay", "0.1"]).unwrap();
-        assert_eq!(rmsprop.optimizer, Optimizer::RmsProp { rho: 0.5, eps: 1e-7, weight_decay: 0.1 });
+        assert_eq!(
+            rmsprop.optimizer,
+            Optimizer::RmsProp(RmsPropParameters { rho: 0.5, eps: 1e-7, weight_decay: 0.1 })
+        );
         let nadam = plan(&["--optimizer", "nadam", "--beta1", "0.5", "--epsilon", "0"]).unwrap();
         let parameters = AdamParameters { beta1: 0.5, eps: 0.0, ..AdamParameters::default() };
         assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));

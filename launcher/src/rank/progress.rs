@@ -34,11 +34,11 @@ impl<'a> EpochBar<'a> {
             return;
         }
         self.next = progress.elapsed + INTERVAL;
-        let rate = progress.samples[0] as f64 / progress.elapsed.as_secs_f64();
+        let rate = progress.samples as f64 / progress.elapsed.as_secs_f64();
         let scores = scores("", progress.loss, self.metrics, progress.metrics);
         let message = format!("{rate:.1} samples/s, {scores}");
         let columns = self.line.columns();
-        self.line.show(&with_bar(&self.title, [progress.samples[0], self.samples], &message, columns));
+        self.line.show(&with_bar(&self.title, [progress.samples, self.samples], &message, columns));
     }
 }
 

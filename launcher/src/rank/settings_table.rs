@@ -3,7 +3,9 @@
 use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::Seat;
 use crate::system::escape::one_line;
-use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
+use isograd_model::{
+    AdamParameters, Element, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig,
+};
 use std::fmt::Debug;
 
 /// One `name: value` a line, values below each other, under the names that the options have. `samples` are those of training
@@ -57,12 +59,12 @@ fn optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
     // Unlike Display, Debug writes small numbers with an exponent.
     let mut row = |name, value: &dyn Debug| rows.push((name, format!("{value:?}")));
     match optimizer {
-        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
             row("momentum", momentum);
             row("nesterov", nesterov);
             row("weight-decay", weight_decay);
         }
-        Optimizer::RmsProp { rho, eps, weight_decay } => {
+        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
             row("rho", rho);
             row("epsilon", eps);
             row("weight-decay", weight_decay);
@@ -74,6 +76,7 @@ fn optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
             row("epsilon", eps);
             row("weight-decay", weight_decay);
         }
+        other => unreachable!("no option names the optimizer {other}"),
     }
     rows
 }
@@ -91,7 +94,7 @@ mod tests {
 
     #[test]
     fn small_numbers_have_an_exponent() {
-        let rows = optimizer(&Optimizer::RmsProp { rho: 0.9, eps: 1e-7, weight_decay: 0.0 });
+        let rows = optimizer(&Optimizer::RmsProp(RmsPropParameters::default()));
         let values: Vec<&str> = rows.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["rmsprop", "0.9", "1e-7", "0.0"]);
     }
