@@ -1,7 +1,7 @@
 //! A gzip stream as `gzip` itself reads it: members one after another, then perhaps zeros.
 //!
-//! Tapes and disk images pad files with zeros. `gzip` ignores them, and so does this reader; the decoder of flate2 takes them
-//! for the header of a next member. Anything else after a member is an error.
+//! Tapes and disk images pad files with zeros. `gzip` ignores them, and so does this reader; the decoder of
+//! flate2 takes them for the header of a next member. Anything else after a member is an error.
 //!
 //! # Source
 //!

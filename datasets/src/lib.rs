@@ -47,11 +47,11 @@ pub mod idx;
 pub mod mnist;
 pub mod normalization;
 mod philox;
+#[cfg(feature = "bundled-mnist")]
+mod pixel_runs;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
-#[cfg(feature = "bundled-mnist")]
-mod zero_runs;
 
 pub use arrays::Arrays;
 pub use dataset::{Dataset, Pixels, Sample, SampleError};

@@ -66,7 +66,7 @@ pub fn bundled(split: Split) -> Arrays<'static> {
     };
     let labels = idx::from_bytes(split.labels_name(), labels)
         .unwrap_or_else(|error| panic!("this program was built with a bad data file: {error}"));
-    let (pixels, [_, h, w]) = crate::zero_runs::unpack(images);
+    let (pixels, [_, h, w]) = crate::pixel_runs::unpack(images);
     let labels = labels.data().iter().map(|&label| u32::from(label)).collect::<Vec<_>>();
     Arrays::from_u8(pixels, labels, [1, h, w], NUM_CLASSES)
         .unwrap_or_else(|error| panic!("this program was built with data files that disagree: {error}"))

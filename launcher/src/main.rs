@@ -27,10 +27,8 @@ use cli::{Arguments, BenchCommand, Command, HostsCommand, clap_error, spelling};
 use failure::Failure;
 use output::Output;
 use rank::{bench_comm, command, identity, summary};
-use std::io::Write;
 use std::process::ExitCode;
-use system::escape::one_line;
-use system::open_files;
+use system::{logger, open_files};
 
 fn main() -> ExitCode {
     let mut out = Output::default();
@@ -48,11 +46,7 @@ fn main() -> ExitCode {
 
 fn run(out: &mut Output) -> Result<(), Failure> {
     identity::end_with_agent();
-    let log = |line: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
-        let level = record.level().as_str().to_lowercase();
-        writeln!(line, "{level}: {}", one_line(&record.args().to_string()))
-    };
-    env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
+    logger::install();
     let args = spelling::normalize(std::env::args_os());
     let arguments = match Arguments::try_parse_from(&args) {
         Ok(arguments) => arguments,

@@ -18,7 +18,7 @@
 #[cfg(test)]
 mod tests;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use snow::{HandshakeState, TransportState};
 

@@ -250,6 +250,9 @@ impl TryFrom<DataArgs> for Source {
     type Error = Failure;
 
     fn try_from(args: DataArgs) -> Result<Self, Failure> {
+        if args.classes.is_some() && args.dataset_train_path.is_none() {
+            return Err(usage("--classes: only a data set in --dataset-train-path has a choice".to_string()));
+        }
         let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
         match (args.dataset, args.dataset_train_path) {
             (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder, num_classes }),

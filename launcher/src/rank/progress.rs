@@ -1,26 +1,21 @@
-//! The progress bar of an epoch, on standard error when that is a terminal, or when a launcher shows it on one.
+//! The progress bar of an epoch, on standard error if that is a terminal, or if a launcher shows it on one.
 
 use crate::job::PROGRESS;
 use crate::rank::report::scores;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use crate::system::status_line::StatusLine;
 use isograd_model::{Metric, Progress};
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Time between two drawings. Between them a step costs one comparison.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The bar's own limit of drawings a second. Each new position and each new message is one: 20 in all, of which none is to be
-/// dropped.
-const LIMIT_HZ: u8 = 40;
-
-const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg}";
-
 /// A bar that is cleared when it is dropped.
 #[derive(Debug)]
 pub(crate) struct EpochBar<'a> {
-    bar: ProgressBar,
+    line: StatusLine,
+    /// Which epoch it is, as `epoch 1/10`.
+    title: String,
+    samples: usize,
     metrics: &'a [Metric],
     next: Duration,
 }
@@ -29,16 +24,8 @@ impl<'a> EpochBar<'a> {
     /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` where nobody sees it.
     pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
         let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
-        let target = match columns {
-            Some(columns) => ProgressDrawTarget::term_like_with_hz(Box::new(Relayed::new(columns)), LIMIT_HZ),
-            None if io::stderr().is_terminal() => ProgressDrawTarget::stderr_with_hz(LIMIT_HZ),
-            None => return None,
-        };
-        let style = ProgressStyle::with_template(TEMPLATE).expect("the template is well-formed");
-        let bar = ProgressBar::with_draw_target(Some(samples as u64), target)
-            .with_style(style)
-            .with_prefix(format!("epoch {epoch}/{epochs}"));
-        Some(Self { bar, metrics, next: INTERVAL })
+        let line = columns.map(StatusLine::relayed).or_else(StatusLine::on_terminal)?;
+        Some(Self { line, title: format!("epoch {epoch}/{epochs}"), samples, metrics, next: INTERVAL })
     }
 
     /// Draws how far the epoch is, if the last time is long enough ago.
@@ -49,71 +36,30 @@ impl<'a> EpochBar<'a> {
         self.next = progress.elapsed + INTERVAL;
         let rate = progress.samples as f64 / progress.elapsed.as_secs_f64();
         let scores = scores("", progress.loss, self.metrics, progress.metrics);
-        self.bar.set_position(progress.samples as u64);
-        self.bar.set_message(format!("{rate:.1} samples/s, {scores}"));
+        let message = format!("{rate:.1} samples/s, {scores}");
+        let columns = self.line.columns();
+        self.line.show(&with_bar(&self.title, [progress.samples, self.samples], &message, columns));
     }
 }
 
-impl Drop for EpochBar<'_> {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
+/// `title`, a bar as wide as `columns` leave room for, `done/all` and `message`.
+fn with_bar(title: &str, [done, all]: [usize; 2], message: &str, columns: usize) -> String {
+    let counts = format!("{done}/{all} {message}");
+    let width = columns.saturating_sub(title.chars().count() + counts.chars().count() + 2);
+    let filled = (done * width).checked_div(all).unwrap_or(0).min(width);
+    format!("{title} {}{} {counts}", "█".repeat(filled), "░".repeat(width - filled))
 }
 
-/// A terminal of the launcher: it takes a line that ends with a carriage return for one that replaces the line before.
-#[derive(Debug)]
-struct Relayed {
-    columns: u16,
-    line: Mutex<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Relayed {
-    fn new(columns: u16) -> Self {
-        Self { columns, line: Mutex::default() }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut String)) -> io::Result<()> {
-        change(&mut self.line.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(())
-    }
-}
-
-/// A bar has one line: the cursor need not move.
-impl TermLike for Relayed {
-    fn width(&self) -> u16 {
-        self.columns
-    }
-
-    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_line(&self, text: &str) -> io::Result<()> {
-        self.write_str(text)
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.change(|line| line.push_str(text))
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.change(String::clear)
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        io::stderr().write_all(format!("{}\r", line.trim_end()).as_bytes())
+    #[test]
+    fn a_bar_fills_the_line() {
+        assert_eq!(with_bar("epoch 1/2", [30, 40], "fast", 29), "epoch 1/2 ██████░░ 30/40 fast");
+        assert_eq!(with_bar("epoch 1/2", [40, 40], "fast", 29), "epoch 1/2 ████████ 40/40 fast");
+        assert_eq!(with_bar("epoch 1/2", [0, 0], "", 20), "epoch 1/2 ░░░░░ 0/0 ");
+        // Where there is no room for a bar, the numbers stay.
+        assert_eq!(with_bar("epoch 1/2", [1, 40], "fast", 5), "epoch 1/2  1/40 fast");
     }
 }

@@ -10,7 +10,7 @@ use super::addresses::{ANSWER, Survey, TIMEOUT_MS, await_answers, reached, take}
 use super::roster::Member;
 use crate::failure::Failure;
 use crate::job::{Event, ToAgent};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::system::status_line::StatusLine;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -27,13 +27,11 @@ pub(super) fn measure(
 ) -> Result<(), Failure> {
     let rounds = rounds(members.len());
     let patience = ANSWER + Duration::from_secs(BYTES / SLOWEST);
-    // Drawn on standard error if that is a terminal, and cleared when it is dropped.
-    let style = ProgressStyle::with_template("bandwidth: round {pos} of {len}").expect("it is well-formed");
-    let bar = ProgressBar::new(rounds.len() as u64)
-        .with_style(style)
-        .with_finish(indicatif::ProgressFinish::AndClear);
-    for pairs in &rounds {
-        bar.inc(1);
+    let mut status = StatusLine::on_terminal();
+    for (round, pairs) in rounds.iter().enumerate() {
+        if let Some(status) = &mut status {
+            status.show(&format!("bandwidth: round {} of {}", round + 1, rounds.len()));
+        }
         for turn in [|pair| pair, |(one, other)| (other, one)] {
             let has_way = |(from, to): (usize, usize)| {
                 let way = survey.matrix[from][to].as_ref().ok()?.first()?;

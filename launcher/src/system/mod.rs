@@ -3,7 +3,9 @@
 pub(crate) mod cores;
 pub(crate) mod escape;
 pub(crate) mod host_facts;
+pub(crate) mod logger;
 pub(crate) mod open_files;
 pub(crate) mod quote;
 pub(crate) mod same_file;
 pub(crate) mod signals;
+pub(crate) mod status_line;

@@ -15,7 +15,7 @@ mod listeners;
 pub(super) use dials::reach;
 pub(super) use listeners::Listeners;
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::io::{self, Read};
 use std::net::TcpStream;
