@@ -1,7 +1,7 @@
 //! `isograd`: trains and evaluates neural networks from the command line.
 //!
 //! ```text
-//! arguments -> argv (one spelling) -> args (clap) -> plan (checked, typed) -> train, evaluate or summary
+//! words -> cli (one spelling, clap, plans that cannot contradict themselves) -> what a rank does, or a job of ranks
 //! ```
 //!
 //! Only this crate prints, and only it makes a thread pool. What goes wrong comes back here as a [`Failure`], which is
@@ -21,9 +21,8 @@ mod slurm;
 mod ssh;
 mod system;
 
-use clap::Parser;
 use cli::plan::{EvaluatePlan, TrainPlan};
-use cli::{Arguments, BenchCommand, Command, HostsCommand, clap_error, spelling};
+use cli::{BenchCommand, Command, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
 use rank::{bench_comm, command, identity, summary};
@@ -53,17 +52,15 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         writeln!(line, "{level}: {}", one_line(&record.args().to_string()))
     };
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
-    let args = spelling::normalize(std::env::args_os());
-    let arguments = match Arguments::try_parse_from(&args) {
-        Ok(arguments) => arguments,
-        Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
-        Err(error) => return Err(clap_error::failure(&error, &args)),
+    let command = match cli::parse(std::env::args_os())? {
+        Parsed::Command(command) => command,
+        Parsed::Text(text) => return out.text(&text),
     };
-    // A batch job gets the limits of who submits it.
-    if !matches!(arguments.command, Command::Slurm(_)) {
+    // A batch job inherits the limits of the process that submits it.
+    if !matches!(command, Command::Slurm(_)) {
         open_files::raise_limit();
     }
-    match arguments.command {
+    match command {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),

@@ -101,6 +101,21 @@ fn command_lines_without_meaning() {
     assert_usage("train --save folder/", &["--save", "'folder/'"]);
 }
 
+/// The command of the ranks is parsed before anything starts: no login, no copy, no agent.
+#[test]
+fn the_command_of_ranks() {
+    for job in ["local -n 2", "ssh -H nowhere.invalid", "ssh -H nowhere.invalid --dry-run", "slurm"] {
+        assert_usage(&format!("{job} train --epochs -1"), &["--epochs", "'-1'"]);
+        assert_usage(&format!("{job} train --bach-size 1"), &["'--bach-size'"]);
+        assert_usage(&format!("{job} train --nesterov"), &["--nesterov", "adam"]);
+        assert_usage(&format!("{job} trian"), &["'trian'", "did you mean 'train'?"]);
+        let help = isograd(&format!("{job} train --help").split(' ').collect::<Vec<_>>());
+        assert_eq!((help.code, lines(&help.stdout, "Usage: ").len()), (Some(0), 1), "{help:?}");
+    }
+    assert_usage("local -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
+    assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
+}
+
 /// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the place of parameters.
 #[test]
 fn an_earlier_history_and_parameters_to_load_survive() {

@@ -3,11 +3,10 @@
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
-use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile};
+use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_kernels::Isa;
 use isograd_model::{Loss, Metric, Optimizer};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -292,7 +291,7 @@ pub(crate) struct ExecutionArgs {
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
-    pub(crate) isa: Isa,
+    pub(crate) isa: IsaName,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The command line of jobs: ranks on this machine, on many, under Slurm.
 
 use crate::cli::parsers::{self, Bind};
+use crate::cli::plan::RankPlan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ The number of ranks changes the time and not the result, if --global-batch-size 
 
 pub(super) const SSH_EXAMPLES: &str = "\
 Examples:
-  isograd ssh --hostfile hosts train --global-batch-size 1024
+  isograd ssh hosts train --global-batch-size 1024
+  isograd ssh --hostfile hosts -n 8 train --global-batch-size 1024
   isograd ssh -H localhost:2,user@node1:8 --dry-run train
   isograd hosts check --hostfile hosts
 
@@ -52,6 +54,13 @@ pub(crate) struct SshArgs {
     pub(crate) login: LoginArgs,
     #[command(flatten, next_help_heading = "Ranks")]
     pub(crate) job: JobArgs,
+}
+
+impl SshArgs {
+    /// Whether no option names hosts: then the first word after the options should be a hostfile.
+    pub(super) fn has_no_hosts(&self) -> bool {
+        self.hosts.hostfile.is_none() && self.hosts.host.is_none()
+    }
 }
 
 /// Which machines.
@@ -137,6 +146,9 @@ pub(crate) struct SlurmArgs {
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// How the ranks work together, as `command` says.
+    #[arg(skip)]
+    pub(crate) ranks: Option<RankPlan>,
 }
 
 /// What ranks run, and what becomes of their output.
@@ -165,6 +177,9 @@ pub(crate) struct JobArgs {
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// How the ranks work together, as `command` says.
+    #[arg(skip)]
+    pub(crate) ranks: Option<RankPlan>,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! From the text of an option's value to what it means. Errors quote the text and say what is expected.
 
+use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
@@ -38,6 +39,28 @@ pub(crate) enum DatasetName {
 pub(crate) enum Bind {
     Cores,
     None,
+}
+
+/// An instruction-set level, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IsaName {
+    /// The best one that the CPU has.
+    Auto,
+    /// One of [`Isa::NAMES`].
+    Level(&'static str),
+}
+
+impl IsaName {
+    /// The level, if the CPU of this machine has it.
+    pub(crate) fn on_this_cpu(self) -> Result<Isa, String> {
+        match self {
+            Self::Auto => Ok(Isa::best()),
+            Self::Level(name) => Isa::from_name(name).ok_or_else(|| {
+                let available: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
+                format!("this CPU has no {name}; it has {}", available.join(", "))
+            }),
+        }
+    }
 }
 
 /// The format of a history file, by its ending.
@@ -145,16 +168,16 @@ pub(crate) fn transport(text: &str) -> Result<Transport, String> {
         "mpi" => Err("this program was built without MPI, which takes an MPI with headers, libclang, and \
             'cargo build --release -p isograd --features mpi'"
             .to_string()),
-        _ => Err(Error::unknown_name("transport", text, &["auto", "shm", "tcp", "mpi"]).to_string()),
+        _ => Err(names::unknown("transport", text, &["auto", "shm", "tcp", "mpi"])),
     }
 }
 
 /// What ranks keep to.
-pub(crate) fn bind(text: &str) -> Result<Bind, Error> {
+pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     match text {
         "cores" => Ok(Bind::Cores),
         "none" => Ok(Bind::None),
-        _ => Err(Error::unknown_name("binding", text, &["cores", "none"])),
+        _ => Err(names::unknown("binding", text, &["cores", "none"])),
     }
 }
 
@@ -168,18 +191,18 @@ pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
 }
 
 /// Whether, in a word.
-pub(crate) fn yes(text: &str) -> Result<bool, Error> {
+pub(crate) fn yes(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
-        _ => Err(Error::unknown_name("answer", text, &["yes", "no"])),
+        _ => Err(names::unknown("answer", text, &["yes", "no"])),
     }
 }
 
 /// The name of a network.
-pub(crate) fn model(text: &str) -> Result<&'static str, Error> {
+pub(crate) fn model(text: &str) -> Result<&'static str, String> {
     let known = zoo::NAMES.into_iter().find(|name| *name == text);
-    known.ok_or_else(|| Error::unknown_name("model", text, &zoo::NAMES))
+    known.ok_or_else(|| names::unknown("model", text, &zoo::NAMES))
 }
 
 /// The name of an optimizer, with its default parameters.
@@ -210,37 +233,33 @@ pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
     })
 }
 
-/// The name of an instruction-set level that this CPU has, or `auto`.
-pub(crate) fn isa(text: &str) -> Result<Isa, String> {
+/// The name of an instruction-set level. Whether a CPU has it is known where it runs: other hosts may have other levels.
+pub(crate) fn isa(text: &str) -> Result<IsaName, String> {
     if text == "auto" {
-        return Ok(Isa::best());
+        return Ok(IsaName::Auto);
     }
-    Isa::from_name(text).ok_or_else(|| {
-        if Isa::NAMES.contains(&text) {
-            let available: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
-            return format!("this CPU has no {text}; it has {}", available.join(", "));
-        }
+    Isa::NAMES.into_iter().find(|name| *name == text).map(IsaName::Level).ok_or_else(|| {
         let known: Vec<_> = ["auto"].into_iter().chain(Isa::NAMES).collect();
-        Error::unknown_name("instruction-set level", text, &known).to_string()
+        names::unknown("instruction-set level", text, &known)
     })
 }
 
 /// The name of an element type.
-pub(crate) fn dtype(text: &str) -> Result<Dtype, Error> {
+pub(crate) fn dtype(text: &str) -> Result<Dtype, String> {
     match text {
         "float32" | "f32" => Ok(Dtype::F32),
         "float64" | "f64" => Ok(Dtype::F64),
-        _ => Err(Error::unknown_name("element type", text, &["float32", "float64"])),
+        _ => Err(names::unknown("element type", text, &["float32", "float64"])),
     }
 }
 
 /// The name of a data set.
-pub(crate) fn dataset(text: &str) -> Result<DatasetName, Error> {
+pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
     match text {
         "mnist" => Ok(DatasetName::Mnist),
         "fashion-mnist" => Ok(DatasetName::FashionMnist),
         "synthetic" => Ok(DatasetName::Synthetic),
-        _ => Err(Error::unknown_name("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
+        _ => Err(names::unknown("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
     }
 }
 
@@ -289,10 +308,9 @@ mod tests {
 
     #[test]
     fn unknown_names_come_with_the_nearest_known_one() {
-        let message = |error: Error| error.to_string();
-        assert!(message(model("simplecn").unwrap_err()).contains("did you mean 'simplecnn'?"));
-        assert!(message(dtype("float").unwrap_err()).contains("known are float32, float64"));
-        assert!(message(dataset("mnits").unwrap_err()).contains("did you mean 'mnist'?"));
+        assert!(model("simplecn").unwrap_err().contains("did you mean 'simplecnn'?"));
+        assert!(dtype("float").unwrap_err().contains("known are float32, float64"));
+        assert!(dataset("mnits").unwrap_err().contains("did you mean 'mnist'?"));
         assert!(isa("avx").unwrap_err().contains("known are auto, portable, neon, avx2, avx512"));
     }
 
@@ -317,10 +335,10 @@ mod tests {
 
     #[test]
     fn levels_that_the_cpu_lacks_are_told_from_unknown_ones() {
-        assert_eq!(isa("auto"), Ok(Isa::best()));
+        assert_eq!(isa("auto").unwrap().on_this_cpu(), Ok(Isa::best()));
         let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
         let missing = missing.expect("no CPU has both neon and avx2");
-        let error = isa(missing).unwrap_err();
+        let error = isa(missing).unwrap().on_this_cpu().unwrap_err();
         assert!(error.starts_with(&format!("this CPU has no {missing}; it has portable")), "{error}");
     }
 

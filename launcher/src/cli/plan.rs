@@ -79,7 +79,7 @@ pub(crate) enum Source {
 }
 
 /// How ranks work together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RankPlan {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) transport: Transport,
@@ -208,7 +208,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             optimizer,
             learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
             clip_norm,
-            execution: execution.into(),
+            execution: execution.try_into()?,
             ranks: ranks.into(),
             load: output.load,
             save: output.save,
@@ -224,7 +224,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
-        let (source, execution) = (data.try_into()?, execution.into());
+        let (source, execution) = (data.try_into()?, execution.try_into()?);
         let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
         Ok(Self { model, source, load, loss, execution, ranks })
     }
@@ -238,10 +238,13 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     }
 }
 
-impl From<ExecutionArgs> for Execution {
-    fn from(args: ExecutionArgs) -> Self {
+impl TryFrom<ExecutionArgs> for Execution {
+    type Error = Failure;
+
+    fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
         let ExecutionArgs { threads, shard_size, dtype, isa } = args;
-        Self { threads, shard_size, dtype, isa }
+        let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
+        Ok(Self { threads, shard_size, dtype, isa })
     }
 }
 

@@ -24,7 +24,7 @@ mod supervisor;
 pub(crate) use agent::run as run_agent;
 pub(crate) use connection::{Connection, Ear, Event, Wire};
 pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Summons, ToAgent, Way};
-pub(crate) use options::{JobPlan, check_command};
+pub(crate) use options::JobPlan;
 pub(crate) use rank::{MEETING, PARENT, PROGRESS};
 pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};

@@ -4,6 +4,7 @@ use super::message::LIMIT;
 use super::relay::RelayPlan;
 use crate::cli::JobArgs;
 use crate::cli::parsers::Bind;
+use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::hosts::is_variable;
 use std::ffi::OsString;
@@ -16,12 +17,13 @@ pub(crate) struct JobPlan {
     pub(crate) env: Vec<(String, OsString)>,
     pub(crate) bind: bool,
     pub(crate) relay: RelayPlan,
+    /// How the ranks work together, where `args` were parsed.
+    ranks: Option<RankPlan>,
 }
 
 impl JobPlan {
     /// `with_labels`: whether lines begin with their rank, if the user does not say.
     pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
-        check_command(&args.command)?;
         let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
         for export in &args.export {
             let variable = match export.split_once('=') {
@@ -51,19 +53,13 @@ impl JobPlan {
             only: args.only_rank,
             folder: args.output,
         };
-        Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay })
+        Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay, ranks: args.ranks })
     }
-}
 
-/// Checks that ranks can run this: before many of them say that they cannot. Their options are theirs: other hosts may know
-/// other instruction sets and folders.
-pub(crate) fn check_command(command: &[OsString]) -> Result<(), Failure> {
-    const KNOWN: [&str; 3] = ["train", "evaluate", "bench"];
-    let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-    if KNOWN.contains(&name.as_ref()) {
-        return Ok(());
+    /// Checks what depends on the number of ranks.
+    pub(crate) fn check_world(&self, world: u32) -> Result<(), Failure> {
+        self.ranks.as_ref().map_or(Ok(()), |ranks| ranks.shares(world as usize).map(drop))
     }
-    Err(usage(isograd_model::Error::unknown_name("command for ranks", &name, &KNOWN).to_string()))
 }
 
 /// Lines of `NAME=VALUE`; empty ones and those that begin with `#` are comments.
@@ -106,6 +102,7 @@ mod tests {
             only_rank: None,
             prefix: None,
             command: vec!["train".into()],
+            ranks: None,
         }
     }
 
@@ -131,10 +128,6 @@ mod tests {
         std::fs::write(&file, "A=1\nexport B=2\n").unwrap();
         let expected = format!("--env-file {}:2: expected NAME=VALUE, it is 'export B=2'", file.display());
         assert_eq!(message(&[], Some(&file)), expected);
-        let mut typo = args(&[], None);
-        typo.command = vec!["trian".into()];
-        let message_of_typo = JobPlan::new(typo, true).unwrap_err().to_string();
-        assert!(message_of_typo.contains("did you mean 'train'?"), "{message_of_typo}");
         let long = format!("A={}", "x".repeat(LIMIT));
         assert!(message(&[&long], None).ends_with(&format!("at most {} fit", LIMIT / 2)));
     }

@@ -25,6 +25,9 @@ pub(super) fn print(
     };
     let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
     let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
+    if let Some(places) = &places {
+        plan.check_world(places.iter().map(|place| place.count).sum())?;
+    }
     let programs = Programs::own().map_err(Failure::Start)?;
     let start = programs.here().start_command(&Cache::new(login.cache.as_deref()));
     for (index, host) in hosts.iter().enumerate() {

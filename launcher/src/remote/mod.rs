@@ -30,6 +30,7 @@ use std::sync::mpsc::channel;
 pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let hosts = chosen(&args.hosts)?;
     let plan = JobPlan::new(args.job, true)?;
+    args.ranks.map_or(Ok(()), |ranks| plan.check_world(ranks))?;
     if args.dry_run {
         return dry_run::print(&hosts, args.ranks, &plan, &args.login, out);
     }
@@ -46,6 +47,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     });
     let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;
     let world = places.iter().map(|place| place.count).sum();
+    plan.check_world(world)?;
     let used: Vec<_> = members.into_iter().zip(places).filter(|(_, place)| place.count > 0).collect();
     let (members, places): (Vec<_>, Vec<_>) = used.into_iter().unzip();
 
@@ -62,7 +64,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
             addresses.iter().map(summons).collect()
         }
     };
-    let JobPlan { args, env, bind, relay } = plan;
+    let JobPlan { args, env, bind, relay, .. } = plan;
     let ranks = members.into_iter().zip(places).zip(meetings).map(|((member, place), meeting)| {
         let Host { name, cores, folder, env: own, .. } = member.host;
         // The hostfile knows better than what holds for all.

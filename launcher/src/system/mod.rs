@@ -3,6 +3,7 @@
 pub(crate) mod cores;
 pub(crate) mod escape;
 pub(crate) mod host_facts;
+pub(crate) mod names;
 pub(crate) mod open_files;
 pub(crate) mod quote;
 pub(crate) mod same_file;

@@ -1,0 +1,118 @@
+//! The command that the ranks of a job run: it is parsed as each rank will parse it, before anything starts.
+
+use super::parsers::IsaName;
+use super::plan::{EvaluatePlan, RankPlan, TrainPlan};
+use super::{BenchCommand, Command, Parsed, parse};
+use crate::failure::Failure;
+use crate::system::names;
+use std::ffi::OsString;
+
+/// The commands that ranks can run.
+pub(crate) const RANK_COMMANDS: [&str; 3] = ["train", "evaluate", "bench"];
+
+/// Where the ranks will run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On this machine: what its CPU lacks is an error.
+    Here,
+    /// On other machines, which may have other instruction sets and other folders.
+    Elsewhere,
+}
+
+/// What a rank's words were parsed to.
+#[derive(Debug)]
+pub(super) enum RankCommand {
+    Plan(RankPlan),
+    /// The text that they ask for.
+    Text(String),
+}
+
+/// Whether `word` is a command that ranks can run.
+pub(super) fn is_rank_command(word: &OsString) -> bool {
+    RANK_COMMANDS.iter().any(|name| word == name)
+}
+
+/// Checks `words`, as far as that does not depend on the host.
+pub(super) fn check(words: &[OsString], place: Place) -> Result<RankCommand, Failure> {
+    let first = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if !words.first().is_some_and(is_rank_command) {
+        return Err(usage(names::unknown("command for ranks", &first, &RANK_COMMANDS)));
+    }
+    let is_elsewhere = place == Place::Elsewhere;
+    let program = OsString::from("isograd");
+    let command = match parse(std::iter::once(program).chain(words.iter().cloned()))? {
+        Parsed::Command(command) => command,
+        Parsed::Text(text) => return Ok(RankCommand::Text(text)),
+    };
+    let ranks = match command {
+        Command::Train(mut args) => {
+            if is_elsewhere {
+                args.execution.isa = IsaName::Auto;
+            }
+            TrainPlan::try_from(args)?.ranks
+        }
+        Command::Evaluate(mut args) => {
+            if is_elsewhere {
+                args.execution.isa = IsaName::Auto;
+            }
+            EvaluatePlan::try_from(args)?.ranks
+        }
+        Command::Bench { what: BenchCommand::Comm(args) } => args.ranks.into(),
+        other => unreachable!("{other:?} is not among {RANK_COMMANDS:?}"),
+    };
+    Ok(RankCommand::Plan(ranks))
+}
+
+fn usage(problem: String) -> Failure {
+    Failure::Usage { problem, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isograd_kernels::Isa;
+
+    fn checked(words: &str, place: Place) -> Result<RankPlan, String> {
+        let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
+        match check(&words, place) {
+            Ok(RankCommand::Plan(plan)) => Ok(plan),
+            Ok(RankCommand::Text(text)) => Err(text),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    #[test]
+    fn what_ranks_would_refuse_is_refused() {
+        for (words, expected) in [
+            ("train --epochs -1", "--epochs: must be a whole number from 1 to 4294967295, it is '-1'"),
+            ("train --bach-size 2", "unexpected argument '--bach-size' found"),
+            ("train --momentum 0.5", "--momentum is no parameter of the optimizer adam, which has --beta1"),
+            ("evaluate", "the following required arguments were not provided: --load <FILE>"),
+            ("bench", "'isograd bench' needs a command: comm"),
+            (
+                "trian",
+                "unknown command for ranks 'trian'; known are train, evaluate, bench; did you mean 'train'?",
+            ),
+            ("summary", "unknown command for ranks 'summary'"),
+        ] {
+            let problem = checked(words, Place::Elsewhere).unwrap_err();
+            assert!(problem.starts_with(expected), "{words}: {problem}");
+        }
+        let plan = checked("train --shards_per_rank 1,2", Place::Elsewhere).unwrap();
+        assert_eq!(plan.shards_per_rank, Some(vec![1, 2]));
+    }
+
+    #[test]
+    fn other_hosts_may_have_other_levels_and_folders() {
+        let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
+        let words = format!("train --isa {} --dataset-train-path /nowhere", missing.expect("no CPU has all"));
+        checked(&words, Place::Elsewhere).unwrap();
+        assert!(checked(&words, Place::Here).unwrap_err().starts_with("--isa: this CPU has no "));
+    }
+
+    #[test]
+    fn help_is_shown_once_instead_of_by_each_rank() {
+        let text = checked("train --help", Place::Here).unwrap_err();
+        assert!(text.contains("Usage: isograd train"), "{text}");
+    }
+}
