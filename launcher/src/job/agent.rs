@@ -12,6 +12,7 @@ use super::rank::Rank;
 use super::reach::{Listeners, reach};
 use super::{BEAT, SILENCE};
 use crate::failure::Failure;
+use crate::system::cpu_quota::cpu_quota;
 use crate::system::{cores, host_facts};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -208,7 +209,7 @@ impl Agent {
             None => all.clone(),
         };
         let ranks = assignment.ranks as usize;
-        let division = if assignment.bind { cores::divide(&used, ranks) } else { None };
+        let division = if assignment.bind { cores::divide(&used, cpu_quota(), ranks) } else { None };
         let given = assignment.cores.as_ref().map(|_| used);
         let mut bindings = Vec::new();
         for local in 0..assignment.ranks {

@@ -4,6 +4,7 @@ use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
 use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
+use crate::system::cores::CoreLimits;
 use isograd_comm::{Communicator, Key, Meeting, Place, Settings, System, Variables};
 #[cfg(feature = "mpi")]
 use isograd_comm::{Mpi, Transport};
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 #[cfg(feature = "mpi")]
 use std::sync::Mutex;
 
-/// More threads for each core than this help nobody, and many more would spend their time on taking turns.
+/// The most threads for each core: more do not make a rank faster, and many more would spend their time on taking turns.
 const THREADS_PER_CORE: usize = 4;
 /// Names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
@@ -116,27 +117,23 @@ impl Seat {
         self.rank == 0
     }
 
-    /// The threads of this rank.
+    /// The threads of this rank: by default its share of the cores.
     pub(crate) fn threads(&self, execution: &Execution) -> usize {
-        let most = THREADS_PER_CORE * crate::system::cores::available().len();
-        execution.threads.map_or_else(|| self.share_of_cores(), |threads| threads.min(most))
+        let limits = CoreLimits::of_this_process();
+        let most = THREADS_PER_CORE * limits.usable();
+        execution.threads.map_or_else(|| limits.share(self.local_world), |threads| threads.min(most))
     }
 
     /// The same in words, with what was asked for if that is more.
     pub(crate) fn describe_threads(&self, execution: &Execution) -> String {
         let threads = self.threads(execution);
-        match execution.threads.filter(|asked| *asked > threads) {
-            Some(asked) => format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)"),
-            None => threads.to_string(),
+        match (execution.threads, CoreLimits::of_this_process().reason()) {
+            (Some(asked), _) if asked > threads => {
+                format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)")
+            }
+            (None, Some(reason)) => format!("{threads} ({reason})"),
+            _ => threads.to_string(),
         }
-    }
-
-    /// How many threads this rank gets if the user does not say: its share of the cores.
-    fn share_of_cores(&self) -> usize {
-        let cores = crate::system::cores::available();
-        // Whoever may run on all cores of the machine shares them with the host's other ranks.
-        let ranks = if cores.len() == crate::system::cores::online() { self.local_world } else { 1 };
-        (cores.len() / ranks).max(1)
     }
 
     /// Meets the others, if there are any, who must have equal values under every name of the `agreement`.

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::hosts::{self, Host};
 use crate::job::JobPlan;
 use crate::output::Output;
-use crate::system::cores;
+use crate::system::cores::{self, CoreLimits};
 use crate::system::quote::quote;
 use std::net::ToSocketAddrs;
 
@@ -19,7 +19,7 @@ pub(super) fn print(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let slots = |host: &Host| {
-        let here = host.is_here().then(|| cores::available().len());
+        let here = host.is_here().then(|| CoreLimits::of_this_process().usable());
         let cores = host.cores.as_ref().map(Vec::len).or(here).map(|cores| cores as u32);
         Some((host.slots.or(cores)?, host.max_slots))
     };

@@ -42,7 +42,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     warn_of_aliases(&members);
 
     let slots = members.iter().map(|member| {
-        let cores = member.host.cores.as_ref().map_or(member.facts.cores.len(), Vec::len);
+        let cores = member.facts.usable_cores(member.host.cores.as_deref());
         (member.host.slots.unwrap_or(cores as u32), member.host.max_slots)
     });
     let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;

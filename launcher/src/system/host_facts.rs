@@ -1,6 +1,6 @@
 //! What a host tells of itself.
 
-use crate::system::cores;
+use crate::system::{cores, cpu_quota};
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Isa};
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,21 @@ pub(crate) struct HostFacts {
     /// Operating system and architecture.
     pub(crate) platform: String,
     pub(crate) cores: Vec<usize>,
+    /// CPUs that the agent and its ranks may use at a time, where a control group limits them.
+    pub(crate) cpu_quota: Option<f64>,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) isa: String,
     /// Interfaces and their addresses.
     pub(crate) addresses: Vec<(String, IpAddr)>,
     /// The host's clock: microseconds since 1970.
     pub(crate) clock_us: u64,
+}
+
+impl HostFacts {
+    /// How many of these cores, or of all, the host can keep busy.
+    pub(crate) fn usable_cores(&self, cores: Option<&[usize]>) -> usize {
+        cores::within(cores.unwrap_or(&self.cores).len(), self.cpu_quota)
+    }
 }
 
 /// Rows and columns of the matrices whose product is measured: they stay in the second-level cache.
@@ -50,6 +59,7 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
         machine: machine(),
         platform: platform(),
         cores: cores::available(),
+        cpu_quota: cpu_quota::cpu_quota(),
         memory_bytes: memory_bytes(),
         isa: Isa::best().to_string(),
         addresses: interfaces.into_iter().map(|one| (one.name.clone(), one.ip())).collect(),

@@ -1,6 +1,7 @@
 //! What the program asks of the operating system, and text that goes to shells and terminals. Imports no other room.
 
 pub(crate) mod cores;
+pub(crate) mod cpu_quota;
 pub(crate) mod escape;
 pub(crate) mod host_facts;
 pub(crate) mod names;
