@@ -8,7 +8,7 @@
 //! ```
 
 use super::message::{Assignment, Decoder, FromAgent, MARK, Meeting, ToAgent, encode};
-use super::rank::Rank;
+use super::rank_process::Rank;
 use super::reach::{Listeners, reach};
 use super::{BEAT, SILENCE};
 use crate::failure::Failure;

@@ -11,21 +11,21 @@
 //! job outlives its launcher, however that ends.
 
 mod agent;
-mod connection;
-mod end;
+mod agent_connection;
 mod message;
 mod options;
-mod rank;
+mod outcomes;
+mod rank_process;
 mod reach;
 mod relay;
 mod screen;
 mod supervisor;
 
 pub(crate) use agent::run as run_agent;
-pub(crate) use connection::{Connection, Ear, Event, Wire};
+pub(crate) use agent_connection::{Connection, Ear, Event, Wire};
 pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Summons, ToAgent, Way};
 pub(crate) use options::JobPlan;
-pub(crate) use rank::{MEETING, PARENT, PROGRESS};
+pub(crate) use rank_process::{MEETING, PARENT, PROGRESS};
 pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 

@@ -1,8 +1,8 @@
 //! The launcher's part while ranks run.
 
-use super::connection::{Connection, Event};
-use super::end::{End, Ends};
+use super::agent_connection::{Connection, Event};
 use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
+use super::outcomes::{End, Ends};
 use super::relay::{Relay, RelayPlan};
 use super::screen::Screen;
 use super::{BEAT, GRACE, SILENCE, silence};

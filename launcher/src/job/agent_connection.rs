@@ -1,7 +1,7 @@
 //! The launcher's end of the way to an agent.
 
 use super::message::{Decoder, FromAgent, ToAgent, encode};
-use super::rank::this_program;
+use super::rank_process::this_program;
 use crate::failure::Loss;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{self, Read, Write};
