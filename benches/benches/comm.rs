@@ -14,19 +14,9 @@ const LENGTHS: [usize; 7] = [1, 1 << 8, 1 << 12, 1 << 16, 149_210, 1 << 20, 1 <<
 const TRANSPORTS: [(&str, Transport); 2] = [("shm", Transport::SharedMemory), ("tcp", Transport::Tcp)];
 
 fn join(folder: &Path, rank: usize, transport: Transport) -> Communicator {
-    let settings = Settings::new(Meeting {
-        place: Place::File(folder.join("meeting")),
-        rank,
-        world: 2,
-        job: "bench".to_owned(),
-        generation: 0,
-        timeout: Duration::from_secs(30),
-        listen: None,
-        encrypt: false,
-        agreement: Vec::new(),
-    });
-    Communicator::join(&Settings { transport, ..settings })
-        .unwrap_or_else(|error| panic!("rank {rank}: {error}"))
+    let mut settings = Settings::new(Meeting::new(Place::File(folder.join("meeting")), rank, 2));
+    settings.transport = transport;
+    Communicator::join(&settings).unwrap_or_else(|error| panic!("rank {rank}: {error}"))
 }
 
 /// The rank's end of an all-reduce of `len` elements, checked once.

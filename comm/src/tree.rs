@@ -1,7 +1,9 @@
-//! The sum over shards in one fixed binary tree: what makes a sum the same bits wherever its parts were made.
+//! The sum over shards in the order of one fixed binary tree: so its bits do not depend on where its parts
+//! were added up.
 //!
-//! The tree over shards `0..S` splits `[first, last)` at `first` plus the largest power of two below its length. A node's
-//! value is the element-wise sum of its left and right part; a part of one shard is that shard's data. For `S` = 5:
+//! The tree over shards `0..S` splits `[first, last)` at `first` plus the largest power of two below its
+//! length. A node's value is the element-wise sum of its left and right part; a part of one shard is that
+//! shard's data. For `S` = 5:
 //!
 //! ```text
 //!            [0, 5)
@@ -10,14 +12,15 @@
 //!    0    1    2    3    4
 //! ```
 //!
-//! Whoever holds neighbouring parts may add them up beforehand: [`parent`] tells when two nodes are the parts of a third. [`sum`]
-//! finishes the tree from any set of nodes that covers the shards.
+//! A rank that has neighbouring parts may add them up beforehand: [`parent`] tells when two nodes are the
+//! parts of a third. [`sum`] finishes the tree from any set of nodes that covers the shards.
 
 use crate::element::Element;
 use pulp::{Arch, NullaryFnOnce};
 use std::ops::Range;
 
-/// Elements that [`sum`] carries through the whole tree at a time, so that partial sums stay in the first-level cache.
+/// Elements that [`sum`] carries through the whole tree at a time, so that partial sums stay in the
+/// first-level cache.
 const BLOCK: usize = 1024;
 
 /// The node whose left and right parts are `left` and `right`, if the tree over `shards` shards has one.
@@ -36,15 +39,15 @@ pub fn parent(left: &Range<usize>, right: &Range<usize>, shards: usize) -> Optio
     (is_node && left.end == right.start && split(&whole) == left.end).then_some(whole)
 }
 
-/// The most nodes that are pending when the shards of any range are added one by one, in order, and siblings are joined no
-/// later than before the next shard: a few on the way up to the largest node of the range, a few on the way down, and the
-/// newest.
+/// The most nodes that are pending while the shards of any range are added one by one, in order, and siblings
+/// are joined no later than before the next shard: a few on the way up to the largest node of the range, a
+/// few on the way down, and the newest one.
 pub fn max_pending(shards: usize) -> usize {
     2 * shards.max(1).ilog2() as usize + 2
 }
 
-/// The nodes that are pending after the shards of `range` have been added one by one and siblings were joined before each next
-/// shard but not after the last: appended to `nodes`, in order.
+/// The nodes that are pending after the shards of `range` have been added one by one and siblings were joined
+/// before each next shard but not after the last: appended to `nodes`, in order.
 ///
 /// ```
 /// let mut nodes = Vec::new();
@@ -84,13 +87,13 @@ pub fn largest(range: Range<usize>, shards: usize, nodes: &mut Vec<Range<usize>>
     }
 }
 
-/// Where a node of at least two shards divides.
+/// Where a node of at least two shards is divided.
 fn split(node: &Range<usize>) -> usize {
     node.start + node.len().next_power_of_two() / 2
 }
 
-/// `y = ` the tree's sum over all shards, from `nodes` (in order, each a node of the tree over `0..nodes.last().end`); node
-/// `i` has the values `data(i)`, as long as `y`.
+/// `y = ` the tree's sum over all shards, from `nodes` (in order, each a node of the tree over
+/// `0..nodes.last().end`); node `i` has the values `data(i)`, as long as `y`.
 ///
 /// The result does not depend on which nodes the tree was cut into, bit for bit.
 ///
@@ -133,7 +136,7 @@ pub fn sum_node<'a, T: Element>(
         "nodes {nodes:?} do not cover shards {root:?} one after the other"
     );
     let arch = Arch::new();
-    // The two that nearly all sums are, without the walk.
+    // Nearly all sums are one of these two, which need no walk.
     match nodes {
         [_] => return y.copy_from_slice(data(0)),
         [left, _] if left.end == split(&root) => {
@@ -167,7 +170,7 @@ struct Walk<'n, F> {
 }
 
 impl<F> Walk<'_, F> {
-    /// The node's data, if `node` is given and not to be computed.
+    /// The data of `node`, if it is one of the given nodes.
     fn given<'a, T: 'a>(&mut self, node: &Range<usize>) -> Option<&'a [T]>
     where
         F: Fn(usize) -> &'a [T],
@@ -217,7 +220,8 @@ impl<F> Walk<'_, F> {
     }
 }
 
-/// `y = a + b`. The loops below are compiled for the widest vectors that the CPU has; an addition is the same bits in all.
+/// `y = a + b`. The loops below are compiled for the widest vectors that the CPU has; an addition is the same
+/// bits in all.
 struct Add<'a, T> {
     a: &'a [T],
     b: &'a [T],

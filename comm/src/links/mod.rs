@@ -9,6 +9,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Frame, Kind, PROTOCOL, Tag};
-pub(crate) use link::{Incoming, Link, Memory, part, sleep};
-pub(crate) use stream::{Socket, Stream, Wire};
+pub(crate) use frame::{Frame, FrameKind, PROTOCOL, Tag};
+pub(crate) use link::{Incoming, Link, Memory, close_all, sleep};
+pub(crate) use stream::{AnyStream, Socket, Stream};

@@ -1,13 +1,14 @@
-//! MPI as the network between ranks: it has started them, says which rank is which, and carries the streams of their links.
+//! MPI as the network between ranks: MPI has started them, numbers them, and carries the streams of their
+//! links.
 
 #[expect(unsafe_code, reason = "buffers that MPI reads and writes while this process does other things")]
 mod flight;
 mod stream;
 
-pub(crate) use stream::Stream;
+pub(crate) use stream::MpiStream;
 
-use crate::error::Error;
-use crate::rendezvous::Variables;
+use crate::error::{Error, MpiError, RankNumber};
+use crate::variables::RankVariables;
 use flight::serial;
 use mpi::Threading;
 use mpi::environment::Universe;
@@ -18,28 +19,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-/// Tags that every MPI has: half as many groups, of two tags each, may follow each other before one comes again.
+/// Tags that every MPI has. Each group takes two of them; after half as many groups the first tags come
+/// again.
 const TAGS: c_int = 1 << 15;
-/// What ranks have printed passes through `mpirun`, which throws it away when a rank aborts and says nothing of how far it is.
+/// How long to wait before `MPI_Abort`: `mpirun` discards output that it has not yet passed on, and does not
+/// say what that is.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// MPI in this process; clones are the same. It ends when the last clone is gone, and the [`Communicator`](crate::Communicator) that uses
-/// it.
+/// MPI in this process; all clones are the same. MPI ends when the last clone and the
+/// [`Communicator`](crate::Communicator) that uses it are dropped.
 ///
-/// Its end waits for that of all ranks (`MPI_Finalize`), if all can be counted on to come there. If one is lost, or has been told of no
-/// failure that others know of, it ends the processes of all ranks at once (`MPI_Abort`), this one among them: whoever has something to
-/// say or to write keeps a clone until that is done.
+/// At the end, a rank waits for all other ranks (`MPI_Finalize`), if all of them will come there. If a rank
+/// is lost, or does not know of a failure that others know of, the end kills the processes of all ranks at
+/// once (`MPI_Abort`), this one among them. A program that has to print or write something first keeps a
+/// clone until then.
 #[derive(Clone)]
 pub struct Mpi(Arc<Session>);
 
 struct Session {
-    /// `None` while it ends.
+    /// `None` while MPI ends.
     universe: Option<Universe>,
     rank: usize,
     world: usize,
-    /// Whether some rank may never come to the end.
+    /// Whether a rank may never come to the end.
     is_abandoned: AtomicBool,
-    /// Groups that were formed.
+    /// The number of groups so far.
     groups: AtomicI32,
 }
 
@@ -54,7 +58,7 @@ impl Mpi {
             let _serial = serial();
             mpi::initialize_with_threading(Threading::Serialized)
         };
-        let (universe, threading) = started.ok_or(Error::MpiStarted)?;
+        let (universe, threading) = started.ok_or(Error::Mpi(MpiError::Started))?;
         let number = |number: c_int| usize::try_from(number).expect("MPI counts from 0");
         let (rank, world) = (number(universe.world().rank()), number(universe.world().size()));
         let session = Session {
@@ -65,15 +69,16 @@ impl Mpi {
             groups: AtomicI32::new(0),
         };
         if threading < Threading::Serialized {
-            return Err(Error::MpiThreads { library: Self::library() });
+            return Err(Error::Mpi(MpiError::Threads { library: Self::library() }));
         }
         flight::return_errors().map_err(|source| Error::io("set MPI's handler of errors", source))?;
-        // Until they have met, the others may wait for this rank.
+        // Until all ranks have met, other ranks may wait for this one.
         session.is_abandoned.store(world > 1, Ordering::Relaxed);
         Ok(Self(Arc::new(session)))
     }
 
-    /// The library that this program was built with, in the library's own words: `Open MPI v4.1.4`, `MPICH Version: 4.0.2`.
+    /// The library that this program was built with, in the library's own words: `Open MPI v4.1.4`, `MPICH
+    /// Version: 4.0.2`.
     pub fn library() -> String {
         let text = mpi::environment::library_version().unwrap_or_default();
         let name = text.split([',', '\n']).next().unwrap_or_default();
@@ -86,35 +91,36 @@ impl Mpi {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.0.world
     }
 
-    /// Compares with what the environment says.
+    /// Compares MPI's numbers with those of the environment.
     ///
     /// # Errors
     ///
-    /// When that is another rank or another number of ranks: the program was started by something else than its own MPI.
-    pub fn check(&self, variables: &Variables) -> Result<(), Error> {
-        let (mpi, environment) = ([self.rank(), self.world()], [variables.rank, variables.world]);
+    /// When they differ: something else than the library's own `mpirun` has started the program.
+    pub fn check(&self, variables: &RankVariables) -> Result<(), Error> {
+        let mpi = RankNumber { rank: self.rank(), world_size: self.world_size() };
+        let environment = RankNumber { rank: variables.rank, world_size: variables.world_size };
         if mpi == environment {
             return Ok(());
         }
-        Err(Error::MpiRank { mpi, environment, library: Self::library() })
+        Err(Error::Mpi(MpiError::Rank { mpi, environment, library: Self::library() }))
     }
 
-    /// Tags for a group, which all ranks number alike: one to meet under, and one for its links.
+    /// Two tags for a group, the same at all ranks: one to meet under, and one for its links.
     pub(crate) fn next_tags(&self) -> [c_int; 2] {
         let first = self.0.groups.fetch_add(1, Ordering::Relaxed) % (TAGS / 2) * 2;
         [first, first + 1]
     }
 
-    /// Some rank may never come to the end.
+    /// From now on, a rank may never come to the end.
     pub(crate) fn abandon(&self) {
         self.0.is_abandoned.store(true, Ordering::Relaxed);
     }
 
-    /// All ranks will come to the end: they have met, or know why they have not.
+    /// From now on, all ranks will come to the end: they have met, or know why they have not.
     pub(crate) fn rely(&self) {
         self.0.is_abandoned.store(false, Ordering::Relaxed);
     }
@@ -135,7 +141,7 @@ impl Drop for Session {
             std::thread::sleep(LAST_WORDS);
             universe.world().abort(1);
         }
-        // This is where MPI ends.
+        // Here MPI ends.
         drop(self.universe.take());
     }
 }

@@ -23,7 +23,7 @@ mod supervisor;
 
 pub(crate) use agent::run as run_agent;
 pub(crate) use agent_connection::{Connection, Ear, Event, Wire};
-pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Summons, ToAgent, Way};
+pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Route, Summons, ToAgent, Way};
 pub(crate) use options::JobPlan;
 pub(crate) use rank_process::{MEETING, PARENT, PROGRESS};
 pub(crate) use reach::random;

@@ -106,7 +106,7 @@ impl<T: Element> Trainer<T> {
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
-        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
+        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
         let most = ranks.shares.most(rank, shards);
         let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
         let elements = network.parameter_count() as u128;

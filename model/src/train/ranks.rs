@@ -24,7 +24,7 @@ pub struct Ranks {
 impl Ranks {
     /// Equal shares, buckets of 1 MiB, with overlap.
     pub fn new(communicator: Communicator) -> Self {
-        let shares = Shares::even(communicator.world());
+        let shares = Shares::even(communicator.world_size());
         Self { communicator, shares, bucket_bytes: 1 << 20, overlap: true }
     }
 }
