@@ -55,7 +55,7 @@ pub(crate) enum Failure {
     Logins { problem: String, hint: Option<String> },
     /// Hosts that do not take part.
     #[error("{}", describe_lost(losses))]
-    LostHosts { losses: Vec<(String, Loss)> },
+    LostHosts { losses: Vec<(String, HostFailure)> },
     /// Hosts that do not reach each other.
     #[error("the hosts do not all reach each other; {matrix}")]
     Unreachable { matrix: String },
@@ -83,9 +83,9 @@ pub(crate) enum Failure {
     /// Signals that the system does not let a program wait for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
-    /// A rank that was not told where to meet the others.
-    #[error("standard input does not tell where the ranks meet: {0}")]
-    Summons(io::Error),
+    /// A rank that its agent has not told where to meet the others.
+    #[error("cannot read from standard input where the ranks meet: {0}")]
+    MeetingPoint(io::Error),
     /// An all-reduce that does not add up.
     #[error("element {index} of an allreduce is {got} instead of {expected}")]
     WrongSum { index: usize, got: f32, expected: f32 },
@@ -205,24 +205,24 @@ fn rank_hint(error: &comm::Error) -> Option<String> {
 
 /// Why a host does not take part, or not any more, and the way out, where there is one.
 #[derive(Debug)]
-pub(crate) struct Loss {
+pub(crate) struct HostFailure {
     pub(crate) problem: String,
     pub(crate) hint: Option<String>,
 }
 
-impl From<String> for Loss {
+impl From<String> for HostFailure {
     fn from(problem: String) -> Self {
         Self { problem, hint: None }
     }
 }
 
 /// One host on the line of the error; of several, each on a line of its own with its way out.
-fn describe_lost(losses: &[(String, Loss)]) -> String {
+fn describe_lost(losses: &[(String, HostFailure)]) -> String {
     if let [(host, loss)] = losses {
         return format!("host {host}: {}", loss.problem);
     }
     let mut text = format!("{} hosts cannot take part", losses.len());
-    for (host, Loss { problem, hint }) in losses {
+    for (host, HostFailure { problem, hint }) in losses {
         text += &format!("\n  host {host}: {}", one_line(problem));
         text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {}", one_line(hint)));
     }

@@ -22,7 +22,7 @@ mod ssh;
 mod system;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
-use cli::{BenchCommand, Command, HostsCommand, Parsed};
+use cli::{AgentArgs, BenchCommand, Command, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
 use rank::{bench_comm, command, identity, summary};
@@ -68,6 +68,10 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Ssh(args) => remote::start(*args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),
+        Command::Agent(AgentArgs { remove: Some(folder), .. }) => {
+            job::remove_at_end(&folder);
+            Ok(())
+        }
         Command::Agent(args) => job::run_agent(args.digest),
         Command::Keygen(args) => isograd_comm::Key::create_file(&args.file).map_err(Failure::Ranks),
         Command::Bench { what: BenchCommand::Comm(args) } => bench_comm::start(args, out),

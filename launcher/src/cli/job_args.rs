@@ -187,4 +187,7 @@ pub(crate) struct AgentArgs {
     /// Tell the SHA-256 of the program's file
     #[arg(long)]
     pub(crate) digest: bool,
+    /// Instead of all that, remove this folder at the end of standard input
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) remove: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use super::message::{Decoder, FromAgent, ToAgent, encode};
 use super::rank_process::this_program;
-use crate::failure::Loss;
+use crate::failure::HostFailure;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -20,28 +20,28 @@ pub(crate) enum Event {
     /// The program is being copied there: so many bytes.
     Copying(usize, u64),
     /// There is no way to the agent, or none any more.
-    Closed(usize, Loss),
+    Closed(usize, HostFailure),
     /// The user, or the system, sends the launcher a signal.
     Signal(i32),
 }
 
 /// What carries bytes to an agent.
-pub(crate) trait Wire: Send + Sync {
+pub(crate) trait AgentLink: Send + Sync {
     /// Sends bytes, without waiting.
     fn send(&self, bytes: Vec<u8>);
 
     /// Closes the agent's standard input behind what was sent: an agent ends then.
     fn close(&self);
 
-    /// Ends the connection at once.
+    /// Outcomes the connection at once.
     fn cut(&self);
 }
 
 /// The way to an agent. Dropping it ends the agent.
-pub(crate) struct Connection(Box<dyn Wire>);
+pub(crate) struct Connection(Box<dyn AgentLink>);
 
 impl Connection {
-    pub(crate) fn new(wire: impl Wire + 'static) -> Self {
+    pub(crate) fn new(wire: impl AgentLink + 'static) -> Self {
         Self(Box::new(wire))
     }
 
@@ -70,10 +70,10 @@ impl Connection {
             }
         });
         let running = Arc::new(Mutex::new(Some(Pid::from_child(&child))));
-        let wire = LocalWire { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
+        let wire = LocalLink { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
         let events = events.clone();
         thread::spawn(move || {
-            let mut ear = Ear::new(host, events);
+            let mut ear = MessageReader::new(host, events);
             let mut buffer = vec![0; 64 * 1024];
             let mut stdout = stdout.expect("it was piped");
             let problem = loop {
@@ -108,13 +108,13 @@ impl Drop for Connection {
 }
 
 /// To a child of this process.
-struct LocalWire {
+struct LocalLink {
     sender: Mutex<Option<Sender<Vec<u8>>>>,
     /// The child, until it has closed its output.
     child: Arc<Mutex<Option<Pid>>>,
 }
 
-impl Wire for LocalWire {
+impl AgentLink for LocalLink {
     fn send(&self, bytes: Vec<u8>) {
         if let Some(sender) = &*self.sender.lock().expect("no holder panics") {
             // An agent that has gone is seen by who reads from it.
@@ -137,13 +137,13 @@ impl Wire for LocalWire {
 }
 
 /// Turns an agent's bytes into events.
-pub(crate) struct Ear {
+pub(crate) struct MessageReader {
     host: usize,
     decoder: Decoder,
     events: Sender<Event>,
 }
 
-impl Ear {
+impl MessageReader {
     pub(crate) fn new(host: usize, events: Sender<Event>) -> Self {
         Self { host, decoder: Decoder::behind_mark(), events }
     }
@@ -170,7 +170,7 @@ impl Ear {
     }
 
     /// The way has ended.
-    pub(crate) fn close(self, loss: Loss) {
+    pub(crate) fn close(self, loss: HostFailure) {
         let _ = self.events.send(Event::Closed(self.host, loss));
     }
 }

@@ -10,6 +10,7 @@ use crate::system::host_facts::HostFacts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// The first bytes that an agent sends. A different version has a different mark.
 pub(super) const MARK: &[u8] = b"\0isograd agent 1\0";
@@ -96,12 +97,20 @@ pub(crate) enum Meeting {
     /// All on this host, which makes a private folder for it.
     Here,
     /// At an address of rank 0's host.
-    At(Summons),
+    At(MeetingAddress),
 }
 
-/// What a rank is told through its standard input, as its arguments and variables can be read by others.
+/// Where a rank meets the others. It reads this from its standard input: other users can see its arguments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Summons {
+pub(crate) enum MeetingPoint {
+    /// A file, where all ranks are on one host.
+    File(PathBuf),
+    Address(MeetingAddress),
+}
+
+/// How the ranks of one host reach the others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeetingAddress {
     /// Where ranks of this host reach rank 0.
     pub(crate) address: SocketAddr,
     /// Where ranks of this host listen. The ports are those of rank 0; other ranks take any free ones.
@@ -121,7 +130,7 @@ pub(crate) struct Route {
     pub(crate) address: IpAddr,
 }
 
-impl Summons {
+impl MeetingAddress {
     /// Where a rank of this host listens.
     pub(crate) fn listen_of(&self, rank: usize) -> Vec<SocketAddr> {
         let port = |address: &SocketAddr| if rank == 0 { address.port() } else { 0 };

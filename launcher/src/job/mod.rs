@@ -12,9 +12,11 @@
 
 mod agent;
 mod agent_connection;
+mod liveness;
 mod message;
 mod options;
 mod outcomes;
+mod private_folder;
 mod rank_process;
 mod reach;
 mod relay;
@@ -22,24 +24,20 @@ mod screen;
 mod supervisor;
 
 pub(crate) use agent::run as run_agent;
-pub(crate) use agent_connection::{Connection, Ear, Event, Wire};
-pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Route, Summons, ToAgent, Way};
+pub(crate) use agent_connection::{AgentLink, Connection, Event, MessageReader};
+pub(crate) use liveness::{Beats, Liveness};
+pub(crate) use message::{
+    Assignment, Decoder, FromAgent, Meeting, MeetingAddress, MeetingPoint, Route, ToAgent, Way,
+};
 pub(crate) use options::JobPlan;
-pub(crate) use rank_process::{MEETING, PARENT, PROGRESS};
+pub(crate) use private_folder::remove_at_end;
+pub(crate) use rank_process::{PARENT, PROGRESS};
 pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 
 use crate::failure::Failure;
 use crate::system::signals::ending;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
-
-/// Time between two signs of life, of launcher and agents alike.
-pub(crate) const BEAT: Duration = Duration::from_secs(1);
-/// How long one may be silent before the other takes it for lost.
-pub(crate) const SILENCE: Duration = Duration::from_secs(5);
-/// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say so.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Turns signals to this process into events.
 pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {
@@ -52,9 +50,4 @@ pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {
         }
     });
     Ok(())
-}
-
-/// What is said of a host whose agent was silent for too long.
-pub(crate) fn silence() -> String {
-    format!("it gave no sign of life for {} s", SILENCE.as_secs())
 }

@@ -1,21 +1,18 @@
-//! A rank as a process of its agent: its start, its output, its end.
+//! A rank as a process of its agent.
 //!
 //! Each rank leads a process group of its own. Whatever is left of the group when the rank has ended is killed, before the
 //! rank's number can be another process's.
 
-use super::message::{Assignment, FromAgent, Meeting, RankStatus, encode};
+use super::message::{Assignment, FromAgent, MeetingPoint, RankStatus, encode};
 use crate::system::{cores, host_facts};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Names the file through which ranks of one host meet; `-` if a rank reads of the meeting from its standard input.
-pub(crate) const MEETING: &str = "ISOGRAD_MEETING";
-/// The process whose end ends a rank.
+/// Names the process whose end ends a rank. A rank that has it reads where to meet the others from its standard input.
 pub(crate) const PARENT: &str = "ISOGRAD_PARENT";
 /// The columns of the terminal that shows a rank's progress.
 pub(crate) const PROGRESS: &str = "ISOGRAD_PROGRESS";
@@ -24,27 +21,30 @@ pub(crate) const PROGRESS: &str = "ISOGRAD_PROGRESS";
 const PIECE: usize = 16 * 1024;
 
 /// A rank that was started.
-pub(super) struct Rank {
+pub(super) struct RankProcess {
     pid: Pid,
-    /// Whether the process may still be signalled, and whether the agent has killed it.
-    state: Arc<Mutex<State>>,
+    progress: Arc<Mutex<Progress>>,
+    /// The rank's standard input, until it has been told where the ranks meet.
+    stdin: Option<ChildStdin>,
 }
 
+/// What has become of the process.
 #[derive(Default)]
-struct State {
+struct Progress {
+    /// It has ended, and its number may be another process's.
     is_over: bool,
+    /// The agent has killed it.
     is_killed: bool,
 }
 
-impl Rank {
-    /// Starts rank `local` of the assignment, bound to `own` cores if there are any. Ranks that are all of this
-    /// host meet at the file `place`.
+impl RankProcess {
+    /// Starts rank `local` of the assignment, bound to its `own` cores, if it has any, of `all` cores of this host.
     /// The calling thread must live as long as the agent: its end would end the rank.
     pub(super) fn start(
         assignment: &Assignment,
         local: u32,
         own: Option<&[usize]>,
-        place: Option<&Path>,
+        all: &[usize],
         post: impl Fn(FromAgent) + Clone + Send + 'static,
     ) -> io::Result<Self> {
         let rank = assignment.first_rank + local;
@@ -66,47 +66,42 @@ impl Rank {
         if let Some(folder) = &assignment.folder {
             command.current_dir(folder);
         }
-        match place {
-            Some(file) => command.env(MEETING, file).stdin(Stdio::null()),
-            None => command.env(MEETING, "-").stdin(Stdio::piped()),
-        };
-        // A child has the cores that its parent has when it starts.
-        if let Some(own) = own {
-            cores::bind(own)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn_bound(&mut command, own, all)?;
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let (pid, stdin) = (Pid::from_child(&child), child.stdin.take());
+        let this = Self { pid, progress: Arc::clone(&progress), stdin };
+        let pipes = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
+        if let Err(error) = follow(rank, child, pipes, progress, post) {
+            // Nobody would see its end.
+            let _ = kill_process_group(pid, Signal::KILL);
+            return Err(error);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let state = Arc::new(Mutex::new(State::default()));
-        let this = Self { pid: Pid::from_child(&child), state: Arc::clone(&state) };
-        if let (Meeting::At(summons), Some(mut stdin)) = (&assignment.meeting, child.stdin.take()) {
-            // Fewer bytes than a pipe holds; a rank that has ended already does not want them.
-            let _ = stdin.write_all(&encode(summons));
-        }
-        let stdout = child.stdout.take().map(|pipe| read(rank, false, pipe, post.clone()));
-        let stderr = child.stderr.take().map(|pipe| read(rank, true, pipe, post.clone()));
-        thread::spawn(move || {
-            let status = wait(child, &state);
-            for reader in [stdout, stderr].into_iter().flatten() {
-                reader.join().expect("reading a pipe does not panic");
-            }
-            post(FromAgent::Ended { rank, status });
-        });
         Ok(this)
+    }
+
+    /// Tells the rank where the ranks meet.
+    pub(super) fn tell(&mut self, point: &MeetingPoint) {
+        if let Some(mut stdin) = self.stdin.take() {
+            // Fewer bytes than a pipe holds, so this never waits. A rank that has ended does not read them.
+            let _ = stdin.write_all(&encode(point));
+        }
     }
 
     /// Sends the rank a signal, if it has not ended.
     pub(super) fn signal(&self, signal: Signal) {
-        let state = self.state.lock().expect("no holder panics");
-        if !state.is_over {
+        let progress = self.progress.lock().expect("no holder panics");
+        if !progress.is_over {
             // The only reason to fail: it has just ended.
             let _ = kill_process(self.pid, signal);
         }
     }
 
-    /// Ends the rank, and what it has started, at once.
+    /// Outcomes the rank, and what it has started, at once.
     pub(super) fn kill(&self) {
-        let mut state = self.state.lock().expect("no holder panics");
-        if !state.is_over {
-            state.is_killed = true;
+        let mut progress = self.progress.lock().expect("no holder panics");
+        if !progress.is_over {
+            progress.is_killed = true;
             let _ = kill_process_group(self.pid, Signal::KILL);
         }
     }
@@ -119,18 +114,47 @@ pub(super) fn this_program() -> io::Result<Command> {
     Ok(command)
 }
 
+/// Starts a process on its `own` cores: a child has the cores that its parent has when it starts.
+fn spawn_bound(command: &mut Command, own: Option<&[usize]>, all: &[usize]) -> io::Result<Child> {
+    let Some(own) = own else { return command.spawn() };
+    cores::bind(own)?;
+    let child = command.spawn();
+    cores::bind(all)?;
+    child
+}
+
+/// Posts what a rank prints, and then how it ended.
+fn follow(
+    rank: u32,
+    child: Child,
+    (stdout, stderr): (ChildStdout, ChildStderr),
+    progress: Arc<Mutex<Progress>>,
+    post: impl Fn(FromAgent) + Clone + Send + 'static,
+) -> io::Result<()> {
+    let stdout = read(rank, false, stdout, post.clone())?;
+    let stderr = read(rank, true, stderr, post.clone())?;
+    thread::Builder::new().spawn(move || {
+        let status = wait(child, &progress);
+        for reader in [stdout, stderr] {
+            reader.join().expect("reading a pipe does not panic");
+        }
+        post(FromAgent::Ended { rank, status });
+    })?;
+    Ok(())
+}
+
 /// Waits for a rank's end.
-fn wait(mut child: Child, state: &Mutex<State>) -> RankStatus {
+fn wait(mut child: Child, progress: &Mutex<Progress>) -> RankStatus {
     let pid = Pid::from_child(&child);
     // It stays a zombie, so that its number remains its own while the rest of its group is killed.
     let ended = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while ended().is_err_and(|error| error == rustix::io::Errno::INTR) {}
-    let mut state = state.lock().expect("no holder panics");
+    let mut progress = progress.lock().expect("no holder panics");
     let _ = kill_process_group(pid, Signal::KILL);
-    state.is_over = true;
+    progress.is_over = true;
     let status = child.wait().expect("a child of this process");
     match (status.code(), status.signal()) {
-        (_, Some(signal)) if state.is_killed && signal == Signal::KILL.as_raw() => RankStatus::Killed,
+        (_, Some(signal)) if progress.is_killed && signal == Signal::KILL.as_raw() => RankStatus::Killed,
         (_, Some(signal)) => RankStatus::Signal(signal),
         (code, None) => RankStatus::Code(code.unwrap_or(1)),
     }
@@ -142,8 +166,8 @@ fn read(
     is_error: bool,
     mut pipe: impl Read + Send + 'static,
     post: impl Fn(FromAgent) + Send + 'static,
-) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new().spawn(move || {
         let mut buffer = vec![0; PIECE];
         loop {
             match pipe.read(&mut buffer) {

@@ -1,11 +1,11 @@
 //! The launcher's part while ranks run.
 
 use super::agent_connection::{Connection, Event};
+use super::liveness::{BEAT, Beats, Liveness};
 use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
-use super::outcomes::{End, Ends};
+use super::outcomes::{Outcome, Outcomes};
 use super::relay::{Relay, RelayPlan};
 use super::screen::Screen;
-use super::{BEAT, GRACE, SILENCE, silence};
 use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::cores;
 use std::ffi::OsString;
@@ -14,7 +14,9 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the ranks of other hosts may take when a host is lost: they notice at once or, behind a dead link, late.
+/// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say why they end.
+const GRACE: Duration = Duration::from_secs(2);
+/// The same when a host is lost: its peers notice at once or, behind a dead link, too late to wait for.
 const LOSS_GRACE: Duration = Duration::from_secs(1);
 /// How long agents may take to end what they were told to kill.
 const LAST_WAIT: Duration = Duration::from_secs(3);
@@ -45,7 +47,7 @@ pub(crate) fn supervise(
             name,
             first: assignment.first_rank,
             count: assignment.ranks,
-            heard: Instant::now(),
+            liveness: Liveness::new(Instant::now()),
             bindings: None,
             is_open: true,
             connection: Arc::new(connection),
@@ -57,28 +59,28 @@ pub(crate) fn supervise(
     let relay = Relay::new(plan, Screen::new(), labels)?;
     for (host, mut assignment) in watched.iter_mut().zip(assignments) {
         assignment.progress = relay.progress_columns();
-        host.heard = Instant::now();
+        host.liveness.hear(Instant::now());
         host.connection.tell(&ToAgent::Start(Box::new(assignment)));
     }
     let mut supervisor =
-        Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
+        Supervisor { hosts: watched, outcomes: Outcomes::new(names), relay, stop: None, deadline: None };
     let result = supervisor.watch(events);
     supervisor.close(events);
     result?;
-    let Supervisor { ends, mut relay, stop, .. } = supervisor;
-    let result = ends.result(stop);
-    if stop.is_some() && is_saving && ends.was_cut_off(0) {
+    let Supervisor { outcomes, mut relay, stop, .. } = supervisor;
+    let result = outcomes.result(stop);
+    if stop.is_some() && is_saving && outcomes.was_cut_off(0) {
         relay.say("rank 0 did not end by itself: the parameters after its last step were not saved\n");
     }
-    if let (Err(Failure::Rank { rank, .. }), true) = (&result, ends.count() > 1) {
+    if let (Err(Failure::Rank { rank, .. }), true) = (&result, outcomes.count() > 1) {
         let lines: Vec<&str> = relay.last_lines(*rank).collect();
         let last = match lines.as_slice() {
             [] => String::new(),
             lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
         };
-        relay.say(&format!("{}{last}", ends.table()));
+        relay.say(&format!("{}{last}", outcomes.table()));
     } else if let Err(Failure::Host { .. }) = &result {
-        relay.say(&ends.table());
+        relay.say(&outcomes.table());
     }
     result
 }
@@ -106,8 +108,7 @@ struct Host {
     first: u32,
     count: u32,
     connection: Arc<Connection>,
-    /// When the agent gave its last sign of life.
-    heard: Instant,
+    liveness: Liveness,
     bindings: Option<Vec<Option<Vec<usize>>>>,
     is_open: bool,
 }
@@ -120,7 +121,7 @@ impl Host {
 
 struct Supervisor {
     hosts: Vec<Host>,
-    ends: Ends,
+    outcomes: Outcomes,
     relay: Relay,
     /// The signal that asked for the end of the job.
     stop: Option<i32>,
@@ -144,18 +145,17 @@ impl Deadline {
 
 impl Supervisor {
     fn watch(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
-        let mut expected = Instant::now();
-        while !self.ends.are_all_known() {
+        // The pulse sends the signs of life; here, the turns of the loop tell whether this process ran.
+        let mut beats = Beats::new(Instant::now());
+        while !self.outcomes.are_all_known() {
             let now = Instant::now();
-            let late = now.saturating_duration_since(expected);
-            if late > BEAT {
-                // This process was stopped, or waited for who reads its output: agents may have spoken meanwhile.
-                self.hosts.iter_mut().for_each(|host| host.heard += late);
+            if let Some(late) = beats.due(now) {
+                self.hosts.iter_mut().for_each(|host| host.liveness.excuse(late));
             }
             for host in 0..self.hosts.len() {
-                if self.hosts[host].is_open && now >= self.hosts[host].heard + SILENCE {
+                if self.hosts[host].is_open && self.hosts[host].liveness.is_lost(now) {
                     self.hosts[host].connection.cut();
-                    self.lose(host, silence());
+                    self.lose(host, Liveness::problem());
                 }
             }
             match self.deadline {
@@ -163,10 +163,10 @@ impl Supervisor {
                 Some(Deadline::GiveUp(time)) if now >= time => break,
                 _ => (),
             }
-            let silences = self.hosts.iter().filter(|host| host.is_open).map(|host| host.heard + SILENCE);
-            let times = silences.chain(self.deadline.map(Deadline::time));
-            expected = times.fold(now + BEAT, Instant::min).max(now);
-            match events.recv_timeout(expected - now) {
+            let open = self.hosts.iter().filter(|host| host.is_open);
+            let times = open.map(|host| host.liveness.deadline()).chain(self.deadline.map(Deadline::time));
+            let wake = times.fold(beats.next(), Instant::min);
+            match events.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(event) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
@@ -187,14 +187,14 @@ impl Supervisor {
             Event::Message(number, message) => {
                 // Hosts without ranks are not watched.
                 let Some(host) = self.index_of(number) else { return Ok(()) };
-                self.hosts[host].heard = Instant::now();
+                self.hosts[host].liveness.hear(Instant::now());
                 match message {
                     FromAgent::Output { rank, is_error, bytes } if self.has(host, rank) => {
                         self.take(rank, is_error, &bytes)?;
                     }
                     FromAgent::Ended { rank, status } if self.has(host, rank) => {
                         self.relay.finish(rank)?;
-                        self.ends.add(rank, End::Status(status));
+                        self.outcomes.add(rank, Outcome::Status(status));
                         if !self.is_expected(status) {
                             self.expect_the_end(GRACE);
                         }
@@ -270,12 +270,13 @@ impl Supervisor {
             return;
         }
         let name = name.clone();
-        let running: Vec<u32> = self.hosts[host].ranks().filter(|rank| !self.ends.is_known(*rank)).collect();
+        let running: Vec<u32> =
+            self.hosts[host].ranks().filter(|rank| !self.outcomes.is_known(*rank)).collect();
         if running.is_empty() {
             return;
         }
-        self.ends.add_host(&name, problem);
-        running.into_iter().for_each(|rank| self.ends.add(rank, End::Lost));
+        self.outcomes.add_host(&name, problem);
+        running.into_iter().for_each(|rank| self.outcomes.add(rank, Outcome::Lost));
         self.expect_the_end(LOSS_GRACE);
     }
 
@@ -293,7 +294,7 @@ impl Supervisor {
         self.hosts.iter().filter(|host| host.is_open).for_each(|host| host.connection.tell(message));
     }
 
-    /// Ends the agents, and waits for it.
+    /// Outcomes the agents, and waits for it.
     fn close(&mut self, events: &Receiver<Event>) {
         let open = self.hosts.iter().filter(|host| host.is_open);
         let mut open: Vec<usize> = open.map(|host| host.number).collect();

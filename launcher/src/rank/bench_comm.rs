@@ -4,7 +4,7 @@ use crate::cli::BenchCommArgs;
 use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::rank::stop::StopRequest;
 use isograd_comm::Communicator;
 use std::hint::black_box;
@@ -22,8 +22,8 @@ const ROUNDS: usize = 5;
 /// Prints a table of lengths.
 pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure> {
     let plan = RankPlan::from(args.ranks);
-    let seat = Seat::take(&plan, out)?;
-    if seat.world == 1 {
+    let identity = RankIdentity::find(&plan, out)?;
+    if identity.world == 1 {
         return Err(Failure::Usage {
             problem: "bench comm needs at least two ranks".to_string(),
             hint: Some("isograd local -n 2 bench comm".to_string()),
@@ -31,14 +31,18 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
     }
     let agreement = || vec![("the longest vector", args.max_bytes.to_string())];
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let mut communicator = seat.join(&plan, &request, agreement)?;
+    let mut communicator = identity.join(&plan, &request, agreement)?;
     request.end();
-    out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator, plan.network())))?;
+    out.line(&format!(
+        "allreduce of f32, {} ranks, {}",
+        identity.world,
+        hosts(&communicator, plan.network())
+    ))?;
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {
         let time = measure(&mut communicator, len)?;
         // All ranks are idle while one copies, as the peak of one core is wanted.
-        let peak = if seat.is_first() { copy_peak(len) } else { 0.0 };
+        let peak = if identity.is_first() { copy_peak(len) } else { 0.0 };
         communicator.barrier()?;
         let bytes = len * size_of::<f32>();
         let rate = bytes as f64 / time.as_secs_f64() / 1e9;

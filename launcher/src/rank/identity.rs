@@ -2,7 +2,7 @@
 
 use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
-use crate::job::{Decoder, MEETING, PARENT, Summons};
+use crate::job::{Decoder, MeetingPoint, PARENT};
 use crate::output::Output;
 use crate::rank::stop::StopRequest;
 use crate::system::cores::CoreLimits;
@@ -26,12 +26,12 @@ const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
 const PORT_BESIDE_TORCHRUN: &str = "torchrun itself listens at the port that it gives to its ranks; \
     'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' with another free PORT gives them one of their own";
 
-/// This process among the ranks of a job.
+/// Which rank of a job this process is, and how it meets the others.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct RankIdentity {
     pub(crate) rank: usize,
     pub(crate) world: usize,
-    /// The ranks of this host, as far as known.
+    /// The number of ranks on this host; of all ranks, if that is not known.
     pub(crate) local_world: usize,
     place: Option<Place>,
     /// Where this rank listens for the others.
@@ -45,9 +45,9 @@ pub(crate) struct Seat {
 /// The variables that an agent sets for its ranks.
 const OF_AGENT: [&str; 4] = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"];
 
-impl Seat {
-    /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
-    pub(crate) fn take(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
+impl RankIdentity {
+    /// Reads the environment. If that says nothing of ranks, this process is alone. Of several ranks only the first one prints.
+    pub(crate) fn find(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // An agent may itself be a process of mpirun, srun or torchrun. Its ranks inherit the variables of
         // that launcher, which do not concern them.
@@ -60,72 +60,68 @@ impl Seat {
             Transport::Mpi => return Self::of_mpi(variables.as_ref(), out),
             _ => {}
         }
-        let Some(variables) = variables else {
-            return Ok(Self {
-                rank: 0,
-                world: 1,
-                local_world: 1,
-                place: None,
-                listen: Vec::new(),
-                routes: Vec::new(),
-                job: String::new(),
-                launcher: Launcher::Plain,
-            });
-        };
+        let Some(variables) = variables else { return Ok(Self::new(0, 1, 1, Launcher::Plain)) };
         let RankVariables { rank, world_size: world, local_world_size: local_world, .. } = variables;
-        let RankVariables { master, job, launcher, .. } = variables;
-        if world > 1 {
-            out.set_rank(rank);
+        let mut this = Self::new(rank, world, local_world.unwrap_or(world), variables.launcher);
+        if world == 1 {
+            return Ok(this);
         }
-        let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
-        let job = job.unwrap_or_else(|| "isograd".to_string());
-        let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| launcher == Launcher::Slurm);
-        let is_one_host =
-            local_world.is_none_or(|local| local == world) && nodes.is_none_or(|nodes| nodes == "1");
-        let (mut listen, mut routes, mut job) = (Vec::new(), Vec::new(), job);
-        let place = match (get(MEETING), master, key_file) {
-            _ if world == 1 => None,
-            (Some(input), _, _) if input == "-" => {
-                let summons = read_summons().map_err(Failure::Summons)?;
-                (listen, routes) = (summons.listen_of(rank), summons.routes_by_rank(world));
-                job = summons.job;
-                let address = summons.address.to_string();
-                Some(Place::Address { address, key: Key::from_bytes(summons.key) })
+        out.set_rank(rank);
+        if has_agent() {
+            this.meet_as_told(read_meeting_point().map_err(Failure::MeetingPoint)?);
+        } else {
+            this.job = variables.job.clone().unwrap_or_else(|| "isograd".to_string());
+            let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
+            this.place = Some(this.place_of(&variables, key_file)?);
+        }
+        Ok(this)
+    }
+
+    fn new(rank: usize, world: usize, local_world: usize, launcher: Launcher) -> Self {
+        let (listen, routes) = (Vec::new(), Vec::new());
+        Self { rank, world, local_world, place: None, listen, routes, job: String::new(), launcher }
+    }
+
+    /// Meets the others where the agent says.
+    fn meet_as_told(&mut self, point: MeetingPoint) {
+        self.place = Some(match point {
+            MeetingPoint::File(file) => {
+                self.job = "isograd".to_string();
+                Place::File(file)
             }
-            (Some(file), _, _) => Some(Place::File(PathBuf::from(file))),
-            (None, Some(address), Some(file)) => {
-                Some(Place::Address { address, key: Key::read_file(&file).map_err(Failure::KeyFile)? })
+            MeetingPoint::Address(meeting) => {
+                self.listen = meeting.listen_of(self.rank);
+                self.routes = meeting.routes_by_rank(self.world);
+                self.job = meeting.job;
+                Place::Address { address: meeting.address.to_string(), key: Key::from_bytes(meeting.key) }
             }
-            (None, Some(address), None) => {
-                return Err(Failure::Usage {
-                    problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
-                    hint: Some(match launcher {
-                        Launcher::Torchrun => {
-                            format!("'isograd keygen FILE' makes one; {PORT_BESIDE_TORCHRUN}")
-                        }
-                        _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
-                    }),
-                });
+        });
+    }
+
+    /// Where the ranks meet that another program has started.
+    fn place_of(&self, variables: &RankVariables, key_file: Option<PathBuf>) -> Result<Place, Failure> {
+        let nodes = std::env::var("SLURM_STEP_NUM_NODES").ok().filter(|nodes| !nodes.is_empty());
+        let nodes = nodes.filter(|_| self.launcher == Launcher::Slurm);
+        let is_one_host = self.local_world == self.world && nodes.is_none_or(|nodes| nodes == "1");
+        match (&variables.master, key_file) {
+            (Some(address), Some(file)) => {
+                let key = Key::read_file(&file).map_err(Failure::KeyFile)?;
+                Ok(Place::Address { address: address.clone(), key })
             }
-            (None, None, _) if is_one_host => Some(Place::File(meeting_file(&job))),
-            (None, None, _) => {
-                return Err(Failure::Usage {
-                    problem: "ranks on several hosts need a place to meet: MASTER_ADDR and MASTER_PORT"
-                        .to_string(),
-                    hint: Some("MASTER_ADDR is an address of the host of rank 0".to_string()),
-                });
-            }
-        };
-        Ok(Self {
-            rank,
-            world,
-            local_world: local_world.unwrap_or(world),
-            place,
-            listen,
-            routes,
-            job,
-            launcher,
-        })
+            (Some(address), None) => Err(Failure::Usage {
+                problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
+                hint: Some(match self.launcher {
+                    Launcher::Torchrun => format!("'isograd keygen FILE' makes one; {PORT_BESIDE_TORCHRUN}"),
+                    _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
+                }),
+            }),
+            (None, _) if is_one_host => Ok(Place::File(meeting_file(&self.job))),
+            (None, _) => Err(Failure::Usage {
+                problem: "ranks on several hosts need a place to meet: MASTER_ADDR and MASTER_PORT"
+                    .to_string(),
+                hint: Some("MASTER_ADDR is an address of the host of rank 0".to_string()),
+            }),
+        }
     }
 
     /// MPI says which rank this is; what else says so must agree.
@@ -138,16 +134,9 @@ impl Seat {
         }
         variables.map_or(Ok(()), |variables| mpi.check(variables))?;
         let local_world = variables.and_then(|variables| variables.local_world_size).unwrap_or(world);
-        Ok(Self {
-            rank,
-            world,
-            local_world,
-            place: Some(Place::Mpi(mpi)),
-            listen: Vec::new(),
-            routes: Vec::new(),
-            job: "mpi".to_string(),
-            launcher: variables.map_or(Launcher::Plain, |variables| variables.launcher),
-        })
+        let launcher = variables.map_or(Launcher::Plain, |variables| variables.launcher);
+        let (place, job) = (Some(Place::Mpi(mpi)), "mpi".to_string());
+        Ok(Self { place, job, ..Self::new(rank, world, local_world, launcher) })
     }
 
     /// Whether this rank prints and writes files.
@@ -209,9 +198,9 @@ impl Seat {
     }
 }
 
-/// What the agent tells this rank of the meeting.
-fn read_summons() -> io::Result<Summons> {
-    /// Longer than any summons, in bytes.
+/// Reads where to meet the others, which the agent tells when it has started all its ranks.
+fn read_meeting_point() -> io::Result<MeetingPoint> {
+    /// Longer than what any agent writes, in bytes.
     const LIMIT: u64 = 1 << 20;
     let mut bytes = Vec::new();
     io::stdin().lock().take(LIMIT).read_to_end(&mut bytes)?;

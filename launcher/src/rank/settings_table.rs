@@ -1,7 +1,7 @@
 //! The parameters in force, as a table of names and values.
 
 use crate::cli::plan::{Source, TrainPlan};
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use std::fmt::Debug;
 /// and validation.
 pub(crate) fn list<T: Element>(
     plan: &TrainPlan,
-    seat: &Seat,
+    identity: &RankIdentity,
     config: &TrainConfig,
     samples: [usize; 2],
 ) -> String {
@@ -24,7 +24,7 @@ pub(crate) fn list<T: Element>(
         ("epochs", plan.epochs.to_string()),
     ]);
     rows.extend(plan.steps.map(|steps| ("steps", steps.to_string())));
-    rows.extend([("global-batch-size", plan.global_batch_size(samples[0], seat.world).to_string())]);
+    rows.extend([("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string())]);
     if plan.accumulate > 1 {
         rows.push(("accumulate", plan.accumulate.to_string()));
         rows.push(("samples per step", config.batch_size.to_string()));
@@ -39,8 +39,8 @@ pub(crate) fn list<T: Element>(
     rows.extend(optimizer(&config.optimizer));
     rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
     rows.extend([
-        ("ranks", seat.world.to_string()),
-        ("threads", seat.describe_threads(&plan.execution)),
+        ("ranks", identity.world.to_string()),
+        ("threads", identity.describe_threads(&plan.execution)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);

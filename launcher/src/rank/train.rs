@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
 use crate::rank::history::History;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, test_line, time_lines};
@@ -40,14 +40,14 @@ impl RankCommand for TrainPlan {
         &self.execution
     }
 
-    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-        run::<T>(self, seat, out)
+    fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+        run::<T>(self, identity, out)
     }
 }
 
-fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-    let shares = plan.ranks.shares(seat.world)?;
-    if seat.is_first() {
+fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+    let shares = plan.ranks.shares(identity.world)?;
+    if identity.is_first() {
         check_names(plan)?;
     }
     let (samples, test) = plan.source.load()?;
@@ -55,7 +55,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
     let network = build::<T>(plan.model, &samples)?;
     // Files are the first rank's; the others get from it what it read.
-    let (is_first, config) = (seat.is_first(), plan.config(parts.train.len(), seat.world));
+    let (is_first, config) = (identity.is_first(), plan.config(parts.train.len(), identity.world));
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
@@ -67,7 +67,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let communicator = seat.join(&plan.ranks, &request, agreement)?;
+    let communicator = identity.join(&plan.ranks, &request, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
     let mut trainer = Trainer::with_ranks(network, config, ranks)?;
@@ -80,7 +80,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&settings_table::list::<T>(plan, seat, trainer.config(), counts))?;
+    out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
     if plan.evaluate_before {
         print_test(&mut trainer, &*test, out).map_err(|failure| match (failure, &plan.load) {
             (Failure::Test(error), Some(path)) => {

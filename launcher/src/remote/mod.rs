@@ -21,7 +21,7 @@ mod roster;
 use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
-use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Route, Summons, random};
+use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, MeetingAddress, Route, random};
 use crate::output::Output;
 use addresses::HostNetwork;
 use roster::{Roster, warn_of_aliases};
@@ -63,12 +63,12 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
                 ranks: places[host].count,
                 address,
             };
-            let summons = |network: HostNetwork| {
+            let meeting = |network: HostNetwork| {
                 let HostNetwork { address, listen, routes } = network;
                 let routes = routes.into_iter().map(route).collect();
-                Meeting::At(Summons { address, listen, routes, key, job: job.clone() })
+                Meeting::At(MeetingAddress { address, listen, routes, key, job: job.clone() })
             };
-            networks.into_iter().map(summons).collect()
+            networks.into_iter().map(meeting).collect()
         }
     };
     let JobPlan { args, env, bind, relay, .. } = plan;
