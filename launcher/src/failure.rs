@@ -1,5 +1,6 @@
 //! What ends the program early, and how it says so.
 
+use crate::hosts;
 use crate::system::escape::one_line;
 use crate::system::signals;
 use isograd_comm as comm;
@@ -186,6 +187,12 @@ impl Failure {
 
     fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<hosts::Error> for Failure {
+    fn from(error: hosts::Error) -> Self {
+        Self::Usage { problem: error.to_string(), hint: error.hint() }
     }
 }
 

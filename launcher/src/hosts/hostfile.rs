@@ -2,56 +2,62 @@
 //!
 //! ```text
 //! line   = [host {option}] [# comment]
+//!        | host slots queue processors                          the form of SGE's $PE_HOSTFILE
 //! host   = [user@]name[:port] | [user@][v6-address]:port | [user@][v6-address]
 //! option = slots=N | max_slots=N | user=NAME | port=N | identity=FILE | iface=NAME | addr=ADDRESS | cpus=0-3,8
 //!        | workdir=FOLDER | env.NAME=VALUE
 //! ```
+//!
+//! PBS and LSF write a line for each slot. So a host without options may stand in several lines; then each such line of the
+//! file is one slot.
 
-use super::Host;
 use super::grammar::{Problem, Word, words};
-use crate::system::cores;
-use std::io::{self, Read};
+use super::{Error, Host};
+use crate::system::escape::excerpt;
+use crate::system::{cores, names, text_file};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-/// Longer than any hostfile, in bytes.
-const LIMIT: u64 = 16 << 20;
 /// More ranks than any host runs.
 const MAX_SLOTS: u32 = 1024;
 /// The longest name that a host can have.
 const MAX_NAME: usize = 253;
 
-/// What is wrong with a list of hosts.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Mistake {
-    #[error("--hostfile {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{file}:{line}:{column}: {problem}")]
-    Line { file: String, line: usize, column: usize, problem: String },
-    #[error("{list}: it names no host")]
-    NoHost { list: String },
-}
-
 /// Reads a hostfile; at least one host.
-pub(crate) fn read(path: &Path) -> Result<Vec<Host>, Mistake> {
-    let unreadable = |source| Mistake::Unreadable { path: path.to_path_buf(), source };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(LIMIT + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > LIMIT {
-        return Err(unreadable(io::Error::other(format!("it has more than {LIMIT} bytes"))));
-    }
+pub(crate) fn read(path: &Path) -> Result<Vec<Host>, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
+    let text = text_file::read(path).map_err(unreadable)?;
     let hosts = parse(&text, &path.display().to_string())?;
     if hosts.is_empty() {
-        return Err(Mistake::NoHost { list: format!("--hostfile {}", path.display()) });
+        return Err(Error::NoHost { list: format!("--hostfile {}", path.display()) });
     }
     Ok(hosts)
 }
 
-fn parse(text: &str, file: &str) -> Result<Vec<Host>, Mistake> {
-    let mut hosts: Vec<(Host, usize)> = Vec::new();
+/// A host of a hostfile, and the lines that name it.
+struct Listed {
+    host: Host,
+    line: usize,
+    /// Lines that name it alone; of SGE, its slots.
+    count: u32,
+    form: Form,
+}
+
+/// The forms of a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The host alone.
+    Bare,
+    /// The host with options.
+    Options,
+    /// The host, slots, queue and processors.
+    Sge,
+}
+
+fn parse(text: &str, file: &str) -> Result<Vec<Host>, Error> {
+    let mut listed: Vec<Listed> = Vec::new();
     for (line, number) in text.lines().zip(1..) {
-        let mistake = |Problem { column, text }| Mistake::Line {
+        let mistake = |Problem { column, text }| Error::Line {
             file: file.to_string(),
             line: number,
             column,
@@ -59,26 +65,46 @@ fn parse(text: &str, file: &str) -> Result<Vec<Host>, Mistake> {
         };
         let words = words(line).map_err(mistake)?;
         let Some((first, options)) = words.split_first() else { continue };
-        let host = host(first, options).map_err(mistake)?;
-        if let Some((_, other)) = hosts.iter().find(|(other, _)| other.is_same(&host)) {
-            let problem = format!("host '{}' stands in line {other} already", host.name);
-            return Err(mistake(Problem::new(first.column, problem)));
+        let (host, form) = host(first, options).map_err(mistake)?;
+        if let Some(hint) = host.port_hint().filter(|_| options.is_empty()) {
+            log::warn!("{file}:{number}: {hint}");
         }
-        hosts.push((host, number));
+        let count = host.slots.unwrap_or(1);
+        match listed.iter_mut().find(|other| other.host.is_same(&host)) {
+            Some(other) if other.form == form && form != Form::Options => other.count += count,
+            Some(other) => {
+                let problem = format!("host '{}' stands in line {} already", host.name, other.line);
+                return Err(mistake(Problem::new(first.column, problem)));
+            }
+            None => listed.push(Listed { host, line: number, count, form }),
+        }
     }
-    Ok(hosts.into_iter().map(|(host, _)| host).collect())
+    let has_line_for_each_slot = listed.iter().any(|listed| listed.form == Form::Bare && listed.count > 1);
+    let host = |Listed { host, line, count, form }: Listed| {
+        let slots = match form {
+            Form::Options => host.slots,
+            Form::Bare => has_line_for_each_slot.then_some(count),
+            Form::Sge => Some(count),
+        };
+        match slots {
+            Some(slots) if slots > MAX_SLOTS => Err(Error::Line {
+                file: file.to_string(),
+                line,
+                column: 1,
+                problem: format!("host '{}' has {slots} slots, at most {MAX_SLOTS} are possible", host.name),
+            }),
+            slots => Ok(Host { slots, ..host }),
+        }
+    };
+    listed.into_iter().map(host).collect()
 }
 
 /// The hosts of `-H [user@]host[:slots],…`.
-pub(crate) fn inline(list: &str) -> Result<Vec<Host>, Mistake> {
+pub(crate) fn inline(list: &str) -> Result<Vec<Host>, Error> {
     let (mut hosts, mut column): (Vec<Host>, usize) = (Vec::new(), 1);
     for part in list.split(',') {
-        let mistake = |Problem { column, text }| Mistake::Line {
-            file: "-H".to_string(),
-            line: 1,
-            column,
-            problem: text,
-        };
+        let mistake =
+            |Problem { column, text }| Error::Line { file: "-H".to_string(), line: 1, column, problem: text };
         let word = Word { text: part.to_string(), column };
         let (mut host, slots) = address(&word).map_err(mistake)?;
         host.slots = slots.map(|slots| number(&slots, "slots", MAX_SLOTS)).transpose().map_err(mistake)?;
@@ -91,10 +117,17 @@ pub(crate) fn inline(list: &str) -> Result<Vec<Host>, Mistake> {
     Ok(hosts)
 }
 
-fn host(first: &Word, options: &[Word]) -> Result<Host, Problem> {
+fn host(first: &Word, options: &[Word]) -> Result<(Host, Form), Problem> {
     let (mut host, port) = address(first)?;
     host.port = port.map(|port| number(&port, "port", u16::MAX.into())).transpose()?.map(|port| port as u16);
-    for word in options {
+    if let [slots, _queue, _processors] = options
+        && slots.text.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        host.slots = Some(number(slots, "slots", MAX_SLOTS)?);
+        return Ok((host, Form::Sge));
+    }
+    for (index, word) in options.iter().enumerate() {
+        check_blanks(word, options.get(index + 1))?;
         option(&mut host, word)?;
     }
     if let (Some(slots), Some(max)) = (host.slots, host.max_slots)
@@ -103,7 +136,21 @@ fn host(first: &Word, options: &[Word]) -> Result<Host, Problem> {
         let problem = format!("max_slots={max} is less than slots={slots}");
         return Err(Problem::new(first.column, problem));
     }
-    Ok(host)
+    Ok((host, if options.is_empty() { Form::Bare } else { Form::Options }))
+}
+
+/// Refuses `name = value`, `name= value` and `name =value`.
+fn check_blanks(word: &Word, next: Option<&Word>) -> Result<(), Problem> {
+    let Some(next) = next else { return Ok(()) };
+    let is_split = match word.text.split_once('=') {
+        None => next.text.starts_with('='),
+        Some((name, value)) => value.is_empty() && !name.starts_with("env.") && !next.text.contains('='),
+    };
+    if is_split {
+        let name = excerpt(word.text.trim_end_matches('='));
+        return Err(Problem::new(word.column, format!("no blanks around =: {name}=VALUE")));
+    }
+    Ok(())
 }
 
 /// `[user@]host[:number]`: the host, and the number as it is written.
@@ -114,21 +161,23 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
         None => (None, word.text.as_str()),
     };
     let (name, number) = if let Some(inner) = rest.strip_prefix('[') {
-        let (name, behind) =
-            inner.split_once(']').ok_or_else(|| problem(format!("'{rest}': the ']' is missing")))?;
-        name.parse::<Ipv6Addr>().map_err(|_| problem(format!("'{name}' is no IPv6 address")))?;
+        let (name, behind) = inner
+            .split_once(']')
+            .ok_or_else(|| problem(format!("'{}': the ']' is missing", excerpt(rest))))?;
+        name.parse::<Ipv6Addr>()
+            .map_err(|_| problem(format!("'{}' is not an IPv6 address", excerpt(name))))?;
         match behind.strip_prefix(':') {
             Some(number) => (name, Some(number)),
             None if behind.is_empty() => (name, None),
-            None => return Err(problem(format!("'{behind}' stands behind the address"))),
+            None => return Err(problem(format!("unexpected '{}' after the address", excerpt(behind)))),
         }
     } else if rest.matches(':').count() > 1 {
-        return Err(problem(format!("'{rest}': an IPv6 address stands in brackets: [{rest}]")));
+        return Err(problem(format!("'{0}': an IPv6 address needs brackets: [{0}]", excerpt(rest))));
     } else {
         let (name, number) = rest.split_once(':').map_or((rest, None), |(name, number)| (name, Some(number)));
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         if name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') || !name.chars().all(is_name) {
-            return Err(problem(format!("'{name}' is no name of a host")));
+            return Err(problem(format!("'{}' cannot be the name of a host", excerpt(name))));
         }
         (name, number)
     };
@@ -139,7 +188,10 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
 
 fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
     let Some((name, value)) = word.text.split_once('=') else {
-        return Err(Problem::new(word.column, format!("'{}' is no option: expected name=value", word.text)));
+        return Err(Problem::new(
+            word.column,
+            format!("'{}' is no option: expected name=value", excerpt(&word.text)),
+        ));
     };
     let value = Word { text: value.to_string(), column: word.column + name.chars().count() + 1 };
     let problem = |text: String| Problem::new(value.column, text);
@@ -149,7 +201,7 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
     let text = || value.text.clone();
     let is_first = match name {
         "slots" => set(&mut host.slots, number(&value, name, MAX_SLOTS)?),
-        "max_slots" => set(&mut host.max_slots, number(&value, name, MAX_SLOTS)?),
+        "max_slots" | "max-slots" => set(&mut host.max_slots, number(&value, name, MAX_SLOTS)?),
         "port" => set(&mut host.port, number(&value, name, u16::MAX.into())? as u16),
         "user" => set(&mut host.user, name_of_user(&value.text, value.column)?),
         "identity" => set(&mut host.identity, PathBuf::from(text())),
@@ -157,14 +209,17 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
         "workdir" => set(&mut host.folder, text()),
         "addr" => {
             let address = value.text.parse::<IpAddr>();
-            let address =
-                address.map_err(|_| problem(format!("addr={}: expected an IP address", value.text)))?;
+            let address = address
+                .map_err(|_| problem(format!("addr={}: expected an IP address", excerpt(&value.text))))?;
             set(&mut host.address, address)
         }
         "cpus" => {
             let cores = cores::parse(&value.text);
             let expected = "expected numbers and ranges like 0-3,8";
-            set(&mut host.cores, cores.ok_or_else(|| problem(format!("cpus={}: {expected}", value.text)))?)
+            set(
+                &mut host.cores,
+                cores.ok_or_else(|| problem(format!("cpus={}: {expected}", excerpt(&value.text))))?,
+            )
         }
         _ => match name.strip_prefix("env.") {
             Some(variable) if is_variable(variable) => {
@@ -173,19 +228,25 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
                 is_first
             }
             Some(variable) => {
-                return Err(Problem::new(word.column, format!("'{variable}' is no name of a variable")));
+                return Err(Problem::new(
+                    word.column,
+                    format!("'{}' cannot be the name of a variable", excerpt(variable)),
+                ));
             }
             None => return Err(unknown(name, word.column)),
         },
     };
-    if is_first { Ok(()) } else { Err(Problem::new(word.column, format!("{name} is given twice"))) }
+    if is_first {
+        Ok(())
+    } else {
+        Err(Problem::new(word.column, format!("{} is given twice", excerpt(name))))
+    }
 }
 
 fn unknown(name: &str, column: usize) -> Problem {
-    const KNOWN: [&str; 9] =
-        ["slots", "max_slots", "user", "port", "identity", "iface", "addr", "cpus", "workdir"];
-    let message = isograd_model::Error::unknown_name("option", name, &KNOWN);
-    Problem::new(column, format!("{message}, env.NAME"))
+    const KNOWN: [&str; 10] =
+        ["slots", "max_slots", "user", "port", "identity", "iface", "addr", "cpus", "workdir", "env.NAME"];
+    Problem::new(column, names::unknown("option", &excerpt(name), &KNOWN))
 }
 
 /// Sets what was not set before; whether it was not.
@@ -198,7 +259,7 @@ fn number(word: &Word, name: &str, max: u32) -> Result<u32, Problem> {
         Ok(value) if (1..=max).contains(&value) && !word.text.starts_with('+') => Ok(value),
         _ => Err(Problem::new(
             word.column,
-            format!("{name} must be a whole number from 1 to {max}, it is '{}'", word.text),
+            format!("{name} must be a whole number from 1 to {max}, it is '{}'", excerpt(&word.text)),
         )),
     }
 }
@@ -206,7 +267,7 @@ fn number(word: &Word, name: &str, max: u32) -> Result<u32, Problem> {
 fn name_of_user(text: &str, column: usize) -> Result<String, Problem> {
     let is_name = |c: char| c.is_alphanumeric() || "-._@$\\+".contains(c);
     if text.is_empty() || text.starts_with('-') || !text.chars().all(is_name) {
-        return Err(Problem::new(column, format!("'{text}' is no name of a user")));
+        return Err(Problem::new(column, format!("'{}' cannot be the name of a user", excerpt(text))));
     }
     Ok(text.to_string())
 }
@@ -279,32 +340,71 @@ mod tests {
             ("u@a user=v", "hosts:1:5: user is given twice"),
             ("a slots", "hosts:1:3: 'slots' is no option: expected name=value"),
             ("a\nA slots=2", "hosts:2:1: host 'A' stands in line 1 already"),
-            ("a\na:22", "hosts:2:1: host 'a' stands in line 1 already"),
-            ("fe80::1", "hosts:1:1: 'fe80::1': an IPv6 address stands in brackets: [fe80::1]"),
+            ("a slots=1\na:22", "hosts:2:1: host 'a' stands in line 1 already"),
+            ("a slots=1\na slots=1", "hosts:2:1: host 'a' stands in line 1 already"),
+            ("a slots = 4", "hosts:1:3: no blanks around =: slots=VALUE"),
+            ("a slots= 4", "hosts:1:3: no blanks around =: slots=VALUE"),
+            ("a slots =4", "hosts:1:3: no blanks around =: slots=VALUE"),
+            ("a 4", "hosts:1:3: '4' is no option: expected name=value"),
+            ("a 0 q UNDEFINED", "hosts:1:3: slots must be a whole number from 1 to 1024, it is '0'"),
+            ("fe80::1", "hosts:1:1: 'fe80::1': an IPv6 address needs brackets: [fe80::1]"),
             ("[fe80::1", "hosts:1:1: '[fe80::1': the ']' is missing"),
-            ("[fe80::g]", "hosts:1:1: 'fe80::g' is no IPv6 address"),
-            ("-oProxyCommand=x", "hosts:1:1: '-oProxyCommand=x' is no name of a host"),
-            ("-l@a", "hosts:1:1: '-l' is no name of a user"),
+            ("[fe80::g]", "hosts:1:1: 'fe80::g' is not an IPv6 address"),
+            ("-oProxyCommand=x", "hosts:1:1: '-oProxyCommand=x' cannot be the name of a host"),
+            ("-l@a", "hosts:1:1: '-l' cannot be the name of a user"),
             ("a slots=4 max_slots=2", "hosts:1:1: max_slots=2 is less than slots=4"),
             ("a cpus=3-1", "hosts:1:8: cpus=3-1: expected numbers and ranges like 0-3,8"),
-            ("a env.1=x", "hosts:1:3: '1' is no name of a variable"),
+            ("a env.1=x", "hosts:1:3: '1' cannot be the name of a variable"),
             ("a workdir=", "hosts:1:11: workdir= has no value"),
             ("a addr=b", "hosts:1:8: addr=b: expected an IP address"),
         ] {
             assert_eq!(message(text), expected, "{text:?}");
         }
-        assert!(message("a slot=2").contains("did you mean 'slots'?"), "{}", message("a slot=2"));
+        let known = "slots, max_slots, user, port, identity, iface, addr, cpus, workdir, env.NAME";
+        let expected = format!("hosts:1:3: unknown option 'slot'; known are {known}; did you mean 'slots'?");
+        assert_eq!(message("a slot=2"), expected);
+        assert!(message(&format!("a {}", "x".repeat(1 << 20))).len() < 200, "an error quotes a line at most");
+    }
+
+    fn slots(text: &str) -> Vec<(String, Option<u32>)> {
+        parse(text, "hosts").unwrap().into_iter().map(|host| (host.name, host.slots)).collect()
+    }
+
+    #[test]
+    fn batch_systems_write_a_line_for_each_slot() {
+        let expected = |list: &[(&str, Option<u32>)]| -> Vec<_> {
+            list.iter().map(|(name, slots)| (name.to_string(), *slots)).collect()
+        };
+        assert_eq!(slots("a\nb\n"), expected(&[("a", None), ("b", None)]));
+        // In such a file a single line is one slot.
+        assert_eq!(slots("a\nb\nA\na:22\n"), expected(&[("a", Some(3)), ("b", Some(1))]));
+        assert_eq!(slots("a\na\nb slots=4\n"), expected(&[("a", Some(2)), ("b", Some(4))]));
+        let sge = "node1 4 all.q@node1 UNDEFINED\nnode2 2 all.q@node2 <NULL>\nnode1 1 b.q@node1 UNDEFINED\n";
+        assert_eq!(slots(sge), expected(&[("node1", Some(5)), ("node2", Some(2))]));
+        let many = "a\n".repeat(1025);
+        assert_eq!(message(&many), "hosts:1:1: host 'a' has 1025 slots, at most 1024 are possible");
+    }
+
+    #[test]
+    fn other_launchers_spellings() {
+        assert_eq!(
+            (one("a slots=2 max-slots=3").max_slots, one("a max_slots=3").max_slots),
+            (Some(3), Some(3))
+        );
+        let hint = one("node1:4").port_hint().unwrap();
+        assert_eq!(hint, "'node1:4' names a port; 'slots=4' gives the host 4 ranks");
+        assert!(one("node1:22").port_hint().is_none() && one("node1:2222").port_hint().is_none());
     }
 
     #[test]
     fn a_missing_or_empty_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts");
-        assert!(matches!(read(&path), Err(Mistake::Unreadable { .. })));
+        assert!(matches!(read(&path), Err(Error::Unreadable { .. })));
         std::fs::write(&path, "# nobody\n").unwrap();
-        assert!(matches!(read(&path), Err(Mistake::NoHost { .. })));
+        assert!(matches!(read(&path), Err(Error::NoHost { .. })));
         std::fs::write(&path, b"\xff\n").unwrap();
-        assert!(matches!(read(&path), Err(Mistake::Unreadable { .. })));
+        assert!(matches!(read(&path), Err(Error::Unreadable { .. })));
     }
 
     #[test]
@@ -313,7 +413,7 @@ mod tests {
         let parts: Vec<_> = hosts.iter().map(|host| (host.name.as_str(), host.slots)).collect();
         assert_eq!(parts, [("a", Some(2)), ("b", None), ("::1", Some(3))]);
         assert_eq!(hosts[1].user.as_deref(), Some("u"));
-        assert_eq!(inline("a,,b").unwrap_err().to_string(), "-H:1:3: '' is no name of a host");
+        assert_eq!(inline("a,,b").unwrap_err().to_string(), "-H:1:3: '' cannot be the name of a host");
         assert_eq!(inline("a,b,a:2").unwrap_err().to_string(), "-H:1:5: host 'a' is there already");
         assert!(inline("a:0").is_err());
     }
@@ -384,7 +484,7 @@ mod tests {
         fn whatever_is_read_is_hosts_or_a_place(text in "[a-z@:=\\[\\]\" \\\\#0-9\n.,é-]{0,60}") {
             match parse(&text, "hosts") {
                 Ok(hosts) => prop_assert!(hosts.len() <= text.lines().count()),
-                Err(Mistake::Line { line, column, .. }) => {
+                Err(Error::Line { line, column, .. }) => {
                     let found = text.lines().nth(line - 1).expect("the line exists");
                     prop_assert!((1..=found.chars().count() + 1).contains(&column), "{line}:{column}");
                 }

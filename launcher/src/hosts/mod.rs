@@ -1,10 +1,12 @@
 //! The hosts of a job: who they are, as the user wrote them down, and which ranks each of them gets.
 
+mod error;
 mod grammar;
 mod hostfile;
 mod placement;
 
-pub(crate) use hostfile::{Mistake, inline, is_variable, read};
+pub(crate) use error::Error;
+pub(crate) use hostfile::{inline, is_variable, read};
 pub(crate) use placement::{Selection, place, select};
 
 use std::net::IpAddr;
@@ -38,6 +40,16 @@ impl Host {
     /// Whether it is this machine: then no login is needed.
     pub(crate) fn is_here(&self) -> bool {
         self.name == "localhost" && self.user.is_none() && self.port.is_none() && self.identity.is_none()
+    }
+
+    /// A way out where no connection to its port comes about: `host:4` may have been meant as a number of ranks, as other
+    /// launchers read it.
+    pub(crate) fn port_hint(&self) -> Option<String> {
+        const SSH: u16 = 22;
+        /// Ports from here on can be anybody's.
+        const FIRST_FREE: u16 = 1024;
+        let port = self.port.filter(|port| *port < FIRST_FREE && *port != SSH)?;
+        Some(format!("'{}:{port}' names a port; 'slots={port}' gives the host {port} ranks", self.name))
     }
 
     /// Whether two lines mean the same host.

@@ -20,7 +20,7 @@ mod roster;
 
 use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
-use crate::hosts::{self, Host, Mistake, Selection};
+use crate::hosts::{self, Host, Selection};
 use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, MeetingAddress, Route, random};
 use crate::output::Output;
 use addresses::HostNetwork;
@@ -95,10 +95,9 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
 
 /// The hosts of a hostfile or of the command line that take part.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
-    let mistake = |mistake: Mistake| Failure::Usage { problem: mistake.to_string(), hint: None };
     let hosts = match (&args.hostfile, &args.host) {
-        (Some(path), _) => hosts::read(path).map_err(mistake)?,
-        (None, Some(list)) => hosts::inline(list).map_err(mistake)?,
+        (Some(path), _) => hosts::read(path)?,
+        (None, Some(list)) => hosts::inline(list)?,
         (None, None) => {
             return Err(Failure::Usage {
                 problem: "no hosts: --hostfile or -H is missing".to_string(),
@@ -106,5 +105,6 @@ pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
             });
         }
     };
-    hosts::select(hosts, &Selection { include: args.include.clone(), exclude: args.exclude.clone() })
+    let selection = Selection { include: args.include.clone(), exclude: args.exclude.clone() };
+    Ok(hosts::select(hosts, &selection)?)
 }

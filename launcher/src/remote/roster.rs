@@ -229,7 +229,10 @@ impl Shared {
                     Err(problem) => one_line(&problem).into(),
                 }
             }
-            Err(error) => HostFailure { problem: one_line(&error.to_string()), hint: error.hint() },
+            Err(error) => HostFailure {
+                problem: one_line(&error.to_string()),
+                hint: error.hint().or_else(|| host.port_hint()),
+            },
         };
         // Nobody waits any more when the job is over.
         let _ = events.send(Event::Closed(number, end));

@@ -12,6 +12,15 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
+/// A text that comes from a file, in an error: on one line and, of a long one, the beginning.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", one_line(&text[..end])),
+        None => one_line(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +31,12 @@ mod tests {
         for text in ["", "it's \"quoted\" \\n", "größer – 日本"] {
             assert_eq!(one_line(text), text);
         }
+    }
+
+    #[test]
+    fn errors_quote_the_beginning_of_a_long_line() {
+        assert_eq!(excerpt("a\nb"), "a\\nb");
+        assert_eq!(excerpt(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(excerpt(&"é".repeat(1000)), "é".repeat(80) + "…");
     }
 }

@@ -9,3 +9,4 @@ pub(crate) mod open_files;
 pub(crate) mod quote;
 pub(crate) mod same_file;
 pub(crate) mod signals;
+pub(crate) mod text_file;
