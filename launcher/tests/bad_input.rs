@@ -112,6 +112,7 @@ fn the_command_of_ranks() {
         let help = isograd(&format!("{job} train --help").split(' ').collect::<Vec<_>>());
         assert_eq!((help.code, lines(&help.stdout, "Usage: ").len()), (Some(0), 1), "{help:?}");
     }
+    assert_usage("local -n 2 -x RANK=1 train", &["-x RANK", "is set by isograd itself"]);
     assert_usage("local -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
     assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
 }

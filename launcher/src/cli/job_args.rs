@@ -107,6 +107,9 @@ pub(crate) enum HostsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct HostsCheckArgs {
+    /// File with the hosts, as --hostfile names it
+    #[arg(value_name = "HOSTFILE", conflicts_with_all = ["hostfile", "host"])]
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
     #[command(flatten)]

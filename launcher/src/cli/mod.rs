@@ -53,6 +53,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         Command::Slurm(args) => {
             Some((rank_command::check(&args.command, Place::Elsewhere)?, &mut args.ranks))
         }
+        Command::Hosts { what: HostsCommand::Check(args) } => {
+            args.hosts.hostfile = args.hosts.hostfile.take().or(args.file.take());
+            None
+        }
         _ => None,
     };
     match checked {
@@ -122,6 +126,12 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             }
+        }
+        match parsed(&["hosts", "check", name]).unwrap() {
+            Command::Hosts { what: HostsCommand::Check(args) } => {
+                assert_eq!(args.hosts.hostfile.as_deref(), Some(file.as_path()));
+            }
+            other => panic!("{other:?}"),
         }
         let message = |args: &[&str]| parsed(args).unwrap_err();
         assert_eq!(message(&["ssh", "train"]), "no hosts: --hostfile or -H is missing");

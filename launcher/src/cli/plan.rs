@@ -19,14 +19,14 @@ pub(crate) struct TrainPlan {
     pub(crate) validation_split: f64,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
-    batch: Batch,
+    pub(crate) batch: Batch,
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
     pub(crate) loss: Loss,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) optimizer: Optimizer,
     pub(crate) learning_rate: f64,
-    clip_norm: Option<f64>,
+    pub(crate) clip_norm: Option<f64>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub(crate) struct EvaluatePlan {
 
 /// Samples of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Batch {
+pub(crate) enum Batch {
     /// For each rank.
     PerRank(u32),
     /// For all together.

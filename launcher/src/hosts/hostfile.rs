@@ -14,7 +14,7 @@
 use super::grammar::{Problem, Word, words};
 use super::{Error, Host};
 use crate::system::escape::excerpt;
-use crate::system::{cores, names, text_file};
+use crate::system::{cores, names, text_file, variables};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
@@ -222,16 +222,11 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
             )
         }
         _ => match name.strip_prefix("env.") {
-            Some(variable) if is_variable(variable) => {
+            Some(variable) => {
+                variables::check(variable).map_err(|problem| Problem::new(word.column, problem))?;
                 let is_first = host.env.iter().all(|(other, _)| other != variable);
                 host.env.push((variable.to_string(), text()));
                 is_first
-            }
-            Some(variable) => {
-                return Err(Problem::new(
-                    word.column,
-                    format!("'{}' cannot be the name of a variable", excerpt(variable)),
-                ));
             }
             None => return Err(unknown(name, word.column)),
         },
@@ -270,12 +265,6 @@ fn name_of_user(text: &str, column: usize) -> Result<String, Problem> {
         return Err(Problem::new(column, format!("'{}' cannot be the name of a user", excerpt(text))));
     }
     Ok(text.to_string())
-}
-
-/// Whether an environment variable can have this name.
-pub(crate) fn is_variable(name: &str) -> bool {
-    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_inner)
 }
 
 #[cfg(test)]
@@ -354,6 +343,7 @@ mod tests {
             ("-l@a", "hosts:1:1: '-l' cannot be the name of a user"),
             ("a slots=4 max_slots=2", "hosts:1:1: max_slots=2 is less than slots=4"),
             ("a cpus=3-1", "hosts:1:8: cpus=3-1: expected numbers and ranges like 0-3,8"),
+            ("a env.RANK=1", "hosts:1:3: RANK is set by isograd itself, for each rank"),
             ("a env.1=x", "hosts:1:3: '1' cannot be the name of a variable"),
             ("a workdir=", "hosts:1:11: workdir= has no value"),
             ("a addr=b", "hosts:1:8: addr=b: expected an IP address"),

@@ -6,7 +6,7 @@ mod hostfile;
 mod placement;
 
 pub(crate) use error::Error;
-pub(crate) use hostfile::{inline, is_variable, read};
+pub(crate) use hostfile::{inline, read};
 pub(crate) use placement::{Selection, place, select};
 
 use std::net::IpAddr;

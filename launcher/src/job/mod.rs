@@ -31,7 +31,6 @@ pub(crate) use message::{
 };
 pub(crate) use options::JobPlan;
 pub(crate) use private_folder::remove_at_end;
-pub(crate) use rank_process::{PARENT, PROGRESS};
 pub(crate) use reach::random;
 pub(crate) use supervisor::{HostRanks, supervise};
 

@@ -4,18 +4,13 @@
 //! rank's number can be another process's.
 
 use super::message::{Assignment, FromAgent, MeetingPoint, RankStatus, encode};
-use crate::system::{cores, host_facts};
+use crate::system::{cores, host_facts, variables};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-
-/// Names the process whose end ends a rank. A rank that has it reads where to meet the others from its standard input.
-pub(crate) const PARENT: &str = "ISOGRAD_PARENT";
-/// The columns of the terminal that shows a rank's progress.
-pub(crate) const PROGRESS: &str = "ISOGRAD_PROGRESS";
 
 /// Bytes of output that travel in one message.
 const PIECE: usize = 16 * 1024;
@@ -51,17 +46,19 @@ impl RankProcess {
         let mut command = this_program()?;
         command.args(&assignment.args).process_group(0);
         let numbers = [
-            ("RANK", rank),
-            ("WORLD_SIZE", assignment.world),
-            ("LOCAL_RANK", local),
-            ("LOCAL_WORLD_SIZE", assignment.ranks),
-            (PARENT, std::process::id()),
+            (variables::RANK, rank),
+            (variables::WORLD_SIZE, assignment.world),
+            (variables::LOCAL_RANK, local),
+            (variables::LOCAL_WORLD_SIZE, assignment.ranks),
+            (variables::PARENT, std::process::id()),
         ];
         command.envs(assignment.env.iter().map(|(name, value)| (name, value)));
         command.envs(numbers.map(|(name, number)| (name, number.to_string())));
-        command.env_remove("MASTER_ADDR").env_remove("MASTER_PORT").env_remove(PROGRESS);
+        for name in [variables::MASTER_ADDR, variables::MASTER_PORT, variables::PROGRESS] {
+            command.env_remove(name);
+        }
         if let Some(columns) = assignment.progress.filter(|_| rank == 0) {
-            command.env(PROGRESS, columns.to_string());
+            command.env(variables::PROGRESS, columns.to_string());
         }
         if let Some(folder) = &assignment.folder {
             command.current_dir(folder);

@@ -2,10 +2,11 @@
 
 use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
-use crate::job::{Decoder, MeetingPoint, PARENT};
+use crate::job::{Decoder, MeetingPoint};
 use crate::output::Output;
 use crate::rank::stop::StopRequest;
 use crate::system::cores::CoreLimits;
+use crate::system::variables::{self, PARENT};
 use isograd_comm::{
     Communicator, Error, Key, Launcher, Meeting, Place, RankVariables, RendezvousError, Settings,
 };
@@ -43,7 +44,8 @@ pub(crate) struct RankIdentity {
 }
 
 /// The variables that an agent sets for its ranks.
-const OF_AGENT: [&str; 4] = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"];
+const OF_AGENT: [&str; 4] =
+    [variables::RANK, variables::WORLD_SIZE, variables::LOCAL_RANK, variables::LOCAL_WORLD_SIZE];
 
 impl RankIdentity {
     /// Reads the environment. If that says nothing of ranks, this process is alone. Of several ranks only the first one prints.

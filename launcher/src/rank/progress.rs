@@ -1,7 +1,7 @@
 //! The progress bar of an epoch, on standard error when that is a terminal, or when a launcher shows it on one.
 
-use crate::job::PROGRESS;
 use crate::rank::report::scores;
+use crate::system::variables::PROGRESS;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use isograd_model::{Metric, Progress};
 use std::io::{self, IsTerminal, Write};

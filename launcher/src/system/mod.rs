@@ -10,3 +10,4 @@ pub(crate) mod quote;
 pub(crate) mod same_file;
 pub(crate) mod signals;
 pub(crate) mod text_file;
+pub(crate) mod variables;
