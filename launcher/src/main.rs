@@ -4,8 +4,8 @@
 //! words -> cli (one spelling, clap, plans that cannot contradict themselves) -> what a rank does, or a job of ranks
 //! ```
 //!
-//! Only this crate prints, and only it makes a thread pool. What goes wrong comes back here as a [`Failure`], which is
-//! printed once.
+//! Only this crate prints, and only it makes a thread pool. Every failure comes back here as a [`Failure`], which is printed
+//! once.
 
 #![forbid(unsafe_code)]
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             failure.exit_code(identity::has_agent())
         }
     };
-    // It may end this process.
+    // Last, because MPI may end this process.
     identity::end_mpi();
     code
 }

@@ -155,7 +155,7 @@ fn a_second_signal_ends_a_job_that_saves_and_says_so() {
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
     let said = "rank 0 did not end by itself: the parameters after its last step were not saved\n";
     assert!(outcome.stderr.contains(said), "{outcome:?}");
-    assert!(!outcome.stderr.contains("the launcher has gone"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("the launcher has ended"), "{outcome:?}");
 }
 
 /// A rank for each of these takes longer to start than launcher and agent wait for a sign of life of each other.

@@ -1,4 +1,4 @@
-//! From the text of an option's value to what it means. Errors quote the text and say what is expected.
+//! Parsers for the values of options. Their errors quote the text and say what is expected.
 
 use crate::system::names;
 use isograd_comm::Transport;
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// More threads than any machine has.
+/// The most threads or ranks on one machine.
 const MAX_THREADS: u32 = 1024;
 
-/// A shard lies in the caches of one core: more samples than this are a mistake that would only cost memory.
+/// The most samples in a shard. A shard should fit the caches of one core; larger ones would only take memory.
 const MAX_SHARD_SIZE: u32 = 4096;
 
 /// The element type of all arithmetic.
@@ -23,7 +23,7 @@ pub(crate) enum Dtype {
     F64,
 }
 
-/// Where samples come from, by name.
+/// The name of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DatasetName {
     /// Handwritten digits.
@@ -34,7 +34,7 @@ pub(crate) enum DatasetName {
     Synthetic,
 }
 
-/// What ranks keep to.
+/// What each rank is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bind {
     Cores,
@@ -106,7 +106,7 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}, it is '{text}'", u64::MAX))
 }
 
-/// A share of a whole that is not all of it.
+/// A fraction below 1.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
@@ -135,7 +135,7 @@ pub(crate) fn ranks(text: &str) -> Result<u32, String> {
     at_most(text, MAX_THREADS)
 }
 
-/// A rank's part of the shards.
+/// A rank's share of the shards, in proportion to the others.
 pub(crate) fn weight(text: &str) -> Result<usize, String> {
     match text.parse::<u16>() {
         Ok(value) => Ok(value.into()),
@@ -150,7 +150,7 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     at_most(text, u32::MAX).map(|bytes| bytes as usize)
 }
 
-/// A time in seconds.
+/// A number of seconds.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.001..=1e6).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -172,7 +172,7 @@ pub(crate) fn transport(text: &str) -> Result<Transport, String> {
     }
 }
 
-/// What ranks keep to.
+/// What to bind each rank to.
 pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     match text {
         "cores" => Ok(Bind::Cores),
@@ -181,7 +181,7 @@ pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     }
 }
 
-/// A value in a line of a batch script: no blanks, no quotes, no comments.
+/// A value in a batch script's `#SBATCH` line, where blanks, quotes and `#` have a meaning of their own.
 pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@+".contains(c);
     match !text.is_empty() && text.chars().all(is_plain) {
@@ -190,7 +190,7 @@ pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether, in a word.
+/// Parses yes or no.
 pub(crate) fn yes(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
@@ -273,7 +273,7 @@ pub(crate) fn history(path: PathBuf) -> Result<HistoryFile, String> {
     Ok(HistoryFile { path, format })
 }
 
-/// The path of a file to write.
+/// The path of a file to write, which must not be a folder's.
 pub(crate) fn new_file(path: PathBuf) -> Result<PathBuf, String> {
     let named = path.file_name().is_some() && !path.as_os_str().as_encoded_bytes().ends_with(b"/");
     if named { Ok(path) } else { Err(format!("must name a file, it is '{}'", path.display())) }

@@ -1,4 +1,4 @@
-//! What is to be done: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
+//! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
 
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
 use crate::cli::{
@@ -47,19 +47,19 @@ pub(crate) struct EvaluatePlan {
     pub(crate) ranks: RankPlan,
 }
 
-/// Samples of a batch.
+/// The number of samples in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
     /// For each rank.
     PerRank(u32),
-    /// For all together.
+    /// For all ranks together.
     Global(u32),
 }
 
-/// Samples of a batch for each rank, if the user does not say.
+/// Samples in each rank's part of a batch, by default.
 const BATCH_SIZE: u32 = 64;
 
-/// A look at a network.
+/// The table of a network's layers.
 #[derive(Debug)]
 pub(crate) struct SummaryPlan {
     pub(crate) model: &'static str,
@@ -92,7 +92,7 @@ pub(crate) struct RankPlan {
     pub(crate) overlap: bool,
 }
 
-/// How the arithmetic is done.
+/// Threads, shards and arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Execution {
     pub(crate) threads: Option<usize>,
@@ -102,8 +102,8 @@ pub(crate) struct Execution {
 }
 
 impl TrainPlan {
-    /// The configuration of the trainer for a training set of `samples` and `world` ranks. It reports the metrics of the plan
-    /// first, and the accuracy in any case, for the test.
+    /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are those of the plan and,
+    /// for the test, the accuracy.
     pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
@@ -125,7 +125,7 @@ impl TrainPlan {
         }
     }
 
-    /// Samples of a batch, over all of `world` ranks, of a training set of `samples`; a step takes `accumulate` of them.
+    /// The samples in a batch of `world` ranks, for a training set of `samples`. A step takes `accumulate` batches.
     pub(crate) fn global_batch_size(&self, samples: usize, world: usize) -> usize {
         let batch_size = match self.batch {
             Batch::PerRank(samples) => (samples as usize).saturating_mul(world),
@@ -145,12 +145,12 @@ impl EvaluatePlan {
 }
 
 impl RankPlan {
-    /// What connects ranks on different hosts.
+    /// The name of the network between hosts.
     pub(crate) fn network(&self) -> &'static str {
         if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
     }
 
-    /// The shares of `world` ranks.
+    /// The share of the shards that each of `world` ranks gets.
     pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
         let usage = |problem| Failure::Usage { problem, hint: None };
@@ -273,7 +273,7 @@ impl TryFrom<DataArgs> for Source {
     }
 }
 
-/// `optimizer` with the parameters that were given.
+/// Sets the given parameters of `optimizer`. One that the optimizer does not have is an error.
 fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Result<Optimizer, Failure> {
     fn set(parameter: &mut f64, given: &mut Option<f64>) {
         *parameter = given.take().unwrap_or(*parameter);
@@ -303,12 +303,12 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
     match left_over(&given) {
         None => Ok(optimizer),
         Some(option) => {
-            Err(usage(format!("{option} is no parameter of the optimizer {optimizer}, which has {known}")))
+            Err(usage(format!("{option} is not a parameter of the optimizer {optimizer}, which has {known}")))
         }
     }
 }
 
-/// An option that no optimizer has taken.
+/// The first option that the optimizer has not taken.
 fn left_over(given: &HyperParameters) -> Option<&'static str> {
     let HyperParameters { momentum, nesterov, rho, beta1, beta2, epsilon, weight_decay } = given;
     let options = [
@@ -356,9 +356,9 @@ mod tests {
         assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));
         assert_eq!(
             message(&["--optimizer", "sgd", "--beta2", "0.9"]),
-            "--beta2 is no parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
+            "--beta2 is not a parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
         );
-        assert!(message(&["--nesterov"]).starts_with("--nesterov is no parameter of the optimizer adam"));
+        assert!(message(&["--nesterov"]).starts_with("--nesterov is not a parameter of the optimizer adam"));
     }
 
     #[test]

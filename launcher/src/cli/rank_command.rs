@@ -86,7 +86,10 @@ mod tests {
         for (words, expected) in [
             ("train --epochs -1", "--epochs: must be a whole number from 1 to 4294967295, it is '-1'"),
             ("train --bach-size 2", "unexpected argument '--bach-size' found"),
-            ("train --momentum 0.5", "--momentum is no parameter of the optimizer adam, which has --beta1"),
+            (
+                "train --momentum 0.5",
+                "--momentum is not a parameter of the optimizer adam, which has --beta1",
+            ),
             ("evaluate", "the following required arguments were not provided: --load <FILE>"),
             ("bench", "'isograd bench' needs a command: comm"),
             (

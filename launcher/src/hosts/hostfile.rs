@@ -23,7 +23,7 @@ const MAX_SLOTS: u32 = 1024;
 /// The longest name that a host can have.
 const MAX_NAME: usize = 253;
 
-/// Reads a hostfile; at least one host.
+/// Reads a hostfile with at least one host.
 pub(crate) fn read(path: &Path) -> Result<Vec<Host>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
     let text = text_file::read(path).map_err(unreadable)?;
@@ -38,7 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Host>, Error> {
 struct Listed {
     host: Host,
     line: usize,
-    /// Lines that name it alone; of SGE, its slots.
+    /// The number of lines that name it alone; in SGE's form, its slots.
     count: u32,
     form: Form,
 }
@@ -153,7 +153,7 @@ fn check_blanks(word: &Word, next: Option<&Word>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `[user@]host[:number]`: the host, and the number as it is written.
+/// Parses `[user@]host[:number]`: the host, and the number as it is written.
 fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
     let problem = |text: String| Problem::new(word.column, text);
     let (user, rest) = match word.text.rsplit_once('@') {
@@ -244,7 +244,7 @@ fn unknown(name: &str, column: usize) -> Problem {
     Problem::new(column, names::unknown("option", &excerpt(name), &KNOWN))
 }
 
-/// Sets what was not set before; whether it was not.
+/// Sets an option. Returns whether it was not set before.
 fn set<T>(option: &mut Option<T>, value: T) -> bool {
     option.replace(value).is_none()
 }

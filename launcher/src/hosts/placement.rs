@@ -1,14 +1,14 @@
-//! Which hosts take part, and how many ranks each of them gets.
+//! Chooses the hosts of a job, and divides the ranks among them.
 
 use super::{Error, Host};
 use crate::system::names;
 
-/// The options that choose among the hosts of a list.
+/// The choice among the hosts of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    /// These alone, if there are any.
+    /// Only these hosts, unless the list is empty.
     pub(crate) include: Vec<String>,
-    /// Not these.
+    /// Not these hosts.
     pub(crate) exclude: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Place {
     pub(crate) count: u32,
 }
 
-/// The hosts that are chosen, in their order; at least one.
+/// The chosen hosts in the order of the list; at least one.
 pub(crate) fn select(hosts: Vec<Host>, selection: &Selection) -> Result<Vec<Host>, Error> {
     let Selection { include, exclude } = selection;
     for (option, names) in [("--include", include), ("--exclude", exclude)] {

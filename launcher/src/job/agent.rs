@@ -12,7 +12,7 @@
 //! started one at a time between two looks at what the launcher says, and each waits to be told where the ranks meet until
 //! the last one has been started: ranks that compute would slow down the start of the others.
 
-use super::liveness::{Beats, Liveness};
+use super::liveness::{Beats, Liveness, SILENCE};
 use super::message::{
     Assignment, Decoder, FromAgent, MARK, Meeting, MeetingPoint, RankStatus, ToAgent, encode,
 };
@@ -99,7 +99,7 @@ impl ToLauncher {
         thread::spawn(move || {
             let mut write = |bytes: &[u8]| output.write_all(bytes).and_then(|()| output.flush());
             let mut is_open = write(MARK).is_ok();
-            // The agent learns from its input that the launcher has gone. Until then, ranks that print must not wait.
+            // The agent learns from its input that the launcher has ended. Until then, ranks that print must not wait.
             messages.iter().for_each(|bytes| is_open = is_open && write(&bytes).is_ok());
         });
         Self(sender)
@@ -153,7 +153,7 @@ impl Agent {
             }
             if launcher.is_lost(now) {
                 // A launcher that was stopped, or a network that works again, may still deliver this.
-                let problem = format!("of the launcher: {}", Liveness::problem());
+                let problem = format!("it heard nothing from the launcher for {} s", SILENCE.as_secs());
                 self.to_launcher.try_post(&FromAgent::Failed(problem));
                 return false;
             }

@@ -1,4 +1,4 @@
-//! The launcher's end of the way to an agent.
+//! The launcher's end of the connection to an agent.
 
 use super::message::{Decoder, FromAgent, ToAgent, encode};
 use super::rank_process::this_program;
@@ -11,33 +11,33 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What the launcher waits for, with the number of the host.
+/// Events that the launcher waits for, with the number of the host.
 #[derive(Debug)]
 pub(crate) enum Event {
     Message(usize, FromAgent),
-    /// The host can be logged in at.
+    /// The login at the host has succeeded.
     LoggedIn(usize),
-    /// The program is being copied there: so many bytes.
+    /// The program is being copied to the host; the number of its bytes.
     Copying(usize, u64),
-    /// There is no way to the agent, or none any more.
+    /// The connection to the agent could not be made, or has ended.
     Closed(usize, HostFailure),
-    /// The user, or the system, sends the launcher a signal.
+    /// The launcher has received a signal.
     Signal(i32),
 }
 
-/// What carries bytes to an agent.
+/// Carries bytes to an agent: through a pipe, or over SSH.
 pub(crate) trait AgentLink: Send + Sync {
     /// Sends bytes, without waiting.
     fn send(&self, bytes: Vec<u8>);
 
-    /// Closes the agent's standard input behind what was sent: an agent ends then.
+    /// Closes the agent's standard input when all bytes have been sent. The agent ends then.
     fn close(&self);
 
     /// Outcomes the connection at once.
     fn cut(&self);
 }
 
-/// The way to an agent. Dropping it ends the agent.
+/// The connection to an agent. Dropping it ends the agent.
 pub(crate) struct Connection(Box<dyn AgentLink>);
 
 impl Connection {
@@ -56,14 +56,14 @@ impl Connection {
     /// Starts an agent on this machine, as host `host`; its messages go to `events`.
     pub(crate) fn here(host: usize, events: &Sender<Event>) -> io::Result<Self> {
         let mut command = this_program()?;
-        // A terminal's interrupt is the launcher's to handle.
+        // In a process group of its own, Ctrl-C reaches only the launcher, which decides what ends.
         command.arg("agent").process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, messages) = channel::<Vec<u8>>();
         thread::spawn(move || {
             for bytes in messages {
-                // An agent that has gone is seen by who reads from it.
+                // The thread that reads from the agent learns of its end.
                 if stdin.as_mut().is_some_and(|stdin| stdin.write_all(&bytes).is_err()) {
                     break;
                 }
@@ -73,14 +73,14 @@ impl Connection {
         let wire = LocalLink { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
         let events = events.clone();
         thread::spawn(move || {
-            let mut ear = MessageReader::new(host, events);
+            let mut reader = MessageReader::new(host, events);
             let mut buffer = vec![0; 64 * 1024];
             let mut stdout = stdout.expect("it was piped");
             let problem = loop {
                 match stdout.read(&mut buffer) {
                     Ok(0) => break "it has ended".to_string(),
                     Ok(count) => {
-                        if let Err(problem) = ear.hear(&buffer[..count], |_| true) {
+                        if let Err(problem) = reader.read(&buffer[..count], |_| true) {
                             break problem;
                         }
                     }
@@ -89,13 +89,13 @@ impl Connection {
                 }
             };
             drop(stdout);
-            // From here on its number may become another process's.
+            // From here on another process may get its number.
             *running.lock().expect("no holder panics") = None;
             let problem = match child.wait() {
                 Ok(status) if !status.success() => format!("its agent ended with {status}"),
                 _ => problem,
             };
-            ear.close(problem.into());
+            reader.close(problem.into());
         });
         Ok(Self::new(wire))
     }
@@ -107,7 +107,7 @@ impl Drop for Connection {
     }
 }
 
-/// To a child of this process.
+/// A pipe to a child of this process.
 struct LocalLink {
     sender: Mutex<Option<Sender<Vec<u8>>>>,
     /// The child, until it has closed its output.
@@ -117,7 +117,7 @@ struct LocalLink {
 impl AgentLink for LocalLink {
     fn send(&self, bytes: Vec<u8>) {
         if let Some(sender) = &*self.sender.lock().expect("no holder panics") {
-            // An agent that has gone is seen by who reads from it.
+            // The thread that reads from the agent learns of its end.
             let _ = sender.send(bytes);
         }
     }
@@ -126,7 +126,7 @@ impl AgentLink for LocalLink {
         self.sender.lock().expect("no holder panics").take();
     }
 
-    /// One that is silent may be stopped: its end ends its ranks.
+    /// A silent agent may be stopped by a signal. Only SIGKILL ends such a process, and its ranks end with it.
     fn cut(&self) {
         let child = self.child.lock().expect("no holder panics");
         if let Some(pid) = *child {
@@ -148,8 +148,8 @@ impl MessageReader {
         Self { host, decoder: Decoder::behind_mark(), events }
     }
 
-    /// Takes bytes; an error if they are no messages. Those messages become events that `is_wanted`.
-    pub(crate) fn hear(
+    /// Takes bytes, and sends an event for each message that `is_wanted`. Bytes that are no message are an error.
+    pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         mut is_wanted: impl FnMut(&FromAgent) -> bool,
@@ -157,19 +157,19 @@ impl MessageReader {
         self.decoder.push(bytes);
         while let Some(message) = self.decoder.next().map_err(|error| format!("its agent sent {error}"))? {
             if is_wanted(&message) {
-                // Nobody waits any more when the job is over.
+                // When the job is over, nothing receives events any more.
                 let _ = self.events.send(Event::Message(self.host, message));
             }
         }
         Ok(())
     }
 
-    /// What came before the agent spoke, or instead of it.
+    /// The text that came before the agent's first message, or instead of it.
     pub(crate) fn noise(&self) -> String {
         self.decoder.noise()
     }
 
-    /// The way has ended.
+    /// Reports that the connection has ended.
     pub(crate) fn close(self, loss: HostFailure) {
         let _ = self.events.send(Event::Closed(self.host, loss));
     }

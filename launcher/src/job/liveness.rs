@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Time between two signs of life.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// How long one side may be silent before the other takes it for lost.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// When the next sign of life is due. A loop that sends them waits no longer than until then.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A job: ranks on one host or many, started and watched.
+//! Jobs: ranks on one host or many, started and watched.
 //!
 //! ```text
 //! launcher --- agent of host 0 --- ranks 0, 1
@@ -7,8 +7,8 @@
 //!
 //! An agent is this program as `isograd agent`: a child of the launcher on its own machine, started over SSH on another. The
 //! two talk through the agent's standard input and output (see [`message`]). The agent starts the host's ranks, passes on
-//! what they print and how they end, and ends them all when the launcher says so, closes, or falls silent. So nothing of a
-//! job outlives its launcher, however that ends.
+//! what they print and how they end, and kills them when the launcher says so, closes the connection, or falls silent. So
+//! no process of a job outlives its launcher, however the launcher ends.
 
 mod agent;
 mod agent_connection;
@@ -44,7 +44,7 @@ pub(crate) fn watch_signals(events: &Sender<Event>) -> Result<(), Failure> {
     let events = events.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {
-            // Nobody waits any more when the job is over.
+            // When the job is over, nothing receives events any more.
             let _ = events.send(Event::Signal(signal));
         }
     });

@@ -1,4 +1,4 @@
-//! What the user says of a job, apart from its hosts.
+//! The options of a job, apart from its hosts.
 
 use super::message::LIMIT;
 use super::relay::RelayPlan;
@@ -11,7 +11,7 @@ use crate::system::{text_file, variables};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What the ranks of a job run, with what, and what becomes of their output.
+/// What the ranks of a job run, with which variables, and where their output goes.
 #[derive(Debug)]
 pub(crate) struct JobPlan {
     pub(crate) args: Vec<OsString>,
@@ -23,7 +23,7 @@ pub(crate) struct JobPlan {
 }
 
 impl JobPlan {
-    /// `with_labels`: whether lines begin with their rank, if the user does not say.
+    /// `with_labels` is the default of `--prefix`: whether lines of output begin with their rank.
     pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
         let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
         for export in &args.export {
@@ -44,10 +44,10 @@ impl JobPlan {
         }
         let lengths = env.iter().map(|(name, value)| name.len() + value.len());
         let bytes: usize = lengths.chain(args.command.iter().map(|arg| arg.len())).sum();
-        // Half of what fits is left to the rest of the message.
+        // The other half of the message is for the rest of the assignment.
         if bytes > LIMIT / 2 {
             return Err(usage(format!(
-                "arguments and variables have {bytes} bytes, at most {} fit",
+                "arguments and variables have {bytes} bytes, at most {} are possible",
                 LIMIT / 2
             )));
         }
@@ -66,7 +66,7 @@ impl JobPlan {
     }
 }
 
-/// Lines of `NAME=VALUE`; empty ones and those that begin with `#` are comments.
+/// Reads lines of `NAME=VALUE`. Empty lines and lines that begin with `#` are skipped.
 fn read_env_file(path: &Path) -> Result<Vec<(String, OsString)>, Failure> {
     let text = text_file::read(path);
     let text = text.map_err(|error| usage(format!("--env-file {}: {error}", path.display())))?;
@@ -141,6 +141,6 @@ mod tests {
         assert!(of_file("\u{feff}A=1\n").contains("byte-order mark"));
         assert!(of_file(&"x".repeat(1 << 20)).len() < 200);
         let long = format!("A={}", "x".repeat(LIMIT));
-        assert!(message(&[&long], None).ends_with(&format!("at most {} fit", LIMIT / 2)));
+        assert!(message(&[&long], None).ends_with(&format!("at most {} are possible", LIMIT / 2)));
     }
 }

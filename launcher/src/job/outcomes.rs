@@ -39,7 +39,7 @@ impl Outcome {
         self == Self::Status(RankStatus::Code(0))
     }
 
-    /// Whether another rank, or the launcher, is the reason.
+    /// Whether another rank or the launcher caused this end.
     fn is_consequence(self) -> bool {
         match self {
             Self::Status(RankStatus::Code(code)) => code == i32::from(CONSEQUENCE),
@@ -48,7 +48,7 @@ impl Outcome {
         }
     }
 
-    /// As a shell reports it. Where all ranks say that another one is the reason, they wait for each other.
+    /// The exit code that a shell reports. Where each rank blames another one, no rank's own code says anything, so it is 1.
     fn exit_code(self) -> u8 {
         match self {
             Self::Status(RankStatus::Code(_)) if self.is_consequence() => 1,
@@ -60,14 +60,14 @@ impl Outcome {
     }
 }
 
-/// The ends of all ranks.
+/// The outcomes of all ranks, in the order in which they became known.
 #[derive(Debug)]
 pub(super) struct Outcomes {
     /// By rank: the name of its host.
     hosts: Vec<String>,
-    /// By rank: its end, if it has ended.
+    /// By rank: its outcome, once it is known.
     outcomes: Vec<Option<Outcome>>,
-    /// Ranks that failed, in the order in which that became known.
+    /// Ranks that failed, in the order in which the launcher learnt of it.
     failures: Vec<u32>,
     /// A host that failed, and why, before any rank of its own did.
     host_failure: Option<(String, String)>,
@@ -79,7 +79,7 @@ impl Outcomes {
         Self { hosts, outcomes, failures: Vec::new(), host_failure: None }
     }
 
-    /// `rank` has ended. An end that is known is not changed.
+    /// Notes the outcome of `rank`. The first one counts.
     pub(super) fn add(&mut self, rank: u32, end: Outcome) {
         let Some(slot) = self.outcomes.get_mut(rank as usize).filter(|slot| slot.is_none()) else { return };
         *slot = Some(end);
@@ -88,7 +88,7 @@ impl Outcomes {
         }
     }
 
-    /// A host has failed, and its ranks with it.
+    /// Notes that a host has failed, and its ranks with it.
     pub(super) fn add_host(&mut self, name: &str, problem: String) {
         let has_cause = self.cause().is_some_and(|(_, end)| !end.is_consequence());
         if self.host_failure.is_none() && !has_cause {
@@ -108,13 +108,13 @@ impl Outcomes {
         self.outcomes.get(rank as usize).is_none_or(Option::is_some)
     }
 
-    /// Whether the job has ended without waiting for `rank`.
+    /// Whether `rank` was killed or lost before it could end by itself.
     pub(super) fn was_cut_off(&self, rank: u32) -> bool {
         let end = self.outcomes.get(rank as usize).copied().flatten();
         matches!(end, None | Some(Outcome::Lost | Outcome::Status(RankStatus::Killed)))
     }
 
-    /// The rank that failed first, if possible not because of another.
+    /// The rank that failed first. A rank that failed because of another one counts only where all did.
     pub(super) fn cause(&self) -> Option<(u32, Outcome)> {
         let end = |rank: &u32| self.outcomes[*rank as usize].map(|end| (*rank, end));
         let primary = self.failures.iter().filter_map(end).find(|(_, end)| !end.is_consequence());
@@ -134,7 +134,7 @@ impl Outcomes {
         }
     }
 
-    /// What the job as a whole ended with, when `stop` was the signal that asked for its end.
+    /// The result of the job as a whole. `stop` is the signal that asked for its end, if there was one.
     pub(super) fn result(&self, stop: Option<i32>) -> Result<(), Failure> {
         if let Some((host, problem)) = &self.host_failure {
             return Err(Failure::Host { host: host.clone(), problem: problem.clone() });
@@ -154,7 +154,7 @@ impl Outcomes {
         Err(Failure::Rank { rank, host, end: end.describe(), exit_code: end.exit_code() })
     }
 
-    /// A line for each rank: its host and its end.
+    /// A line for each rank: its host and its outcome.
     pub(super) fn table(&self) -> String {
         let width = self.hosts.iter().map(String::len).max().unwrap_or(0).max("host".len());
         let mut table = format!("rank  {:width$}  end\n", "host");

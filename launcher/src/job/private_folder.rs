@@ -1,8 +1,8 @@
 //! A folder that only this user can enter, for as long as an agent runs, however it ends.
 //!
-//! The file by which ranks meet lies in it, and holds the key of the job. An agent that is killed removes nothing, so a
-//! process of its own does: this program again, which waits for the end of its standard input. The other end of that
-//! pipe is the agent's alone, and closes with it.
+//! It holds the file by which ranks meet, with the key of the job. An agent that is killed cannot remove anything. So
+//! another process does it: this program again, which waits for the end of its standard input. Only the agent has the
+//! other end of that pipe, and the system closes it when the agent ends.
 
 use super::rank_process::this_program;
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ use std::process::{Child, Stdio};
 /// Enter, read and write: the owner alone.
 const MODE: u32 = 0o700;
 
-/// Is removed when it is dropped, and when this process ends.
+/// A folder that is removed when this is dropped, or when this process ends.
 pub(super) struct PrivateFolder {
     path: PathBuf,
     remover: Child,
@@ -43,12 +43,12 @@ impl PrivateFolder {
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
         drop(self.remover.stdin.take());
-        // It has ended or it ends now, and nothing depends on how.
+        // Its exit code says nothing: a folder that cannot be removed is no reason for a job to fail.
         let _ = self.remover.wait();
     }
 }
 
-/// Starts the process that removes `folder`, where neither a terminal nor the end of the agent's group reaches it.
+/// Starts the process that removes `folder`. In a process group of its own, signals to the agent's group do not reach it.
 fn remover(folder: &Path) -> io::Result<Child> {
     let mut command = this_program()?;
     command.args(["agent", "--remove"]).arg(folder).process_group(0);
@@ -57,7 +57,7 @@ fn remover(folder: &Path) -> io::Result<Child> {
 
 /// Removes `folder` at the end of standard input.
 pub(crate) fn remove_at_end(folder: &Path) {
-    // Whatever ends the input, nobody needs the folder any more, and nobody is left to tell of a failure.
+    // Any end of the input means that the agent has ended. No process is left that a failure could be reported to.
     let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
     let _ = fs::remove_dir_all(folder);
 }

@@ -1,7 +1,7 @@
 //! A rank as a process of its agent.
 //!
-//! Each rank leads a process group of its own. Whatever is left of the group when the rank has ended is killed, before the
-//! rank's number can be another process's.
+//! Each rank leads a process group of its own. When the rank has ended, the rest of the group is killed, and only then does
+//! the agent let the system reuse the rank's process number.
 
 use super::message::{Assignment, FromAgent, MeetingPoint, RankStatus, encode};
 use crate::system::{cores, host_facts, variables};
@@ -12,7 +12,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Bytes of output that travel in one message.
+/// The most bytes of output in one message.
 const PIECE: usize = 16 * 1024;
 
 /// A rank that was started.
@@ -26,7 +26,7 @@ pub(super) struct RankProcess {
 /// What has become of the process.
 #[derive(Default)]
 struct Progress {
-    /// It has ended, and its number may be another process's.
+    /// It has ended, so another process may have its number.
     is_over: bool,
     /// The agent has killed it.
     is_killed: bool,
@@ -70,7 +70,7 @@ impl RankProcess {
         let this = Self { pid, progress: Arc::clone(&progress), stdin };
         let pipes = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         if let Err(error) = follow(rank, child, pipes, progress, post) {
-            // Nobody would see its end.
+            // Without its threads, no one would notice its end.
             let _ = kill_process_group(pid, Signal::KILL);
             return Err(error);
         }
@@ -140,10 +140,10 @@ fn follow(
     Ok(())
 }
 
-/// Waits for a rank's end.
+/// Waits until a rank has ended.
 fn wait(mut child: Child, progress: &Mutex<Progress>) -> RankStatus {
     let pid = Pid::from_child(&child);
-    // It stays a zombie, so that its number remains its own while the rest of its group is killed.
+    // The ended rank stays a zombie, which keeps its number, until the rest of its group has been killed.
     let ended = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while ended().is_err_and(|error| error == rustix::io::Errno::INTR) {}
     let mut progress = progress.lock().expect("no holder panics");
@@ -157,7 +157,7 @@ fn wait(mut child: Child, progress: &Mutex<Progress>) -> RankStatus {
     }
 }
 
-/// Posts what comes through `pipe`, until its end.
+/// Posts all bytes that come through `pipe`, on a thread of its own.
 fn read(
     rank: u32,
     is_error: bool,

@@ -1,4 +1,4 @@
-//! The launcher's part while ranks run.
+//! The launcher while ranks run: it shows their output, notices how they end, and passes on signals.
 
 use super::agent_connection::{Connection, Event};
 use super::liveness::{BEAT, Beats, Liveness};
@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(2);
 /// The same when a host is lost: its peers notice at once or, behind a dead link, too late to wait for.
 const LOSS_GRACE: Duration = Duration::from_secs(1);
-/// How long agents may take to end what they were told to kill.
+/// How long agents may take to kill ranks.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
-/// A host of a job whose agent has answered, and what its ranks are to do.
+/// A host whose agent has answered, and the ranks that it is to run.
 pub(crate) struct HostRanks {
     /// Its number in events.
     pub(crate) number: usize,
@@ -54,7 +54,7 @@ pub(crate) fn supervise(
         });
         assignments.push(assignment);
     }
-    // A folder for output may be slow, and agents wait for nobody who is silent.
+    // To create output files can take longer than agents wait for a sign of life.
     let _pulse = pulse(watched.iter().map(|host| Arc::downgrade(&host.connection)).collect());
     let relay = Relay::new(plan, Screen::new(), labels)?;
     for (host, mut assignment) in watched.iter_mut().zip(assignments) {
@@ -85,13 +85,13 @@ pub(crate) fn supervise(
     result
 }
 
-/// Whether an argument of ranks asks for a file with the parameters.
+/// Whether this argument of the ranks is `--save`.
 fn is_save(arg: &OsString) -> bool {
     arg.to_str().is_some_and(|arg| arg == "--save" || arg.starts_with("--save="))
 }
 
-/// Gives the agents signs of life until the returned end is dropped, whatever else keeps the launcher: it may wait for who reads
-/// its output.
+/// Gives the agents signs of life until the returned sender is dropped. A thread of its own does, since the launcher itself may
+/// wait for a slow reader of its output.
 fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
     let (pulse, stop) = channel();
     thread::spawn(move || {
@@ -125,7 +125,7 @@ struct Supervisor {
     relay: Relay,
     /// The signal that asked for the end of the job.
     stop: Option<i32>,
-    /// When ranks that still run are killed, and then given up.
+    /// When ranks that still run are killed and, later, given up.
     deadline: Option<Deadline>,
 }
 
@@ -211,7 +211,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether a rank that ends so leaves the others their time: after a request to stop, all end in order, and the first rank
+    /// Whether the other ranks may go on when one ends like this. After a request to stop, all ranks end in order, and rank 0
     /// last, as it may have parameters to save.
     fn is_expected(&self, status: RankStatus) -> bool {
         match (status, self.stop) {
@@ -229,7 +229,7 @@ impl Supervisor {
         self.hosts[host].ranks().contains(&rank)
     }
 
-    /// What cannot be shown any more ends the job, unless it ends anyway.
+    /// Shows output. If that fails, the job ends, unless it is ending already.
     fn take(&mut self, rank: u32, is_error: bool, bytes: &[u8]) -> Result<(), Failure> {
         match self.relay.take(rank, is_error, bytes) {
             Err(_) if self.stop.is_some() => Ok(()),
@@ -241,7 +241,7 @@ impl Supervisor {
         }
     }
 
-    /// When all ranks have started: which of them has which cores.
+    /// Prints the cores of each rank, once the ranks of all hosts have started.
     fn announce_bindings(&mut self) -> Result<(), Failure> {
         let is_one = self.hosts.len() == 1;
         let line = |host: &Host| {
@@ -253,17 +253,17 @@ impl Supervisor {
         lines.into_iter().flatten().try_for_each(|line| self.relay.announce(&line))
     }
 
-    /// The first signal asks all ranks to end after the step under way; the second one ends them at once.
+    /// The first signal asks all ranks to end after the current step; the second one kills them.
     fn stop(&mut self, signal: i32) {
         if self.stop.replace(signal).is_some() {
             self.kill();
         } else {
-            self.relay.say("stopping after the step under way; once more to stop at once\n");
+            self.relay.say("stopping after the current step; a second signal stops at once\n");
             self.tell_all(&ToAgent::Signal(signal));
         }
     }
 
-    /// A host is lost, and whatever runs there ends by itself.
+    /// Notes that a host is lost. Its agent and its ranks end by themselves.
     fn lose(&mut self, host: usize, problem: String) {
         let Host { is_open, name, .. } = &mut self.hosts[host];
         if !std::mem::take(is_open) {
@@ -280,7 +280,7 @@ impl Supervisor {
         self.expect_the_end(LOSS_GRACE);
     }
 
-    /// One rank has failed: the others have some time to end by themselves.
+    /// One rank has failed: the others may take `grace` to end by themselves.
     fn expect_the_end(&mut self, grace: Duration) {
         self.deadline.get_or_insert(Deadline::Kill(Instant::now() + grace));
     }

@@ -1,4 +1,4 @@
-//! `isograd bench comm`: how long an all-reduce between the ranks at hand takes.
+//! `isograd bench comm`: the time of an all-reduce between the ranks of the job.
 
 use crate::cli::BenchCommArgs;
 use crate::cli::plan::RankPlan;
@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 /// Elements of each vector: 4 B to 64 MiB, with simplecnn's 149,210 parameters among them.
 const LENGTHS: [usize; 10] = [1, 256, 1 << 12, 1 << 14, 1 << 16, 149_210, 1 << 18, 1 << 20, 1 << 22, 1 << 24];
 
-/// Elements that are reduced in all for one length, and the most operations that this may be.
+/// The elements to reduce in all for one length, and the most operations to do so.
 const ELEMENTS: usize = 1 << 24;
 const MOST: usize = 2000;
-/// Rounds, of which the median counts.
+/// The number of rounds; their median counts.
 const ROUNDS: usize = 5;
 
-/// Prints a table of lengths.
+/// Prints a table with a row for each length.
 pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure> {
     let plan = RankPlan::from(args.ranks);
     let identity = RankIdentity::find(&plan, out)?;
@@ -41,7 +41,7 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {
         let time = measure(&mut communicator, len)?;
-        // All ranks are idle while one copies, as the peak of one core is wanted.
+        // The other ranks wait while rank 0 copies: this measures the peak of one core that is not disturbed.
         let peak = if identity.is_first() { copy_peak(len) } else { 0.0 };
         communicator.barrier()?;
         let bytes = len * size_of::<f32>();
@@ -74,7 +74,7 @@ fn measure(communicator: &mut Communicator, len: usize) -> Result<Duration, Fail
         return Err(Failure::WrongSum { index, got: x[index], expected: sum(index) });
     }
 
-    // Zeros stay zeros however often they are added up.
+    // Sums of zeros stay zero, so repeated sums do not overflow.
     x.fill(0.0);
     let operations = (ELEMENTS / len).clamp(1, MOST);
     for _ in 0..operations.div_ceil(10) {
@@ -93,7 +93,7 @@ fn measure(communicator: &mut Communicator, len: usize) -> Result<Duration, Fail
     Ok(rounds[ROUNDS / 2])
 }
 
-/// Bytes per second / 1e9 that one core copies: `len` elements from one vector to another, counted once as in an all-reduce.
+/// The speed in GB/s at which one core copies `len` elements. As in an all-reduce, each byte counts once.
 fn copy_peak(len: usize) -> f64 {
     let (from, mut to) = (vec![1.0f32; len], vec![0.0f32; len]);
     let copies = (ELEMENTS / len).clamp(1, 100_000);

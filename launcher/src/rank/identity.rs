@@ -21,9 +21,9 @@ use std::sync::Mutex;
 
 /// The most threads for each core: more do not make a rank faster, and many more would spend their time on taking turns.
 const THREADS_PER_CORE: usize = 4;
-/// Names the file with the job's key, as `--key-file` does.
+/// The variable that names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
-/// What a user of torchrun on several hosts has to do.
+/// A way for users of torchrun to give the ranks a port of their own.
 const PORT_BESIDE_TORCHRUN: &str = "torchrun itself listens at the port that it gives to its ranks; \
     'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' with another free PORT gives them one of their own";
 
@@ -100,7 +100,7 @@ impl RankIdentity {
         });
     }
 
-    /// Where the ranks meet that another program has started.
+    /// Where ranks meet that were not started by an agent.
     fn place_of(&self, variables: &RankVariables, key_file: Option<PathBuf>) -> Result<Place, Failure> {
         let nodes = std::env::var("SLURM_STEP_NUM_NODES").ok().filter(|nodes| !nodes.is_empty());
         let nodes = nodes.filter(|_| self.launcher == Launcher::Slurm);
@@ -126,7 +126,7 @@ impl RankIdentity {
         }
     }
 
-    /// MPI says which rank this is; what else says so must agree.
+    /// Takes the rank from MPI. Variables that name a rank must agree with it.
     #[cfg(feature = "mpi")]
     fn of_mpi(variables: Option<&RankVariables>, out: &mut Output) -> Result<Self, Failure> {
         let mpi = MPI.lock().expect("no panic before").insert(Mpi::start()?).clone();
@@ -153,7 +153,7 @@ impl RankIdentity {
         execution.threads.map_or_else(|| limits.share(self.local_world), |threads| threads.min(most))
     }
 
-    /// The same in words, with what was asked for if that is more.
+    /// The same in words, with the reason if there are fewer threads than the user asked for or the machine has cores.
     pub(crate) fn describe_threads(&self, execution: &Execution) -> String {
         let threads = self.threads(execution);
         match (execution.threads, CoreLimits::of_this_process().reason()) {
@@ -200,9 +200,9 @@ impl RankIdentity {
     }
 }
 
-/// Reads where to meet the others, which the agent tells when it has started all its ranks.
+/// Reads where to meet the others. The agent writes it when it has started all its ranks.
 fn read_meeting_point() -> io::Result<MeetingPoint> {
-    /// Longer than what any agent writes, in bytes.
+    /// More bytes than any agent writes.
     const LIMIT: u64 = 1 << 20;
     let mut bytes = Vec::new();
     io::stdin().lock().take(LIMIT).read_to_end(&mut bytes)?;
@@ -216,11 +216,11 @@ pub(crate) fn has_agent() -> bool {
     std::env::var_os(PARENT).is_some()
 }
 
-/// MPI from the moment that it is started to the end of the program, behind the last line that this prints.
+/// MPI, from its start to the end of the program. It must end after the last line is printed, since it may end the process.
 #[cfg(feature = "mpi")]
 static MPI: Mutex<Option<Mpi>> = Mutex::new(None);
 
-/// Ends MPI, if it was started: in order, or, when a rank is lost, with all ranks.
+/// Ends MPI, if it was started. If a rank is lost, MPI aborts all ranks.
 pub(crate) fn end_mpi() {
     #[cfg(feature = "mpi")]
     if let Ok(mut mpi) = MPI.lock() {
@@ -228,25 +228,25 @@ pub(crate) fn end_mpi() {
     }
 }
 
-/// Ranks that an agent started do not outlive it.
+/// Makes this process end when its agent ends, if it has one.
 pub(crate) fn end_with_agent() {
     #[cfg(target_os = "linux")]
     if let Some(agent) = std::env::var(PARENT).ok().and_then(|number| number.parse::<i32>().ok()) {
-        // It can fail only for a signal that does not exist.
+        // This call fails only for a signal that does not exist.
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        // It may have ended before that.
+        // The agent may have ended before this call.
         if rustix::process::getppid().map(rustix::process::Pid::as_raw_pid) != Some(agent) {
             std::process::exit(1);
         }
     }
 }
 
-/// The file through which ranks of one user on one host meet, that know no more of each other than the job's
-/// name: in a folder that only this user can write to, if there is one.
+/// The file through which ranks of one user on one host meet, if they only know the name of their job. It lies in a folder that
+/// only this user can write to, if there is one.
 fn meeting_file(job: &str) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    // What logind makes for a user is there although srun and mpirun do not pass its name on.
+    // The folder that logind makes for a user exists even where srun or mpirun do not pass on its name.
     let logind = PathBuf::from(format!("/run/user/{user}"));
     let folders = [runtime, Some(logind), Some(PathBuf::from(Settings::SHARED_MEMORY))];
     let folder = folders.into_iter().flatten().find(|folder| folder.is_dir());

@@ -1,4 +1,4 @@
-//! The progress bar of an epoch, on standard error when that is a terminal, or when a launcher shows it on one.
+//! The progress bar of an epoch, on standard error. It is shown if that is a terminal, or if a launcher shows it on one.
 
 use crate::rank::report::scores;
 use crate::system::variables::PROGRESS;
@@ -8,11 +8,11 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Time between two drawings. Between them a step costs one comparison.
+/// Time between two drawings. Steps in between cost one comparison each.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The bar's own limit of drawings a second. Each new position and each new message is one: 20 in all, of which none is to be
-/// dropped.
+/// The bar's own limit of drawings per second. It draws for each new position and each new message, 20 times per second in all,
+/// and must drop none.
 const LIMIT_HZ: u8 = 40;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg}";
@@ -26,7 +26,7 @@ pub(crate) struct EpochBar<'a> {
 }
 
 impl<'a> EpochBar<'a> {
-    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` where nobody sees it.
+    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` if there is no terminal.
     pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
         let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
         let target = match columns {
@@ -41,7 +41,7 @@ impl<'a> EpochBar<'a> {
         Some(Self { bar, metrics, next: INTERVAL })
     }
 
-    /// Draws how far the epoch is, if the last time is long enough ago.
+    /// Draws the progress of the epoch, if the last drawing is long enough ago.
     pub(crate) fn show(&mut self, progress: &Progress<'_>) {
         if progress.elapsed < self.next {
             return;
@@ -60,7 +60,7 @@ impl Drop for EpochBar<'_> {
     }
 }
 
-/// A terminal of the launcher: it takes a line that ends with a carriage return for one that replaces the line before.
+/// The terminal of the launcher. For the launcher, a line that ends with a carriage return replaces the line before.
 #[derive(Debug)]
 struct Relayed {
     columns: u16,
@@ -78,7 +78,7 @@ impl Relayed {
     }
 }
 
-/// A bar has one line: the cursor need not move.
+/// A bar has one line, so the cursor need not move.
 impl TermLike for Relayed {
     fn width(&self) -> u16 {
         self.columns

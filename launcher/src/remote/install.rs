@@ -63,14 +63,14 @@ pub(super) fn run_agent(
     let (mut program, mut is_installed) = (programs.here().clone(), false);
     loop {
         let mut hearing =
-            Hearing { ear: MessageReader::new(host, events.clone()), said: String::new(), verdict: None };
+            Hearing { reader: MessageReader::new(host, events.clone()), said: String::new(), verdict: None };
         let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
             hearing.hear(stream, bytes, &program);
             if hearing.verdict.as_ref().is_some_and(Result::is_err) {
                 wire.close();
             }
         });
-        let noise = hearing.ear.noise();
+        let noise = hearing.reader.noise();
         // The shell may have printed a line without an end before.
         let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
         let mut is_replaced = false;
@@ -148,7 +148,7 @@ fn install(
 
 /// What comes from a host while its agent should run.
 struct Hearing {
-    ear: MessageReader,
+    reader: MessageReader,
     /// On standard error.
     said: String,
     /// Of the agent that said hello.
@@ -190,7 +190,7 @@ impl Hearing {
             }
             (has_spoken, _) => has_spoken,
         };
-        if let Err(problem) = self.ear.hear(bytes, check) {
+        if let Err(problem) = self.reader.read(bytes, check) {
             self.verdict = Some(Err(Unfit::Message(problem)));
         }
     }

@@ -54,7 +54,7 @@ pub(crate) fn within(cores: usize, quota: Option<f64>) -> usize {
     quota.map_or(cores, |quota| cores.min(quota.ceil().max(1.0) as usize))
 }
 
-/// The numbers of the cores that this process may run on; never none.
+/// The numbers of the cores that this process may run on; at least one.
 #[cfg(target_os = "linux")]
 pub(crate) fn available() -> Vec<usize> {
     let set = rustix::thread::sched_getaffinity(None);
@@ -81,9 +81,9 @@ pub(crate) fn online() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The numbers of a list like `0-3,8`; `None` if it is no such list, or has a number that no core has.
+/// Parses a list like `0-3,8`; `None` if it is not such a list, or has a number beyond any core's.
 pub(crate) fn parse(list: &str) -> Option<Vec<usize>> {
-    /// More cores than any machine has.
+    /// The most cores that a machine can have.
     const MOST: usize = 4096;
     let mut cores = BTreeSet::new();
     for part in list.split(',') {
@@ -98,7 +98,7 @@ pub(crate) fn parse(list: &str) -> Option<Vec<usize>> {
     Some(cores.into_iter().collect())
 }
 
-/// Binds this thread, and whatever it starts, to `cores`.
+/// Binds this thread, and the threads and processes that it starts, to `cores`.
 #[cfg(target_os = "linux")]
 pub(crate) fn bind(cores: &[usize]) -> std::io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();
@@ -121,7 +121,7 @@ pub(crate) fn divide(cores: &[usize], quota: Option<f64>, ranks: usize) -> Optio
         .then(|| (0..ranks).map(|rank| cores[start(rank)..start(rank + 1)].to_vec()).collect())
 }
 
-/// `0-3,8`.
+/// Writes a list like `0-3,8`.
 pub(crate) fn list(cores: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for core in cores {

@@ -1,6 +1,6 @@
-//! Text from outside in lines of this program.
+//! Makes text from outside fit into a line of this program's output.
 
-/// `text` with its control characters as escapes, `\n` or `\u{1b}`: it can neither end a line nor command a terminal.
+/// Escapes control characters, as `\n` or `\u{1b}`, so that `text` can neither end a line nor command a terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -12,7 +12,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// A text that comes from a file, in an error: on one line and, of a long one, the beginning.
+/// The beginning of a text from a file, for an error: one line of at most 80 characters.
 pub(crate) fn excerpt(text: &str) -> String {
     const MOST: usize = 80;
     match text.char_indices().nth(MOST) {

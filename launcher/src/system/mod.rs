@@ -1,4 +1,5 @@
-//! What the program asks of the operating system, and text that goes to shells and terminals. Imports no other room.
+//! The operating system: cores, files, signals, facts about the host, and text for shells and terminals. It imports no other
+//! room.
 
 pub(crate) mod cores;
 pub(crate) mod cpu_quota;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The most bytes that are read: more than any such file has.
+/// The most bytes that such a file may have.
 const LIMIT: u64 = 16 << 20;
 
 /// Reads a file of UTF-8. A byte-order mark is an error that names it: it would be part of the first word.
