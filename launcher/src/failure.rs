@@ -114,7 +114,8 @@ impl Failure {
         Self::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
     }
 
-    /// 2 for a bad command line, 1 for other failures. A rank of an agent ends with [`CONSEQUENCE`] if another rank is the reason.
+    /// 2 for a bad command line, 1 for other failures. A rank of an agent ends with [`CONSEQUENCE`] if
+    /// another rank is the reason.
     pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
         match self {
             Self::Usage { .. } => ExitCode::from(2),
@@ -125,8 +126,9 @@ impl Failure {
         }
     }
 
-    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out.
-    /// When the reader of standard output has closed it, as in `isograd summary | head -1`, nothing is printed.
+    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if
+    /// there is a way out. When the reader of standard output has closed it, as in `isograd summary | head
+    /// -1`, nothing is printed.
     pub(crate) fn print(&self, rank: Option<usize>) {
         // All ranks stop for the same reason, and rank 0 prints it.
         let is_told = matches!(self, Self::Stopped { .. }) && rank.is_some_and(|rank| rank > 0);
@@ -139,7 +141,8 @@ impl Failure {
         let _ = io::stderr().write_all(format!("error: {rank}{}\n{hint}", self.message()).as_bytes());
     }
 
-    /// The problem on one line, whatever the names of files in it contain. A list of hosts has a line for each.
+    /// The problem on one line, whatever the names of files in it contain. A list of hosts has a line for
+    /// each.
     fn message(&self) -> String {
         let text = self.to_string();
         match self {

@@ -1,11 +1,11 @@
 //! `isograd`: trains and evaluates neural networks from the command line.
 //!
 //! ```text
-//! words -> cli (one spelling, clap, plans that cannot contradict themselves) -> what a rank does, or a job of ranks
+//! words -> cli (one spelling, clap, checked plans) -> rank (the work of one rank), or a job of ranks
 //! ```
 //!
-//! Only this crate prints, and only it makes a thread pool. Every failure comes back here as a [`Failure`], which is printed
-//! once.
+//! Only this crate prints, and only it makes a thread pool. Every failure comes back here as a [`Failure`],
+//! which is printed once.
 
 #![forbid(unsafe_code)]
 

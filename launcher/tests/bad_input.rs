@@ -1,4 +1,5 @@
-//! Whatever is wrong with the input gives one `error:` line that names it, and the exit code of its kind; never a panic.
+//! Whatever is wrong with the input gives one `error:` line that names it, and the exit code of its kind;
+//! never a panic.
 
 mod common;
 
@@ -117,7 +118,8 @@ fn the_command_of_ranks() {
     assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
 }
 
-/// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the place of parameters.
+/// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the
+/// place of parameters.
 #[test]
 fn an_earlier_history_and_parameters_to_load_survive() {
     let folder = tempfile::tempdir().unwrap();
@@ -271,7 +273,8 @@ fn test_loss(path: &str) -> f64 {
     loss.parse().expect("a number")
 }
 
-/// A batch of the whole set makes every epoch one step. The decay makes parameters grow until the loss is no number.
+/// A batch of the whole set makes every epoch one step. The decay makes parameters grow until the loss is no
+/// number.
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_parameters() {
     let folder = tempfile::tempdir().unwrap();

@@ -41,8 +41,8 @@ fn signal(name: &str, id: u32) {
     assert!(sent.expect("kill").success());
 }
 
-/// A library with which nothing that is written is safe on the disk as long as there is a file `slow` in `folder`. Without a
-/// test that removes the file, the wait ends after two minutes.
+/// A library with which nothing that is written is safe on the disk as long as there is a file `slow` in
+/// `folder`. Without a test that removes the file, the wait ends after two minutes.
 #[cfg(target_os = "linux")]
 fn slow_disk(folder: &Path) -> PathBuf {
     let source = folder.join("disk.c");
@@ -158,7 +158,8 @@ fn a_second_signal_ends_a_job_that_saves_and_says_so() {
     assert!(!outcome.stderr.contains("the launcher has ended"), "{outcome:?}");
 }
 
-/// A rank for each of these takes longer to start than launcher and agent wait for a sign of life of each other.
+/// A rank for each of these takes longer to start than launcher and agent wait for a sign of life of each
+/// other.
 #[test]
 fn a_hundred_ranks_start_on_few_cores() {
     let mut job = Command::new(env!("CARGO_BIN_EXE_isograd"));

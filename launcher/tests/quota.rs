@@ -1,4 +1,5 @@
-//! A quota of CPU time, as containers have one: ranks have no more threads than it has CPUs. Needs root, to make a control group.
+//! A quota of CPU time, as containers have one: ranks have no more threads than it has CPUs. Needs root, to
+//! make a control group.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,5 @@
-//! Runs of several ranks: the bits of one process, whatever starts them, and one clear error when they cannot work together.
+//! Runs of several ranks: the bits of one process, whatever starts them, and one clear error when they cannot
+//! work together.
 
 mod common;
 

@@ -31,7 +31,8 @@ Examples:
 --threads changes the time, not the result: with the same --isa and --global-batch-size, a run
 gives the same bits on any number of threads, ranks and hosts.";
 
-/// Train neural networks on CPUs: with the same --isa, the same bits on any number of threads, ranks and hosts
+/// Train neural networks on CPUs: with the same --isa, the same bits on any number of threads, ranks and
+/// hosts
 #[derive(Debug, Parser)]
 #[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
 pub(crate) struct Arguments {
@@ -99,7 +100,8 @@ pub(crate) struct BenchCommArgs {
 /// How ranks find each other and exchange data.
 #[derive(Debug, Args)]
 pub(crate) struct RankArgs {
-    /// File with the job's key, for ranks on several hosts (see keygen) [default: the file that ISOGRAD_KEY_FILE names]
+    /// File with the job's key, for ranks on several hosts (see keygen) [default: the file that
+    /// ISOGRAD_KEY_FILE names]
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm, tcp or mpi
@@ -118,7 +120,8 @@ pub(crate) struct RankArgs {
     /// Folder for the memory that the ranks of a host share
     #[arg(long, value_name = "FOLDER", default_value = Settings::SHARED_MEMORY)]
     pub(crate) shared_memory: PathBuf,
-    /// How many shards each rank gets in proportion to the others, separated by commas [default: equally many]
+    /// How many shards each rank gets in proportion to the others, separated by commas [default: equally
+    /// many]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parsers::weight)]
     pub(crate) shards_per_rank: Option<Vec<usize>>,
     /// Sum up gradients in buckets of at least this many bytes
@@ -189,7 +192,8 @@ pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist or synthetic
     #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = parsers::dataset)]
     pub(crate) dataset: DatasetName,
-    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built in)
+    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built
+    /// in)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dataset_train_path: Option<PathBuf>,
 }
@@ -228,8 +232,9 @@ pub(crate) struct ScheduleArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
-    /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge (hin),
-    /// categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae (mae)
+    /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
+    /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
+    /// (mae)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
     #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<Metric>,
@@ -279,7 +284,8 @@ pub(crate) struct HyperParameters {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecutionArgs {
-    /// Threads of each rank, at most four for each core; they do not change the result [default: its share of the cores]
+    /// Threads of each rank, at most four for each core; they do not change the result [default: its share of
+    /// the cores]
     #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Samples in a shard, the unit of work of one thread
@@ -303,7 +309,8 @@ pub(crate) struct OutputArgs {
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) save: Option<PathBuf>,
-    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from the start of training
+    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from
+    /// the start of training
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::history))]
     pub(crate) history: Option<HistoryFile>,

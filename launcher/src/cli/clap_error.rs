@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error;
 use std::ffi::OsString;
 
-/// Turns an error of clap into a usage failure. Its hint is clap's suggestion, or the help of the command that `args` are for.
-/// `args` begin with the name of the program.
+/// Turns an error of clap into a usage failure. Its hint is clap's suggestion, or the help of the command
+/// that `args` are for. `args` begin with the name of the program.
 pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) => Some(argument),
@@ -34,7 +34,9 @@ pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
         // The message itself names the options that conflict, so help would add nothing.
         (ErrorKind::ArgumentConflict, _) => (rendered(error).0, None),
         (ErrorKind::UnknownArgument, Some(argument)) => {
-            (format!("unexpected argument '{argument}' found"), rendered(error).1.or_else(help))
+            // Where a command takes a file, clap proposes to take the option for its name.
+            let tip = rendered(error).1.filter(|tip| !tip.starts_with("to pass "));
+            (format!("unexpected argument '{argument}' found"), tip.or_else(help))
         }
         _ => {
             let (problem, tip) = rendered(error);
@@ -127,6 +129,7 @@ mod tests {
             ("summary --dtype float64", "isograd summary"),
             ("local -n 2", "isograd local"),
             ("hosts check --dtype x", "isograd hosts check"),
+            ("keygen --dtype x", "isograd keygen"),
             ("trian", "isograd"),
         ] {
             let hint = hint(args).expect("a hint");

@@ -94,7 +94,8 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) connect_timeout: Duration,
-    /// Folder on the remote hosts; copies of this program go to its subfolder isograd [default: their cache folder]
+    /// Folder on the remote hosts; copies of this program go to its subfolder isograd [default: their cache
+    /// folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 }

@@ -4,8 +4,8 @@
 //! words -> spelling (one form) -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
 //!
-//! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the job before
-//! anything of it has started.
+//! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the
+//! job before anything of it has started.
 
 mod args;
 mod clap_error;
@@ -67,7 +67,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     Ok(Parsed::Command(command))
 }
 
-/// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the last of `args`.
+/// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the
+/// last of `args`.
 fn with_hostfile(mut args: Vec<OsString>, rest: &[OsString]) -> Result<Vec<OsString>, Failure> {
     const AFTER_COMMAND: usize = 2;
     let Some(word) = rest.first().filter(|word| !is_rank_command(word)) else {

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// The most threads or ranks on one machine.
 const MAX_THREADS: u32 = 1024;
 
-/// The most samples in a shard. A shard should fit the caches of one core; larger ones would only take memory.
+/// The most samples in a shard. A shard should fit the caches of one core; larger ones would only take
+/// memory.
 const MAX_SHARD_SIZE: u32 = 4096;
 
 /// The element type of all arithmetic.
@@ -233,7 +234,8 @@ pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
     })
 }
 
-/// The name of an instruction-set level. Whether a CPU has it is known where it runs: other hosts may have other levels.
+/// The name of an instruction-set level. Whether a CPU has it is known where it runs: other hosts may have
+/// other levels.
 pub(crate) fn isa(text: &str) -> Result<IsaName, String> {
     if text == "auto" {
         return Ok(IsaName::Auto);

@@ -1,4 +1,5 @@
-//! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
+//! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each
+//! other.
 
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
 use crate::cli::{
@@ -102,8 +103,8 @@ pub(crate) struct Execution {
 }
 
 impl TrainPlan {
-    /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are those of the plan and,
-    /// for the test, the accuracy.
+    /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are
+    /// those of the plan and, for the test, the accuracy.
     pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
@@ -125,7 +126,8 @@ impl TrainPlan {
         }
     }
 
-    /// The samples in a batch of `world` ranks, for a training set of `samples`. A step takes `accumulate` batches.
+    /// The samples in a batch of `world` ranks, for a training set of `samples`. A step takes `accumulate`
+    /// batches.
     pub(crate) fn global_batch_size(&self, samples: usize, world: usize) -> usize {
         let batch_size = match self.batch {
             Batch::PerRank(samples) => (samples as usize).saturating_mul(world),

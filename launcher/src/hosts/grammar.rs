@@ -20,8 +20,8 @@ impl Problem {
     }
 }
 
-/// Splits a line at blanks. Between double quotes, blanks and `#` are part of a word, and `\"` and `\\` stand for a quote and a
-/// backslash. A `#` at the beginning of a word begins a comment.
+/// Splits a line at blanks. Between double quotes, blanks and `#` are part of a word, and `\"` and `\\` stand
+/// for a quote and a backslash. A `#` at the beginning of a word begins a comment.
 pub(super) fn words(line: &str) -> Result<Vec<Word>, Problem> {
     let mut words: Vec<Word> = Vec::new();
     let mut chars = line.chars().zip(1..).peekable();

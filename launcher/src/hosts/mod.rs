@@ -12,7 +12,8 @@ pub(crate) use placement::{Selection, place, select};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// A host, as a line of a hostfile describes it. Defaults come from the host itself and from the SSH configuration.
+/// A host, as a line of a hostfile describes it. Defaults come from the host itself and from the SSH
+/// configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Host {
     /// A name or an address.
@@ -42,8 +43,8 @@ impl Host {
         self.name == "localhost" && self.user.is_none() && self.port.is_none() && self.identity.is_none()
     }
 
-    /// A way out where no connection to its port comes about: `host:4` may have been meant as a number of ranks, as other
-    /// launchers read it.
+    /// A way out where no connection to its port comes about: `host:4` may have been meant as a number of
+    /// ranks, as other launchers read it.
     pub(crate) fn port_hint(&self) -> Option<String> {
         const SSH: u16 = 22;
         /// Ports from here on can be anybody's.

@@ -37,8 +37,9 @@ pub(crate) fn select(hosts: Vec<Host>, selection: &Selection) -> Result<Vec<Host
     Ok(chosen)
 }
 
-/// Divides `ranks`, or as many as there are slots, among hosts with these slots and upper limits. Each host gets its slots, in the
-/// order of the list. Ranks that are left are dealt out one at a time to the hosts that may have more.
+/// Divides `ranks`, or as many as there are slots, among hosts with these slots and upper limits. Each host
+/// gets its slots, in the order of the list. Ranks that are left are dealt out one at a time to the hosts
+/// that may have more.
 pub(crate) fn place(slots: &[(u32, Option<u32>)], ranks: Option<u32>) -> Result<Vec<Place>, Error> {
     let total: u32 = slots.iter().map(|(slots, _)| slots).sum();
     let most: u32 = slots.iter().map(|(slots, max)| max.unwrap_or(*slots).max(*slots)).sum();

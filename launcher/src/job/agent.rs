@@ -8,9 +8,10 @@
 //! kill all ranks
 //! ```
 //!
-//! A host may have hundreds of ranks, which take longer to start than the launcher waits for a sign of life. So ranks are
-//! started one at a time between two looks at what the launcher says, and each waits to be told where the ranks meet until
-//! the last one has been started: ranks that compute would slow down the start of the others.
+//! A host may have hundreds of ranks, which take longer to start than the launcher waits for a sign of life.
+//! So ranks are started one at a time between two looks at what the launcher says, and each waits to be told
+//! where the ranks meet until the last one has been started: ranks that compute would slow down the start of
+//! the others.
 
 use super::liveness::{Beats, Liveness, SILENCE};
 use super::message::{
@@ -99,7 +100,8 @@ impl ToLauncher {
         thread::spawn(move || {
             let mut write = |bytes: &[u8]| output.write_all(bytes).and_then(|()| output.flush());
             let mut is_open = write(MARK).is_ok();
-            // The agent learns from its input that the launcher has ended. Until then, ranks that print must not wait.
+            // The agent learns from its input that the launcher has ended. Until then, ranks that print must
+            // not wait.
             messages.iter().for_each(|bytes| is_open = is_open && write(&bytes).is_ok());
         });
         Self(sender)
@@ -239,8 +241,8 @@ impl Agent {
         let (to_launcher, sender) = (self.to_launcher.clone(), self.sender.clone());
         let post = move |message| {
             if matches!(message, FromAgent::Ended { .. }) {
-                // The agent must know first: as soon as the launcher knows, it may close. An agent that has ended
-                // receives no more events.
+                // The agent must know first: as soon as the launcher knows, it may close. An agent that has
+                // ended receives no more events.
                 let _ = sender.send(Event::RankEnded);
             }
             to_launcher.post(message);

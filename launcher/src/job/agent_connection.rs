@@ -126,7 +126,8 @@ impl AgentLink for LocalLink {
         self.sender.lock().expect("no holder panics").take();
     }
 
-    /// A silent agent may be stopped by a signal. Only SIGKILL ends such a process, and its ranks end with it.
+    /// A silent agent may be stopped by a signal. Only SIGKILL ends such a process, and its ranks end with
+    /// it.
     fn cut(&self) {
         let child = self.child.lock().expect("no holder panics");
         if let Some(pid) = *child {
@@ -148,7 +149,8 @@ impl MessageReader {
         Self { host, decoder: Decoder::behind_mark(), events }
     }
 
-    /// Takes bytes, and sends an event for each message that `is_wanted`. Bytes that are no message are an error.
+    /// Takes bytes, and sends an event for each message that `is_wanted`. Bytes that are no message are an
+    /// error.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],

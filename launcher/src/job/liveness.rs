@@ -1,8 +1,9 @@
 //! Whether the program at the other end of a connection is alive.
 //!
-//! Launcher and agents each send a sign of life every [`BEAT`], whatever else they do; any message counts as one too. Whoever
-//! hears nothing for [`SILENCE`] takes the other for lost. Time in which the listening process itself did not run does not
-//! count: it may have been stopped, and what the other has sent meanwhile is still on its way.
+//! Launcher and agents each send a sign of life every [`BEAT`], whatever else they do; any message counts as
+//! one too. Whoever hears nothing for [`SILENCE`] takes the other for lost. Time in which the listening
+//! process itself did not run does not count: it may have been stopped, and what the other has sent meanwhile
+//! is still on its way.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,8 @@ impl Beats {
         Self { next: now }
     }
 
-    /// If a sign of life is due: how much later than planned this process looks, where it can have missed one itself.
+    /// If a sign of life is due: how much later than planned this process looks, where it can have missed one
+    /// itself.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Duration> {
         let late = now.checked_duration_since(self.next)?;
         self.next = now + BEAT;

@@ -4,7 +4,8 @@
 //! message = length (4 bytes, little-endian) | content (postcard)
 //! ```
 //!
-//! A login shell may print something before the agent starts. The agent's first bytes, [`MARK`], tell where its messages begin.
+//! A login shell may print something before the agent starts. The agent's first bytes, [`MARK`], tell where
+//! its messages begin.
 
 use crate::system::host_facts::HostFacts;
 use serde::de::DeserializeOwned;
@@ -27,7 +28,8 @@ pub(crate) enum ToAgent {
     Beat,
     /// Listen at these addresses, so that the other hosts can try to connect.
     Listen { host: u32, addresses: Vec<IpAddr>, secret: [u8; 32] },
-    /// Connect to the addresses of the other hosts, by host. With `bytes`, measure the time that so many take.
+    /// Connect to the addresses of the other hosts, by host. With `bytes`, measure the time that so many
+    /// take.
     Reach { targets: Vec<(u32, Vec<SocketAddr>)>, secret: [u8; 32], timeout_ms: u32, bytes: u64 },
     /// Measure the speed of a core.
     Measure,

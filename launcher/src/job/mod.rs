@@ -5,10 +5,11 @@
 //!          \-- agent of host 1 --- ranks 2, 3
 //! ```
 //!
-//! An agent is this program as `isograd agent`: a child of the launcher on its own machine, started over SSH on another. The
-//! two talk through the agent's standard input and output (see [`message`]). The agent starts the host's ranks, passes on
-//! what they print and how they end, and kills them when the launcher says so, closes the connection, or falls silent. So
-//! no process of a job outlives its launcher, however the launcher ends.
+//! An agent is this program as `isograd agent`: a child of the launcher on its own machine, started over SSH
+//! on another. The two talk through the agent's standard input and output (see [`message`]). The agent starts
+//! the host's ranks, passes on what they print and how they end, and kills them when the launcher says so,
+//! closes the connection, or falls silent. So no process of a job outlives its launcher, however the launcher
+//! ends.
 
 mod agent;
 mod agent_connection;

@@ -48,7 +48,8 @@ impl Outcome {
         }
     }
 
-    /// The exit code that a shell reports. Where each rank blames another one, no rank's own code says anything, so it is 1.
+    /// The exit code that a shell reports. Where each rank blames another one, no rank's own code says
+    /// anything, so it is 1.
     fn exit_code(self) -> u8 {
         match self {
             Self::Status(RankStatus::Code(_)) if self.is_consequence() => 1,

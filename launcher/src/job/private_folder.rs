@@ -1,8 +1,8 @@
 //! A folder that only this user can enter, for as long as an agent runs, however it ends.
 //!
-//! It holds the file by which ranks meet, with the key of the job. An agent that is killed cannot remove anything. So
-//! another process does it: this program again, which waits for the end of its standard input. Only the agent has the
-//! other end of that pipe, and the system closes it when the agent ends.
+//! It holds the file by which ranks meet, with the key of the job. An agent that is killed cannot remove
+//! anything. So another process does it: this program again, which waits for the end of its standard input.
+//! Only the agent has the other end of that pipe, and the system closes it when the agent ends.
 
 use super::rank_process::this_program;
 use std::fs::{self, Permissions};
@@ -48,7 +48,8 @@ impl Drop for PrivateFolder {
     }
 }
 
-/// Starts the process that removes `folder`. In a process group of its own, signals to the agent's group do not reach it.
+/// Starts the process that removes `folder`. In a process group of its own, signals to the agent's group do
+/// not reach it.
 fn remover(folder: &Path) -> io::Result<Child> {
     let mut command = this_program()?;
     command.args(["agent", "--remove"]).arg(folder).process_group(0);
@@ -57,7 +58,8 @@ fn remover(folder: &Path) -> io::Result<Child> {
 
 /// Removes `folder` at the end of standard input.
 pub(crate) fn remove_at_end(folder: &Path) {
-    // Any end of the input means that the agent has ended. No process is left that a failure could be reported to.
+    // Any end of the input means that the agent has ended. No process is left that a failure could be
+    // reported to.
     let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
     let _ = fs::remove_dir_all(folder);
 }

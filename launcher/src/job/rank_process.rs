@@ -1,7 +1,7 @@
 //! A rank as a process of its agent.
 //!
-//! Each rank leads a process group of its own. When the rank has ended, the rest of the group is killed, and only then does
-//! the agent let the system reuse the rank's process number.
+//! Each rank leads a process group of its own. When the rank has ended, the rest of the group is killed, and
+//! only then does the agent let the system reuse the rank's process number.
 
 use super::message::{Assignment, FromAgent, MeetingPoint, RankStatus, encode};
 use crate::system::{cores, host_facts, variables};
@@ -33,8 +33,8 @@ struct Progress {
 }
 
 impl RankProcess {
-    /// Starts rank `local` of the assignment, bound to its `own` cores, if it has any, of `all` cores of this host.
-    /// The calling thread must live as long as the agent: its end would end the rank.
+    /// Starts rank `local` of the assignment, bound to its `own` cores, if it has any, of `all` cores of this
+    /// host. The calling thread must live as long as the agent: its end would end the rank.
     pub(super) fn start(
         assignment: &Assignment,
         local: u32,

@@ -1,4 +1,5 @@
-//! The launcher's standard output and standard error: whole lines, and on a terminal a line of progress below them.
+//! The launcher's standard output and standard error: whole lines, and on a terminal a line of progress below
+//! them.
 
 use crate::failure::Failure;
 use std::io::{self, IsTerminal, Write};

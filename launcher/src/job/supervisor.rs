@@ -14,7 +14,8 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say why they end.
+/// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say
+/// why they end.
 const GRACE: Duration = Duration::from_secs(2);
 /// The same when a host is lost: its peers notice at once or, behind a dead link, too late to wait for.
 const LOSS_GRACE: Duration = Duration::from_secs(1);
@@ -30,7 +31,8 @@ pub(crate) struct HostRanks {
     pub(crate) assignment: Assignment,
 }
 
-/// Starts the ranks of all hosts and watches them until the last one has ended. `events` are those of all connections.
+/// Starts the ranks of all hosts and watches them until the last one has ended. `events` are those of all
+/// connections.
 pub(crate) fn supervise(
     hosts: Vec<HostRanks>,
     events: &Receiver<Event>,
@@ -90,8 +92,8 @@ fn is_save(arg: &OsString) -> bool {
     arg.to_str().is_some_and(|arg| arg == "--save" || arg.starts_with("--save="))
 }
 
-/// Gives the agents signs of life until the returned sender is dropped. A thread of its own does, since the launcher itself may
-/// wait for a slow reader of its output.
+/// Gives the agents signs of life until the returned sender is dropped. A thread of its own does, since the
+/// launcher itself may wait for a slow reader of its output.
 fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
     let (pulse, stop) = channel();
     thread::spawn(move || {
@@ -211,8 +213,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether the other ranks may go on when one ends like this. After a request to stop, all ranks end in order, and rank 0
-    /// last, as it may have parameters to save.
+    /// Whether the other ranks may go on when one ends like this. After a request to stop, all ranks end in
+    /// order, and rank 0 last, as it may have parameters to save.
     fn is_expected(&self, status: RankStatus) -> bool {
         match (status, self.stop) {
             (RankStatus::Code(0), _) => true,

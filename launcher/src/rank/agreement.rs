@@ -1,8 +1,8 @@
-//! What all ranks of a job must have in common. A difference would show much later, as other bits or as ranks that wait for
-//! ever.
+//! What all ranks of a job must have in common. A difference would show much later, as other bits or as ranks
+//! that wait for ever.
 //!
-//! Each function takes its plans apart field by field, without `..`: whoever adds an option is asked by the compiler
-//! whether ranks must agree on it.
+//! Each function takes its plans apart field by field, without `..`: whoever adds an option is asked by the
+//! compiler whether ranks must agree on it.
 
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::rank::data::TestSet;

@@ -18,8 +18,8 @@ const BUNDLED_TRAIN: &str = "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504
 #[cfg(feature = "bundled-mnist")]
 const BUNDLED_TEST: &str = "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3";
 
-/// The samples to test with. Samples that cannot fail to load are loaded when they are first used, so that training does not
-/// wait for them.
+/// The samples to test with. Samples that cannot fail to load are loaded when they are first used, so that
+/// training does not wait for them.
 pub(crate) type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
 
 impl Source {
@@ -66,7 +66,8 @@ impl Source {
         }
     }
 
-    /// Digests of the samples to train on and to test with. Equal samples have equal digests, wherever they come from.
+    /// Digests of the samples to train on and to test with. Equal samples have equal digests, wherever they
+    /// come from.
     pub(crate) fn digests(&self, train: &dyn Dataset, test: &TestSet) -> [String; 2] {
         match self {
             #[cfg(feature = "bundled-mnist")]
@@ -88,8 +89,8 @@ impl Source {
 /// The number of samples that a thread hashes at a time.
 const CHUNK: usize = 1000;
 
-/// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels and labels, in order
-/// and little-endian.
+/// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels
+/// and labels, in order and little-endian.
 fn digest(samples: &dyn Dataset) -> String {
     let chunk = |index: usize| {
         let mut hash = Sha256::new();

@@ -6,7 +6,8 @@ use isograd_model::{EpochReport, Evaluation, Metric};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-/// A history file that is being written. Each row is one write, so that a run that breaks off leaves whole rows.
+/// A history file that is being written. Each row is one write, so that a run that breaks off leaves whole
+/// rows.
 #[derive(Debug)]
 pub(crate) struct History<'a> {
     file: &'a HistoryFile,
@@ -70,7 +71,8 @@ fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
     counts.into_iter().chain(scores("", metrics, Some(&report.train))).collect()
 }
 
-/// Columns of the loss and the metrics. All rows have the same columns; without an evaluation they have no values.
+/// Columns of the loss and the metrics. All rows have the same columns; without an evaluation they have no
+/// values.
 fn scores(prefix: &str, metrics: &[Metric], evaluation: Option<&Evaluation>) -> Vec<Column> {
     let loss = (format!("{prefix}loss"), evaluation.map(|evaluation| evaluation.loss));
     let value = |index: usize| evaluation.map(|evaluation| evaluation.metrics[index]);

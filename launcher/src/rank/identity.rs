@@ -19,7 +19,8 @@ use std::sync::Arc;
 #[cfg(feature = "mpi")]
 use std::sync::Mutex;
 
-/// The most threads for each core: more do not make a rank faster, and many more would spend their time on taking turns.
+/// The most threads for each core: more do not make a rank faster, and many more would spend their time on
+/// taking turns.
 const THREADS_PER_CORE: usize = 4;
 /// The variable that names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
@@ -48,7 +49,8 @@ const OF_AGENT: [&str; 4] =
     [variables::RANK, variables::WORLD_SIZE, variables::LOCAL_RANK, variables::LOCAL_WORLD_SIZE];
 
 impl RankIdentity {
-    /// Reads the environment. If that says nothing of ranks, this process is alone. Of several ranks only the first one prints.
+    /// Reads the environment. If that says nothing of ranks, this process is alone. Of several ranks only the
+    /// first one prints.
     pub(crate) fn find(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // An agent may itself be a process of mpirun, srun or torchrun. Its ranks inherit the variables of
@@ -153,7 +155,8 @@ impl RankIdentity {
         execution.threads.map_or_else(|| limits.share(self.local_world), |threads| threads.min(most))
     }
 
-    /// The same in words, with the reason if there are fewer threads than the user asked for or the machine has cores.
+    /// The same in words, with the reason if there are fewer threads than the user asked for or the machine
+    /// has cores.
     pub(crate) fn describe_threads(&self, execution: &Execution) -> String {
         let threads = self.threads(execution);
         match (execution.threads, CoreLimits::of_this_process().reason()) {
@@ -216,7 +219,8 @@ pub(crate) fn has_agent() -> bool {
     std::env::var_os(PARENT).is_some()
 }
 
-/// MPI, from its start to the end of the program. It must end after the last line is printed, since it may end the process.
+/// MPI, from its start to the end of the program. It must end after the last line is printed, since it may
+/// end the process.
 #[cfg(feature = "mpi")]
 static MPI: Mutex<Option<Mpi>> = Mutex::new(None);
 
@@ -241,8 +245,8 @@ pub(crate) fn end_with_agent() {
     }
 }
 
-/// The file through which ranks of one user on one host meet, if they only know the name of their job. It lies in a folder that
-/// only this user can write to, if there is one.
+/// The file through which ranks of one user on one host meet, if they only know the name of their job. It
+/// lies in a folder that only this user can write to, if there is one.
 fn meeting_file(job: &str) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);

@@ -1,4 +1,5 @@
-//! The progress bar of an epoch, on standard error. It is shown if that is a terminal, or if a launcher shows it on one.
+//! The progress bar of an epoch, on standard error. It is shown if that is a terminal, or if a launcher shows
+//! it on one.
 
 use crate::rank::report::scores;
 use crate::system::variables::PROGRESS;
@@ -11,8 +12,8 @@ use std::time::Duration;
 /// Time between two drawings. Steps in between cost one comparison each.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The bar's own limit of drawings per second. It draws for each new position and each new message, 20 times per second in all,
-/// and must drop none.
+/// The bar's own limit of drawings per second. It draws for each new position and each new message, 20 times
+/// per second in all, and must drop none.
 const LIMIT_HZ: u8 = 40;
 
 const TEMPLATE: &str = "{prefix} {wide_bar} {pos}/{len} {msg}";
@@ -26,7 +27,8 @@ pub(crate) struct EpochBar<'a> {
 }
 
 impl<'a> EpochBar<'a> {
-    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` if there is no terminal.
+    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` if there is no
+    /// terminal.
     pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
         let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
         let target = match columns {
@@ -60,7 +62,8 @@ impl Drop for EpochBar<'_> {
     }
 }
 
-/// The terminal of the launcher. For the launcher, a line that ends with a carriage return replaces the line before.
+/// The terminal of the launcher. For the launcher, a line that ends with a carriage return replaces the line
+/// before.
 #[derive(Debug)]
 struct Relayed {
     columns: u16,

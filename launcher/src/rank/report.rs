@@ -44,8 +44,8 @@ pub(crate) fn test_line(metrics: &[Metric], evaluation: &Evaluation) -> String {
     format!("test_acc: {accuracy:.2}%, test_loss: {:.7}", evaluation.loss)
 }
 
-/// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples that they
-/// trained on.
+/// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples
+/// that they trained on.
 pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = samples as f64 / seconds.max(f64::MIN_POSITIVE);

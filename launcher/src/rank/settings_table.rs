@@ -1,7 +1,7 @@
 //! The settings in force, as a table of names and values.
 //!
-//! The function takes plan and configuration apart field by field, without `..`: whoever adds an option is asked by the compiler
-//! whether the table shows it.
+//! The function takes plan and configuration apart field by field, without `..`: whoever adds an option is
+//! asked by the compiler whether the table shows it.
 
 use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::RankIdentity;
@@ -9,8 +9,8 @@ use crate::system::escape::one_line;
 use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
 use std::fmt::Debug;
 
-/// One `name: value` a line, values below each other, under the names that the options have. `samples` are those of training
-/// and validation.
+/// One `name: value` a line, values below each other, under the names that the options have. `samples` are
+/// those of training and validation.
 pub(crate) fn list<T: Element>(
     plan: &TrainPlan,
     identity: &RankIdentity,

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a signal may take to arrive that another rank has received already, and the time between two looks for it.
+/// How long a signal may take to arrive that another rank has received already, and the time between two
+/// looks for it.
 const ARRIVAL: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -46,7 +47,8 @@ impl StopRequest {
         Failure::stopped_by(self.await_signal().unwrap_or(SIGTERM))
     }
 
-    /// The failure of a run that was stopped after `steps` steps, and has saved its parameters in `saved`, if `--save` was given.
+    /// The failure of a run that was stopped after `steps` steps, and has saved its parameters in `saved`, if
+    /// `--save` was given.
     pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
         match self.await_signal() {
             Some(signal) => Failure::stopped(format!("{} after step {steps}", name(signal)), signal, saved),
@@ -57,8 +59,8 @@ impl StopRequest {
         }
     }
 
-    /// The signal that this process received. A request that came with the sums of another rank may arrive before the signal,
-    /// which goes to all ranks.
+    /// The signal that this process received. A request that came with the sums of another rank may arrive
+    /// before the signal, which goes to all ranks.
     fn await_signal(&self) -> Option<i32> {
         let start = Instant::now();
         loop {

@@ -107,7 +107,8 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     Ok(())
 }
 
-/// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same file.
+/// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
+/// file.
 fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
     let Some(history) = &plan.history else { return Ok(()) };
     for (option, path) in [("--load", &plan.load), ("--save", &plan.save)] {
@@ -207,8 +208,9 @@ impl<T: Element> Run<'_, T> {
         }
     }
 
-    /// Evaluates the validation samples. If there are none, or the run is about to stop, it evaluates one shard of the training
-    /// samples instead, since parameters whose loss is infinite or NaN must not be saved.
+    /// Evaluates the validation samples. If there are none, or the run is about to stop, it evaluates one
+    /// shard of the training samples instead, since parameters whose loss is infinite or NaN must not be
+    /// saved.
     fn validate(&mut self, parts: &ValidationSplit<'_>) -> Result<Option<Evaluation>, Failure> {
         let is_validated = !parts.validation.is_empty() && !self.trainer.is_stopped();
         let shard = self.trainer.config().shard_size.min(parts.train.len());
@@ -218,8 +220,8 @@ impl<T: Element> Run<'_, T> {
         Ok(is_validated.then_some(evaluation))
     }
 
-    /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other parameters of the
-    /// optimizer that are unusual.
+    /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other
+    /// parameters of the optimizer that are unusual.
     fn diverged(&self, mut problem: String) -> Failure {
         let (eps, weight_decay) = match self.plan.optimizer {
             Optimizer::Sgd { weight_decay, .. } => (None, weight_decay),

@@ -27,7 +27,8 @@ impl CoreLimits {
 
     /// The cores for each of `ranks` ranks of this host, of which this process is one; at least one.
     pub(crate) fn share(&self, ranks: usize) -> usize {
-        // A process that may run on all cores shares them with the other ranks; one that is bound has its share already.
+        // A process that may run on all cores shares them with the other ranks; one that is bound has its
+        // share already.
         let cores = if self.available == self.online { self.available / ranks } else { self.available };
         // A quota is the container's, and so that of all its ranks.
         let quota = self.quota.map_or(cores, |quota| quota.ceil() as usize / ranks);
@@ -111,10 +112,11 @@ pub(crate) fn bind(_cores: &[usize]) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Cores for each of `ranks` ranks: neighbouring ones, as evenly as can be; `None` if fewer cores than ranks can be kept busy.
+/// Cores for each of `ranks` ranks: neighbouring ones, as evenly as can be; `None` if fewer cores than ranks
+/// can be kept busy.
 ///
-/// A quota does not say which cores its CPU time is spent on, and other containers may have their ranks on the first ones. So
-/// the ranks divide all visible cores, and only their number is limited.
+/// A quota does not say which cores its CPU time is spent on, and other containers may have their ranks on
+/// the first ones. So the ranks divide all visible cores, and only their number is limited.
 pub(crate) fn divide(cores: &[usize], quota: Option<f64>, ranks: usize) -> Option<Vec<Vec<usize>>> {
     let start = |rank: usize| rank * cores.len() / ranks;
     (within(cores.len(), quota) >= ranks)

@@ -1,9 +1,9 @@
 //! The CPU time that the control groups of this process allow, as containers set it.
 //!
-//! A quota leaves all cores visible and stops the process when its share of a period is used up: more threads than the
-//! quota has CPUs only make it stop earlier. A group's quota holds for all groups below it, so the smallest one on the way
-//! from the process's group to the root counts. Version 2 has one hierarchy and one file, `cpu.max`; version 1 has a hierarchy
-//! for each controller, and two files.
+//! A quota leaves all cores visible and stops the process when its share of a period is used up: more threads
+//! than the quota has CPUs only make it stop earlier. A group's quota holds for all groups below it, so the
+//! smallest one on the way from the process's group to the root counts. Version 2 has one hierarchy and one
+//! file, `cpu.max`; version 1 has a hierarchy for each controller, and two files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,8 @@ impl Mount {
         Some(Self { version, root, point })
     }
 
-    /// The process's group, as a path below the mount point, from `/proc/self/cgroup`: lines of `number:controllers:path`.
+    /// The process's group, as a path below the mount point, from `/proc/self/cgroup`: lines of
+    /// `number:controllers:path`.
     fn group(&self, groups: &str) -> Option<PathBuf> {
         let path = groups.lines().find_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);

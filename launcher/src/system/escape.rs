@@ -1,6 +1,7 @@
 //! Makes text from outside fit into a line of this program's output.
 
-/// Escapes control characters, as `\n` or `\u{1b}`, so that `text` can neither end a line nor command a terminal.
+/// Escapes control characters, as `\n` or `\u{1b}`, so that `text` can neither end a line nor command a
+/// terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

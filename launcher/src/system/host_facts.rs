@@ -42,7 +42,8 @@ impl HostFacts {
     }
 }
 
-/// Rows and columns of the matrices that are multiplied to measure a core; they stay in the second-level cache.
+/// Rows and columns of the matrices that are multiplied to measure a core; they stay in the second-level
+/// cache.
 const SIDE: usize = 256;
 /// How long the measurement takes.
 const MEASURED: Duration = Duration::from_millis(300);
@@ -67,7 +68,8 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
     }
 }
 
-/// The boot of this machine and its network namespace: a container with a network of its own counts as a machine of its own.
+/// The boot of this machine and its network namespace: a container with a network of its own counts as a
+/// machine of its own.
 fn machine() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let network = std::fs::read_link("/proc/self/ns/net").ok()?;

@@ -1,5 +1,5 @@
-//! The operating system: cores, files, signals, facts about the host, and text for shells and terminals. It imports no other
-//! room.
+//! The operating system: cores, files, signals, facts about the host, and text for shells and terminals. It
+//! imports no other room.
 
 pub(crate) mod cores;
 pub(crate) mod cpu_quota;

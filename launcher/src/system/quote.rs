@@ -13,7 +13,8 @@ pub(crate) fn quote(word: &str) -> String {
     }
 }
 
-/// Quotes `path` in the same way, but leaves a leading `~` to the shell, which replaces it by the home folder.
+/// Quotes `path` in the same way, but leaves a leading `~` to the shell, which replaces it by the home
+/// folder.
 pub(crate) fn quote_path(path: &Path) -> String {
     match env::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf)) {
         Some(rest) => format!("~/{}", quote(&rest.to_string_lossy())),

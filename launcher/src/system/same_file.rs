@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// The most links in a row that Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Whether two paths lead to one file, through links or by different names of its folder. The file need not exist yet.
+/// Whether two paths lead to one file, through links or by different names of its folder. The file need not
+/// exist yet.
 pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     let node = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
     match (node(a), node(b)) {
@@ -15,7 +16,8 @@ pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where a file that does not exist yet would be created: links are followed, and its folder's real path is taken.
+/// Where a file that does not exist yet would be created: links are followed, and its folder's real path is
+/// taken.
 fn place(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {

@@ -9,7 +9,8 @@ pub(crate) const LOCAL_WORLD_SIZE: &str = "LOCAL_WORLD_SIZE";
 /// Where ranks meet that another launcher has started; ranks of an agent are told otherwise.
 pub(crate) const MASTER_ADDR: &str = "MASTER_ADDR";
 pub(crate) const MASTER_PORT: &str = "MASTER_PORT";
-/// The process whose end ends a rank. A rank that has it reads where to meet the others from its standard input.
+/// The process whose end ends a rank. A rank that has it reads where to meet the others from its standard
+/// input.
 pub(crate) const PARENT: &str = "ISOGRAD_PARENT";
 /// The columns of the terminal that shows a rank's progress.
 pub(crate) const PROGRESS: &str = "ISOGRAD_PROGRESS";

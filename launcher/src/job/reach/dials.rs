@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Longer than any attempt can take; attempts have timeouts of their own.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Connects to all addresses of all targets, many at a time. With `bytes`, it takes one target after the other, and measures the
-/// speed at the first address that answers.
+/// Connects to all addresses of all targets, many at a time. With `bytes`, it takes one target after the
+/// other, and measures the speed at the first address that answers.
 #[expect(clippy::type_complexity, reason = "a list of targets, and what became of each")]
 pub(in crate::job) fn reach(
     targets: &[(u32, Vec<SocketAddr>)],
@@ -63,8 +63,8 @@ struct Dialled {
     problems: Vec<String>,
 }
 
-/// Connects to the addresses of `targets`, [`MOST_DIALS`] at a time. Once an address of a target has answered, the others have
-/// [`PAUSE`] to answer as well.
+/// Connects to the addresses of `targets`, [`MOST_DIALS`] at a time. Once an address of a target has
+/// answered, the others have [`PAUSE`] to answer as well.
 fn dial_all(
     targets: &[(u32, Vec<SocketAddr>)],
     secret: &Nonce,
