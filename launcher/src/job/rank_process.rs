@@ -18,14 +18,14 @@ const PIECE: usize = 16 * 1024;
 /// A rank that was started.
 pub(super) struct RankProcess {
     pid: Pid,
-    progress: Arc<Mutex<Progress>>,
+    state: Arc<Mutex<ProcessState>>,
     /// The rank's standard input, until it has been told where the ranks meet.
     stdin: Option<ChildStdin>,
 }
 
 /// What has become of the process.
 #[derive(Default)]
-struct Progress {
+struct ProcessState {
     /// It has ended, so another process may have its number.
     is_over: bool,
     /// The agent has killed it.
@@ -65,11 +65,11 @@ impl RankProcess {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn_bound(&mut command, own, all)?;
-        let progress = Arc::new(Mutex::new(Progress::default()));
+        let state = Arc::new(Mutex::new(ProcessState::default()));
         let (pid, stdin) = (Pid::from_child(&child), child.stdin.take());
-        let this = Self { pid, progress: Arc::clone(&progress), stdin };
+        let this = Self { pid, state: Arc::clone(&state), stdin };
         let pipes = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
-        if let Err(error) = follow(rank, child, pipes, progress, post) {
+        if let Err(error) = follow(rank, child, pipes, state, post) {
             // Without its threads, no one would notice its end.
             let _ = kill_process_group(pid, Signal::KILL);
             return Err(error);
@@ -87,8 +87,8 @@ impl RankProcess {
 
     /// Sends the rank a signal, if it has not ended.
     pub(super) fn signal(&self, signal: Signal) {
-        let progress = self.progress.lock().expect("no holder panics");
-        if !progress.is_over {
+        let state = self.state.lock().expect("no holder panics");
+        if !state.is_over {
             // The only reason to fail: it has just ended.
             let _ = kill_process(self.pid, signal);
         }
@@ -96,9 +96,9 @@ impl RankProcess {
 
     /// Outcomes the rank, and what it has started, at once.
     pub(super) fn kill(&self) {
-        let mut progress = self.progress.lock().expect("no holder panics");
-        if !progress.is_over {
-            progress.is_killed = true;
+        let mut state = self.state.lock().expect("no holder panics");
+        if !state.is_over {
+            state.is_killed = true;
             let _ = kill_process_group(self.pid, Signal::KILL);
         }
     }
@@ -125,13 +125,13 @@ fn follow(
     rank: u32,
     child: Child,
     (stdout, stderr): (ChildStdout, ChildStderr),
-    progress: Arc<Mutex<Progress>>,
+    state: Arc<Mutex<ProcessState>>,
     post: impl Fn(FromAgent) + Clone + Send + 'static,
 ) -> io::Result<()> {
     let stdout = read(rank, false, stdout, post.clone())?;
     let stderr = read(rank, true, stderr, post.clone())?;
     thread::Builder::new().spawn(move || {
-        let status = wait(child, &progress);
+        let status = wait(child, &state);
         for reader in [stdout, stderr] {
             reader.join().expect("reading a pipe does not panic");
         }
@@ -141,17 +141,17 @@ fn follow(
 }
 
 /// Waits until a rank has ended.
-fn wait(mut child: Child, progress: &Mutex<Progress>) -> RankStatus {
+fn wait(mut child: Child, state: &Mutex<ProcessState>) -> RankStatus {
     let pid = Pid::from_child(&child);
     // The ended rank stays a zombie, which keeps its number, until the rest of its group has been killed.
     let ended = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while ended().is_err_and(|error| error == rustix::io::Errno::INTR) {}
-    let mut progress = progress.lock().expect("no holder panics");
+    let mut state = state.lock().expect("no holder panics");
     let _ = kill_process_group(pid, Signal::KILL);
-    progress.is_over = true;
+    state.is_over = true;
     let status = child.wait().expect("a child of this process");
     match (status.code(), status.signal()) {
-        (_, Some(signal)) if progress.is_killed && signal == Signal::KILL.as_raw() => RankStatus::Killed,
+        (_, Some(signal)) if state.is_killed && signal == Signal::KILL.as_raw() => RankStatus::Killed,
         (_, Some(signal)) => RankStatus::Signal(signal),
         (code, None) => RankStatus::Code(code.unwrap_or(1)),
     }

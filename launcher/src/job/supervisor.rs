@@ -44,7 +44,7 @@ pub(crate) fn supervise(
     let is_saving = hosts.iter().any(|host| host.assignment.args.iter().any(is_save));
     let (mut watched, mut assignments) = (Vec::new(), Vec::new());
     for HostRanks { number, name, connection, assignment } in hosts {
-        watched.push(Host {
+        watched.push(WatchedHost {
             number,
             name,
             first: assignment.first_rank,
@@ -74,17 +74,24 @@ pub(crate) fn supervise(
     if stop.is_some() && is_saving && outcomes.was_cut_off(0) {
         relay.say("rank 0 did not end by itself: the parameters after its last step were not saved\n");
     }
-    if let (Err(Failure::Rank { rank, .. }), true) = (&result, outcomes.count() > 1) {
-        let lines: Vec<&str> = relay.last_lines(*rank).collect();
-        let last = match lines.as_slice() {
-            [] => String::new(),
-            lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
-        };
-        relay.say(&format!("{}{last}", outcomes.table()));
-    } else if let Err(Failure::Host { .. }) = &result {
-        relay.say(&outcomes.table());
-    }
+    explain(&result, &outcomes, &mut relay);
     result
+}
+
+/// Shows how each rank ended where that tells more than the error, and the last lines of the rank that failed.
+fn explain(result: &Result<(), Failure>, outcomes: &Outcomes, relay: &mut Relay) {
+    match result {
+        Err(Failure::Rank { rank, .. }) if outcomes.count() > 1 => {
+            let lines: Vec<&str> = relay.last_lines(*rank).collect();
+            let last = match lines.as_slice() {
+                [] => String::new(),
+                lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
+            };
+            relay.say(&format!("{}{last}", outcomes.table()));
+        }
+        Err(Failure::Host { .. } | Failure::SilentRank { .. }) => relay.say(&outcomes.table()),
+        _ => (),
+    }
 }
 
 /// Whether this argument of the ranks is `--save`.
@@ -104,7 +111,8 @@ fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
     pulse
 }
 
-struct Host {
+/// A host while its ranks run.
+struct WatchedHost {
     number: usize,
     name: String,
     first: u32,
@@ -115,14 +123,14 @@ struct Host {
     is_open: bool,
 }
 
-impl Host {
+impl WatchedHost {
     fn ranks(&self) -> std::ops::Range<u32> {
         self.first..self.first + self.count
     }
 }
 
 struct Supervisor {
-    hosts: Vec<Host>,
+    hosts: Vec<WatchedHost>,
     outcomes: Outcomes,
     relay: Relay,
     /// The signal that asked for the end of the job.
@@ -246,7 +254,7 @@ impl Supervisor {
     /// Prints the cores of each rank, once the ranks of all hosts have started.
     fn announce_bindings(&mut self) -> Result<(), Failure> {
         let is_one = self.hosts.len() == 1;
-        let line = |host: &Host| {
+        let line = |host: &WatchedHost| {
             let place = if is_one { String::new() } else { format!(" of {}", host.name) };
             let bindings = binding(host.first, host.bindings.as_deref()?);
             Some(format!("ranks{place} and their cores: {bindings}"))
@@ -267,7 +275,7 @@ impl Supervisor {
 
     /// Notes that a host is lost. Its agent and its ranks end by themselves.
     fn lose(&mut self, host: usize, problem: String) {
-        let Host { is_open, name, .. } = &mut self.hosts[host];
+        let WatchedHost { is_open, name, .. } = &mut self.hosts[host];
         if !std::mem::take(is_open) {
             return;
         }
