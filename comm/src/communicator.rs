@@ -1,10 +1,10 @@
 //! A group of ranks, and its collectives on slices.
 
 use crate::collective::{Rule, Slices};
-use crate::element::Element;
 use crate::error::{Error, PeerError};
 use crate::group::Group;
 use crate::settings::Settings;
+use crate::summand::Summand;
 use std::ops::Range;
 
 /// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.
@@ -81,7 +81,7 @@ impl Communicator {
     /// # Errors
     ///
     /// When a rank is lost or silent for longer than the timeout.
-    pub fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.allreduce(x)
     }
@@ -92,7 +92,7 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`allreduce`](Self::allreduce).
-    pub fn reduce_scatter<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn reduce_scatter<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.by_owner(x, Rule::REDUCE_SCATTER, "reduce_scatter")
     }
@@ -102,7 +102,7 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`allreduce`](Self::allreduce).
-    pub fn allgather<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn allgather<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.by_owner(x, Rule::ALLGATHER, "allgather")
     }
@@ -116,7 +116,7 @@ impl Communicator {
     /// # Panics
     ///
     /// When there is no rank `root`.
-    pub fn broadcast<T: Element>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
+    pub fn broadcast<T: Summand>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
         assert!(root < self.world_size(), "broadcast from rank {root} of {}", self.world_size());
         let Some(group) = &mut self.group else { return Ok(()) };
         group.contiguous(x, Rule::broadcast(root), "broadcast")

@@ -9,12 +9,12 @@ use crate::collective::{
     Topology,
 };
 use crate::cores::Cores;
-use crate::element::Element;
 use crate::error::{Error, SharedMemoryError};
 use crate::links::{AnyStream, Link};
 use crate::rendezvous::{HostId, Meeting, MetGroup, RankInfo, meet};
 use crate::settings::{Settings, Transport};
 use crate::shm::{Carver, Process, RawBuffer, Region, RegionHandle, SpinPolicy};
+use crate::summand::Summand;
 use crate::tree;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -191,7 +191,7 @@ impl Group {
     }
 
     /// `x = ` the sum of all ranks' `x`.
-    pub(crate) fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub(crate) fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         const OPERATION: &str = "allreduce";
         let others = self.engine.topology.world() - 1;
         if self.engine.is_one_host() && size_of_val(x) <= SHORT_BYTES {
@@ -207,7 +207,7 @@ impl Group {
     ///
     /// Two buffers suffice: when a rank has finished turn `t + 1`, all ranks have begun it, so they have
     /// finished `t`.
-    pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+    pub(crate) fn short<T: Summand>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
         // After a failure, neighbours may still read what this rank has published.
         self.engine.check()?;
         self.short_turn += 1;
@@ -244,7 +244,7 @@ impl Group {
     }
 
     /// An operation on all of `x`, block by block.
-    pub(crate) fn contiguous<T: Element>(
+    pub(crate) fn contiguous<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -261,7 +261,7 @@ impl Group {
     }
 
     /// An operation whose owners own slices of the whole of `x`: each block has a part of each slice.
-    pub(crate) fn by_owner<T: Element>(
+    pub(crate) fn by_owner<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -281,7 +281,7 @@ impl Group {
 
     /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)`
     /// says which elements are an owner's in a block.
-    fn pipeline<T: Element>(
+    fn pipeline<T: Summand>(
         &mut self,
         x: &mut [T],
         blocks: usize,

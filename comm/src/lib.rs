@@ -5,7 +5,6 @@
 mod collective;
 mod communicator;
 mod cores;
-mod element;
 mod error;
 mod group;
 mod key;
@@ -18,12 +17,12 @@ mod rendezvous;
 mod settings;
 mod shard_sum;
 mod shm;
+mod summand;
 mod variables;
 
 pub mod tree;
 
 pub use communicator::Communicator;
-pub use element::Element;
 pub use error::{
     Error, FileError, MpiError, PeerError, RankNumber, RankValue, RendezvousError, SharedMemoryError,
     VariablesError,
@@ -36,6 +35,7 @@ pub use rendezvous::{Meeting, Place};
 pub use settings::{Settings, Transport};
 pub use shard_sum::{ShardPlan, ShardSum, Shares};
 pub use shm::Buffer;
+pub use summand::Summand;
 pub use variables::RankVariables;
 
 /// The README's example is compiled and run.

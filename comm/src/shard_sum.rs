@@ -2,10 +2,10 @@
 
 use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
-use crate::element::Element;
 use crate::error::{Error, SharedMemoryError};
 use crate::group::{Group, region};
 use crate::shm::{Buffer, Carver, Region, RegionHandle, WAKER_END};
+use crate::summand::Summand;
 use crate::tree;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -102,7 +102,7 @@ pub struct ShardSum<T> {
 /// Elements in which each rank tells the others about its region.
 const RECORD: usize = 16;
 
-impl<T: Element> ShardSum<T> {
+impl<T: Summand> ShardSum<T> {
     /// Prepares sums over the ranks of `communicator`; returns it with this rank's buffers, by node and
     /// bucket. All ranks must call it, with plans that differ at most in [`nodes`](ShardPlan::nodes).
     ///

@@ -15,7 +15,7 @@
 //! A rank that has neighbouring parts may add them up beforehand: [`parent`] tells when two nodes are the
 //! parts of a third. [`sum`] finishes the tree from any set of nodes that covers the shards.
 
-use crate::element::Element;
+use crate::summand::Summand;
 use pulp::{Arch, NullaryFnOnce};
 use std::ops::Range;
 
@@ -108,7 +108,7 @@ fn split(node: &Range<usize>) -> usize {
 /// tree::sum(&[0..1, 1..2], |i| if i == 0 { &a } else { &b }, &mut y);
 /// assert_eq!(y, [11.0, 22.0]);
 /// ```
-pub fn sum<'a, T: Element>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [T], y: &mut [T]) {
+pub fn sum<'a, T: Summand>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [T], y: &mut [T]) {
     let shards = nodes.last().expect("a sum over no shards").end;
     sum_node(0..shards, nodes, data, y);
 }
@@ -118,7 +118,7 @@ pub fn sum<'a, T: Element>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [
 /// # Panics
 ///
 /// As `sum`.
-pub fn sum_node<'a, T: Element>(
+pub fn sum_node<'a, T: Summand>(
     root: Range<usize>,
     nodes: &[Range<usize>],
     data: impl Fn(usize) -> &'a [T],
@@ -156,7 +156,7 @@ pub fn sum_node<'a, T: Element>(
 /// # Panics
 ///
 /// When the lengths differ.
-pub fn add_assign<T: Element>(y: &mut [T], x: &[T]) {
+pub fn add_assign<T: Summand>(y: &mut [T], x: &[T]) {
     assert_eq!(y.len(), x.len(), "the sum has {} elements, the other {}", y.len(), x.len());
     Arch::new().dispatch(AddAssign { x, y });
 }
@@ -186,7 +186,7 @@ impl<F> Walk<'_, F> {
         })
     }
 
-    fn value<'a, T: Element>(&mut self, node: Range<usize>, y: &mut [T])
+    fn value<'a, T: Summand>(&mut self, node: Range<usize>, y: &mut [T])
     where
         F: Fn(usize) -> &'a [T],
     {
@@ -228,13 +228,13 @@ struct Add<'a, T> {
     y: &'a mut [T],
 }
 
-impl<T: Element> NullaryFnOnce for Add<'_, T> {
+impl<T: Summand> NullaryFnOnce for Add<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         for ((y, a), b) in self.y.iter_mut().zip(self.a).zip(self.b) {
-            *y = a.plus(*b);
+            *y = *a + *b;
         }
     }
 }
@@ -245,13 +245,13 @@ struct AddAssign<'a, T> {
     y: &'a mut [T],
 }
 
-impl<T: Element> NullaryFnOnce for AddAssign<'_, T> {
+impl<T: Summand> NullaryFnOnce for AddAssign<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         for (y, x) in self.y.iter_mut().zip(self.x) {
-            *y = y.plus(*x);
+            *y = *y + *x;
         }
     }
 }

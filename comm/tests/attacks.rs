@@ -1,4 +1,4 @@
-//! Strangers at the acceptor of rank 0: the group meets undisturbed, and the log says what was refused.
+//! Connections at rank 0 that are no ranks: the group meets undisturbed, and the log says what was refused.
 
 mod meetings;
 
@@ -13,7 +13,7 @@ use isograd_comm::{Communicator, Error, Place, RendezvousError};
 use log::{Log, Metadata, Record};
 use meetings::{DEADLINE, check_sums, free_place, join_all, settings};
 
-/// Keeps what is logged. One test at a time looks at it.
+/// Keeps the lines of the log. One test at a time reads them.
 struct Lines(Mutex<Vec<String>>);
 
 static LINES: Lines = Lines(Mutex::new(Vec::new()));
@@ -108,7 +108,7 @@ fn strangers_with_nothing_to_prove() {
             let _ = socket.write_all(&bytes(length));
             wait_for_end(socket);
         }
-        // Who sends nothing, half of something, or goes away.
+        // Connections that send nothing, send half a message, or close.
         let silent = connect(address);
         let mut half = connect(address);
         half.write_all(b"isograd\nhalf").unwrap();
@@ -127,7 +127,7 @@ fn strangers_with_nothing_to_prove() {
 fn repeated_and_reflected_handshakes() {
     let _guard = alone();
     under_attack(|address, place| {
-        // Somebody between rank 1 and rank 0 writes down what the rank says, and then breaks the connection.
+        // A relay between rank 1 and rank 0 records what the rank sends, and then breaks the connection.
         let between = TcpListener::bind("127.0.0.1:0").unwrap();
         let Place::Address { key, .. } = place else { unreachable!("an address") };
         let detour = Place::Address { address: between.local_addr().unwrap().to_string(), key: key.clone() };

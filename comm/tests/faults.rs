@@ -163,7 +163,7 @@ fn a_rank_killed_in_rendezvous_is_named_by_all() {
         group.signal(lost, Signal::KILL);
         for (rank, End { status, last }) in group.ends(2 * TIMEOUT, None) {
             assert_eq!(status.code(), Some(1), "rank {rank}: {last}");
-            // Whether its info had come or not.
+            // Whether its information had come or not.
             let other =
                 if lost == 0 { "rank 0 did not answer" } else { &format!("ranks {lost} and 3 did not come") };
             let named = last.contains(&format!("rank {lost} (")) || last.contains(other);
@@ -177,7 +177,7 @@ fn a_rank_killed_in_rendezvous_is_named_by_all() {
     }
 }
 
-/// The message says who, in which operation, in which bucket of how many bytes, for how long.
+/// The message names the rank, the operation, the bucket with its bytes, and the time.
 fn assert_silence_is_named(last: &str, stopped: usize, what: &str) {
     let parts =
         ["error: allreduce of bucket ", " bytes): ", &format!("rank {stopped} ("), " has owed ", " for 2."];

@@ -131,7 +131,7 @@ fn a_rank_that_is_late_is_named_and_ends_with_all() {
 #[test]
 fn all_hear_the_cause_of_a_failure() {
     assert_failure("abort", 3, &["rank 0 says: the disk is full", "rank 1 says: the disk is full"]);
-    // Each says what it saw itself, or what it heard of the other.
+    // Each rank says what it saw itself, or what the other told it.
     let all = ["rank 0 says: ranks ", "rank 1 says: ranks "];
     let calls = ["do not do the same: ", "allreduce of 5000 f32", "allreduce of 5001 f32"];
     assert_failure("lengths", 2, &[&all[..], &calls].concat());

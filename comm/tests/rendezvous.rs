@@ -1,4 +1,4 @@
-//! Meetings that come about, and what every rank is told when they do not.
+//! Meetings that succeed, and the errors of those that fail.
 
 mod meetings;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use isograd_comm::{Communicator, Error, FileError, Key, Place, RendezvousError, Settings};
 use meetings::{check_sums, free_place, join_all, settings};
 
-/// For meetings that fail because somebody does not come.
+/// The timeout of meetings that fail because a rank does not come.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// The settings of a whole group, each changed by rank.
@@ -24,13 +24,13 @@ fn group(place: &Place, world: usize, change: impl Fn(usize, &mut Settings)) -> 
     (0..world).map(changed).collect()
 }
 
-/// The messages of a group of which nobody succeeds.
+/// The messages of a group in which no rank succeeds.
 fn messages(settings: &[Settings]) -> Vec<String> {
     let results = join_all(settings);
     results.into_iter().map(|result| result.map(|_| ()).unwrap_err().to_string()).collect()
 }
 
-/// Expects one cause at all: first hand at rank 0 and those named, second hand at the others.
+/// Expects one cause at all ranks: at rank 0 and `first_hand` as it is, at the others as told.
 fn assert_cause(messages: &[String], cause: &str, first_hand: &[usize]) {
     for (i, message) in messages.iter().enumerate() {
         if i == 0 || first_hand.contains(&i) {
@@ -56,7 +56,7 @@ fn groups_of_any_size_meet_and_add() {
 fn missing_ranks_are_named_at_all() {
     let (place, address) = free_place();
     let mut settings = group(&place, 5, |rank, settings| {
-        // Only rank 0's spin_policy counts once a rank has joined.
+        // Only rank 0's timeout counts once a rank has joined.
         settings.meeting.timeout = if rank == 0 { SHORT } else { 4 * SHORT };
     });
     settings.remove(4);
@@ -94,7 +94,7 @@ fn a_name_without_an_address_is_looked_up_until_the_deadline() {
     assert!(matches!(error, Error::Rendezvous(RendezvousError::Resolve { .. })), "{error}");
 }
 
-/// The name that many systems give to themselves, with an address that leads nobody else there.
+/// The name that many systems give themselves, with an address that other hosts cannot use.
 #[test]
 fn who_waited_at_another_address_than_its_name_says_is_told() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -293,7 +293,7 @@ fn a_stale_meeting_file_is_read_again() {
         let settings = group(&place, 3, |_, _| ());
         std::thread::scope(|scope| {
             let members = scope.spawn(|| join_all(&settings[1..]));
-            // Whoever comes to the other group's listener is sent away.
+            // Ranks that come to the other group's listener are refused.
             if address != gone {
                 drop(listener.accept().unwrap());
                 drop(listener.accept().unwrap());

@@ -1,9 +1,9 @@
-//! Sums over the shards of all ranks: the bits of the tree over all shards, whoever has them.
+//! Sums over the shards of all ranks: the bits of the tree over all shards, however these are divided.
 
 mod common;
 
 use common::{ARRANGEMENTS, Arrangement, spawn};
-use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, Summand, tree};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Barrier;
@@ -24,7 +24,7 @@ enum Nodes {
 }
 
 /// What can be made and compared.
-trait Value: Element + From<f32> + PartialEq {}
+trait Value: Summand + PartialEq {}
 impl Value for f32 {}
 impl Value for f64 {}
 
@@ -42,7 +42,7 @@ fn sum<T: Value>(step: usize, node: Range<usize>, bucket: usize, y: &mut [T]) {
     tree::sum_node(node, &leaves, |i| &data[i], y);
 }
 
-/// A rank's sum, and its buffers where nobody else has them: by bucket and node.
+/// A rank's sum, and its buffers while no exchange has them: by bucket and node.
 struct Step<T> {
     sum: ShardSum<T>,
     /// Elements of each bucket.
@@ -200,7 +200,7 @@ fn a_bucket_of_doubles_with_late_slices_has_room() {
     spawn(3, Arrangement::Tcp, |mut communicator| buckets_of_any_length::<f64>(&mut communicator, &[25]));
 }
 
-/// What the others would read is not what was handed over, and could be written while they read it.
+/// Other ranks would read another buffer than the one that was handed over, while this rank may write it.
 #[test]
 fn only_the_announced_buffers_can_be_handed_over() {
     type Buffers = Vec<Vec<Buffer<f32>>>;

@@ -1,8 +1,8 @@
 //! One operation on one bucket, step by step.
 
 use super::topology::Slices;
-use crate::element::Kind;
 use crate::shm::RawBuffer;
+use crate::summand::Kind;
 use std::ops::Range;
 
 /// What is done with a bucket.

@@ -6,13 +6,12 @@ use super::bucket::{Call, Rule};
 use super::exchange::{Advance, Exchange};
 use super::failure;
 use super::topology::Topology;
-use super::wait::LookCount;
-use crate::element::Kind;
 use crate::error::{Error, PeerError, RankValue};
 use crate::links::{AnyStream, Frame, FrameKind, Incoming, Link, Memory};
 use crate::shm::{Process, Region, SpinPolicy, Waker};
+use crate::summand::Kind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Another rank of this host.
 #[derive(Debug)]
@@ -21,6 +20,14 @@ pub(crate) struct LocalRank {
     pub(crate) region: Arc<Region>,
     /// Its process; `None` for a rank in this process, as tests have them.
     pub(crate) process: Option<Process>,
+}
+
+/// A rank of this host that this rank waits for, and when its count of looks last changed.
+#[derive(Debug)]
+pub(super) struct LookCount {
+    pub(super) rank: usize,
+    pub(super) count: u64,
+    pub(super) at: Instant,
 }
 
 /// One rank's view of its group: regions, links, and the operations under way.

@@ -19,9 +19,9 @@
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::sources::{Source, Sources};
 use super::topology::{Topology, most_words};
-use crate::element::{Element, Kind};
 use crate::links::{AnyStream, Frame, FrameKind, Link};
 use crate::shm::{Carver, RawBuffer, Region};
+use crate::summand::{Kind, Summand};
 use crate::tree;
 use std::ops::Range;
 use std::sync::Arc;
@@ -432,7 +432,7 @@ impl Exchange {
     }
 
     /// Adds this host's nodes up to its largest ones; returns their bytes.
-    fn fill_outbox<T: Element>(&mut self, bucket: usize, owner: usize, slice: &Range<usize>) -> usize {
+    fn fill_outbox<T: Summand>(&mut self, bucket: usize, owner: usize, slice: &Range<usize>) -> usize {
         let mut outbox = std::mem::take(&mut self.buckets[bucket].outboxes[owner]);
         let nodes = &self.host_nodes[self.topology.host()];
         let values: &mut [T] = bytemuck::cast_slice_mut(&mut outbox);
@@ -451,7 +451,7 @@ impl Exchange {
     }
 
     /// The values of a node in a slice, once they are there.
-    fn values<T: Element>(&self, bucket: usize, source: Source, slice: &Range<usize>) -> &[T] {
+    fn values<T: Summand>(&self, bucket: usize, source: Source, slice: &Range<usize>) -> &[T] {
         let state = &self.buckets[bucket];
         match source {
             Source::Own(node) => &state.nodes[node].elements()[slice.clone()],
@@ -495,7 +495,7 @@ impl Exchange {
         }
     }
 
-    fn finish_slice<T: Element>(&mut self, bucket: usize, slice: &Range<usize>) {
+    fn finish_slice<T: Summand>(&mut self, bucket: usize, slice: &Range<usize>) {
         // The buffer is taken out for a moment, so that the rest of `self` can be borrowed beside it.
         let mut result = self.buckets[bucket].result.take();
         let Sources { nodes, sources } = &self.all_sources;
@@ -526,7 +526,7 @@ impl Exchange {
 
     /// The result of `owner`, once the operation is complete. If results are not gathered, only this rank's
     /// own.
-    pub(crate) fn result<T: Element>(&self, bucket: usize, owner: usize) -> &[T] {
+    pub(crate) fn result<T: Summand>(&self, bucket: usize, owner: usize) -> &[T] {
         let (state, slice) = (&self.buckets[bucket], self.slice(bucket, owner));
         assert_eq!(state.stage, Stage::Complete, "results of an operation that is not complete");
         let holder = self.topology.holder(owner);

@@ -2,7 +2,7 @@
 //!
 //! A rank that fails tells all others the cause before it returns: they fail with the same cause.
 
-use super::engine::{Engine, LocalRank};
+use super::engine::{Engine, LocalRank, LookCount};
 use super::failure;
 use crate::error::{Error, PeerError};
 use crate::links::{Frame, FrameKind, Link, close_all, sleep};
@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often a sleeping rank checks whether the ranks that it waits for still exist.
-const HEARTBEAT: Duration = Duration::from_millis(50);
+const LONG_SLEEP: Duration = Duration::from_millis(50);
 /// How long a rank sleeps if it waits for frames and for counters at once: no system call waits for both.
-const BOTH: Duration = Duration::from_micros(100);
+const SHORT_SLEEP: Duration = Duration::from_micros(100);
 /// How often to check all sockets together before sleeping.
 const SOCKET_LOOKS: u32 = 100;
 /// The same for streams without a socket. A check is cheaper there, and it moves data; during sleep nothing
@@ -45,14 +45,6 @@ struct Awaited {
     bytes: usize,
     /// How many ranks may lie between this rank and the one that is late.
     between: u32,
-}
-
-/// A rank of this host that this rank waits for, and when its count of looks last changed.
-#[derive(Debug)]
-pub(super) struct LookCount {
-    rank: usize,
-    count: u64,
-    at: Instant,
 }
 
 impl Engine {
@@ -191,13 +183,13 @@ impl Engine {
         if self.is_one_host() {
             let own = Arc::clone(&self.own);
             let mut looked = Ok(false);
-            Waker(&own).sleep(HEARTBEAT, || {
+            Waker(&own).sleep(LONG_SLEEP, || {
                 looked = self.look(goal);
                 !matches!(looked, Ok(false))
             });
             return looked.map(|_| ());
         }
-        let limit = if self.locals.is_empty() { HEARTBEAT } else { BOTH };
+        let limit = if self.locals.is_empty() { LONG_SLEEP } else { SHORT_SLEEP };
         sleep(self.open().map(|link| (link, !link.is_held())), limit);
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! where [`Memory`] says.
 
 use super::frame::{Frame, HEADER, Tag};
-use super::link::{Incoming, Memory};
+use super::memory::{Incoming, Memory};
 
 #[derive(Debug)]
 pub(super) struct Inbound {

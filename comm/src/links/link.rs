@@ -15,6 +15,7 @@ use snow::TransportState;
 
 use super::frame::{Frame, Tag};
 use super::inbound::Inbound;
+use super::memory::Memory;
 use super::outbound::Outbound;
 use super::sealed::Sealed;
 use super::stream::{AnyStream, Socket, Stream};
@@ -25,35 +26,7 @@ const READ_AHEAD: usize = 8 << 10;
 /// About the bytes that one call reads, so that a fast sender cannot hold its caller.
 const READ_BUDGET: usize = 4 << 20;
 /// How long a rank sleeps between two looks at a stream without a socket.
-const NAP: Duration = Duration::from_micros(100);
-
-/// Finds the memory for the payloads of frames.
-pub(crate) trait Memory {
-    /// The payload of a frame to rank `to`: exactly `frame.bytes` long, unchanged until it is sent.
-    fn outgoing(&self, to: usize, frame: &Frame) -> &[u8];
-
-    /// What to do with the payload of a frame from rank `from`. Called again at every read until the frame is
-    /// complete.
-    fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_>;
-
-    /// The frame from rank `from` is complete.
-    fn received(&mut self, from: usize, frame: Frame);
-}
-
-/// What to do with the payload of a frame.
-pub(crate) enum Incoming<'m> {
-    /// Put it here: exactly `frame.bytes` long.
-    Here(&'m mut [u8]),
-    /// Leave it and all that follows on the link: the frame is early.
-    Later,
-    /// No such frame is expected, which is an error of the peer.
-    Unexpected,
-    /// A frame of another length is expected, which is an error of one of the two.
-    OtherLength {
-        /// That length.
-        expected: u64,
-    },
-}
+const STREAM_PAUSE: Duration = Duration::from_micros(100);
 
 /// The stream of frames to one peer.
 pub(crate) struct Link<S = Socket> {
@@ -387,7 +360,7 @@ pub(crate) fn sleep<'l, S: Stream + 'l>(
     for (link, read) in links {
         match link.watch(read) {
             Some(socket) => sockets.push(socket),
-            None => limit = limit.min(NAP),
+            None => limit = limit.min(STREAM_PAUSE),
         }
     }
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };

@@ -3,6 +3,7 @@
 mod frame;
 mod inbound;
 mod link;
+mod memory;
 mod outbound;
 mod sealed;
 mod stream;
@@ -10,5 +11,6 @@ mod stream;
 mod tests;
 
 pub(crate) use frame::{Frame, FrameKind, PROTOCOL, Tag};
-pub(crate) use link::{Incoming, Link, Memory, close_all, sleep};
+pub(crate) use link::{Link, close_all, sleep};
+pub(crate) use memory::{Incoming, Memory};
 pub(crate) use stream::{AnyStream, Socket, Stream};

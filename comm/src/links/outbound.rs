@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::frame::{Frame, HEADER, Tag};
-use super::link::Memory;
+use super::memory::Memory;
 
 /// How many frames go into one system call.
 const BATCH: usize = 8;

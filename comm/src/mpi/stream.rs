@@ -7,8 +7,8 @@
 //!
 //! Messages between two ranks under one tag arrive in the order in which they were sent.
 
-use super::Mpi;
 use super::flight::{Flight, Outcome};
+use super::session::Mpi;
 use crate::links;
 use std::collections::VecDeque;
 use std::ffi::c_int;
@@ -22,7 +22,7 @@ const SEGMENT: usize = 256 << 10;
 /// Messages under way in each direction.
 const FLIGHTS: usize = 4;
 /// The pause between two looks whether the last messages have left.
-const NAP: Duration = Duration::from_micros(100);
+const STREAM_PAUSE: Duration = Duration::from_micros(100);
 
 /// The stream to one rank.
 pub(crate) struct MpiStream {
@@ -187,7 +187,7 @@ impl Drop for MpiStream {
     fn drop(&mut self) {
         let until = Instant::now() + self.timeout;
         while !self.is_shut && self.settle().is_ok() && !self.outgoing.is_empty() && Instant::now() < until {
-            std::thread::sleep(NAP);
+            std::thread::sleep(STREAM_PAUSE);
         }
         if self.is_shut && !self.is_ended || !self.outgoing.is_empty() {
             self.mpi.abandon();

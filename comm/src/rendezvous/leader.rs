@@ -27,19 +27,19 @@ pub(super) fn collect(
     own: RankInfo,
 ) -> Result<Vec<RankInfo>, Error> {
     let acceptor = Acceptor::new(listeners, identity, Purpose::Rendezvous);
-    let mut root = Root { meeting, own, acceptor, members: Vec::new(), turned_away: 0, failure: None };
-    root.gather()?;
-    root.answer()
+    let mut leader = Leader { meeting, own, acceptor, members: Vec::new(), refused_ranks: 0, failure: None };
+    leader.gather()?;
+    leader.answer()
 }
 
-struct Root<'a> {
+struct Leader<'a> {
     meeting: &'a Meeting,
     own: RankInfo,
     acceptor: Acceptor<'a>,
     /// In order of arrival.
     members: Vec<Member>,
     /// How many ranks had other settings, and were refused.
-    turned_away: usize,
+    refused_ranks: usize,
     failure: Option<Error>,
 }
 
@@ -50,12 +50,12 @@ struct Member {
     gone: bool,
 }
 
-impl Root<'_> {
+impl Leader<'_> {
     /// Waits until every rank has come or was refused, or until the deadline; after a failure, only a little
     /// longer.
     fn gather(&mut self) -> Result<(), Error> {
         let mut until = Instant::now() + self.meeting.timeout;
-        while self.come() + 1 < self.meeting.world_size {
+        while self.count_arrived() + 1 < self.meeting.world_size {
             if Instant::now() >= until {
                 self.fail(Error::Rendezvous(RendezvousError::Missing {
                     place: self.meeting.place.describe(),
@@ -78,7 +78,7 @@ impl Root<'_> {
             let arrivals = self.acceptor.serve(&mut ready)?;
             for i in 0..self.members.len() {
                 if !self.members[i].gone && ready.next() == Some(true) {
-                    self.hear(i);
+                    self.receive_from(i);
                 }
             }
             self.members.retain(|member| !member.gone || member.info.is_some());
@@ -89,7 +89,7 @@ impl Root<'_> {
                         self.members.push(Member { message_link, info: None, gone: false });
                     }
                     Arrival::Conflict(error) => {
-                        self.turned_away += 1;
+                        self.refused_ranks += 1;
                         self.fail(error);
                     }
                 }
@@ -101,8 +101,8 @@ impl Root<'_> {
         Ok(())
     }
 
-    fn come(&self) -> usize {
-        self.members.iter().filter(|member| member.info.is_some()).count() + self.turned_away
+    fn count_arrived(&self) -> usize {
+        self.members.iter().filter(|member| member.info.is_some()).count() + self.refused_ranks
     }
 
     fn missing(&self) -> Vec<usize> {
@@ -116,7 +116,7 @@ impl Root<'_> {
     }
 
     /// Reads what has arrived from a member.
-    fn hear(&mut self, index: usize) {
+    fn receive_from(&mut self, index: usize) {
         let member = &mut self.members[index];
         match member.message_link.receive() {
             Ok(None) => (),

@@ -35,7 +35,7 @@ pub(super) fn gather(meeting: &Meeting, mpi: &Mpi, own: RankInfo) -> Result<MetG
         let members = (1..world).map(|peer| message_link(peer, INFO_LIMIT));
         collect(meeting, mpi, members.collect::<Result<_, Error>>()?, own)?
     } else {
-        hand_in(meeting, mpi, message_link(0, answer_limit(world))?, own)?
+        send_info(meeting, mpi, message_link(0, answer_limit(world))?, own)?
     };
     let tag = Tag::new(&meeting.job, meeting.generation);
     let link = |peer: usize| {
@@ -81,7 +81,7 @@ fn collect(
                 listened: None,
             }));
         }
-        if let Err(error) = hear(&mut members, &mut infos, &ours) {
+        if let Err(error) = receive_all(&mut members, &mut infos, &ours) {
             break Err(error);
         }
         if let Err(error) = meeting.check_stop() {
@@ -110,7 +110,7 @@ fn collect(
 }
 
 /// Reads the information that has arrived, and compares the settings.
-fn hear(
+fn receive_all(
     members: &mut [MessageLink<MpiStream>],
     infos: &mut [Option<RankInfo>],
     ours: &Agreement,
@@ -132,7 +132,7 @@ fn hear(
 }
 
 /// The other ranks: send their information, and wait for that of all ranks.
-fn hand_in(
+fn send_info(
     meeting: &Meeting,
     mpi: &Mpi,
     mut root: MessageLink<MpiStream>,

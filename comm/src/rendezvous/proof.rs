@@ -211,7 +211,7 @@ pub(super) enum Outcome {
     Refused(Refusal),
 }
 
-enum State {
+enum Expected {
     /// Server: waits for magic and nonce.
     Hello,
     /// Client: waits for the server's nonce.
@@ -230,7 +230,7 @@ pub(super) struct Handshake<'a> {
     ours: Claim,
     /// The client's, then the server's.
     nonces: [[u8; NONCE]; 2],
-    state: State,
+    expected: Expected,
 }
 
 impl<'a> Handshake<'a> {
@@ -242,7 +242,7 @@ impl<'a> Handshake<'a> {
     ) -> Result<(Self, Vec<u8>), Error> {
         let nonce: [u8; NONCE] = random()?;
         let ours = identity.claim(purpose, to);
-        let handshake = Self { identity, ours, nonces: [nonce, [0; NONCE]], state: State::Nonce };
+        let handshake = Self { identity, ours, nonces: [nonce, [0; NONCE]], expected: Expected::Nonce };
         Ok((handshake, [&MAGIC[..], &nonce].concat()))
     }
 
@@ -250,22 +250,22 @@ impl<'a> Handshake<'a> {
     pub(super) fn server(identity: &'a Identity, purpose: Purpose) -> Result<Self, Error> {
         // The rank at the other end is known once the client's claim has arrived.
         let ours = identity.claim(purpose, identity.rank);
-        Ok(Self { identity, ours, nonces: [[0; NONCE], random()?], state: State::Hello })
+        Ok(Self { identity, ours, nonces: [[0; NONCE], random()?], expected: Expected::Hello })
     }
 
     /// The length of the next message in bytes.
     pub(super) fn wants(&self) -> usize {
-        match self.state {
-            State::Hello => MAGIC.len() + NONCE,
-            State::Nonce => NONCE,
-            State::Claim | State::Answer => CLAIM + MAC,
-            State::Noise { .. } => NOISE,
+        match self.expected {
+            Expected::Hello => MAGIC.len() + NONCE,
+            Expected::Nonce => NONCE,
+            Expected::Claim | Expected::Answer => CLAIM + MAC,
+            Expected::Noise { .. } => NOISE,
         }
     }
 
     /// Why the other end may have closed the connection in this state.
     pub(super) fn closed(&self) -> Refusal {
-        if matches!(self.state, State::Answer) { Refusal::Dismissed } else { Refusal::Closed }
+        if matches!(self.expected, Expected::Answer) { Refusal::Dismissed } else { Refusal::Closed }
     }
 
     /// Takes the next message. Returns the reply, which may be empty, and how the handshake goes on. After
@@ -276,31 +276,32 @@ impl<'a> Handshake<'a> {
     /// When the message is not as long as [`wants`](Self::wants) says.
     pub(super) fn take(&mut self, message: &[u8]) -> (Vec<u8>, Outcome) {
         assert_eq!(message.len(), self.wants(), "length of a message of the handshake");
-        match &mut self.state {
-            State::Hello => {
+        match &mut self.expected {
+            Expected::Hello => {
                 let Some(nonce) = message.strip_prefix(&MAGIC) else {
                     return refused(Refusal::Opening);
                 };
                 self.nonces[0].copy_from_slice(nonce);
-                self.state = State::Claim;
+                self.expected = Expected::Claim;
                 (self.nonces[1].to_vec(), Outcome::More)
             }
-            State::Nonce => {
+            Expected::Nonce => {
                 self.nonces[1].copy_from_slice(message);
                 let claim = self.ours.encode();
                 let mac = self.mac(b"client", &[&claim]).finalize().into_bytes();
-                self.state = State::Answer;
+                self.expected = Expected::Answer;
                 ([&claim[..], &mac].concat(), Outcome::More)
             }
-            State::Claim => self.answer(message),
-            State::Answer => self.check_answer(message),
-            State::Noise { theirs, noise } => {
+            Expected::Claim => self.answer(message),
+            Expected::Answer => self.check_answer(message),
+            Expected::Noise { theirs, noise } => {
                 if noise.read_message(message, &mut []).is_err() {
                     return refused(Refusal::Noise);
                 }
                 let reply = if !noise.is_handshake_finished() { noise_message(noise) } else { Vec::new() };
                 let theirs = *theirs;
-                let State::Noise { noise, .. } = std::mem::replace(&mut self.state, State::Hello) else {
+                let Expected::Noise { noise, .. } = std::mem::replace(&mut self.expected, Expected::Hello)
+                else {
                     unreachable!("the state was matched above")
                 };
                 let transport = noise.into_transport_mode().expect("both messages of NNpsk0 are done");
@@ -328,7 +329,7 @@ impl<'a> Handshake<'a> {
             return (reply, Outcome::Joined { theirs, noise: None });
         }
         let psk = self.mac(b"noise ", &[claim, &ours]).finalize().into_bytes().into();
-        self.state = State::Noise { theirs, noise: Box::new(noise(&psk, false)) };
+        self.expected = Expected::Noise { theirs, noise: Box::new(noise(&psk, false)) };
         (reply, Outcome::More)
     }
 
@@ -349,7 +350,7 @@ impl<'a> Handshake<'a> {
         let psk = self.mac(b"noise ", &[&ours, claim]).finalize().into_bytes().into();
         let mut noise = Box::new(noise(&psk, true));
         let reply = noise_message(&mut noise);
-        self.state = State::Noise { theirs, noise };
+        self.expected = Expected::Noise { theirs, noise };
         (reply, Outcome::More)
     }
 

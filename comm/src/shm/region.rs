@@ -3,7 +3,7 @@
 //! A region belongs to the rank that made it. It has two parts:
 //!
 //! ```text
-//! [ control: counters, all ranks read and write them atomically | data: the owner writes it, all ranks read it ]
+//! [ control: counters, which all ranks read and write | data: the owner writes it, all ranks read it ]
 //! ```
 //!
 //! The owner carves its data into [`Buffer`]s, each byte at most once. Others see a range of it through
@@ -21,7 +21,7 @@
 //! mode 0600 and all its pages from the start. So nothing remains of it after any crash, and a full folder is
 //! an error here instead of a fault later.
 
-use crate::element::Element;
+use crate::summand::Summand;
 use bytemuck::Pod;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -335,7 +335,7 @@ pub struct Buffer<T> {
     element: PhantomData<T>,
 }
 
-impl<T: Element> Buffer<T> {
+impl<T: Summand> Buffer<T> {
     /// Memory of this process alone, zeroed.
     ///
     /// # Panics
@@ -356,7 +356,7 @@ impl<T: Element> Buffer<T> {
     }
 }
 
-impl<T: Element> Deref for Buffer<T> {
+impl<T: Summand> Deref for Buffer<T> {
     type Target = [T];
 
     #[inline]
@@ -365,7 +365,7 @@ impl<T: Element> Deref for Buffer<T> {
     }
 }
 
-impl<T: Element> DerefMut for Buffer<T> {
+impl<T: Summand> DerefMut for Buffer<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         self.raw.elements_mut()

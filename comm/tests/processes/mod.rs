@@ -25,7 +25,7 @@ const WORLD: &str = "ISOGRAD_TEST_WORLD";
 const TRANSPORT: &str = "ISOGRAD_TEST_TRANSPORT";
 const FOLDER: &str = "ISOGRAD_TEST_FOLDER";
 
-/// What this process should do, and as whom; nothing in the process that runs the tests.
+/// What this process should do, and as which rank; nothing in the process that runs the tests.
 pub(crate) fn this_rank() -> Option<(String, Settings)> {
     let act = std::env::var(ACT).ok()?;
     let text = |name: &str| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -33,6 +33,7 @@ use buckets::Buckets;
 use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
+use isograd_kernels::Element;
 use partial::Partial;
 use ranks::Exchange;
 use report::ShardSums;
@@ -40,11 +41,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use step::Pending;
 use worker::Worker;
-
-/// The element types that networks are trained in: `f32` and `f64`.
-pub trait Element: isograd_kernels::Element + isograd_comm::Element {}
-
-impl<T: isograd_kernels::Element + isograd_comm::Element> Element for T {}
 
 /// Trains a network.
 ///

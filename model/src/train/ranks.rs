@@ -2,9 +2,10 @@
 
 use super::buckets::Buckets;
 use super::partial::Partial;
+use super::shards_of;
 use super::worker::Worker;
-use super::{Element, shards_of};
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
+use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Mutex;
 
