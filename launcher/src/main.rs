@@ -53,7 +53,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
     };
     env_logger::Builder::new().filter_level(log::LevelFilter::Warn).parse_default_env().format(log).init();
     let command = match cli::parse(std::env::args_os())? {
-        Parsed::Command(command) => command,
+        Parsed::Command(command) => *command,
         Parsed::Text(text) => return out.text(&text),
     };
     // A batch job inherits the limits of the process that submits it.

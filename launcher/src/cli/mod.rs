@@ -27,7 +27,7 @@ use std::path::Path;
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    Command(Command),
+    Command(Box<Command>),
     /// The text of `--help` or `--version`.
     Text(String),
 }
@@ -64,7 +64,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         Some((RankCommand::Plan(plan), ranks)) => *ranks = Some(plan),
         None => (),
     }
-    Ok(Parsed::Command(command))
+    Ok(Parsed::Command(Box::new(command)))
 }
 
 /// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the
@@ -103,7 +103,7 @@ mod tests {
     fn parsed(args: &[&str]) -> Result<Command, String> {
         let args = ["isograd"].iter().chain(args).map(OsString::from);
         match parse(args) {
-            Ok(Parsed::Command(command)) => Ok(command),
+            Ok(Parsed::Command(command)) => Ok(*command),
             Ok(Parsed::Text(text)) => Err(text),
             Err(failure) => Err(failure.to_string()),
         }

@@ -41,7 +41,7 @@ pub(super) fn check(words: &[OsString], place: Place) -> Result<RankCommand, Fai
     let is_elsewhere = place == Place::Elsewhere;
     let program = OsString::from("isograd");
     let command = match parse(std::iter::once(program).chain(words.iter().cloned()))? {
-        Parsed::Command(command) => command,
+        Parsed::Command(command) => *command,
         Parsed::Text(text) => return Ok(RankCommand::Text(text)),
     };
     let ranks = match command {
