@@ -1,6 +1,5 @@
 //! Failures: what ends the program early, the lines that it prints then, and its exit code.
 
-use crate::hosts;
 use crate::system::escape::one_line;
 use crate::system::signals;
 use isograd_comm as comm;
@@ -189,12 +188,6 @@ impl Failure {
 
     fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe)
-    }
-}
-
-impl From<hosts::Error> for Failure {
-    fn from(error: hosts::Error) -> Self {
-        Self::Usage { problem: error.to_string(), hint: error.hint() }
     }
 }
 

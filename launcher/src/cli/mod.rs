@@ -20,7 +20,7 @@ pub(crate) use job_args::*;
 
 use crate::failure::Failure;
 use clap::Parser;
-use rank_command::{Place, RANK_COMMANDS, RankCommand, is_rank_command};
+use rank_command::{Checked, Machine, RANK_COMMANDS, is_rank_command};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -45,14 +45,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     };
     let checked = match &mut command {
         Command::Local(args) => {
-            Some((rank_command::check(&args.job.command, Place::Here)?, &mut args.job.ranks))
+            Some((rank_command::check(&args.job.command, Machine::This)?, &mut args.job.ranks))
         }
         Command::Ssh(args) => {
-            Some((rank_command::check(&args.job.command, Place::Elsewhere)?, &mut args.job.ranks))
+            Some((rank_command::check(&args.job.command, Machine::Other)?, &mut args.job.ranks))
         }
-        Command::Slurm(args) => {
-            Some((rank_command::check(&args.command, Place::Elsewhere)?, &mut args.ranks))
-        }
+        Command::Slurm(args) => Some((rank_command::check(&args.command, Machine::Other)?, &mut args.ranks)),
         Command::Hosts { what: HostsCommand::Check(args) } => {
             args.hosts.hostfile = args.hosts.hostfile.take().or(args.file.take());
             None
@@ -60,8 +58,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         _ => None,
     };
     match checked {
-        Some((RankCommand::Text(text), _)) => return Ok(Parsed::Text(text)),
-        Some((RankCommand::Plan(plan), ranks)) => *ranks = Some(plan),
+        Some((Checked::Text(text), _)) => return Ok(Parsed::Text(text)),
+        Some((Checked::Plan(plan), ranks)) => *ranks = Some(plan),
         None => (),
     }
     Ok(Parsed::Command(Box::new(command)))

@@ -10,18 +10,18 @@ use std::ffi::OsString;
 /// The commands that ranks can run.
 pub(crate) const RANK_COMMANDS: [&str; 3] = ["train", "evaluate", "bench"];
 
-/// Where the ranks will run.
+/// The machines that the ranks will run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// On this machine: what its CPU lacks is an error.
-    Here,
-    /// On other machines, which may have other instruction sets and other folders.
-    Elsewhere,
+pub(super) enum Machine {
+    /// This one: an instruction set that its CPU lacks is an error.
+    This,
+    /// Others, which may have other instruction sets and other folders.
+    Other,
 }
 
 /// What a rank's words were parsed to.
 #[derive(Debug)]
-pub(super) enum RankCommand {
+pub(super) enum Checked {
     Plan(RankPlan),
     /// The text that they ask for.
     Text(String),
@@ -33,16 +33,16 @@ pub(super) fn is_rank_command(word: &OsString) -> bool {
 }
 
 /// Checks `words`, as far as that does not depend on the host.
-pub(super) fn check(words: &[OsString], place: Place) -> Result<RankCommand, Failure> {
+pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Failure> {
     let first = words.first().map(|name| name.to_string_lossy()).unwrap_or_default();
     if !words.first().is_some_and(is_rank_command) {
         return Err(usage(names::unknown("command for ranks", &first, &RANK_COMMANDS)));
     }
-    let is_elsewhere = place == Place::Elsewhere;
+    let is_elsewhere = machine == Machine::Other;
     let program = OsString::from("isograd");
     let command = match parse(std::iter::once(program).chain(words.iter().cloned()))? {
         Parsed::Command(command) => *command,
-        Parsed::Text(text) => return Ok(RankCommand::Text(text)),
+        Parsed::Text(text) => return Ok(Checked::Text(text)),
     };
     let ranks = match command {
         Command::Train(mut args) => {
@@ -60,7 +60,7 @@ pub(super) fn check(words: &[OsString], place: Place) -> Result<RankCommand, Fai
         Command::Bench { what: BenchCommand::Comm(args) } => args.ranks.into(),
         other => unreachable!("{other:?} is not among {RANK_COMMANDS:?}"),
     };
-    Ok(RankCommand::Plan(ranks))
+    Ok(Checked::Plan(ranks))
 }
 
 fn usage(problem: String) -> Failure {
@@ -72,11 +72,11 @@ mod tests {
     use super::*;
     use isograd_kernels::Isa;
 
-    fn checked(words: &str, place: Place) -> Result<RankPlan, String> {
+    fn checked(words: &str, machine: Machine) -> Result<RankPlan, String> {
         let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
-        match check(&words, place) {
-            Ok(RankCommand::Plan(plan)) => Ok(plan),
-            Ok(RankCommand::Text(text)) => Err(text),
+        match check(&words, machine) {
+            Ok(Checked::Plan(plan)) => Ok(plan),
+            Ok(Checked::Text(text)) => Err(text),
             Err(failure) => Err(failure.to_string()),
         }
     }
@@ -98,10 +98,10 @@ mod tests {
             ),
             ("summary", "unknown command for ranks 'summary'"),
         ] {
-            let problem = checked(words, Place::Elsewhere).unwrap_err();
+            let problem = checked(words, Machine::Other).unwrap_err();
             assert!(problem.starts_with(expected), "{words}: {problem}");
         }
-        let plan = checked("train --shards_per_rank 1,2", Place::Elsewhere).unwrap();
+        let plan = checked("train --shards_per_rank 1,2", Machine::Other).unwrap();
         assert_eq!(plan.shards_per_rank, Some(vec![1, 2]));
     }
 
@@ -109,13 +109,13 @@ mod tests {
     fn other_hosts_may_have_other_levels_and_folders() {
         let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
         let words = format!("train --isa {} --dataset-train-path /nowhere", missing.expect("no CPU has all"));
-        checked(&words, Place::Elsewhere).unwrap();
-        assert!(checked(&words, Place::Here).unwrap_err().starts_with("--isa: this CPU has no "));
+        checked(&words, Machine::Other).unwrap();
+        assert!(checked(&words, Machine::This).unwrap_err().starts_with("--isa: this CPU has no "));
     }
 
     #[test]
     fn help_is_shown_once_instead_of_by_each_rank() {
-        let text = checked("train --help", Place::Here).unwrap_err();
+        let text = checked("train --help", Machine::This).unwrap_err();
         assert!(text.contains("Usage: isograd train"), "{text}");
     }
 }

@@ -78,7 +78,8 @@ pub(crate) fn supervise(
     result
 }
 
-/// Shows how each rank ended where that tells more than the error, and the last lines of the rank that failed.
+/// Shows how each rank ended where that tells more than the error, and the last lines of the rank that
+/// failed.
 fn explain(result: &Result<(), Failure>, outcomes: &Outcomes, relay: &mut Relay) {
     match result {
         Err(Failure::Rank { rank, .. }) if outcomes.count() > 1 => {

@@ -93,6 +93,12 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     job::supervise(ranks.collect(), &events, relay)
 }
 
+impl From<hosts::Error> for Failure {
+    fn from(error: hosts::Error) -> Self {
+        Self::Usage { problem: error.to_string(), hint: error.hint() }
+    }
+}
+
 /// The hosts of a hostfile or of the command line that take part.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
     let hosts = match (&args.hostfile, &args.host) {
