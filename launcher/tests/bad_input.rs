@@ -1,4 +1,4 @@
-//! Whatever is wrong with the input gives one `error:` line that names it, and the exit code of its kind;
+//! Bad input gives one `error:` line that names the problem, and the exit code of its kind;
 //! never a panic.
 
 mod common;
@@ -118,7 +118,7 @@ fn the_command_of_ranks() {
     assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
 }
 
-/// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the
+/// A run that ends before its first epoch leaves an earlier run's history as it is; and no history takes the
 /// place of parameters.
 #[test]
 fn an_earlier_history_and_parameters_to_load_survive() {

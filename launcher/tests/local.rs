@@ -218,7 +218,8 @@ fn a_slow_folder_for_output_does_not_end_a_job() {
     let (output, fifo) = (folder.path().join("output"), folder.path().join("output/rank.1/stderr"));
     std::fs::create_dir_all(output.join("rank.1")).expect("a folder");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
-    // Whoever opens it to write waits until somebody reads: longer than an agent waits for its launcher.
+    // A process that opens it to write waits until another one reads, longer than an agent waits for its
+    // launcher.
     let reader = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(6));
         std::fs::read(fifo)

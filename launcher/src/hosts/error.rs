@@ -13,7 +13,7 @@ pub(crate) enum Error {
     Line { file: String, line: usize, column: usize, problem: String },
     #[error("{list}: it names no host")]
     NoHost { list: String },
-    /// A choice that leaves none, or names one that there is not.
+    /// A choice that leaves no host, or that names one which the list does not have.
     #[error("{option}: {problem}")]
     Choice { option: &'static str, problem: String },
     #[error("-n {ranks}: the hosts have {slots} slots, and take at most {most} ranks")]

@@ -8,7 +8,7 @@
 //!        | cpus=0-3,8 | workdir=FOLDER | env.NAME=VALUE
 //! ```
 //!
-//! PBS and LSF write a line for each slot. So a host without options may stand in several lines; then each
+//! PBS and LSF write a line for each slot. So a host without options may be in several lines; then each
 //! such line of the file is one slot.
 
 use super::grammar::{Problem, Word, words};
@@ -73,7 +73,7 @@ fn parse(text: &str, file: &str) -> Result<Vec<Host>, Error> {
         match listed.iter_mut().find(|other| other.host.is_same(&host)) {
             Some(other) if other.form == form && form != Form::Options => other.count += count,
             Some(other) => {
-                let problem = format!("host '{}' stands in line {} already", host.name, other.line);
+                let problem = format!("host '{}' is already in line {}", host.name, other.line);
                 return Err(mistake(Problem::new(first.column, problem)));
             }
             None => listed.push(Listed { host, line: number, count, form }),
@@ -190,7 +190,7 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
     let Some((name, value)) = word.text.split_once('=') else {
         return Err(Problem::new(
             word.column,
-            format!("'{}' is no option: expected name=value", excerpt(&word.text)),
+            format!("'{}' is not an option: expected name=value", excerpt(&word.text)),
         ));
     };
     let value = Word { text: value.to_string(), column: word.column + name.chars().count() + 1 };

@@ -1,7 +1,7 @@
 //! Whether the program at the other end of a connection is alive.
 //!
 //! Launcher and agents each send a sign of life every [`BEAT`], whatever else they do; any message counts as
-//! one too. Whoever hears nothing for [`SILENCE`] takes the other for lost. Time in which the listening
+//! one too. A side that hears nothing for [`SILENCE`] takes the other for lost. Time in which the listening
 //! process itself did not run does not count: it may have been stopped, and what the other has sent meanwhile
 //! is still on its way.
 

@@ -214,7 +214,7 @@ impl Decoder {
 
     fn look_for_mark(&mut self) {
         let place = self.bytes.windows(MARK.len()).position(|window| window == MARK);
-        // Without the mark, its beginning may stand at the end.
+        // Without the whole mark, its first bytes may be the last ones here.
         let noise = place.unwrap_or((self.bytes.len() + 1).saturating_sub(MARK.len()));
         self.noise.extend(self.bytes.drain(..noise));
         self.noise.drain(..self.noise.len().saturating_sub(NOISE));

@@ -5,7 +5,7 @@ use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::signals::name;
 use signal_hook::consts::SIGKILL;
 
-/// How a rank ended, as far as the launcher knows.
+/// How a rank ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Status(RankStatus),

@@ -45,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Prints whole lines. That standard error is closed is no failure.
+    /// Prints whole lines. A closed standard error is not a failure.
     pub(super) fn print(&mut self, is_error: bool, lines: &str) -> Result<(), Failure> {
         if !self.progress.is_empty() {
             self.write_error(CLEAR_LINE);

@@ -58,14 +58,14 @@ fn mistakes_are_named_with_line_and_column() {
         ("a:70000", "hosts:1:3: port must be a whole number from 1 to 65535, it is '70000'"),
         ("u@a port=1 port=2", "hosts:1:12: port is given twice"),
         ("u@a user=v", "hosts:1:5: user is given twice"),
-        ("a slots", "hosts:1:3: 'slots' is no option: expected name=value"),
-        ("a\nA slots=2", "hosts:2:1: host 'A' stands in line 1 already"),
-        ("a slots=1\na:22", "hosts:2:1: host 'a' stands in line 1 already"),
-        ("a slots=1\na slots=1", "hosts:2:1: host 'a' stands in line 1 already"),
+        ("a slots", "hosts:1:3: 'slots' is not an option: expected name=value"),
+        ("a\nA slots=2", "hosts:2:1: host 'A' is already in line 1"),
+        ("a slots=1\na:22", "hosts:2:1: host 'a' is already in line 1"),
+        ("a slots=1\na slots=1", "hosts:2:1: host 'a' is already in line 1"),
         ("a slots = 4", "hosts:1:3: no blanks around =: slots=VALUE"),
         ("a slots= 4", "hosts:1:3: no blanks around =: slots=VALUE"),
         ("a slots =4", "hosts:1:3: no blanks around =: slots=VALUE"),
-        ("a 4", "hosts:1:3: '4' is no option: expected name=value"),
+        ("a 4", "hosts:1:3: '4' is not an option: expected name=value"),
         ("a 0 q UNDEFINED", "hosts:1:3: slots must be a whole number from 1 to 1024, it is '0'"),
         ("fe80::1", "hosts:1:1: 'fe80::1': an IPv6 address needs brackets: [fe80::1]"),
         ("[fe80::1", "hosts:1:1: '[fe80::1': the ']' is missing"),
@@ -119,7 +119,7 @@ fn a_missing_or_empty_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hosts");
     assert!(matches!(read(&path), Err(Error::Unreadable { .. })));
-    std::fs::write(&path, "# nobody\n").unwrap();
+    std::fs::write(&path, "# no host\n").unwrap();
     assert!(matches!(read(&path), Err(Error::NoHost { .. })));
     std::fs::write(&path, b"\xff\n").unwrap();
     assert!(matches!(read(&path), Err(Error::Unreadable { .. })));

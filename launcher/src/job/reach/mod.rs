@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn many_targets_are_tried_by_few_threads() {
         let listeners = Listeners::open(3, &["127.0.0.1".parse().unwrap()], [1; 32]).unwrap();
-        // Each has an address where nobody listens, too.
+        // Each also has an address at which no one listens.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let good = listeners.addresses()[0];
         let targets: Vec<_> = (0..2 * MOST_DIALS as u32).map(|host| (host % 4, vec![nobody, good])).collect();
@@ -126,7 +126,7 @@ mod tests {
         let address = listeners.addresses()[0];
         let strangers: Vec<TcpStream> =
             (0..MOST_STRANGERS).map(|_| TcpStream::connect(address).unwrap()).collect();
-        // While they say nothing, whoever knows the secret waits as well.
+        // While they say nothing, a host that knows the secret waits as well.
         let secret = [1; 32];
         let impatient = dial(address, 3, &secret, Duration::from_millis(200)).unwrap_err();
         assert!(
