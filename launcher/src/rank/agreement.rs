@@ -132,12 +132,12 @@ fn of_ranks(plan: &RankPlan) -> Agreement {
     let RankPlan {
         bucket_bytes,
         shards_per_rank,
-        // Ranks compare these themselves when they meet.
+        // How ranks reach each other: a mismatch is an error when they meet.
         key_file: _,
         transport: _,
         encrypt: _,
         host: _,
-        // Each rank's own.
+        // These may differ from rank to rank.
         timeout: _,
         shared_memory: _,
         overlap: _,
