@@ -280,7 +280,7 @@ impl Agent {
         ranks.for_each(|rank| self.to_launcher.post(FromAgent::Ended { rank, status: RankStatus::Killed }));
     }
 
-    /// Outcomes the ranks that still run.
+    /// Kills the ranks that still run, and waits a while for their ends.
     fn end(&mut self, events: &Receiver<Event>) {
         self.ranks.iter().for_each(RankProcess::kill);
         let deadline = Instant::now() + LAST_WAIT;

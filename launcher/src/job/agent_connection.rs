@@ -33,7 +33,7 @@ pub(crate) trait AgentLink: Send + Sync {
     /// Closes the agent's standard input when all bytes have been sent. The agent ends then.
     fn close(&self);
 
-    /// Outcomes the connection at once.
+    /// Ends the connection at once.
     fn cut(&self);
 }
 

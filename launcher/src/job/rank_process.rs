@@ -94,7 +94,7 @@ impl RankProcess {
         }
     }
 
-    /// Outcomes the rank, and what it has started, at once.
+    /// Kills the rank and the processes that it has started.
     pub(super) fn kill(&self) {
         let mut state = self.state.lock().expect("no holder panics");
         if !state.is_over {

@@ -305,7 +305,7 @@ impl Supervisor {
         self.hosts.iter().filter(|host| host.is_open).for_each(|host| host.connection.tell(message));
     }
 
-    /// Outcomes the agents, and waits for it.
+    /// Closes all connections, and waits until the agents have ended.
     fn close(&mut self, events: &Receiver<Event>) {
         let open = self.hosts.iter().filter(|host| host.is_open);
         let mut open: Vec<usize> = open.map(|host| host.number).collect();
