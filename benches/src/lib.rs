@@ -4,7 +4,7 @@
 //! cargo bench -p isograd-benches --bench conv               every convolution at the CPU's best level
 //! cargo bench -p isograd-benches --bench conv -- conv2      the benchmarks whose name contains conv2
 //! cargo bench -p isograd-benches --bench conv -- avx2       another level, by its name
-//! cargo test -p isograd-benches --benches                   runs each once and checks its result, without a time
+//! cargo test -p isograd-benches --benches                   runs each once, untimed, and checks its result
 //! ```
 //!
 //! A report has the level, the number of threads, the median time, the rate, and the rate in percent of a

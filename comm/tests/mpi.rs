@@ -14,7 +14,7 @@ const ACT: &str = "ISOGRAD_TEST_ACT";
 /// How long ranks wait for each other.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than anything takes that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn settings(mpi: &Mpi) -> Settings {
     let mut meeting = Meeting::new(Place::Mpi(mpi.clone()), mpi.rank(), mpi.world_size());
@@ -53,13 +53,13 @@ fn play(act: &str, mpi: &Mpi) -> Result<(), Error> {
         "another generation" if is_last => settings.meeting.generation = 1,
         "another job" if is_last => settings.meeting.job = "other".into(),
         "encryption" => settings.meeting.encrypt = true,
-        "absence" if is_last => std::thread::sleep(PATIENCE),
+        "absence" if is_last => std::thread::sleep(LIMIT),
         _ => {}
     }
     let mut communicator = Communicator::join(&settings)?;
     communicator.allreduce(&mut values(mpi.rank(), 100_000))?;
     match act {
-        "silence" if is_last => std::thread::sleep(PATIENCE),
+        "silence" if is_last => std::thread::sleep(LIMIT),
         "abort" if is_last => communicator.abort("the disk is full"),
         "lengths" => return communicator.allreduce(&mut values(0, 5000 + mpi.rank())),
         _ => {}
@@ -98,7 +98,7 @@ fn assert_failure(play: &str, ranks: usize, lines: &[&str]) {
     let Output { status, stderr, .. } = act(play, ranks);
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(!status.success(), "{play}: {stderr}");
-    assert!(start.elapsed() < PATIENCE, "{play}: the ranks waited for the one that slept");
+    assert!(start.elapsed() < LIMIT, "{play}: the ranks waited for the one that slept");
     for line in lines {
         assert!(stderr.contains(line), "{play}: '{line}' in {stderr}");
     }

@@ -1,16 +1,17 @@
 //! Data sets from arrays in memory, owned or borrowed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Pixels, Sample};
+use crate::{ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, Sample, SampleError};
 
 /// The name under which arrays of the caller appear in errors.
 const ORIGIN: &str = "array in memory";
 
 /// Samples and labels that lie in memory.
 ///
-/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a slice);
-/// nothing is copied or converted.
+/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a
+/// slice); nothing is copied or converted.
 ///
 /// ```
 /// use isograd_datasets::{Arrays, Dataset, Pixels};
@@ -47,16 +48,17 @@ impl Store<'_> {
 }
 
 impl<'a> Arrays<'a> {
-    /// A set of `f32` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are used as they are
-    /// ([`Normalization::identity`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    /// A set of `f32` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are used as they
+    /// are ([`Normalization::identity`]) unless [`with_normalization`](Self::with_normalization) says
+    /// otherwise.
     ///
     /// Values are not inspected: NaN and infinities reach the network.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSamples`] without labels, [`Error::SampleShape`] for a shape that has a zero or overflows,
-    /// [`Error::PixelCount`] for pixels of another length than labels and shape ask for, [`Error::LabelOutOfRange`] for
-    /// a label that is not below `num_classes`.
+    /// [`ArrayError::NoSamples`] without labels, [`ArrayError::SampleShape`] for a shape that has a zero or
+    /// overflows, [`ArrayError::PixelCount`] for pixels of another length than labels and shape ask for,
+    /// [`ArrayError::LabelOutOfRange`] for a label that is not below `num_classes`.
     pub fn from_f32(
         pixels: impl Into<Cow<'a, [f32]>>,
         labels: impl Into<Cow<'a, [u32]>>,
@@ -67,8 +69,9 @@ impl<'a> Arrays<'a> {
         Self::new(Store::F32(pixels.into()), labels.into(), sample_shape, num_classes, normalization, ORIGIN)
     }
 
-    /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto `0..=1`
-    /// ([`Normalization::unit_range`]) unless [`with_normalization`](Self::with_normalization) says otherwise.
+    /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto
+    /// `0..=1` ([`Normalization::unit_range`]) unless [`with_normalization`](Self::with_normalization) says
+    /// otherwise.
     ///
     /// # Errors
     ///
@@ -105,11 +108,21 @@ impl<'a> Arrays<'a> {
         let samples = labels.len();
         let expected = total_values(sample_shape, samples, origin)?;
         if pixels.len() != expected {
-            return Err(Error::PixelCount { samples, sample_shape, expected, got: pixels.len() });
+            return Err(Error::Array(ArrayError::PixelCount {
+                samples,
+                sample_shape,
+                expected,
+                got: pixels.len(),
+            }));
         }
         if let Some(index) = labels.iter().position(|&label| label as usize >= num_classes) {
             let label = labels[index];
-            return Err(Error::LabelOutOfRange { origin: origin.to_owned(), index, label, num_classes });
+            return Err(Error::Array(ArrayError::LabelOutOfRange {
+                origin: origin.to_owned(),
+                index,
+                label,
+                num_classes,
+            }));
         }
         Ok(Self { pixels, labels, sample_shape, num_classes, normalization })
     }
@@ -118,11 +131,11 @@ impl<'a> Arrays<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NormalizationChannels`] if it has another number of channels than a sample.
+    /// [`NormalizationError::Channels`] if it has another number of channels than a sample.
     pub fn with_normalization(self, normalization: Normalization) -> Result<Self, Error> {
         let (expected, got) = (self.sample_shape[0], normalization.channels());
         if expected != got {
-            return Err(Error::NormalizationChannels { expected, got });
+            return Err(Error::Normalization(NormalizationError::Channels { expected, got }));
         }
         Ok(Self { normalization, ..self })
     }
@@ -161,18 +174,27 @@ impl Dataset for Arrays<'_> {
         };
         Sample { pixels, label: self.labels[index] }
     }
+
+    /// All samples were checked when the set was made.
+    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
+        let len = self.len();
+        assert!(range.end <= len, "samples {}..{} of a data set of {len}", range.start, range.end);
+        Ok(())
+    }
 }
 
 /// `samples * c * h * w`, once it is known to be neither zero nor more than memory can hold.
 pub(crate) fn total_values(sample_shape: [usize; 3], samples: usize, origin: &str) -> Result<usize, Error> {
     if samples == 0 {
-        return Err(Error::NoSamples { origin: origin.to_owned() });
+        return Err(Error::Array(ArrayError::NoSamples { origin: origin.to_owned() }));
     }
     sample_shape
         .iter()
         .try_fold(samples, |product, &extent| product.checked_mul(extent))
         .filter(|&total| total > 0 && total <= isize::MAX as usize)
-        .ok_or_else(|| Error::SampleShape { origin: origin.to_owned(), sample_shape, samples })
+        .ok_or_else(|| {
+            Error::Array(ArrayError::SampleShape { origin: origin.to_owned(), sample_shape, samples })
+        })
 }
 
 #[cfg(test)]

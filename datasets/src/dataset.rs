@@ -1,15 +1,16 @@
 //! What a data set is: a number of labelled samples of one shape, each readable in place by its index.
 
 use crate::Normalization;
+use std::ops::Range;
 
 /// A finite set of samples of one shape, each labelled with a class.
 ///
-/// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W contiguous. All
-/// samples of a set have the same element type.
+/// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W
+/// contiguous. All samples of a set have the same element type.
 ///
-/// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own layout in one
-/// pass. It cannot fail: a source checks its data when it is opened. Data larger than memory fits in as well, as a set
-/// that borrows from a memory map or as a sequence of sets, one for each chunk that is in memory.
+/// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own
+/// layout in one pass. Reading cannot fail: a set checks its data when it is opened. Data larger than memory
+/// can be a set that borrows from a memory map, or a sequence of sets, one for each chunk that is in memory.
 pub trait Dataset: Send + Sync {
     /// The number of samples.
     fn len(&self) -> usize;
@@ -25,8 +26,8 @@ pub trait Dataset: Send + Sync {
     /// The number of classes; every label is below it.
     fn num_classes(&self) -> usize;
 
-    /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it has as many
-    /// channels as a sample.
+    /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it
+    /// has as many channels as a sample.
     fn normalization(&self) -> &Normalization;
 
     /// The sample at `index`, as stored: not normalised, `[C, H, W]`.
@@ -37,6 +38,44 @@ pub trait Dataset: Send + Sync {
     ///
     /// If `index` is not below [`len`](Self::len).
     fn read(&self, index: usize) -> Sample<'_>;
+
+    /// Checks that the samples `range` have the set's shape, labels below the number of classes, and the
+    /// element type of the set's first sample.
+    ///
+    /// A trainer calls it before the first step of an epoch, and before an evaluation. The default reads
+    /// every sample, but not its values. A set that checked its samples when it was opened, or whose reading
+    /// is slow, may return `Ok` at once.
+    ///
+    /// # Errors
+    ///
+    /// [`SampleError`] with the index of the first sample that is wrong.
+    ///
+    /// # Panics
+    ///
+    /// If the range ends beyond [`len`](Self::len).
+    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let [c, h, w] = self.sample_shape();
+        let expected = c.saturating_mul(h).saturating_mul(w);
+        let num_classes = self.num_classes();
+        let element = self.read(0).pixels.element();
+        for index in range {
+            let Sample { pixels, label } = self.read(index);
+            if pixels.len() != expected {
+                let (got, sample_shape) = (pixels.len(), self.sample_shape());
+                return Err(SampleError::Length { index, got, expected, sample_shape });
+            }
+            if pixels.element() != element {
+                return Err(SampleError::ElementType { index, got: pixels.element(), expected: element });
+            }
+            if label as usize >= num_classes {
+                return Err(SampleError::Label { index, label, num_classes });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One sample of a [`Dataset`].
@@ -55,4 +94,122 @@ pub enum Pixels<'a> {
     U8(&'a [u8]),
     /// Floats.
     F32(&'a [f32]),
+}
+
+impl Pixels<'_> {
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Name of the element type.
+    fn element(&self) -> &'static str {
+        match self {
+            Self::U8(_) => "u8",
+            Self::F32(_) => "f32",
+        }
+    }
+}
+
+/// A sample that contradicts what its data set says of all samples.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// A sample with another number of values than its shape has.
+    #[error("sample {index} has {got} values, expected {expected} for sample shape {sample_shape:?}")]
+    Length {
+        /// Index of the sample in the data set.
+        index: usize,
+        /// The number of values that it has.
+        got: usize,
+        /// The number of values that it should have.
+        expected: usize,
+        /// The shape of all samples, `[c, h, w]`.
+        sample_shape: [usize; 3],
+    },
+    /// A sample of another element type than the first sample.
+    #[error("sample {index} has values of type {got}, the first sample of type {expected}")]
+    ElementType {
+        /// Index of the sample in the data set.
+        index: usize,
+        /// Its element type.
+        got: &'static str,
+        /// The element type of the first sample.
+        expected: &'static str,
+    },
+    /// A label that is not a class.
+    #[error("label {label} of sample {index} is out of range for {num_classes} classes")]
+    Label {
+        /// Index of the sample in the data set.
+        index: usize,
+        /// The label.
+        label: u32,
+        /// The number of classes.
+        num_classes: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Subset;
+
+    /// Samples of 1x1x2 bytes and labels below 3, but for the one at `index`, which is `odd`.
+    struct Odd {
+        index: usize,
+        odd: Sample<'static>,
+        normalization: Normalization,
+    }
+
+    impl Dataset for Odd {
+        fn len(&self) -> usize {
+            10
+        }
+
+        fn sample_shape(&self) -> [usize; 3] {
+            [1, 1, 2]
+        }
+
+        fn num_classes(&self) -> usize {
+            3
+        }
+
+        fn normalization(&self) -> &Normalization {
+            &self.normalization
+        }
+
+        fn read(&self, index: usize) -> Sample<'_> {
+            if index == self.index { self.odd } else { Sample { pixels: Pixels::U8(&[1, 2]), label: 2 } }
+        }
+    }
+
+    fn odd(pixels: Pixels<'static>, label: u32) -> Odd {
+        Odd { index: 7, odd: Sample { pixels, label }, normalization: Normalization::unit_range(1) }
+    }
+
+    #[test]
+    fn a_wrong_sample_is_named_by_its_index() {
+        for (set, expected) in [
+            (odd(Pixels::U8(&[0, 0]), 3), "label 3 of sample 7 is out of range for 3 classes"),
+            (odd(Pixels::U8(&[0; 3]), 0), "sample 7 has 3 values, expected 2 for sample shape [1, 1, 2]"),
+            (odd(Pixels::F32(&[0.0; 2]), 0), "sample 7 has values of type f32, the first sample of type u8"),
+        ] {
+            assert_eq!(set.check_samples(0..10).unwrap_err().to_string(), expected);
+            assert_eq!(set.check_samples(0..7), Ok(()));
+            assert_eq!(set.check_samples(8..10), Ok(()));
+            // Of a part, too, it is the index in the whole set.
+            let part = Subset::new(&set, 4..9);
+            assert_eq!(part.check_samples(0..5).unwrap_err().to_string(), expected);
+            assert_eq!(part.check_samples(0..3), Ok(()));
+        }
+        assert_eq!(odd(Pixels::U8(&[3, 4]), 1).check_samples(0..10), Ok(()));
+    }
 }

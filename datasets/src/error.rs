@@ -1,19 +1,47 @@
-//! What can be wrong with data from outside.
+//! What can be wrong with data from outside: one enum, with one nested enum for each topic.
+//!
+//! Every message stands alone: it names the file or array and its numbers, and contains the message of the
+//! operating system or decoder, which is therefore not handed out as a [`source`](std::error::Error::source)
+//! as well.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a data set could not be opened or built. Every message names the file or array and its numbers.
+/// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A file or a folder of a data set cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The header of an IDX file is not what a data set needs.
+    #[error(transparent)]
+    Idx(#[from] IdxError),
+    /// Samples and labels do not make a data set.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// A normalization has no meaning, or does not fit the samples.
+    #[error(transparent)]
+    Normalization(#[from] NormalizationError),
+    /// A validation split leaves no samples, or has no meaning.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// A synthetic set has no samples or no classes.
+    #[error(transparent)]
+    Synthetic(#[from] SyntheticError),
+}
+
+/// Why a file or a folder of a data set cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
     /// The operating system could not open or read a file.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {reason}")]
     Io {
         /// The file.
         file: String,
         /// What the operating system said.
-        source: io::Error,
+        reason: io::Error,
     },
 
     /// The folder of a data set does not exist or is not a folder.
@@ -24,15 +52,18 @@ pub enum Error {
     },
 
     /// A folder lacks one of the files of the data set.
-    #[error("folder {} has neither {name} nor {name}.gz", folder.display())]
+    #[error("folder {} has no file {name} or {dotted_name}, with or without .gz", folder.display())]
     MissingFile {
         /// The folder.
         folder: PathBuf,
         /// The name that the file has when it is not compressed.
         name: String,
+        /// The other spelling of the name.
+        dotted_name: String,
     },
 
-    /// What has the name of one of the files of a data set is no file: a folder, a pipe, a device.
+    /// Something other than a file has the name of one of the files of a data set: a folder, a pipe, a
+    /// device.
     #[error("{file} is not a regular file")]
     NotAFile {
         /// What is there.
@@ -55,64 +86,14 @@ pub enum Error {
     },
 
     /// A gzip stream breaks off, is corrupt, or fails its checksum.
-    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {source}")]
+    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {reason}")]
     Gzip {
         /// The file.
         file: String,
         /// How many bytes could be decoded.
         decoded_bytes: u64,
         /// What the decoder said.
-        source: io::Error,
-    },
-
-    /// A file does not begin like an IDX file.
-    #[error(
-        "{file} is not an IDX file: it begins with bytes {:02x} {:02x} {:02x} {:02x}, not with 00 00 08",
-        magic[0], magic[1], magic[2], magic[3]
-    )]
-    NotIdx {
-        /// The file.
-        file: String,
-        /// Its first four bytes.
-        magic: [u8; 4],
-    },
-
-    /// An IDX file holds elements of another type than unsigned bytes.
-    #[error("{file}: IDX element type {code:#04x} is not supported, only unsigned bytes (0x08)")]
-    ElementType {
-        /// The file.
-        file: String,
-        /// The type code in the header.
-        code: u8,
-    },
-
-    /// An IDX file has no or too many dimensions.
-    #[error("{file}: IDX header has {got} dimensions, expected 1 to 4")]
-    DimensionCount {
-        /// The file.
-        file: String,
-        /// The number of dimensions in the header.
-        got: usize,
-    },
-
-    /// An IDX file is well-formed, but has another number of dimensions than its use asks for.
-    #[error("{file} has {got} dimensions, expected {expected}")]
-    WrongDimensions {
-        /// The file.
-        file: String,
-        /// The number of dimensions that are needed.
-        expected: usize,
-        /// The number of dimensions in the header.
-        got: usize,
-    },
-
-    /// The dimensions in an IDX header multiply to more bytes than can be addressed.
-    #[error("{file}: IDX dimensions {dims:?} have a product that does not fit in memory")]
-    SizeOverflow {
-        /// The file.
-        file: String,
-        /// The dimensions in the header.
-        dims: Vec<usize>,
+        reason: io::Error,
     },
 
     /// A file ends before its content does.
@@ -149,7 +130,74 @@ pub enum Error {
         /// The number of labels.
         labels: usize,
     },
+}
 
+/// Why an IDX file cannot be used, though it can be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdxError {
+    /// A file does not begin like an IDX file.
+    #[error(
+        "{file} is not an IDX file: it begins with bytes {:02x} {:02x} {:02x} {:02x}, not with 00 00 08",
+        magic[0], magic[1], magic[2], magic[3]
+    )]
+    NotIdx {
+        /// The file.
+        file: String,
+        /// Its first four bytes.
+        magic: [u8; 4],
+    },
+
+    /// An IDX file holds elements of another type than unsigned bytes.
+    #[error(
+        "{file}: IDX files of {element_type} (type {code:#04x}; dimensions {dims:?}) are not supported, \
+         only unsigned bytes (0x08)"
+    )]
+    ElementType {
+        /// The file.
+        file: String,
+        /// The type code in the header.
+        code: u8,
+        /// What the code stands for.
+        element_type: &'static str,
+        /// The dimensions in the header.
+        dims: Vec<usize>,
+    },
+
+    /// An IDX file has no or too many dimensions.
+    #[error("{file}: IDX header has {got} dimensions, expected 1 to 4")]
+    DimensionCount {
+        /// The file.
+        file: String,
+        /// The number of dimensions in the header.
+        got: usize,
+    },
+
+    /// An IDX file is well-formed, but has another number of dimensions than its use asks for.
+    #[error("{file} has {got} dimensions, expected {expected}")]
+    WrongDimensions {
+        /// The file.
+        file: String,
+        /// The number of dimensions that are needed.
+        expected: usize,
+        /// The number of dimensions in the header.
+        got: usize,
+    },
+
+    /// The dimensions in an IDX header multiply to more bytes than can be addressed.
+    #[error("{file}: IDX dimensions {dims:?} have a product that does not fit in memory")]
+    SizeOverflow {
+        /// The file.
+        file: String,
+        /// The dimensions in the header.
+        dims: Vec<usize>,
+    },
+}
+
+/// Why samples and labels do not make a data set.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrayError {
     /// A label is not a class.
     #[error("{origin}: label {label} of sample {index} is out of range for {num_classes} classes")]
     LabelOutOfRange {
@@ -195,10 +243,15 @@ pub enum Error {
         /// The number of values in the array.
         got: usize,
     },
+}
 
+/// Why a normalization cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NormalizationError {
     /// Scales and shifts of a normalization differ in number.
     #[error("normalization has {scales} scales but {shifts} shift values")]
-    NormalizationLength {
+    Length {
         /// The number of scales.
         scales: usize,
         /// The number of shifts.
@@ -207,7 +260,7 @@ pub enum Error {
 
     /// A normalization would give infinities or NaN.
     #[error("normalization of channel {channel} is not finite: scale {scale}, shift {shift}")]
-    NormalizationValue {
+    Value {
         /// The channel.
         channel: usize,
         /// Its scale.
@@ -218,16 +271,21 @@ pub enum Error {
 
     /// A normalization has another number of channels than the samples.
     #[error("normalization has {got} channels, but the samples have {expected}")]
-    NormalizationChannels {
+    Channels {
         /// The number of channels of a sample.
         expected: usize,
         /// The number of channels of the normalization.
         got: usize,
     },
+}
 
+/// Why a data set cannot be split.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
     /// The fraction of a validation split is negative, 1 or more, or not a number.
     #[error("validation split {fraction} is out of range, expected at least 0 and below 1")]
-    ValidationFraction {
+    Fraction {
         /// The fraction.
         fraction: f64,
     },
@@ -249,7 +307,12 @@ pub enum Error {
         /// The number of samples before the split.
         samples: usize,
     },
+}
 
+/// Why a synthetic set cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyntheticError {
     /// A synthetic set was asked for samples that end before they begin.
     #[error("sample range {start}..{end} is empty")]
     SampleRange {

@@ -4,6 +4,9 @@
 //! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4 | D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!
+//! The header is read apart from the elements, so that a caller who knows how many samples belong together can refuse a file
+//! before any element is decoded.
+//!
 //! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header that claims
 //! more than its file can hold is one before any element is read: a raw file of L bytes holds L, a gzip file at most 1032 L.
 //! Memory for the elements is never more than the header claims, and that of a gzip file starts with at most 16 L and grows
@@ -11,18 +14,15 @@
 //!
 //! # Source
 //!
-//! Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats". Gzip is RFC 1952;
-//! several members in a row are one stream, as in `gzip`.
+//! Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", section "File formats".
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use crate::gzip::{self, GzipReader};
+use crate::{Error, FileError, IdxError};
 
-use crate::Error;
-
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const UNSIGNED_BYTES: u8 = 0x08;
 const MAX_DIMENSIONS: usize = 4;
 const FILE_BUFFER_BYTES: usize = 1 << 16;
@@ -62,20 +62,10 @@ impl Idx {
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::NotAFile`], [`Error::Gzip`], [`Error::GzipTooSmall`], [`Error::NotIdx`],
-/// [`Error::ElementType`], [`Error::DimensionCount`], [`Error::SizeOverflow`], [`Error::Truncated`] or [`Error::TooLong`],
-/// each with the path of the file.
+/// [`FileError::Io`], [`FileError::NotAFile`], [`FileError::Gzip`], [`FileError::GzipTooSmall`],
+/// [`FileError::Truncated`], [`FileError::TooLong`] or an [`IdxError`], each with the path of the file.
 pub fn from_file(path: &Path) -> Result<Idx, Error> {
-    let name = path.display().to_string();
-    let fail = |source| Error::Io { file: name.clone(), source };
-    // Before it is opened, as that would wait for whoever writes to a pipe.
-    let file = path.metadata().map_err(fail)?;
-    if !file.is_file() {
-        return Err(Error::NotAFile { file: name });
-    }
-    let file_bytes = file.len();
-    let file = File::open(path).map_err(fail)?;
-    decode(&name, BufReader::with_capacity(FILE_BUFFER_BYTES, file), file_bytes)
+    open(path)?.read()
 }
 
 /// Reads the bytes of an IDX file, raw or gzip by what they begin with; `name` is what errors call them.
@@ -88,23 +78,69 @@ pub fn from_file(path: &Path) -> Result<Idx, Error> {
 ///
 /// # Errors
 ///
-/// As [`from_file`], [`Error::Io`] and [`Error::NotAFile`] excepted.
+/// As [`from_file`], [`FileError::Io`] and [`FileError::NotAFile`] excepted.
 pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Idx, Error> {
-    decode(name, bytes, bytes.len() as u64)
+    header(name.to_owned(), bytes, bytes.len() as u64)?.read()
 }
 
-fn decode(name: &str, mut source: impl BufRead, source_bytes: u64) -> Result<Idx, Error> {
-    let head = source.fill_buf().map_err(|source| Error::Io { file: name.to_owned(), source })?;
-    if head.starts_with(&GZIP_MAGIC) {
-        Decoder { name, reader: MultiGzDecoder::new(source), position: 0, source_bytes, gzip: true }.idx()
-    } else {
-        Decoder { name, reader: source, position: 0, source_bytes, gzip: false }.idx()
+/// Opens an IDX file and reads its header.
+pub(crate) fn open(path: &Path) -> Result<IdxReader<'static>, Error> {
+    let name = path.display().to_string();
+    let fail = |source| Error::File(FileError::Io { file: name.clone(), reason: source });
+    // Before the file is opened: opening a pipe waits until somebody writes to it.
+    let file = path.metadata().map_err(fail)?;
+    if !file.is_file() {
+        return Err(Error::File(FileError::NotAFile { file: name }));
+    }
+    let file_bytes = file.len();
+    let file = File::open(path).map_err(fail)?;
+    header(name, BufReader::with_capacity(FILE_BUFFER_BYTES, file), file_bytes)
+}
+
+/// Reads the header of `source`, which is `source_bytes` long and which errors call `name`.
+fn header<'a>(
+    name: String,
+    mut source: impl BufRead + 'a,
+    source_bytes: u64,
+) -> Result<IdxReader<'a>, Error> {
+    let head = source
+        .fill_buf()
+        .map_err(|source| Error::File(FileError::Io { file: name.clone(), reason: source }))?;
+    let gzip = head.starts_with(&gzip::MAGIC);
+    let reader: Box<dyn Read> = if gzip { Box::new(GzipReader::new(source)) } else { Box::new(source) };
+    let mut decoder = Decoder { name, reader, position: 0, source_bytes, gzip };
+    let dims = decoder.header()?;
+    Ok(IdxReader { decoder, dims })
+}
+
+/// An IDX file whose header has been read and whose elements have not.
+pub(crate) struct IdxReader<'a> {
+    decoder: Decoder<'a>,
+    dims: Vec<usize>,
+}
+
+impl IdxReader<'_> {
+    /// What errors call the file.
+    pub(crate) fn name(&self) -> &str {
+        &self.decoder.name
+    }
+
+    /// The dimensions in the header.
+    pub(crate) fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// Reads the elements, up to the end of the file.
+    pub(crate) fn read(self) -> Result<Idx, Error> {
+        let Self { mut decoder, dims } = self;
+        let data = decoder.elements(&dims)?;
+        Ok(Idx { dims, data })
     }
 }
 
-struct Decoder<'a, R> {
-    name: &'a str,
-    reader: R,
+struct Decoder<'a> {
+    name: String,
+    reader: Box<dyn Read + 'a>,
     /// Decoded bytes consumed so far.
     position: u64,
     /// Length of the file as it is.
@@ -112,39 +148,47 @@ struct Decoder<'a, R> {
     gzip: bool,
 }
 
-impl<R: Read> Decoder<'_, R> {
-    fn idx(mut self) -> Result<Idx, Error> {
+impl Decoder<'_> {
+    /// Reads the header and gives its dimensions.
+    fn header(&mut self) -> Result<Vec<usize>, Error> {
         let magic: [u8; 4] =
             self.take(4, 4)?.try_into().expect("take gives as many bytes as it was asked for");
-        let [zero0, zero1, element_type, rank] = magic;
-        if [zero0, zero1] != [0, 0] {
-            return Err(Error::NotIdx { file: self.file(), magic });
-        }
-        if element_type != UNSIGNED_BYTES {
-            return Err(Error::ElementType { file: self.file(), code: element_type });
+        let [zero0, zero1, code, rank] = magic;
+        let element_type = element_type(code);
+        if [zero0, zero1] != [0, 0] || element_type.is_none() {
+            return Err(Error::Idx(IdxError::NotIdx { file: self.file(), magic }));
         }
         let rank = usize::from(rank);
         if !(1..=MAX_DIMENSIONS).contains(&rank) {
-            return Err(Error::DimensionCount { file: self.file(), got: rank });
+            return Err(Error::Idx(IdxError::DimensionCount { file: self.file(), got: rank }));
         }
-
-        let header_bytes = 4 + 4 * rank;
-        let dims = self.take(4 * rank, header_bytes)?;
+        let dims = self.take(4 * rank, header_bytes(rank))?;
         let dims = dims
             .chunks_exact(4)
             .map(|dim| u32::from_be_bytes(dim.try_into().expect("chunks of 4 bytes")) as usize)
-            .collect::<Vec<_>>();
+            .collect();
+        match element_type {
+            Some(element_type) if code != UNSIGNED_BYTES => {
+                Err(Error::Idx(IdxError::ElementType { file: self.file(), code, element_type, dims }))
+            }
+            _ => Ok(dims),
+        }
+    }
+
+    /// Reads the elements that belong to `dims`, and checks that nothing follows.
+    fn elements(&mut self, dims: &[usize]) -> Result<Vec<u8>, Error> {
+        let header_bytes = header_bytes(dims.len());
         let data_bytes = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
         let Some(total_bytes) = data_bytes
             .and_then(|bytes| bytes.checked_add(header_bytes))
             .filter(|&bytes| bytes <= isize::MAX as usize)
         else {
-            return Err(Error::SizeOverflow { file: self.file(), dims });
+            return Err(Error::Idx(IdxError::SizeOverflow { file: self.file(), dims: dims.to_vec() }));
         };
         self.check_claim(total_bytes as u64)?;
         let data = self.take(total_bytes - header_bytes, total_bytes)?;
         self.end(total_bytes)?;
-        Ok(Idx { dims, data })
+        Ok(data)
     }
 
     /// Checks that the file can hold the `expected_bytes` that its header asks for.
@@ -153,15 +197,17 @@ impl<R: Read> Decoder<'_, R> {
         let most_bytes = if gzip { source_bytes.saturating_mul(MAX_GZIP_EXPANSION) } else { source_bytes };
         match (expected_bytes <= most_bytes, gzip) {
             (true, _) => Ok(()),
-            (false, true) => Err(Error::GzipTooSmall {
+            (false, true) => Err(Error::File(FileError::GzipTooSmall {
                 file: self.file(),
                 expected_bytes,
                 gzip_bytes: source_bytes,
                 most_bytes,
-            }),
-            (false, false) => {
-                Err(Error::Truncated { file: self.file(), expected_bytes, got_bytes: source_bytes })
-            }
+            })),
+            (false, false) => Err(Error::File(FileError::Truncated {
+                file: self.file(),
+                expected_bytes,
+                got_bytes: source_bytes,
+            })),
         }
     }
 
@@ -177,11 +223,11 @@ impl<R: Read> Decoder<'_, R> {
         self.position += bytes.len() as u64;
         outcome.map_err(|source| self.read_error(source))?;
         if bytes.len() < len {
-            return Err(Error::Truncated {
+            return Err(Error::File(FileError::Truncated {
                 file: self.file(),
                 expected_bytes: expected_end as u64,
                 got_bytes: self.position,
-            });
+            }));
         }
         Ok(bytes)
     }
@@ -196,19 +242,41 @@ impl<R: Read> Decoder<'_, R> {
         }
         let seen_bytes = self.position + 1;
         let got_bytes = if self.gzip { seen_bytes } else { seen_bytes.max(self.source_bytes) };
-        Err(Error::TooLong { file: self.file(), expected_bytes: expected_bytes as u64, got_bytes })
+        Err(Error::File(FileError::TooLong {
+            file: self.file(),
+            expected_bytes: expected_bytes as u64,
+            got_bytes,
+        }))
     }
 
     fn read_error(&self, source: io::Error) -> Error {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         if self.gzip && matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) {
-            Error::Gzip { file: self.file(), decoded_bytes: self.position, source }
+            Error::File(FileError::Gzip { file: self.file(), decoded_bytes: self.position, reason: source })
         } else {
-            Error::Io { file: self.file(), source }
+            Error::File(FileError::Io { file: self.file(), reason: source })
         }
     }
 
     fn file(&self) -> String {
-        self.name.to_owned()
+        self.name.clone()
+    }
+}
+
+/// The length of a header with `rank` dimensions.
+fn header_bytes(rank: usize) -> usize {
+    4 + 4 * rank
+}
+
+/// What the type byte of a header stands for, where it stands for anything.
+fn element_type(code: u8) -> Option<&'static str> {
+    match code {
+        UNSIGNED_BYTES => Some("unsigned bytes"),
+        0x09 => Some("signed bytes"),
+        0x0b => Some("16-bit integers"),
+        0x0c => Some("32-bit integers"),
+        0x0d => Some("32-bit floats"),
+        0x0e => Some("64-bit floats"),
+        _ => None,
     }
 }

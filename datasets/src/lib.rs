@@ -1,8 +1,10 @@
-//! Data sets for training classifiers: what a sample is, where samples come from, and in which order they are seen.
+//! Data sets for training classifiers: what a sample is, where samples come from, and in which order they are
+//! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and a class
-//! index. Nothing is normalised or laid out ahead of time. Whoever trains on a shard reads its samples, and applies the
-//! [`Normalization`] in the same pass that brings them into its own layout, in the thread that uses them:
+//! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and
+//! a class index. Nothing is normalised or laid out ahead of time. The thread that trains on a shard reads
+//! the shard's samples, and applies the [`Normalization`] in the same pass that brings them into its own
+//! layout:
 //!
 //! ```text
 //! epoch_order(seed, epoch, &mut order)                      // once an epoch
@@ -40,6 +42,7 @@
 pub mod arrays;
 pub mod dataset;
 pub mod error;
+mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod normalization;
@@ -47,10 +50,12 @@ mod philox;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
+#[cfg(feature = "bundled-mnist")]
+mod zero_runs;
 
 pub use arrays::Arrays;
-pub use dataset::{Dataset, Pixels, Sample};
-pub use error::Error;
+pub use dataset::{Dataset, Pixels, Sample, SampleError};
+pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
 pub use shuffle::epoch_order;
 pub use split::{Subset, ValidationSplit, validation_split};

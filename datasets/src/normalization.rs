@@ -1,10 +1,10 @@
 //! The affine map, one for each channel, from stored values to the input of a network.
 
-use crate::Error;
+use crate::{Error, NormalizationError};
 
 /// `x[c, h, w] = scale[c] * pixel[c, h, w] + shift[c]`.
 ///
-/// The coefficients are `f64` so that a consumer rounds them once, to its own element type.
+/// The coefficients are `f64`, so they are rounded only once, to the element type of the network.
 ///
 /// ```
 /// use isograd_datasets::Normalization;
@@ -24,15 +24,18 @@ impl Normalization {
     ///
     /// # Errors
     ///
-    /// [`Error::NormalizationLength`] if the two differ in length, [`Error::NormalizationValue`] if a value is infinite
-    /// or not a number.
+    /// [`NormalizationError::Length`] if the two differ in length, [`NormalizationError::Value`] if a value
+    /// is infinite or not a number.
     pub fn new(scale: Vec<f64>, shift: Vec<f64>) -> Result<Self, Error> {
         if scale.len() != shift.len() {
-            return Err(Error::NormalizationLength { scales: scale.len(), shifts: shift.len() });
+            return Err(Error::Normalization(NormalizationError::Length {
+                scales: scale.len(),
+                shifts: shift.len(),
+            }));
         }
         for (channel, (&scale, &shift)) in scale.iter().zip(&shift).enumerate() {
             if !(scale.is_finite() && shift.is_finite()) {
-                return Err(Error::NormalizationValue { channel, scale, shift });
+                return Err(Error::Normalization(NormalizationError::Value { channel, scale, shift }));
             }
         }
         Ok(Self { scale, shift })
@@ -45,21 +48,26 @@ impl Normalization {
 
     /// `x = pixel / 255`: bytes onto `0..=1`.
     ///
-    /// A consumer multiplies by the rounded `1 / 255`, which can differ from the quotient by one unit in the last place.
+    /// The network multiplies by the rounded `1 / 255`, which can differ from the quotient by one unit in
+    /// the last place.
     pub fn unit_range(channels: usize) -> Self {
         Self { scale: vec![1.0 / 255.0; channels], shift: vec![0.0; channels] }
     }
 
-    /// `x = (pixel / 255 - mean[c]) / std[c]`: bytes onto zero mean and unit variance, with the statistics given on the
-    /// `0..=1` scale.
+    /// `x = (pixel / 255 - mean[c]) / std[c]`: bytes onto zero mean and unit variance, with the statistics
+    /// given on the `0..=1` scale.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), on `scale = 1 / (255 std)` and `shift = -mean / std`; so a `std` of zero is an error.
+    /// As [`new`](Self::new), on `scale = 1 / (255 std)` and `shift = -mean / std`; so a `std` of zero is an
+    /// error.
     pub fn from_mean_std(mean: &[f64], std: &[f64]) -> Result<Self, Error> {
         let scale = std.iter().map(|std| 1.0 / (255.0 * std)).collect::<Vec<_>>();
         if mean.len() != std.len() {
-            return Err(Error::NormalizationLength { scales: std.len(), shifts: mean.len() });
+            return Err(Error::Normalization(NormalizationError::Length {
+                scales: std.len(),
+                shifts: mean.len(),
+            }));
         }
         Self::new(scale, mean.iter().zip(std).map(|(mean, std)| -mean / std).collect())
     }

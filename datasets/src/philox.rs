@@ -1,12 +1,12 @@
 //! Philox4x32-10, the counter-based generator behind everything random in this crate.
 //!
-//! The same function as the generator of `isograd-kernels`, written again because this crate depends on no other of the
-//! workspace; both are held to the same known answers.
+//! The same function as the generator of `isograd-kernels`, written again because this crate depends on no
+//! other of the workspace; both are held to the same known answers.
 //!
 //! # Source
 //!
-//! J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11, section 3.3; known
-//! answers from the authors' Random123 library.
+//! J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC'11, section 3.3;
+//! known answers from the authors' Random123 library.
 
 const MULTIPLIERS: [u32; 2] = [0xd251_1f53, 0xcd9e_8d57];
 const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];

@@ -11,12 +11,12 @@ use crate::philox::{halves, philox};
 /// Separates the words drawn here from all others under the same seed: the last counter word.
 const PURPOSE: u32 = u32::from_be_bytes(*b"shuf");
 
-/// Overwrites `order` with a permutation of `0..order.len()`: what epoch `epoch` of a run with `seed` sees first, second
-/// and so on.
+/// Overwrites `order` with a permutation of `0..order.len()`: what epoch `epoch` of a run with `seed` sees
+/// first, second and so on.
 ///
-/// A pure function of `seed`, `epoch` and the length: what `order` held before has no part in it, and every platform
-/// gives the same permutation. Each of the permutations is equally likely as far as Philox is uniform: the bounded draws
-/// are exact. Takes time linear in the length and allocates nothing.
+/// A pure function of `seed`, `epoch` and the length: what `order` held before has no part in it, and every
+/// platform gives the same permutation. Each of the permutations is equally likely as far as Philox is
+/// uniform: the bounded draws are exact. Takes time linear in the length and allocates nothing.
 ///
 /// ```
 /// let mut order = [0; 5];
@@ -32,9 +32,9 @@ const PURPOSE: u32 = u32::from_be_bytes(*b"shuf");
 ///
 /// # Source
 ///
-/// R. Durstenfeld, "Algorithm 235: random permutation", CACM 7 (1964); bounded integers as in D. Lemire, "Fast random
-/// integer generation in an interval", ACM TOMACS 29 (2019), section 4. Words are drawn in order from Philox blocks
-/// `(block, epoch low, epoch high, "shuf")` under the key `(seed low, seed high)`.
+/// R. Durstenfeld, "Algorithm 235: random permutation", CACM 7 (1964); bounded integers as in D. Lemire,
+/// "Fast random integer generation in an interval", ACM TOMACS 29 (2019), section 4. Words are drawn in order
+/// from Philox blocks `(block, epoch low, epoch high, "shuf")` under the key `(seed low, seed high)`.
 pub fn epoch_order(seed: u64, epoch: u64, order: &mut [u32]) {
     let len = order.len();
     assert!(u32::try_from(len).is_ok(), "cannot shuffle {len} samples, at most {} are possible", u32::MAX);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Sample};
+use crate::{Dataset, Error, Normalization, Sample, SampleError, SplitError};
 
 /// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
@@ -51,6 +51,13 @@ impl Dataset for Subset<'_> {
         assert!(index < len, "sample {index} is out of range for a subset of {len}");
         self.parent.read(self.range.start + index)
     }
+
+    /// Errors give the index in the whole set, where the user can find the sample.
+    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
+        let len = self.len();
+        assert!(range.end <= len, "samples {}..{} of a subset of {len}", range.start, range.end);
+        self.parent.check_samples(self.range.start + range.start..self.range.start + range.end)
+    }
 }
 
 /// The two parts of a data set, from [`validation_split`].
@@ -64,8 +71,8 @@ pub struct ValidationSplit<'a> {
 
 /// Splits off the last `round(fraction * len)` samples of `dataset` for validation, halves rounding up.
 ///
-/// The parts depend on nothing but `fraction` and the length: every run, seed and rank validates on the same samples,
-/// and no sample is in both parts.
+/// The parts depend on nothing but `fraction` and the length: every run, seed and rank validates on the same
+/// samples, and no sample is in both parts.
 ///
 /// ```
 /// use isograd_datasets::{Arrays, Dataset, validation_split};
@@ -78,20 +85,20 @@ pub struct ValidationSplit<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::ValidationFraction`] unless `0 <= fraction < 1`, so also for NaN; [`Error::NoTrainingSamples`] if all
-/// samples would go to validation, or there are none; [`Error::NoValidationSamples`] if none would, though the fraction is
-/// not 0.
+/// [`SplitError::Fraction`] unless `0 <= fraction < 1`, so also for NaN; [`SplitError::NoTrainingSamples`] if
+/// all samples would go to validation, or there are none; [`SplitError::NoValidationSamples`] if none would,
+/// though the fraction is not 0.
 pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
     if !(0.0..1.0).contains(&fraction) {
-        return Err(Error::ValidationFraction { fraction });
+        return Err(Error::Split(SplitError::Fraction { fraction }));
     }
     let samples = dataset.len();
     let train = samples - (fraction * samples as f64).round() as usize;
     if train == 0 {
-        return Err(Error::NoTrainingSamples { fraction, samples });
+        return Err(Error::Split(SplitError::NoTrainingSamples { fraction, samples }));
     }
     if train == samples && fraction > 0.0 {
-        return Err(Error::NoValidationSamples { fraction, samples });
+        return Err(Error::Split(SplitError::NoValidationSamples { fraction, samples }));
     }
     Ok(ValidationSplit {
         train: Subset::new(dataset, 0..train),

@@ -7,14 +7,14 @@
 //! pixel[i, p]     = (template[label[i], p] + noise[i, p]) / 2, rounded down
 //! ```
 //!
-//! Half of what a pixel holds is its class, so with more than a few dozen pixels a classifier can be nearly perfect,
-//! while a single pixel tells little.
+//! Half of what a pixel holds is its class, so with more than a few dozen pixels a classifier can be nearly
+//! perfect, while a single pixel tells little.
 
 use std::ops::Range;
 
 use crate::arrays::total_values;
 use crate::philox::{halves, philox};
-use crate::{Arrays, Error};
+use crate::{ArrayError, Arrays, Error, SyntheticError};
 
 /// Separate templates from noise, and both from all other words under the same seed: the last counter word.
 const TEMPLATE: u32 = u32::from_be_bytes(*b"tmpl");
@@ -41,8 +41,9 @@ impl Synthetic {
     /// Samples `range` of the sequence, as bytes under
     /// [`Normalization::unit_range`](crate::Normalization::unit_range).
     ///
-    /// Sample `i` is a pure function of the three fields and `i`, with the same bits on every platform: disjoint ranges
-    /// are different samples of the same classes, which makes them a training and a test set. Classes come in turn.
+    /// Sample `i` is a pure function of the three fields and `i`, with the same bits on every platform:
+    /// disjoint ranges are different samples of the same classes, which makes them a training and a test set.
+    /// Classes come in turn.
     ///
     /// ```
     /// use isograd_datasets::{Dataset, Synthetic};
@@ -56,27 +57,32 @@ impl Synthetic {
     ///
     /// # Errors
     ///
-    /// [`Error::SampleRange`] for an empty range, [`Error::SampleShape`] for a shape that has a zero or is too large,
-    /// [`Error::ClassCount`] without classes or with
-    /// more than a label can name.
+    /// [`SyntheticError::SampleRange`] for an empty range, [`ArrayError::SampleShape`] for a shape that has a
+    /// zero or is too large, [`SyntheticError::ClassCount`] without classes or with more than a label can
+    /// name.
     ///
     /// # Source
     ///
-    /// Byte `p` of template `k` is byte `p % 16`, little-endian, of Philox block `(p / 16, k, 0, "tmpl")` under the key
-    /// `(seed low, seed high)`; of the noise of sample `i`, of block `(p / 16, i low, i high, "nois")`.
+    /// Byte `p` of template `k` is byte `p % 16`, little-endian, of Philox block `(p / 16, k, 0, "tmpl")`
+    /// under the key `(seed low, seed high)`; of the noise of sample `i`, of block `(p / 16, i low, i high,
+    /// "nois")`.
     pub fn samples(&self, range: Range<u64>) -> Result<Arrays<'static>, Error> {
         let Synthetic { seed, sample_shape, num_classes } = *self;
         if range.is_empty() {
-            return Err(Error::SampleRange { start: range.start, end: range.end });
+            return Err(Error::Synthetic(SyntheticError::SampleRange { start: range.start, end: range.end }));
         }
         if num_classes == 0 || u32::try_from(num_classes).is_err() {
-            return Err(Error::ClassCount { num_classes });
+            return Err(Error::Synthetic(SyntheticError::ClassCount { num_classes }));
         }
         let samples = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         let total_bytes = total_values(sample_shape, samples, ORIGIN)?;
         let mut pixels = Vec::new();
         if pixels.try_reserve_exact(total_bytes).is_err() {
-            return Err(Error::SampleShape { origin: ORIGIN.to_owned(), sample_shape, samples });
+            return Err(Error::Array(ArrayError::SampleShape {
+                origin: ORIGIN.to_owned(),
+                sample_shape,
+                samples,
+            }));
         }
         let mut labels = Vec::with_capacity(samples);
         for index in range {

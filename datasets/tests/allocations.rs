@@ -1,5 +1,5 @@
-//! What the IDX reader allocates for files that lie about their size, arbitrary and damaged files included, and that the
-//! shuffle allocates nothing.
+//! What the IDX reader allocates for files that lie about their size, arbitrary and damaged files included,
+//! and that the shuffle allocates nothing.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 use common::{gzip, idx};
 use isograd_datasets::idx::{Idx, from_bytes};
-use isograd_datasets::{Error, epoch_order};
+use isograd_datasets::{Error, FileError, epoch_order};
 use proptest::prelude::*;
 
 /// The system allocator, which adds up what each thread asks for.
@@ -22,8 +22,8 @@ fn count(bytes: usize) {
     REQUESTED_BYTES.set(REQUESTED_BYTES.get().saturating_add(bytes));
 }
 
-// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`; counting
-// touches a thread-local without destructor and does not allocate.
+// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`;
+// counting touches a thread-local without destructor and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -56,11 +56,12 @@ fn requested_bytes<R>(f: impl FnOnce() -> R) -> (R, usize) {
 /// The state of a decoder, its window and small change.
 const FIXED_BYTES: usize = 1 << 17;
 
-/// Reads `bytes` and checks what was allocated against their length, and against `content_bytes`, an upper bound of what
-/// is really inside them.
+/// Reads `bytes` and checks what was allocated against their length, and against `content_bytes`, an upper
+/// bound of what is really inside them.
 fn read_within_bounds(bytes: &[u8], content_bytes: usize) -> Result<Idx, Error> {
     let (result, requested) = requested_bytes(|| from_bytes("fuzz", bytes));
-    // The first guess is at most 16 times the file; doubling from there adds up to at most 4 times the content.
+    // The first guess is at most 16 times the file; doubling from there adds up to at most 4 times the
+    // content.
     let bound = FIXED_BYTES + 16 * bytes.len() + 4 * content_bytes;
     assert!(requested <= bound, "{requested} bytes requested for a file of {}, bound {bound}", bytes.len());
     if let Ok(idx) = &result {
@@ -75,27 +76,36 @@ fn a_large_claim_on_a_small_file_gets_little_memory() {
         let file = idx(dims, &[1; 100]);
         let error = read_within_bounds(&file, file.len()).unwrap_err();
         let got = file.len() as u64;
-        assert!(matches!(error, Error::Truncated { got_bytes, .. } if got_bytes == got), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::Truncated { got_bytes, .. }) if got_bytes == got),
+            "{error}"
+        );
         let packed = gzip(&file);
         let error = read_within_bounds(&packed, file.len()).unwrap_err();
         let got = packed.len() as u64;
-        assert!(matches!(error, Error::GzipTooSmall { gzip_bytes, .. } if gzip_bytes == got), "{error}");
+        assert!(
+            matches!(error, Error::File(FileError::GzipTooSmall { gzip_bytes, .. }) if gzip_bytes == got),
+            "{error}"
+        );
     }
 }
 
-/// A claim that a file of this length cannot hold is refused before its content is decoded, however much that is; one that it
-/// could hold is believed as far as there is content.
+/// A claim that a file of this length cannot hold is refused before its content is decoded, however much that
+/// is; one that it could hold is believed as far as there is content.
 #[test]
 fn a_claim_beyond_what_deflate_can_hold_is_refused_before_the_content_is_decoded() {
     let content = vec![0; 20_000_000];
     let packed = gzip(&idx(&[u32::MAX, 4000], &content));
     let error = read_within_bounds(&packed, 0).unwrap_err();
     let most = (MAX_EXPANSION * packed.len()) as u64;
-    assert!(matches!(error, Error::GzipTooSmall { most_bytes, .. } if most_bytes == most), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::GzipTooSmall { most_bytes, .. }) if most_bytes == most),
+        "{error}"
+    );
 
     let packed = gzip(&idx(&[20_000_001], &content));
     let error = read_within_bounds(&packed, content.len()).unwrap_err();
-    assert!(matches!(error, Error::Truncated { got_bytes: 20_000_008, .. }), "{error}");
+    assert!(matches!(error, Error::File(FileError::Truncated { got_bytes: 20_000_008, .. })), "{error}");
     let packed = gzip(&idx(&[20_000_000], &content));
     assert_eq!(read_within_bounds(&packed, content.len()).unwrap().data(), content);
 }
@@ -105,7 +115,7 @@ fn a_small_claim_on_a_large_content_gets_little_memory() {
     let bomb = gzip(&idx(&[16], &vec![0; 20_000_000]));
     assert!(bomb.len() < 25_000, "{} bytes are too many for this test", bomb.len());
     let error = read_within_bounds(&bomb, 16).unwrap_err();
-    assert!(matches!(error, Error::TooLong { expected_bytes: 24, .. }), "{error}");
+    assert!(matches!(error, Error::File(FileError::TooLong { expected_bytes: 24, .. })), "{error}");
 }
 
 #[test]

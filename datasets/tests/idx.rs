@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use common::{gzip, idx};
-use isograd_datasets::Error;
 use isograd_datasets::idx::{from_bytes, from_file};
+use isograd_datasets::{Error, FileError};
 
 fn message(bytes: &[u8]) -> String {
     from_bytes("f", bytes).expect_err("a bad file was read").to_string()
@@ -61,7 +61,7 @@ fn every_prefix_is_an_error() {
     let packed = gzip(&file);
     for len in 2..packed.len() {
         let error = from_bytes("f", &packed[..len]).unwrap_err();
-        assert!(matches!(error, Error::Gzip { .. }), "{len} bytes of gzip: {error}");
+        assert!(matches!(error, Error::File(FileError::Gzip { .. })), "{len} bytes of gzip: {error}");
     }
 }
 
@@ -75,6 +75,27 @@ fn bytes_after_the_end_are_an_error() {
 }
 
 #[test]
+fn zeros_after_a_gzip_stream_are_ignored_as_gzip_does() {
+    let file = idx(&[3], b"abc");
+    for padding in [1, 511, 100_000] {
+        let padded = [gzip(&file[..9]), gzip(&file[9..]), vec![0; padding]].concat();
+        assert_eq!(from_bytes("f", &padded).unwrap().data(), b"abc", "{padding} zeros");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("padded");
+        fs::write(&path, &padded).unwrap();
+        assert_eq!(from_file(&path).unwrap().data(), b"abc", "{padding} zeros in a file");
+        for rest in [&b"x"[..], &gzip(b"x")] {
+            assert_eq!(
+                message(&[&padded, rest].concat()),
+                "f: broken gzip stream after 11 decoded bytes: something follows the zeros after the stream"
+            );
+        }
+    }
+    // Zeros in a stream are not padding.
+    assert_eq!(message(&[file, vec![0]].concat()), "f is too long: expected 11 bytes, got at least 12");
+}
+
+#[test]
 fn corrupt_gzip_is_an_error() {
     let packed = gzip(&idx(&[300], &[9; 300]));
     let last = packed.len() - 1;
@@ -82,7 +103,7 @@ fn corrupt_gzip_is_an_error() {
         let mut bad = packed.clone();
         bad[position] ^= 1;
         let error = from_bytes("f", &bad).unwrap_err();
-        assert!(matches!(error, Error::Gzip { .. }), "{what}: {error}");
+        assert!(matches!(error, Error::File(FileError::Gzip { .. })), "{what}: {error}");
     }
 }
 
@@ -93,9 +114,27 @@ fn other_formats_are_errors() {
         "f is not an IDX file: it begins with bytes 89 50 4e 47, not with 00 00 08"
     );
     assert_eq!(
-        message(&[0, 0, 0x0d, 1, 0, 0, 0, 0]),
-        "f: IDX element type 0x0d is not supported, only unsigned bytes (0x08)"
+        message(&[0, 0, 0x42, 1, 0, 0, 0, 0]),
+        "f is not an IDX file: it begins with bytes 00 00 42 01, not with 00 00 08"
     );
+    let mut floats = idx(&[60_000, 28, 28], &[]);
+    let types = [
+        (0x09, "signed bytes"),
+        (0x0b, "16-bit integers"),
+        (0x0c, "32-bit integers"),
+        (0x0d, "32-bit floats"),
+        (0x0e, "64-bit floats"),
+    ];
+    for (code, name) in types {
+        floats[2] = code;
+        assert_eq!(
+            message(&floats),
+            format!(
+                "f: IDX files of {name} (type {code:#04x}; dimensions [60000, 28, 28]) are not supported, only \
+                 unsigned bytes (0x08)"
+            )
+        );
+    }
     assert_eq!(message(&idx(&[], &[])), "f: IDX header has 0 dimensions, expected 1 to 4");
     assert_eq!(message(&idx(&[1; 5], &[1])), "f: IDX header has 5 dimensions, expected 1 to 4");
     assert_eq!(

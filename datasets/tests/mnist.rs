@@ -8,8 +8,8 @@ use std::path::Path;
 use common::{gzip, idx};
 #[cfg(unix)]
 use isograd_datasets::idx::from_file;
-use isograd_datasets::mnist::{Split, from_folder};
-use isograd_datasets::{Dataset, Pixels};
+use isograd_datasets::mnist::{NUM_CLASSES, Split};
+use isograd_datasets::{Arrays, Dataset, Error, Pixels, mnist};
 
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
 const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
@@ -18,6 +18,10 @@ const TRAIN_LABELS: &str = "train-labels-idx1-ubyte";
 fn write_training_set(folder: &Path) {
     fs::write(folder.join(TRAIN_IMAGES), idx(&[3, 2, 2], b"abcdefghijkl")).unwrap();
     fs::write(folder.join(TRAIN_LABELS), idx(&[3], &[9, 0, 4])).unwrap();
+}
+
+fn from_folder(folder: &Path, split: Split) -> Result<Arrays<'static>, Error> {
+    mnist::from_folder(folder, split, NUM_CLASSES)
 }
 
 fn message(folder: &Path, split: Split) -> String {
@@ -96,11 +100,74 @@ fn missing_folders_and_files_are_named() {
     let folder = folder.path();
     let absent = folder.join("absent");
     assert_eq!(message(&absent, Split::Train), format!("no folder {}", absent.display()));
-    let lacks = |name| format!("folder {} has neither {name} nor {name}.gz", folder.display());
+    let lacks = |name: &str| {
+        let dotted = name.replace("-idx", ".idx");
+        format!("folder {} has no file {name} or {dotted}, with or without .gz", folder.display())
+    };
     assert_eq!(message(folder, Split::Train), lacks(TRAIN_LABELS));
     fs::write(folder.join(TRAIN_LABELS), idx(&[1], &[0])).unwrap();
     assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES));
     assert_eq!(message(folder, Split::Test), lacks("t10k-labels-idx1-ubyte"));
+}
+
+/// The names with dots are those of the original distribution, the folders those of Kaggle's archive.
+#[test]
+fn other_spellings_of_the_names_are_found() {
+    type Spelling = fn(&str) -> String;
+    let spellings: [Spelling; 6] = [
+        |name| name.replace("-idx", ".idx"),
+        |name| format!("{}.gz", name.replace("-idx", ".idx")),
+        |name| format!("{name}/{name}"),
+        |name| format!("{name}.gz/{name}.gz"),
+        |name| format!("{0}/{0}", name.replace("-idx", ".idx")),
+        |name| format!("{0}.gz/{0}.gz", name.replace("-idx", ".idx")),
+    ];
+    for spelling in spellings {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [(TRAIN_IMAGES, idx(&[2, 1, 1], b"ab")), (TRAIN_LABELS, idx(&[2], &[3, 4]))];
+        for (name, bytes) in files {
+            let path = folder.path().join(spelling(name));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let set = from_folder(folder.path(), Split::Train).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(set.labels(), [3, 4], "{}", spelling(TRAIN_LABELS));
+    }
+}
+
+/// The letters of EMNIST have labels from 1 to 26, its largest set has 62 classes.
+#[test]
+fn a_set_may_have_other_than_ten_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    let labels = folder.join(TRAIN_LABELS);
+    fs::write(&labels, idx(&[3], &[1, 26, 7])).unwrap();
+    let letters = mnist::from_folder(folder, Split::Train, 27).unwrap();
+    assert_eq!((letters.num_classes(), letters.labels()), (27, &[1, 26, 7][..]));
+    let error = mnist::from_folder(folder, Split::Train, 26).unwrap_err().to_string();
+    let expected = "label 26 of sample 1 is out of range for 26 classes";
+    assert_eq!(error, format!("{}: {expected}", labels.display()));
+}
+
+/// The error of the stream would show that images were decoded.
+#[test]
+fn images_without_labels_are_not_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    fs::remove_file(folder.join(TRAIN_IMAGES)).unwrap();
+    let stream = gzip(&idx(&[1000, 28, 28], &[7; 1000]));
+    let images = folder.join(format!("{TRAIN_IMAGES}.gz"));
+    fs::write(&images, &stream[..stream.len() - 4]).unwrap();
+    assert_eq!(
+        message(folder, Split::Train),
+        format!(
+            "{} has 1000 images, but {} has 3 labels",
+            images.display(),
+            folder.join(TRAIN_LABELS).display()
+        )
+    );
 }
 
 /// A pipe would keep the reader waiting for ever.

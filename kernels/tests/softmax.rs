@@ -45,7 +45,7 @@ fn check<T: Element>() {
             softmax::softmax_backward(isa, classes, n, y.check(), dy.check(), dx.slice());
             let y = widen(y.check());
             let expected = reference::softmax_backward(classes, n, &y, &widen(dy.check()));
-            // |dy| <= 1 and the y of a sample add up to 1, so that their dot product is at most 1 in magnitude.
+            // The y of a sample add up to 1 and |dy| <= 1, so their dot product is at most 1 in magnitude.
             assert_close(&what, dx.check(), &expected, |i| 2.0 * eps * y[i] * (classes as f64 / 2.0 + 3.0));
         }
     });

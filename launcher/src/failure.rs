@@ -156,9 +156,17 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Logins { hint, .. } => hint.clone(),
-            Self::Load(model::Error::Checkpoint { source, .. }) if source.is_mismatch() => {
-                Some("--model, --dtype and --dataset must be those that the file was saved with".to_string())
+            Self::Load(model::Error::Checkpoint { reason, .. }) if reason.is_mismatch() => {
+                Some(
+                    "--model, --dtype, --dataset and --classes must be those that the file was saved with"
+                        .to_string(),
+                )
             }
+            Self::Data { source: isograd_datasets::Error::Array(isograd_datasets::ArrayError::LabelOutOfRange { .. }), .. } => Some(
+                "--classes is the number of classes, every label is below it; EMNIST's letters are numbered from 1 \
+                 and need --classes 27"
+                    .to_string(),
+            ),
             Self::Stopped { saved: Some(path), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }

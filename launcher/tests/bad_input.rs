@@ -203,6 +203,20 @@ fn data_files() {
 }
 
 #[test]
+fn classes_of_a_folder() {
+    let folder = folder_of(8, Some(("train-labels-idx1-ubyte", &idx(&[4], &[26, 1, 2, 3]))));
+    let path = text(folder.path());
+    let refused = isograd(&["train", "--dataset-train-path", path]);
+    assert_error(&refused, 1, &[path, "label 26 of sample 0", "10 classes", "--classes"]);
+    let trained = isograd(&["train", "--dataset-train-path", path, "--classes", "27", "--epochs", "1"]);
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    let row = trained.stdout.lines().find(|line| line.starts_with("classes: "));
+    assert_eq!(row.and_then(|row| row.split_whitespace().last()), Some("27"), "{}", trained.stdout);
+    assert_usage("train --classes 27", &["--classes", "--dataset-train-path"]);
+    assert_usage("train --dataset-train-path x --classes 257", &["--classes", "256", "'257'"]);
+}
+
+#[test]
 fn missing_files_and_folders() {
     let folder = folder_of(8, None);
     std::fs::remove_file(folder.path().join("t10k-images-idx3-ubyte")).unwrap();

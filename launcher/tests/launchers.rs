@@ -93,7 +93,7 @@ fn ranks_of_torchrun_on_one_host_need_no_key_and_no_port() {
     assert_eq!(made.code, Some(0), "{made:?}");
     let taken =
         outcome(crate::start(&format!("{RUN} --key-file {}", key.display()), &torchrun("0", local, &port)));
-    for (outcome, part) in [(&keyless, "need a key"), (&taken, "error: rendezvous at 127.0.0.1:")] {
+    for (outcome, part) in [(&keyless, "need a key"), (&taken, "error: rank 0: rendezvous at 127.0.0.1:")] {
         assert_eq!(outcome.code, Some(2), "{outcome:?}");
         for part in [part, "torchrun itself listens at", "env MASTER_PORT=PORT"] {
             assert!(outcome.stderr.contains(part), "'{part}' in {}", outcome.stderr);

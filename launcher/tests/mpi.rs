@@ -1,5 +1,5 @@
-//! Ranks that `mpirun` starts and that exchange data over MPI: they have the bits of one process, and when one
-//! rank fails, all end.
+//! Ranks that `mpirun` starts and that exchange data over MPI: they have the bits of one process, and when
+//! one rank fails, all end.
 
 mod common;
 #[path = "../../comm/tests/mpirun/mod.rs"]

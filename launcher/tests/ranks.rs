@@ -274,7 +274,7 @@ fn a_killed_or_stopped_rank_or_launcher_leaves_nothing() {
         let (name, value) = mark.split_once('=').expect("name=value");
         let mut launcher = Command::new(env!("CARGO_BIN_EXE_isograd"));
         launcher
-            .args(words("local -n 3 train --dataset synthetic --epochs 100000 --timeout 3"))
+            .args(words("local -n 3 train --dataset synthetic --epochs 100000 --timeout 10"))
             .env(name, value);
         let mut launcher =
             launcher.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -301,7 +301,10 @@ fn a_killed_or_stopped_rank_or_launcher_leaves_nothing() {
         }
         let ended = outcome(launcher);
         assert_eq!(ended.code, code, "{ended:?}");
-        for part in parts {
+        // On a loaded machine, the other ranks can be so slow that the launcher kills them before they
+        // notice.
+        let is_late = ended.stderr.contains("killed, as the job was over");
+        for part in parts.iter().filter(|part| !(is_late && part.starts_with("lost rank"))) {
             assert!(ended.stderr.contains(part), "'{part}' in {ended:?}");
         }
         wait_for("processes are left", &|| ranks().is_empty());

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Input::new(1, 8, 8),
         Conv2D::new(4, 3),
         ReLU,
-        MaxPool2D::new(2).stride(2),
+        MaxPool2D::new(2),
         Flatten,
         Dense::new(2),
         Softmax,

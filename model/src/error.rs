@@ -1,7 +1,12 @@
-//! What can go wrong.
+//! The errors of this crate: one enum, with one nested enum for each topic that has several cases.
+//!
+//! Every message stands alone: it contains the message of the nested error, which is therefore not handed out
+//! as a [`source`](std::error::Error::source) as well.
 
 use crate::checkpoint::CheckpointError;
+use crate::last_layer::LastLayerError;
 use crate::shape::Shape;
+use crate::train::{DataError, NonFinite};
 use isograd_kernels::conv::ConvError;
 use isograd_kernels::pool::PoolError;
 use std::path::PathBuf;
@@ -10,32 +15,54 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A layer does not fit its input, or has a parameter outside its range.
-    #[error("layer {index} ({kind}): {source}")]
+    /// A layer does not fit its input, or was given a number outside its range.
+    #[error("layer {index} ({kind}): {reason}")]
     Build {
         /// Position in the list of layers, from 0.
         index: usize,
         /// Type of the layer.
         kind: &'static str,
-        /// Why.
-        source: BuildError,
+        /// What is wrong.
+        reason: BuildError,
     },
-    /// A network without an input layer in front.
+    /// The first layer of a network is not `Input`.
     #[error("the first layer must be Input, which gives the shape of a sample; it is {found}")]
     NoInput {
-        /// What is there instead.
+        /// Type of the first layer, or `missing`.
         found: &'static str,
+    },
+    /// The network's output is not what the loss takes.
+    #[error(transparent)]
+    LastLayer(#[from] LastLayerError),
+    /// A batch would be cut into shards that are too small for a layer.
+    #[error(
+        "layer {index} ({kind}) needs at least {needed} samples in each shard, but a batch of {batch_size} in shards of \
+         {shard_size} has a shard of {smallest}; use {}", more_samples(*needed, *batch_size)
+    )]
+    ShardTooSmall {
+        /// Position of the layer in the list of layers, from 0.
+        index: usize,
+        /// Type of the layer.
+        kind: &'static str,
+        /// The fewest samples that the layer works on.
+        needed: usize,
+        /// Samples in a batch: all samples of the data set if it has fewer than a batch.
+        batch_size: usize,
+        /// Samples in a full shard.
+        shard_size: usize,
+        /// Samples in the smallest shard.
+        smallest: usize,
     },
     /// A name that is not known.
     #[error("unknown {what} '{name}'; known are {known}{}", suggest(.nearest))]
     UnknownName {
-        /// What the name should have named.
+        /// The kind of thing that the name should be of: `optimizer`, `loss`, …
         what: &'static str,
         /// The name.
         name: String,
-        /// All known names.
+        /// All known names, separated by commas.
         known: String,
-        /// The known name that is most alike, if any is.
+        /// The known name that is most similar, if one is similar at all.
         nearest: Option<String>,
     },
     /// A number outside its range.
@@ -48,87 +75,30 @@ pub enum Error {
         /// The value.
         value: String,
     },
-    /// The network's input is not the data set's sample.
-    #[error("the network takes samples of {network}, the data set has samples of {dataset}")]
-    SampleShape {
-        /// Input shape of the network.
-        network: Shape,
-        /// Sample shape of the data set.
-        dataset: Shape,
-    },
-    /// The network has fewer outputs than the data set has classes; see [`Loss::most_classes`](crate::Loss::most_classes).
-    #[error("the network has {outputs} output{}, the data set has {classes} classes", if *.outputs == 1 { "" } else { "s" })]
-    TooFewOutputs {
-        /// Output elements of the network.
-        outputs: usize,
-        /// Classes of the data set.
-        classes: usize,
-    },
-    /// Memory that is not to be had.
+    /// The system has less memory than is needed.
     #[error("no memory for {what}: {bytes} bytes")]
     OutOfMemory {
-        /// What it is for.
+        /// What the memory is for.
         what: String,
-        /// How much.
+        /// How much is needed.
         bytes: u128,
     },
-    /// A data set without samples.
-    #[error("the data set has no samples")]
-    NoSamples,
-    /// The loss became infinite or not a number.
-    #[error("the loss became {loss} in step {step} (epoch {epoch}); a smaller learning rate may help")]
-    NonFiniteLoss {
-        /// The step, from 1 at the start of training; it was not done.
-        step: u64,
-        /// The epoch, from 1.
-        epoch: u32,
-        /// The value.
-        loss: f64,
-    },
-    /// The norm of a gradient that is to be clipped is infinite or not a number.
-    #[error(
-        "the norm of the gradient became {norm} in step {step} (epoch {epoch}), it cannot be clipped; a smaller learning \
-         rate may help"
-    )]
-    NonFiniteGradient {
-        /// The step, from 1 at the start of training; it was not done.
-        step: u64,
-        /// The epoch, from 1.
-        epoch: u32,
-        /// The norm.
-        norm: f64,
-    },
-    /// A parameter or a running statistic became infinite or not a number.
-    #[error(
-        "parameters became infinite or NaN by the end of step {step} (epoch {epoch}), first in '{tensor}'; a smaller learning \
-         rate may help"
-    )]
-    NonFiniteParameters {
-        /// The first tensor with such a value, in layer order; running statistics come last.
-        tensor: String,
-        /// The last step that was done, from 1 at the start of training.
-        step: u64,
-        /// The epoch, from 1.
-        epoch: u32,
-    },
-    /// The loss of an evaluation is infinite or not a number.
-    #[error("the mean loss of {samples} evaluated samples is {loss}")]
-    NonFiniteEvaluation {
-        /// Samples that were evaluated.
-        samples: usize,
-        /// The value.
-        loss: f64,
-    },
-    /// The ranks do not work together any more.
+    /// The data set does not fit the network, or contradicts itself.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A number that became infinite or NaN.
+    #[error(transparent)]
+    NonFinite(#[from] NonFinite),
+    /// The group of ranks has failed.
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
-    /// A file of parameters that cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    /// A file of parameters cannot be read or written.
+    #[error("{}: {reason}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: Box<CheckpointError>,
+        /// What is wrong.
+        reason: Box<CheckpointError>,
     },
 }
 
@@ -136,8 +106,17 @@ fn suggest(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
+/// The way out where a shard has fewer samples than the `needed` ones.
+fn more_samples(needed: usize, batch_size: usize) -> String {
+    if batch_size < needed {
+        return format!("batches of at least {needed} samples");
+    }
+    // The rest of a batch has at least one sample, so two shards of this size can share what they have.
+    format!("shards of at least {} samples", 2 * needed - 1)
+}
+
 impl Error {
-    /// The error for a `name` that is not among `known`, with the most similar one as a suggestion.
+    /// The error for a `name` that is not among `known`; it suggests the most similar known name.
     pub fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Self {
         let nearest = known
             .iter()
@@ -153,19 +132,19 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A layer that takes vectors got images.
+    /// A layer that takes vectors has images as its input.
     #[error("takes a vector of features, its input is {input}; put Flatten in front")]
     NotAVector {
         /// The input shape.
         input: Shape,
     },
-    /// An input layer inside a network.
+    /// An input layer that is not the first layer.
     #[error("only the first layer can be Input")]
     InputInside,
-    /// A convolution that does not fit.
+    /// A convolution that does not fit its input.
     #[error(transparent)]
     Conv(#[from] ConvError),
-    /// A pooling window that does not fit.
+    /// A pooling window that does not fit its input.
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// A number outside its range.
@@ -178,7 +157,40 @@ pub enum BuildError {
         /// The value.
         value: f64,
     },
+    /// An output without elements.
+    #[error("its output {} has no elements: each of channels, height and width must be at least 1", dimensions(.output))]
+    EmptyOutput {
+        /// The output shape.
+        output: Shape,
+    },
+    /// An output that is said to be the input unchanged, and has another number of elements.
+    #[error("its output {output} takes the place of its input {input}, which has another number of elements")]
+    NotInPlace {
+        /// The input shape.
+        input: Shape,
+        /// The output shape.
+        output: Shape,
+    },
+    /// A parameter or running statistic without elements.
+    #[error("its tensor '{name}' has the dimensions {dims:?}, which hold no element")]
+    EmptyTensor {
+        /// Name of the tensor.
+        name: String,
+        /// Its dimensions.
+        dims: Vec<usize>,
+    },
+    /// Two tensors of one name, which could not be told apart in a checkpoint.
+    #[error("it has two tensors called '{name}'")]
+    DuplicateTensor {
+        /// Name of both tensors.
+        name: String,
+    },
     /// More parameters or activations than can be addressed.
     #[error("the layer has more elements than can be addressed")]
     TooLarge,
+}
+
+/// All three dimensions: where one is 0, the short form of a vector would hide which.
+fn dimensions(shape: &Shape) -> String {
+    format!("{}x{}x{}", shape.c, shape.h, shape.w)
 }

@@ -4,17 +4,25 @@ use crate::names::named;
 use isograd_kernels::Element;
 use isograd_kernels::philox::{Rng, normal_pair, uniform_f64};
 
-/// A distribution of initial values. `fan_in` and `fan_out` are the inputs and outputs that a weight tensor joins: for a
-/// convolution, channels times kernel elements.
+/// A distribution of initial values. `fan_in` and `fan_out` are the inputs and outputs that a weight tensor
+/// joins: for a convolution, channels times kernel elements.
 ///
-/// | family | variance | source |
-/// | --- | --- | --- |
-/// | glorot | 2 / (fan_in + fan_out) | Glorot, Bengio: "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010 |
-/// | he | 2 / fan_in | He et al.: "Delving deep into rectifiers", ICCV 2015 |
-/// | lecun | 1 / fan_in | LeCun et al.: "Efficient backprop", 1998 |
+/// | family | variance |
+/// | --- | --- |
+/// | glorot | 2 / (fan_in + fan_out) |
+/// | he | 2 / fan_in |
+/// | lecun | 1 / fan_in |
 ///
-/// Uniform ones reach `sqrt(3 * variance)` to both sides. Normal ones are not truncated.
+/// Uniform distributions reach `sqrt(3 * variance)` to both sides. Normal distributions are not truncated.
+///
+/// # Source
+///
+/// - Glorot, Bengio: "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+///   2010.
+/// - He et al.: "Delving deep into rectifiers", ICCV 2015.
+/// - LeCun et al.: "Efficient backprop", 1998.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Initializer {
     /// Uniform with Glorot's variance.
     GlorotUniform,
@@ -46,8 +54,8 @@ named!(Initializer, "initializer", {
 });
 
 impl Initializer {
-    /// Overwrites `values`. Element `i` depends on `rng`, `tensor`, `i` and the fans only, so that the values are the same in
-    /// f32 (rounded) and f64, and on every machine.
+    /// Overwrites `values`. Element `i` depends on `rng`, `tensor`, `i` and the fans only, so that the values
+    /// are the same in f32 (rounded) and f64, and on every machine.
     pub fn fill<T: Element>(self, rng: &Rng, tensor: u64, fan_in: usize, fan_out: usize, values: &mut [T]) {
         let (fan_in, fan_out) = (fan_in as f64, fan_out as f64);
         let (variance, normal) = match self {

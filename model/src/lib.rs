@@ -1,11 +1,11 @@
-//! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same bits on any
-//! number of threads and ranks.
+//! Neural networks on CPUs: layers, losses, optimizers, and a data-parallel trainer whose result is the same
+//! bits on any number of threads and ranks.
 //!
-//! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a data set: each
-//! batch is cut into shards, a shard goes through the whole network on one thread, and the gradients of the shards are summed
-//! in one fixed binary tree.
+//! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a
+//! data set: each batch is cut into shards, a shard goes through the whole network on one thread, and the
+//! gradients of the shards are summed in one fixed binary tree.
 //!
-//! Types of other crates that signatures here take are in those crates, which are part of the interface: [`kernels`] (an
+//! Signatures here take types of three other crates, which are part of the interface: [`kernels`] (an
 //! [`Isa`](kernels::Isa), the random streams of [`philox`](kernels::philox)), [`datasets`] (what a
 //! [`Dataset`](datasets::Dataset) is), [`comm`] (the [`Communicator`](comm::Communicator) of several ranks).
 
@@ -14,6 +14,7 @@
 mod checkpoint;
 mod error;
 mod initializer;
+mod last_layer;
 pub mod layer;
 mod loss;
 mod memory;
@@ -33,9 +34,10 @@ pub use checkpoint::{CheckpointError, check_save, load, save};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use isograd_kernels::Element;
+pub use last_layer::LastLayerError;
 pub use loss::Loss;
 pub use metric::Metric;
-pub use network::{Network, State};
-pub use optimizer::{AdamParameters, Optimizer};
+pub use network::{Network, Randomness, State};
+pub use optimizer::{AdamParameters, Optimizer, RmsPropParameters, SgdParameters};
 pub use shape::Shape;
-pub use train::{EpochReport, Evaluation, Progress, Ranks, TrainConfig, Trainer};
+pub use train::{DataError, EpochReport, Evaluation, NonFinite, Progress, Ranks, TrainConfig, Trainer};

@@ -7,21 +7,24 @@ use isograd_kernels::{Element, loss};
 
 /// What training minimises.
 ///
-/// The target of a sample is its class. Losses on vectors take it as the vector `t` that is 1 at the class and 0 elsewhere. A
-/// network with a single output tells two classes apart: its output is the probability of class 1, and `t` is the class. The
-/// cross-entropy on categories cannot: it needs an output for each class. There are no other targets: neither several
-/// classes at a time nor arbitrary numbers.
+/// The target of a sample is its class. Losses on vectors take it as the vector `t` that is 1 at the class
+/// and 0 elsewhere. A network with a single output tells two classes apart: its output is the probability of
+/// class 1, and `t` is the class. The cross-entropy on categories cannot: it needs an output for each class.
+/// There are no other targets: neither several classes at a time nor arbitrary numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Loss {
-    /// `-ln p[class]`. Of a network that ends with a softmax, it is computed from the softmax's input (log-softmax), where no
-    /// probability underflows; of any other, from the output, clamped at 1e-8.
+    /// `-ln p[class]`, of probabilities that add up to 1: the last layer should be a softmax. The loss is
+    /// then computed from the softmax's input (log-softmax), where no probability underflows; from the output
+    /// of another layer, it is computed with `p` clamped at 1e-8.
     #[default]
     CategoricalCrossEntropy,
-    /// The mean over the outputs of `-t ln p - (1 - t) ln(1 - p)`. Of a network that ends with a sigmoid, it is computed from the
-    /// sigmoid's input, where no probability rounds to 0 or 1; of any other, from the output, clamped at 1e-8 (f64) or 6e-8
-    /// (f32) from both ends.
+    /// The mean over the outputs of `-t ln p - (1 - t) ln(1 - p)`, of probabilities: the last layer should be
+    /// a sigmoid. The loss is then computed from the sigmoid's input, where no probability rounds to 0 or 1;
+    /// from the output of another layer, it is computed with `p` clamped at 1e-8 (f64) or 6e-8 (f32) from
+    /// both ends.
     BinaryCrossEntropy,
-    /// The mean over the outputs of `(y - t)^2`.
+    /// The mean over the outputs of `(y - t)^2`, of any numbers.
     MeanSquaredError,
 }
 
@@ -39,8 +42,8 @@ pub(crate) enum Gradient {
 }
 
 impl Loss {
-    /// The most classes that a network of `outputs` outputs can be trained for: one for each, or two for a single output where
-    /// the loss allows it.
+    /// The most classes that a network of `outputs` outputs can be trained for: one for each output, or two
+    /// for a single output where the loss allows it.
     pub fn most_classes(self, outputs: usize) -> usize {
         if outputs == 1 && self != Self::CategoricalCrossEntropy { 2 } else { outputs }
     }
@@ -58,8 +61,9 @@ impl Loss {
         )
     }
 
-    /// The sum of the losses of the shard in `memory`, after a forward pass through [`layers`](Self::layers). Completes the
-    /// network's output; leaves the gradient, divided by the global batch size, for a backward pass through as many layers.
+    /// The sum of the losses of the shard in `memory`, after a forward pass through [`layers`](Self::layers).
+    /// Completes the network's output; leaves the gradient, divided by the global batch size, for a backward
+    /// pass through as many layers.
     pub(crate) fn evaluate<T: Element>(
         self,
         cx: &Context<'_, T>,
@@ -106,7 +110,8 @@ impl Loss {
     }
 }
 
-/// `targets` `[outputs, n]` of the `n` samples with `labels`: 1 at the class of each; of one output, the class.
+/// `targets` `[outputs, n]` of the `n` samples with `labels`: 1 at the class of each; of one output, the
+/// class.
 fn set_targets<T: Element>(labels: &[u32], targets: &mut [T]) {
     let n = labels.len();
     if targets.len() == n {

@@ -1,5 +1,7 @@
-//! Buffers that start on a pair of cache lines, so that vectors do not straddle two and what the cache fetches together belongs
-//! together; and whether there is memory for them.
+//! Buffers that start on a pair of cache lines, and the check that the system has memory for them.
+//!
+//! A vector in such a buffer never straddles two cache lines, and the two lines that a processor fetches
+//! together are of the same pixel.
 
 use crate::error::Error;
 use isograd_kernels::Element;
@@ -8,13 +10,13 @@ use std::hint::black_box;
 /// Bytes of two cache lines, which many processors fetch together: a pixel of 32 samples of f32.
 const PAIR_BYTES: usize = 128;
 
-/// Asks the system whether it has `bytes` bytes for `what`. To be called before a buffer is made whose size the user decides: when
-/// there is no memory for it, the program would end on the spot.
+/// Checks that the system has `bytes` bytes for `what`. It is called before each allocation whose size the
+/// user decides, since an allocation that fails would end the program.
 pub(crate) fn check(what: impl FnOnce() -> String, bytes: u128) -> Result<(), Error> {
     let is_there = usize::try_from(bytes).is_ok_and(|bytes| {
         let mut probe = Vec::<u8>::new();
         let result = probe.try_reserve_exact(bytes);
-        // A compiler that knew that nobody uses the memory would not ask for it.
+        // Without this, the compiler may remove the allocation, as nothing uses the memory.
         black_box(&mut probe);
         result.is_ok()
     });

@@ -3,9 +3,10 @@
 use crate::names::named;
 use isograd_kernels::Element;
 
-/// A mean over samples. `p` is the output, `t` the target: 1 at the class, 0 elsewhere. A single output is the probability of
-/// class 1; that of class 0 is what it leaves of 1.
+/// A mean over samples. `p` is the output, `t` the target: 1 at the class, 0 elsewhere. A single output is
+/// the probability of class 1; that of class 0 is what it leaves of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Metric {
     /// Whether the largest output is the target's, the first of equals counting; in percent.
     CategoricalAccuracy,

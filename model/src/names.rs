@@ -1,7 +1,7 @@
 //! Values with names, which users type and programs print.
 
-/// Gives a type its names: `NAMES`, parsing, and printing. Of values that differ in their fields only, the one that is listed is
-/// what its name is parsed to.
+/// Gives an enum its names: the constant `NAMES`, parsing, and printing. A variant with fields has one name,
+/// which is parsed to the value listed here.
 macro_rules! named {
     ($type:ident, $what:literal, { $($name:literal => $value:expr),+ $(,)? }) => {
         impl $type {

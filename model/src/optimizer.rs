@@ -6,34 +6,73 @@ use isograd_kernels::{Element, Isa, optimizer};
 
 /// An optimizer with its parameters.
 ///
-/// Its name is parsed to the usual ones: `sgd` (momentum 0.9), `rmsprop` (rho 0.9, eps 1e-7), `adam` or `nadam` (beta1 0.9,
-/// beta2 0.999, eps 1e-7), without weight decay.
+/// Its name is parsed to the usual parameters, which are also the defaults of [`SgdParameters`],
+/// [`RmsPropParameters`] and [`AdamParameters`].
 ///
-/// Weight decay is decoupled (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019): `w -= lr * decay * w`.
+/// Weight decay is decoupled (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019): `w -=
+/// lr * decay * w`.
+///
+/// ```
+/// use isograd_model::{Optimizer, SgdParameters};
+/// let plain = Optimizer::Sgd(SgdParameters { momentum: 0.0, ..SgdParameters::default() });
+/// assert_ne!(plain, "sgd".parse()?);
+/// # Ok::<(), isograd_model::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Optimizer {
-    /// Stochastic gradient descent with momentum, Nesterov's where asked for.
-    Sgd {
-        /// Share of the old velocity, in [0, 1).
-        momentum: f64,
-        /// Whether the step looks ahead along the velocity.
-        nesterov: bool,
-        /// Decoupled weight decay.
-        weight_decay: f64,
-    },
+    /// Stochastic gradient descent with momentum.
+    Sgd(SgdParameters),
     /// RMSProp.
-    RmsProp {
-        /// Share of the old mean square, in [0, 1).
-        rho: f64,
-        /// Addend of the root.
-        eps: f64,
-        /// Decoupled weight decay.
-        weight_decay: f64,
-    },
+    RmsProp(RmsPropParameters),
     /// Adam.
     Adam(AdamParameters),
     /// Adam with Nesterov's momentum.
     Nadam(AdamParameters),
+}
+
+/// Parameters of stochastic gradient descent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdParameters {
+    /// Share of the old velocity, in [0, 1).
+    pub momentum: f64,
+    /// Whether the step looks ahead along the velocity, as Nesterov's does.
+    pub nesterov: bool,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+impl SgdParameters {
+    const DEFAULT: Self = Self { momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+}
+
+impl Default for SgdParameters {
+    /// Momentum 0.9, not Nesterov's, no weight decay.
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Parameters of RMSProp.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RmsPropParameters {
+    /// Share of the old mean square, in [0, 1).
+    pub rho: f64,
+    /// Addend of the root.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+impl RmsPropParameters {
+    const DEFAULT: Self = Self { rho: 0.9, eps: 1e-7, weight_decay: 0.0 };
+}
+
+impl Default for RmsPropParameters {
+    /// Rho 0.9, epsilon 1e-7, no weight decay.
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// Parameters of Adam and Nadam.
@@ -54,31 +93,39 @@ impl AdamParameters {
 }
 
 impl Default for AdamParameters {
+    /// Beta1 0.9, beta2 0.999, epsilon 1e-7, no weight decay.
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
 impl Default for Optimizer {
+    /// Adam.
     fn default() -> Self {
         Self::Adam(AdamParameters::DEFAULT)
     }
 }
 
 named!(Optimizer, "optimizer", {
-    "sgd" => Self::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 },
-    "rmsprop" => Self::RmsProp { rho: 0.9, eps: 1e-7, weight_decay: 0.0 },
+    "sgd" => Self::Sgd(SgdParameters::DEFAULT),
+    "rmsprop" => Self::RmsProp(RmsPropParameters::DEFAULT),
     "adam" => Self::Adam(AdamParameters::DEFAULT),
     "nadam" => Self::Nadam(AdamParameters::DEFAULT),
 });
 
 impl Optimizer {
-    /// The learning rate that suits it when nothing is known of the problem: 0.001, and 0.01 for `sgd`.
+    /// A learning rate to start with when nothing is known of the problem: 0.001, and 0.01 for `sgd`.
     pub fn default_learning_rate(&self) -> f64 {
         match self {
-            Self::Sgd { .. } => 0.01,
+            Self::Sgd(_) => 0.01,
             _ => 0.001,
         }
+    }
+
+    /// Whether it keeps moments of past gradients. They are not part of a checkpoint: training that goes on
+    /// from one starts with moments of 0, and differs from training that went on without a break.
+    pub fn keeps_moments(&self) -> bool {
+        !matches!(self, Self::Sgd(SgdParameters { momentum: 0.0, .. }))
     }
 
     /// Checks that all parameters are in their ranges.
@@ -96,11 +143,11 @@ impl Optimizer {
             }
         };
         match self {
-            Self::Sgd { momentum, weight_decay, .. } => {
+            Self::Sgd(SgdParameters { momentum, weight_decay, .. }) => {
                 share("momentum", *momentum)?;
                 nonnegative("weight decay", *weight_decay)
             }
-            Self::RmsProp { rho, eps, weight_decay } => {
+            Self::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
                 share("rho", *rho)?;
                 nonnegative("epsilon", *eps)?;
                 nonnegative("weight decay", *weight_decay)
@@ -121,10 +168,10 @@ impl Optimizer {
             optimizer::Adam { lr, beta1, beta2, eps, weight_decay }.at_step(step)
         };
         match *self {
-            Self::Sgd { momentum, nesterov, weight_decay } => {
+            Self::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
                 Update::Sgd(optimizer::Sgd { lr, momentum, nesterov, weight_decay })
             }
-            Self::RmsProp { rho, eps, weight_decay } => {
+            Self::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
                 Update::RmsProp(optimizer::RmsProp { lr, rho, eps, weight_decay })
             }
             Self::Adam(adam) => Update::Adam(at_step(adam)),
@@ -142,8 +189,8 @@ pub(crate) enum Update {
 }
 
 impl Update {
-    /// Updates a range of the parameters `w` from the gradients `g` of that range, with the optimizer's state `m` and `v`; the
-    /// optimizers that have one mean only keep it in `v`.
+    /// Updates a range of the parameters `w` from the gradients `g` of that range, with the optimizer's
+    /// moments `m` and `v`. Optimizers with a single moment keep it in `v`.
     pub(crate) fn apply<T: Element>(&self, isa: Isa, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
         match self {
             Self::Sgd(hyper) => optimizer::sgd(isa, hyper, g, w, v),

@@ -25,7 +25,8 @@ pub fn by_name<T: Element>(name: &str, input: Shape, classes: usize) -> Result<L
     }
 }
 
-/// Two convolutions of 4 and 8 filters, max pooling, a dense layer of 128: 149,210 parameters on 1x28x28 and 10 classes.
+/// Two convolutions of 4 and 8 filters, max pooling, a dense layer of 128: 149,210 parameters on 1x28x28 and
+/// 10 classes.
 pub fn simplecnn<T: Element>(input: Shape, classes: usize) -> Layers<T> {
     layers![
         Input::new(input.c, input.h, input.w),
@@ -33,7 +34,7 @@ pub fn simplecnn<T: Element>(input: Shape, classes: usize) -> Layers<T> {
         ReLU,
         Conv2D::new(8, 3),
         ReLU,
-        MaxPool2D::new(2).stride(2),
+        MaxPool2D::new(2),
         Flatten,
         Dense::new(128),
         ReLU,

@@ -1,14 +1,16 @@
 //! A training step after the first allocates nothing, on any thread.
 //!
-//! A thread's first matrix products reserve that thread's scratch memory. Which step that is depends on when the thread
-//! gets hold of a shard first; here every thread has had one before the steps are watched.
+//! A thread's first matrix products reserve that thread's scratch memory. Which step that is depends on when
+//! the thread gets hold of a shard first; here every thread has had one before the steps are watched.
 
 mod common;
 
 use common::{build, pool};
 use isograd_datasets::Synthetic;
 use isograd_kernels::Isa;
-use isograd_model::{Loss, Metric, Network, Optimizer, Shape, TrainConfig, Trainer, layer::*, layers, zoo};
+use isograd_model::{
+    Loss, Metric, Network, Optimizer, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
+};
 use rayon::ThreadPool;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,8 +20,8 @@ struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`; counting
-// does not allocate.
+// SAFETY: every call goes to `System` with the caller's arguments, so its guarantees are those of `System`;
+// counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +54,8 @@ static ALLOCATOR: Counting = Counting;
 const SAMPLES: usize = 21 * 48 + 13;
 const STEPS: usize = 22;
 
-/// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to that of the last.
+/// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to
+/// that of the last.
 fn check(what: &str, network: Network<f32>, config: TrainConfig, pool: &ThreadPool) {
     let Shape { c, h, w } = network.input_shape();
     let data = Synthetic { seed: 1, sample_shape: [c, h, w], num_classes: 4 }.samples(0..SAMPLES as u64);
@@ -89,11 +92,11 @@ fn zoo_of_layers() -> Network<f32> {
         BatchNormalization::new(),
         Conv2D::new(5, 3).padding(1),
         ReLU,
-        MaxPool2D::new(2),
+        MaxPool2D::new(2).stride(1),
         Conv2D::new(3, 3).stride(2).dilation([1, 2]),
         Sigmoid,
         ArcTanh,
-        AveragePool2D::new(2),
+        AveragePool2D::new(2).stride(1),
         Tanh,
         Softmax,
         LogSigmoid,
@@ -110,14 +113,15 @@ fn zoo_of_layers() -> Network<f32> {
 fn warm_up(network: &Network<f32>) {
     let x = vec![0.5; network.input_shape().elements() * 12];
     let state = network.initial_state(0).expect("memory");
-    network.loss_and_gradients(&state, Isa::best(), Loss::default(), &x, &[0; 12]);
+    network.loss_and_gradients(&state, Isa::best(), Loss::default(), Randomness::default(), &x, &[0; 12]);
 }
 
 // One test: another one beside it would allocate too.
 #[test]
 fn steps_after_the_first_allocate_nothing() {
     let simplecnn = || build(zoo::simplecnn(Shape::image(1, 28, 28), 10));
-    // All pools live to the end: a thread that ends hands its share of the queues' garbage over, which allocates.
+    // All pools live to the end: a thread that ends hands its share of the queues' garbage over, which
+    // allocates.
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);

@@ -148,8 +148,8 @@ impl Engine {
         let waited = start.elapsed();
         // A rank that is itself waiting for the late rank should time out first, so that the late rank is the
         // one that gets named.
-        let between = if self.is_waiting(rank) { 4 } else { between };
-        if waited > self.timeout + self.timeout / 8 * between {
+        let between = if self.is_waiting(rank) { 3 } else { between };
+        if waited > self.timeout + self.timeout / 6 * between {
             return Err(Error::Peer(PeerError::Timeout {
                 operation,
                 bucket,

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long ranks wait for each other.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than anything takes that is expected to happen.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// How four ranks exchange data: all ways of it are among these.
 pub(crate) const TRANSPORTS: [Arrangement; 3] =
@@ -127,7 +127,7 @@ impl Group {
 
     /// Waits until all ranks that run have said `what`.
     pub(crate) fn all_say(&mut self, what: &str) {
-        let until = Instant::now() + HANDSHAKE_TIMEOUT;
+        let until = Instant::now() + LIMIT;
         for rank in &self.ranks {
             loop {
                 let left = until.saturating_duration_since(Instant::now());
@@ -143,7 +143,7 @@ impl Group {
 
     /// Waits until a rank has `count` sockets open.
     pub(crate) fn has_sockets(&self, rank: usize, count: usize) {
-        let until = Instant::now() + HANDSHAKE_TIMEOUT;
+        let until = Instant::now() + LIMIT;
         let folder = format!("/proc/{}/fd", self.rank(rank).process.id());
         let is_socket = |path: &Path| {
             std::fs::read_link(path)

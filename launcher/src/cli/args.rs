@@ -196,6 +196,10 @@ pub(crate) struct DataArgs {
     /// in)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dataset_train_path: Option<PathBuf>,
+    /// Classes of the data set in that folder: every label is below it [default: 10]
+    #[arg(long, value_name = "N", value_parser = parsers::classes, requires = "dataset_train_path")]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) classes: Option<usize>,
 }
 
 #[derive(Debug, Args)]

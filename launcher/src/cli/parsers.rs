@@ -95,6 +95,11 @@ pub(crate) fn shard_size(text: &str) -> Result<usize, String> {
     at_most(text, MAX_SHARD_SIZE).map(|samples| samples as usize)
 }
 
+/// A number of classes; labels are bytes.
+pub(crate) fn classes(text: &str) -> Result<usize, String> {
+    at_most(text, 256).map(|classes| classes as usize)
+}
+
 fn at_most(text: &str, max: u32) -> Result<u32, String> {
     match text.parse() {
         Ok(value) if (1..=max).contains(&value) => Ok(value),

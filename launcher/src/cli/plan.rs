@@ -7,8 +7,9 @@ use crate::cli::{
 };
 use crate::failure::Failure;
 use isograd_comm::{Shares, Transport};
+use isograd_datasets::mnist;
 use isograd_kernels::Isa;
-use isograd_model::{AdamParameters, Loss, Metric, Optimizer, TrainConfig};
+use isograd_model::{AdamParameters, Loss, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub(crate) enum Source {
     #[cfg(feature = "bundled-mnist")]
     Bundled,
     /// IDX files.
-    Folder { name: &'static str, folder: PathBuf },
+    Folder { name: &'static str, folder: PathBuf, num_classes: usize },
     /// Random images with a pattern, of MNIST's shape.
     Synthetic,
 }
@@ -254,9 +255,12 @@ impl TryFrom<DataArgs> for Source {
     type Error = Failure;
 
     fn try_from(args: DataArgs) -> Result<Self, Failure> {
+        let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
         match (args.dataset, args.dataset_train_path) {
-            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder }),
-            (DatasetName::FashionMnist, Some(folder)) => Ok(Self::Folder { name: "fashion-mnist", folder }),
+            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder, num_classes }),
+            (DatasetName::FashionMnist, Some(folder)) => {
+                Ok(Self::Folder { name: "fashion-mnist", folder, num_classes })
+            }
             (DatasetName::Synthetic, None) => Ok(Self::Synthetic),
             #[cfg(feature = "bundled-mnist")]
             (DatasetName::Mnist, None) => Ok(Self::Bundled),
@@ -281,13 +285,13 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
         *parameter = given.take().unwrap_or(*parameter);
     }
     let known = match &mut optimizer {
-        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
             set(momentum, &mut given.momentum);
             *nesterov = std::mem::take(&mut given.nesterov);
             set(weight_decay, &mut given.weight_decay);
             "--momentum, --nesterov and --weight-decay"
         }
-        Optimizer::RmsProp { rho, eps, weight_decay } => {
+        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
             set(rho, &mut given.rho);
             set(eps, &mut given.epsilon);
             set(weight_decay, &mut given.weight_decay);
@@ -301,6 +305,7 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
             set(weight_decay, &mut given.weight_decay);
             "--beta1, --beta2, --epsilon and --weight-decay"
         }
+        other => unreachable!("no option names the optimizer {other}"),
     };
     match left_over(&given) {
         None => Ok(optimizer),
@@ -350,9 +355,15 @@ mod tests {
     #[test]
     fn an_optimizer_takes_its_parameters_and_no_others() {
         let sgd = plan(&["--optimizer", "sgd", "--momentum", "0.5", "--nesterov"]).unwrap();
-        assert_eq!(sgd.optimizer, Optimizer::Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 });
+        assert_eq!(
+            sgd.optimizer,
+            Optimizer::Sgd(SgdParameters { momentum: 0.5, nesterov: true, weight_decay: 0.0 })
+        );
         let rmsprop = plan(&["--optimizer", "rmsprop", "--rho", "0.5", "--weight-decay", "0.1"]).unwrap();
-        assert_eq!(rmsprop.optimizer, Optimizer::RmsProp { rho: 0.5, eps: 1e-7, weight_decay: 0.1 });
+        assert_eq!(
+            rmsprop.optimizer,
+            Optimizer::RmsProp(RmsPropParameters { rho: 0.5, eps: 1e-7, weight_decay: 0.1 })
+        );
         let nadam = plan(&["--optimizer", "nadam", "--beta1", "0.5", "--epsilon", "0"]).unwrap();
         let parameters = AdamParameters { beta1: 0.5, eps: 0.0, ..AdamParameters::default() };
         assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));

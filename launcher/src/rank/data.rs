@@ -41,9 +41,9 @@ impl Source {
                 mnist::bundled(mnist::Split::Train),
                 TestSet::new(Box::new(|| mnist::bundled(mnist::Split::Test))),
             )),
-            Self::Folder { folder, .. } => {
-                let test = from_folder(folder, mnist::Split::Test)?;
-                let train = from_folder(folder, mnist::Split::Train)?;
+            Self::Folder { folder, num_classes, .. } => {
+                let test = from_folder(folder, mnist::Split::Test, *num_classes)?;
+                let train = from_folder(folder, mnist::Split::Train, *num_classes)?;
                 let shapes = [train.sample_shape(), test.sample_shape()];
                 if shapes[0] != shapes[1] {
                     return Err(Failure::TestShape { train: shapes[0], test: shapes[1] });
@@ -61,7 +61,7 @@ impl Source {
         match self {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => Ok(mnist::bundled(mnist::Split::Test)),
-            Self::Folder { folder, .. } => from_folder(folder, mnist::Split::Test),
+            Self::Folder { folder, num_classes, .. } => from_folder(folder, mnist::Split::Test, *num_classes),
             Self::Synthetic => Ok(synthetic(SYNTHETIC_TEST)),
         }
     }
@@ -110,8 +110,8 @@ fn digest(samples: &dyn Dataset) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn from_folder(folder: &Path, split: mnist::Split) -> Result<Arrays<'static>, Failure> {
-    mnist::from_folder(folder, split)
+fn from_folder(folder: &Path, split: mnist::Split, num_classes: usize) -> Result<Arrays<'static>, Failure> {
+    mnist::from_folder(folder, split, num_classes)
         .map_err(|source| Failure::Data { option: "--dataset-train-path", source })
 }
 

@@ -11,7 +11,7 @@ use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
 use isograd_datasets::Dataset;
-use isograd_model::{Element, Error, Ranks, Trainer};
+use isograd_model::{Element, Error, NonFinite, Ranks, Trainer};
 
 /// Tests a saved network.
 impl RankCommand for EvaluatePlan {
@@ -36,7 +36,7 @@ impl RankCommand for EvaluatePlan {
         let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
         *trainer.state_mut() = state;
         let evaluation = trainer.evaluate(&test).map_err(|error| match error {
-            Error::NonFiniteEvaluation { .. } => {
+            Error::NonFinite(NonFinite::Evaluation { .. }) => {
                 Failure::Unusable { path: self.load.clone(), problem: error.to_string() }
             }
             other => other.into(),

@@ -106,11 +106,11 @@ mod tests {
     use std::time::Duration;
 
     fn evaluation(metric: f64) -> Evaluation {
-        Evaluation { samples: 50, loss: 0.25, metrics: vec![metric, 98.0] }
+        Evaluation::new(50, 0.25, vec![metric, 98.0])
     }
 
     fn report() -> EpochReport {
-        EpochReport { epoch: 3, steps: 5, train: evaluation(0.1 + 0.2), elapsed: Duration::from_millis(500) }
+        EpochReport::new(3, 5, evaluation(0.1 + 0.2), Duration::from_millis(500))
     }
 
     fn row() -> Vec<Column> {

@@ -25,8 +25,7 @@ const THREADS_PER_CORE: usize = 4;
 /// The variable that names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
 /// A way for users of torchrun to give the ranks a port of their own.
-const PORT_BESIDE_TORCHRUN: &str = "torchrun itself listens at the port that it gives to its ranks; \
-    'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' with another free PORT gives them one of their own";
+const PORT_BESIDE_TORCHRUN: &str = "'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' names another port, which torchrun does not hold";
 
 /// Which rank of a job this process is, and how it meets the others.
 #[derive(Debug)]
@@ -115,7 +114,9 @@ impl RankIdentity {
             (Some(address), None) => Err(Failure::Usage {
                 problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
                 hint: Some(match self.launcher {
-                    Launcher::Torchrun => format!("'isograd keygen FILE' makes one; {PORT_BESIDE_TORCHRUN}"),
+                    Launcher::Torchrun => format!(
+                        "'isograd keygen FILE' makes one; torchrun itself listens at MASTER_PORT: {PORT_BESIDE_TORCHRUN}"
+                    ),
                     _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
                 }),
             }),

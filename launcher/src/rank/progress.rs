@@ -49,9 +49,9 @@ impl<'a> EpochBar<'a> {
             return;
         }
         self.next = progress.elapsed + INTERVAL;
-        let rate = progress.samples[0] as f64 / progress.elapsed.as_secs_f64();
+        let rate = progress.samples as f64 / progress.elapsed.as_secs_f64();
         let scores = scores("", progress.loss, self.metrics, progress.metrics);
-        self.bar.set_position(progress.samples[0] as u64);
+        self.bar.set_position(progress.samples as u64);
         self.bar.set_message(format!("{rate:.1} samples/s, {scores}"));
     }
 }

@@ -59,13 +59,13 @@ mod tests {
     const METRICS: [Metric; 2] = [Metric::RegressionMse, Metric::CategoricalAccuracy];
 
     fn evaluation(loss: f64, metrics: [f64; 2]) -> Evaluation {
-        Evaluation { samples: 50, loss, metrics: metrics.to_vec() }
+        Evaluation::new(50, loss, metrics.to_vec())
     }
 
     #[test]
     fn an_epoch_is_one_line() {
         let elapsed = Duration::from_millis(500);
-        let report = EpochReport { epoch: 3, steps: 5, train: evaluation(0.25, [0.125, 93.811]), elapsed };
+        let report = EpochReport::new(3, 5, evaluation(0.25, [0.125, 93.811]), elapsed);
         assert_eq!(
             epoch_line(10, &report, Some(&evaluation(0.5, [0.0625, 100.0])), &METRICS),
             "epoch 3/10: 100.0 samples/s, loss 0.2500000, mse 0.1250000, acc 93.81%, \

@@ -6,7 +6,9 @@
 use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
-use isograd_model::{AdamParameters, Element, Metric, Optimizer, TrainConfig};
+use isograd_model::{
+    AdamParameters, Element, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig,
+};
 use std::fmt::Debug;
 
 /// One `name: value` a line, values below each other, under the names that the options have. `samples` are
@@ -40,8 +42,9 @@ pub(crate) fn list<T: Element>(
         hash: _,
     } = plan;
     let mut rows = vec![("model", model.to_string()), ("dataset", source.name().to_string())];
-    if let Source::Folder { folder, .. } = source {
+    if let Source::Folder { folder, num_classes, .. } = source {
         rows.push(("dataset-train-path", folder.display().to_string()));
+        rows.push(("classes", num_classes.to_string()));
     }
     rows.extend([
         ("training samples", samples[0].to_string()),
@@ -104,12 +107,12 @@ fn of_optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
     // Unlike Display, Debug writes small numbers with an exponent.
     let mut row = |name, value: &dyn Debug| rows.push((name, format!("{value:?}")));
     match optimizer {
-        Optimizer::Sgd { momentum, nesterov, weight_decay } => {
+        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
             row("momentum", momentum);
             row("nesterov", nesterov);
             row("weight-decay", weight_decay);
         }
-        Optimizer::RmsProp { rho, eps, weight_decay } => {
+        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
             row("rho", rho);
             row("epsilon", eps);
             row("weight-decay", weight_decay);
@@ -121,6 +124,7 @@ fn of_optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
             row("epsilon", eps);
             row("weight-decay", weight_decay);
         }
+        other => unreachable!("no option names the optimizer {other}"),
     }
     rows
 }
@@ -138,7 +142,7 @@ mod tests {
 
     #[test]
     fn small_numbers_have_an_exponent() {
-        let rows = of_optimizer(&Optimizer::RmsProp { rho: 0.9, eps: 1e-7, weight_decay: 0.0 });
+        let rows = of_optimizer(&Optimizer::RmsProp(RmsPropParameters::default()));
         let values: Vec<&str> = rows.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["rmsprop", "0.9", "1e-7", "0.0"]);
     }

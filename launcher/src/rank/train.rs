@@ -25,7 +25,7 @@ use crate::rank::stop::StopRequest;
 use crate::system::same_file;
 use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
 use isograd_model::{
-    Element, EpochReport, Error, Evaluation, Optimizer, Progress, Ranks, Trainer, check_save, save,
+    Element, EpochReport, Error, Evaluation, NonFinite, Optimizer, Progress, Ranks, Trainer, check_save, save,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         *trainer.state_mut() = state;
     }
     if plan.load.is_some() {
-        trainer.share_state()?;
+        trainer.broadcast_state()?;
     }
 
     out.line(&trainer.network().summary())?;
@@ -129,7 +129,7 @@ fn print_test<T: Element>(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let evaluation = trainer.evaluate(test).map_err(|error| match error {
-        Error::NonFiniteEvaluation { .. } => Failure::Test(error),
+        Error::NonFinite(NonFinite::Evaluation { .. }) => Failure::Test(error),
         other => other.into(),
     })?;
     out.line(&test_line(&trainer.config().metrics, &evaluation))
@@ -182,14 +182,16 @@ impl<T: Element> Run<'_, T> {
         };
         self.trainer.train_epoch(samples, show).map_err(|error| match (error, &plan.load) {
             // No step has been taken, so the loaded parameters are the reason.
-            (Error::NonFiniteLoss { step: 1, loss, .. }, Some(path)) => Failure::Unusable {
+            (Error::NonFinite(NonFinite::Loss { step: 1, loss, .. }), Some(path)) => Failure::Unusable {
                 path: path.clone(),
                 problem: format!("the loss of the first step is {loss}"),
             },
-            (Error::NonFiniteParameters { step: 0, tensor, .. }, Some(path)) => Failure::Unusable {
-                path: path.clone(),
-                problem: format!("'{tensor}' has a value that is infinite or NaN"),
-            },
+            (Error::NonFinite(NonFinite::Parameters { step: 0, tensor, .. }), Some(path)) => {
+                Failure::Unusable {
+                    path: path.clone(),
+                    problem: format!("'{tensor}' has a value that is infinite or NaN"),
+                }
+            }
             (error, _) => self.failure(error),
         })
     }
@@ -197,13 +199,11 @@ impl<T: Element> Run<'_, T> {
     /// The failure of the run for an error of the trainer.
     fn failure(&self, error: Error) -> Failure {
         match error {
-            Error::NonFiniteLoss { .. }
-            | Error::NonFiniteGradient { .. }
-            | Error::NonFiniteParameters { .. } => self.diverged(error.to_string()),
-            Error::NonFiniteEvaluation { .. } => {
+            Error::NonFinite(NonFinite::Evaluation { .. }) => {
                 let epoch = self.epochs + 1;
                 self.diverged(format!("after epoch {epoch}, {error}; a smaller learning rate may help"))
             }
+            Error::NonFinite(_) => self.diverged(error.to_string()),
             other => other.into(),
         }
     }
@@ -224,9 +224,10 @@ impl<T: Element> Run<'_, T> {
     /// parameters of the optimizer that are unusual.
     fn diverged(&self, mut problem: String) -> Failure {
         let (eps, weight_decay) = match self.plan.optimizer {
-            Optimizer::Sgd { weight_decay, .. } => (None, weight_decay),
-            Optimizer::RmsProp { eps, weight_decay, .. } => (Some(eps), weight_decay),
+            Optimizer::Sgd(sgd) => (None, sgd.weight_decay),
+            Optimizer::RmsProp(rmsprop) => (Some(rmsprop.eps), rmsprop.weight_decay),
             Optimizer::Adam(adam) | Optimizer::Nadam(adam) => (Some(adam.eps), adam.weight_decay),
+            other => unreachable!("no option names the optimizer {other}"),
         };
         if eps == Some(0.0) {
             problem += ", and so may an --epsilon above 0";

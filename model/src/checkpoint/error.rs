@@ -10,10 +10,10 @@ use std::path::Path;
 pub enum CheckpointError {
     /// The file cannot be opened or read.
     #[error("cannot read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// The file cannot be written, or not be put in its place.
     #[error("cannot write: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// The file does not begin with the header of a safetensors file.
     #[error("not a safetensors file: {reason}")]
     NotSafetensors {
@@ -29,8 +29,8 @@ pub enum CheckpointError {
         file_bytes: u64,
         /// Length of the header.
         header_bytes: u64,
-        /// Length of the length of the header, the header, and the data that it tells of; without the data if the file ends
-        /// before them.
+        /// Length of the length of the header, the header, and the data that it tells of; without the data if
+        /// the file ends before them.
         expected_bytes: u64,
     },
     /// A checkpoint of another model.
@@ -41,21 +41,34 @@ pub enum CheckpointError {
         /// The one that was to be loaded.
         expected: String,
     },
-    /// More or fewer tensors than the network has.
-    #[error("{found} tensors, model '{model}' has {expected}")]
-    TensorCount {
+    /// A header that is longer than that of any file of the network.
+    #[error(
+        "not a checkpoint of model '{model}': the header has {header_bytes} bytes, that of its {tensors} tensors has at most \
+         {most_bytes}"
+    )]
+    LongHeader {
         /// The model.
         model: String,
-        /// Tensors of the file.
-        found: usize,
         /// Tensors of the network.
-        expected: usize,
+        tensors: usize,
+        /// Length of the header.
+        header_bytes: u64,
+        /// The longest header that is read.
+        most_bytes: u64,
     },
-    /// A tensor of the network that the file does not have.
-    #[error("tensor '{tensor}' is missing")]
-    MissingTensor {
-        /// Its name.
-        tensor: String,
+    /// Tensors of other names than the network has.
+    #[error("{}", describe_names(missing, *missing_count, unexpected, *unexpected_count, prefix.as_deref()))]
+    OtherTensors {
+        /// The first ten tensors of the network that the file does not have, in layer order.
+        missing: Vec<String>,
+        /// How many tensors of the network the file does not have.
+        missing_count: usize,
+        /// The first ten tensors of the file that the network does not have, in the order of their names.
+        unexpected: Vec<String>,
+        /// How many tensors of the file the network does not have.
+        unexpected_count: usize,
+        /// What the names of all missing tensors have in front of them in the file, if they do.
+        prefix: Option<String>,
     },
     /// A tensor of another shape.
     #[error("tensor '{tensor}' is {found:?}, expected {expected:?}")]
@@ -84,9 +97,9 @@ impl CheckpointError {
     pub fn is_mismatch(&self) -> bool {
         match self {
             Self::Read(_) | Self::Write(_) | Self::NotSafetensors { .. } | Self::Broken { .. } => false,
-            Self::OtherModel { .. }
-            | Self::TensorCount { .. }
-            | Self::MissingTensor { .. }
+            Self::LongHeader { .. }
+            | Self::OtherModel { .. }
+            | Self::OtherTensors { .. }
             | Self::OtherShape { .. }
             | Self::OtherType { .. } => true,
         }
@@ -94,6 +107,41 @@ impl CheckpointError {
 
     /// The error of the file at `path`.
     pub(super) fn at(self, path: &Path) -> Error {
-        Error::Checkpoint { path: path.to_path_buf(), source: Box::new(self) }
+        Error::Checkpoint { path: path.to_path_buf(), reason: Box::new(self) }
     }
+}
+
+/// What is missing, what is there instead, and the way out where all that differs is a prefix.
+fn describe_names(
+    missing: &[String],
+    missing_count: usize,
+    unexpected: &[String],
+    unexpected_count: usize,
+    prefix: Option<&str>,
+) -> String {
+    let list = |names: &[String], count: usize| {
+        let names: Vec<_> = names.iter().map(|name| format!("'{name}'")).collect();
+        let more = count - names.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    };
+    let tensors = |count: usize| if count == 1 { "1 tensor".to_string() } else { format!("{count} tensors") };
+    let found = list(unexpected, unexpected_count);
+    let mut text = match (missing_count, unexpected_count) {
+        (0, count) => format!("{} that the network does not have: {found}", tensors(count)),
+        (count, 0) => format!("{} missing: {}", tensors(count), list(missing, count)),
+        (count, _) => {
+            format!("{} missing: {}; in the file instead: {found}", tensors(count), list(missing, count))
+        }
+    };
+    if let Some(prefix) = prefix {
+        let origin = match prefix {
+            "module." => ", which PyTorch's DataParallel adds",
+            "_orig_mod." => ", which torch.compile adds",
+            _ => "",
+        };
+        text +=
+            &format!("; the names in the file begin with '{prefix}'{origin}: save the tensors without it");
+    }
+    text
 }

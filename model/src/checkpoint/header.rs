@@ -1,11 +1,12 @@
-//! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types, shapes and places.
+//! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types,
+//! shapes and places.
 
 use super::CheckpointError;
 use crate::layer::Tensor;
 use crate::network::Network;
 use isograd_kernels::Element;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -15,9 +16,15 @@ const MODEL: &str = "model";
 const LENGTH_BYTES: u64 = 8;
 /// The longest header that readers of the format accept.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Room in a header for what writers add beside the tensors: metadata, blanks.
+const EXTRA_HEADER_BYTES: usize = 1 << 16;
+/// Names of tensors that an error lists.
+const LISTED_NAMES: usize = 10;
+/// Characters of a text from a file that an error quotes.
+const QUOTED_CHARS: usize = 80;
 
-/// The header of a file of `network` called `model`, with the length in front: parameters, then running statistics, in layer
-/// order and without gaps.
+/// The header of a file of `network` called `model`, with the length in front: parameters, then running
+/// statistics, in layer order and without gaps.
 pub(super) fn encode<T: Element>(model: &str, network: &Network<T>) -> io::Result<Vec<u8>> {
     data_bytes(network)?;
     let mut end = 0;
@@ -44,7 +51,7 @@ pub(super) fn data_bytes<T: Element>(network: &Network<T>) -> io::Result<u64> {
     usize::try_from(bytes).map(|bytes| bytes as u64).map_err(|_| io::ErrorKind::FileTooLarge.into())
 }
 
-/// What a file says that it holds, in accord with its length.
+/// The table of tensors in a file whose length is what the table asks for.
 pub(super) struct Contents {
     table: Metadata,
     /// Where the data begin.
@@ -52,8 +59,12 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads the header of `file`, from its start.
-    pub(super) fn read(file: &mut File) -> Result<Self, CheckpointError> {
+    /// Reads the header of `file`, from its start, if it can be that of `network` called `model`.
+    pub(super) fn read<T: Element>(
+        file: &mut File,
+        model: &str,
+        network: &Network<T>,
+    ) -> Result<Self, CheckpointError> {
         let file_bytes = file.metadata().map_err(CheckpointError::Read)?.len();
         let foreign = |reason| CheckpointError::NotSafetensors { reason };
         if file_bytes < LENGTH_BYTES {
@@ -70,11 +81,16 @@ impl Contents {
         if file_bytes < data_start {
             return Err(broken(data_start));
         }
+        // A table of millions of tensors would take much memory and time before it turns out to be that of
+        // another network.
+        let most_bytes = most_header_bytes(network);
+        if header_bytes > most_bytes {
+            let (model, tensors) = (model.to_string(), all_tensors(network).count());
+            return Err(CheckpointError::LongHeader { model, tensors, header_bytes, most_bytes });
+        }
         let mut json = vec![0; header_bytes as usize];
         file.read_exact(&mut json).map_err(CheckpointError::Read)?;
-        // What the parser quotes of the file may be anything.
-        let table: Metadata =
-            serde_json::from_slice(&json).map_err(|e| foreign(e.to_string().escape_debug().to_string()))?;
+        let table: Metadata = serde_json::from_slice(&json).map_err(|e| foreign(quote(&e.to_string())))?;
         let expected_bytes = data_start.saturating_add(table.data_len() as u64);
         if file_bytes != expected_bytes {
             return Err(broken(expected_bytes));
@@ -82,7 +98,8 @@ impl Contents {
         Ok(Self { table, data_start })
     }
 
-    /// Where the data of each tensor of `network` called `model` begin in the file: parameters first, in layer order.
+    /// Where the data of each tensor of `network` called `model` begin in the file: parameters first, in
+    /// layer order.
     pub(super) fn starts<T: Element>(
         &self,
         model: &str,
@@ -90,20 +107,39 @@ impl Contents {
     ) -> Result<Vec<u64>, CheckpointError> {
         let named = self.table.metadata().as_ref().and_then(|metadata| metadata.get(MODEL));
         if let Some(found) = named.filter(|found| *found != model) {
-            let (found, expected) = (found.escape_debug().to_string(), model.to_string());
-            return Err(CheckpointError::OtherModel { found, expected });
+            return Err(CheckpointError::OtherModel { found: quote(found), expected: model.to_string() });
         }
-        let (found, expected) = (self.table.offset_keys().len(), all_tensors(network).count());
-        if found != expected {
-            return Err(CheckpointError::TensorCount { model: model.to_string(), found, expected });
-        }
+        self.check_names(network)?;
         all_tensors(network).map(|tensor| self.start::<T>(tensor)).collect()
+    }
+
+    /// Checks that the file has the tensors of `network` and no others, by their names.
+    fn check_names<T: Element>(&self, network: &Network<T>) -> Result<(), CheckpointError> {
+        let expected: HashSet<&str> = all_tensors(network).map(|tensor| tensor.name.as_str()).collect();
+        let in_file = self.table.tensors();
+        let missing: Vec<&str> = all_tensors(network)
+            .map(|tensor| tensor.name.as_str())
+            .filter(|name| !in_file.contains_key(*name))
+            .collect();
+        let mut unexpected: Vec<&str> =
+            in_file.keys().map(String::as_str).filter(|name| !expected.contains(name)).collect();
+        if missing.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        unexpected.sort_unstable();
+        let first = |names: &[&str]| names.iter().take(LISTED_NAMES).map(|name| quote(name)).collect();
+        Err(CheckpointError::OtherTensors {
+            missing: first(&missing),
+            missing_count: missing.len(),
+            unexpected: first(&unexpected),
+            unexpected_count: unexpected.len(),
+            prefix: common_prefix(&missing, &unexpected).map(quote),
+        })
     }
 
     fn start<T: Element>(&self, tensor: &Tensor) -> Result<u64, CheckpointError> {
         let name = || tensor.name.clone();
-        let info =
-            self.table.info(&tensor.name).ok_or_else(|| CheckpointError::MissingTensor { tensor: name() })?;
+        let info = self.table.info(&tensor.name).expect("the names have been checked");
         if info.dtype != dtype::<T>() {
             let (found, expected) = (info.dtype.to_string(), dtype::<T>().to_string());
             return Err(CheckpointError::OtherType { tensor: name(), found, expected });
@@ -114,6 +150,35 @@ impl Contents {
         }
         Ok(self.data_start + info.data_offsets.0 as u64)
     }
+}
+
+/// The longest header that is taken for that of a file of `network`, whoever wrote it.
+fn most_header_bytes<T: Element>(network: &Network<T>) -> u64 {
+    // An escaped character takes up to 6 bytes, a number 20; the keys, the type and the punctuation take
+    // fewer than 200.
+    let of_tensor = |tensor: &Tensor| 6 * tensor.name.len() + 24 * (tensor.dims.len() + 2) + 200;
+    let bytes = EXTRA_HEADER_BYTES + all_tensors(network).map(of_tensor).sum::<usize>();
+    (bytes as u64).min(MAX_HEADER_BYTES)
+}
+
+/// What each of the `missing` names has in front of it among the `unexpected` names, which are sorted.
+fn common_prefix<'a>(missing: &[&str], unexpected: &[&'a str]) -> Option<&'a str> {
+    let first = missing.first()?;
+    let prefixes =
+        unexpected.iter().filter_map(|name| name.strip_suffix(first)).filter(|prefix| !prefix.is_empty());
+    let is_common = |prefix: &&str| {
+        missing.iter().all(|name| unexpected.binary_search(&format!("{prefix}{name}").as_str()).is_ok())
+    };
+    prefixes.into_iter().find(is_common)
+}
+
+/// A text from a file, fit for an error: on one line, without control characters, and not too long.
+fn quote(text: &str) -> String {
+    let mut quoted: String = text.chars().take(QUOTED_CHARS).collect::<String>().escape_debug().to_string();
+    if text.chars().nth(QUOTED_CHARS).is_some() {
+        quoted.push('…');
+    }
+    quoted
 }
 
 /// Parameters, then running statistics, in layer order.

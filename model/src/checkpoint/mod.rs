@@ -1,7 +1,7 @@
 //! Parameters and running statistics in safetensors files.
 //!
-//! A file holds each tensor under its name (`1.conv2d.weight`), little-endian, and the network's name under the metadata key
-//! `model`. Any safetensors reader can open it.
+//! A file holds each tensor under its name (`1.conv2d.weight`), little-endian, and the network's name under
+//! the metadata key `model`. Any safetensors reader can open it.
 
 mod error;
 mod header;
@@ -22,15 +22,22 @@ use std::path::Path;
 /// Elements that are turned into bytes, or back, at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Writes `state` of a network called `model` to `path`: first to a new file in the same folder, which takes the other one's
-/// place when all of it is on the disk. A crash leaves the old file or the new one, never half of one; a failure leaves
-/// nothing new.
+/// Writes `state` of a network called `model` to `path`.
+///
+/// It first writes a new file `.isograd-….part` in the same folder, which replaces the old file when all of
+/// it is on the disk. After a crash, `path` is the old file or the new file, never half of one; a failure
+/// leaves nothing new. A process that is killed leaves its `.part` file, which the next call that saves to
+/// the same folder removes. A `.part` file whose writer lives stays.
 ///
 /// A symbolic link at `path` is followed. The permissions of a file that is replaced stay as they are.
 ///
+/// The state of the optimizer is not saved: see
+/// [`Optimizer::keeps_moments`](crate::Optimizer::keeps_moments).
+///
 /// # Errors
 ///
-/// When the file cannot be written, when what is at `path` is no regular file, or when that file is read-only.
+/// When the file cannot be written, when what is at `path` is no regular file, or when that file is
+/// read-only.
 ///
 /// # Panics
 ///
@@ -44,6 +51,7 @@ pub fn save<T: Element>(
     state.assert_fits(network);
     let write = || -> io::Result<()> {
         let header = header::encode(model, network)?;
+        replacement::remove_abandoned(path);
         let mut file = Replacement::begin(path)?;
         file.write_all(&header)?;
         let mut bytes = Vec::with_capacity(CHUNK * size_of::<T>());
@@ -57,8 +65,8 @@ pub fn save<T: Element>(
     write().map_err(|source| CheckpointError::Write(source).at(path))
 }
 
-/// Checks that [`save`] can write a state of `network` to `path`: that a new file can be made there, and on Linux that there is
-/// room for it, if the file system can tell. Leaves everything as it is.
+/// Checks that [`save`] can write a state of `network` to `path`: that a new file can be made there, and on
+/// Linux that there is enough space for it, if the file system can tell. Changes nothing.
 ///
 /// # Errors
 ///
@@ -74,16 +82,16 @@ pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) ->
 
 /// The state of a network called `model` in the file at `path`.
 ///
-/// Memory is taken only for what the file is known to hold: its header is compared with the file's length and the network
-/// first.
+/// Memory is taken only for what the file is known to hold: its header is first compared with the network and
+/// with the file's length.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, is not a whole safetensors file, is of another model, or a tensor is missing, unexpected, or
-/// of another shape or element type.
+/// When the file cannot be read, is not a whole safetensors file, is of another model, or when a tensor is
+/// missing, unexpected, or of another shape or element type.
 pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<State<T>, Error> {
     let (mut file, contents) = open(path)
-        .and_then(|mut file| Contents::read(&mut file).map(|contents| (file, contents)))
+        .and_then(|mut file| Contents::read(&mut file, model, network).map(|contents| (file, contents)))
         .map_err(|e| e.at(path))?;
     let starts = contents.starts(model, network).map_err(|e| e.at(path))?;
     let mut state = State::zeroed(network)?;
@@ -94,7 +102,7 @@ pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Resul
     Ok(state)
 }
 
-/// Opens a regular file: another kind might never end, or never begin.
+/// Opens a regular file. A pipe or a device is refused, since reading it might never end.
 fn open(path: &Path) -> Result<File, CheckpointError> {
     let metadata = std::fs::metadata(path).map_err(CheckpointError::Read)?;
     replacement::check_kind(&metadata).map_err(CheckpointError::Read)?;

@@ -1,15 +1,22 @@
-//! A file that takes another one's place as a whole, or not at all.
+//! A file that replaces another file as a whole, or not at all.
 
-use std::fs::{Metadata, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{Metadata, OpenOptions, Permissions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf, is_separator};
 use tempfile::{Builder, NamedTempFile};
 
-/// A new file, in the folder of the one that it is to replace; removed if it does not come to that.
+/// Name of a file that is being written: this, six random letters or digits, and the suffix.
+const PREFIX: &str = ".isograd-";
+const SUFFIX: &str = ".part";
+/// Where the JSON of a safetensors header begins, behind its length.
+const JSON_START: usize = 8;
+
+/// A new file, in the folder of the file that it is to replace. It is removed unless it is
+/// [finished](Self::finish).
 pub(super) struct Replacement {
     file: NamedTempFile,
     target: PathBuf,
-    /// Those of the file that is to be replaced.
+    /// The permissions of the file that is to be replaced.
     permissions: Option<Permissions>,
 }
 
@@ -22,7 +29,7 @@ impl Replacement {
         }
         if let Some(old) = &old {
             check_kind(old)?;
-            // Root may write it all the same.
+            // Root could open it for writing nevertheless.
             if old.permissions().readonly() {
                 return Err(io::Error::new(ErrorKind::PermissionDenied, "the file is read-only"));
             }
@@ -35,16 +42,11 @@ impl Replacement {
                 format!("there is no folder {}", folder.display()),
             ));
         }
-        let mut builder = Builder::new();
-        builder.prefix(".isograd-").suffix(".part");
-        // As of any new file: what the user's mask leaves of them.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder)?;
+        let file = new_part(folder)?;
         Ok(Self { file, target, permissions: old.map(|old| old.permissions()) })
     }
 
-    /// Takes room for `bytes` bytes, if the file system can tell beforehand whether there is any.
+    /// Reserves space for `bytes` bytes, if the file system can do that.
     pub(super) fn reserve(&self, bytes: u64) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
@@ -60,7 +62,7 @@ impl Replacement {
         Ok(())
     }
 
-    /// Puts the file in its place, once all of it is on the disk.
+    /// Waits until the whole file is on the disk, and replaces the old file by it.
     pub(super) fn finish(self) -> io::Result<()> {
         let Self { file, target, permissions } = self;
         if let Some(permissions) = permissions {
@@ -68,8 +70,8 @@ impl Replacement {
         }
         file.as_file().sync_all()?;
         file.persist(&target).map_err(|error| error.error)?;
-        // So that the name is on the disk, too. Not every file system can, nor may everybody open the folder; the name then
-        // still is that of a whole file, the old one or the new one.
+        // This puts the new name on the disk, too. Some file systems cannot do that, and some users may not
+        // open the folder; then the name leads to the whole old file or the whole new file after a crash.
         #[cfg(unix)]
         let _ = std::fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all());
         Ok(())
@@ -84,6 +86,67 @@ impl Write for Replacement {
     fn flush(&mut self) -> io::Result<()> {
         self.file.as_file_mut().flush()
     }
+}
+
+/// A new `.part` file in `folder`, locked as long as its writer lives.
+fn new_part(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    // The permissions of any new file: those that the user's mask leaves.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    loop {
+        let part = builder.tempfile_in(folder)?;
+        match part.as_file().try_lock() {
+            // Between its creation and its lock, another process may have taken the file for abandoned and
+            // removed it.
+            Ok(()) if part.path().exists() => return Ok(part),
+            // A file system without locks: nobody can lock the file, so nobody removes it.
+            Err(TryLockError::Error(_)) => return Ok(part),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+        }
+    }
+}
+
+/// Removes the `.part` files of killed writers in the folder of the file that `path` leads to. What cannot be
+/// removed stays: it only takes space.
+pub(super) fn remove_abandoned(path: &Path) {
+    let Ok((target, _)) = resolve(path) else { return };
+    let Ok(entries) = std::fs::read_dir(folder_of(&target)) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(is_part_name) {
+            let _ = remove_if_abandoned(&entry.path());
+        }
+    }
+}
+
+/// Whether `name` is one that [`new_part`] gives: six letters or digits between prefix and suffix.
+fn is_part_name(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Removes the file at `path` if it is the unfinished work of a killed writer: a regular file that nobody has
+/// locked, and that is empty or begins as a checkpoint or with the zeros of reserved space. A user's own file
+/// of such a name begins otherwise.
+fn remove_if_abandoned(path: &Path) -> io::Result<()> {
+    // Opening a pipe might not end, and what a link leads to is not a file of this folder.
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(());
+    }
+    // Some network file systems lock only files that are open for writing.
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.try_lock().is_err() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    Read::by_ref(&mut file).take(JSON_START as u64 + 2).read_to_end(&mut start)?;
+    let is_zero = start.iter().all(|byte| *byte == 0);
+    if is_zero || start.get(JSON_START..) == Some(b"{\"") {
+        // Still locked: a writer that has just made the file, and not locked it yet, makes another one.
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
 fn folder_of(file: &Path) -> &Path {

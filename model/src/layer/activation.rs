@@ -1,13 +1,14 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{Backward, Context, Fusible, Layer, LayerPlan, Memory};
+use super::{Backward, Context, Fusible, Layer, LayerPlan, Memory, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
 
-/// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside `dy`.
+/// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside
+/// `dy`.
 macro_rules! elementwise_layer {
-    ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident $(, $fusible:expr)?) => {
+    ($(#[$doc:meta])* $name:ident, $forward:path, $backward:path, $of:ident, $kind:expr $(, $fusible:expr)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, Default)]
         pub struct $name;
@@ -19,6 +20,10 @@ macro_rules! elementwise_layer {
 
             fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
                 Ok(input)
+            }
+
+            fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+                $kind
             }
 
             fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
@@ -42,24 +47,25 @@ macro_rules! elementwise_layer {
 elementwise_layer!(
     /// The logistic function, `1 / (1 + e^-x)`.
     ///
-    /// As the last layer under binary cross-entropy it is fused with the loss, which then works on its input.
-    Sigmoid, activation::sigmoid, activation::sigmoid_backward, y, Fusible::Sigmoid
+    /// Where it is the last layer and the loss is the binary cross-entropy, the loss is computed from its
+    /// input.
+    Sigmoid, activation::sigmoid, activation::sigmoid_backward, y, OutputKind::Probabilities, Fusible::Sigmoid
 );
 elementwise_layer!(
     /// The hyperbolic tangent.
-    Tanh, activation::tanh, activation::tanh_backward, y
+    Tanh, activation::tanh, activation::tanh_backward, y, OutputKind::Scores
 );
 elementwise_layer!(
     /// The logarithm of the logistic function.
-    LogSigmoid, activation::log_sigmoid, activation::log_sigmoid_backward, y
+    LogSigmoid, activation::log_sigmoid, activation::log_sigmoid_backward, y, OutputKind::Scores
 );
 elementwise_layer!(
     /// The inverse hyperbolic tangent, of inputs between -1 and 1.
-    ArcTanh, activation::arctanh, activation::arctanh_backward, x
+    ArcTanh, activation::arctanh, activation::arctanh_backward, x, OutputKind::Scores
 );
 
-/// `max(x, 0)`. Where a neighbour can, it takes the work over: a ReLU between convolutions or dense layers costs no pass over
-/// memory of its own.
+/// `max(x, 0)`. A neighbouring layer applies it where it can: a ReLU between convolutions or dense layers
+/// costs no pass over memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReLU;
 
@@ -70,6 +76,11 @@ impl<T: Element> Layer<T> for ReLU {
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
         Ok(input)
+    }
+
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        // Probabilities are not negative: they stay as they are.
+        input
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
@@ -89,7 +100,8 @@ impl<T: Element> Layer<T> for ReLU {
 
 /// `e^x / sum of e^x` over the features of a vector, or over the channels at each pixel.
 ///
-/// As the last layer under categorical cross-entropy it is fused with the loss, which then works on its input.
+/// Where it is the last layer and the loss is the categorical cross-entropy, the loss is computed from its
+/// input.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Softmax;
 
@@ -100,6 +112,10 @@ impl<T: Element> Layer<T> for Softmax {
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
         Ok(input)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Distribution
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {

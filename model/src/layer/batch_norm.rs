@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Mode};
+use super::{Backward, Context, Fans, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -13,15 +13,26 @@ use std::ops::Range;
 
 /// `y = gamma * (x - mean) / sqrt(var + epsilon) + beta` per channel (per feature of a vector).
 ///
-/// In training, mean and variance are those of the shard, over samples and pixels; they depend on the shard size, never on
-/// the hardware. After each step the running statistics become `momentum * running + (1 - momentum) * step`, where `step` is
-/// the mean over the shards, weighted by their samples, of the shards' means and unbiased variances. In use, the running
-/// statistics take the place of the shard's.
+/// In training, mean and variance are those of the shard, over samples and pixels; they depend on the shard
+/// size, never on the hardware. After each step the running statistics become `momentum * running + (1 -
+/// momentum) * step`, where `step` is the mean over the shards, weighted by their samples, of the shards'
+/// means and unbiased variances. In use, the running statistics take the place of the shard's.
+///
+/// # Shards of one value
+///
+/// One value has no variance. Of vectors, each sample has one value in a channel, so a shard needs at least
+/// two samples:
+///
+/// - Where the last shard of a batch would have one sample, it shares with the shard before it: a batch of 33
+///   in shards of 32 is cut into 17 and 16.
+/// - Batches or shards of one sample are an error, as are batches of an odd number in shards of two.
+/// - The last batch of an epoch may still have a single sample. That sample is normalised with the running
+///   statistics, as in use, and adds nothing to the running variance.
 ///
 /// # Source
 ///
-/// Ioffe, Szegedy: "Batch normalization", ICML 2015. Per-shard statistics: Hoffer et al., "Train longer, generalize better"
-/// (ghost batch normalisation), NeurIPS 2017.
+/// Ioffe, Szegedy: "Batch normalization", ICML 2015. Per-shard statistics: Hoffer et al., "Train longer,
+/// generalize better" (ghost batch normalisation), NeurIPS 2017.
 #[derive(Debug, Clone)]
 pub struct BatchNormalization {
     momentum: f64,
@@ -53,13 +64,13 @@ impl BatchNormalization {
         }
     }
 
-    /// With another share of the old running statistics, in [0, 1].
+    /// Keeps another share of the old running statistics in a step, in [0, 1].
     #[must_use]
     pub fn momentum(self, momentum: f64) -> Self {
         Self { momentum, ..self }
     }
 
-    /// With another addend of the variance, above 0.
+    /// Adds another number to the variance, above 0.
     #[must_use]
     pub fn epsilon(self, epsilon: f64) -> Self {
         Self { epsilon, ..self }
@@ -72,46 +83,59 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
-        if !(0.0..=1.0).contains(&self.momentum) {
-            let (name, value) = ("the momentum", self.momentum);
-            return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value });
-        }
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
             let (name, value) = ("epsilon", self.epsilon);
             return Err(BuildError::OutOfRange { name, expected: "a positive number", value });
         }
         self.channels = input.c;
         let dims = [input.c];
-        self.gamma = plan.parameter("gamma", &dims, Initializer::Ones, [1, 1])?;
-        self.beta = plan.parameter("beta", &dims, Initializer::Zeros, [1, 1])?;
-        let retained = self.momentum;
-        self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, retained)?;
-        self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, retained)?;
+        self.gamma = plan.parameter("gamma", &dims, Initializer::Ones, Fans::ELEMENTWISE)?;
+        self.beta = plan.parameter("beta", &dims, Initializer::Zeros, Fans::ELEMENTWISE)?;
+        self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, self.momentum)?;
+        self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, self.momentum)?;
         plan.save(0, 2 * input.c);
+        if input.h == 1 && input.w == 1 {
+            plan.require_samples(2);
+        }
         Ok(input)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         let affine = Affine { gamma: &cx.params[self.gamma.clone()], beta: &cx.params[self.beta.clone()] };
-        if cx.mode == Mode::Eval {
-            let running = RunningStatistics {
-                mean: &cx.statistics[self.running_mean.clone()],
-                var: &cx.statistics[self.running_var.clone()],
-            };
+        let running = RunningStatistics {
+            mean: &cx.statistics[self.running_mean.clone()],
+            var: &cx.statistics[self.running_var.clone()],
+        };
+        let has_one_value = x.len() == self.channels;
+        if cx.mode == Mode::Eval || has_one_value {
             batch_norm_eval(cx.isa, x, affine, running, self.epsilon, Activation::Identity, y);
+        }
+        if cx.mode == Mode::Eval {
             return;
         }
         let (mean, inv_std) = memory.saved.split_at_mut(self.channels);
         let var = &mut memory.statistics[self.running_var.clone()];
-        let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
-        batch_norm_train(cx.isa, x, affine, self.epsilon, y, statistics);
-
         let share = cx.n as f64 / cx.global_batch_size as f64;
         let count = (x.len() / self.channels) as f64;
-        let unbiased = count / (count - 1.0).max(1.0);
-        elementwise::scale(cx.isa, T::from_f64(share * unbiased), var);
+        if has_one_value {
+            mean.copy_from_slice(running.mean);
+            for (inv_std, var) in inv_std.iter_mut().zip(running.var) {
+                *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
+            }
+            // The running variance itself: what stands for this shard in the step's mean moves nothing.
+            var.copy_from_slice(running.var);
+            elementwise::scale(cx.isa, T::from_f64(share), var);
+        } else {
+            let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
+            batch_norm_train(cx.isa, x, affine, self.epsilon, y, statistics);
+            elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
+        }
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
-        running_mean.copy_from_slice(mean);
+        running_mean.copy_from_slice(if has_one_value { x } else { mean });
         elementwise::scale(cx.isa, T::from_f64(share), running_mean);
     }
 
@@ -119,8 +143,19 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let Backward { x, dy, dx, mut dw, .. } = tensors;
         let gamma = &cx.params[self.gamma.clone()];
         let (mean, inv_std) = memory.saved.split_at(self.channels);
-        let saved = SavedStatistics { mean, inv_std };
         let (dgamma, dbeta) = dw.of(&(self.gamma.start..self.beta.end)).split_at_mut(self.channels);
+        if x.len() == self.channels {
+            // The running statistics are constants: they do not depend on x.
+            dbeta.copy_from_slice(dy);
+            for (c, dgamma) in dgamma.iter_mut().enumerate() {
+                *dgamma = dy[c] * ((x[c] - mean[c]) * inv_std[c]);
+            }
+            for (c, dx) in dx.into_iter().flatten().enumerate() {
+                *dx = dy[c] * (gamma[c] * inv_std[c]);
+            }
+            return;
+        }
+        let saved = SavedStatistics { mean, inv_std };
         let gradient = AffineGradient { dgamma, dbeta };
         batch_norm_backward(cx.isa, x, dy, gamma, saved, Accum::Replace, dx, gradient);
     }

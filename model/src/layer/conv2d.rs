@@ -1,6 +1,6 @@
 //! The convolution layer.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Pair};
+use super::{Backward, Context, Fans, Geometry, Layer, LayerPlan, Memory, OutputKind, Size2};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -12,10 +12,10 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub struct Conv2D {
     filters: usize,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
+    kernel: Size2,
+    stride: Size2,
+    padding: Size2,
+    dilation: Size2,
     use_bias: bool,
     weights_initializer: Initializer,
     biases_initializer: Initializer,
@@ -32,15 +32,15 @@ struct Built {
 }
 
 impl Conv2D {
-    /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation 1; weights
-    /// glorot_uniform, biases zeros.
-    pub fn new(filters: usize, kernel: impl Into<Pair>) -> Self {
+    /// `filters` filters of `kernel` (`3`, or `[height, width]`) with a bias, stride 1, no padding, dilation
+    /// 1; weights glorot_uniform, biases zeros.
+    pub fn new(filters: usize, kernel: impl Into<Size2>) -> Self {
         Self {
             filters,
-            kernel: kernel.into().0,
-            stride: [1, 1],
-            padding: [0, 0],
-            dilation: [1, 1],
+            kernel: kernel.into(),
+            stride: Size2::from(1),
+            padding: Size2::from(0),
+            dilation: Size2::from(1),
             use_bias: true,
             weights_initializer: Initializer::GlorotUniform,
             biases_initializer: Initializer::Zeros,
@@ -50,31 +50,31 @@ impl Conv2D {
         }
     }
 
-    /// With steps of `stride`.
+    /// Steps by `stride`.
     #[must_use]
-    pub fn stride(self, stride: impl Into<Pair>) -> Self {
-        Self { stride: stride.into().0, ..self }
+    pub fn stride(self, stride: impl Into<Size2>) -> Self {
+        Self { stride: stride.into(), ..self }
     }
 
-    /// With `padding` zeros on each side.
+    /// Adds `padding` zeros on each side.
     #[must_use]
-    pub fn padding(self, padding: impl Into<Pair>) -> Self {
-        Self { padding: padding.into().0, ..self }
+    pub fn padding(self, padding: impl Into<Size2>) -> Self {
+        Self { padding: padding.into(), ..self }
     }
 
-    /// With kernel elements `dilation` apart.
+    /// Takes kernel elements that are `dilation` apart.
     #[must_use]
-    pub fn dilation(self, dilation: impl Into<Pair>) -> Self {
-        Self { dilation: dilation.into().0, ..self }
+    pub fn dilation(self, dilation: impl Into<Size2>) -> Self {
+        Self { dilation: dilation.into(), ..self }
     }
 
-    /// Without a bias.
+    /// Leaves the bias out.
     #[must_use]
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// With other initial values.
+    /// Sets other initial values.
     #[must_use]
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
@@ -96,14 +96,14 @@ impl<T: Element> Layer<T> for Conv2D {
             h: input.h,
             w: input.w,
             f: self.filters,
-            kh: self.kernel[0],
-            kw: self.kernel[1],
-            stride: self.stride.into(),
-            padding: self.padding.into(),
-            dilation: self.dilation.into(),
+            kh: self.kernel.h,
+            kw: self.kernel.w,
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
         })?;
-        let [kh, kw] = self.kernel;
-        let fans = [input.c * kh * kw, self.filters * kh * kw];
+        let Size2 { h: kh, w: kw } = self.kernel;
+        let fans = Fans { inputs: input.c * kh * kw, outputs: self.filters * kh * kw };
         let weight =
             plan.parameter("weight", &[self.filters, input.c, kh, kw], self.weights_initializer, fans)?;
         let bias = match self.use_bias {
@@ -113,6 +113,10 @@ impl<T: Element> Layer<T> for Conv2D {
         let output = Shape::image(self.filters, conv.oh(), conv.ow());
         self.built = Some(Built { conv, weight, bias });
         Ok(output)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn scratch_len(&self, n: usize) -> usize {

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory};
+use super::{Backward, Context, Fans, Layer, LayerPlan, Memory, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -38,13 +38,13 @@ impl Dense {
         }
     }
 
-    /// Without a bias.
+    /// Leaves the bias out.
     #[must_use]
     pub fn without_bias(self) -> Self {
         Self { use_bias: false, ..self }
     }
 
-    /// With other initial values.
+    /// Sets other initial values.
     #[must_use]
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
@@ -68,13 +68,17 @@ impl<T: Element> Layer<T> for Dense {
             });
         }
         self.inputs = input.c;
-        let fans = [self.inputs, self.outputs];
+        let fans = Fans { inputs: self.inputs, outputs: self.outputs };
         self.weight =
             plan.parameter("weight", &[self.outputs, self.inputs], self.weights_initializer, fans)?;
         if self.use_bias {
             self.bias = Some(plan.parameter("bias", &[self.outputs], self.biases_initializer, fans)?);
         }
         Ok(Shape::vector(self.outputs))
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {

@@ -1,15 +1,17 @@
 //! Dropout.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Mode};
+use super::{Backward, Context, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::{Element, elementwise};
 
-/// Inverted dropout: in training each element is 0 with probability `rate`, else scaled by `1 / (1 - rate)`; in use nothing.
+/// Inverted dropout. In training, each element becomes 0 with probability `rate`, and is multiplied by `1 /
+/// (1 - rate)` otherwise; in use, all elements stay as they are.
 ///
-/// The mask of an element depends on seed, epoch, layer, feature and the sample's position in the epoch.
+/// Whether an element is dropped depends on the seed, the epoch, the layer, the feature and the sample's
+/// position in the epoch.
 ///
 /// # Source
 ///
@@ -41,6 +43,10 @@ impl<T: Element> Layer<T> for Dropout {
         (self.layer, self.features) = (plan.index() as u32, input.elements());
         plan.save(input.elements(), 0);
         Ok(input)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

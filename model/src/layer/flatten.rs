@@ -1,11 +1,12 @@
-//! From images to vectors.
+//! Flatten: from images to vectors.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Output};
+use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 
-/// Makes a vector of an image: feature `(c*H + h)*W + w`. With samples innermost, the data stay as they lie.
+/// Makes a vector of an image: pixel `(h, w)` of channel `c` becomes feature `(c*H + h)*W + w`. Samples are
+/// innermost, so no data move.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flatten;
 
@@ -18,8 +19,16 @@ impl<T: Element> Layer<T> for Flatten {
         Ok(Shape::vector(input.elements()))
     }
 
-    fn output(&self) -> Output {
-        Output::Input
+    fn output_kind(&self, input: OutputKind, shape: Shape) -> OutputKind {
+        match input {
+            // Over all pixels, the probabilities add up to the number of pixels.
+            OutputKind::Distribution if !shape.is_vector() => OutputKind::Probabilities,
+            input => input,
+        }
+    }
+
+    fn placement(&self) -> Placement {
+        Placement::InPlace
     }
 
     fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}

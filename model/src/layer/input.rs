@@ -1,11 +1,11 @@
 //! The input layer: the shape of a sample.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Output};
+use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 
-/// Gives the shape of a sample. The first layer of every network, and only that.
+/// Gives the shape of a sample. It is the first layer of every network, and cannot stand elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Input {
     shape: Shape,
@@ -47,8 +47,12 @@ impl<T: Element> Layer<T> for Input {
         Ok(self.shape)
     }
 
-    fn output(&self) -> Output {
-        Output::Input
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        OutputKind::Scores
+    }
+
+    fn placement(&self) -> Placement {
+        Placement::InPlace
     }
 
     fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}

@@ -1,8 +1,9 @@
 //! Layers: what each computes, forward and backward, side by side.
 //!
-//! A layer is built once, when its input shape is known: it checks everything, reserves ranges of the flat parameters and
-//! of a shard's memory, and fails if it must. After that it is immutable, cannot fail and allocates nothing: what changes
-//! lives in the buffers that it is handed, so that shards run side by side without locks.
+//! A layer is built once, when its input shape is known: it checks everything, reserves ranges of the flat
+//! parameters and of a shard's memory, and returns an error if it does not fit. After that it is immutable,
+//! cannot fail and allocates nothing: all that changes is in the buffers that a pass gives it, so shards run
+//! side by side without locks.
 
 mod activation;
 mod batch_norm;
@@ -11,7 +12,7 @@ mod dense;
 mod dropout;
 mod flatten;
 mod input;
-mod pair;
+
 mod plan;
 mod pool2d;
 
@@ -22,9 +23,10 @@ pub use dense::Dense;
 pub use dropout::Dropout;
 pub use flatten::Flatten;
 pub use input::Input;
-pub use pair::Pair;
+
+pub use isograd_kernels::Size2;
 pub(crate) use plan::Reservation;
-pub use plan::{LayerPlan, Tensor};
+pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
 
 use crate::error::BuildError;
@@ -35,14 +37,15 @@ use std::fmt::Debug;
 /// Whether a network is being trained or used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Layers do what they do in training: dropout drops, batch normalisation uses the shard's statistics.
+    /// Training: dropout drops elements, batch normalisation uses the shard's statistics.
     Train,
-    /// Layers do what they do in use.
+    /// Use: dropout passes all elements on, batch normalisation uses the running statistics.
     Eval,
 }
 
 /// What a layer needs to know about the pass and the shard it works on.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Context<'a, T> {
     /// The instruction-set level of all kernels.
     pub isa: Isa,
@@ -68,27 +71,49 @@ pub struct Context<'a, T> {
 
 /// Where the output of a layer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub enum Placement {
     /// In a buffer of its own.
-    Fresh,
+    Own,
     /// In the input's place, unchanged: `forward` and `backward` are not called.
-    Input,
+    InPlace,
+}
+
+/// What the output of a layer is, for losses, which take probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// The layer does not say. Every loss takes it.
+    Unknown,
+    /// Numbers of any size: scores, logits, features.
+    Scores,
+    /// Each element is a probability on its own, as of a sigmoid.
+    Probabilities,
+    /// The channels at each pixel are probabilities that add up to 1, as of a softmax.
+    Distribution,
+}
+
+impl OutputKind {
+    pub(crate) fn is_probability(self) -> bool {
+        matches!(self, Self::Probabilities | Self::Distribution)
+    }
 }
 
 /// A shard's memory of one layer.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Memory<'a, T> {
     /// What `forward` keeps for `backward`: the elements that `build` reserved.
     pub saved: &'a mut [T],
     /// Scratch space, at least [`Layer::scratch_len`] elements; its contents do not survive the call.
     pub scratch: &'a mut [T],
-    /// The shard's share of the layer's running statistics (their value for this step, times the shard's share of the
-    /// batch), in training.
+    /// The shard's share of the layer's running statistics (their value for this step, times the shard's
+    /// share of the batch), in training.
     pub statistics: &'a mut [T],
 }
 
 /// The tensors of a backward pass.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Backward<'a, T> {
     /// The layer's input, `[input shape, n]`.
     pub x: &'a [T],
@@ -96,7 +121,7 @@ pub struct Backward<'a, T> {
     pub y: &'a [T],
     /// The gradient of the loss by the output.
     pub dy: &'a [T],
-    /// The gradient by the input, to be overwritten; `None` where nobody needs it.
+    /// The gradient by the input, to be overwritten; `None` if no layer in front has parameters.
     pub dx: Option<&'a mut [T]>,
     /// The gradients of the layer's parameters, to be overwritten.
     pub dw: Gradients<'a, T>,
@@ -119,7 +144,7 @@ impl<'a, T> Gradients<'a, T> {
     ///
     /// # Panics
     ///
-    /// When they are not the layer's.
+    /// When they are parameters of another layer.
     pub fn of(&mut self, range: &std::ops::Range<usize>) -> &mut [T] {
         &mut self.values[range.start - self.start..range.end - self.start]
     }
@@ -138,11 +163,19 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError>;
 
     /// Where the output lies.
-    fn output(&self) -> Output {
-        Output::Fresh
+    fn placement(&self) -> Placement {
+        Placement::Own
     }
 
-    /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the largest.
+    /// What the output is, where the input is `input` and one sample of it has the shape `shape`. The trainer
+    /// refuses a network whose loss takes something else than the last layer gives. A layer of your own that
+    /// is the last one need not say anything: every loss takes what is [`Unknown`](OutputKind::Unknown).
+    fn output_kind(&self, _input: OutputKind, _shape: Shape) -> OutputKind {
+        OutputKind::Unknown
+    }
+
+    /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the
+    /// largest.
     fn scratch_len(&self, _n: usize) -> usize {
         0
     }
@@ -153,24 +186,26 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Computes the gradients of the input and of the parameters from that of the output.
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>);
 
-    /// Which function the layer is, if it is one whose work others can take over.
+    /// Names the layer's function, if a neighbouring layer or the loss can compute it instead of this layer.
     fn fusible(&self) -> Option<Fusible> {
         None
     }
 
-    /// Asks the layer to apply the ReLU that follows it to its output; from then on, a yes is binding.
+    /// Asks the layer to apply the ReLU behind it to its own output. A layer that returns true must do so
+    /// from then on.
     fn fuse_relu(&mut self) -> bool {
         false
     }
 
-    /// Tells the layer that its input is the output of a ReLU, and asks it to apply that ReLU's gradient to `dx` (0 where `x`
-    /// is not positive); a yes is binding.
+    /// Tells the layer that its input is the output of a ReLU, and asks it to apply that ReLU's gradient to
+    /// `dx`: 0 where `x` is not positive. A layer that returns true must do so from then on.
     fn fuse_relu_gradient(&mut self) -> bool {
         false
     }
 
-    /// Asks the layer to apply the ReLU *in front of it* itself, in both directions; a yes is binding. For layers that
-    /// commute with a ReLU at a profit.
+    /// Asks the layer to apply the ReLU *in front of it*, forward and backward. A layer that returns true
+    /// must do so from then on. It pays where the layer commutes with a ReLU and has a smaller output than
+    /// input, as max pooling.
     fn absorb_relu(&mut self) -> bool {
         false
     }
@@ -181,24 +216,25 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     }
 }
 
-/// A function whose work a neighbour or the loss can do.
+/// A function that a neighbouring layer or the loss can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fusible {
-    /// A ReLU: the layers in front of it and behind it.
+    /// A ReLU, which the layers in front of it and behind it can apply.
     ReLU,
-    /// A softmax over the channels: the categorical cross-entropy, behind the last layer.
+    /// A softmax over the channels, which the categorical cross-entropy computes.
     Softmax,
-    /// A logistic function: the binary cross-entropy, behind the last layer.
+    /// A logistic function, which the binary cross-entropy computes.
     Sigmoid,
 }
 
-/// Padding and stride of a layer, vertical and horizontal.
+/// Padding and stride of a layer, as its [summary](crate::Network::summary) shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// Zeros around the image.
-    pub padding: [usize; 2],
+    /// Zeros on each side of the image.
+    pub padding: Size2,
     /// Steps of the window.
-    pub stride: [usize; 2],
+    pub stride: Size2,
 }
 
 /// A list of layers, for [`Network::build`](crate::Network::build).

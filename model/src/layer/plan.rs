@@ -6,6 +6,7 @@ use std::ops::Range;
 
 /// A named tensor in a flat buffer: a parameter, or a running statistic.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Tensor {
     /// `<layer index>.<layer type>.<name>`, unique in the network.
     pub name: String,
@@ -15,10 +16,25 @@ pub struct Tensor {
     pub range: Range<usize>,
     /// Initial values.
     pub initializer: Initializer,
-    /// Inputs and outputs that it joins.
-    pub fans: [usize; 2],
-    /// Of a running statistic, the share of its old value that a step retains.
-    pub retained: f64,
+    /// The inputs and outputs that it joins.
+    pub fans: Fans,
+    /// The share of its old value that a running statistic keeps in a step; 0 of a parameter.
+    pub momentum: f64,
+}
+
+/// How many inputs and outputs a tensor of weights joins; for a convolution, channels times kernel elements.
+/// The variance of initial values depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fans {
+    /// Inputs of each output.
+    pub inputs: usize,
+    /// Outputs of each input.
+    pub outputs: usize,
+}
+
+impl Fans {
+    /// Of a tensor that scales or shifts each element on its own.
+    pub const ELEMENTWISE: Self = Self { inputs: 1, outputs: 1 };
 }
 
 /// Takes the reservations of one layer after the other.
@@ -29,6 +45,8 @@ pub struct LayerPlan {
     pub(crate) parameters: Vec<Tensor>,
     pub(crate) statistics: Vec<Tensor>,
     pub(crate) saved: Reservation,
+    /// The fewest samples of a shard that the layer works on.
+    pub(crate) least_samples: usize,
 }
 
 /// Elements that grow with the samples of a shard, and elements that do not.
@@ -49,6 +67,7 @@ impl LayerPlan {
     pub(crate) fn start_layer(&mut self, index: usize, kind: &'static str) {
         (self.index, self.kind) = (index, kind);
         self.saved = Reservation::default();
+        self.least_samples = 1;
     }
 
     /// The layer's position in the network, from 0: what makes its random stream, if it needs one, its own.
@@ -63,53 +82,83 @@ impl LayerPlan {
         self.index
     }
 
-    /// Reserves a tensor of trained parameters and returns its range in the flat buffer. `fans` are the inputs and outputs
-    /// that it joins.
+    /// Reserves a tensor of trained parameters and returns its range in the flat buffer.
     ///
     /// # Errors
     ///
-    /// When the number of elements overflows.
+    /// When a dimension or a fan is 0, when the layer has a tensor of this name already, or when the number
+    /// of elements overflows.
     pub fn parameter(
         &mut self,
         name: &str,
         dims: &[usize],
         initializer: Initializer,
-        fans: [usize; 2],
+        fans: Fans,
     ) -> Result<Range<usize>, BuildError> {
-        let name = self.full_name(name);
-        let dims = dims.to_vec();
-        reserve(&mut self.parameters, Tensor { name, dims, range: 0..0, initializer, fans, retained: 0.0 })
+        if fans.inputs == 0 || fans.outputs == 0 {
+            return Err(BuildError::OutOfRange {
+                name: "each fan of a tensor",
+                expected: "at least 1",
+                value: 0.0,
+            });
+        }
+        let tensor = self.tensor(name, dims, initializer)?;
+        reserve(&mut self.parameters, Tensor { fans, ..tensor })
     }
 
-    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the share `retained`
-    /// of the old value and takes the rest from what the shards hand in.
+    /// Reserves a tensor of running statistics and returns its range in their flat buffer. A step keeps the
+    /// share `momentum` of the old value and takes the rest from the new values that the shards hand in.
     ///
     /// # Errors
     ///
-    /// When the number of elements overflows.
+    /// When a dimension is 0, when `momentum` is not between 0 and 1, when the layer has a tensor of this
+    /// name already, or when the number of elements overflows.
     pub fn statistic(
         &mut self,
         name: &str,
         dims: &[usize],
         initializer: Initializer,
-        retained: f64,
+        momentum: f64,
     ) -> Result<Range<usize>, BuildError> {
-        let name = self.full_name(name);
-        let dims = dims.to_vec();
-        reserve(&mut self.statistics, Tensor { name, dims, range: 0..0, initializer, fans: [1, 1], retained })
+        if !(0.0..=1.0).contains(&momentum) {
+            let name = "the momentum";
+            return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value: momentum });
+        }
+        let tensor = self.tensor(name, dims, initializer)?;
+        reserve(&mut self.statistics, Tensor { momentum, ..tensor })
     }
 
-    /// Reserves memory in each shard that survives from the forward to the backward pass: `per_sample` elements for each
-    /// sample and `fixed` ones.
+    /// Reserves memory in each shard that survives from the forward to the backward pass: `per_sample`
+    /// elements for each sample and `fixed` ones.
     pub fn save(&mut self, per_sample: usize, fixed: usize) {
         self.saved = Reservation { per_sample, fixed };
     }
 
-    fn full_name(&self, name: &str) -> String {
-        format!("{}.{}.{name}", self.index, self.kind.to_lowercase())
+    /// Says that the layer needs `samples` samples in each shard of a training step, as a layer does that
+    /// takes statistics over them.
+    ///
+    /// A batch whose last shard would have fewer shares that shard's samples with the shard before it, half
+    /// and half; a configuration in which a whole batch leaves a smaller shard is an error. Only the last
+    /// batch of an epoch can be so small that the layer still gets fewer samples; it must cope with that.
+    pub fn require_samples(&mut self, samples: usize) {
+        self.least_samples = samples;
+    }
+
+    /// A tensor of the layer that has no place yet.
+    fn tensor(&self, name: &str, dims: &[usize], initializer: Initializer) -> Result<Tensor, BuildError> {
+        if dims.contains(&0) {
+            return Err(BuildError::EmptyTensor { name: name.to_string(), dims: dims.to_vec() });
+        }
+        let full_name = format!("{}.{}.{name}", self.index, self.kind.to_lowercase());
+        if self.parameters.iter().chain(&self.statistics).any(|tensor| tensor.name == full_name) {
+            return Err(BuildError::DuplicateTensor { name: name.to_string() });
+        }
+        let (dims, fans) = (dims.to_vec(), Fans::ELEMENTWISE);
+        Ok(Tensor { name: full_name, dims, range: 0..0, initializer, fans, momentum: 0.0 })
     }
 }
 
+/// Puts `tensor` behind the others in `buffer`.
 fn reserve(buffer: &mut Vec<Tensor>, mut tensor: Tensor) -> Result<Range<usize>, BuildError> {
     let start = buffer.last().map_or(0, |last| last.range.end);
     let end = tensor

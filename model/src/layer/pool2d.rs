@@ -1,6 +1,6 @@
 //! The pooling layers.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, Pair};
+use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, OutputKind, Size2};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::pool::{self, Pool2d, Pool2dShape};
@@ -9,24 +9,29 @@ use isograd_kernels::{Activation, Element};
 /// Window, stride, padding and dilation of a pooling layer.
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    size: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
+    size: Size2,
+    /// The window's size if the user sets none.
+    stride: Option<Size2>,
+    padding: Size2,
+    dilation: Size2,
     built: Option<Pool2d>,
 }
 
 impl Window {
-    fn new(size: Pair) -> Self {
-        Self { size: size.0, stride: [1, 1], padding: [0, 0], dilation: [1, 1], built: None }
+    fn new(size: Size2) -> Self {
+        Self { size, stride: None, padding: Size2::from(0), dilation: Size2::from(1), built: None }
     }
 
     fn build(&mut self, input: Shape) -> Result<(Pool2d, Shape), BuildError> {
-        let (Shape { c, h, w }, [kh, kw]) = (input, self.size);
-        let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(Into::into);
+        let Shape { c, h, w } = input;
+        let Size2 { h: kh, w: kw } = self.size;
+        let whole = |size: usize, dimension: usize| if size == 0 { dimension } else { size };
+        let window = Size2 { h: whole(kh, h), w: whole(kw, w) };
+        let stride = self.stride.unwrap_or(window);
+        let Self { padding, dilation, .. } = *self;
         let pool = Pool2d::new(Pool2dShape { c, h, w, kh, kw, stride, padding, dilation })?;
         self.built = Some(pool);
-        Ok((pool, Shape::image(input.c, pool.oh(), pool.ow())))
+        Ok((pool, Shape::image(c, pool.oh(), pool.ow())))
     }
 
     fn built(&self) -> &Pool2d {
@@ -34,41 +39,43 @@ impl Window {
     }
 
     fn geometry(&self) -> Geometry {
-        Geometry { padding: self.padding, stride: self.stride }
+        Geometry { padding: self.padding, stride: self.built().shape().stride }
     }
 }
 
 macro_rules! window_options {
     () => {
-        /// A window of `size` (`2`, or `[height, width]`; 0 is the whole dimension), stride 1, no padding, dilation 1.
-        pub fn new(size: impl Into<Pair>) -> Self {
+        /// A window of `size` (`2`, or `[height, width]`; 0 is the whole dimension) that steps by its size,
+        /// without padding or dilation.
+        pub fn new(size: impl Into<Size2>) -> Self {
             Window::new(size.into()).into()
         }
 
-        /// With steps of `stride`.
+        /// Steps by `stride`.
         #[must_use]
-        pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
-            self.window.stride = stride.into().0;
+        pub fn stride(mut self, stride: impl Into<Size2>) -> Self {
+            self.window.stride = Some(stride.into());
             self
         }
 
-        /// With `padding` on each side, which takes no part in the result.
+        /// Adds `padding` on each side, which takes no part in the result.
         #[must_use]
-        pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
-            self.window.padding = padding.into().0;
+        pub fn padding(mut self, padding: impl Into<Size2>) -> Self {
+            self.window.padding = padding.into();
             self
         }
 
-        /// With window elements `dilation` apart.
+        /// Takes window elements that are `dilation` apart.
         #[must_use]
-        pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
-            self.window.dilation = dilation.into().0;
+        pub fn dilation(mut self, dilation: impl Into<Size2>) -> Self {
+            self.window.dilation = dilation.into();
             self
         }
     };
 }
 
-/// The maximum over each window. A ReLU in front is absorbed: the maximum of ReLUs is the ReLU of the maximum.
+/// The maximum over each window. A ReLU in front is absorbed: the maximum of ReLUs is the ReLU of the
+/// maximum.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2D {
     window: Window,
@@ -94,6 +101,13 @@ impl<T: Element> Layer<T> for MaxPool2D {
         let (_, output) = self.window.build(input)?;
         plan.save(output.elements(), 0);
         Ok(output)
+    }
+
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        match input {
+            OutputKind::Distribution => OutputKind::Probabilities,
+            input => input,
+        }
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
@@ -143,6 +157,11 @@ impl<T: Element> Layer<T> for AveragePool2D {
 
     fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
         Ok(self.window.build(input)?.1)
+    }
+
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        // The mean of distributions is a distribution.
+        input
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {

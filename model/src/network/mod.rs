@@ -1,22 +1,28 @@
 //! A network: layers, checked and planned once.
 
 mod fuse;
-mod oneshot;
+
+mod memory;
 mod pass;
-mod shard;
+mod predict;
 mod state;
 mod summary;
 
+pub use predict::Randomness;
 pub use state::State;
 
+pub(crate) use memory::{LastLayer, OutputAndGradient, ShardMemory};
 pub(crate) use pass::GradientMemory;
-pub(crate) use shard::{LastLayer, OutputAndGradient, ShardMemory};
 
 use crate::error::{BuildError, Error};
-use crate::layer::{Fusible, Layer, LayerPlan, Output, Reservation, Tensor};
+use crate::last_layer::{self, LastLayerError, LayerOutput};
+use crate::layer::{Fusible, Layer, LayerPlan, OutputKind, Placement, Reservation, Tensor};
+use crate::loss::Loss;
 use crate::memory::round_up;
 use crate::shape::Shape;
+use fuse::Fused;
 use isograd_kernels::Element;
+use std::ops::Range;
 
 /// A feed-forward network: a list of layers, each fed by the one before it.
 ///
@@ -25,7 +31,7 @@ use isograd_kernels::Element;
 /// ```
 /// use isograd_model::{Network, layer::*, layers};
 /// let network = Network::<f32>::build(layers![
-///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2).stride(2), Flatten, Dense::new(10), Softmax,
+///     Input::new(1, 28, 28), Conv2D::new(4, 3), ReLU, MaxPool2D::new(2), Flatten, Dense::new(10), Softmax,
 /// ])?;
 /// assert_eq!(network.parameter_count(), 4 * 9 + 4 + 4 * 13 * 13 * 10 + 10);
 /// # Ok::<(), isograd_model::Error>(())
@@ -36,27 +42,31 @@ pub struct Network<T> {
     steps: Vec<Step>,
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
-    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples are laid out.
+    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples
+    /// are laid out.
     buffers: Vec<usize>,
     /// The first layer with parameters: no gradient is needed below it.
     first_trained: usize,
 }
 
-/// A layer's place in a shard's memory.
+/// What the passes need to know of a layer.
 #[derive(Debug, Clone)]
 struct Step {
     shape: Shape,
+    output_kind: OutputKind,
     /// Which buffers hold its input and output; the same one where the output takes the input's place.
     input: usize,
     output: usize,
     saved: Reservation,
-    /// The ReLU that this layer is has been taken over by a neighbour.
+    /// The passes do not call the layer: its output lies in place, or a neighbouring layer applies this ReLU.
     skip_forward: bool,
     skip_backward: bool,
     /// Its tensors among all of the network's.
-    parameters: std::ops::Range<usize>,
+    parameters: Range<usize>,
     /// Their elements in the flat buffer.
-    elements: std::ops::Range<usize>,
+    elements: Range<usize>,
+    /// The fewest samples of a shard that it can be trained on.
+    least_samples: usize,
 }
 
 impl<T: Element> Network<T> {
@@ -64,8 +74,8 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoInput`] when the first layer is no [`Input`](crate::layer::Input), [`Error::Build`] with position and type of
-    /// the first layer that does not fit.
+    /// [`Error::NoInput`] when the first layer is not [`Input`](crate::layer::Input), [`Error::Build`] with
+    /// position and type of the first layer that does not fit, or whose output has no elements.
     pub fn build(mut layers: Vec<Box<dyn Layer<T>>>) -> Result<Self, Error> {
         match layers.first().map(|layer| layer.kind()) {
             Some("Input") => {}
@@ -81,38 +91,85 @@ impl<T: Element> Network<T> {
             buffers: Vec::new(),
             first_trained: layers.len(),
         };
-        let mut shape = Shape::vector(0);
         for (index, (mut layer, fused)) in layers.into_iter().zip(fused).enumerate() {
             let kind = layer.kind();
-            let in_layer = |source| Error::Build { index, kind, source };
-            plan.start_layer(index, kind);
-            let first_parameter = plan.parameters.len();
-            let first_element = plan.parameters.last().map_or(0, |tensor| tensor.range.end);
-            shape = layer.build(shape, &mut plan).map_err(in_layer)?;
-            let elements = shape.c.checked_mul(shape.h).and_then(|e| e.checked_mul(shape.w));
-            let elements = elements.ok_or(in_layer(BuildError::TooLarge))?;
-
-            let input = network.buffers.len().saturating_sub(1);
-            if index == 0 || layer.output() == Output::Fresh && !fused.forward {
-                network.buffers.push(elements);
-            }
-            if plan.parameters.len() > first_parameter {
-                network.first_trained = network.first_trained.min(index);
-            }
-            network.steps.push(Step {
-                shape,
-                input,
-                output: network.buffers.len() - 1,
-                saved: plan.saved,
-                skip_forward: layer.output() == Output::Input || fused.forward,
-                skip_backward: layer.output() == Output::Input || fused.backward,
-                parameters: first_parameter..plan.parameters.len(),
-                elements: first_element..plan.parameters.last().map_or(0, |tensor| tensor.range.end),
-            });
+            let step = network
+                .plan_step(&mut *layer, fused, &mut plan, index)
+                .map_err(|reason| Error::Build { index, kind, reason })?;
+            network.steps.push(step);
             network.layers.push(layer);
         }
         (network.parameters, network.statistics) = (plan.parameters, plan.statistics);
         Ok(network)
+    }
+
+    /// Builds layer `index` behind those that have been built, and gives its output a buffer where it needs
+    /// one.
+    fn plan_step(
+        &mut self,
+        layer: &mut dyn Layer<T>,
+        fused: Fused,
+        plan: &mut LayerPlan,
+        index: usize,
+    ) -> Result<Step, BuildError> {
+        plan.start_layer(index, layer.kind());
+        let first_parameter = plan.parameters.len();
+        let first_element = plan.parameters.last().map_or(0, |tensor| tensor.range.end);
+        let before = self.steps.last();
+        let input_shape = before.map_or(Shape::vector(0), |step| step.shape);
+        let input_kind = before.map_or(OutputKind::Unknown, |step| step.output_kind);
+        let shape = layer.build(input_shape, plan)?;
+        if [shape.c, shape.h, shape.w].contains(&0) {
+            return Err(BuildError::EmptyOutput { output: shape });
+        }
+        let elements = shape.c.checked_mul(shape.h).and_then(|e| e.checked_mul(shape.w));
+        let elements = elements.ok_or(BuildError::TooLarge)?;
+
+        let in_place = layer.placement() == Placement::InPlace;
+        if in_place && index > 0 && elements != input_shape.elements() {
+            return Err(BuildError::NotInPlace { input: input_shape, output: shape });
+        }
+        let input = self.buffers.len().saturating_sub(1);
+        if index == 0 || !in_place && !fused.forward {
+            self.buffers.push(elements);
+        }
+        if plan.parameters.len() > first_parameter {
+            self.first_trained = self.first_trained.min(index);
+        }
+        Ok(Step {
+            shape,
+            output_kind: layer.output_kind(input_kind, input_shape),
+            input,
+            output: self.buffers.len() - 1,
+            saved: plan.saved,
+            skip_forward: in_place || fused.forward,
+            skip_backward: in_place || fused.backward,
+            parameters: first_parameter..plan.parameters.len(),
+            elements: first_element..plan.parameters.last().map_or(0, |tensor| tensor.range.end),
+            least_samples: plan.least_samples,
+        })
+    }
+
+    /// Checks that `loss` takes the network's output.
+    pub(crate) fn check_loss(&self, loss: Loss) -> Result<(), LastLayerError> {
+        let output = |step: &Step| LayerOutput {
+            kind: step.output_kind,
+            shape: step.shape,
+            has_parameters: !step.parameters.is_empty(),
+        };
+        last_layer::check(loss, &self.layers, &self.steps.iter().map(output).collect::<Vec<_>>())
+    }
+
+    /// The fewest samples of a shard that all layers can be trained on.
+    pub(crate) fn least_samples(&self) -> usize {
+        self.steps.iter().map(|step| step.least_samples).max().unwrap_or(1)
+    }
+
+    /// Position and type of the first layer that needs [`least_samples`](Self::least_samples).
+    pub(crate) fn layer_of_least_samples(&self) -> (usize, &'static str) {
+        let least = self.least_samples();
+        let index = self.steps.iter().position(|step| step.least_samples == least).unwrap_or(0);
+        (index, self.layers[index].kind())
     }
 
     /// Shape of a sample.
@@ -146,14 +203,14 @@ impl<T: Element> Network<T> {
     }
 
     /// The range of each layer's parameters, in layer order; they tile the flat buffer.
-    pub(crate) fn layer_parameters(&self) -> impl DoubleEndedIterator<Item = std::ops::Range<usize>> {
+    pub(crate) fn layer_parameters(&self) -> impl DoubleEndedIterator<Item = Range<usize>> {
         self.steps.iter().map(|step| step.elements.clone())
     }
 
-    /// Which function of all outputs the last layer is, if it is one that a loss can take over.
+    /// The function of the last layer, if a loss can compute it.
     pub(crate) fn last_function(&self) -> Option<Fusible> {
         let last = self.layers.last().and_then(|layer| layer.fusible());
-        // Over the channels of an image, there is a softmax for each pixel.
+        // A softmax over the channels of an image is one for each pixel, not one over all outputs.
         last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
     }
 
@@ -162,12 +219,12 @@ impl<T: Element> Network<T> {
         self.steps[index.saturating_sub(1)].shape
     }
 
-    /// The layers without the last one.
+    /// The number of layers without the last one.
     pub(crate) fn without_last(&self) -> usize {
         self.layers.len() - 1
     }
 
-    /// All layers.
+    /// The number of layers.
     pub(crate) fn all(&self) -> usize {
         self.layers.len()
     }
@@ -178,7 +235,8 @@ impl<T: Element> Network<T> {
     }
 }
 
-/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the last.
+/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the
+/// last.
 fn offsets<T>(lens: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut offsets = vec![0];
     for len in lens {

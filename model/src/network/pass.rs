@@ -7,14 +7,14 @@ use std::ops::Range;
 
 /// Where a backward pass puts the gradients of the parameters.
 pub(crate) trait GradientMemory<T> {
-    /// Room for the gradients of the parameters `range`, which are those of one layer.
+    /// Memory for the gradients of the parameters `range`, which are those of one layer.
     fn of(&mut self, range: Range<usize>) -> &mut [T];
 
     /// The gradients of all parameters from number `start` on are complete.
     fn complete_from(&mut self, start: usize);
 }
 
-/// All in one buffer, which nobody needs before it is complete.
+/// One buffer for all gradients, which are read after the whole pass.
 impl<T> GradientMemory<T> for [T] {
     fn of(&mut self, range: Range<usize>) -> &mut [T] {
         &mut self[range]
@@ -24,8 +24,8 @@ impl<T> GradientMemory<T> for [T] {
 }
 
 impl<T: Element> Network<T> {
-    /// Runs the first `layers` layers on the shard whose input is in `memory`; `statistics` takes the shard's share of all
-    /// running statistics.
+    /// Runs the first `layers` layers on the shard whose input is in `memory`; `statistics` takes the shard's
+    /// share of all running statistics.
     pub(crate) fn forward(
         &self,
         cx: &Context<'_, T>,
@@ -51,8 +51,8 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// Runs the first `layers` layers backwards: from the gradient by the output of the last of them, in `memory.dy`, to the
-    /// gradients of all parameters, which overwrite what is in `dw`.
+    /// Runs the first `layers` layers backwards: from the gradient by the output of the last of them, in
+    /// `memory.dy`, to the gradients of all parameters, which overwrite what is in `dw`.
     pub(crate) fn backward(
         &self,
         cx: &Context<'_, T>,

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::error::Error;
-use crate::layer::Tensor;
+use crate::layer::{Fans, Tensor};
 use crate::memory::{self, Aligned};
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reduce::all_finite;
@@ -33,13 +33,13 @@ impl<T: Element> Network<T> {
 
 fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
     for (number, tensor) in tensors.iter().enumerate() {
-        let [fan_in, fan_out] = tensor.fans;
+        let Fans { inputs, outputs } = tensor.fans;
         let values = &mut values[tensor.range.clone()];
-        tensor.initializer.fill(rng, number as u64, fan_in, fan_out, values);
+        tensor.initializer.fill(rng, number as u64, inputs, outputs, values);
     }
 }
 
-/// The parameters in words, with the largest tensor, which is where a network that is too large can be made smaller.
+/// Describes the parameters in an error, with the largest tensor: it shows where to make the network smaller.
 fn describe<T: Element>(network: &Network<T>) -> String {
     let largest = network.parameters().iter().max_by_key(|tensor| tensor.range.len());
     let largest = largest.map_or_else(String::new, |tensor| {

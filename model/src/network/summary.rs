@@ -1,15 +1,15 @@
 //! The table of a network's layers.
 
 use super::Network;
-use crate::layer::Geometry;
+use crate::layer::{Geometry, Size2};
 use isograd_kernels::Element;
 
 const HEADER: [&str; 7] =
     ["layer", "type", "parameters", "output shape", "weight shape", "padding", "stride"];
 
 impl<T: Element> Network<T> {
-    /// A table of the layers (number, type, parameters, output shape, weight shape, padding, stride), and the total of the
-    /// parameters below it.
+    /// A table of the layers (number, type, parameters, output shape, weight shape, padding, stride), and the
+    /// total of the parameters below it.
     pub fn summary(&self) -> String {
         let mut rows: Vec<[String; 7]> = vec![HEADER.map(String::from)];
         for (index, (layer, step)) in self.layers.iter().zip(&self.steps).enumerate() {
@@ -18,7 +18,7 @@ impl<T: Element> Network<T> {
             let weight =
                 parameters.iter().find(|p| p.dims.len() > 1).map(|p| join(&p.dims)).unwrap_or_default();
             let (padding, stride) = match layer.geometry() {
-                Some(Geometry { padding, stride }) => (pair(padding), pair(stride)),
+                Some(Geometry { padding, stride }) => (size(padding), size(stride)),
                 None => (String::new(), String::new()),
             };
             rows.push([
@@ -35,12 +35,13 @@ impl<T: Element> Network<T> {
     }
 }
 
-fn join(dims: &[usize]) -> String {
-    dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+/// One number where both are equal, else `HxW`.
+fn size(size: Size2) -> String {
+    if size.h == size.w { size.h.to_string() } else { size.to_string() }
 }
 
-fn pair([vertical, horizontal]: [usize; 2]) -> String {
-    if vertical == horizontal { vertical.to_string() } else { format!("{vertical}x{horizontal}") }
+fn join(dims: &[usize]) -> String {
+    dims.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
 /// Columns as wide as their widest cell; numbers to the right.

@@ -4,8 +4,8 @@ use crate::network::Network;
 use isograd_kernels::Element;
 use std::ops::Range;
 
-/// Ranges of the flat gradient with the running statistics behind it, from its end to its start: in the order in which a backward
-/// pass completes them. Each holds whole layers; the statistics are in the first.
+/// Ranges of the flat gradient with the running statistics behind it, from its end to its start: in the order
+/// in which a backward pass completes them. Each holds whole layers; the statistics are in the first.
 #[derive(Debug, Clone)]
 pub(super) struct Buckets(Vec<Range<usize>>);
 
@@ -44,7 +44,8 @@ impl Buckets {
         self.0.iter().map(Range::len)
     }
 
-    /// The parts of `range` in each bucket that has one: the bucket, the part's place in it, and its place in `range`.
+    /// The parts of `range` in each bucket that has one: the bucket, the part's place in it, and its place in
+    /// `range`.
     pub(super) fn parts(
         &self,
         range: Range<usize>,

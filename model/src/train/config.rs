@@ -1,4 +1,4 @@
-//! What a training run is made of.
+//! The configuration of a training run.
 
 use crate::error::Error;
 use crate::loss::Loss;
@@ -7,33 +7,39 @@ use crate::optimizer::Optimizer;
 use isograd_kernels::Isa;
 
 /// The parameters of training. Together with the network and the data they fix every bit of the result.
+///
+/// Later versions may have more fields: fill in those that you do not set from `TrainConfig::default()`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainConfig {
-    /// Samples of a step, over all ranks.
+    /// Samples of a step, over all ranks. The last step of an epoch has those that are left.
     pub batch_size: usize,
-    /// Samples of a shard: the unit of work of a thread. It is part of the arithmetic, unlike the number of threads.
+    /// Samples of a shard, the unit of work of a thread. It is part of the arithmetic, unlike the number of
+    /// threads. The last shard of a batch has the samples that are left. If a layer needs more samples than
+    /// these (see [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two
+    /// shards have half of theirs each.
     pub shard_size: usize,
     /// Optimizer.
     pub optimizer: Optimizer,
     /// Learning rate.
     pub learning_rate: f64,
-    /// What is minimised.
+    /// The loss that training minimises.
     pub loss: Loss,
-    /// What is reported beside the loss.
+    /// Metrics that are reported beside the loss.
     pub metrics: Vec<Metric>,
     /// Seed of all randomness.
     pub seed: u64,
     /// Instruction-set level.
     pub isa: Isa,
-    /// The largest norm (the root of the sum of the squares, over all parameters) that a step's gradient may have; a longer one is
-    /// scaled down to it.
+    /// The largest norm (the root of the sum of the squares, over all parameters) that a step's gradient may
+    /// have. A gradient with a larger norm is scaled down to it.
     pub clip_norm: Option<f64>,
-    /// Steps after which training ends, in whatever epoch.
+    /// The number of steps after which training ends, even in the middle of an epoch.
     pub max_steps: Option<u64>,
 }
 
 impl Default for TrainConfig {
-    /// Batches of 64 in shards of 32, Adam at 0.001, categorical cross-entropy and accuracy, seed 0, the CPU's best level.
+    /// Batches of 64 in shards of 32, Adam at 0.001, categorical cross-entropy and accuracy, seed 0, the
+    /// CPU's best level.
     fn default() -> Self {
         let optimizer = Optimizer::default();
         Self {
@@ -52,7 +58,8 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Samples of a full shard: a batch smaller than the shard size is one shard, in evaluation as in training.
+    /// Samples of a full shard: a batch smaller than the shard size is one shard, in evaluation as in
+    /// training.
     pub(crate) fn shard_len(&self) -> usize {
         self.shard_size.min(self.batch_size)
     }

@@ -3,18 +3,19 @@
 use super::report::Sums;
 use super::step::run;
 use super::worker::Job;
-use super::{Evaluation, Trainer};
+use super::{Evaluation, NonFinite, Trainer};
 use crate::error::Error;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 
 impl<T: Element> Trainer<T> {
-    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any number of threads.
+    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any
+    /// number of threads.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteEvaluation`] when the mean loss is infinite or NaN. Others when the data set does not fit the network,
-    /// or a rank is lost.
+    /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`DataError`](super::DataError) when
+    /// the data set does not fit the network, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {
@@ -23,7 +24,8 @@ impl<T: Element> Trainer<T> {
             state: &self.state,
             source: &source,
             order: &[],
-            positions: (0, dataset.len()),
+            positions: 0..dataset.len(),
+            least_samples: 1,
             epoch: self.epoch,
         };
         let mut sums = Sums::new(&self.config.metrics);
@@ -32,6 +34,9 @@ impl<T: Element> Trainer<T> {
         self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, false)?;
         let evaluation = sums.evaluation();
         let Evaluation { samples, loss, .. } = evaluation;
-        if loss.is_finite() { Ok(evaluation) } else { Err(Error::NonFiniteEvaluation { samples, loss }) }
+        if !loss.is_finite() {
+            return Err(NonFinite::Evaluation { samples, loss, bad_sample: job.bad_sample() }.into());
+        }
+        Ok(evaluation)
     }
 }

@@ -1,5 +1,6 @@
 //! From a data set to a shard's input.
 
+use super::DataError;
 use crate::network::{Network, ShardMemory};
 use isograd_datasets::{Dataset, Pixels};
 use isograd_kernels::layout::{self, Channels, Scaling};
@@ -13,14 +14,35 @@ pub(super) struct Source<'d, T> {
 }
 
 impl<'d, T: Element> Source<'d, T> {
-    pub(super) fn new(dataset: &'d dyn Dataset) -> Self {
+    pub(super) fn new(dataset: &'d dyn Dataset) -> Result<Self, DataError> {
+        let (normalization, samples) = (dataset.normalization(), dataset.sample_shape()[0]);
+        if normalization.channels() != samples {
+            return Err(DataError::NormalizationChannels {
+                normalization: normalization.channels(),
+                samples,
+            });
+        }
+        let coefficients = normalization.scale().iter().zip(normalization.shift());
+        for (channel, (scale, shift)) in coefficients.enumerate() {
+            if !(T::from_f64(*scale).is_finite() && T::from_f64(*shift).is_finite()) {
+                let (scale, shift, element) = (*scale, *shift, T::NAME);
+                return Err(DataError::NormalizationRange { channel, scale, shift, element });
+            }
+        }
         let narrow = |values: &[f64]| values.iter().map(|v| T::from_f64(*v)).collect();
-        let normalization = dataset.normalization();
-        Self { dataset, scale: narrow(normalization.scale()), shift: narrow(normalization.shift()) }
+        Ok(Self { dataset, scale: narrow(normalization.scale()), shift: narrow(normalization.shift()) })
     }
 
-    /// Fills the network's input in `memory` with the samples `index(0)`, …, `index(n - 1)`: read, normalised and laid out in
-    /// one pass; notes their labels.
+    /// The first of the samples `indices` that holds an infinite value or NaN.
+    pub(super) fn first_non_finite(&self, mut indices: impl Iterator<Item = usize>) -> Option<usize> {
+        indices.find(|index| match self.dataset.read(*index).pixels {
+            Pixels::U8(_) => false,
+            Pixels::F32(values) => !values.iter().all(|value| value.is_finite()),
+        })
+    }
+
+    /// Fills the network's input in `memory` with the samples `index(0)`, …, `index(n - 1)`: read, normalised
+    /// and laid out in one pass; notes their labels.
     pub(super) fn gather(
         &self,
         isa: Isa,
@@ -40,14 +62,14 @@ impl<'d, T: Element> Source<'d, T> {
             Pixels::U8(_) => {
                 let sample = |i| match read(i) {
                     Pixels::U8(bytes) => bytes,
-                    Pixels::F32(_) => panic!("sample {} is made of floats, others of bytes", index(i)),
+                    Pixels::F32(_) => panic!("sample {} has values of type f32, others of type u8", index(i)),
                 };
                 layout::gather_u8(isa, Channels::First, pixels, n, scaling, sample, input);
             }
             Pixels::F32(_) => {
                 let sample = |i| match read(i) {
                     Pixels::F32(floats) => floats,
-                    Pixels::U8(_) => panic!("sample {} is made of bytes, others of floats", index(i)),
+                    Pixels::U8(_) => panic!("sample {} has values of type u8, others of type f32", index(i)),
                 };
                 layout::gather_float(isa, Channels::First, pixels, n, scaling, sample, input);
             }

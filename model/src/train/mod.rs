@@ -1,4 +1,5 @@
-//! The data-parallel trainer: shards on threads, their gradients summed in one fixed tree, one optimizer step.
+//! The data-parallel trainer: shards on threads, their gradients summed in one fixed tree, one optimizer
+//! step.
 //!
 //! ```text
 //! step: cut the batch into shards by position; each worker owns a contiguous range of them
@@ -12,9 +13,11 @@
 
 mod buckets;
 mod config;
+mod cut;
+mod error;
 mod evaluate;
 mod gather;
-mod partial;
+mod partial_sums;
 mod ranks;
 mod report;
 mod step;
@@ -22,6 +25,7 @@ mod update;
 mod worker;
 
 pub use config::TrainConfig;
+pub use error::{DataError, NonFinite};
 pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
@@ -30,11 +34,12 @@ use crate::memory::{self, Aligned};
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
+use cut::Cut;
 use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
-use partial::Partial;
+use partial_sums::PartialSums;
 use ranks::Exchange;
 use report::ShardSums;
 use std::sync::Arc;
@@ -44,8 +49,9 @@ use worker::Worker;
 
 /// Trains a network.
 ///
-/// Work is spread over the threads of the rayon pool that the trainer is used in: all cores by default; inside
-/// `pool.install(…)`, that pool's. [`new`](Self::new) and the other calls must see the same pool.
+/// Work is spread over the threads of the rayon pool that the trainer is used in: all cores by default;
+/// inside `pool.install(…)`, the threads of that pool. At most as many threads work at a time as the pool of
+/// [`new`](Self::new) had.
 ///
 /// ```
 /// use isograd_datasets::Synthetic;
@@ -63,9 +69,9 @@ use worker::Worker;
 pub struct Trainer<T> {
     network: Network<T>,
     state: State<T>,
-    /// The optimizer's first and second moment, as far as it has them.
+    /// The optimizer's first and second moment. An optimizer with one moment leaves the first one 0.
     moments: [Aligned<T>; 2],
-    /// Sums of squares of parts of the gradient, where it is clipped.
+    /// Sums of squares of parts of the gradient, if it is to be clipped.
     squares: Vec<f64>,
     config: TrainConfig,
     buckets: Buckets,
@@ -86,25 +92,28 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// When a number of the configuration is outside its range, or when there is no memory.
+    /// When a number of the configuration is outside its range, when the network's output is not what the
+    /// loss takes ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
     pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
         Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
     }
 
-    /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and configurations, train on
-    /// equal data, and make the same calls. The batch size is that of all ranks together.
+    /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and
+    /// configurations, train on equal data, and make the same calls. The batch size is that of all ranks
+    /// together.
     ///
     /// # Errors
     ///
     /// As `new`; and when the ranks cannot work together.
     pub fn with_ranks(network: Network<T>, config: TrainConfig, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
+        network.check_loss(config.loss)?;
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
         let most = ranks.shares.most(rank, shards);
-        let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
+        let capacity = PartialSums::<T>::capacity(most.div_ceil(workers), shards);
         let elements = network.parameter_count() as u128;
         memory::check(|| "the optimizer's moments".to_string(), 2 * elements * size_of::<T>() as u128)?;
         network.check_shard_memory(config.shard_len(), workers)?;
@@ -128,7 +137,7 @@ impl<T: Element> Trainer<T> {
             let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
             (buckets, Some(exchange), buffers)
         };
-        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, Partial::new(buffers));
+        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, PartialSums::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
             squares: Vec::new(),
@@ -158,7 +167,9 @@ impl<T: Element> Trainer<T> {
         &self.state
     }
 
-    /// Parameters and running statistics, to replace them.
+    /// Parameters and running statistics, to replace them, as by those of a checkpoint. The optimizer's
+    /// moments stay as they are: 0 before the first step; see
+    /// [`Optimizer::keeps_moments`](crate::Optimizer::keeps_moments).
     pub fn state_mut(&mut self) -> &mut State<T> {
         &mut self.state
     }
@@ -178,8 +189,8 @@ impl<T: Element> Trainer<T> {
         self.is_stopped || self.config.max_steps.is_some_and(|max| self.step >= max)
     }
 
-    /// Training ends after the step in which `request` has become true, at this rank or at any other: all ranks end after the
-    /// same step, with the same state.
+    /// Ends training after the step in which `request` becomes true, at this rank or at any other: all ranks
+    /// end after the same step, with the same state.
     pub fn stop_on(&mut self, request: Arc<AtomicBool>) {
         self.stop_request = Some(request);
     }
@@ -189,12 +200,12 @@ impl<T: Element> Trainer<T> {
         self.is_stopped
     }
 
-    /// Gives all ranks the state of the first one.
+    /// Broadcasts the state of rank 0 to all ranks. Moments of the optimizer stay as they are.
     ///
     /// # Errors
     ///
     /// When a rank is lost.
-    pub fn share_state(&mut self) -> Result<(), Error> {
+    pub fn broadcast_state(&mut self) -> Result<(), Error> {
         if let Some(exchange) = &mut self.exchange {
             exchange.broadcast(&mut self.state.params)?;
             exchange.broadcast(&mut self.state.statistics)?;
@@ -202,7 +213,7 @@ impl<T: Element> Trainer<T> {
         Ok(())
     }
 
-    /// Tells the other ranks, if there are any, that this one ends, and why.
+    /// Tells the other ranks, if there are any, that this rank ends, and why.
     pub fn abort(&mut self, cause: &str) {
         if let Some(exchange) = &mut self.exchange {
             exchange.abort(cause);
@@ -214,22 +225,42 @@ impl<T: Element> Trainer<T> {
         self.exchange.as_ref().map_or(0..shards, |exchange| exchange.own(shards))
     }
 
-    /// Checks that the network can take the samples of `dataset`, and prepares to read them.
+    /// Checks that the network can take the samples of `dataset`, and prepares to read them. Equal data are
+    /// accepted or refused alike by all ranks, so none of them waits for another one that has ended.
     fn source<'d>(&self, dataset: &'d dyn Dataset) -> Result<Source<'d, T>, Error> {
         let [c, h, w] = dataset.sample_shape();
         let (network, sample) = (self.network.input_shape(), Shape::image(c, h, w));
         if network != sample {
-            return Err(Error::SampleShape { network, dataset: sample });
+            return Err(DataError::SampleShape { network, dataset: sample }.into());
         }
         let outputs = self.network.output_shape().elements();
         let classes = dataset.num_classes();
         if self.config.loss.most_classes(outputs) < classes {
-            return Err(Error::TooFewOutputs { outputs, classes });
+            return Err(DataError::TooFewOutputs { outputs, classes }.into());
         }
-        if dataset.is_empty() {
-            return Err(Error::NoSamples);
+        let samples = dataset.len();
+        if samples == 0 {
+            return Err(DataError::NoSamples.into());
         }
-        Ok(Source::new(dataset))
+        if u32::try_from(samples).is_err() {
+            return Err(DataError::TooManySamples { samples }.into());
+        }
+        let source = Source::new(dataset)?;
+        dataset.check_samples(0..samples).map_err(DataError::Sample)?;
+        Ok(source)
+    }
+
+    /// Checks that no layer gets a shard that is too small for it in a full batch of a data set of `samples`.
+    fn check_shards(&self, samples: usize) -> Result<(), Error> {
+        let needed = self.network.least_samples();
+        let batch_size = self.config.batch_size.min(samples);
+        let shard_size = self.config.shard_len();
+        let smallest = Cut { samples: batch_size, shard_len: shard_size, least: needed }.smallest();
+        if smallest >= needed {
+            return Ok(());
+        }
+        let (index, kind) = self.network.layer_of_least_samples();
+        Err(Error::ShardTooSmall { index, kind, needed, batch_size, shard_size, smallest })
     }
 }
 

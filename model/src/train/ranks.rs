@@ -1,7 +1,8 @@
-//! The other ranks of a training run: whose shards are whose, and the sums over all of them.
+//! The exchange with the other ranks of a training run: which rank has which shards, and the sums over all of
+//! them.
 
 use super::buckets::Buckets;
-use super::partial::Partial;
+use super::partial_sums::PartialSums;
 use super::shards_of;
 use super::worker::Worker;
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
@@ -36,7 +37,7 @@ pub(super) struct Exchange<T> {
     shares: Shares,
     pub(super) overlap: bool,
     rank: usize,
-    state: Mutex<State<T>>,
+    in_progress: Mutex<SumInProgress<T>>,
     /// Loss and metric sums of all shards of a pass.
     sums: Vec<f64>,
     /// The nodes of this rank in the step, with the index of their buffer; and where each worker's begin.
@@ -48,8 +49,9 @@ pub(super) struct Exchange<T> {
     capacity: usize,
 }
 
+/// The sum over the ranks, and what it needs; workers take turns with it.
 #[derive(Debug)]
-struct State<T> {
+struct SumInProgress<T> {
     communicator: Communicator,
     sum: ShardSum<T>,
     /// By bucket and node: what this rank's workers have completed.
@@ -61,8 +63,8 @@ struct State<T> {
 }
 
 impl<T: Element> Exchange<T> {
-    /// For steps of at most `shards` shards, of which each of this rank's workers has buffers for `capacity` nodes; with those
-    /// buffers, by worker, node and bucket.
+    /// An exchange for steps of at most `shards` shards, and the buffers of this rank's workers, by worker,
+    /// node and bucket: each worker has buffers for `capacity` nodes.
     #[expect(clippy::type_complexity, reason = "buffers by worker, node and bucket")]
     pub(super) fn new(
         ranks: Ranks,
@@ -85,13 +87,13 @@ impl<T: Element> Exchange<T> {
         let slots = || (0..workers * capacity).map(|_| None).collect();
         let complete = (0..buckets.count()).map(|_| slots()).collect();
         let missing = vec![0; buckets.count()];
-        let state = Mutex::new(State { communicator, sum, complete, missing, failure: None });
+        let in_progress = Mutex::new(SumInProgress { communicator, sum, complete, missing, failure: None });
         let first_nodes = Vec::with_capacity(workers);
         let exchange = Self {
             shares,
             overlap,
             rank,
-            state,
+            in_progress,
             sums: Vec::new(),
             nodes: Vec::with_capacity(workers * capacity),
             first_nodes,
@@ -110,7 +112,7 @@ impl<T: Element> Exchange<T> {
     /// Starts a step of `shards` shards.
     pub(super) fn begin(&mut self, shards: usize) -> Result<(), Error> {
         let own = self.own(shards);
-        let Self { nodes, first_nodes, pending, state, workers, capacity, .. } = self;
+        let Self { nodes, first_nodes, pending, in_progress, workers, capacity, .. } = self;
         nodes.clear();
         first_nodes.clear();
         for worker in 0..*workers {
@@ -120,7 +122,8 @@ impl<T: Element> Exchange<T> {
             let buffer = |index| worker * *capacity + index;
             nodes.extend(pending.drain(..).enumerate().map(|(index, node)| (node, buffer(index))));
         }
-        let State { communicator, sum, missing, .. } = state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, missing, .. } =
+            in_progress.get_mut().expect("no worker panicked");
         missing.fill(nodes.len());
         sum.begin(communicator, shards, nodes.iter().cloned())?;
         if nodes.is_empty() {
@@ -131,13 +134,14 @@ impl<T: Element> Exchange<T> {
         Ok(())
     }
 
-    /// `worker` has completed a bucket of its nodes. Whoever completes the last one hands all to the other ranks; all move what is
-    /// under way.
-    pub(super) fn complete(&self, worker: usize, partial: &mut Partial<T>, bucket: usize) {
-        let mut state = self.state.lock().expect("no worker panicked");
-        let State { communicator, sum, complete, missing, failure } = &mut *state;
+    /// Takes a bucket of all nodes of `worker`, which has completed it. When the last worker has completed
+    /// it, the bucket is contributed to the sum over the ranks. Every call also moves data that are under
+    /// way.
+    pub(super) fn complete(&self, worker: usize, partial_sums: &mut PartialSums<T>, bucket: usize) {
+        let mut in_progress = self.in_progress.lock().expect("no worker panicked");
+        let SumInProgress { communicator, sum, complete, missing, failure } = &mut *in_progress;
         let slots = &mut complete[bucket];
-        for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial.take(bucket)) {
+        for (slot, buffer) in slots[self.first_nodes[worker]..].iter_mut().zip(partial_sums.take(bucket)) {
             *slot = Some(buffer);
             missing[bucket] -= 1;
         }
@@ -155,37 +159,38 @@ impl<T: Element> Exchange<T> {
 
     /// Waits for the sums of all buckets.
     pub(super) fn wait(&mut self) -> Result<(), Error> {
-        let State { communicator, sum, failure, .. } = self.state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, failure, .. } =
+            self.in_progress.get_mut().expect("no worker panicked");
         failure.take().map_or(Ok(()), Err)?;
         sum.wait(communicator)
     }
 
     /// Copies sums: element `place` of a bucket and those that follow, to `g`.
     pub(super) fn reader(&mut self) -> impl Fn(usize, Range<usize>, &mut [T]) + Sync {
-        let State { communicator, sum, .. } = self.state.get_mut().expect("no worker panicked");
+        let SumInProgress { communicator, sum, .. } = self.in_progress.get_mut().expect("no worker panicked");
         let (communicator, sum) = (&*communicator, &*sum);
         |bucket, place, g| sum.read(communicator, bucket, place, g)
     }
 
     /// Ends the step: the workers get their buffers back.
     pub(super) fn finish(&mut self, workers: &mut [Worker<T>]) {
-        let Self { state, first_nodes, .. } = self;
-        let State { communicator, sum, .. } = state.get_mut().expect("no worker panicked");
+        let Self { in_progress, first_nodes, .. } = self;
+        let SumInProgress { communicator, sum, .. } = in_progress.get_mut().expect("no worker panicked");
         sum.finish(communicator, |bucket, node, buffer| {
             let worker = first_nodes.partition_point(|first| *first <= node) - 1;
-            workers[worker].partial.give_back(node - first_nodes[worker], bucket, buffer);
+            workers[worker].partial_sums.give_back(node - first_nodes[worker], bucket, buffer);
         });
     }
 
-    /// Ends a step whose sums nobody wants. A rank that is lost meanwhile is the matter of the next step.
+    /// Ends a step whose sums are not used. If a rank is lost meanwhile, the next step reports it.
     pub(super) fn discard(&mut self, workers: &mut [Worker<T>]) {
         if self.wait().is_ok() {
             self.finish(workers);
         }
     }
 
-    /// The loss and metric sums of all shards of a pass: `width` numbers each, of which `own` are this rank's. And whether any
-    /// rank wants to stop, as this one `wants`.
+    /// The loss and metric sums of all shards of a pass, `width` numbers for each shard, where `own` are
+    /// those of this rank's shards; and whether any rank wants to stop. This rank does if `wants` is true.
     pub(super) fn sums_of_all(
         &mut self,
         shards: usize,
@@ -199,21 +204,21 @@ impl<T: Element> Exchange<T> {
         for (slot, value) in self.sums[place.start * width..place.end * width].iter_mut().zip(own) {
             *slot = value;
         }
-        // Every number has one rank that knows it; the others add zeros.
+        // Each number comes from the one rank that has the shard; the others add zeros.
         self.sums[shards * width] = f64::from(u8::from(wants));
-        let state = self.state.get_mut().expect("no worker panicked");
-        state.communicator.allreduce(&mut self.sums)?;
+        let in_progress = self.in_progress.get_mut().expect("no worker panicked");
+        in_progress.communicator.allreduce(&mut self.sums)?;
         let (sums, stop) = self.sums.split_at(shards * width);
         Ok((sums, stop[0] > 0.0))
     }
 
-    /// All ranks get the first one's `x`.
+    /// Overwrites `x` with that of rank 0.
     pub(super) fn broadcast(&mut self, x: &mut [T]) -> Result<(), Error> {
-        self.state.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
+        self.in_progress.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
     }
 
-    /// Tells the other ranks that this one ends.
+    /// Tells the other ranks that this rank ends, and why.
     pub(super) fn abort(&mut self, cause: &str) {
-        self.state.get_mut().expect("no worker panicked").communicator.abort(cause);
+        self.in_progress.get_mut().expect("no worker panicked").communicator.abort(cause);
     }
 }

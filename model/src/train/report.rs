@@ -1,4 +1,4 @@
-//! What training tells about itself.
+//! What training reports: means over samples, per step, epoch and evaluation.
 
 use super::ranks::Exchange;
 use super::worker::{Job, Worker};
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// Means over samples.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
-    /// Samples that were seen.
+    /// Number of samples.
     pub samples: usize,
     /// Mean loss.
     pub loss: f64,
@@ -22,6 +23,7 @@ pub struct Evaluation {
 
 /// One epoch of training. Loss and metrics are those of each batch before its step.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EpochReport {
     /// The epoch, from 1.
     pub epoch: u32,
@@ -33,20 +35,36 @@ pub struct EpochReport {
     pub elapsed: Duration,
 }
 
+impl Evaluation {
+    /// Means over `samples` samples; `metrics` in the order of
+    /// [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    pub fn new(samples: usize, loss: f64, metrics: Vec<f64>) -> Self {
+        Self { samples, loss, metrics }
+    }
+}
+
 impl EpochReport {
+    /// A report of epoch `epoch`, counted from 1, with `steps` steps in the time `elapsed`.
+    pub fn new(epoch: u32, steps: u64, train: Evaluation, elapsed: Duration) -> Self {
+        Self { epoch, steps, train, elapsed }
+    }
+
     /// Trained samples per second.
     pub fn samples_per_s(&self) -> f64 {
         self.train.samples as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-/// After each step: how far the epoch is.
+/// The state of an epoch after a step.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// The epoch, from 1.
     pub epoch: u32,
-    /// Samples done in this epoch, and all of it.
-    pub samples: [usize; 2],
+    /// Samples of the epoch that are done.
+    pub samples: usize,
+    /// All samples of the epoch.
+    pub epoch_samples: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
     /// Mean metrics of the epoch so far.
@@ -98,8 +116,8 @@ pub(super) struct ShardSums {
 }
 
 impl ShardSums {
-    /// Overwrites `sums` with those of all shards of the pass that `workers`, and those of the other ranks, have just done.
-    /// Returns whether this rank, which `wants` to stop or not, or another one wants to.
+    /// Overwrites `sums` with the sums over all shards of the pass that `workers`, and those of the other
+    /// ranks, have just done. Returns whether any rank wants to stop; this rank does if `wants` is true.
     pub(super) fn collect<T: Element>(
         &mut self,
         workers: &[Worker<T>],

@@ -1,9 +1,10 @@
-//! The epoch's loop and the step.
+//! The loop over the batches of an epoch, and the step.
 
+use super::gather::Source;
 use super::report::Sums;
 use super::update::Update;
-use super::worker::{Job, Reception, Worker};
-use super::{EpochReport, Progress, Trainer, shards_of};
+use super::worker::{GradientSink, Job, Worker};
+use super::{EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::error::Error;
 use isograd_comm::tree;
 use isograd_datasets::{Dataset, epoch_order};
@@ -15,20 +16,25 @@ use std::time::Instant;
 
 impl<T: Element> Trainer<T> {
     /// Trains on all samples of `dataset` once, in the order that seed and epoch give, or until
-    /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress` after each step.
+    /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress`
+    /// after each step.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteLoss`] when a loss becomes infinite or NaN, [`Error::NonFiniteGradient`] when a gradient that is to be
-    /// clipped does: the state is then that before the step.
-    /// [`Error::NonFiniteParameters`] when that state, or the one at the end of the epoch, has a parameter or a running statistic
-    /// that is infinite or NaN: it is of no use then. Others when the data set does not fit the network, or a rank is lost.
+    /// Before the first step: [`DataError`](super::DataError) when the data set does not fit the network or
+    /// contradicts itself, [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
+    ///
+    /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
+    /// is to be clipped does: the state is then that before the step. [`NonFinite::Parameters`] when that
+    /// state, or the one at the end of the epoch, has a parameter or a running statistic that is infinite or
+    /// NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,
         mut progress: impl FnMut(Progress<'_>) + Send,
     ) -> Result<EpochReport, Error> {
         let source = self.source(dataset)?;
+        self.check_shards(dataset.len())?;
         let mut order = std::mem::take(&mut self.order);
         order.resize(dataset.len(), 0);
         epoch_order(self.config.seed, u64::from(self.epoch), &mut order);
@@ -42,42 +48,14 @@ impl<T: Element> Trainer<T> {
                 if self.is_finished() {
                     break;
                 }
-                let last = (first + self.config.batch_size).min(order.len());
-                let job = Job {
-                    network: &self.network,
-                    config: &self.config,
-                    state: &self.state,
-                    source: &source,
-                    order: &order,
-                    positions: (first, last),
-                    epoch: self.epoch,
-                };
-                let shards = job.shards();
-                let own = self.own_shards(shards);
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.begin(shards)?;
-                }
-                let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
-                run(&mut self.workers, own, |worker, state, own| {
-                    state.train(&job, own, Reception { buckets, exchange, worker });
-                });
-                let wants = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
-                let stop =
-                    self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut step, wants)?;
-                if !step.values[0].is_finite() {
-                    let loss = step.values[0];
-                    if let Some(exchange) = &mut self.exchange {
-                        exchange.discard(&mut self.workers);
-                    }
-                    return Err(Error::NonFiniteLoss { step: self.step + 1, epoch: self.epoch + 1, loss });
-                }
-                self.update()?;
-                self.is_stopped |= stop;
+                let last = first.saturating_add(self.config.batch_size).min(order.len());
+                self.step(&source, &order, first..last, &mut step)?;
                 total.add(step.samples, &step.values);
                 total.means(&mut means);
                 progress(Progress {
                     epoch: self.epoch + 1,
-                    samples: [last, order.len()],
+                    samples: last,
+                    epoch_samples: order.len(),
                     loss: means[0],
                     metrics: &means[1..],
                     elapsed: start.elapsed(),
@@ -96,19 +74,64 @@ impl<T: Element> Trainer<T> {
         Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed })
     }
 
-    /// Checks that all parameters and running statistics are finite. One that is not stays so: it is enough to look before somebody
-    /// else does, and costs the steps nothing.
+    /// One step on the samples at `positions` in the `order` of the epoch. Overwrites `sums` with the sums of
+    /// their losses and metrics before the step.
+    fn step(
+        &mut self,
+        source: &Source<'_, T>,
+        order: &[u32],
+        positions: Range<usize>,
+        sums: &mut Sums,
+    ) -> Result<(), Error> {
+        let job = Job {
+            network: &self.network,
+            config: &self.config,
+            state: &self.state,
+            source,
+            order,
+            positions,
+            least_samples: self.network.least_samples(),
+            epoch: self.epoch,
+        };
+        let shards = job.shards();
+        let own = self.own_shards(shards);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.begin(shards)?;
+        }
+        let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
+        run(&mut self.workers, own, |worker, state, own| {
+            state.train(&job, own, GradientSink { buckets, exchange, worker });
+        });
+        let wants_to_stop = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
+        let stop = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, sums, wants_to_stop)?;
+        let loss = sums.values[0];
+        if !loss.is_finite() {
+            let bad_sample = job.bad_sample();
+            if let Some(exchange) = &mut self.exchange {
+                exchange.discard(&mut self.workers);
+            }
+            let (step, epoch) = (self.step + 1, self.epoch + 1);
+            return Err(NonFinite::Loss { step, epoch, loss, bad_sample }.into());
+        }
+        self.update()?;
+        self.is_stopped |= stop;
+        Ok(())
+    }
+
+    /// Checks that all parameters and running statistics are finite. A number that is not finite stays so: it
+    /// is enough to check at the end of an epoch, where the state may be used, and steps need no check.
     fn check_state(&self) -> Result<(), Error> {
         match self.state.first_non_finite(&self.network, self.config.isa) {
             None => Ok(()),
             Some(tensor) => {
                 let (tensor, epoch) = (tensor.to_string(), self.epoch + 1);
-                Err(Error::NonFiniteParameters { tensor, step: self.step, epoch })
+                Err(NonFinite::Parameters { tensor, step: self.step, epoch }.into())
             }
         }
     }
 
-    /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the running statistics.
+    /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the
+    /// running statistics.
     fn update(&mut self) -> Result<(), Error> {
         let Self { network, config, workers, state, moments, squares, buckets, exchange, pending, .. } = self;
         let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1 };
@@ -153,7 +176,7 @@ pub(super) fn run<T: Element>(
     });
 }
 
-/// The nodes that all workers hold after a pass, in shard order, and who holds them.
+/// The nodes that all workers hold after a pass, in shard order, and the worker and node number of each.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     nodes: Vec<Range<usize>>,
@@ -165,13 +188,13 @@ impl Pending {
         self.nodes.clear();
         self.owners.clear();
         for (index, worker) in workers.iter().enumerate() {
-            self.nodes.extend_from_slice(worker.partial.nodes());
-            self.owners.extend((0..worker.partial.nodes().len()).map(|node| [index, node]));
+            self.nodes.extend_from_slice(worker.partial_sums.nodes());
+            self.owners.extend((0..worker.partial_sums.nodes().len()).map(|node| [index, node]));
         }
     }
 
     fn values<'w, T: Element>(&self, workers: &'w [Worker<T>], node: usize) -> &'w [T] {
         let [worker, index] = self.owners[node];
-        workers[worker].partial.values(index, 0)
+        workers[worker].partial_sums.values(index, 0)
     }
 }

@@ -1,6 +1,7 @@
-//! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
+//! The update: what the sums of a step change in the parameters, the optimizer's moments and the running
+//! statistics.
 
-use super::TrainConfig;
+use super::{NonFinite, TrainConfig};
 use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
@@ -9,7 +10,8 @@ use isograd_kernels::elementwise;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Parameters that a thread takes through the sum and the update at a time, so that they stay in its first-level cache.
+/// Parameters that a thread takes through the sum and the update at a time, so that they stay in its
+/// first-level cache.
 const BLOCK: usize = 2048;
 
 /// What an update depends on.
@@ -23,13 +25,13 @@ pub(super) struct Update<'a, T> {
 }
 
 impl<T: Element> Update<'_, T> {
-    /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with those elements of the summed
-    /// gradient with the statistics behind it. `squares` is kept from step to step: room for sums of squares, where
-    /// gradients are clipped.
+    /// Applies the gradient, in parallel over about `threads` ranges. `sum(range, g)` overwrites `g` with
+    /// those elements of the summed gradient with the statistics behind it. `squares` is kept from step to
+    /// step: room for sums of squares, where gradients are clipped.
     ///
     /// # Errors
     ///
-    /// [`Error::NonFiniteGradient`], before anything has changed.
+    /// [`NonFinite::Gradient`], before anything has changed.
     pub(super) fn apply(
         &self,
         state: &mut State<T>,
@@ -68,15 +70,15 @@ impl<T: Element> Update<'_, T> {
                 let shares = &mut shares[..block.len()];
                 sum(first + block.start..first + block.end, shares);
                 let statistics = &mut state.statistics[block];
-                elementwise::scale(isa, T::from_f64(tensor.retained), statistics);
-                elementwise::axpy(isa, T::from_f64(1.0 - tensor.retained), shares, statistics);
+                elementwise::scale(isa, T::from_f64(tensor.momentum), statistics);
+                elementwise::axpy(isa, T::from_f64(1.0 - tensor.momentum), shares, statistics);
             }
         }
         Ok(())
     }
 
-    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The squares are added in
-    /// f64, block by block: the same bits however many threads there are.
+    /// What to multiply the gradient with so that its norm is at most `limit`; `None` if it is already. The
+    /// squares are added in f64, block by block: the same bits however many threads there are.
     fn clip_scale(
         &self,
         limit: f64,
@@ -94,7 +96,7 @@ impl<T: Element> Update<'_, T> {
         });
         let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
-            return Err(Error::NonFiniteGradient { step: self.step, epoch: self.epoch, norm });
+            return Err(NonFinite::Gradient { step: self.step, epoch: self.epoch, norm }.into());
         }
         Ok((norm > limit).then(|| limit / norm))
     }

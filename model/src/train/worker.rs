@@ -2,8 +2,9 @@
 
 use super::buckets::Buckets;
 use super::config::TrainConfig;
+use super::cut::Cut;
 use super::gather::Source;
-use super::partial::{Partial, Receiver};
+use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
 use crate::layer::{Context, Mode};
 use crate::loss::Gradient;
@@ -16,42 +17,57 @@ use std::ops::Range;
 pub(super) struct Worker<T> {
     memory: ShardMemory<T>,
     /// Sums of gradients, with the shares of the running statistics behind them.
-    pub(super) partial: Partial<T>,
+    pub(super) partial_sums: PartialSums<T>,
     /// Loss and metric sums of each shard of this worker, in order.
     pub(super) sums: Vec<f64>,
-    /// Where an evaluation's shards put the statistics that nobody takes.
+    /// Takes the statistics of evaluated shards, which are not used.
     unused: Vec<T>,
 }
 
 /// What all shards of a pass have in common.
-#[derive(Clone, Copy)]
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) config: &'a TrainConfig,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
-    /// Indices of the samples in the data set, by position in the epoch; all in their own order if empty.
+    /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
     pub(super) order: &'a [u32],
     /// The positions that the pass covers.
-    pub(super) positions: (usize, usize),
+    pub(super) positions: Range<usize>,
+    /// The fewest samples of a shard, where there are enough.
+    pub(super) least_samples: usize,
     pub(super) epoch: u32,
 }
 
 impl<'a, T: Element> Job<'a, T> {
     /// The number of samples.
     pub(super) fn samples(&self) -> usize {
-        self.positions.1 - self.positions.0
+        self.positions.len()
+    }
+
+    fn cut(&self) -> Cut {
+        Cut { samples: self.samples(), shard_len: self.config.shard_len(), least: self.least_samples }
     }
 
     /// The number of shards.
     pub(super) fn shards(&self) -> usize {
-        self.samples().div_ceil(self.config.shard_len())
+        self.cut().shards()
     }
 
-    /// The positions of shard `shard`.
-    fn shard(&self, shard: usize) -> Range<usize> {
-        let first = self.positions.0 + shard * self.config.shard_len();
-        first..(first + self.config.shard_len()).min(self.positions.1)
+    /// The positions of shard `index`.
+    fn shard(&self, index: usize) -> Range<usize> {
+        let Range { start, end } = self.cut().shard(index);
+        self.positions.start + start..self.positions.start + end
+    }
+
+    /// The index in the data set of the sample at `position`.
+    fn index(&self, position: usize) -> usize {
+        self.order.get(position).map_or(position, |index| *index as usize)
+    }
+
+    /// The first sample of the pass that holds an infinite value or NaN: its index in the data set.
+    pub(super) fn bad_sample(&self) -> Option<usize> {
+        self.source.first_non_finite(self.positions.clone().map(|position| self.index(position)))
     }
 
     fn context(&self, mode: Mode, shard: &Range<usize>) -> Context<'a, T> {
@@ -71,10 +87,7 @@ impl<'a, T: Element> Job<'a, T> {
 
     /// Fills the network's input with the samples of `shard`.
     fn gather(&self, memory: &mut ShardMemory<T>, shard: &Range<usize>) {
-        let index = |i: usize| {
-            let position = shard.start + i;
-            self.order.get(position).map_or(position, |index| *index as usize)
-        };
+        let index = |i: usize| self.index(shard.start + i);
         self.source.gather(self.config.isa, self.network, memory, shard.len(), index);
     }
 
@@ -86,8 +99,8 @@ impl<'a, T: Element> Job<'a, T> {
     }
 }
 
-/// To whom a worker of a training step hands its sums.
-pub(super) struct Reception<'a, T> {
+/// Where a worker of a training step puts its sums.
+pub(super) struct GradientSink<'a, T> {
     pub(super) buckets: &'a Buckets,
     /// The other ranks, if there are any.
     pub(super) exchange: Option<&'a Exchange<T>>,
@@ -96,53 +109,54 @@ pub(super) struct Reception<'a, T> {
 }
 
 impl<T: Element> Worker<T> {
-    /// A worker that sums up gradients in `partial`.
-    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial: Partial<T>) -> Self {
+    /// A worker that sums up gradients in `partial_sums`.
+    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial_sums: PartialSums<T>) -> Self {
         Self {
             memory: network.shard_memory(config.shard_len()),
-            partial,
+            partial_sums,
             sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
         }
     }
 
     /// Forward and backward of the step's shards `own`.
-    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: Reception<'_, T>) {
-        let Self { memory, partial, sums, .. } = self;
+    pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: GradientSink<'_, T>) {
+        let Self { memory, partial_sums, sums, .. } = self;
         sums.clear();
-        partial.start(job.shards());
+        partial_sums.start(job.shards());
         for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
             job.gather(memory, &shard);
             let layers = job.config.loss.layers(job.network);
-            partial.push(index);
-            // Of all buckets, the first holds the network's end and the statistics behind it.
+            partial_sums.push(index);
+            // The first bucket holds the last layers' gradients and, behind them, the statistics.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
-            let last = partial.last_mut()[0].as_mut().expect("nobody else has it");
+            let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
             job.network.forward(&cx, memory, &mut last[statistics..], layers);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
             job.push_sums(memory, cx.n, loss, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
-            let complete = |partial: &mut Partial<T>, bucket| {
+            let complete = |partial_sums: &mut PartialSums<T>, bucket| {
                 if let Some(exchange) = early {
-                    exchange.complete(to.worker, partial, bucket);
+                    exchange.complete(to.worker, partial_sums, bucket);
                 }
             };
-            let mut receiver = Receiver { partial: &mut *partial, buckets: to.buckets, done: 0, complete };
-            job.network.backward(&cx, memory, &mut receiver, layers);
+            let mut writer =
+                BucketWriter { partial_sums: &mut *partial_sums, buckets: to.buckets, done: 0, complete };
+            job.network.backward(&cx, memory, &mut writer, layers);
         }
         if let Some(exchange) = to.exchange.filter(|exchange| !exchange.overlap && !own.is_empty()) {
             for bucket in 0..to.buckets.count() {
-                exchange.complete(to.worker, partial, bucket);
+                exchange.complete(to.worker, partial_sums, bucket);
             }
         }
     }
 
-    /// Forward of the pass's shards `own`, in use.
+    /// Forward of the pass's shards `own`, as in use.
     pub(super) fn evaluate(&mut self, job: &Job<'_, T>, own: Range<usize>) {
         let Self { memory, sums, unused, .. } = self;
         sums.clear();

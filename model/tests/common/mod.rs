@@ -14,7 +14,8 @@ pub fn words(seed: u64, stream: u64, len: usize) -> impl Iterator<Item = u32> {
     })
 }
 
-/// `len` multiples of 2^-15 in [-1, 1), each multiplied by `scale`: the same numbers in f32 and f64 if that is a power of two.
+/// `len` multiples of 2^-15 in [-1, 1), each multiplied by `scale`: the same numbers in f32 and f64 if that
+/// is a power of two.
 pub fn values<T: Element>(seed: u64, stream: u64, len: usize, scale: f64) -> Vec<T> {
     words(seed, stream, len).map(|word| T::from_f64((f64::from(word) - 32768.0) / 32768.0 * scale)).collect()
 }
@@ -30,13 +31,15 @@ pub fn samples_innermost<T: Copy>(x: &[T], n: usize) -> Vec<T> {
     (0..x.len()).map(|i| x[i % n * elements + i / n]).collect()
 }
 
-/// simplecnn on 1x28x28 with a batch normalisation behind the first ReLU and a dropout of a quarter behind the third.
+/// simplecnn on 1x28x28 with a batch normalisation behind the first ReLU, another one in front of the third,
+/// which needs shards of two samples, and a dropout of a quarter behind the third.
 pub fn simplecnn_with_dropout_and_batch_norm<T: Element>() -> Network<T> {
     let mut layers = zoo::simplecnn(Shape::image(1, 28, 28), 10);
     let kinds: Vec<_> = layers.iter().map(|layer| layer.kind()).collect();
     assert_eq!(kinds[2..4], ["ReLU", "Conv2D"]);
     assert_eq!(kinds[8..10], ["ReLU", "Dense"]);
     layers.insert(9, Box::new(Dropout::new(0.25)));
+    layers.insert(8, Box::new(BatchNormalization::new()));
     layers.insert(3, Box::new(BatchNormalization::new()));
     Network::build(layers).expect("a network that fits")
 }

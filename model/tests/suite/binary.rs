@@ -3,7 +3,7 @@
 use crate::common::{assert_close, build, values};
 use isograd_datasets::Synthetic;
 use isograd_kernels::{Element, Isa};
-use isograd_model::{Loss, Metric, TrainConfig, Trainer, layer::*, layers};
+use isograd_model::{Loss, Metric, Randomness, TrainConfig, Trainer, layer::*, layers};
 
 /// `1 / (1 + e^-x)`.
 fn sigmoid(x: f64) -> f64 {
@@ -20,8 +20,14 @@ fn at_logit<T: Element>(isa: Isa, logit: f64, label: u32) -> (f64, T) {
     let network = build(layers![Input::vector(1), Dense::new(1).without_bias(), Sigmoid]);
     let mut state = network.initial_state(0).expect("memory");
     state.params_mut()[0] = T::from_f64(logit);
-    let (loss, gradient) =
-        network.loss_and_gradients(&state, isa, Loss::BinaryCrossEntropy, &[T::ONE], &[label]);
+    let (loss, gradient) = network.loss_and_gradients(
+        &state,
+        isa,
+        Loss::BinaryCrossEntropy,
+        Randomness::default(),
+        &[T::ONE],
+        &[label],
+    );
     (loss, gradient[0])
 }
 
@@ -74,7 +80,17 @@ fn of_logits_it_is_that_of_their_sigmoids() {
         let network = layers(is_open);
         let state = network.initial_state(0).expect("memory");
         let outputs = network.predict(&state, Isa::best(), &x, 9);
-        (network.loss_and_gradients(&state, Isa::best(), Loss::BinaryCrossEntropy, &x, &labels), outputs)
+        (
+            network.loss_and_gradients(
+                &state,
+                Isa::best(),
+                Loss::BinaryCrossEntropy,
+                Randomness::default(),
+                &x,
+                &labels,
+            ),
+            outputs,
+        )
     });
     let ((fused, fused_outputs), (open, open_outputs)) = (fused, open);
     assert_eq!(fused_outputs, open_outputs);

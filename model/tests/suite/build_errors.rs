@@ -1,6 +1,8 @@
 //! Networks that do not fit together: each is refused with its layer and its numbers.
 
-use isograd_model::{Error, Initializer, Loss, Metric, Network, Optimizer, Shape, layer::*, layers, zoo};
+use isograd_model::{
+    BuildError, Error, Initializer, Loss, Metric, Network, Optimizer, Shape, layer::*, layers, zoo,
+};
 
 type Layers = Vec<Box<dyn Layer<f32>>>;
 
@@ -108,6 +110,91 @@ fn pooling_windows_fit_their_images() {
         "layer 1 (AveragePool2D): pooling with stride 1x0 and dilation 1x1: each number must be at least 1",
         behind_an_image(AveragePool2D::new(2).stride([1, 0])),
     );
+}
+
+/// A layer of a user: what it returns, where its output lies, and what it reserves.
+#[derive(Debug, Clone)]
+struct Own {
+    output: Shape,
+    placement: Placement,
+    reserve: fn(&mut LayerPlan) -> Result<std::ops::Range<usize>, BuildError>,
+}
+
+impl Own {
+    fn returns(output: Shape) -> Self {
+        Self { output, placement: Placement::Own, reserve: |_| Ok(0..0) }
+    }
+
+    fn reserves(reserve: fn(&mut LayerPlan) -> Result<std::ops::Range<usize>, BuildError>) -> Self {
+        Self { reserve, ..Self::returns(Shape::vector(1)) }
+    }
+}
+
+impl Layer<f32> for Own {
+    fn kind(&self) -> &'static str {
+        "Own"
+    }
+
+    fn build(&mut self, _: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
+        (self.reserve)(plan)?;
+        Ok(self.output)
+    }
+
+    fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    fn forward(&self, _: &Context<'_, f32>, _: &[f32], _: &mut [f32], _: Memory<'_, f32>) {}
+
+    fn backward(&self, _: &Context<'_, f32>, _: Backward<'_, f32>, _: Memory<'_, f32>) {}
+}
+
+#[test]
+fn outputs_of_a_users_layer_have_elements() {
+    for (output, shown) in [
+        (Shape::vector(0), "0x1x1"),
+        (Shape::image(2, 0, 3), "2x0x3"),
+        (Shape::image(2, 3, 0), "2x3x0"),
+        (Shape::image(0, usize::MAX, usize::MAX), "0x18446744073709551615x18446744073709551615"),
+    ] {
+        let expected = format!(
+            "layer 1 (Own): its output {shown} has no elements: each of channels, height and width must be at least 1"
+        );
+        expect(&expected, behind_an_image(Own::returns(output)));
+    }
+    expect(
+        "layer 1 (Own): the layer has more elements than can be addressed",
+        behind_an_image(Own::returns(Shape::image(1 << 40, 1 << 20, 1 << 20))),
+    );
+    let in_place = |output| Own { placement: Placement::InPlace, ..Own::returns(output) };
+    expect(
+        "layer 1 (Own): its output 2x8x6 takes the place of its input 3x8x6, which has another number of elements",
+        behind_an_image(in_place(Shape::image(2, 8, 6))),
+    );
+    Network::build(behind_an_image(in_place(Shape::image(8, 3, 6)))).expect("as many elements");
+}
+
+#[test]
+fn tensors_of_a_users_layer_have_elements_and_names_of_their_own() {
+    let expect = |expected: &str, reserve| {
+        expect(&format!("layer 1 (Own): {expected}"), behind_an_image(Own::reserves(reserve)));
+    };
+    expect("its tensor 'w' has the dimensions [3, 0], which hold no element", |plan| {
+        plan.parameter("w", &[3, 0], Initializer::Zeros, Fans::ELEMENTWISE)
+    });
+    expect("its tensor 's' has the dimensions [0], which hold no element", |plan| {
+        plan.statistic("s", &[0], Initializer::Zeros, 0.5)
+    });
+    expect("it has two tensors called 'w'", |plan| {
+        plan.parameter("w", &[3], Initializer::Zeros, Fans::ELEMENTWISE)?;
+        plan.statistic("w", &[3], Initializer::Zeros, 0.5)
+    });
+    expect("each fan of a tensor must be at least 1, it is 0", |plan| {
+        plan.parameter("w", &[3], Initializer::HeNormal, Fans { inputs: 0, outputs: 3 })
+    });
+    expect("the momentum must be between 0 and 1, it is NaN", |plan| {
+        plan.statistic("s", &[3], Initializer::Zeros, f64::NAN)
+    });
 }
 
 #[test]

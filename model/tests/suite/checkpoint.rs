@@ -1,4 +1,5 @@
-//! Files of parameters: what was saved is loaded bit for bit, and files that do not fit are refused and change nothing.
+//! Files of parameters: what was saved is loaded bit for bit, and files that do not fit are refused and
+//! change nothing.
 
 use crate::common::{build, values};
 use isograd_kernels::Element;
@@ -21,7 +22,8 @@ fn network<T: Element>() -> Network<T> {
     ])
 }
 
-/// A state with a value of its own in each place, among them those that a detour through text would not survive.
+/// A state with a value of its own in each place, among them those that a detour through text would not
+/// survive.
 fn filled<T: Element>(network: &Network<T>, seed: u64) -> State<T> {
     let mut state = network.initial_state(seed).expect("memory");
     state.params_mut().copy_from_slice(&values(seed, 0, network.parameter_count(), 0.3));
@@ -100,7 +102,7 @@ fn refused(path: &Path, reason: &str, is_mismatch: bool) {
     assert!(message.starts_with(&expected), "the error is\n{message}\nexpected\n{expected}");
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(
-        matches!(&error, Error::Checkpoint { source, .. } if source.is_mismatch() == is_mismatch),
+        matches!(&error, Error::Checkpoint { reason, .. } if reason.is_mismatch() == is_mismatch),
         "{error:?}"
     );
 }
@@ -160,14 +162,17 @@ fn files_of_other_networks_are_refused() {
     refuse("a checkpoint of model 'red\\u{1b}[31m\\n', not of 'tiny'", &|c| {
         c.metadata = Some(HashMap::from([("model".to_string(), "red\u{1b}[31m\n".to_string())]));
     });
-    refuse("6 tensors, model 'tiny' has 7", &|c| {
+    refuse("1 tensor missing: '1.conv2d.weight'", &|c| {
         c.tensors.remove(0);
     });
-    refuse("8 tensors, model 'tiny' has 7", &|c| {
+    refuse("1 tensor that the network does not have: '9.dense.bias'", &|c| {
         c.tensors.push(("9.dense.bias".to_string(), Dtype::F32, vec![2]));
     });
-    refuse("tensor '5.dense.weight' is missing", &|c| {
+    refuse("1 tensor missing: '5.dense.weight'; in the file instead: '4.dense.weight'", &|c| {
         c.tensors[4].0 = "4.dense.weight".to_string();
+    });
+    refuse("1 tensor missing: '5.dense.weight'; in the file instead: 'red\\u{1b}[31m\\n'", &|c| {
+        c.tensors[4].0 = "red\u{1b}[31m\n".to_string();
     });
     refuse("tensor '5.dense.weight' is [8, 3], expected [3, 8]", &|c| c.tensors[4].2 = vec![8, 3]);
     refuse("tensor '2.batchnormalization.running_var' is [3], expected [2]", &|c| c.tensors[6].2 = vec![3]);
@@ -220,12 +225,88 @@ fn other_files_are_refused() {
     refused(folder.path(), "cannot read: is a directory", false);
 }
 
-/// What the file holds is compared with the network before memory is taken: that of this network is not to be had.
+/// What the file holds is compared with the network before memory is taken: that of this network is not to be
+/// had.
 #[test]
 fn a_file_of_another_network_takes_no_memory() {
     let (_folder, path) = place();
     Contents::new().write(&path);
     let huge = build::<f32>(layers![Input::vector(1 << 30), Dense::new(1 << 30).without_bias()]);
     let error = load(&path, MODEL, &huge).expect_err("a file of another network").to_string();
-    assert_eq!(error, format!("{}: 7 tensors, model 'tiny' has 1", path.display()));
+    let expected = "1 tensor missing: '1.dense.weight'; in the file instead: '1.conv2d.bias', '1.conv2d.weight', \
+                    '2.batchnormalization.beta', '2.batchnormalization.gamma', '2.batchnormalization.running_mean', \
+                    '2.batchnormalization.running_var', '5.dense.weight'";
+    assert_eq!(error, format!("{}: {expected}", path.display()));
+}
+
+/// What PyTorch's wrappers put in front of every name.
+#[test]
+fn a_prefix_of_all_names_is_named() {
+    let (_folder, path) = place();
+    for (prefix, origin) in [
+        ("module.", ", which PyTorch's DataParallel adds"),
+        ("_orig_mod.", ", which torch.compile adds"),
+        ("net.", ""),
+    ] {
+        let mut contents = Contents::new();
+        contents.tensors.iter_mut().for_each(|tensor| tensor.0 = format!("{prefix}{}", tensor.0));
+        contents.write(&path);
+        let message = load(&path, MODEL, &network::<f32>()).expect_err("other names").to_string();
+        let start = format!("{}: 7 tensors missing: '1.conv2d.weight', '1.conv2d.bias', ", path.display());
+        assert!(message.starts_with(&start), "{message}");
+        let end = format!(
+            "'{prefix}5.dense.weight'; the names in the file begin with '{prefix}'{origin}: save the tensors without it"
+        );
+        assert!(message.ends_with(&end), "{message}");
+    }
+    // One name with another prefix: then it is not a matter of the prefix.
+    let mut contents = Contents::new();
+    contents.tensors.iter_mut().for_each(|tensor| tensor.0 = format!("module.{}", tensor.0));
+    contents.tensors[3].0 = "other".to_string();
+    contents.write(&path);
+    let message = load(&path, MODEL, &network::<f32>()).expect_err("other names").to_string();
+    assert!(!message.contains("begin with"), "{message}");
+}
+
+#[test]
+fn ten_names_are_listed() {
+    let (_folder, path) = place();
+    Contents::new().write(&path);
+    let mut layers = layers![Input::vector(2)];
+    layers.extend((0..6).map(|_| Box::new(Dense::new(2)) as Box<dyn Layer<f32>>));
+    let error = load(&path, MODEL, &build(layers)).expect_err("other names").to_string();
+    let listed = "'5.dense.weight', '5.dense.bias' and 1 more; in the file instead: '1.conv2d.bias', ";
+    assert!(error.contains("11 tensors missing: '1.dense.weight', ") && error.contains(listed), "{error}");
+}
+
+/// Neither read nor parsed: it would take much memory and time.
+#[test]
+fn a_header_beyond_that_of_the_network_is_refused() {
+    let (_folder, path) = place();
+    for len in [100_000u64, 90_000_000] {
+        let file = std::fs::File::create(&path).expect("a file");
+        file.set_len(8 + len).expect("a sparse file");
+        drop(file);
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).expect("a file");
+        file.write_all(&len.to_le_bytes()).expect("a length");
+        let start = format!(
+            "not a checkpoint of model 'tiny': the header has {len} bytes, that of its 7 tensors has at most "
+        );
+        refused(&path, &start, true);
+    }
+    // A header with much metadata is one of the network all the same.
+    let mut contents = Contents::new();
+    contents.metadata.as_mut().expect("metadata").insert("notes".to_string(), "x".repeat(60_000));
+    contents.write(&path);
+    load(&path, MODEL, &network::<f32>()).expect("a file that fits");
+}
+
+#[test]
+fn long_texts_of_a_file_are_cut() {
+    let (_folder, path) = place();
+    let mut contents = Contents::new();
+    contents.metadata = Some(HashMap::from([("model".to_string(), "x".repeat(10_000))]));
+    contents.write(&path);
+    refused(&path, &format!("a checkpoint of model '{}…', not of 'tiny'", "x".repeat(80)), true);
 }

@@ -77,6 +77,53 @@ fn files_of_the_user_stay() {
     assert_eq!(names(folder.path()), [&*path, &*part]);
 }
 
+/// Files that killed writers have left: before their first byte, with space reserved, and in the middle of
+/// the data.
+#[test]
+fn unfinished_files_of_killed_writers_are_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("weights");
+    save_seed(&path, 1).expect("a path that can be written");
+    let whole = std::fs::read(&path).expect("a file");
+    for (name, bytes) in [("000000", &[][..]), ("aZ09xy", &[0; 5000]), ("Middle", &whole[..whole.len() / 2])]
+    {
+        std::fs::write(folder.path().join(format!(".isograd-{name}.part")), bytes).expect("a file");
+    }
+    check_save(&path, MODEL, &network()).expect("a path that can be written");
+    assert_eq!(names(folder.path()).len(), 4, "a check changes nothing");
+    save_seed(&path, 2).expect("a path that can be written");
+    assert_eq!(names(folder.path()), [&*path]);
+    assert_holds(&path, 2);
+}
+
+#[test]
+fn unfinished_files_of_others_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, inside) = (folder.path().join("weights"), |name: &str| folder.path().join(name));
+    // Locked, as by a writer that lives.
+    let locked = std::fs::File::create(inside(".isograd-locked.part")).expect("a file");
+    locked.lock().expect("a lock");
+    for name in [
+        ".isograd-backup.part",
+        ".isograd-notes.part",
+        ".isograd-.part",
+        ".isograd-a.b.cd.part",
+        "isograd-000000.part",
+    ] {
+        std::fs::write(inside(name), if name == ".isograd-backup.part" { "my notes" } else { "" })
+            .expect("a file");
+    }
+    std::fs::create_dir(inside(".isograd-folder.part")).expect("a folder");
+    let before = names(folder.path());
+    save_seed(&path, 1).expect("a path that can be written");
+    let after: Vec<_> = names(folder.path()).into_iter().filter(|name| *name != path).collect();
+    assert_eq!(after, before);
+    // Without its writer it goes.
+    drop(locked);
+    save_seed(&path, 1).expect("a path that can be written");
+    assert!(!inside(".isograd-locked.part").exists());
+}
+
 #[cfg(unix)]
 mod unix {
     use super::*;

@@ -1,18 +1,20 @@
-//! simplecnn against PyTorch: logits, loss, every gradient, and the loss curves of the optimizers. The expected values are
-//! in `golden/simplecnn.json`, which `golden/simplecnn.py` wrote.
+//! simplecnn against PyTorch: logits, loss, every gradient, and the loss curves of the optimizers. The
+//! expected values are in `golden/simplecnn.json`, which `golden/simplecnn.py` wrote.
 //!
 //! # Bounds
 //!
-//! A rounding is off by at most `eps / 2`, and by `eps / sqrt(12)` in the root of the mean square; a sum of `m` terms is
-//! off by `sqrt(m)` times that of the size of its partial sums, since its roundings are independent. [`error_factor`] adds
-//! that up over the network's sums and allows [`SPREAD`] times as much. It holds in both element types, against the largest
-//! element of each tensor: weights and data are exact in f32, and `margin` says that f32 takes the same side of each kink.
+//! A rounding is off by at most `eps / 2`, and by `eps / sqrt(12)` in the root of the mean square; a sum of
+//! `m` terms is off by `sqrt(m)` times that of the size of its partial sums, since its roundings are
+//! independent. [`error_factor`] adds that up over the network's sums and allows [`SPREAD`] times as much. It
+//! holds in both element types, against the largest element of each tensor: weights and data are exact in
+//! f32, and `margin` says that f32 takes the same side of each kink.
 
 use crate::common::{assert_close, build, labels, largest, samples_innermost, values};
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
 use isograd_model::{
-    AdamParameters, Element, Loss, Network, Optimizer, Shape, State, TrainConfig, Trainer, zoo,
+    AdamParameters, Element, Loss, Network, Optimizer, Randomness, SgdParameters, Shape, State, TrainConfig,
+    Trainer, zoo,
 };
 use serde_json::Value;
 
@@ -42,8 +44,8 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(number).collect()
 }
 
-/// Units of rounding, relative to the largest element, that a gradient summed over `samples` may be off by: those of the
-/// forward pass, those of the same sums backwards, and those of the sum over samples and pixels.
+/// Units of rounding, relative to the largest element, that a gradient summed over `samples` may be off by:
+/// those of the forward pass, those of the same sums backwards, and those of the sum over samples and pixels.
 fn error_factor(samples: usize) -> f64 {
     let both_ways = 2.0 * FORWARD_TERMS.iter().map(|m| (*m as f64).sqrt()).sum::<f64>();
     SPREAD / 12f64.sqrt() * (both_ways + ((samples * PIXEL_TERMS) as f64).sqrt())
@@ -90,6 +92,7 @@ fn check_batch<T: Element>(isa: Isa, batch: &Value) {
         &state,
         isa,
         Loss::CategoricalCrossEntropy,
+        Randomness::default(),
         &x,
         &labels(SEED, LABELS, samples, 10),
     );
@@ -137,7 +140,7 @@ fn optimizers() -> [(&'static str, Optimizer); 4] {
     let by_name = |name: &str| name.parse().expect("a known name");
     [
         ("sgd", by_name("sgd")),
-        ("sgd_nesterov", Optimizer::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 }),
+        ("sgd_nesterov", Optimizer::Sgd(SgdParameters { momentum: 0.9, nesterov: true, weight_decay: 0.0 })),
         ("rmsprop", by_name("rmsprop")),
         ("adam", Optimizer::Adam(AdamParameters::default())),
     ]

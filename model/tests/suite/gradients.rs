@@ -1,11 +1,11 @@
-//! Gradients of whole networks: small ones that cover every layer, loss and place of a ReLU, against central differences;
-//! and those with ReLUs taken over by their neighbours, bit for bit against those without.
+//! Gradients of whole networks: small ones that cover every layer, loss and place of a ReLU, against central
+//! differences; and those with ReLUs taken over by their neighbours, bit for bit against those without.
 
 use crate::common::{assert_close, build, labels, largest, values};
 use crate::small_networks::{rectified, smooth};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
-use isograd_model::{BuildError, Loss, Network, Shape, State, layers};
+use isograd_model::{BuildError, Loss, Network, Randomness, Shape, State, layers};
 
 /// A ReLU in plain loops, which its neighbours do not know for one.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,14 @@ impl<T: Element> Fixture<T> {
     }
 
     fn evaluate(&self, isa: Isa) -> (f64, Vec<T>) {
-        self.network.loss_and_gradients(&self.state, isa, self.loss, &self.x, &self.labels)
+        self.network.loss_and_gradients(
+            &self.state,
+            isa,
+            self.loss,
+            Randomness::default(),
+            &self.x,
+            &self.labels,
+        )
     }
 }
 
@@ -69,8 +76,8 @@ fn gradients_are_central_differences() {
             let (value, gradient) = fixture.evaluate(isa);
             let size = largest(&gradient);
             assert!(size > 1e-3, "{name}: the largest gradient is {size:e}, which checks nothing");
-            // The loss comes out of a few hundred roundings, divided by 2H; the curvature's share is H^2 of a third
-            // derivative, which the statistics of few samples make large.
+            // The loss comes out of a few hundred roundings, divided by 2H; the curvature's share is H^2 of a
+            // third derivative, which the statistics of few samples make large.
             let bound = 256.0 * f64::EPSILON * value / H + 1e4 * H * H * size;
             for (i, gradient) in gradient.iter().enumerate() {
                 let w = fixture.state.params()[i];
@@ -125,8 +132,8 @@ fn fusion_changes_no_value_in_f32() {
     fusion_changes_nothing::<f32>();
 }
 
-/// The loss that works on the softmax's input, against the one that works on its output. A softmax over the channels of
-/// images is not one over all outputs.
+/// The loss that works on the softmax's input, against the one that works on its output. A softmax over the
+/// channels of images is not one over all outputs.
 #[test]
 fn cross_entropy_of_a_last_softmax_is_that_of_its_probabilities() {
     let of_a_vector = || layers![Input::new(2, 5, 4), Conv2D::new(3, 2), Flatten, Dense::new(6), Softmax];
@@ -153,7 +160,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
             Input::new(2, 6, 5),
             Conv2D::new(3, 3),
             ReLU,
-            MaxPool2D::new(2),
+            MaxPool2D::new(2).stride(1),
             Flatten,
             Dense::new(4),
             Softmax
@@ -169,6 +176,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
             &batch.state,
             isa,
             Loss::CategoricalCrossEntropy,
+            Randomness::default(),
             &x,
             &batch.labels[sample..=sample],
         );

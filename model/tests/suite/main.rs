@@ -3,14 +3,18 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod batch_norm;
 mod binary;
 mod build_errors;
 mod checkpoint;
 mod checkpoint_files;
+mod data_errors;
 mod element;
 mod golden;
 mod gradients;
+mod last_layers;
 mod non_finite;
+mod public_types;
 mod ranks;
 mod same_bits;
 mod small_networks;

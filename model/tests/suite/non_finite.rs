@@ -1,16 +1,17 @@
-//! Numbers that overflow: training and evaluation end with the step, and never take such a result for a good one.
+//! Numbers that overflow: training and evaluation end with the step, and never take such a result for a good
+//! one.
 
 use crate::common::{build, in_pool};
 use crate::training::{classifier, pattern, trainer};
 use isograd_datasets::Arrays;
-use isograd_model::{Error, Loss, Optimizer, TrainConfig, layer::*, layers};
+use isograd_model::{Error, Loss, NonFinite, Optimizer, SgdParameters, TrainConfig, layer::*, layers};
 
 fn sgd(weight_decay: f64) -> Optimizer {
-    Optimizer::Sgd { momentum: 0.0, nesterov: false, weight_decay }
+    Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay })
 }
 
-/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not finite either, but
-/// the state before it is no better.
+/// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not
+/// finite either, but the state before it is no better.
 #[test]
 fn parameters_that_overflow_are_found() {
     for (threads, max_steps) in [(1, Some(1)), (2, None), (3, Some(1))] {
@@ -44,7 +45,7 @@ fn running_statistics_that_overflow_are_found() {
         .train_epoch(&data, |_| ())
         .expect_err("an infinite variance");
     assert!(
-        matches!(&error, Error::NonFiniteParameters { tensor, step: 1, epoch: 1 } if tensor == "1.batchnormalization.running_var"),
+        matches!(&error, Error::NonFinite(NonFinite::Parameters { tensor, step: 1, epoch: 1 }) if tensor == "1.batchnormalization.running_var"),
         "{error}"
     );
 }
@@ -56,7 +57,7 @@ fn an_evaluation_without_a_finite_loss_is_an_error() {
         trainer.state_mut().params_mut()[3] = value;
         let error = trainer.evaluate(&pattern(0..70)).expect_err("no finite loss");
         assert!(
-            matches!(error, Error::NonFiniteEvaluation { samples: 70, loss } if !loss.is_finite()),
+            matches!(error, Error::NonFinite(NonFinite::Evaluation { samples: 70, loss, bad_sample: None }) if !loss.is_finite()),
             "{error}"
         );
         assert_eq!(error.to_string(), "the mean loss of 70 evaluated samples is NaN");
@@ -79,7 +80,7 @@ fn a_gradient_without_a_norm_cannot_be_clipped() {
     let before = trainer.state().params_sha256();
     let error = trainer.train_epoch(&data, |_| ()).expect_err("an infinite gradient");
     assert!(
-        matches!(error, Error::NonFiniteGradient { step: 1, epoch: 1, norm } if !norm.is_finite()),
+        matches!(error, Error::NonFinite(NonFinite::Gradient { step: 1, epoch: 1, norm }) if !norm.is_finite()),
         "{error}"
     );
     assert_eq!((trainer.steps(), trainer.state().params_sha256()), (0, before), "the step was not done");

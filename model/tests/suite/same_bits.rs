@@ -14,7 +14,7 @@ struct Cut {
     shard_size: usize,
 }
 
-/// A last batch of 33 with a last shard of one sample.
+/// A last batch of 33, which shards of 32 would cut into 32 and 1.
 const LONELY_SHARD: Cut = Cut { samples: 97, batch_size: 64, shard_size: 32 };
 /// Ten shards a step, no multiple of any vector's length, and a last batch of one sample.
 const FIVES: Cut = Cut { samples: 97, batch_size: 48, shard_size: 5 };
@@ -22,7 +22,8 @@ const FIVES: Cut = Cut { samples: 97, batch_size: 48, shard_size: 5 };
 const SEVENS: Cut = Cut { samples: 97, batch_size: 21, shard_size: 7 };
 /// Three shards of one sample more than two vectors have, and a last batch in less than one.
 const THIRTY_THREES: Cut = Cut { samples: 115, batch_size: 99, shard_size: 33 };
-/// A batch of 16 with a last shard of one sample, and one of 7. Small: the portable level is slow without inlining.
+/// Batches of 16 and 7, of which shards of 5 leave a rest of one sample and of two. Small: the portable level
+/// is slow without inlining.
 const SMALL: Cut = Cut { samples: 23, batch_size: 16, shard_size: 5 };
 
 /// Everything that training and evaluation give.

@@ -27,7 +27,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "first, before MaxPool2D",
             MeanSquaredError,
-            layers![input, relu, MaxPool2D::new(2), Conv2D::new(2, 2), Flatten, Dense::new(3)],
+            layers![input, relu, MaxPool2D::new(2).stride(1), Conv2D::new(2, 2), Flatten, Dense::new(3)],
         ),
         (
             "first, before Dense",
@@ -67,16 +67,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "three in a row before MaxPool2D",
             MeanSquaredError,
-            layers![
-                input,
-                Conv2D::new(3, 2),
-                relu,
-                relu,
-                relu,
-                MaxPool2D::new(2).stride(2),
-                Flatten,
-                Dense::new(4)
-            ],
+            layers![input, Conv2D::new(3, 2), relu, relu, relu, MaxPool2D::new(2), Flatten, Dense::new(4)],
         ),
         (
             "last, behind Dense",
@@ -91,7 +82,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
         (
             "last, behind MaxPool2D",
             MeanSquaredError,
-            layers![input, Conv2D::new(2, 3), MaxPool2D::new(2), relu],
+            layers![input, Conv2D::new(2, 3), MaxPool2D::new(2).stride(1), relu],
         ),
         (
             "around BatchNormalization",
@@ -129,7 +120,7 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
                 input,
                 Conv2D::new(3, 3).padding(1),
                 relu,
-                AveragePool2D::new(2).stride(2),
+                AveragePool2D::new(2),
                 relu,
                 Conv2D::new(3, 2),
                 Flatten,
@@ -159,9 +150,9 @@ pub(super) fn rectified<T: Element, R: Layer<T> + Copy + 'static>(relu: R) -> Ve
             layers![
                 input,
                 Conv2D::new(3, 2),
-                MaxPool2D::new(2),
+                MaxPool2D::new(2).stride(1),
                 relu,
-                MaxPool2D::new(2),
+                MaxPool2D::new(2).stride(1),
                 relu,
                 Conv2D::new(2, 1),
                 Flatten,
@@ -288,7 +279,7 @@ pub(super) fn smooth<T: Element>() -> Vec<Case<T>> {
             layers![
                 input,
                 Conv2D::new(3, 2),
-                AveragePool2D::new([2, 0]),
+                AveragePool2D::new([2, 0]).stride(1),
                 Conv2D::new(4, 1),
                 MaxPool2D::new([0, 1]),
                 Flatten,

@@ -1,4 +1,4 @@
-//! The memory of one shard on its way through the network.
+//! The memory that one shard needs for its passes through the network.
 
 use super::{Network, offsets};
 use crate::error::Error;
@@ -6,8 +6,8 @@ use crate::memory::{self, Aligned, round_up};
 use isograd_kernels::Element;
 use std::ops::Range;
 
-/// Activations, what layers save for the backward pass, scratch space and gradients of at most `capacity` samples, allocated
-/// once.
+/// Activations, what layers save for the backward pass, scratch space and gradients of at most `capacity`
+/// samples, allocated once.
 #[derive(Debug)]
 pub(crate) struct ShardMemory<T> {
     capacity: usize,
@@ -18,7 +18,7 @@ pub(crate) struct ShardMemory<T> {
     pub(super) activations: Aligned<T>,
     pub(super) saved: Aligned<T>,
     pub(super) scratch: Aligned<T>,
-    /// The gradient by some activation, and the one that is being computed from it.
+    /// The gradient by a layer's output, and the gradient by its input, which the layer computes from it.
     pub(super) dy: Aligned<T>,
     pub(super) dx: Aligned<T>,
     /// Classes of the shard's samples.
@@ -41,7 +41,7 @@ impl<T: Element> Network<T> {
             let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
             memory::check(|| format!("shards of {capacity} samples, {count} at a time"), bytes)
         };
-        // Layers count their scratch memory for so many samples only if there is memory for the samples.
+        // The scratch memory of so many samples might overflow, so the samples themselves are checked first.
         check(elements)?;
         check(elements.saturating_add(self.scratch_len(capacity) as u128))
     }
@@ -81,7 +81,8 @@ impl<T: Element> Network<T> {
         &memory.activations[self.activation(memory, self.steps[self.steps.len() - 1].output, n)]
     }
 
-    /// Input and output of the last layer, the gradient buffer for its input, scratch space of the same size, and the labels.
+    /// Input and output of the last layer, the gradient buffer for its input, scratch space of the same size,
+    /// and the labels.
     pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>, n: usize) -> LastLayer<'m, T> {
         let step = &self.steps[self.steps.len() - 1];
         let (input, output) =

@@ -6,19 +6,19 @@ use isograd_comm::{Buffer, tree};
 use isograd_kernels::Element;
 use std::ops::Range;
 
-/// Pending nodes of the tree, in shard order, each with a buffer for every bucket. Siblings are joined when the next shard needs a
-/// buffer, as a binary counter carries; the last carries are left to whoever finishes the tree, who passes over the data
-/// anyway.
+/// Pending nodes of the tree, in shard order, each with a buffer for every bucket. Siblings are joined when
+/// the next shard needs a buffer, as a binary counter carries. The last carries are left to the code that
+/// finishes the tree, which reads all data anyway.
 #[derive(Debug)]
-pub(super) struct Partial<T> {
-    /// By node and bucket; `None` while others sum it up.
+pub(super) struct PartialSums<T> {
+    /// By node and bucket; `None` while the exchange with other ranks has the buffer.
     buffers: Vec<Vec<Option<Buffer<T>>>>,
     nodes: Vec<Range<usize>>,
     /// Shards of the whole step.
     shards: usize,
 }
 
-impl<T: Element> Partial<T> {
+impl<T: Element> PartialSums<T> {
     /// How many nodes a worker needs that has at most `own` shards out of `shards`.
     pub(super) fn capacity(own: usize, shards: usize) -> usize {
         own.min(tree::max_pending(shards))
@@ -37,7 +37,8 @@ impl<T: Element> Partial<T> {
         self.nodes.clear();
     }
 
-    /// Makes room for the values of `shard`, the next one in order: in the last node, whose contents are arbitrary.
+    /// Makes a node for the values of `shard`, the next shard in order. It is the last node; its contents are
+    /// arbitrary.
     pub(super) fn push(&mut self, shard: usize) {
         while let [.., left, right] = self.nodes.as_slice() {
             let Some(whole) = tree::parent(left, right, self.shards) else { break };
@@ -69,7 +70,9 @@ impl<T: Element> Partial<T> {
     /// Hands out the buffers of a bucket, of all pending nodes in order.
     pub(super) fn take(&mut self, bucket: usize) -> impl Iterator<Item = Buffer<T>> {
         let pending = &mut self.buffers[..self.nodes.len()];
-        pending.iter_mut().map(move |node| node[bucket].take().expect("nobody else has it"))
+        pending
+            .iter_mut()
+            .map(move |node| node[bucket].take().expect("the exchange has given the buffer back"))
     }
 
     /// Takes back a buffer.
@@ -79,36 +82,37 @@ impl<T: Element> Partial<T> {
 }
 
 fn present<T>(buffer: &Option<Buffer<T>>) -> &Buffer<T> {
-    buffer.as_ref().expect("nobody else has it")
+    buffer.as_ref().expect("the exchange has given the buffer back")
 }
 
 fn present_mut<T>(buffer: &mut Option<Buffer<T>>) -> &mut Buffer<T> {
-    buffer.as_mut().expect("nobody else has it")
+    buffer.as_mut().expect("the exchange has given the buffer back")
 }
 
-/// A backward pass into the last node of a worker's sums; `complete` gets each bucket that is complete.
-pub(super) struct Receiver<'a, T, F> {
-    pub(super) partial: &'a mut Partial<T>,
+/// Writes the gradients of a backward pass into the last node of a worker's sums, and calls `complete` with
+/// each bucket that is complete.
+pub(super) struct BucketWriter<'a, T, F> {
+    pub(super) partial_sums: &'a mut PartialSums<T>,
     pub(super) buckets: &'a Buckets,
     /// How many buckets are complete; they are counted from the network's end.
     pub(super) done: usize,
     pub(super) complete: F,
 }
 
-impl<T: Element, F: FnMut(&mut Partial<T>, usize)> GradientMemory<T> for Receiver<'_, T, F> {
+impl<T: Element, F: FnMut(&mut PartialSums<T>, usize)> GradientMemory<T> for BucketWriter<'_, T, F> {
     fn of(&mut self, range: Range<usize>) -> &mut [T] {
-        // A layer without parameters may lie where a bucket has just been handed out.
+        // A layer without parameters may lie at the start of a bucket that the exchange has by now.
         if range.is_empty() {
             return &mut [];
         }
         let bucket = self.buckets.holding(range.start);
         let start = self.buckets.range(bucket).start;
-        &mut present_mut(&mut self.partial.last_mut()[bucket])[range.start - start..range.end - start]
+        &mut present_mut(&mut self.partial_sums.last_mut()[bucket])[range.start - start..range.end - start]
     }
 
     fn complete_from(&mut self, start: usize) {
         while self.done < self.buckets.count() && self.buckets.range(self.done).start >= start {
-            (self.complete)(self.partial, self.done);
+            (self.complete)(self.partial_sums, self.done);
             self.done += 1;
         }
     }

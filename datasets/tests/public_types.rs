@@ -1,0 +1,23 @@
+//! Every public type can be handed to another thread, and shared between threads.
+
+use isograd_datasets::idx::Idx;
+use isograd_datasets::mnist::Split;
+use isograd_datasets::*;
+
+fn is_send_and_sync<T: Send + Sync>() {}
+
+#[test]
+fn all_types_are_send_and_sync() {
+    is_send_and_sync::<(Arrays<'_>, Subset<'_>, ValidationSplit<'_>, Synthetic, Box<dyn Dataset>)>();
+    is_send_and_sync::<(Sample<'_>, Pixels<'_>, Normalization, Idx, Split)>();
+    is_send_and_sync::<(
+        Error,
+        FileError,
+        IdxError,
+        ArrayError,
+        NormalizationError,
+        SplitError,
+        SyntheticError,
+        SampleError,
+    )>();
+}

@@ -1,0 +1,154 @@
+//! Data sets of users that contradict themselves: errors that name the sample, before the first step.
+
+use crate::common::build;
+use crate::training::trainer;
+use isograd_datasets::{Dataset, Normalization, Pixels, Sample, Subset};
+use isograd_model::layer::*;
+use isograd_model::{DataError, Error, NonFinite, TrainConfig, layers};
+
+const SAMPLES: usize = 100;
+
+/// Samples of 2x1x1 of three classes, with one that is `odd`.
+struct Custom {
+    odd: Option<(usize, Sample<'static>)>,
+    normalization: Normalization,
+}
+
+impl Custom {
+    fn new(odd: Option<(usize, Sample<'static>)>) -> Self {
+        Self { odd, normalization: Normalization::identity(2) }
+    }
+
+    fn normalized(normalization: Normalization) -> Self {
+        Self { normalization, ..Self::new(None) }
+    }
+}
+
+impl Dataset for Custom {
+    fn len(&self) -> usize {
+        SAMPLES
+    }
+
+    fn sample_shape(&self) -> [usize; 3] {
+        [2, 1, 1]
+    }
+
+    fn num_classes(&self) -> usize {
+        3
+    }
+
+    fn normalization(&self) -> &Normalization {
+        &self.normalization
+    }
+
+    fn read(&self, index: usize) -> Sample<'_> {
+        match self.odd {
+            Some((odd, sample)) if odd == index => sample,
+            _ => Sample { pixels: Pixels::F32(&[0.5, -0.5]), label: index as u32 % 3 },
+        }
+    }
+}
+
+fn sample(pixels: &'static [f32], label: u32) -> Sample<'static> {
+    Sample { pixels: Pixels::F32(pixels), label }
+}
+
+fn network() -> isograd_model::Network<f32> {
+    build(layers![Input::new(2, 1, 1), Dense::new(3), Softmax])
+}
+
+/// Training on `data` and evaluating it fail with `expected`, and no step is done.
+fn refuse(data: &dyn Dataset, expected: &str) {
+    let mut trainer = trainer(network(), TrainConfig { batch_size: 16, ..TrainConfig::default() });
+    let before = trainer.state().params_sha256();
+    let training = trainer.train_epoch(data, |_| ()).expect_err("bad data");
+    let evaluation = trainer.evaluate(data).expect_err("bad data");
+    for error in [training, evaluation] {
+        assert_eq!(error.to_string(), expected);
+        assert!(matches!(error, Error::Data(_)), "{error:?}");
+    }
+    assert_eq!((trainer.steps(), trainer.state().params_sha256()), (0, before));
+}
+
+#[test]
+fn a_sample_that_contradicts_its_data_set_is_named() {
+    for index in [0, 50, 99] {
+        let refuse = |sample, expected: &str| refuse(&Custom::new(Some((index, sample))), expected);
+        refuse(sample(&[0.0; 2], 3), &format!("label 3 of sample {index} is out of range for 3 classes"));
+        for pixels in [&[0.0; 3][..], &[0.0], &[]] {
+            let got = pixels.len();
+            let expected = format!("sample {index} has {got} values, expected 2 for sample shape [2, 1, 1]");
+            refuse(sample(pixels, 0), &expected);
+        }
+    }
+    let bytes = Sample { pixels: Pixels::U8(&[1, 2]), label: 0 };
+    refuse(&Custom::new(Some((50, bytes))), "sample 50 has values of type u8, the first sample of type f32");
+    // Of a part, the index in the whole set.
+    let whole = Custom::new(Some((50, sample(&[0.0; 2], 7))));
+    refuse(&Subset::new(&whole, 20..80), "label 7 of sample 50 is out of range for 3 classes");
+    let mut trainer = trainer(network(), TrainConfig::default());
+    trainer.train_epoch(&Subset::new(&whole, 0..50), |_| ()).expect("samples that fit");
+}
+
+#[test]
+fn a_normalization_fits_the_samples_and_the_element_type() {
+    refuse(
+        &Custom::normalized(Normalization::identity(3)),
+        "the normalization of the data set has 3 channels, its samples have 2",
+    );
+    let huge = Normalization::new(vec![1.0, 1e300], vec![0.0, 0.0]).expect("finite numbers");
+    refuse(
+        &Custom::normalized(huge),
+        &format!("the normalization of channel 1 (scale {}, shift 0) is beyond the range of float32", 1e300),
+    );
+}
+
+#[test]
+fn more_samples_than_an_epoch_can_order_are_refused() {
+    /// As many samples as are asked for.
+    struct Endless(Custom);
+
+    impl Dataset for Endless {
+        fn len(&self) -> usize {
+            1 << 33
+        }
+
+        fn sample_shape(&self) -> [usize; 3] {
+            self.0.sample_shape()
+        }
+
+        fn num_classes(&self) -> usize {
+            self.0.num_classes()
+        }
+
+        fn normalization(&self) -> &Normalization {
+            self.0.normalization()
+        }
+
+        fn read(&self, _: usize) -> Sample<'_> {
+            panic!("no sample is read")
+        }
+    }
+
+    let mut trainer = trainer(network(), TrainConfig::default());
+    let error = trainer.train_epoch(&Endless(Custom::new(None)), |_| ()).expect_err("too many samples");
+    assert!(
+        matches!(error, Error::Data(DataError::TooManySamples { samples }) if samples == 1 << 33),
+        "{error}"
+    );
+}
+
+#[test]
+fn values_that_are_no_numbers_are_named() {
+    for value in [&[f32::NAN, 0.0], &[0.0, f32::INFINITY]] {
+        let data = Custom::new(Some((70, sample(value, 0))));
+        let mut trainer = trainer(network(), TrainConfig::default());
+        let error = trainer.train_epoch(&data, |_| ()).expect_err("no finite loss");
+        assert!(matches!(error, Error::NonFinite(NonFinite::Loss { bad_sample: Some(70), .. })), "{error}");
+        let error = trainer.evaluate(&data).expect_err("no finite loss").to_string();
+        assert_eq!(
+            error,
+            "the mean loss of 100 evaluated samples is NaN: sample 70 of the data set holds an infinite value or NaN"
+        );
+    }
+}

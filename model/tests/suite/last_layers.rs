@@ -1,0 +1,174 @@
+//! What the last layers give and what the loss takes: a trainer refuses what could not be learnt.
+
+use crate::common::build;
+use isograd_model::layer::*;
+use isograd_model::{BuildError, Loss, Shape, TrainConfig, Trainer, layers};
+
+use Loss::{BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError};
+
+type Layers = Vec<Box<dyn Layer<f32>>>;
+
+fn try_trainer(loss: Loss, layers: Layers) -> Result<(), String> {
+    let config = TrainConfig { loss, ..TrainConfig::default() };
+    Trainer::new(build(layers), config).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn refuse(loss: Loss, layers: Layers, expected: &str) {
+    let message = try_trainer(loss, layers).expect_err("a network that cannot learn");
+    assert_eq!(message, expected);
+}
+
+fn accept(loss: Loss, layers: Layers) {
+    try_trainer(loss, layers).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Three numbers, and `layers` behind them.
+macro_rules! behind_dense {
+    ($($layer:expr),* $(,)?) => { layers![Input::vector(5), Dense::new(3) $(, $layer)*] };
+}
+
+/// An image of three channels, and `layers` behind it.
+macro_rules! behind_conv {
+    ($($layer:expr),* $(,)?) => { layers![Input::new(1, 4, 4), Conv2D::new(3, 3) $(, $layer)*] };
+}
+
+#[test]
+fn a_cross_entropy_on_categories_takes_a_softmax() {
+    let takes = "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, the last layer, ";
+    let expect = |layers, rest: &str| refuse(CategoricalCrossEntropy, layers, &format!("{takes}{rest}"));
+    let scores = "gives numbers of any size; add Softmax behind it";
+    expect(behind_dense!(), &format!("1 (Dense), {scores}"));
+    expect(behind_dense!(ReLU), &format!("2 (ReLU), {scores}"));
+    expect(behind_dense!(Tanh), &format!("2 (Tanh), {scores}"));
+    expect(behind_dense!(LogSigmoid), &format!("2 (LogSigmoid), {scores}"));
+    expect(behind_dense!(BatchNormalization::new()), &format!("2 (BatchNormalization), {scores}"));
+    expect(behind_conv!(Flatten), &format!("2 (Flatten), {scores}"));
+    expect(behind_conv!(MaxPool2D::new(2)), &format!("2 (MaxPool2D), {scores}"));
+    // A softmax further inside is not the network's output.
+    expect(behind_dense!(Softmax, Dense::new(3)), &format!("3 (Dense), {scores}"));
+    expect(
+        behind_dense!(Softmax, Dropout::new(0.5)),
+        "3 (Dropout), gives numbers of any size; make Softmax the last layer",
+    );
+    expect(
+        behind_dense!(Sigmoid),
+        "2 (Sigmoid), gives a probability for each output on its own; put Softmax in the place of Sigmoid, or use \
+         binary_cross_entropy",
+    );
+    expect(
+        behind_conv!(Softmax),
+        "2 (Softmax), gives probabilities that add up to 1 at each pixel; put Flatten in front of Softmax",
+    );
+    expect(
+        behind_conv!(Softmax, Flatten),
+        "3 (Flatten), gives a probability for each output on its own; put Flatten in front of Softmax, and Softmax last",
+    );
+
+    accept(CategoricalCrossEntropy, behind_dense!(Softmax));
+    accept(CategoricalCrossEntropy, behind_dense!(ReLU, Softmax));
+    accept(CategoricalCrossEntropy, behind_dense!(Softmax, Dense::new(4), Softmax));
+    accept(CategoricalCrossEntropy, behind_dense!(Softmax, Flatten));
+    accept(CategoricalCrossEntropy, behind_conv!(Flatten, Softmax));
+    // The mean of the pixels' distributions is one.
+    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AveragePool2D::new(0)));
+    accept(CategoricalCrossEntropy, behind_conv!(AveragePool2D::new(0), Softmax));
+    accept(CategoricalCrossEntropy, behind_conv!(Sigmoid, Flatten, Dense::new(3), Softmax));
+}
+
+#[test]
+fn a_binary_cross_entropy_takes_probabilities() {
+    let takes = "binary_cross_entropy takes probabilities, as Sigmoid gives them, the last layer, ";
+    let expect = |layers, rest: &str| refuse(BinaryCrossEntropy, layers, &format!("{takes}{rest}"));
+    expect(behind_dense!(), "1 (Dense), gives numbers of any size; add Sigmoid behind it");
+    expect(behind_dense!(Tanh), "2 (Tanh), gives numbers of any size; add Sigmoid behind it");
+    expect(
+        behind_dense!(Sigmoid, Dropout::new(0.5)),
+        "3 (Dropout), gives numbers of any size; make Sigmoid the last layer",
+    );
+    accept(BinaryCrossEntropy, behind_dense!(Sigmoid));
+    accept(BinaryCrossEntropy, behind_dense!(Softmax));
+    accept(BinaryCrossEntropy, behind_conv!(Sigmoid));
+    accept(BinaryCrossEntropy, behind_conv!(Sigmoid, MaxPool2D::new(0), Flatten));
+}
+
+#[test]
+fn a_squared_error_takes_anything() {
+    for layers in [behind_dense!(), behind_dense!(Tanh), behind_dense!(Sigmoid), behind_dense!(Softmax)] {
+        accept(MeanSquaredError, layers);
+    }
+}
+
+#[test]
+fn probabilities_are_not_squashed_again() {
+    let expect = |loss, layers, index, kind, first, first_kind| {
+        let expected = format!(
+            "layer {index} ({kind}) takes numbers of any size, but layer {first} ({first_kind}) gives probabilities; \
+             remove one of the two"
+        );
+        refuse(loss, layers, &expected);
+    };
+    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+        expect(loss, behind_dense!(Softmax, Softmax), 3, "Softmax", 2, "Softmax");
+        expect(loss, behind_dense!(Sigmoid, Softmax), 3, "Softmax", 2, "Sigmoid");
+        expect(loss, behind_dense!(Sigmoid, Flatten, Softmax), 4, "Softmax", 2, "Sigmoid");
+        expect(loss, behind_dense!(Softmax, ReLU, Softmax, Flatten), 4, "Softmax", 2, "Softmax");
+    }
+    expect(BinaryCrossEntropy, behind_dense!(Softmax, Sigmoid), 3, "Sigmoid", 2, "Softmax");
+}
+
+#[test]
+fn a_softmax_has_several_outputs() {
+    let expected = "layer 2 (Softmax) has one output, which is always 1; use one output for each class, or Sigmoid with \
+                    binary_cross_entropy";
+    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+        refuse(loss, layers![Input::vector(5), Dense::new(1), Softmax], expected);
+    }
+}
+
+/// A layer of a user that hands its input on, and says what its output is, or nothing.
+#[derive(Debug)]
+struct Own(Option<OutputKind>);
+
+impl Layer<f32> for Own {
+    fn kind(&self) -> &'static str {
+        "Own"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        Ok(input)
+    }
+
+    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
+        self.0.unwrap_or(OutputKind::Unknown)
+    }
+
+    fn forward(&self, _: &Context<'_, f32>, x: &[f32], y: &mut [f32], _: Memory<'_, f32>) {
+        y.copy_from_slice(x);
+    }
+
+    fn backward(&self, _: &Context<'_, f32>, tensors: Backward<'_, f32>, _: Memory<'_, f32>) {
+        if let Some(dx) = tensors.dx {
+            dx.copy_from_slice(tensors.dy);
+        }
+    }
+}
+
+#[test]
+fn layers_of_a_user_are_believed() {
+    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+        accept(loss, behind_dense!(Own(None)));
+        accept(loss, behind_dense!(Own(Some(OutputKind::Distribution))));
+        accept(loss, behind_dense!(Softmax, Own(None)));
+    }
+    refuse(
+        CategoricalCrossEntropy,
+        behind_dense!(Softmax, Own(Some(OutputKind::Scores))),
+        "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, the last layer, 3 (Own), \
+         gives numbers of any size; make Softmax the last layer",
+    );
+    refuse(
+        MeanSquaredError,
+        behind_dense!(Own(Some(OutputKind::Distribution)), Softmax),
+        "layer 3 (Softmax) takes numbers of any size, but layer 2 (Own) gives probabilities; remove one of the two",
+    );
+}

@@ -1,0 +1,21 @@
+//! Every public type can be handed to another thread, and shared between threads.
+
+use isograd_model::layer::*;
+use isograd_model::*;
+
+fn is_send_and_sync<T: Send + Sync>() {}
+
+#[test]
+fn all_types_are_send_and_sync() {
+    is_send_and_sync::<(Network<f32>, State<f32>, Trainer<f32>, Trainer<f64>)>();
+    is_send_and_sync::<(TrainConfig, Ranks, Progress<'_>, EpochReport, Evaluation)>();
+    is_send_and_sync::<(Error, BuildError, LastLayerError, DataError, NonFinite, CheckpointError)>();
+    is_send_and_sync::<(Loss, Metric, Initializer, Optimizer, Randomness, Shape)>();
+    is_send_and_sync::<(SgdParameters, RmsPropParameters, AdamParameters)>();
+    is_send_and_sync::<(Box<dyn Layer<f32>>, zoo::Layers<f64>)>();
+    is_send_and_sync::<(Context<'_, f32>, Memory<'_, f32>, Backward<'_, f32>, Gradients<'_, f32>)>();
+    is_send_and_sync::<(LayerPlan, Tensor, Fans, Geometry, Mode, Placement, OutputKind, Fusible)>();
+    is_send_and_sync::<(Input, Flatten, Dense, Conv2D, MaxPool2D, AveragePool2D)>();
+    is_send_and_sync::<(BatchNormalization, Dropout, ReLU, Softmax)>();
+    is_send_and_sync::<(Sigmoid, Tanh, LogSigmoid, ArcTanh)>();
+}
