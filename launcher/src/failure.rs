@@ -1,4 +1,4 @@
-//! What ends the program early, and how it says so.
+//! Failures: what ends the program early, the lines that it prints then, and its exit code.
 
 use crate::system::escape::one_line;
 use crate::system::signals;
@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Why the program ends without having done what it was asked for.
+/// Why the program did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// A command line without meaning.
+    /// A command line that cannot be carried out.
     #[error("{problem}")]
     Usage { problem: String, hint: Option<String> },
     /// Data that cannot be used.
@@ -26,10 +26,10 @@ pub(crate) enum Failure {
     /// Parameters that cannot be loaded.
     #[error("--load {0}")]
     Load(model::Error),
-    /// Parameters that were loaded, and with which nothing can be computed.
+    /// Parameters that were loaded, but give no finite numbers.
     #[error("--load {}: {problem}", path.display())]
     Unusable { path: PathBuf, problem: String },
-    /// Parameters that were trained, and with which the test cannot be computed.
+    /// Parameters that were trained, but give no finite test loss.
     #[error("the test: {0}")]
     Test(model::Error),
     /// Parameters that cannot be saved.
@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     /// A file that cannot be written.
     #[error("{option} {}: cannot write: {source}", path.display())]
     Write { option: &'static str, path: PathBuf, source: io::Error },
-    /// Training that ran out of the range of numbers.
+    /// Training whose loss or parameters became infinite or NaN.
     #[error("{problem}")]
     Diverged { problem: String, good_epochs: u32, save: Option<PathBuf> },
     /// Ranks that do not work together.
@@ -50,46 +50,46 @@ pub(crate) enum Failure {
     /// An agent that cannot be started on this machine.
     #[error("cannot start an agent: {0}")]
     Start(io::Error),
-    /// Logins that cannot be prepared.
+    /// Logins that cannot start, such as for a mistake in the SSH configuration.
     #[error("{problem}")]
     Logins { problem: String, hint: Option<String> },
     /// Hosts that do not take part.
     #[error("{}", describe_lost(losses))]
-    LostHosts { losses: Vec<(String, Loss)> },
+    LostHosts { losses: Vec<(String, HostFailure)> },
     /// Hosts that do not reach each other.
     #[error("the hosts do not all reach each other; {matrix}")]
     Unreachable { matrix: String },
-    /// A random number that the system does not give.
+    /// The system gives no random numbers.
     #[error("cannot make a key: {0}")]
     Random(io::Error),
-    /// A host that was lost, or cannot do its part.
+    /// A host that was lost, or cannot run its ranks.
     #[error("host {host}: {problem}")]
     Host { host: String, problem: String },
-    /// A rank that failed, and has said why.
+    /// A rank that failed, and has printed why.
     #[error("rank {rank} on {host} ended with {end}")]
     Rank { rank: u32, host: String, end: String, exit_code: u8 },
     /// A rank for which all others waited in vain.
     #[error("rank {rank} on {host} was silent while the others waited for it, and had to be killed")]
     SilentRank { rank: u32, host: String },
-    /// A run that was asked to end, and the parameters that it saved.
+    /// A run that a signal ended, and the parameters that it saved.
     #[error("stopped by {name}")]
     Stopped { name: String, exit_code: u8, saved: Option<PathBuf> },
     /// An agent whose ranks ran when its launcher closed the connection or fell silent.
-    #[error("the launcher has gone: its ranks were ended")]
+    #[error("the launcher has ended or fallen silent, so its ranks were killed")]
     Orphaned,
     /// A batch script that cannot be submitted.
     #[error("--submit: sbatch: {0}")]
     Submit(io::Error),
-    /// Signals that the system does not let a program wait for.
+    /// The system does not let this program wait for signals.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
-    /// A rank that was not told where to meet the others.
-    #[error("standard input does not tell where the ranks meet: {0}")]
-    Summons(io::Error),
-    /// An all-reduce that does not add up.
+    /// A rank that its agent has not told where to meet the others.
+    #[error("cannot read from standard input where the ranks meet: {0}")]
+    MeetingPoint(io::Error),
+    /// An all-reduce with a wrong sum.
     #[error("element {index} of an allreduce is {got} instead of {expected}")]
     WrongSum { index: usize, got: f32, expected: f32 },
-    /// Threads that the system does not give.
+    /// Threads that the system does not start.
     #[error("--threads {threads}: cannot start them: {source}")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
     /// Standard output that cannot be written.
@@ -97,24 +97,24 @@ pub(crate) enum Failure {
     Stdout(io::Error),
 }
 
-/// What a shell reports of a program that SIGPIPE has ended: 128 + 13.
+/// The exit code that a shell reports for a program that SIGPIPE has ended: 128 + 13.
 const READER_GONE: u8 = 141;
 /// The exit code of a rank that ends because another one has.
 pub(crate) const CONSEQUENCE: u8 = 3;
 
 impl Failure {
-    /// A run that a signal has ended.
+    /// A run that `signal` has ended.
     pub(crate) fn stopped_by(signal: i32) -> Self {
         Self::stopped(signals::name(signal), signal, None)
     }
 
-    /// As a shell reports it.
+    /// The same with a text that names it; the exit code is the one that a shell reports.
     pub(crate) fn stopped(name: String, signal: i32, saved: Option<PathBuf>) -> Self {
         Self::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
     }
 
-    /// 2 for a command line without meaning, 1 for what failed; where an agent looks after the
-    /// ranks, [`CONSEQUENCE`] for what failed because another rank did.
+    /// 2 for a bad command line, 1 for other failures. A rank of an agent ends with [`CONSEQUENCE`] if
+    /// another rank is the reason.
     pub(crate) fn exit_code(&self, has_agent: bool) -> ExitCode {
         match self {
             Self::Usage { .. } => ExitCode::from(2),
@@ -125,21 +125,23 @@ impl Failure {
         }
     }
 
-    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if there is a way out.
-    /// Nothing is printed when whoever read standard output has gone: that is how `isograd summary | head -1` ends.
+    /// Prints the `error:` line, with the number of the rank if there are several, and the `hint:` line if
+    /// there is a way out. When the reader of standard output has closed it, as in `isograd summary | head
+    /// -1`, nothing is printed.
     pub(crate) fn print(&self, rank: Option<usize>) {
-        // All ranks stop for the same reason.
+        // All ranks stop for the same reason, and rank 0 prints it.
         let is_told = matches!(self, Self::Stopped { .. }) && rank.is_some_and(|rank| rank > 0);
         if self.is_reader_gone() || is_told {
             return;
         }
         let hint = self.hint().map_or_else(String::new, |hint| format!("hint: {}\n", one_line(&hint)));
         let rank = rank.map_or_else(String::new, |rank| format!("rank {rank}: "));
-        // With standard error closed as well there is nobody left to tell.
+        // Where standard error is closed, too, the exit code must do.
         let _ = io::stderr().write_all(format!("error: {rank}{}\n{hint}", self.message()).as_bytes());
     }
 
-    /// What went wrong: on one line, whatever names of files and the like hold; lists of hosts have more of them.
+    /// The problem on one line, whatever the names of files in it contain. A list of hosts has a line for
+    /// each.
     fn message(&self) -> String {
         let text = self.to_string();
         match self {
@@ -186,7 +188,7 @@ impl Failure {
         }
     }
 
-    /// Whether another rank is the reason, which says more.
+    /// Whether the failure of another rank caused this one: then the other rank's message is the one to read.
     fn is_consequence(&self) -> bool {
         let (Self::Ranks(error) | Self::Model(model::Error::Ranks(error))) = self else { return false };
         error.is_consequence()
@@ -211,26 +213,26 @@ fn rank_hint(error: &comm::Error) -> Option<String> {
     }
 }
 
-/// Why a host does not take part, or not any more, and the way out, where there is one.
+/// Why a host cannot take part any more, and the way out, where there is one.
 #[derive(Debug)]
-pub(crate) struct Loss {
+pub(crate) struct HostFailure {
     pub(crate) problem: String,
     pub(crate) hint: Option<String>,
 }
 
-impl From<String> for Loss {
+impl From<String> for HostFailure {
     fn from(problem: String) -> Self {
         Self { problem, hint: None }
     }
 }
 
-/// One host on the line of the error; of several, each on a line of its own with its way out.
-fn describe_lost(losses: &[(String, Loss)]) -> String {
+/// One host fits the line of the error; several have a line each, with a hint of their own.
+fn describe_lost(losses: &[(String, HostFailure)]) -> String {
     if let [(host, loss)] = losses {
         return format!("host {host}: {}", loss.problem);
     }
     let mut text = format!("{} hosts cannot take part", losses.len());
-    for (host, Loss { problem, hint }) in losses {
+    for (host, HostFailure { problem, hint }) in losses {
         text += &format!("\n  host {host}: {}", one_line(problem));
         text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {}", one_line(hint)));
     }

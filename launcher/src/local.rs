@@ -1,14 +1,16 @@
-//! `isograd local`: ranks on this machine.
+//! `isograd local`: a job whose ranks are all on this machine.
 
 use crate::cli::LocalArgs;
 use crate::failure::Failure;
 use crate::job::{self, Assignment, Connection, HostRanks, JobPlan, Meeting};
 use std::sync::mpsc::channel;
 
-/// Runs the command on each of the ranks; ends when all have ended.
+/// Runs the command on each rank, and returns when all have ended.
 pub(crate) fn start(args: LocalArgs) -> Result<(), Failure> {
     let ranks = args.ranks;
-    let JobPlan { args, env, bind, relay } = JobPlan::new(args.job, false)?;
+    let plan = JobPlan::new(args.job, false)?;
+    plan.check_world(ranks)?;
+    let JobPlan { args, env, bind, relay, .. } = plan;
     let (sender, events) = channel();
     job::watch_signals(&sender)?;
     let connection = Connection::here(0, &sender).map_err(Failure::Start)?;

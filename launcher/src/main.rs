@@ -1,11 +1,11 @@
 //! `isograd`: trains and evaluates neural networks from the command line.
 //!
 //! ```text
-//! arguments -> argv (one spelling) -> args (clap) -> plan (checked, typed) -> train, evaluate or summary
+//! words -> cli (one spelling, clap, checked plans) -> rank (the work of one rank), or a job of ranks
 //! ```
 //!
-//! Only this crate prints, and only it makes a thread pool. What goes wrong comes back here as a [`Failure`], which is
-//! printed once.
+//! Only this crate prints, and only it makes a thread pool. Every failure comes back here as a [`Failure`],
+//! which is printed once.
 
 #![forbid(unsafe_code)]
 
@@ -21,9 +21,8 @@ mod slurm;
 mod ssh;
 mod system;
 
-use clap::Parser;
 use cli::plan::{EvaluatePlan, TrainPlan};
-use cli::{Arguments, BenchCommand, Command, HostsCommand, clap_error, spelling};
+use cli::{AgentArgs, BenchCommand, Command, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
 use rank::{bench_comm, command, identity, summary};
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
             failure.exit_code(identity::has_agent())
         }
     };
-    // It may end this process.
+    // Last, because MPI may end this process.
     identity::end_mpi();
     code
 }
@@ -47,17 +46,15 @@ fn main() -> ExitCode {
 fn run(out: &mut Output) -> Result<(), Failure> {
     identity::end_with_agent();
     logger::install();
-    let args = spelling::normalize(std::env::args_os());
-    let arguments = match Arguments::try_parse_from(&args) {
-        Ok(arguments) => arguments,
-        Err(error) if !error.use_stderr() => return out.text(&error.render().to_string()),
-        Err(error) => return Err(clap_error::failure(&error, &args)),
+    let command = match cli::parse(std::env::args_os())? {
+        Parsed::Command(command) => *command,
+        Parsed::Text(text) => return out.text(&text),
     };
-    // A batch job gets the limits of who submits it.
-    if !matches!(arguments.command, Command::Slurm(_)) {
+    // A batch job inherits the limits of the process that submits it.
+    if !matches!(command, Command::Slurm(_)) {
         open_files::raise_limit();
     }
-    match arguments.command {
+    match command {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
@@ -65,6 +62,10 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Ssh(args) => remote::start(*args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),
+        Command::Agent(AgentArgs { remove: Some(folder), .. }) => {
+            job::remove_at_end(&folder);
+            Ok(())
+        }
         Command::Agent(args) => job::run_agent(args.digest),
         Command::Keygen(args) => isograd_comm::Key::create_file(&args.file).map_err(Failure::Ranks),
         Command::Bench { what: BenchCommand::Comm(args) } => bench_comm::start(args, out),

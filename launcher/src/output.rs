@@ -7,7 +7,7 @@ use std::io::{self, Write};
 #[derive(Debug)]
 pub(crate) struct Output {
     stdout: io::Stdout,
-    /// This process, if it is one of several.
+    /// The rank of this process, if it is one of several.
     rank: Option<usize>,
 }
 
@@ -23,17 +23,17 @@ impl Output {
         self.rank = Some(rank);
     }
 
-    /// The rank that this process is, if it is one of several.
+    /// The rank of this process, if it is one of several.
     pub(crate) fn rank(&self) -> Option<usize> {
         self.rank
     }
 
-    /// Writes `text` and a line's end, at once.
+    /// Writes `text` as a line, and flushes.
     pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.text(&format!("{text}\n"))
     }
 
-    /// Writes `text` at once.
+    /// Writes `text`, and flushes.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         if self.rank.is_some_and(|rank| rank > 0) {
             return Ok(());

@@ -2,7 +2,6 @@
 
 use crate::cli::SlurmArgs;
 use crate::failure::Failure;
-use crate::job::check_command;
 use crate::output::Output;
 use crate::system::quote::quote;
 use std::io::Write;
@@ -10,7 +9,6 @@ use std::process::{Command, Stdio};
 
 /// Prints the script, writes it to a file, or submits it.
 pub(crate) fn start(args: &SlurmArgs, out: &mut Output) -> Result<(), Failure> {
-    check_command(&args.command)?;
     let program = std::env::current_exe().map_err(Failure::Start)?;
     let script = script(args, &program.to_string_lossy());
     if let Some(path) = &args.script {

@@ -1,4 +1,5 @@
-//! Whatever is wrong with the input gives one `error:` line that names it, and the exit code of its kind; never a panic.
+//! Bad input gives one `error:` line that names the problem, and the exit code of its kind;
+//! never a panic.
 
 mod common;
 
@@ -101,7 +102,24 @@ fn command_lines_without_meaning() {
     assert_usage("train --save folder/", &["--save", "'folder/'"]);
 }
 
-/// Whatever ends a run before its first epoch does leaves an earlier run's history; and no history takes the place of parameters.
+/// The command of the ranks is parsed before anything starts: no login, no copy, no agent.
+#[test]
+fn the_command_of_ranks() {
+    for job in ["local -n 2", "ssh -H nowhere.invalid", "ssh -H nowhere.invalid --dry-run", "slurm"] {
+        assert_usage(&format!("{job} train --epochs -1"), &["--epochs", "'-1'"]);
+        assert_usage(&format!("{job} train --bach-size 1"), &["'--bach-size'"]);
+        assert_usage(&format!("{job} train --nesterov"), &["--nesterov", "adam"]);
+        assert_usage(&format!("{job} trian"), &["'trian'", "did you mean 'train'?"]);
+        let help = isograd(&format!("{job} train --help").split(' ').collect::<Vec<_>>());
+        assert_eq!((help.code, lines(&help.stdout, "Usage: ").len()), (Some(0), 1), "{help:?}");
+    }
+    assert_usage("local -n 2 -x RANK=1 train", &["-x RANK", "is set by isograd itself"]);
+    assert_usage("local -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
+    assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
+}
+
+/// A run that ends before its first epoch leaves an earlier run's history as it is; and no history takes the
+/// place of parameters.
 #[test]
 fn an_earlier_history_and_parameters_to_load_survive() {
     let folder = tempfile::tempdir().unwrap();
@@ -270,7 +288,8 @@ fn test_loss(path: &str) -> f64 {
     loss.parse().expect("a number")
 }
 
-/// A batch of the whole set makes every epoch one step. The decay makes parameters grow until the loss is no number.
+/// A batch of the whole set makes every epoch one step. The decay makes parameters grow until the loss is no
+/// number.
 #[test]
 fn a_loss_that_is_no_number_keeps_the_last_good_parameters() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,20 +3,52 @@
 mod common;
 
 use common::{Outcome, lines};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(100);
 
-/// A library with which what is written takes three seconds to be safe on the disk, while there is a file `slow` in `folder`.
+/// Waits for a state that must come.
+#[cfg(target_os = "linux")]
+fn wait_until(problem: &str, mut is_reached: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_reached() {
+        assert!(started.elapsed() < PATIENCE, "{problem}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The processes that the main thread of a process has started, and that it has not seen end.
+#[cfg(target_os = "linux")]
+fn children(id: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    list.split_whitespace().map(|id| id.parse().expect("a number")).collect()
+}
+
+/// Whether a child of an agent is a rank: another one removes the agent's folder.
+#[cfg(target_os = "linux")]
+fn is_rank(id: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    !line.split(|byte| *byte == 0).any(|word| word == b"--remove")
+}
+
+#[cfg(target_os = "linux")]
+fn signal(name: &str, id: u32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+/// A library with which nothing that is written is safe on the disk as long as there is a file `slow` in
+/// `folder`. Without a test that removes the file, the wait ends after two minutes.
 #[cfg(target_os = "linux")]
 fn slow_disk(folder: &Path) -> PathBuf {
     let source = folder.join("disk.c");
     let text = format!(
-        "#include <unistd.h>\nint fsync(int file) {{ (void)file; if (access(\"{}\", F_OK) == 0) sleep(3); return 0; }}\n",
+        "#include <unistd.h>\nint fsync(int file) {{\n(void)file;\n\
+         for (int i = 0; i < 12000 && access(\"{}\", F_OK) == 0; i++) usleep(10000);\nreturn 0;\n}}\n",
         folder.join("slow").display()
     );
     std::fs::write(&source, text).expect("a file");
@@ -56,30 +88,58 @@ impl Job {
     }
 
     fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-INT", &self.launcher.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
+        signal("INT", self.launcher.id());
     }
 
-    /// What it left, and where.
-    fn end(mut self) -> (Outcome, tempfile::TempDir) {
-        let mut stdout = String::new();
-        std::io::Read::read_to_string(&mut self.stdout, &mut stdout).expect("output");
-        let ended = self.launcher.wait_with_output().expect("a child of this process");
-        let stderr = String::from_utf8(ended.stderr).expect("the program prints UTF-8");
-        (Outcome { code: ended.status.code(), stdout, stderr }, self.folder)
+    /// Waits until rank 1 has ended: rank 0 waits for its disk from then on, until the disk is fast again.
+    fn wait_for_rank_1(&self) {
+        wait_until("rank 1 has not ended", || {
+            let agents = children(self.launcher.id());
+            assert!(!agents.is_empty(), "the agent has ended, and rank 0 with it");
+            agents
+                .iter()
+                .map(|agent| children(*agent).iter().filter(|child| is_rank(**child)).count())
+                .sum::<usize>()
+                == 1
+        });
+    }
+
+    fn make_the_disk_fast(&self) {
+        std::fs::remove_file(self.folder.path().join("slow")).expect("the file is there");
+    }
+
+    /// What it left.
+    fn end(&mut self) -> Outcome {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).expect("output");
+        self.launcher.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("output");
+        let code = self.launcher.wait().expect("a child of this process").code();
+        Outcome { code, stdout, stderr }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Job {
+    /// A test that fails must not leave a job that trains for hours.
+    fn drop(&mut self) {
+        let _ = self.launcher.kill();
+        let _ = self.launcher.wait();
     }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
 fn a_job_that_is_asked_to_stop_waits_for_what_is_saved() {
-    let job = Job::begin();
-    let started = Instant::now();
+    let mut job = Job::begin();
     job.interrupt();
-    let (outcome, folder) = job.end();
+    job.wait_for_rank_1();
+    // Longer than ranks have to end where one has failed.
+    std::thread::sleep(Duration::from_secs(3));
+    job.make_the_disk_fast();
+    let outcome = job.end();
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
-    assert!(started.elapsed() >= Duration::from_secs(3), "the disk was not slow");
-    let hint = format!("hint: {} holds the parameters after that step", folder.path().join("net").display());
+    let hint =
+        format!("hint: {} holds the parameters after that step", job.folder.path().join("net").display());
     assert!(outcome.stderr.contains(&hint), "{outcome:?}");
     assert!(!outcome.stderr.contains("not saved"), "{outcome:?}");
 }
@@ -87,26 +147,56 @@ fn a_job_that_is_asked_to_stop_waits_for_what_is_saved() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_second_signal_ends_a_job_that_saves_and_says_so() {
-    let job = Job::begin();
+    let mut job = Job::begin();
     job.interrupt();
-    // The other rank has ended, and rank 0 waits for its disk.
-    let started = Instant::now();
-    let waits = |id: u32| std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-    let ranks = || {
-        let agent = waits(job.launcher.id()).unwrap_or_default();
-        let agent = agent.trim().parse().map(waits);
-        agent.ok().and_then(Result::ok).map_or(0, |ranks| ranks.split_whitespace().count())
-    };
-    while ranks() != 1 {
-        assert!(started.elapsed() < PATIENCE, "the other rank still runs");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    job.wait_for_rank_1();
     job.interrupt();
-    let (outcome, _folder) = job.end();
+    let outcome = job.end();
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
     let said = "rank 0 did not end by itself: the parameters after its last step were not saved\n";
     assert!(outcome.stderr.contains(said), "{outcome:?}");
-    assert!(!outcome.stderr.contains("the launcher has gone"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("the launcher has ended"), "{outcome:?}");
+}
+
+/// A rank for each of these takes longer to start than launcher and agent wait for a sign of life of each
+/// other.
+#[test]
+fn a_hundred_ranks_start_on_few_cores() {
+    let mut job = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    job.args("local -n 100 train --dataset synthetic --steps 1 --global-batch-size 3200 --hash".split(' '));
+    let ended = job.output().expect("a job");
+    let text = String::from_utf8(ended.stdout).expect("the program prints UTF-8");
+    assert_eq!(ended.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(lines(&text, "params: ").len(), 1, "{text}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_agent_leaves_no_folder() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let program = env!("CARGO_BIN_EXE_isograd");
+    let command = "local -n 2 train --dataset synthetic --epochs 100000 --threads 1";
+    let mut job = Command::new("sh");
+    job.args(["-c", &format!("umask 0 && exec '{program}' {command}")]).env("TMPDIR", place.path());
+    let mut job = job.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(job.stdout.take().expect("a pipe"));
+    while !line.starts_with("epoch 1/") {
+        line.clear();
+        assert_ne!(stdout.read_line(&mut line).expect("output"), 0, "it ended early");
+    }
+    let entries =
+        || std::fs::read_dir(place.path()).expect("the folder").map(|entry| entry.expect("an entry"));
+    let modes: Vec<u32> =
+        entries().map(|entry| entry.metadata().expect("a folder").permissions().mode() & 0o7777).collect();
+    assert_eq!(modes, [0o700]);
+    let agents = children(job.id());
+    assert_eq!(agents.len(), 1);
+    signal("KILL", agents[0]);
+    drop(stdout);
+    assert_ne!(job.wait().expect("a child of this process").code(), Some(0));
+    wait_until("the folder is still there", || entries().count() == 0);
 }
 
 #[test]
@@ -128,7 +218,8 @@ fn a_slow_folder_for_output_does_not_end_a_job() {
     let (output, fifo) = (folder.path().join("output"), folder.path().join("output/rank.1/stderr"));
     std::fs::create_dir_all(output.join("rank.1")).expect("a folder");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
-    // Whoever opens it to write waits until somebody reads: longer than an agent waits for its launcher.
+    // A process that opens it to write waits until another one reads, longer than an agent waits for its
+    // launcher.
     let reader = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(6));
         std::fs::read(fifo)

@@ -301,7 +301,8 @@ fn a_killed_or_stopped_rank_or_launcher_leaves_nothing() {
         }
         let ended = outcome(launcher);
         assert_eq!(ended.code, code, "{ended:?}");
-        // On a loaded machine, the other ranks can be so slow that the launcher kills them before they notice.
+        // On a loaded machine, the other ranks can be so slow that the launcher kills them before they
+        // notice.
         let is_late = ended.stderr.contains("killed, as the job was over");
         for part in parts.iter().filter(|part| !(is_late && part.starts_with("lost rank"))) {
             assert!(ended.stderr.contains(part), "'{part}' in {ended:?}");

@@ -46,6 +46,8 @@ fn training_starts_from_what_is_loaded() {
     let path = path_in(&folder, "net.safetensors");
     let saved = train(&format!("--steps 5 --save {path}"));
     let loaded = train(&format!("--steps 1 --learning-rate 0 --evaluate --seed 9 --load {path}"));
+    let load = lines(&loaded, "load:")[0];
+    assert!(load.ends_with("net.safetensors (parameters alone: the optimizer starts cold)"), "{load}");
     let test = lines(&saved, "test_acc: ")[0];
     assert_eq!(lines(&loaded, "test_acc: "), [test, test]);
 }

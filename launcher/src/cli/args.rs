@@ -3,11 +3,10 @@
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
-use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile};
+use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_kernels::Isa;
 use isograd_model::{Loss, Metric, Optimizer};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,10 +15,10 @@ const EXAMPLES: &str = "\
 Examples:
   isograd train                               Train simplecnn on the built-in MNIST
   isograd train --epochs 20 --validation-split 0.1 --save digits.safetensors
-  isograd evaluate --load digits.safetensors  Test what was saved
+  isograd evaluate --load digits.safetensors  Test the saved network
   isograd summary --model simplemlp           Show the layers of a network
   isograd local -n 2 train                    Train on two ranks of this machine
-  isograd ssh --hostfile hosts train          Train on all machines of a list
+  isograd ssh hosts train                     Train on all machines of the hostfile 'hosts'
 
 Options can also be spelled with underscores: --batch_size 64.";
 
@@ -29,10 +28,11 @@ Examples:
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
 
---threads changes the time and not the result: with one --isa and one --global-batch-size, the
-same run gives the same bits on any number of threads, ranks and hosts.";
+--threads changes the time, not the result: with the same --isa and --global-batch-size, a run
+gives the same bits on any number of threads, ranks and hosts.";
 
-/// Trains neural networks on CPUs: with one --isa, the same bits on any number of threads, ranks and hosts
+/// Train neural networks on CPUs: with the same --isa, the same bits on any number of threads, ranks and
+/// hosts
 #[derive(Debug, Parser)]
 #[command(name = "isograd", version, after_help = EXAMPLES, arg_required_else_help = false)]
 pub(crate) struct Arguments {
@@ -55,17 +55,17 @@ pub(crate) enum Command {
     /// Run a command on ranks of several machines, over SSH
     #[command(after_help = SSH_EXAMPLES)]
     Ssh(Box<SshArgs>),
-    /// Look at the machines of a hostfile
+    /// Check the machines of a hostfile
     Hosts {
         #[command(subcommand)]
         what: HostsCommand,
     },
     /// Write a batch script for Slurm
     Slurm(Box<SlurmArgs>),
-    /// Run ranks for a launcher that talks to standard input and output
+    /// Run the ranks of one host, as the launcher says through standard input
     #[command(hide = true)]
     Agent(AgentArgs),
-    /// Make a key, which ranks on several hosts need to meet
+    /// Make a key file, which ranks on several hosts need to find each other
     Keygen(KeygenArgs),
     /// Measure this machine
     Bench {
@@ -76,20 +76,20 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct KeygenArgs {
-    /// Where to write the key; only its owner can read the file
+    /// File to write the key to; only you can read it
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// All-reduce between the ranks at hand, from 4 B to 64 MiB
+    /// Time the all-reduce between the ranks, for vectors from 4 B to 64 MiB
     Comm(BenchCommArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchCommArgs {
-    /// Longest vector
+    /// Longest vector to reduce
     #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = parsers::bytes)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) max_bytes: usize,
@@ -100,7 +100,8 @@ pub(crate) struct BenchCommArgs {
 /// How ranks find each other and exchange data.
 #[derive(Debug, Args)]
 pub(crate) struct RankArgs {
-    /// File with the job's key, for ranks on several hosts (see keygen) [default: what ISOGRAD_KEY_FILE names]
+    /// File with the job's key, for ranks on several hosts (see keygen) [default: the file that
+    /// ISOGRAD_KEY_FILE names]
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
     /// How ranks exchange data: auto (shared memory on a host, TCP between hosts), shm, tcp or mpi
@@ -110,16 +111,17 @@ pub(crate) struct RankArgs {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
-    /// Encrypt what goes over the network
+    /// Encrypt all data between hosts
     #[arg(long)]
     pub(crate) encrypt: bool,
-    /// Name of this host: ranks with equal names share memory [default: found out]
+    /// Name of this host: ranks with equal names share memory [default: detected]
     #[arg(long, value_name = "NAME")]
     pub(crate) host_name: Option<String>,
-    /// Folder of the shared memory
+    /// Folder for the memory that the ranks of a host share
     #[arg(long, value_name = "FOLDER", default_value = Settings::SHARED_MEMORY)]
     pub(crate) shared_memory: PathBuf,
-    /// Shards of each rank, separated by commas, in proportion [default: all equal]
+    /// How many shards each rank gets in proportion to the others, separated by commas [default: equally
+    /// many]
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parsers::weight)]
     pub(crate) shards_per_rank: Option<Vec<usize>>,
     /// Sum up gradients in buckets of at least this many bytes
@@ -137,7 +139,7 @@ pub(crate) struct TrainArgs {
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Fraction of the training samples, the last ones, to validate on after each epoch
+    /// Fraction of the training samples, taken from the end, to validate on after each epoch
     #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
@@ -190,7 +192,8 @@ pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist or synthetic
     #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = parsers::dataset)]
     pub(crate) dataset: DatasetName,
-    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built in)
+    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built
+    /// in)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) dataset_train_path: Option<PathBuf>,
     /// Classes of the data set in that folder: every label is below it [default: 10]
@@ -215,10 +218,10 @@ pub(crate) struct ScheduleArgs {
     /// Stop after N steps, if the epochs have more
     #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
-    /// Samples of a batch for each rank; all ranks together have at most the training samples [default: 64]
+    /// Samples in each rank's part of a batch; a batch is at most the whole training set [default: 64]
     #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<u32>,
-    /// Samples of a batch for all ranks together, instead of --batch-size
+    /// Samples in a batch, all ranks together, instead of --batch-size
     #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     #[arg(conflicts_with = "batch_size")]
     pub(crate) global_batch_size: Option<u32>,
@@ -226,14 +229,15 @@ pub(crate) struct ScheduleArgs {
     #[arg(long, value_name = "K", default_value = "1", value_parser = parsers::count)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) accumulate: u32,
-    /// Seed of all randomness
+    /// Seed of all random numbers
     #[arg(long, value_name = "N", default_value = "0", value_parser = parsers::seed)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
-    /// What to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge (hin),
-    /// categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae (mae)
+    /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
+    /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
+    /// (mae)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
     #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<Metric>,
@@ -254,7 +258,7 @@ pub(crate) struct OptimizerArgs {
     pub(crate) given: HyperParameters,
 }
 
-/// Parameters that some optimizers have.
+/// Parameters of optimizers; each optimizer has some of them.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HyperParameters {
     /// sgd: momentum coefficient [default: 0.9]
@@ -283,10 +287,11 @@ pub(crate) struct HyperParameters {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExecutionArgs {
-    /// Threads of each rank, at most four for each core; they do not change the result [default: the cores it has]
+    /// Threads of each rank, at most four for each core; they do not change the result [default: its share of
+    /// the cores]
     #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Samples of a shard, the unit of work of a thread
+    /// Samples in a shard, the unit of work of one thread
     #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
@@ -295,23 +300,24 @@ pub(crate) struct ExecutionArgs {
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
-    pub(crate) isa: Isa,
+    pub(crate) isa: IsaName,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Start from the parameters in this file
+    /// Start from the parameters in this file; the optimizer starts cold
     #[arg(long, value_name = "FILE")]
     pub(crate) load: Option<PathBuf>,
-    /// Write the parameters to this file (safetensors) after every epoch that ends well
+    /// Write the parameters to this file (safetensors) after every epoch with a finite loss
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) save: Option<PathBuf>,
-    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from the start of training
+    /// Write a row for each epoch to this file: CSV (.csv) or JSON lines (.jsonl, .json); `step` counts from
+    /// the start of training
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::history))]
     pub(crate) history: Option<HistoryFile>,
-    /// Test before training as well
+    /// Also test before training
     #[arg(long)]
     pub(crate) evaluate: bool,
     /// Print the SHA-256 of the parameters at the end

@@ -1,4 +1,4 @@
-//! What clap says of a bad command line, in this program's form.
+//! Errors of clap in this program's form: one line for the problem, and one for the way out.
 
 use crate::cli::Arguments;
 use crate::failure::Failure;
@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error;
 use std::ffi::OsString;
 
-/// A usage failure of one line, and where there is one the way out: clap's suggestion, or the help of the command that `args`,
-/// with the program's name in front, are for.
+/// Turns an error of clap into a usage failure. Its hint is clap's suggestion, or the help of the command
+/// that `args` are for. `args` begin with the name of the program.
 pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
     let argument = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) => Some(argument),
@@ -19,7 +19,7 @@ pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
         return Failure::Usage { problem: format!("{option}: {source}"), hint: None };
     }
     let (name, command) = command_of(args);
-    let help = || Some(format!("'{name} --help' lists what it knows"));
+    let help = || Some(format!("see '{name} --help'"));
     let (problem, hint) = match (error.kind(), argument) {
         (ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => {
             let known = command.get_subcommands().filter(|command| !command.is_hide_set());
@@ -29,12 +29,14 @@ pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
         (ErrorKind::InvalidUtf8, _) => {
             let bad = args.iter().filter(|arg| arg.to_str().is_none());
             let bad: Vec<String> = bad.map(|arg| format!("{arg:?}")).collect();
-            (format!("only names of files can be other than UTF-8: {}", bad.join(", ")), None)
+            (format!("only names of files may be other than UTF-8: {}", bad.join(", ")), None)
         }
-        // It says which options are too many.
+        // The message itself names the options that conflict, so help would add nothing.
         (ErrorKind::ArgumentConflict, _) => (rendered(error).0, None),
         (ErrorKind::UnknownArgument, Some(argument)) => {
-            (format!("unexpected argument '{argument}' found"), rendered(error).1.or_else(help))
+            // Where a command takes a file, clap proposes to take the option for its name.
+            let tip = rendered(error).1.filter(|tip| !tip.starts_with("to pass "));
+            (format!("unexpected argument '{argument}' found"), tip.or_else(help))
         }
         _ => {
             let (problem, tip) = rendered(error);
@@ -44,7 +46,7 @@ pub(crate) fn failure(error: &clap::Error, args: &[OsString]) -> Failure {
     Failure::Usage { problem, hint }
 }
 
-/// The name of the command that `args` are for, `isograd hosts check`, and what it knows.
+/// The command that `args` are for, and its full name, such as `isograd hosts check`.
 fn command_of(args: &[OsString]) -> (String, clap::Command) {
     let mut command = Arguments::command();
     let mut name = command.get_name().to_string();
@@ -112,10 +114,10 @@ mod tests {
             error,
             "'isograd' needs a command: train, evaluate, summary, local, ssh, hosts, slurm, keygen, bench"
         );
-        assert_eq!(hint.as_deref(), Some("'isograd --help' lists what it knows"));
+        assert_eq!(hint.as_deref(), Some("see 'isograd --help'"));
         let (error, hint) = outcome("hosts");
         assert_eq!(error, "'isograd hosts' needs a command: check");
-        assert_eq!(hint.as_deref(), Some("'isograd hosts --help' lists what it knows"));
+        assert_eq!(hint.as_deref(), Some("see 'isograd hosts --help'"));
     }
 
     #[test]
@@ -127,11 +129,12 @@ mod tests {
             ("summary --dtype float64", "isograd summary"),
             ("local -n 2", "isograd local"),
             ("hosts check --dtype x", "isograd hosts check"),
+            ("keygen --dtype x", "isograd keygen"),
             ("trian", "isograd"),
         ] {
             let hint = hint(args).expect("a hint");
             let similar = hint.contains("similar");
-            assert!(similar || hint == format!("'{command} --help' lists what it knows"), "{args}: {hint}");
+            assert!(similar || hint == format!("see '{command} --help'"), "{args}: {hint}");
         }
         for args in [
             "train --seed 1 --seed 2",
@@ -146,7 +149,7 @@ mod tests {
     fn names_of_files_alone_may_be_no_text() {
         let bad = || OsString::from_vec(b"x\xff.csv".to_vec());
         let failure = failure_of(["train".into(), "--model".into(), bad()]);
-        assert_eq!(failure.to_string(), "only names of files can be other than UTF-8: \"x\\xFF.csv\"");
+        assert_eq!(failure.to_string(), "only names of files may be other than UTF-8: \"x\\xFF.csv\"");
         for option in ["--save", "--history", "--load", "--dataset-train-path"] {
             let args = ["isograd".into(), "train".into(), option.into(), bad()];
             assert!(Arguments::try_parse_from(args).is_ok(), "{option}");

@@ -1,6 +1,7 @@
 //! The command line of jobs: ranks on this machine, on many, under Slurm.
 
 use crate::cli::parsers::{self, Bind};
+use crate::cli::plan::RankPlan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -12,22 +13,23 @@ Examples:
   isograd local -n 2 --bind none train --threads 2 --transport tcp
   isograd local -n 2 bench comm
 
-The number of ranks changes the time and not the result, if --global-batch-size stays the same.";
+The number of ranks changes the time, not the result, as long as --global-batch-size stays the same.";
 
 pub(super) const SSH_EXAMPLES: &str = "\
 Examples:
-  isograd ssh --hostfile hosts train --global-batch-size 1024
+  isograd ssh hosts train --global-batch-size 1024
+  isograd ssh --hostfile hosts -n 8 train --global-batch-size 1024
   isograd ssh -H localhost:2,user@node1:8 --dry-run train
   isograd hosts check --hostfile hosts
 
 The hosts need an SSH server and a login without a password, nothing else: this program is copied there.
-Ctrl-C once ends the run after the step under way, with what --save asks for; twice at once ends it immediately.";
+The first Ctrl-C ends the run after the current step, and writes what --save asks for; the second ends it at once.";
 
-// Help that is no documentation: brackets would be links there.
-const HOSTFILE_HELP: &str = "File with a host a line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= \
+// Constants, because brackets in a doc comment would be links.
+const HOSTFILE_HELP: &str = "File with one host per line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= \
                              cpus= workdir= env.K=V";
 const HOST_HELP: &str = "Hosts, instead of a hostfile: [user@]host[:slots],…";
-const PREFIX_HELP: &str = "Whether lines begin with [rank@host]: yes or no [default: yes; local: no]";
+const PREFIX_HELP: &str = "Begin each line of output with [rank@host]: yes or no [default: yes; local: no]";
 
 #[derive(Debug, Args)]
 pub(crate) struct LocalArgs {
@@ -45,7 +47,7 @@ pub(crate) struct SshArgs {
     /// Number of ranks [default: all slots]
     #[arg(short = 'n', long, value_name = "N", value_parser = parsers::count)]
     pub(crate) ranks: Option<u32>,
-    /// Print what would be done, and do nothing
+    /// Print what would be done, and do nothing else
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten, next_help_heading = "Login")]
@@ -54,20 +56,27 @@ pub(crate) struct SshArgs {
     pub(crate) job: JobArgs,
 }
 
-/// Which machines.
+impl SshArgs {
+    /// Whether no option names hosts: then the first word after the options should be a hostfile.
+    pub(super) fn has_no_hosts(&self) -> bool {
+        self.hosts.hostfile.is_none() && self.hosts.host.is_none()
+    }
+}
+
+/// Which machines to use.
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {
     #[arg(long, value_name = "FILE", help = HOSTFILE_HELP)]
     pub(crate) hostfile: Option<PathBuf>,
     #[arg(short = 'H', long, value_name = "HOSTS", conflicts_with = "hostfile", help = HOST_HELP)]
     pub(crate) host: Option<String>,
-    /// These hosts alone, separated by commas
+    /// Use only these hosts, separated by commas
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     pub(crate) include: Vec<String>,
-    /// Not these hosts
+    /// Do not use these hosts, separated by commas
     #[arg(long, value_name = "HOSTS", value_delimiter = ',')]
     pub(crate) exclude: Vec<String>,
-    /// Network interface at which hosts reach each other [default: what works]
+    /// Network interface for the data between hosts [default: any that works]
     #[arg(long, value_name = "NAME")]
     pub(crate) interface: Option<String>,
 }
@@ -78,26 +87,30 @@ pub(crate) struct LoginArgs {
     /// Configuration of SSH [default: ~/.ssh/config]
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_config: Option<PathBuf>,
-    /// Host keys that are accepted [default: what the configuration says, ~/.ssh/known_hosts]
+    /// File with the host keys to accept [default: from the SSH configuration, or ~/.ssh/known_hosts]
     #[arg(long, value_name = "FILE")]
     pub(crate) known_hosts: Option<PathBuf>,
-    /// Seconds that a login may take
+    /// Most seconds that a login may take
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) connect_timeout: Duration,
-    /// Folder of the remote hosts in whose subfolder isograd copies of this program lie [default: their cache folder]
+    /// Folder on the remote hosts; copies of this program go to its subfolder isograd [default: their cache
+    /// folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostsCommand {
-    /// Log in everywhere, and measure machines and the network between them
+    /// Log in to all machines, and measure them and the network between them
     Check(HostsCheckArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct HostsCheckArgs {
+    /// File with the hosts, as --hostfile names it
+    #[arg(value_name = "HOSTFILE", conflicts_with_all = ["hostfile", "host"])]
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
     #[command(flatten)]
@@ -106,49 +119,52 @@ pub(crate) struct HostsCheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SlurmArgs {
-    /// Machines
+    /// Number of machines
     #[arg(long, value_name = "N", default_value = "1", value_parser = parsers::count)]
     pub(crate) nodes: u32,
-    /// Ranks on each
+    /// Ranks on each machine
     #[arg(long, value_name = "N", default_value = "1", value_parser = parsers::count)]
     pub(crate) tasks_per_node: u32,
     /// Cores of each rank
     #[arg(long, value_name = "N", value_parser = parsers::count)]
     pub(crate) cpus_per_task: Option<u32>,
-    /// Limit of time, as Slurm writes it: 30, 2:00:00, 1-12
+    /// Time limit in Slurm's notation: 30, 2:00:00, 1-12
     #[arg(long, value_name = "TIME", value_parser = parsers::slurm_word)]
     pub(crate) time: Option<String>,
-    /// Partition
+    /// Slurm partition
     #[arg(long, value_name = "NAME", value_parser = parsers::slurm_word)]
     pub(crate) partition: Option<String>,
-    /// Account
+    /// Slurm account
     #[arg(long, value_name = "NAME", value_parser = parsers::slurm_word)]
     pub(crate) account: Option<String>,
     /// Name of the job
     #[arg(long, value_name = "NAME", default_value = "isograd", value_parser = parsers::slurm_word)]
     pub(crate) job_name: String,
-    /// Write the script to this file, instead of standard output
+    /// Write the script to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) script: Option<PathBuf>,
-    /// Hand the script to sbatch
+    /// Submit the script with sbatch
     #[arg(long)]
     pub(crate) submit: bool,
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// How the ranks work together, as `command` says.
+    #[arg(skip)]
+    pub(crate) ranks: Option<RankPlan>,
 }
 
-/// What ranks run, and what becomes of their output.
+/// What ranks run, and where their output goes.
 #[derive(Debug, Args)]
 pub(crate) struct JobArgs {
-    /// Whether each rank keeps to cores of its own, as far as there are enough: cores or none
+    /// Bind each rank to cores of its own, if there are enough: cores or none
     #[arg(long, value_name = "WHAT", default_value = "cores", value_parser = parsers::bind)]
     pub(crate) bind: Bind,
-    /// Give the ranks this variable, with its value here or with another one
+    /// Set this variable for the ranks: to its value here, or to VALUE
     #[arg(short = 'x', long, value_name = "NAME[=VALUE]")]
     pub(crate) export: Vec<String>,
-    /// Give the ranks the variables of this file, NAME=VALUE a line
+    /// Set the variables in this file for the ranks, one NAME=VALUE per line
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
     /// Write what each rank prints to FOLDER/rank.N/stdout and FOLDER/rank.N/stderr
@@ -165,11 +181,17 @@ pub(crate) struct JobArgs {
     /// What each rank runs: train, evaluate or bench, with its options
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// How the ranks work together, as `command` says.
+    #[arg(skip)]
+    pub(crate) ranks: Option<RankPlan>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
-    /// Tell the SHA-256 of the program's file
+    /// Send the SHA-256 of the program's file
     #[arg(long)]
     pub(crate) digest: bool,
+    /// Run no ranks, but remove this folder at the end of standard input
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) remove: Option<PathBuf>,
 }

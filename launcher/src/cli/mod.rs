@@ -3,13 +3,149 @@
 //! ```text
 //! words -> spelling (one form) -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
+//!
+//! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the
+//! job before anything of it has started.
 
 mod args;
-pub(crate) mod clap_error;
+mod clap_error;
 mod job_args;
 pub(crate) mod parsers;
 pub(crate) mod plan;
-pub(crate) mod spelling;
+mod rank_command;
+mod spelling;
 
 pub(crate) use args::*;
 pub(crate) use job_args::*;
+
+use crate::failure::Failure;
+use clap::Parser;
+use rank_command::{Checked, Machine, RANK_COMMANDS, is_rank_command};
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Command(Box<Command>),
+    /// The text of `--help` or `--version`.
+    Text(String),
+}
+
+/// Parses a command line that begins with the name of the program.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
+    let args = spelling::normalize(args);
+    let mut command = match Arguments::try_parse_from(&args) {
+        Ok(Arguments { command: Command::Ssh(ssh) }) if ssh.has_no_hosts() => {
+            return parse(with_hostfile(args, &ssh.job.command)?);
+        }
+        Ok(Arguments { command }) => command,
+        Err(error) if !error.use_stderr() => return Ok(Parsed::Text(error.render().to_string())),
+        Err(error) => return Err(clap_error::failure(&error, &args)),
+    };
+    let checked = match &mut command {
+        Command::Local(args) => {
+            Some((rank_command::check(&args.job.command, Machine::This)?, &mut args.job.ranks))
+        }
+        Command::Ssh(args) => {
+            Some((rank_command::check(&args.job.command, Machine::Other)?, &mut args.job.ranks))
+        }
+        Command::Slurm(args) => Some((rank_command::check(&args.command, Machine::Other)?, &mut args.ranks)),
+        Command::Hosts { what: HostsCommand::Check(args) } => {
+            args.hosts.hostfile = args.hosts.hostfile.take().or(args.file.take());
+            None
+        }
+        _ => None,
+    };
+    match checked {
+        Some((Checked::Text(text), _)) => return Ok(Parsed::Text(text)),
+        Some((Checked::Plan(plan), ranks)) => *ranks = Some(plan),
+        None => (),
+    }
+    Ok(Parsed::Command(Box::new(command)))
+}
+
+/// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the
+/// last of `args`.
+fn with_hostfile(mut args: Vec<OsString>, rest: &[OsString]) -> Result<Vec<OsString>, Failure> {
+    const AFTER_COMMAND: usize = 2;
+    let Some(word) = rest.first().filter(|word| !is_rank_command(word)) else {
+        return Err(no_hosts("--hostfile or -H is missing"));
+    };
+    let is_file = Path::new(word).metadata().is_ok_and(|file| !file.is_dir());
+    if !is_file {
+        let known = RANK_COMMANDS.join(", ");
+        return Err(no_hosts(&format!(
+            "'{}' is neither a hostfile nor one of {known}",
+            word.to_string_lossy()
+        )));
+    }
+    let mut hostfile = OsString::from("--hostfile=");
+    hostfile.push(word);
+    args.remove(args.len() - rest.len());
+    args.insert(AFTER_COMMAND, hostfile);
+    Ok(args)
+}
+
+fn no_hosts(problem: &str) -> Failure {
+    Failure::Usage {
+        problem: format!("no hosts: {problem}"),
+        hint: Some("'isograd local -n N COMMAND' runs ranks on this machine".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Command, String> {
+        let args = ["isograd"].iter().chain(args).map(OsString::from);
+        match parse(args) {
+            Ok(Parsed::Command(command)) => Ok(*command),
+            Ok(Parsed::Text(text)) => Err(text),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_first_word_of_ssh_may_be_a_hostfile() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("my_hosts");
+        std::fs::write(&file, "a\n").unwrap();
+        let name = file.to_str().unwrap();
+        for args in [
+            &["ssh", name, "-n", "3", "train", "--epochs", "2"][..],
+            &["ssh", "-n", "3", name, "train", "--epochs", "2"],
+            &["ssh", "-n", "3", "--hostfile", name, "train", "--epochs", "2"],
+        ] {
+            match parsed(args).unwrap() {
+                Command::Ssh(ssh) => {
+                    assert_eq!((ssh.hosts.hostfile.as_deref(), ssh.ranks), (Some(file.as_path()), Some(3)));
+                    assert_eq!(ssh.job.command, ["train", "--epochs", "2"]);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        match parsed(&["hosts", "check", name]).unwrap() {
+            Command::Hosts { what: HostsCommand::Check(args) } => {
+                assert_eq!(args.hosts.hostfile.as_deref(), Some(file.as_path()));
+            }
+            other => panic!("{other:?}"),
+        }
+        let message = |args: &[&str]| parsed(args).unwrap_err();
+        assert_eq!(message(&["ssh", "train"]), "no hosts: --hostfile or -H is missing");
+        let folder = folder.path().to_str().unwrap();
+        let expected =
+            format!("no hosts: '{folder}' is neither a hostfile nor one of train, evaluate, bench");
+        assert_eq!(message(&["ssh", folder, "train"]), expected);
+        assert!(message(&["ssh", "-H", "a", name, "train"]).starts_with("unknown command for ranks '"));
+    }
+
+    #[test]
+    fn the_command_of_ranks_is_parsed_with_the_job() {
+        for job in [&["local", "-n", "2"][..], &["ssh", "-H", "a"], &["slurm"]] {
+            let message = parsed(&[job, &["train", "--epochs", "-1"]].concat()).unwrap_err();
+            assert!(message.starts_with("--epochs: must be a whole number"), "{message}");
+        }
+    }
+}

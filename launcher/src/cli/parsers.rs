@@ -1,5 +1,6 @@
-//! From the text of an option's value to what it means. Errors quote the text and say what is expected.
+//! Parsers for the values of options. Their errors quote the text and say what is expected.
 
+use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
@@ -7,10 +8,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// More threads than any machine has.
+/// The most threads or ranks on one machine.
 const MAX_THREADS: u32 = 1024;
 
-/// A shard lies in the caches of one core: more samples than this are a mistake that would only cost memory.
+/// The most samples in a shard. A shard should fit the caches of one core; larger ones would only take
+/// memory.
 const MAX_SHARD_SIZE: u32 = 4096;
 
 /// The element type of all arithmetic.
@@ -22,7 +24,7 @@ pub(crate) enum Dtype {
     F64,
 }
 
-/// Where samples come from, by name.
+/// The name of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DatasetName {
     /// Handwritten digits.
@@ -33,11 +35,33 @@ pub(crate) enum DatasetName {
     Synthetic,
 }
 
-/// What ranks keep to.
+/// What each rank is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bind {
     Cores,
     None,
+}
+
+/// An instruction-set level, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IsaName {
+    /// The best one that the CPU has.
+    Auto,
+    /// One of [`Isa::NAMES`].
+    Level(&'static str),
+}
+
+impl IsaName {
+    /// The level, if the CPU of this machine has it.
+    pub(crate) fn on_this_cpu(self) -> Result<Isa, String> {
+        match self {
+            Self::Auto => Ok(Isa::best()),
+            Self::Level(name) => Isa::from_name(name).ok_or_else(|| {
+                let available: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
+                format!("this CPU has no {name}; it has {}", available.join(", "))
+            }),
+        }
+    }
 }
 
 /// The format of a history file, by its ending.
@@ -88,7 +112,7 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("must be a whole number from 0 to {}, it is '{text}'", u64::MAX))
 }
 
-/// A share of a whole that is not all of it.
+/// A fraction below 1.
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
@@ -117,7 +141,7 @@ pub(crate) fn ranks(text: &str) -> Result<u32, String> {
     at_most(text, MAX_THREADS)
 }
 
-/// A rank's part of the shards.
+/// A rank's share of the shards, in proportion to the others.
 pub(crate) fn weight(text: &str) -> Result<usize, String> {
     match text.parse::<u16>() {
         Ok(value) => Ok(value.into()),
@@ -132,7 +156,7 @@ pub(crate) fn bytes(text: &str) -> Result<usize, String> {
     at_most(text, u32::MAX).map(|bytes| bytes as usize)
 }
 
-/// A time in seconds.
+/// A number of seconds.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.001..=1e6).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -150,20 +174,20 @@ pub(crate) fn transport(text: &str) -> Result<Transport, String> {
         "mpi" => Err("this program was built without MPI, which takes an MPI with headers, libclang, and \
             'cargo build --release -p isograd --features mpi'"
             .to_string()),
-        _ => Err(Error::unknown_name("transport", text, &["auto", "shm", "tcp", "mpi"]).to_string()),
+        _ => Err(names::unknown("transport", text, &["auto", "shm", "tcp", "mpi"])),
     }
 }
 
-/// What ranks keep to.
-pub(crate) fn bind(text: &str) -> Result<Bind, Error> {
+/// What to bind each rank to.
+pub(crate) fn bind(text: &str) -> Result<Bind, String> {
     match text {
         "cores" => Ok(Bind::Cores),
         "none" => Ok(Bind::None),
-        _ => Err(Error::unknown_name("binding", text, &["cores", "none"])),
+        _ => Err(names::unknown("binding", text, &["cores", "none"])),
     }
 }
 
-/// A value in a line of a batch script: no blanks, no quotes, no comments.
+/// A value in a batch script's `#SBATCH` line, where blanks, quotes and `#` have a meaning of their own.
 pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@+".contains(c);
     match !text.is_empty() && text.chars().all(is_plain) {
@@ -172,19 +196,19 @@ pub(crate) fn slurm_word(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether, in a word.
-pub(crate) fn yes(text: &str) -> Result<bool, Error> {
+/// Parses yes or no.
+pub(crate) fn yes(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
-        _ => Err(Error::unknown_name("answer", text, &["yes", "no"])),
+        _ => Err(names::unknown("answer", text, &["yes", "no"])),
     }
 }
 
 /// The name of a network.
-pub(crate) fn model(text: &str) -> Result<&'static str, Error> {
+pub(crate) fn model(text: &str) -> Result<&'static str, String> {
     let known = zoo::NAMES.into_iter().find(|name| *name == text);
-    known.ok_or_else(|| Error::unknown_name("model", text, &zoo::NAMES))
+    known.ok_or_else(|| names::unknown("model", text, &zoo::NAMES))
 }
 
 /// The name of an optimizer, with its default parameters.
@@ -215,37 +239,34 @@ pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
     })
 }
 
-/// The name of an instruction-set level that this CPU has, or `auto`.
-pub(crate) fn isa(text: &str) -> Result<Isa, String> {
+/// The name of an instruction-set level. Whether a CPU has it is known where it runs: other hosts may have
+/// other levels.
+pub(crate) fn isa(text: &str) -> Result<IsaName, String> {
     if text == "auto" {
-        return Ok(Isa::best());
+        return Ok(IsaName::Auto);
     }
-    Isa::from_name(text).ok_or_else(|| {
-        if Isa::NAMES.contains(&text) {
-            let available: Vec<_> = Isa::available().into_iter().map(Isa::name).collect();
-            return format!("this CPU has no {text}; it has {}", available.join(", "));
-        }
+    Isa::NAMES.into_iter().find(|name| *name == text).map(IsaName::Level).ok_or_else(|| {
         let known: Vec<_> = ["auto"].into_iter().chain(Isa::NAMES).collect();
-        Error::unknown_name("instruction-set level", text, &known).to_string()
+        names::unknown("instruction-set level", text, &known)
     })
 }
 
 /// The name of an element type.
-pub(crate) fn dtype(text: &str) -> Result<Dtype, Error> {
+pub(crate) fn dtype(text: &str) -> Result<Dtype, String> {
     match text {
         "float32" | "f32" => Ok(Dtype::F32),
         "float64" | "f64" => Ok(Dtype::F64),
-        _ => Err(Error::unknown_name("element type", text, &["float32", "float64"])),
+        _ => Err(names::unknown("element type", text, &["float32", "float64"])),
     }
 }
 
 /// The name of a data set.
-pub(crate) fn dataset(text: &str) -> Result<DatasetName, Error> {
+pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
     match text {
         "mnist" => Ok(DatasetName::Mnist),
         "fashion-mnist" => Ok(DatasetName::FashionMnist),
         "synthetic" => Ok(DatasetName::Synthetic),
-        _ => Err(Error::unknown_name("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
+        _ => Err(names::unknown("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
     }
 }
 
@@ -259,7 +280,7 @@ pub(crate) fn history(path: PathBuf) -> Result<HistoryFile, String> {
     Ok(HistoryFile { path, format })
 }
 
-/// The path of a file to write.
+/// The path of a file to write, which must not be a folder's.
 pub(crate) fn new_file(path: PathBuf) -> Result<PathBuf, String> {
     let named = path.file_name().is_some() && !path.as_os_str().as_encoded_bytes().ends_with(b"/");
     if named { Ok(path) } else { Err(format!("must name a file, it is '{}'", path.display())) }
@@ -294,10 +315,9 @@ mod tests {
 
     #[test]
     fn unknown_names_come_with_the_nearest_known_one() {
-        let message = |error: Error| error.to_string();
-        assert!(message(model("simplecn").unwrap_err()).contains("did you mean 'simplecnn'?"));
-        assert!(message(dtype("float").unwrap_err()).contains("known are float32, float64"));
-        assert!(message(dataset("mnits").unwrap_err()).contains("did you mean 'mnist'?"));
+        assert!(model("simplecn").unwrap_err().contains("did you mean 'simplecnn'?"));
+        assert!(dtype("float").unwrap_err().contains("known are float32, float64"));
+        assert!(dataset("mnits").unwrap_err().contains("did you mean 'mnist'?"));
         assert!(isa("avx").unwrap_err().contains("known are auto, portable, neon, avx2, avx512"));
     }
 
@@ -322,10 +342,10 @@ mod tests {
 
     #[test]
     fn levels_that_the_cpu_lacks_are_told_from_unknown_ones() {
-        assert_eq!(isa("auto"), Ok(Isa::best()));
+        assert_eq!(isa("auto").unwrap().on_this_cpu(), Ok(Isa::best()));
         let missing = Isa::NAMES.into_iter().find(|name| Isa::from_name(name).is_none());
         let missing = missing.expect("no CPU has both neon and avx2");
-        let error = isa(missing).unwrap_err();
+        let error = isa(missing).unwrap().on_this_cpu().unwrap_err();
         assert!(error.starts_with(&format!("this CPU has no {missing}; it has portable")), "{error}");
     }
 

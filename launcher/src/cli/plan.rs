@@ -1,4 +1,5 @@
-//! What is to be done: the command line turned into its meaning, once. A plan cannot hold options that contradict each other.
+//! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each
+//! other.
 
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
 use crate::cli::{
@@ -20,14 +21,14 @@ pub(crate) struct TrainPlan {
     pub(crate) validation_split: f64,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
-    batch: Batch,
+    pub(crate) batch: Batch,
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
     pub(crate) loss: Loss,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) optimizer: Optimizer,
     pub(crate) learning_rate: f64,
-    clip_norm: Option<f64>,
+    pub(crate) clip_norm: Option<f64>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
@@ -48,19 +49,19 @@ pub(crate) struct EvaluatePlan {
     pub(crate) ranks: RankPlan,
 }
 
-/// Samples of a batch.
+/// The number of samples in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Batch {
+pub(crate) enum Batch {
     /// For each rank.
     PerRank(u32),
-    /// For all together.
+    /// For all ranks together.
     Global(u32),
 }
 
-/// Samples of a batch for each rank, if the user does not say.
+/// Samples in each rank's part of a batch, by default.
 const BATCH_SIZE: u32 = 64;
 
-/// A look at a network.
+/// The table of a network's layers.
 #[derive(Debug)]
 pub(crate) struct SummaryPlan {
     pub(crate) model: &'static str,
@@ -80,7 +81,7 @@ pub(crate) enum Source {
 }
 
 /// How ranks work together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RankPlan {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) transport: Transport,
@@ -93,7 +94,7 @@ pub(crate) struct RankPlan {
     pub(crate) overlap: bool,
 }
 
-/// How the arithmetic is done.
+/// Threads, shards and arithmetic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Execution {
     pub(crate) threads: Option<usize>,
@@ -103,8 +104,8 @@ pub(crate) struct Execution {
 }
 
 impl TrainPlan {
-    /// The configuration of the trainer for a training set of `samples` and `world` ranks. It reports the metrics of the plan
-    /// first, and the accuracy in any case, for the test.
+    /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are
+    /// those of the plan and, for the test, the accuracy.
     pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
@@ -126,7 +127,8 @@ impl TrainPlan {
         }
     }
 
-    /// Samples of a batch, over all of `world` ranks, of a training set of `samples`; a step takes `accumulate` of them.
+    /// The samples in a batch of `world` ranks, for a training set of `samples`. A step takes `accumulate`
+    /// batches.
     pub(crate) fn global_batch_size(&self, samples: usize, world: usize) -> usize {
         let batch_size = match self.batch {
             Batch::PerRank(samples) => (samples as usize).saturating_mul(world),
@@ -146,12 +148,12 @@ impl EvaluatePlan {
 }
 
 impl RankPlan {
-    /// What connects ranks on different hosts.
+    /// The name of the network between hosts.
     pub(crate) fn network(&self) -> &'static str {
         if self.transport == Transport::Mpi { "MPI" } else { "TCP" }
     }
 
-    /// The shares of `world` ranks.
+    /// The share of the shards that each of `world` ranks gets.
     pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
         let usage = |problem| Failure::Usage { problem, hint: None };
@@ -209,7 +211,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             optimizer,
             learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
             clip_norm,
-            execution: execution.into(),
+            execution: execution.try_into()?,
             ranks: ranks.into(),
             load: output.load,
             save: output.save,
@@ -225,7 +227,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
-        let (source, execution) = (data.try_into()?, execution.into());
+        let (source, execution) = (data.try_into()?, execution.try_into()?);
         let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
         Ok(Self { model, source, load, loss, execution, ranks })
     }
@@ -239,10 +241,13 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     }
 }
 
-impl From<ExecutionArgs> for Execution {
-    fn from(args: ExecutionArgs) -> Self {
+impl TryFrom<ExecutionArgs> for Execution {
+    type Error = Failure;
+
+    fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
         let ExecutionArgs { threads, shard_size, dtype, isa } = args;
-        Self { threads, shard_size, dtype, isa }
+        let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
+        Ok(Self { threads, shard_size, dtype, isa })
     }
 }
 
@@ -277,7 +282,7 @@ impl TryFrom<DataArgs> for Source {
     }
 }
 
-/// `optimizer` with the parameters that were given.
+/// Sets the given parameters of `optimizer`. One that the optimizer does not have is an error.
 fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Result<Optimizer, Failure> {
     fn set(parameter: &mut f64, given: &mut Option<f64>) {
         *parameter = given.take().unwrap_or(*parameter);
@@ -308,12 +313,12 @@ fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Resu
     match left_over(&given) {
         None => Ok(optimizer),
         Some(option) => {
-            Err(usage(format!("{option} is no parameter of the optimizer {optimizer}, which has {known}")))
+            Err(usage(format!("{option} is not a parameter of the optimizer {optimizer}, which has {known}")))
         }
     }
 }
 
-/// An option that no optimizer has taken.
+/// The first option that the optimizer has not taken.
 fn left_over(given: &HyperParameters) -> Option<&'static str> {
     let HyperParameters { momentum, nesterov, rho, beta1, beta2, epsilon, weight_decay } = given;
     let options = [
@@ -367,9 +372,9 @@ mod tests {
         assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));
         assert_eq!(
             message(&["--optimizer", "sgd", "--beta2", "0.9"]),
-            "--beta2 is no parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
+            "--beta2 is not a parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
         );
-        assert!(message(&["--nesterov"]).starts_with("--nesterov is no parameter of the optimizer adam"));
+        assert!(message(&["--nesterov"]).starts_with("--nesterov is not a parameter of the optimizer adam"));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-/// The arguments with every `_` in the name of a long option replaced by `-`. Values stay as they are, also those after the
-/// `=` of an option, and everything after a bare `--`.
+/// Replaces every `_` in the name of a long option by `-`. Values stay as they are, also those behind the `=`
+/// of an option, and so does everything behind a bare `--`.
 pub(crate) fn normalize(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut options = true;
     args.into_iter()

@@ -1,4 +1,4 @@
-//! The words of a hostfile line, each with its column.
+//! Splits a line of a hostfile into words with their columns.
 
 /// A word, without its quotes, and the column of its first character, from 1.
 #[derive(Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(super) struct Word {
     pub(super) column: usize,
 }
 
-/// A column, and what is wrong there.
+/// A problem, and its column.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) column: usize,
@@ -20,8 +20,8 @@ impl Problem {
     }
 }
 
-/// Splits a line at blanks. `"…"` holds blanks and `#` together; in it, `\"` and `\\` are a quote and a backslash. A `#` that
-/// begins a word begins a comment.
+/// Splits a line at blanks. Between double quotes, blanks and `#` are part of a word, and `\"` and `\\` stand
+/// for a quote and a backslash. A `#` at the beginning of a word begins a comment.
 pub(super) fn words(line: &str) -> Result<Vec<Word>, Problem> {
     let mut words: Vec<Word> = Vec::new();
     let mut chars = line.chars().zip(1..).peekable();
@@ -46,7 +46,7 @@ pub(super) fn words(line: &str) -> Result<Vec<Word>, Problem> {
     Ok(words)
 }
 
-/// The rest of a quotation that began at `start`.
+/// Reads the rest of a quotation that began at column `start`.
 fn quoted(
     chars: &mut impl Iterator<Item = (char, usize)>,
     start: usize,
@@ -57,13 +57,13 @@ fn quoted(
             '"' => return Ok(()),
             '\\' => match chars.next() {
                 Some((c @ ('"' | '\\'), _)) => text.push(c),
-                _ => return Err(Problem::new(column, "a backslash stands before \" or \\ only")),
+                _ => return Err(Problem::new(column, "a backslash must stand before \" or \\")),
             },
             '\0' => return Err(Problem::new(column, "a control character")),
             c => text.push(c),
         }
     }
-    Err(Problem::new(start, "this quotation does not end"))
+    Err(Problem::new(start, "the closing quote is missing"))
 }
 
 #[cfg(test)]
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn a_problem_has_its_column() {
-        assert_eq!(texts(r#"ab "cd"#), Err(Problem::new(4, "this quotation does not end")));
-        assert_eq!(texts(r#""a\n""#), Err(Problem::new(3, "a backslash stands before \" or \\ only")));
+        assert_eq!(texts(r#"ab "cd"#), Err(Problem::new(4, "the closing quote is missing")));
+        assert_eq!(texts(r#""a\n""#), Err(Problem::new(3, "a backslash must stand before \" or \\")));
         assert_eq!(texts("a\u{1}"), Err(Problem::new(2, "a control character")));
     }
 }

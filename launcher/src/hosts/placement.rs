@@ -1,14 +1,14 @@
-//! Which hosts take part, and how many ranks each of them gets.
+//! Chooses the hosts of a job, and divides the ranks among them.
 
-use super::Host;
-use crate::failure::Failure;
+use super::{Error, Host};
+use crate::system::names;
 
-/// The options that choose among the hosts of a list.
+/// The choice among the hosts of a list.
 #[derive(Debug, Default)]
 pub(crate) struct Selection {
-    /// These alone, if there are any.
+    /// Only these hosts, unless the list is empty.
     pub(crate) include: Vec<String>,
-    /// Not these.
+    /// Not these hosts.
     pub(crate) exclude: Vec<String>,
 }
 
@@ -19,35 +19,33 @@ pub(crate) struct Place {
     pub(crate) count: u32,
 }
 
-/// The hosts that are chosen, in their order; at least one.
-pub(crate) fn select(hosts: Vec<Host>, selection: &Selection) -> Result<Vec<Host>, Failure> {
+/// The chosen hosts in the order of the list; at least one.
+pub(crate) fn select(hosts: Vec<Host>, selection: &Selection) -> Result<Vec<Host>, Error> {
     let Selection { include, exclude } = selection;
     for (option, names) in [("--include", include), ("--exclude", exclude)] {
         if let Some(name) = names.iter().find(|name| hosts.iter().all(|host| host.name != **name)) {
             let known: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
-            let error = isograd_model::Error::unknown_name("host", name, &known);
-            return Err(usage(format!("{option}: {error}")));
+            return Err(Error::Choice { option, problem: names::unknown("host", name, &known) });
         }
     }
     let is_chosen =
         |host: &Host| (include.is_empty() || include.contains(&host.name)) && !exclude.contains(&host.name);
     let chosen: Vec<Host> = hosts.into_iter().filter(is_chosen).collect();
     if chosen.is_empty() {
-        return Err(usage("--exclude: no host is left".to_string()));
+        return Err(Error::Choice { option: "--exclude", problem: "no host is left".to_string() });
     }
     Ok(chosen)
 }
 
-/// Divides `ranks`, or as many as there are slots, among hosts with the given slots and upper limits: each host is filled in
-/// its turn; what is left goes round to those that may have more.
-pub(crate) fn place(slots: &[(u32, Option<u32>)], ranks: Option<u32>) -> Result<Vec<Place>, Failure> {
+/// Divides `ranks`, or as many as there are slots, among hosts with these slots and upper limits. Each host
+/// gets its slots, in the order of the list. Ranks that are left are dealt out one at a time to the hosts
+/// that may have more.
+pub(crate) fn place(slots: &[(u32, Option<u32>)], ranks: Option<u32>) -> Result<Vec<Place>, Error> {
     let total: u32 = slots.iter().map(|(slots, _)| slots).sum();
     let most: u32 = slots.iter().map(|(slots, max)| max.unwrap_or(*slots).max(*slots)).sum();
     let ranks = ranks.unwrap_or(total);
     if ranks > most {
-        let hint = (most == total).then(|| "max_slots=N in the hostfile allows more on a host".to_string());
-        let problem = format!("-n {ranks}: the hosts have {total} slots, and take at most {most} ranks");
-        return Err(Failure::Usage { problem, hint });
+        return Err(Error::TooFewSlots { ranks, slots: total, most });
     }
     let mut left = ranks;
     let mut counts: Vec<u32> = Vec::new();
@@ -70,10 +68,6 @@ pub(crate) fn place(slots: &[(u32, Option<u32>)], ranks: Option<u32>) -> Result<
         place
     };
     Ok(counts.into_iter().map(place).collect())
-}
-
-fn usage(problem: String) -> Failure {
-    Failure::Usage { problem, hint: None }
 }
 
 #[cfg(test)]

@@ -1,59 +1,62 @@
-//! What launcher and agent say to each other.
+//! The messages between launcher and agents.
 //!
 //! ```text
 //! message = length (4 bytes, little-endian) | content (postcard)
 //! ```
 //!
-//! What a login shell prints before the agent speaks is not part of it: the agent begins with [`MARK`].
+//! A login shell may print something before the agent starts. The agent's first bytes, [`MARK`], tell where
+//! its messages begin.
 
 use crate::system::host_facts::HostFacts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// The first bytes that an agent sends. A different version has a different mark.
 pub(super) const MARK: &[u8] = b"\0isograd agent 1\0";
 
 /// The longest message, in bytes: room for the environment of a job.
 pub(crate) const LIMIT: usize = 4 << 20;
-/// What is kept of the noise before the mark, in bytes.
+/// The most bytes that are kept of the text before the mark.
 const NOISE: usize = 4096;
 
-/// What the launcher tells an agent.
+/// Messages from the launcher to an agent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToAgent {
     /// A sign of life.
     Beat,
-    /// Listen at these addresses, so that the other hosts can try them.
+    /// Listen at these addresses, so that the other hosts can try to connect.
     Listen { host: u32, addresses: Vec<IpAddr>, secret: [u8; 32] },
-    /// Try the addresses of the other hosts, by host. With `bytes`, measure how fast that many go there.
+    /// Connect to the addresses of the other hosts, by host. With `bytes`, measure the time that so many
+    /// take.
     Reach { targets: Vec<(u32, Vec<SocketAddr>)>, secret: [u8; 32], timeout_ms: u32, bytes: u64 },
-    /// Measure how fast a core of this host is.
+    /// Measure the speed of a core.
     Measure,
     /// Start ranks.
     Start(Box<Assignment>),
     /// Send this signal to all ranks.
     Signal(i32),
-    /// End all ranks at once.
+    /// Kill all ranks.
     Kill,
 }
 
-/// What an agent tells the launcher.
+/// Messages from an agent to the launcher.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromAgent {
     /// A sign of life.
     Beat,
     /// The first message.
     Hello(Box<HostFacts>),
-    /// Where it listens: a subset of the addresses that it was told.
+    /// The addresses where it listens, of those that it was asked for.
     Listening(Vec<SocketAddr>),
-    /// For each target: how it was reached, or why not.
+    /// For each host: how it was reached, or why it was not.
     Reached(Vec<(u32, Result<Vec<Way>, String>)>),
-    /// Of one core.
+    /// The speed of one core.
     Measured { gflops: f64 },
-    /// By rank of the host: the cores that it is bound to, if it is.
+    /// All ranks have been started. By rank of the host: the cores that it is bound to, if it is.
     Started(Vec<Option<Vec<usize>>>),
-    /// It cannot do what it was told, and ends.
+    /// The agent cannot do what it was told, and ends.
     Failed(String),
     /// Bytes of a rank's standard output or standard error.
     Output { rank: u32, is_error: bool, bytes: Vec<u8> },
@@ -74,18 +77,18 @@ pub(crate) struct Way {
 pub(crate) struct Assignment {
     /// What each rank runs: this program with these arguments.
     pub(crate) args: Vec<std::ffi::OsString>,
-    /// Variables of all ranks, beside those of the agent.
+    /// Variables for all ranks, in addition to those of the agent.
     pub(crate) env: Vec<(String, std::ffi::OsString)>,
-    /// The folder they start in, if not the agent's.
+    /// The folder that they start in, if it is not the agent's.
     pub(crate) folder: Option<String>,
     pub(crate) world: u32,
     pub(crate) first_rank: u32,
     pub(crate) ranks: u32,
     /// The cores to use; all, if not given.
     pub(crate) cores: Option<Vec<usize>>,
-    /// Whether each rank keeps to cores of its own.
+    /// Whether each rank is bound to cores of its own, if there are enough.
     pub(crate) bind: bool,
-    /// Columns of the terminal that rank 0 draws its progress for.
+    /// Columns of the terminal on which rank 0 shows its progress, if there is one.
     pub(crate) progress: Option<u16>,
     pub(crate) meeting: Meeting,
 }
@@ -93,15 +96,23 @@ pub(crate) struct Assignment {
 /// Where the ranks of a job meet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Meeting {
-    /// All on this host, which makes a private folder for it.
+    /// All ranks are on this host; the agent makes a private folder for the meeting file.
     Here,
-    /// At an address of rank 0's host.
-    At(Summons),
+    /// At an address of the host of rank 0.
+    At(MeetingAddress),
 }
 
-/// What a rank is told through its standard input, as its arguments and variables can be read by others.
+/// Where a rank meets the others. It reads this from its standard input: other users can see its arguments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Summons {
+pub(crate) enum MeetingPoint {
+    /// A file, where all ranks are on one host.
+    File(PathBuf),
+    Address(MeetingAddress),
+}
+
+/// How the ranks of one host reach the others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeetingAddress {
     /// Where ranks of this host reach rank 0.
     pub(crate) address: SocketAddr,
     /// Where ranks of this host listen. The ports are those of rank 0; other ranks take any free ones.
@@ -121,7 +132,7 @@ pub(crate) struct Route {
     pub(crate) address: IpAddr,
 }
 
-impl Summons {
+impl MeetingAddress {
     /// Where a rank of this host listens.
     pub(crate) fn listen_of(&self, rank: usize) -> Vec<SocketAddr> {
         let port = |address: &SocketAddr| if rank == 0 { address.port() } else { 0 };
@@ -143,11 +154,11 @@ impl Summons {
 /// How a rank ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RankStatus {
-    /// By itself, with this exit code.
+    /// It ended by itself, with this exit code.
     Code(i32),
-    /// By a signal.
+    /// A signal ended it.
     Signal(i32),
-    /// The agent ended it.
+    /// The agent killed it.
     Killed,
 }
 
@@ -164,13 +175,13 @@ pub(crate) fn encode<M: Serialize>(message: &M) -> Vec<u8> {
 /// Bytes that are no message.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadMessage {
-    #[error("a message of {0} bytes was announced, at most {LIMIT} can be")]
+    #[error("a message of {0} bytes, at most {LIMIT} are possible")]
     TooLong(usize),
     #[error("a message that cannot be read")]
     Unreadable,
 }
 
-/// Makes messages of bytes that come in pieces.
+/// Puts messages together from bytes that come in pieces.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
@@ -203,7 +214,7 @@ impl Decoder {
 
     fn look_for_mark(&mut self) {
         let place = self.bytes.windows(MARK.len()).position(|window| window == MARK);
-        // Without the mark, its beginning may stand at the end.
+        // Without the whole mark, its first bytes may be the last ones here.
         let noise = place.unwrap_or((self.bytes.len() + 1).saturating_sub(MARK.len()));
         self.noise.extend(self.bytes.drain(..noise));
         self.noise.drain(..self.noise.len().saturating_sub(NOISE));
@@ -213,13 +224,13 @@ impl Decoder {
         }
     }
 
-    /// What came before the mark, or instead of it; of much, the last part.
+    /// The text before the mark, or instead of it; of a long text, the end.
     pub(crate) fn noise(&self) -> String {
         let rest = if self.is_marked { &[][..] } else { &self.bytes };
         String::from_utf8_lossy(&[&self.noise, rest].concat()).into_owned()
     }
 
-    /// The next message, if all of it has come.
+    /// The next message, if all its bytes have come.
     pub(crate) fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, BadMessage> {
         let rest = &self.bytes[self.start..];
         let Some((length, rest)) = rest.split_first_chunk().filter(|_| self.is_marked) else {

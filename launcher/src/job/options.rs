@@ -1,47 +1,53 @@
-//! What the user says of a job, apart from its hosts.
+//! The options of a job, apart from its hosts.
 
 use super::message::LIMIT;
 use super::relay::RelayPlan;
 use crate::cli::JobArgs;
 use crate::cli::parsers::Bind;
+use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
-use crate::hosts::is_variable;
+use crate::system::escape::excerpt;
+use crate::system::{text_file, variables};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// What the ranks of a job run, with what, and what becomes of their output.
+/// What the ranks of a job run, with which variables, and where their output goes.
 #[derive(Debug)]
 pub(crate) struct JobPlan {
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(String, OsString)>,
     pub(crate) bind: bool,
     pub(crate) relay: RelayPlan,
+    /// How the ranks work together, where `args` were parsed.
+    ranks: Option<RankPlan>,
 }
 
 impl JobPlan {
-    /// `with_labels`: whether lines begin with their rank, if the user does not say.
+    /// `with_labels` is the default of `--prefix`: whether lines of output begin with their rank.
     pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
-        check_command(&args.command)?;
         let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
         for export in &args.export {
             let variable = match export.split_once('=') {
                 Some((name, value)) => (name.to_string(), value.into()),
                 None => {
                     let value = std::env::var_os(export);
-                    (export.clone(), value.ok_or_else(|| usage(format!("-x {export}: it is not set here")))?)
+                    (
+                        export.clone(),
+                        value.ok_or_else(|| usage(format!("-x {export}: the variable is not set here")))?,
+                    )
                 }
             };
-            if !is_variable(&variable.0) {
-                return Err(usage(format!("-x {export}: '{}' is no name of a variable", variable.0)));
-            }
+            // Its value may be secret.
+            let name = excerpt(&variable.0);
+            variables::check(&variable.0).map_err(|problem| usage(format!("-x {name}: {problem}")))?;
             env.push(variable);
         }
         let lengths = env.iter().map(|(name, value)| name.len() + value.len());
         let bytes: usize = lengths.chain(args.command.iter().map(|arg| arg.len())).sum();
-        // Half of what fits is left to the rest of the message.
+        // The other half of the message is for the rest of the assignment.
         if bytes > LIMIT / 2 {
             return Err(usage(format!(
-                "arguments and variables have {bytes} bytes, at most {} fit",
+                "arguments and variables have {bytes} bytes, at most {} are possible",
                 LIMIT / 2
             )));
         }
@@ -51,39 +57,33 @@ impl JobPlan {
             only: args.only_rank,
             folder: args.output,
         };
-        Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay })
+        Ok(Self { args: args.command, env, bind: args.bind == Bind::Cores, relay, ranks: args.ranks })
+    }
+
+    /// Checks what depends on the number of ranks.
+    pub(crate) fn check_world(&self, world: u32) -> Result<(), Failure> {
+        self.ranks.as_ref().map_or(Ok(()), |ranks| ranks.shares(world as usize).map(drop))
     }
 }
 
-/// Checks that ranks can run this: before many of them say that they cannot. Their options are theirs: other hosts may know
-/// other instruction sets and folders.
-pub(crate) fn check_command(command: &[OsString]) -> Result<(), Failure> {
-    const KNOWN: [&str; 3] = ["train", "evaluate", "bench"];
-    let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-    if KNOWN.contains(&name.as_ref()) {
-        return Ok(());
-    }
-    Err(usage(isograd_model::Error::unknown_name("command for ranks", &name, &KNOWN).to_string()))
-}
-
-/// Lines of `NAME=VALUE`; empty ones and those that begin with `#` are comments.
+/// Reads lines of `NAME=VALUE`. Empty lines and lines that begin with `#` are skipped.
 fn read_env_file(path: &Path) -> Result<Vec<(String, OsString)>, Failure> {
-    let text = std::fs::read_to_string(path);
+    let text = text_file::read(path);
     let text = text.map_err(|error| usage(format!("--env-file {}: {error}", path.display())))?;
     let mut env = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        match line.split_once('=') {
-            Some((name, value)) if is_variable(name) && !value.contains('\0') => {
-                env.push((name.to_string(), value.into()));
-            }
-            _ => {
-                let place = format!("--env-file {}:{number}", path.display());
-                return Err(usage(format!("{place}: expected NAME=VALUE, it is '{line}'")));
-            }
+        let mistake = |problem: String| usage(format!("--env-file {}:{number}: {problem}", path.display()));
+        let (name, value) = line
+            .split_once('=')
+            .ok_or_else(|| mistake(format!("expected NAME=VALUE, found '{}'", excerpt(line))))?;
+        variables::check(name).map_err(mistake)?;
+        if value.contains('\0') {
+            return Err(mistake(format!("the value of {name} has a null character")));
         }
+        env.push((name.to_string(), value.into()));
     }
     Ok(env)
 }
@@ -106,6 +106,7 @@ mod tests {
             only_rank: None,
             prefix: None,
             command: vec!["train".into()],
+            ranks: None,
         }
     }
 
@@ -122,20 +123,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_or_no_command_is_named_with_its_place() {
+    fn what_is_no_variable_is_named_with_its_place() {
         let message = |export, file| JobPlan::new(args(export, file), true).unwrap_err().to_string();
-        assert_eq!(message(&["ISOGRAD_NOT_SET"], None), "-x ISOGRAD_NOT_SET: it is not set here");
-        assert_eq!(message(&["a b=1"], None), "-x a b=1: 'a b' is no name of a variable");
+        assert_eq!(message(&["ISOGRAD_NOT_SET"], None), "-x ISOGRAD_NOT_SET: the variable is not set here");
+        assert_eq!(message(&["a b=1"], None), "-x a b: 'a b' cannot be the name of a variable");
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("env");
-        std::fs::write(&file, "A=1\nexport B=2\n").unwrap();
-        let expected = format!("--env-file {}:2: expected NAME=VALUE, it is 'export B=2'", file.display());
-        assert_eq!(message(&[], Some(&file)), expected);
-        let mut typo = args(&[], None);
-        typo.command = vec!["trian".into()];
-        let message_of_typo = JobPlan::new(typo, true).unwrap_err().to_string();
-        assert!(message_of_typo.contains("did you mean 'train'?"), "{message_of_typo}");
+        assert_eq!(message(&["RANK=1"], None), "-x RANK: RANK is set by isograd itself, for each rank");
+        let of_file = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let message = message(&[], Some(&file));
+            message.strip_prefix(&format!("--env-file {}:", file.display())).expect("the file").to_string()
+        };
+        assert_eq!(of_file("A=1\nexport B=2\n"), "2: 'export B' cannot be the name of a variable");
+        assert_eq!(of_file("A=1\nB\n"), "2: expected NAME=VALUE, found 'B'");
+        assert_eq!(of_file("WORLD_SIZE=1\n"), "1: WORLD_SIZE is set by isograd itself, for each rank");
+        assert!(of_file("\u{feff}A=1\n").contains("byte-order mark"));
+        assert!(of_file(&"x".repeat(1 << 20)).len() < 200);
         let long = format!("A={}", "x".repeat(LIMIT));
-        assert!(message(&[&long], None).ends_with(&format!("at most {} fit", LIMIT / 2)));
+        assert!(message(&[&long], None).ends_with(&format!("at most {} are possible", LIMIT / 2)));
     }
 }

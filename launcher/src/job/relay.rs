@@ -1,4 +1,4 @@
-//! What the ranks print, on its way to the screen and to files.
+//! The output of ranks on its way to the screen and to files.
 
 use super::screen::Screen;
 use crate::failure::Failure;
@@ -8,27 +8,27 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Lines of each rank that are remembered for the case that it fails.
+/// The last lines of each rank that are kept, to be shown again if it fails.
 const LAST_LINES: usize = 10;
-/// A line without an end is shown in pieces of this many bytes.
+/// A line that is longer is shown in pieces of this many bytes.
 const LONGEST_LINE: usize = 64 * 1024;
-/// What a rank's files are called, in its folder.
+/// The names of a rank's files in its folder.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
-/// What is shown, and what is kept.
+/// Which output is shown, and where it is written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RelayPlan {
     /// Whether lines begin with `[rank@host]`.
     pub(crate) with_labels: bool,
     /// Whether only errors are shown.
     pub(crate) is_quiet: bool,
-    /// The one rank that is shown.
+    /// The only rank that is shown, if one was chosen.
     pub(crate) only: Option<u32>,
     /// Where the output of each rank is written.
     pub(crate) folder: Option<PathBuf>,
 }
 
-/// Shows lines whole, one after the other, whatever pieces they come in.
+/// Shows whole lines one after the other, however their bytes are split between messages.
 pub(super) struct Relay {
     plan: RelayPlan,
     screen: Screen,
@@ -39,7 +39,7 @@ pub(super) struct Relay {
 struct Printer {
     /// `0@node1`.
     name: String,
-    /// What has come of the next line, of standard output and standard error.
+    /// The beginning of the next line, of standard output and of standard error.
     begun: [Vec<u8>; 2],
     /// Open from the first byte of a stream to the rank's end.
     files: [Option<File>; 2],
@@ -48,7 +48,7 @@ struct Printer {
 }
 
 impl Relay {
-    /// For ranks with these names.
+    /// A relay for ranks with these names.
     pub(super) fn new(plan: RelayPlan, screen: Screen, names: Vec<String>) -> Result<Self, Failure> {
         if let Some(rank) = plan.only.filter(|rank| *rank as usize >= names.len()) {
             let problem = format!("--only-rank {rank}: there are ranks 0 to {}", names.len() - 1);
@@ -70,7 +70,7 @@ impl Relay {
         Ok(Self { plan, screen, ranks })
     }
 
-    /// The columns that the progress of rank 0 may take, if it is to be shown.
+    /// The columns for the progress of rank 0, if it is shown.
     pub(super) fn progress_columns(&self) -> Option<u16> {
         let is_shown = !self.plan.is_quiet && self.plan.only.is_none_or(|rank| rank == 0);
         let label = if self.plan.with_labels { self.ranks[0].name.len() + "[] ".len() } else { 0 };
@@ -78,7 +78,7 @@ impl Relay {
         columns.checked_sub(u16::try_from(label).ok()?).filter(|columns| *columns > 0)
     }
 
-    /// Takes what `rank` has printed.
+    /// Takes bytes that `rank` has printed.
     pub(super) fn take(&mut self, rank: u32, is_error: bool, bytes: &[u8]) -> Result<(), Failure> {
         let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
         let stream = usize::from(is_error);
@@ -107,7 +107,7 @@ impl Relay {
                     self.show_progress(text);
                     behind
                 }
-                // A line feed may follow.
+                // A line feed may follow in the next piece.
                 (b'\r', []) => break,
                 (_, behind) => {
                     self.line(rank, is_error, text)?;
@@ -123,7 +123,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Shows lines of `rank` that have no end; nothing more comes from it.
+    /// Shows the rest of `rank`'s output: its last lines may have no line feed.
     pub(super) fn finish(&mut self, rank: u32) -> Result<(), Failure> {
         for is_error in [false, true] {
             let Some(printer) = self.ranks.get_mut(rank as usize) else { return Ok(()) };
@@ -160,13 +160,13 @@ impl Relay {
         self.screen.show_progress(format!("{label}{}", printable(text)));
     }
 
-    /// Tells something of the launcher's own, on standard output.
+    /// Prints a line of the launcher's own on standard output.
     pub(super) fn announce(&mut self, line: &str) -> Result<(), Failure> {
         let is_shown = !self.plan.is_quiet && self.plan.only.is_none();
         if is_shown { self.screen.print(false, &format!("{line}\n")) } else { Ok(()) }
     }
 
-    /// Says something of the launcher's own, on standard error.
+    /// Prints lines of the launcher's own on standard error.
     pub(super) fn say(&mut self, lines: &str) {
         self.screen.print(true, lines).expect("standard error never fails");
     }
@@ -187,7 +187,7 @@ fn cannot_write(path: PathBuf, source: io::Error) -> Failure {
     Failure::Write { option: "--output", path, source }
 }
 
-/// What a rank has printed, such that it cannot command the terminal of who reads it.
+/// A line of a rank without control characters but tabs, so that it cannot command the reader's terminal.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.split('\t').map(one_line).collect::<Vec<_>>().join("\t")

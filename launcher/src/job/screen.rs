@@ -1,4 +1,5 @@
-//! Where the launcher prints: whole lines, above a line of progress where there is a terminal.
+//! The launcher's standard output and standard error: whole lines, and on a terminal a line of progress below
+//! them.
 
 use crate::failure::Failure;
 use std::io::{self, IsTerminal, Write};
@@ -11,7 +12,7 @@ const CLEAR_LINE: &str = "\r\x1b[2K";
 pub(super) struct Screen {
     streams: [Box<dyn Write>; 2],
     has_colors: [bool; 2],
-    /// Of the terminal that shows progress, if there is one.
+    /// The columns of the terminal that shows progress, if there is one.
     columns: Option<u16>,
     /// The line at the bottom of the terminal.
     progress: String,
@@ -44,7 +45,7 @@ impl Screen {
         }
     }
 
-    /// Prints whole lines. Standard error that is closed has nobody left to tell.
+    /// Prints whole lines. A closed standard error is not a failure.
     pub(super) fn print(&mut self, is_error: bool, lines: &str) -> Result<(), Failure> {
         if !self.progress.is_empty() {
             self.write_error(CLEAR_LINE);
@@ -61,7 +62,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Replaces the line of progress; an empty one takes it away.
+    /// Replaces the line of progress; an empty one removes it.
     pub(super) fn show_progress(&mut self, line: String) {
         self.write_error(&format!("{CLEAR_LINE}{line}"));
         self.progress = line;
@@ -71,7 +72,7 @@ impl Screen {
         let _ = self.streams[1].write_all(text.as_bytes());
     }
 
-    /// One that writes into memory.
+    /// A screen that writes to memory.
     #[cfg(test)]
     pub(super) fn in_memory(columns: Option<u16>) -> (Self, Memory) {
         let memory = Memory::default();
@@ -80,7 +81,7 @@ impl Screen {
     }
 }
 
-/// What both streams have got, in order.
+/// The text of both streams, in order.
 #[cfg(test)]
 #[derive(Clone, Default)]
 pub(super) struct Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

@@ -1,11 +1,11 @@
-//! The launcher's part while ranks run.
+//! The launcher while ranks run: it shows their output, notices how they end, and passes on signals.
 
-use super::connection::{Connection, Event};
-use super::end::{End, Ends};
+use super::agent_connection::{Connection, Event};
+use super::liveness::{BEAT, Beats, Liveness};
 use super::message::{Assignment, FromAgent, RankStatus, ToAgent};
+use super::outcomes::{Outcome, Outcomes};
 use super::relay::{Relay, RelayPlan};
 use super::screen::Screen;
-use super::{BEAT, GRACE, SILENCE, silence};
 use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::cores;
 use std::ffi::OsString;
@@ -14,12 +14,15 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the ranks of other hosts may take when a host is lost: they notice at once or, behind a dead link, late.
+/// How long the other ranks may take to end by themselves once one has failed: they notice at once, and say
+/// why they end.
+const GRACE: Duration = Duration::from_secs(2);
+/// The same when a host is lost: its peers notice at once or, behind a dead link, too late to wait for.
 const LOSS_GRACE: Duration = Duration::from_secs(1);
-/// How long agents may take to end what they were told to kill.
+/// How long agents may take to kill ranks.
 const LAST_WAIT: Duration = Duration::from_secs(3);
 
-/// A host of a job whose agent has answered, and what its ranks are to do.
+/// A host whose agent has answered, and the ranks that it is to run.
 pub(crate) struct HostRanks {
     /// Its number in events.
     pub(crate) number: usize,
@@ -28,7 +31,8 @@ pub(crate) struct HostRanks {
     pub(crate) assignment: Assignment,
 }
 
-/// Starts the ranks of all hosts and watches them until the last one has ended. `events` are those of all connections.
+/// Starts the ranks of all hosts and watches them until the last one has ended. `events` are those of all
+/// connections.
 pub(crate) fn supervise(
     hosts: Vec<HostRanks>,
     events: &Receiver<Event>,
@@ -40,56 +44,64 @@ pub(crate) fn supervise(
     let is_saving = hosts.iter().any(|host| host.assignment.args.iter().any(is_save));
     let (mut watched, mut assignments) = (Vec::new(), Vec::new());
     for HostRanks { number, name, connection, assignment } in hosts {
-        watched.push(Host {
+        watched.push(WatchedHost {
             number,
             name,
             first: assignment.first_rank,
             count: assignment.ranks,
-            heard: Instant::now(),
+            liveness: Liveness::new(Instant::now()),
             bindings: None,
             is_open: true,
             connection: Arc::new(connection),
         });
         assignments.push(assignment);
     }
-    // A folder for output may be slow, and agents wait for nobody who is silent.
+    // To create output files can take longer than agents wait for a sign of life.
     let _pulse = pulse(watched.iter().map(|host| Arc::downgrade(&host.connection)).collect());
     let relay = Relay::new(plan, Screen::new(), labels)?;
     for (host, mut assignment) in watched.iter_mut().zip(assignments) {
         assignment.progress = relay.progress_columns();
-        host.heard = Instant::now();
+        host.liveness.hear(Instant::now());
         host.connection.tell(&ToAgent::Start(Box::new(assignment)));
     }
     let mut supervisor =
-        Supervisor { hosts: watched, ends: Ends::new(names), relay, stop: None, deadline: None };
+        Supervisor { hosts: watched, outcomes: Outcomes::new(names), relay, stop: None, deadline: None };
     let result = supervisor.watch(events);
     supervisor.close(events);
     result?;
-    let Supervisor { ends, mut relay, stop, .. } = supervisor;
-    let result = ends.result(stop);
-    if stop.is_some() && is_saving && ends.was_cut_off(0) {
+    let Supervisor { outcomes, mut relay, stop, .. } = supervisor;
+    let result = outcomes.result(stop);
+    if stop.is_some() && is_saving && outcomes.was_cut_off(0) {
         relay.say("rank 0 did not end by itself: the parameters after its last step were not saved\n");
     }
-    if let (Err(Failure::Rank { rank, .. }), true) = (&result, ends.count() > 1) {
-        let lines: Vec<&str> = relay.last_lines(*rank).collect();
-        let last = match lines.as_slice() {
-            [] => String::new(),
-            lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
-        };
-        relay.say(&format!("{}{last}", ends.table()));
-    } else if let Err(Failure::Host { .. }) = &result {
-        relay.say(&ends.table());
-    }
+    explain(&result, &outcomes, &mut relay);
     result
 }
 
-/// Whether an argument of ranks asks for a file with the parameters.
+/// Shows how each rank ended where that tells more than the error, and the last lines of the rank that
+/// failed.
+fn explain(result: &Result<(), Failure>, outcomes: &Outcomes, relay: &mut Relay) {
+    match result {
+        Err(Failure::Rank { rank, .. }) if outcomes.count() > 1 => {
+            let lines: Vec<&str> = relay.last_lines(*rank).collect();
+            let last = match lines.as_slice() {
+                [] => String::new(),
+                lines => format!("the last lines of rank {rank}:\n  {}\n", lines.join("\n  ")),
+            };
+            relay.say(&format!("{}{last}", outcomes.table()));
+        }
+        Err(Failure::Host { .. } | Failure::SilentRank { .. }) => relay.say(&outcomes.table()),
+        _ => (),
+    }
+}
+
+/// Whether this argument of the ranks is `--save`.
 fn is_save(arg: &OsString) -> bool {
     arg.to_str().is_some_and(|arg| arg == "--save" || arg.starts_with("--save="))
 }
 
-/// Gives the agents signs of life until the returned end is dropped, whatever else keeps the launcher: it may wait for who reads
-/// its output.
+/// Gives the agents signs of life until the returned sender is dropped. A thread of its own does, since the
+/// launcher itself may wait for a slow reader of its output.
 fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
     let (pulse, stop) = channel();
     thread::spawn(move || {
@@ -100,31 +112,31 @@ fn pulse(connections: Vec<Weak<Connection>>) -> Sender<()> {
     pulse
 }
 
-struct Host {
+/// A host while its ranks run.
+struct WatchedHost {
     number: usize,
     name: String,
     first: u32,
     count: u32,
     connection: Arc<Connection>,
-    /// When the agent gave its last sign of life.
-    heard: Instant,
+    liveness: Liveness,
     bindings: Option<Vec<Option<Vec<usize>>>>,
     is_open: bool,
 }
 
-impl Host {
+impl WatchedHost {
     fn ranks(&self) -> std::ops::Range<u32> {
         self.first..self.first + self.count
     }
 }
 
 struct Supervisor {
-    hosts: Vec<Host>,
-    ends: Ends,
+    hosts: Vec<WatchedHost>,
+    outcomes: Outcomes,
     relay: Relay,
     /// The signal that asked for the end of the job.
     stop: Option<i32>,
-    /// When ranks that still run are killed, and then given up.
+    /// When ranks that still run are killed and, later, given up.
     deadline: Option<Deadline>,
 }
 
@@ -144,18 +156,17 @@ impl Deadline {
 
 impl Supervisor {
     fn watch(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
-        let mut expected = Instant::now();
-        while !self.ends.are_all_known() {
+        // The pulse sends the signs of life; here, the turns of the loop tell whether this process ran.
+        let mut beats = Beats::new(Instant::now());
+        while !self.outcomes.are_all_known() {
             let now = Instant::now();
-            let late = now.saturating_duration_since(expected);
-            if late > BEAT {
-                // This process was stopped, or waited for who reads its output: agents may have spoken meanwhile.
-                self.hosts.iter_mut().for_each(|host| host.heard += late);
+            if let Some(late) = beats.due(now) {
+                self.hosts.iter_mut().for_each(|host| host.liveness.excuse(late));
             }
             for host in 0..self.hosts.len() {
-                if self.hosts[host].is_open && now >= self.hosts[host].heard + SILENCE {
+                if self.hosts[host].is_open && self.hosts[host].liveness.is_lost(now) {
                     self.hosts[host].connection.cut();
-                    self.lose(host, silence());
+                    self.lose(host, Liveness::problem());
                 }
             }
             match self.deadline {
@@ -163,10 +174,10 @@ impl Supervisor {
                 Some(Deadline::GiveUp(time)) if now >= time => break,
                 _ => (),
             }
-            let silences = self.hosts.iter().filter(|host| host.is_open).map(|host| host.heard + SILENCE);
-            let times = silences.chain(self.deadline.map(Deadline::time));
-            expected = times.fold(now + BEAT, Instant::min).max(now);
-            match events.recv_timeout(expected - now) {
+            let open = self.hosts.iter().filter(|host| host.is_open);
+            let times = open.map(|host| host.liveness.deadline()).chain(self.deadline.map(Deadline::time));
+            let wake = times.fold(beats.next(), Instant::min);
+            match events.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(event) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the caller holds a sender"),
@@ -187,14 +198,14 @@ impl Supervisor {
             Event::Message(number, message) => {
                 // Hosts without ranks are not watched.
                 let Some(host) = self.index_of(number) else { return Ok(()) };
-                self.hosts[host].heard = Instant::now();
+                self.hosts[host].liveness.hear(Instant::now());
                 match message {
                     FromAgent::Output { rank, is_error, bytes } if self.has(host, rank) => {
                         self.take(rank, is_error, &bytes)?;
                     }
                     FromAgent::Ended { rank, status } if self.has(host, rank) => {
                         self.relay.finish(rank)?;
-                        self.ends.add(rank, End::Status(status));
+                        self.outcomes.add(rank, Outcome::Status(status));
                         if !self.is_expected(status) {
                             self.expect_the_end(GRACE);
                         }
@@ -211,8 +222,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Whether a rank that ends so leaves the others their time: after a request to stop, all end in order, and the first rank
-    /// last, as it may have parameters to save.
+    /// Whether the other ranks may go on when one ends like this. After a request to stop, all ranks end in
+    /// order, and rank 0 last, as it may have parameters to save.
     fn is_expected(&self, status: RankStatus) -> bool {
         match (status, self.stop) {
             (RankStatus::Code(0), _) => true,
@@ -229,7 +240,7 @@ impl Supervisor {
         self.hosts[host].ranks().contains(&rank)
     }
 
-    /// What cannot be shown any more ends the job, unless it ends anyway.
+    /// Shows output. If that fails, the job ends, unless it is ending already.
     fn take(&mut self, rank: u32, is_error: bool, bytes: &[u8]) -> Result<(), Failure> {
         match self.relay.take(rank, is_error, bytes) {
             Err(_) if self.stop.is_some() => Ok(()),
@@ -241,10 +252,10 @@ impl Supervisor {
         }
     }
 
-    /// When all ranks have started: which of them has which cores.
+    /// Prints the cores of each rank, once the ranks of all hosts have started.
     fn announce_bindings(&mut self) -> Result<(), Failure> {
         let is_one = self.hosts.len() == 1;
-        let line = |host: &Host| {
+        let line = |host: &WatchedHost| {
             let place = if is_one { String::new() } else { format!(" of {}", host.name) };
             let bindings = binding(host.first, host.bindings.as_deref()?);
             Some(format!("ranks{place} and their cores: {bindings}"))
@@ -253,33 +264,34 @@ impl Supervisor {
         lines.into_iter().flatten().try_for_each(|line| self.relay.announce(&line))
     }
 
-    /// The first signal asks all ranks to end after the step under way; the second one ends them at once.
+    /// The first signal asks all ranks to end after the current step; the second one kills them.
     fn stop(&mut self, signal: i32) {
         if self.stop.replace(signal).is_some() {
             self.kill();
         } else {
-            self.relay.say("stopping after the step under way; once more to stop at once\n");
+            self.relay.say("stopping after the current step; a second signal stops at once\n");
             self.tell_all(&ToAgent::Signal(signal));
         }
     }
 
-    /// A host is lost, and whatever runs there ends by itself.
+    /// Notes that a host is lost. Its agent and its ranks end by themselves.
     fn lose(&mut self, host: usize, problem: String) {
-        let Host { is_open, name, .. } = &mut self.hosts[host];
+        let WatchedHost { is_open, name, .. } = &mut self.hosts[host];
         if !std::mem::take(is_open) {
             return;
         }
         let name = name.clone();
-        let running: Vec<u32> = self.hosts[host].ranks().filter(|rank| !self.ends.is_known(*rank)).collect();
+        let running: Vec<u32> =
+            self.hosts[host].ranks().filter(|rank| !self.outcomes.is_known(*rank)).collect();
         if running.is_empty() {
             return;
         }
-        self.ends.add_host(&name, problem);
-        running.into_iter().for_each(|rank| self.ends.add(rank, End::Lost));
+        self.outcomes.add_host(&name, problem);
+        running.into_iter().for_each(|rank| self.outcomes.add(rank, Outcome::Lost));
         self.expect_the_end(LOSS_GRACE);
     }
 
-    /// One rank has failed: the others have some time to end by themselves.
+    /// One rank has failed: the others may take `grace` to end by themselves.
     fn expect_the_end(&mut self, grace: Duration) {
         self.deadline.get_or_insert(Deadline::Kill(Instant::now() + grace));
     }
@@ -293,7 +305,7 @@ impl Supervisor {
         self.hosts.iter().filter(|host| host.is_open).for_each(|host| host.connection.tell(message));
     }
 
-    /// Ends the agents, and waits for it.
+    /// Closes all connections, and waits until the agents have ended.
     fn close(&mut self, events: &Receiver<Event>) {
         let open = self.hosts.iter().filter(|host| host.is_open);
         let mut open: Vec<usize> = open.map(|host| host.number).collect();

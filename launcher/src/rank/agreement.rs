@@ -1,16 +1,20 @@
-//! What all ranks of a job must have in common: a difference would show as other bits, or as a hang, much later.
+//! What all ranks of a job must have in common. A difference would show much later, as other bits or as ranks
+//! that wait for ever.
+//!
+//! Each function takes its plans apart field by field, without `..`: whoever adds an option is asked by the
+//! compiler whether ranks must agree on it.
 
-use crate::cli::plan::{EvaluatePlan, TrainPlan};
+use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::rank::data::TestSet;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 
-/// Names and values, in the order in which differences are looked for.
+/// Names and values, in the order in which ranks compare them.
 type Agreement = Vec<(&'static str, String)>;
 
-/// What the samples are called, of which no rank may have others: by the options that choose them.
+/// Names of the samples: they name the options that choose them.
 const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
 const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 
@@ -22,23 +26,42 @@ pub(crate) fn of_training<T: Element>(
     samples: &dyn Dataset,
     test: &TestSet,
 ) -> Agreement {
-    let mut agreement = common(plan.model, network, config, samples);
-    let [train, test] = plan.source.digests(samples, test);
+    let TrainPlan {
+        model,
+        source,
+        validation_split,
+        epochs,
+        load,
+        evaluate_before,
+        execution,
+        ranks,
+        // Parts of `config`, which ranks compare whole.
+        steps: _,
+        batch: _,
+        accumulate: _,
+        seed: _,
+        loss: _,
+        metrics: _,
+        optimizer: _,
+        learning_rate: _,
+        clip_norm: _,
+        // The first rank alone writes files and prints.
+        save: _,
+        history: _,
+        hash: _,
+    } = plan;
+    let mut agreement = common::<T>(model, network, samples);
+    let [train, test] = source.digests(samples, test);
     agreement.push((TRAIN, format!("{} samples, sha256:{train}", samples.len())));
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
-    row("the seed", &config.seed);
-    row("the global batch", &config.batch_size);
-    row("the epochs", &plan.epochs);
-    row("the steps", &config.max_steps);
-    row("the validation split", &plan.validation_split);
-    row("the optimizer", &config.optimizer);
-    row("the learning rate", &config.learning_rate);
-    row("the norm to clip gradients to", &config.clip_norm);
-    row("the bucket bytes", &plan.ranks.bucket_bytes);
-    row("the shards per rank", &plan.ranks.shards_per_rank);
-    row("evaluation before training", &plan.evaluate_before);
-    row("whether parameters are loaded", &plan.load.is_some());
+    row("the epochs", epochs);
+    row("the validation split", validation_split);
+    row("evaluation before training", evaluate_before);
+    row("whether parameters are loaded", &load.is_some());
+    agreement.extend(of_config(config));
+    agreement.extend(of_execution::<T>(execution));
+    agreement.extend(of_ranks(ranks));
     agreement
 }
 
@@ -49,30 +72,78 @@ pub(crate) fn of_test<T: Element>(
     test: &dyn Dataset,
     state: &State<T>,
 ) -> Agreement {
-    let mut agreement = common(plan.model, network, &plan.config(test.len()), test);
-    agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), plan.source.test_digest(test))));
+    // `state` is what was loaded; the loss is a part of the configuration.
+    let EvaluatePlan { model, source, load: _, loss: _, execution, ranks } = plan;
+    let mut agreement = common::<T>(model, network, test);
+    agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
-    agreement.push(("the shards per rank", format!("{:?}", plan.ranks.shards_per_rank)));
+    agreement.extend(of_config(&plan.config(test.len())));
+    agreement.extend(of_execution::<T>(execution));
+    agreement.extend(of_ranks(ranks));
     agreement
 }
 
-fn common<T: Element>(
-    model: &str,
-    network: &Network<T>,
-    config: &TrainConfig,
-    samples: &dyn Dataset,
-) -> Agreement {
+/// The program, the network and the form of the samples.
+fn common<T: Element>(model: &str, network: &Network<T>, samples: &dyn Dataset) -> Agreement {
     let digest = Sha256::digest(network.summary());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let data = (samples.sample_shape(), samples.num_classes(), samples.normalization());
     vec![
         ("the program's version", env!("CARGO_PKG_VERSION").to_string()),
         ("the model", format!("{model} sha256:{digest}")),
-        ("the instruction-set level", config.isa.to_string()),
-        ("the element type", <T as isograd_kernels::Element>::NAME.to_string()),
-        ("the shard size", config.shard_size.to_string()),
-        ("the loss", config.loss.to_string()),
-        ("the metrics", format!("{:?}", config.metrics)),
         ("the samples' shape, classes and normalization", format!("{data:?}")),
+    ]
+}
+
+fn of_config(config: &TrainConfig) -> Agreement {
+    let TrainConfig {
+        batch_size,
+        shard_size,
+        optimizer,
+        learning_rate,
+        loss,
+        metrics,
+        seed,
+        isa,
+        clip_norm,
+        max_steps,
+    } = config;
+    vec![
+        ("the instruction-set level", isa.to_string()),
+        ("the shard size", shard_size.to_string()),
+        ("the loss", loss.to_string()),
+        ("the metrics", format!("{metrics:?}")),
+        ("the seed", seed.to_string()),
+        ("the global batch", batch_size.to_string()),
+        ("the steps", format!("{max_steps:?}")),
+        ("the optimizer", format!("{optimizer:?}")),
+        ("the learning rate", format!("{learning_rate:?}")),
+        ("the norm to clip gradients to", format!("{clip_norm:?}")),
+    ]
+}
+
+fn of_execution<T: Element>(execution: &Execution) -> Agreement {
+    // Ranks may differ in their threads; shard size and level are parts of the configuration.
+    let Execution { dtype: _, threads: _, shard_size: _, isa: _ } = execution;
+    vec![("the element type", <T as isograd_kernels::Element>::NAME.to_string())]
+}
+
+fn of_ranks(plan: &RankPlan) -> Agreement {
+    let RankPlan {
+        bucket_bytes,
+        shards_per_rank,
+        // How ranks reach each other: a mismatch is an error when they meet.
+        key_file: _,
+        transport: _,
+        encrypt: _,
+        host: _,
+        // These may differ from rank to rank.
+        timeout: _,
+        shared_memory: _,
+        overlap: _,
+    } = plan;
+    vec![
+        ("the bucket bytes", bucket_bytes.to_string()),
+        ("the shards per rank", format!("{shards_per_rank:?}")),
     ]
 }

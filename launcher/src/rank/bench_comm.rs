@@ -1,10 +1,10 @@
-//! `isograd bench comm`: how long an all-reduce between the ranks at hand takes.
+//! `isograd bench comm`: the time of an all-reduce between the ranks of the job.
 
 use crate::cli::BenchCommArgs;
 use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::rank::stop::StopRequest;
 use isograd_comm::Communicator;
 use std::hint::black_box;
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 /// Elements of each vector: 4 B to 64 MiB, with simplecnn's 149,210 parameters among them.
 const LENGTHS: [usize; 10] = [1, 256, 1 << 12, 1 << 14, 1 << 16, 149_210, 1 << 18, 1 << 20, 1 << 22, 1 << 24];
 
-/// Elements that are reduced in all for one length, and the most operations that this may be.
+/// The elements to reduce in all for one length, and the most operations to do so.
 const ELEMENTS: usize = 1 << 24;
 const MOST: usize = 2000;
-/// Rounds, of which the median counts.
+/// The number of rounds; their median counts.
 const ROUNDS: usize = 5;
 
-/// Prints a table of lengths.
+/// Prints a table with a row for each length.
 pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure> {
     let plan = RankPlan::from(args.ranks);
-    let seat = Seat::take(&plan, out)?;
-    if seat.world == 1 {
+    let identity = RankIdentity::find(&plan, out)?;
+    if identity.world == 1 {
         return Err(Failure::Usage {
             problem: "bench comm needs at least two ranks".to_string(),
             hint: Some("isograd local -n 2 bench comm".to_string()),
@@ -31,14 +31,18 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
     }
     let agreement = || vec![("the longest vector", args.max_bytes.to_string())];
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let mut communicator = seat.join(&plan, &request, agreement)?;
+    let mut communicator = identity.join(&plan, &request, agreement)?;
     request.end();
-    out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator, plan.network())))?;
+    out.line(&format!(
+        "allreduce of f32, {} ranks, {}",
+        identity.world,
+        hosts(&communicator, plan.network())
+    ))?;
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {
         let time = measure(&mut communicator, len)?;
-        // All ranks are idle while one copies, as the peak of one core is wanted.
-        let peak = if seat.is_first() { copy_peak(len) } else { 0.0 };
+        // The other ranks wait while rank 0 copies: this measures the peak of one core that is not disturbed.
+        let peak = if identity.is_first() { copy_peak(len) } else { 0.0 };
         communicator.barrier()?;
         let bytes = len * size_of::<f32>();
         let rate = bytes as f64 / time.as_secs_f64() / 1e9;
@@ -70,7 +74,7 @@ fn measure(communicator: &mut Communicator, len: usize) -> Result<Duration, Fail
         return Err(Failure::WrongSum { index, got: x[index], expected: sum(index) });
     }
 
-    // Zeros stay zeros however often they are added up.
+    // Sums of zeros stay zero, so repeated sums do not overflow.
     x.fill(0.0);
     let operations = (ELEMENTS / len).clamp(1, MOST);
     for _ in 0..operations.div_ceil(10) {
@@ -89,7 +93,7 @@ fn measure(communicator: &mut Communicator, len: usize) -> Result<Duration, Fail
     Ok(rounds[ROUNDS / 2])
 }
 
-/// Bytes per second / 1e9 that one core copies: `len` elements from one vector to another, counted once as in an all-reduce.
+/// The speed in GB/s at which one core copies `len` elements. As in an all-reduce, each byte counts once.
 fn copy_peak(len: usize) -> f64 {
     let (from, mut to) = (vec![1.0f32; len], vec![0.0f32; len]);
     let copies = (ELEMENTS / len).clamp(1, 100_000);

@@ -1,32 +1,32 @@
-//! What one rank does of `train` and `evaluate`, in the element type and on the threads that it is to use.
+//! Runs `train` or `evaluate` as one rank, with the right element type and number of threads.
 
 use crate::cli::parsers::Dtype;
 use crate::cli::plan::Execution;
 use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use isograd_model::Element;
 
-/// A command that ranks run together.
+/// A command that the ranks of a job run together.
 pub(crate) trait RankCommand: Sync {
     /// How the ranks work together.
     fn ranks(&self) -> &RankPlan;
 
-    /// How the arithmetic is done.
+    /// Threads, shards and arithmetic.
     fn execution(&self) -> &Execution;
 
-    /// Runs it with elements of type `T`, on the rayon pool at hand.
-    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure>;
+    /// Runs the command with elements of type `T`, on the current rayon pool.
+    fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure>;
 }
 
-/// Takes this rank's seat and runs `command`.
+/// Finds out which rank this process is, and runs `command`.
 pub(crate) fn start(command: &impl RankCommand, out: &mut Output) -> Result<(), Failure> {
-    let (seat, execution) = (Seat::take(command.ranks(), out)?, command.execution());
-    let threads = seat.threads(execution);
+    let (identity, execution) = (RankIdentity::find(command.ranks(), out)?, command.execution());
+    let threads = identity.threads(execution);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Failure::Threads { threads, source })?.install(|| match execution.dtype {
-        Dtype::F32 => command.run::<f32>(&seat, out),
-        Dtype::F64 => command.run::<f64>(&seat, out),
+        Dtype::F32 => command.run::<f32>(&identity, out),
+        Dtype::F64 => command.run::<f64>(&identity, out),
     })
 }

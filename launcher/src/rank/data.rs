@@ -12,14 +12,14 @@ use std::path::Path;
 const SYNTHETIC_TRAIN: Range<u64> = 0..6_000;
 const SYNTHETIC_TEST: Range<u64> = 6_000..7_000;
 
-/// [`digest`] of the samples that are built in: 47 MB that need not be hashed again at each start.
+/// The [`digest`] of the built-in samples. It is known, so their 47 MB need not be hashed at each start.
 #[cfg(feature = "bundled-mnist")]
 const BUNDLED_TRAIN: &str = "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504a57835f3934a4";
 #[cfg(feature = "bundled-mnist")]
 const BUNDLED_TEST: &str = "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3";
 
-/// The samples to test with. Those that cannot fail to load are loaded when they are first used: training starts without
-/// waiting for them.
+/// The samples to test with. Samples that cannot fail to load are loaded when they are first used, so that
+/// training does not wait for them.
 pub(crate) type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
 
 impl Source {
@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// The samples to test with, alone.
+    /// Loads the samples to test with, and no others.
     pub(crate) fn load_test(&self) -> Result<Arrays<'static>, Failure> {
         match self {
             #[cfg(feature = "bundled-mnist")]
@@ -66,8 +66,8 @@ impl Source {
         }
     }
 
-    /// A digest of the samples to train on, `train`, and of those to test with: the same for equal samples, wherever they come
-    /// from.
+    /// Digests of the samples to train on and to test with. Equal samples have equal digests, wherever they
+    /// come from.
     pub(crate) fn digests(&self, train: &dyn Dataset, test: &TestSet) -> [String; 2] {
         match self {
             #[cfg(feature = "bundled-mnist")]
@@ -76,7 +76,7 @@ impl Source {
         }
     }
 
-    /// As [`digests`](Self::digests), of the samples to test with alone.
+    /// The second of the [`digests`](Self::digests) alone.
     pub(crate) fn test_digest(&self, test: &dyn Dataset) -> String {
         match self {
             #[cfg(feature = "bundled-mnist")]
@@ -86,10 +86,11 @@ impl Source {
     }
 }
 
-/// Samples that are hashed at a time, on one thread.
+/// The number of samples that a thread hashes at a time.
 const CHUNK: usize = 1000;
 
-/// The SHA-256 of the SHA-256 of each [`CHUNK`] of samples: of each sample's pixels and label (little-endian), in their order.
+/// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels
+/// and labels, in order and little-endian.
 fn digest(samples: &dyn Dataset) -> String {
     let chunk = |index: usize| {
         let mut hash = Sha256::new();

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
@@ -23,14 +23,14 @@ impl RankCommand for EvaluatePlan {
         &self.execution
     }
 
-    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-        let shares = self.ranks.shares(seat.world)?;
+    fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+        let shares = self.ranks.shares(identity.world)?;
         let test = self.source.load_test()?;
         let network = build::<T>(self.model, &test)?;
         let state = load_state(&self.load, self.model, &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
         let agreement = || agreement::of_test(self, &network, &test, &state);
-        let communicator = seat.join(&self.ranks, &request, agreement)?;
+        let communicator = identity.join(&self.ranks, &request, agreement)?;
         request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
         let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;

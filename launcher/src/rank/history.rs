@@ -6,7 +6,8 @@ use isograd_model::{EpochReport, Evaluation, Metric};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-/// A history file that is being written. Each row is written at once, so that a run that breaks off leaves whole rows.
+/// A history file that is being written. Each row is one write, so that a run that breaks off leaves whole
+/// rows.
 #[derive(Debug)]
 pub(crate) struct History<'a> {
     file: &'a HistoryFile,
@@ -17,7 +18,7 @@ pub(crate) struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    /// Opens the file, or creates it. What it holds of an earlier run stays until there is a row to write.
+    /// Opens the file, or creates it. Rows of an earlier run stay until there is a row to write.
     pub(crate) fn open(
         file: &'a HistoryFile,
         metrics: &'a [Metric],
@@ -28,7 +29,7 @@ impl<'a> History<'a> {
         Ok(Self { file, open, metrics, has_validation, rows: 0 })
     }
 
-    /// Appends the row of an epoch that ended with step `step`, in CSV behind a header if it is the first.
+    /// Appends the row of an epoch that ended with step `step`. In CSV, a header precedes the first row.
     pub(crate) fn append(
         &mut self,
         report: &EpochReport,
@@ -50,7 +51,7 @@ impl<'a> History<'a> {
         self.open.write_all(text.as_bytes()).map_err(|source| failure(self.file, source))
     }
 
-    /// Removes what the file holds; pipes and devices hold nothing.
+    /// Empties the file; pipes and devices have nothing to remove.
     fn empty(&self) -> io::Result<()> {
         if self.open.metadata()?.is_file() { self.open.set_len(0) } else { Ok(()) }
     }
@@ -60,7 +61,7 @@ fn failure(file: &HistoryFile, source: io::Error) -> Failure {
     Failure::Write { option: "--history", path: file.path.clone(), source }
 }
 
-/// A column's name, and its value where there is one.
+/// The name of a column, and its value, if it has one in this row.
 type Column = (String, Option<f64>);
 
 fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
@@ -70,7 +71,8 @@ fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
     counts.into_iter().chain(scores("", metrics, Some(&report.train))).collect()
 }
 
-/// Columns of the loss and the metrics; they are there even where there was no evaluation, as all rows have the same ones.
+/// Columns of the loss and the metrics. All rows have the same columns; without an evaluation they have no
+/// values.
 fn scores(prefix: &str, metrics: &[Metric], evaluation: Option<&Evaluation>) -> Vec<Column> {
     let loss = (format!("{prefix}loss"), evaluation.map(|evaluation| evaluation.loss));
     let value = |index: usize| evaluation.map(|evaluation| evaluation.metrics[index]);
@@ -78,7 +80,7 @@ fn scores(prefix: &str, metrics: &[Metric], evaluation: Option<&Evaluation>) -> 
     std::iter::once(loss).chain(named).collect()
 }
 
-/// Values in as many digits as bring back the same number.
+/// A value with as many digits as it takes to read back the same number.
 fn csv(row: &[Column], with_header: bool) -> String {
     let join = |cells: Vec<String>| cells.join(",") + "\n";
     let text = |value: &Option<f64>| value.map_or_else(String::new, |value| value.to_string());
@@ -89,7 +91,7 @@ fn csv(row: &[Column], with_header: bool) -> String {
     }
 }
 
-/// As [`csv`]; JSON has no word for what is no number, but `null`.
+/// As [`csv`], but `null` for NaN and infinities, which JSON does not have.
 fn json_line(row: &[Column]) -> String {
     let cell = |(name, value): &Column| match value.filter(|value| value.is_finite()) {
         Some(value) => format!("\"{name}\":{value}"),

@@ -2,9 +2,11 @@
 
 use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
-use crate::job::{Decoder, MEETING, PARENT, Summons};
+use crate::job::{Decoder, MeetingPoint};
 use crate::output::Output;
 use crate::rank::stop::StopRequest;
+use crate::system::cores::CoreLimits;
+use crate::system::variables::{self, PARENT};
 use isograd_comm::{
     Communicator, Error, Key, Launcher, Meeting, Place, RankVariables, RendezvousError, Settings,
 };
@@ -17,19 +19,20 @@ use std::sync::Arc;
 #[cfg(feature = "mpi")]
 use std::sync::Mutex;
 
-/// More threads for each core than this help nobody, and many more would spend their time on taking turns.
+/// The most threads for each core: more do not make a rank faster, and many more would spend their time on
+/// taking turns.
 const THREADS_PER_CORE: usize = 4;
-/// Names the file with the job's key, as `--key-file` does.
+/// The variable that names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
-/// What a user of torchrun on several hosts has to do.
+/// A way for users of torchrun to give the ranks a port of their own.
 const PORT_BESIDE_TORCHRUN: &str = "'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' names another port, which torchrun does not hold";
 
-/// This process among the ranks of a job.
+/// Which rank of a job this process is, and how it meets the others.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct RankIdentity {
     pub(crate) rank: usize,
     pub(crate) world: usize,
-    /// The ranks of this host, as far as known.
+    /// The number of ranks on this host; of all ranks, if that is not known.
     pub(crate) local_world: usize,
     place: Option<Place>,
     /// Where this rank listens for the others.
@@ -41,11 +44,13 @@ pub(crate) struct Seat {
 }
 
 /// The variables that an agent sets for its ranks.
-const OF_AGENT: [&str; 4] = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"];
+const OF_AGENT: [&str; 4] =
+    [variables::RANK, variables::WORLD_SIZE, variables::LOCAL_RANK, variables::LOCAL_WORLD_SIZE];
 
-impl Seat {
-    /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
-    pub(crate) fn take(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
+impl RankIdentity {
+    /// Reads the environment. If that says nothing of ranks, this process is alone. Of several ranks only the
+    /// first one prints.
+    pub(crate) fn find(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // An agent may itself be a process of mpirun, srun or torchrun. Its ranks inherit the variables of
         // that launcher, which do not concern them.
@@ -58,77 +63,73 @@ impl Seat {
             Transport::Mpi => return Self::of_mpi(variables.as_ref(), out),
             _ => {}
         }
-        let Some(variables) = variables else {
-            return Ok(Self {
-                rank: 0,
-                world: 1,
-                local_world: 1,
-                place: None,
-                listen: Vec::new(),
-                routes: Vec::new(),
-                job: String::new(),
-                launcher: Launcher::Plain,
-            });
-        };
+        let Some(variables) = variables else { return Ok(Self::new(0, 1, 1, Launcher::Plain)) };
         let RankVariables { rank, world_size: world, local_world_size: local_world, .. } = variables;
-        let RankVariables { master, job, launcher, .. } = variables;
-        if world > 1 {
-            out.set_rank(rank);
+        let mut this = Self::new(rank, world, local_world.unwrap_or(world), variables.launcher);
+        if world == 1 {
+            return Ok(this);
         }
-        let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
-        let job = job.unwrap_or_else(|| "isograd".to_string());
-        let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| launcher == Launcher::Slurm);
-        let is_one_host =
-            local_world.is_none_or(|local| local == world) && nodes.is_none_or(|nodes| nodes == "1");
-        let (mut listen, mut routes, mut job) = (Vec::new(), Vec::new(), job);
-        let place = match (get(MEETING), master, key_file) {
-            _ if world == 1 => None,
-            (Some(input), _, _) if input == "-" => {
-                let summons = read_summons().map_err(Failure::Summons)?;
-                (listen, routes) = (summons.listen_of(rank), summons.routes_by_rank(world));
-                job = summons.job;
-                let address = summons.address.to_string();
-                Some(Place::Address { address, key: Key::from_bytes(summons.key) })
-            }
-            (Some(file), _, _) => Some(Place::File(PathBuf::from(file))),
-            (None, Some(address), Some(file)) => {
-                Some(Place::Address { address, key: Key::read_file(&file).map_err(Failure::KeyFile)? })
-            }
-            (None, Some(address), None) => {
-                return Err(Failure::Usage {
-                    problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
-                    hint: Some(match launcher {
-                        Launcher::Torchrun => {
-                            format!(
-                                "'isograd keygen FILE' makes one; torchrun itself listens at MASTER_PORT: {PORT_BESIDE_TORCHRUN}"
-                            )
-                        }
-                        _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
-                    }),
-                });
-            }
-            (None, None, _) if is_one_host => Some(Place::File(meeting_file(&job))),
-            (None, None, _) => {
-                return Err(Failure::Usage {
-                    problem: "ranks on several hosts need a place to meet: MASTER_ADDR and MASTER_PORT"
-                        .to_string(),
-                    hint: Some("MASTER_ADDR is an address of the host of rank 0".to_string()),
-                });
-            }
-        };
-        Ok(Self {
-            rank,
-            world,
-            local_world: local_world.unwrap_or(world),
-            place,
-            listen,
-            routes,
-            job,
-            launcher,
-        })
+        out.set_rank(rank);
+        if has_agent() {
+            this.meet_as_told(read_meeting_point().map_err(Failure::MeetingPoint)?);
+        } else {
+            this.job = variables.job.clone().unwrap_or_else(|| "isograd".to_string());
+            let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
+            this.place = Some(this.place_of(&variables, key_file)?);
+        }
+        Ok(this)
     }
 
-    /// MPI says which rank this is; what else says so must agree.
+    fn new(rank: usize, world: usize, local_world: usize, launcher: Launcher) -> Self {
+        let (listen, routes) = (Vec::new(), Vec::new());
+        Self { rank, world, local_world, place: None, listen, routes, job: String::new(), launcher }
+    }
+
+    /// Meets the others where the agent says.
+    fn meet_as_told(&mut self, point: MeetingPoint) {
+        self.place = Some(match point {
+            MeetingPoint::File(file) => {
+                self.job = "isograd".to_string();
+                Place::File(file)
+            }
+            MeetingPoint::Address(meeting) => {
+                self.listen = meeting.listen_of(self.rank);
+                self.routes = meeting.routes_by_rank(self.world);
+                self.job = meeting.job;
+                Place::Address { address: meeting.address.to_string(), key: Key::from_bytes(meeting.key) }
+            }
+        });
+    }
+
+    /// Where ranks meet that were not started by an agent.
+    fn place_of(&self, variables: &RankVariables, key_file: Option<PathBuf>) -> Result<Place, Failure> {
+        let nodes = std::env::var("SLURM_STEP_NUM_NODES").ok().filter(|nodes| !nodes.is_empty());
+        let nodes = nodes.filter(|_| self.launcher == Launcher::Slurm);
+        let is_one_host = self.local_world == self.world && nodes.is_none_or(|nodes| nodes == "1");
+        match (&variables.master, key_file) {
+            (Some(address), Some(file)) => {
+                let key = Key::read_file(&file).map_err(Failure::KeyFile)?;
+                Ok(Place::Address { address: address.clone(), key })
+            }
+            (Some(address), None) => Err(Failure::Usage {
+                problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
+                hint: Some(match self.launcher {
+                    Launcher::Torchrun => format!(
+                        "'isograd keygen FILE' makes one; torchrun itself listens at MASTER_PORT: {PORT_BESIDE_TORCHRUN}"
+                    ),
+                    _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
+                }),
+            }),
+            (None, _) if is_one_host => Ok(Place::File(meeting_file(&self.job))),
+            (None, _) => Err(Failure::Usage {
+                problem: "ranks on several hosts need a place to meet: MASTER_ADDR and MASTER_PORT"
+                    .to_string(),
+                hint: Some("MASTER_ADDR is an address of the host of rank 0".to_string()),
+            }),
+        }
+    }
+
+    /// Takes the rank from MPI. Variables that name a rank must agree with it.
     #[cfg(feature = "mpi")]
     fn of_mpi(variables: Option<&RankVariables>, out: &mut Output) -> Result<Self, Failure> {
         let mpi = MPI.lock().expect("no panic before").insert(Mpi::start()?).clone();
@@ -138,16 +139,9 @@ impl Seat {
         }
         variables.map_or(Ok(()), |variables| mpi.check(variables))?;
         let local_world = variables.and_then(|variables| variables.local_world_size).unwrap_or(world);
-        Ok(Self {
-            rank,
-            world,
-            local_world,
-            place: Some(Place::Mpi(mpi)),
-            listen: Vec::new(),
-            routes: Vec::new(),
-            job: "mpi".to_string(),
-            launcher: variables.map_or(Launcher::Plain, |variables| variables.launcher),
-        })
+        let launcher = variables.map_or(Launcher::Plain, |variables| variables.launcher);
+        let (place, job) = (Some(Place::Mpi(mpi)), "mpi".to_string());
+        Ok(Self { place, job, ..Self::new(rank, world, local_world, launcher) })
     }
 
     /// Whether this rank prints and writes files.
@@ -155,27 +149,24 @@ impl Seat {
         self.rank == 0
     }
 
-    /// The threads of this rank.
+    /// The threads of this rank: by default its share of the cores.
     pub(crate) fn threads(&self, execution: &Execution) -> usize {
-        let most = THREADS_PER_CORE * crate::system::cores::available().len();
-        execution.threads.map_or_else(|| self.share_of_cores(), |threads| threads.min(most))
+        let limits = CoreLimits::of_this_process();
+        let most = THREADS_PER_CORE * limits.usable();
+        execution.threads.map_or_else(|| limits.share(self.local_world), |threads| threads.min(most))
     }
 
-    /// The same in words, with what was asked for if that is more.
+    /// The same in words, with the reason if there are fewer threads than the user asked for or the machine
+    /// has cores.
     pub(crate) fn describe_threads(&self, execution: &Execution) -> String {
         let threads = self.threads(execution);
-        match execution.threads.filter(|asked| *asked > threads) {
-            Some(asked) => format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)"),
-            None => threads.to_string(),
+        match (execution.threads, CoreLimits::of_this_process().reason()) {
+            (Some(asked), _) if asked > threads => {
+                format!("{threads} (of {asked}: at most {THREADS_PER_CORE} for each core)")
+            }
+            (None, Some(reason)) => format!("{threads} ({reason})"),
+            _ => threads.to_string(),
         }
-    }
-
-    /// How many threads this rank gets if the user does not say: its share of the cores.
-    fn share_of_cores(&self) -> usize {
-        let cores = crate::system::cores::available();
-        // Whoever may run on all cores of the machine shares them with the host's other ranks.
-        let ranks = if cores.len() == crate::system::cores::online() { self.local_world } else { 1 };
-        (cores.len() / ranks).max(1)
     }
 
     /// Meets the other ranks, if there are any. All must have equal values under every name of the
@@ -213,9 +204,9 @@ impl Seat {
     }
 }
 
-/// What the agent tells this rank of the meeting.
-fn read_summons() -> io::Result<Summons> {
-    /// Longer than any summons, in bytes.
+/// Reads where to meet the others. The agent writes it when it has started all its ranks.
+fn read_meeting_point() -> io::Result<MeetingPoint> {
+    /// More bytes than any agent writes.
     const LIMIT: u64 = 1 << 20;
     let mut bytes = Vec::new();
     io::stdin().lock().take(LIMIT).read_to_end(&mut bytes)?;
@@ -229,11 +220,12 @@ pub(crate) fn has_agent() -> bool {
     std::env::var_os(PARENT).is_some()
 }
 
-/// MPI from the moment that it is started to the end of the program, behind the last line that this prints.
+/// MPI, from its start to the end of the program. It must end after the last line is printed, since it may
+/// end the process.
 #[cfg(feature = "mpi")]
 static MPI: Mutex<Option<Mpi>> = Mutex::new(None);
 
-/// Ends MPI, if it was started: in order, or, when a rank is lost, with all ranks.
+/// Ends MPI, if it was started. If a rank is lost, MPI aborts all ranks.
 pub(crate) fn end_mpi() {
     #[cfg(feature = "mpi")]
     if let Ok(mut mpi) = MPI.lock() {
@@ -241,25 +233,25 @@ pub(crate) fn end_mpi() {
     }
 }
 
-/// Ranks that an agent started do not outlive it.
+/// Makes this process end when its agent ends, if it has one.
 pub(crate) fn end_with_agent() {
     #[cfg(target_os = "linux")]
     if let Some(agent) = std::env::var(PARENT).ok().and_then(|number| number.parse::<i32>().ok()) {
-        // It can fail only for a signal that does not exist.
+        // This call fails only for a signal that does not exist.
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
-        // It may have ended before that.
+        // The agent may have ended before this call.
         if rustix::process::getppid().map(rustix::process::Pid::as_raw_pid) != Some(agent) {
             std::process::exit(1);
         }
     }
 }
 
-/// The file through which ranks of one user on one host meet, that know no more of each other than the job's
-/// name: in a folder that only this user can write to, if there is one.
+/// The file through which ranks of one user on one host meet, if they only know the name of their job. It
+/// lies in a folder that only this user can write to, if there is one.
 fn meeting_file(job: &str) -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    // What logind makes for a user is there although srun and mpirun do not pass its name on.
+    // The folder that logind makes for a user exists even where srun or mpirun do not pass on its name.
     let logind = PathBuf::from(format!("/run/user/{user}"));
     let folders = [runtime, Some(logind), Some(PathBuf::from(Settings::SHARED_MEMORY))];
     let folder = folders.into_iter().flatten().find(|folder| folder.is_dir());

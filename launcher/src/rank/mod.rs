@@ -1,4 +1,4 @@
-//! What one rank does: it finds its place among the others, trains or evaluates, and reports.
+//! The work of one rank: it meets the other ranks, trains or evaluates, and reports.
 
 pub(crate) mod agreement;
 pub(crate) mod bench_comm;

@@ -1,12 +1,13 @@
-//! The progress bar of an epoch, on standard error if that is a terminal, or if a launcher shows it on one.
+//! The progress bar of an epoch, on standard error. It is shown if that is a terminal, or if a launcher shows
+//! it on one.
 
-use crate::job::PROGRESS;
 use crate::rank::report::scores;
 use crate::system::status_line::StatusLine;
+use crate::system::variables::PROGRESS;
 use isograd_model::{Metric, Progress};
 use std::time::Duration;
 
-/// Time between two drawings. Between them a step costs one comparison.
+/// Time between two drawings. Steps in between cost one comparison each.
 const INTERVAL: Duration = Duration::from_millis(100);
 
 /// A bar that is cleared when it is dropped.
@@ -21,14 +22,15 @@ pub(crate) struct EpochBar<'a> {
 }
 
 impl<'a> EpochBar<'a> {
-    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` where nobody sees it.
+    /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` if there is no
+    /// terminal.
     pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
         let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
         let line = columns.map(StatusLine::relayed).or_else(StatusLine::on_terminal)?;
         Some(Self { line, title: format!("epoch {epoch}/{epochs}"), samples, metrics, next: INTERVAL })
     }
 
-    /// Draws how far the epoch is, if the last time is long enough ago.
+    /// Draws the progress of the epoch, if the last drawing is long enough ago.
     pub(crate) fn show(&mut self, progress: &Progress<'_>) {
         if progress.elapsed < self.next {
             return;

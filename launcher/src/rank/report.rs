@@ -1,4 +1,4 @@
-//! Lines about results. Scripts read them: their formats are fixed.
+//! Lines about results. Their formats are fixed, since scripts read them.
 
 use isograd_model::{EpochReport, Evaluation, Metric};
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub(crate) fn test_line(metrics: &[Metric], evaluation: &Evaluation) -> String {
     format!("test_acc: {accuracy:.2}%, test_loss: {:.7}", evaluation.loss)
 }
 
-/// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples that were
-/// trained on in it.
+/// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples
+/// that they trained on.
 pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = samples as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -71,7 +71,7 @@ mod tests {
             "epoch 3/10: 100.0 samples/s, loss 0.2500000, mse 0.1250000, acc 93.81%, \
              val_loss 0.5000000, val_mse 0.0625000, val_acc 100.00%"
         );
-        // Metrics that were not asked for stand behind the others.
+        // Metrics that the user did not ask for are behind the others.
         assert_eq!(
             epoch_line(3, &report, None, &METRICS[..1]),
             "epoch 3/3: 100.0 samples/s, loss 0.2500000, mse 0.1250000"

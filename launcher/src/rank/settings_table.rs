@@ -1,60 +1,108 @@
-//! The parameters in force, as a table of names and values.
+//! The settings in force, as a table of names and values.
+//!
+//! The function takes plan and configuration apart field by field, without `..`: whoever adds an option is
+//! asked by the compiler whether the table shows it.
 
 use crate::cli::plan::{Source, TrainPlan};
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
 use isograd_model::{
     AdamParameters, Element, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig,
 };
 use std::fmt::Debug;
 
-/// One `name: value` a line, values below each other, under the names that the options have. `samples` are those of training
-/// and validation.
+/// One `name: value` a line, values below each other, under the names that the options have. `samples` are
+/// those of training and validation.
 pub(crate) fn list<T: Element>(
     plan: &TrainPlan,
-    seat: &Seat,
+    identity: &RankIdentity,
     config: &TrainConfig,
     samples: [usize; 2],
 ) -> String {
-    let mut rows = vec![("model", plan.model.to_string()), ("dataset", plan.source.name().to_string())];
-    if let Source::Folder { folder, num_classes, .. } = &plan.source {
+    let TrainPlan {
+        model,
+        source,
+        validation_split: _,
+        epochs,
+        steps,
+        batch: _,
+        accumulate,
+        seed: _,
+        loss: _,
+        metrics,
+        optimizer: _,
+        learning_rate: _,
+        clip_norm: _,
+        execution,
+        ranks: _,
+        load,
+        save,
+        history,
+        evaluate_before: _,
+        hash: _,
+    } = plan;
+    let mut rows = vec![("model", model.to_string()), ("dataset", source.name().to_string())];
+    if let Source::Folder { folder, num_classes, .. } = source {
         rows.push(("dataset-train-path", folder.display().to_string()));
         rows.push(("classes", num_classes.to_string()));
     }
     rows.extend([
         ("training samples", samples[0].to_string()),
         ("validation samples", samples[1].to_string()),
-        ("epochs", plan.epochs.to_string()),
+        ("epochs", epochs.to_string()),
     ]);
-    rows.extend(plan.steps.map(|steps| ("steps", steps.to_string())));
-    rows.extend([("global-batch-size", plan.global_batch_size(samples[0], seat.world).to_string())]);
-    if plan.accumulate > 1 {
-        rows.push(("accumulate", plan.accumulate.to_string()));
+    rows.extend(steps.map(|steps| ("steps", steps.to_string())));
+    rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
+    if *accumulate > 1 {
+        rows.push(("accumulate", accumulate.to_string()));
         rows.push(("samples per step", config.batch_size.to_string()));
     }
+    rows.extend(of_config(config, metrics));
     rows.extend([
-        ("shard-size", config.shard_size.to_string()),
-        ("seed", config.seed.to_string()),
-        ("loss", config.loss.to_string()),
-        ("metrics", plan.metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(",")),
-        ("learning-rate", format!("{:?}", config.learning_rate)),
-    ]);
-    rows.extend(optimizer(&config.optimizer));
-    rows.extend(config.clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
-    rows.extend([
-        ("ranks", seat.world.to_string()),
-        ("threads", seat.describe_threads(&plan.execution)),
+        ("ranks", identity.world.to_string()),
+        ("threads", identity.describe_threads(execution)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
     ]);
-    let history = plan.history.as_ref().map(|history| &history.path);
-    for (name, path) in [("load", plan.load.as_ref()), ("save", plan.save.as_ref()), ("history", history)] {
+    let history = history.as_ref().map(|history| &history.path);
+    let loaded =
+        load.as_ref().map(|path| format!("{} (parameters alone: the optimizer starts cold)", path.display()));
+    rows.extend(loaded.map(|loaded| ("load", loaded)));
+    for (name, path) in [("save", save.as_ref()), ("history", history)] {
         rows.extend(path.map(|path| (name, path.display().to_string())));
     }
     aligned(&rows)
 }
 
-fn optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
+/// What the trainer is configured with, and the metrics that the user asked for.
+fn of_config(config: &TrainConfig, metrics: &[Metric]) -> Vec<(&'static str, String)> {
+    let TrainConfig {
+        // Rows beside those of the plan.
+        batch_size: _,
+        isa: _,
+        shard_size,
+        optimizer,
+        learning_rate,
+        loss,
+        // With the accuracy, which is always measured: the plan has those that were asked for.
+        metrics: _,
+        seed,
+        clip_norm,
+        max_steps: _,
+    } = config;
+    let mut rows = vec![
+        ("shard-size", shard_size.to_string()),
+        ("seed", seed.to_string()),
+        ("loss", loss.to_string()),
+        ("metrics", metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(",")),
+        ("learning-rate", format!("{learning_rate:?}")),
+    ];
+    rows.extend(of_optimizer(optimizer));
+    rows.extend(clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
+    rows
+}
+
+fn of_optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
     let mut rows = vec![("optimizer", optimizer.to_string())];
     // Unlike Display, Debug writes small numbers with an exponent.
     let mut row = |name, value: &dyn Debug| rows.push((name, format!("{value:?}")));
@@ -94,7 +142,7 @@ mod tests {
 
     #[test]
     fn small_numbers_have_an_exponent() {
-        let rows = optimizer(&Optimizer::RmsProp(RmsPropParameters::default()));
+        let rows = of_optimizer(&Optimizer::RmsProp(RmsPropParameters::default()));
         let values: Vec<&str> = rows.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["rmsprop", "0.9", "1e-7", "0.0"]);
     }

@@ -1,4 +1,4 @@
-//! A request to stop: the first signal lets a run end after the step under way.
+//! Requests to stop: after the first signal, a run ends when the current step is done.
 
 use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::signals::{ending, name};
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long the signal may take that another rank has had already, and the time between two looks.
+/// How long a signal may take to arrive that another rank has received already, and the time between two
+/// looks for it.
 const ARRIVAL: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A request to end in order.
+/// Whether the run was asked to stop, and by which signal.
 #[derive(Debug, Clone)]
 pub(crate) struct StopRequest {
     pub(crate) flag: Arc<AtomicBool>,
@@ -41,12 +42,13 @@ impl StopRequest {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// What a run ends with that was stopped before its first step.
+    /// The failure of a run that was stopped before its first step.
     pub(crate) fn early_failure(&self) -> Failure {
         Failure::stopped_by(self.await_signal().unwrap_or(SIGTERM))
     }
 
-    /// What a run ends with that was stopped after `steps` steps and has saved its parameters, if it was to.
+    /// The failure of a run that was stopped after `steps` steps, and has saved its parameters in `saved`, if
+    /// `--save` was given.
     pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
         match self.await_signal() {
             Some(signal) => Failure::stopped(format!("{} after step {steps}", name(signal)), signal, saved),
@@ -57,8 +59,8 @@ impl StopRequest {
         }
     }
 
-    /// The signal of this process. A request that came with another rank's sums may be ahead of the signal
-    /// that goes to all.
+    /// The signal that this process received. A request that came with the sums of another rank may arrive
+    /// before the signal, which goes to all ranks.
     fn await_signal(&self) -> Option<i32> {
         let start = Instant::now();
         loop {

@@ -1,12 +1,12 @@
 //! `isograd train`.
 //!
 //! ```text
-//! load the data, build the network, load its parameters    // whatever is wrong with the input ends the run here
-//! open the files to write                                   // whatever cannot be written ends it here
+//! load the data, build the network, load its parameters    // bad input ends the run here
+//! open the files to write                                   // files that cannot be written end it here
 //! meet the other ranks, if there are any
-//! print the layers and the parameters; test, if asked to
-//! for each epoch: train, validate, save what is known to be good, append to the history, print a line
-//! print time and throughput; test; print the hash, if asked to; a signal ends the run after the step under way, saved
+//! print the layers and the settings; test, if asked to
+//! for each epoch: train, validate, save parameters with a finite loss, append to the history, print a line
+//! print time and throughput; test; print the hash, if asked to
 //! ```
 
 use crate::cli::plan::RankPlan;
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
 use crate::rank::history::History;
-use crate::rank::identity::Seat;
+use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, test_line, time_lines};
@@ -40,22 +40,22 @@ impl RankCommand for TrainPlan {
         &self.execution
     }
 
-    fn run<T: Element>(&self, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-        run::<T>(self, seat, out)
+    fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+        run::<T>(self, identity, out)
     }
 }
 
-fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<(), Failure> {
-    let shares = plan.ranks.shares(seat.world)?;
-    if seat.is_first() {
+fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+    let shares = plan.ranks.shares(identity.world)?;
+    if identity.is_first() {
         check_names(plan)?;
     }
     let (samples, test) = plan.source.load()?;
     let parts = validation_split(&samples, plan.validation_split)
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
     let network = build::<T>(plan.model, &samples)?;
-    // Files are the first rank's; the others get from it what it read.
-    let (is_first, config) = (seat.is_first(), plan.config(parts.train.len(), seat.world));
+    // The first rank alone reads and writes files; the others get the loaded parameters from it.
+    let (is_first, config) = (identity.is_first(), plan.config(parts.train.len(), identity.world));
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
@@ -67,7 +67,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let communicator = seat.join(&plan.ranks, &request, agreement)?;
+    let communicator = identity.join(&plan.ranks, &request, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
     let mut trainer = Trainer::with_ranks(network, config, ranks)?;
@@ -80,7 +80,7 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&settings_table::list::<T>(plan, seat, trainer.config(), counts))?;
+    out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
     if plan.evaluate_before {
         print_test(&mut trainer, &*test, out).map_err(|failure| match (failure, &plan.load) {
             (Failure::Test(error), Some(path)) => {
@@ -107,8 +107,8 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     Ok(())
 }
 
-/// Checks that no file to write is one to read or another one to write. Parameters alone may take the place of those that they
-/// were trained from.
+/// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
+/// file.
 fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
     let Some(history) = &plan.history else { return Ok(()) };
     for (option, path) in [("--load", &plan.load), ("--save", &plan.save)] {
@@ -135,18 +135,18 @@ fn print_test<T: Element>(
     out.line(&test_line(&trainer.config().metrics, &evaluation))
 }
 
-/// A training run under way.
+/// A training run.
 struct Run<'a, T> {
     plan: &'a TrainPlan,
     /// Whether this is the rank that writes files and shows progress.
     is_first: bool,
     trainer: Trainer<T>,
     history: Option<History<'a>>,
-    /// Time of the training steps alone.
+    /// The time of the training steps alone.
     elapsed: Duration,
-    /// Samples that were trained on.
+    /// The number of samples that the steps trained on.
     samples: usize,
-    /// Epochs that ended well.
+    /// Epochs that ended with a finite loss.
     epochs: u32,
 }
 
@@ -170,7 +170,7 @@ impl<T: Element> Run<'_, T> {
         Ok(())
     }
 
-    /// One epoch; it fails when the loss or a parameter becomes infinite or NaN.
+    /// Trains one epoch. It fails if the loss or a parameter becomes infinite or NaN.
     fn train_epoch(&mut self, samples: &dyn Dataset) -> Result<EpochReport, Failure> {
         let (epoch, plan) = (self.epochs + 1, self.plan);
         let bar = || EpochBar::start(epoch, plan.epochs, samples.len(), &plan.metrics);
@@ -181,7 +181,7 @@ impl<T: Element> Run<'_, T> {
             }
         };
         self.trainer.train_epoch(samples, show).map_err(|error| match (error, &plan.load) {
-            // No step has changed what was loaded.
+            // No step has been taken, so the loaded parameters are the reason.
             (Error::NonFinite(NonFinite::Loss { step: 1, loss, .. }), Some(path)) => Failure::Unusable {
                 path: path.clone(),
                 problem: format!("the loss of the first step is {loss}"),
@@ -196,7 +196,7 @@ impl<T: Element> Run<'_, T> {
         })
     }
 
-    /// As the end of the run, where `error` says that training cannot go on.
+    /// The failure of the run for an error of the trainer.
     fn failure(&self, error: Error) -> Failure {
         match error {
             Error::NonFinite(NonFinite::Evaluation { .. }) => {
@@ -208,8 +208,9 @@ impl<T: Element> Run<'_, T> {
         }
     }
 
-    /// Evaluates the samples for validation. Where there are none, or the run is to end soon, a shard of the others instead: what
-    /// is saved must not be parameters whose loss is no number.
+    /// Evaluates the validation samples. If there are none, or the run is about to stop, it evaluates one
+    /// shard of the training samples instead, since parameters whose loss is infinite or NaN must not be
+    /// saved.
     fn validate(&mut self, parts: &ValidationSplit<'_>) -> Result<Option<Evaluation>, Failure> {
         let is_validated = !parts.validation.is_empty() && !self.trainer.is_stopped();
         let shard = self.trainer.config().shard_size.min(parts.train.len());
@@ -219,8 +220,8 @@ impl<T: Element> Run<'_, T> {
         Ok(is_validated.then_some(evaluation))
     }
 
-    /// A run that ends with `problem`, which proposes a smaller learning rate: other parameters that are out of the ordinary
-    /// are named as well.
+    /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other
+    /// parameters of the optimizer that are unusual.
     fn diverged(&self, mut problem: String) -> Failure {
         let (eps, weight_decay) = match self.plan.optimizer {
             Optimizer::Sgd(sgd) => (None, sgd.weight_decay),
@@ -231,7 +232,7 @@ impl<T: Element> Run<'_, T> {
         if eps == Some(0.0) {
             problem += ", and so may an --epsilon above 0";
         }
-        // Such a decay takes a parameter past zero.
+        // A step with such a decay moves a parameter past zero.
         if weight_decay * self.plan.learning_rate > 1.0 {
             problem += &format!(", and so may a smaller --weight-decay than {weight_decay:?}");
         }

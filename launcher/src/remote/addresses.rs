@@ -3,7 +3,7 @@
 use super::roster::Member;
 use crate::failure::Failure;
 use crate::hosts::Host;
-use crate::job::{self, Event, FromAgent, SILENCE, ToAgent, Way, random};
+use crate::job::{Beats, Event, FromAgent, Liveness, ToAgent, Way, random};
 use crate::system::escape::one_line;
 use crate::system::host_facts::HostFacts;
 use std::net::{IpAddr, SocketAddr};
@@ -144,21 +144,25 @@ pub(super) fn await_answers<A>(
 ) -> Result<Vec<A>, Failure> {
     let mut answers: Vec<Option<A>> = members.iter().map(|_| None).collect();
     let start = Instant::now();
-    let mut heard = vec![start; members.len()];
+    let mut liveness = vec![Liveness::new(start); members.len()];
+    let mut beats = Beats::new(start);
     while let Some(missing) = hosts.iter().copied().find(|host| answers[*host].is_none()) {
         let failed =
             |host: usize, problem| Err(Failure::Host { host: members[host].host.name.clone(), problem });
         let now = Instant::now();
-        if now >= heard[missing] + SILENCE {
-            return failed(missing, job::silence());
+        if let Some(late) = beats.due(now) {
+            liveness.iter_mut().for_each(|host| host.excuse(late));
+            members.iter().for_each(|member| member.connection.tell(&ToAgent::Beat));
+        }
+        if liveness[missing].is_lost(now) {
+            return failed(missing, Liveness::problem());
         }
         if now >= start + patience {
             let problem = format!("it is alive, but has not answered for {:.1} s", patience.as_secs_f64());
             return failed(missing, problem);
         }
-        members.iter().for_each(|member| member.connection.tell(&ToAgent::Beat));
-        let until = (heard[missing] + SILENCE).min(start + patience).min(now + job::BEAT);
-        let Ok(event) = events.recv_timeout(until - now) else { continue };
+        let until = liveness[missing].deadline().min(start + patience).min(beats.next());
+        let Ok(event) = events.recv_timeout(until.saturating_duration_since(now)) else { continue };
         let place = |number: usize| members.iter().position(|member| member.number == number);
         match event {
             Event::Signal(signal) => return Err(Failure::stopped_by(signal)),
@@ -169,7 +173,7 @@ pub(super) fn await_answers<A>(
             }
             Event::Message(number, message) => {
                 let Some(host) = place(number) else { continue };
-                heard[host] = Instant::now();
+                liveness[host].hear(Instant::now());
                 match is_answer(message) {
                     Ok(answer) => answers[host] = Some(answer),
                     Err(FromAgent::Failed(problem)) => return failed(host, problem),

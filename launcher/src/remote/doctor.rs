@@ -69,7 +69,9 @@ fn row(member: &Member, gflops: f64) -> Vec<String> {
     let memory = memory.map_or_else(|| "-".to_string(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9));
     let skew = member.clock_skew_s;
     let skew = if skew.abs() < SKEW_S { "ok".to_string() } else { format!("{skew:+.1} s") };
-    let cores = format!("{} ({})", facts.cores.len(), cores::list(&facts.cores));
+    let usable = facts.usable_cores(None);
+    let of_all = if usable < facts.cores.len() { " by a quota" } else { "" };
+    let cores = format!("{usable}{of_all} ({})", cores::list(&facts.cores));
     let login = if member.host.is_here() { "here" } else { "ok" };
     let (platform, isa) = (one_line(&facts.platform), one_line(&facts.isa));
     vec![

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::hosts::{self, Host};
 use crate::job::JobPlan;
 use crate::output::Output;
-use crate::system::cores;
+use crate::system::cores::{self, CoreLimits};
 use crate::system::quote::quote;
 use std::net::ToSocketAddrs;
 
@@ -19,12 +19,15 @@ pub(super) fn print(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let slots = |host: &Host| {
-        let here = host.is_here().then(|| cores::available().len());
+        let here = host.is_here().then(|| CoreLimits::of_this_process().usable());
         let cores = host.cores.as_ref().map(Vec::len).or(here).map(|cores| cores as u32);
         Some((host.slots.or(cores)?, host.max_slots))
     };
     let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
     let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
+    if let Some(places) = &places {
+        plan.check_world(places.iter().map(|place| place.count).sum())?;
+    }
     let programs = Programs::own().map_err(Failure::Start)?;
     let start = programs.here().start_command(&Cache::new(login.cache.as_deref()));
     for (index, host) in hosts.iter().enumerate() {

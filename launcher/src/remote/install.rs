@@ -5,7 +5,7 @@
 //! again: a copy that was changed since, or does not start any more, is replaced.
 
 use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
-use crate::job::{Connection, Ear, Event, FromAgent, Wire};
+use crate::job::{AgentLink, Connection, Event, FromAgent, MessageReader};
 use crate::ssh::{Exit, Input, Session, Stream, input};
 use crate::system::escape::one_line;
 use crate::system::host_facts::HostFacts;
@@ -17,9 +17,9 @@ const SAID: usize = 4096;
 
 /// The way to an agent over SSH: nothing passes before the agent runs.
 #[derive(Clone, Default)]
-pub(super) struct SshWire(Arc<Mutex<Option<Input>>>);
+pub(super) struct SshLink(Arc<Mutex<Option<Input>>>);
 
-impl SshWire {
+impl SshLink {
     pub(super) fn connection(&self) -> Connection {
         Connection::new(self.clone())
     }
@@ -29,7 +29,7 @@ impl SshWire {
     }
 }
 
-impl Wire for SshWire {
+impl AgentLink for SshLink {
     fn send(&self, bytes: Vec<u8>) {
         self.with(|input| {
             if let Some(input) = input {
@@ -57,19 +57,20 @@ pub(super) fn run_agent(
     host: usize,
     programs: &Programs,
     cache: &Cache,
-    wire: &SshWire,
+    wire: &SshLink,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (mut program, mut is_installed) = (programs.here().clone(), false);
     loop {
-        let mut hearing = Hearing { ear: Ear::new(host, events.clone()), said: String::new(), verdict: None };
+        let mut hearing =
+            Hearing { reader: MessageReader::new(host, events.clone()), said: String::new(), verdict: None };
         let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
             hearing.hear(stream, bytes, &program);
             if hearing.verdict.as_ref().is_some_and(Result::is_err) {
                 wire.close();
             }
         });
-        let noise = hearing.ear.noise();
+        let noise = hearing.reader.noise();
         // The shell may have printed a line without an end before.
         let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
         let mut is_replaced = false;
@@ -106,7 +107,7 @@ pub(super) fn run_agent(
 /// Runs a command whose input is what the wire sends or, with `bytes`, these alone.
 fn run(
     session: &mut Session,
-    wire: &SshWire,
+    wire: &SshLink,
     command: &str,
     bytes: Option<Arc<[u8]>>,
     hear: impl FnMut(Stream, &[u8]),
@@ -129,7 +130,7 @@ fn install(
     program: &Program,
     cache: &Cache,
     is_replaced: bool,
-    wire: &SshWire,
+    wire: &SshLink,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (bytes, length) = (Arc::clone(&program.bytes), program.bytes.len());
@@ -147,7 +148,7 @@ fn install(
 
 /// What comes from a host while its agent should run.
 struct Hearing {
-    ear: Ear,
+    reader: MessageReader,
     /// On standard error.
     said: String,
     /// Of the agent that said hello.
@@ -189,7 +190,7 @@ impl Hearing {
             }
             (has_spoken, _) => has_spoken,
         };
-        if let Err(problem) = self.ear.hear(bytes, check) {
+        if let Err(problem) = self.reader.read(bytes, check) {
             self.verdict = Some(Err(Unfit::Message(problem)));
         }
     }

@@ -20,8 +20,8 @@ mod roster;
 
 use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
-use crate::hosts::{self, Host, Mistake, Selection};
-use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Route, Summons, random};
+use crate::hosts::{self, Host, Selection};
+use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, MeetingAddress, Route, random};
 use crate::output::Output;
 use addresses::HostNetwork;
 use roster::{Roster, warn_of_aliases};
@@ -31,6 +31,7 @@ use std::sync::mpsc::channel;
 pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let hosts = chosen(&args.hosts)?;
     let plan = JobPlan::new(args.job, true)?;
+    args.ranks.map_or(Ok(()), |ranks| plan.check_world(ranks))?;
     if args.dry_run {
         return dry_run::print(&hosts, args.ranks, &plan, &args.login, out);
     }
@@ -42,11 +43,12 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     warn_of_aliases(&members);
 
     let slots = members.iter().map(|member| {
-        let cores = member.host.cores.as_ref().map_or(member.facts.cores.len(), Vec::len);
+        let cores = member.facts.usable_cores(member.host.cores.as_deref());
         (member.host.slots.unwrap_or(cores as u32), member.host.max_slots)
     });
     let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;
     let world = places.iter().map(|place| place.count).sum();
+    plan.check_world(world)?;
     let used: Vec<_> = members.into_iter().zip(places).filter(|(_, place)| place.count > 0).collect();
     let (members, places): (Vec<_>, Vec<_>) = used.into_iter().unzip();
 
@@ -61,15 +63,15 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
                 ranks: places[host].count,
                 address,
             };
-            let summons = |network: HostNetwork| {
+            let meeting = |network: HostNetwork| {
                 let HostNetwork { address, listen, routes } = network;
                 let routes = routes.into_iter().map(route).collect();
-                Meeting::At(Summons { address, listen, routes, key, job: job.clone() })
+                Meeting::At(MeetingAddress { address, listen, routes, key, job: job.clone() })
             };
-            networks.into_iter().map(summons).collect()
+            networks.into_iter().map(meeting).collect()
         }
     };
-    let JobPlan { args, env, bind, relay } = plan;
+    let JobPlan { args, env, bind, relay, .. } = plan;
     let ranks = members.into_iter().zip(places).zip(meetings).map(|((member, place), meeting)| {
         let Host { name, cores, folder, env: own, .. } = member.host;
         // The hostfile knows better than what holds for all.
@@ -91,12 +93,17 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     job::supervise(ranks.collect(), &events, relay)
 }
 
+impl From<hosts::Error> for Failure {
+    fn from(error: hosts::Error) -> Self {
+        Self::Usage { problem: error.to_string(), hint: error.hint() }
+    }
+}
+
 /// The hosts of a hostfile or of the command line that take part.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
-    let mistake = |mistake: Mistake| Failure::Usage { problem: mistake.to_string(), hint: None };
     let hosts = match (&args.hostfile, &args.host) {
-        (Some(path), _) => hosts::read(path).map_err(mistake)?,
-        (None, Some(list)) => hosts::inline(list).map_err(mistake)?,
+        (Some(path), _) => hosts::read(path)?,
+        (None, Some(list)) => hosts::inline(list)?,
         (None, None) => {
             return Err(Failure::Usage {
                 problem: "no hosts: --hostfile or -H is missing".to_string(),
@@ -104,5 +111,6 @@ pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
             });
         }
     };
-    hosts::select(hosts, &Selection { include: args.include.clone(), exclude: args.exclude.clone() })
+    let selection = Selection { include: args.include.clone(), exclude: args.exclude.clone() };
+    Ok(hosts::select(hosts, &selection)?)
 }

@@ -1,11 +1,11 @@
 //! Logins at all hosts of a job at once.
 
-use super::install::{SshWire, run_agent};
+use super::install::{SshLink, run_agent};
 use super::program::{Cache, Programs};
 use crate::cli::LoginArgs;
-use crate::failure::{Failure, Loss};
+use crate::failure::{Failure, HostFailure};
 use crate::hosts::Host;
-use crate::job::{BEAT, Connection, Event, FromAgent, ToAgent};
+use crate::job::{Beats, Connection, Event, FromAgent, ToAgent};
 use crate::ssh::{self, Logins, Options, Target};
 use crate::system::escape::one_line;
 use crate::system::host_facts::HostFacts;
@@ -44,7 +44,7 @@ struct Entry {
     connection: Connection,
     /// How long to wait for it.
     until: Option<Instant>,
-    outcome: Option<Result<(Box<HostFacts>, f64), Loss>>,
+    outcome: Option<Result<(Box<HostFacts>, f64), HostFailure>>,
 }
 
 impl Roster {
@@ -56,7 +56,7 @@ impl Roster {
         for (number, host) in hosts.iter().enumerate() {
             let (connection, until) = match &shared {
                 Some(shared) if !host.is_here() => {
-                    let wire = SshWire::default();
+                    let wire = SshLink::default();
                     let connection = wire.connection();
                     let (shared, host, events) = (Arc::clone(shared), host.clone(), events.clone());
                     thread::spawn(move || shared.serve(number, &host, &wire, &events));
@@ -75,10 +75,14 @@ impl Roster {
 
     /// Waits until each host has an agent or a reason why not.
     pub(crate) fn wait(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
+        let mut beats = Beats::new(Instant::now());
         while let Some(until) = self.next_deadline() {
-            // Agents that have answered must not think that nobody is here.
-            self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
-            match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
+            let now = Instant::now();
+            // Agents that have answered wait for the others, and must not take the launcher for lost.
+            if beats.due(now).is_some() {
+                self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
+            }
+            match events.recv_timeout(until.min(beats.next()).saturating_duration_since(now)) {
                 Ok(Event::Signal(signal)) => {
                     self.shared.iter().for_each(|shared| shared.logins.close_terminal());
                     return Err(Failure::stopped_by(signal));
@@ -145,7 +149,7 @@ impl Roster {
     }
 
     /// What became of each host.
-    pub(crate) fn into_outcomes(self) -> Vec<(Host, Result<Member, Loss>)> {
+    pub(crate) fn into_outcomes(self) -> Vec<(Host, Result<Member, HostFailure>)> {
         let outcome = |(number, entry): (usize, Entry)| {
             let Entry { host, connection, outcome, .. } = entry;
             let member = outcome.expect("all were waited for").map(|(facts, clock_skew_s)| Member {
@@ -214,7 +218,7 @@ impl Shared {
     }
 
     /// Logs in at a host and stays until its agent ends.
-    fn serve(&self, number: usize, host: &Host, wire: &SshWire, events: &Sender<Event>) {
+    fn serve(&self, number: usize, host: &Host, wire: &SshLink, events: &Sender<Event>) {
         let identity = host.identity.clone().map(with_home);
         let target = Target { host: host.name.clone(), user: host.user.clone(), port: host.port, identity };
         let end = match self.logins.connect(&target) {
@@ -225,7 +229,10 @@ impl Shared {
                     Err(problem) => one_line(&problem).into(),
                 }
             }
-            Err(error) => Loss { problem: one_line(&error.to_string()), hint: error.hint() },
+            Err(error) => HostFailure {
+                problem: one_line(&error.to_string()),
+                hint: error.hint().or_else(|| host.port_hint()),
+            },
         };
         // Nobody waits any more when the job is over.
         let _ = events.send(Event::Closed(number, end));

@@ -1,6 +1,7 @@
-//! Text from outside in lines of this program.
+//! Makes text from outside fit into a line of this program's output.
 
-/// `text` with its control characters as escapes, `\n` or `\u{1b}`: it can neither end a line nor command a terminal.
+/// Escapes control characters, as `\n` or `\u{1b}`, so that `text` can neither end a line nor command a
+/// terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -10,6 +11,15 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     line
+}
+
+/// The beginning of a text from a file, for an error: one line of at most 80 characters.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST: usize = 80;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", one_line(&text[..end])),
+        None => one_line(text),
+    }
 }
 
 #[cfg(test)]
@@ -22,5 +32,12 @@ mod tests {
         for text in ["", "it's \"quoted\" \\n", "größer – 日本"] {
             assert_eq!(one_line(text), text);
         }
+    }
+
+    #[test]
+    fn errors_quote_the_beginning_of_a_long_line() {
+        assert_eq!(excerpt("a\nb"), "a\\nb");
+        assert_eq!(excerpt(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(excerpt(&"é".repeat(1000)), "é".repeat(80) + "…");
     }
 }

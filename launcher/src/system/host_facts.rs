@@ -1,6 +1,6 @@
-//! What a host tells of itself.
+//! Facts about the host that this process runs on.
 
-use crate::system::cores;
+use crate::system::{cores, cpu_quota};
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Isa};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What an agent knows of its host.
+/// Facts about a host, which its agent sends to the launcher.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct HostFacts {
     /// The program's version.
@@ -20,11 +20,13 @@ pub(crate) struct HostFacts {
     /// The SHA-256 of the agent's own file, if it was asked for.
     pub(crate) digest: Option<[u8; 32]>,
     pub(crate) name: String,
-    /// Equal for hosts that are one machine and one network, where the system tells.
+    /// Equal for two names of one machine, where the system tells.
     pub(crate) machine: Option<String>,
     /// Operating system and architecture.
     pub(crate) platform: String,
     pub(crate) cores: Vec<usize>,
+    /// CPUs that the agent and its ranks may use at a time, where a control group limits them.
+    pub(crate) cpu_quota: Option<f64>,
     pub(crate) memory_bytes: Option<u64>,
     pub(crate) isa: String,
     /// Interfaces and their addresses.
@@ -33,12 +35,20 @@ pub(crate) struct HostFacts {
     pub(crate) clock_us: u64,
 }
 
-/// Rows and columns of the matrices whose product is measured: they stay in the second-level cache.
+impl HostFacts {
+    /// How many of `cores`, or else of all cores, the host can keep busy.
+    pub(crate) fn usable_cores(&self, cores: Option<&[usize]>) -> usize {
+        cores::within(cores.unwrap_or(&self.cores).len(), self.cpu_quota)
+    }
+}
+
+/// Rows and columns of the matrices that are multiplied to measure a core; they stay in the second-level
+/// cache.
 const SIDE: usize = 256;
-/// How long is measured.
+/// How long the measurement takes.
 const MEASURED: Duration = Duration::from_millis(300);
 
-/// What this host is; with the SHA-256 of this program's file, if asked for.
+/// Collects the facts. The SHA-256 of this program's file takes time, so it is only there if asked for.
 pub(crate) fn collect(with_digest: bool) -> HostFacts {
     let own = with_digest.then(own_file).and_then(Result::ok);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -50,6 +60,7 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
         machine: machine(),
         platform: platform(),
         cores: cores::available(),
+        cpu_quota: cpu_quota::cpu_quota(),
         memory_bytes: memory_bytes(),
         isa: Isa::best().to_string(),
         addresses: interfaces.into_iter().map(|one| (one.name.clone(), one.ip())).collect(),
@@ -57,7 +68,8 @@ pub(crate) fn collect(with_digest: bool) -> HostFacts {
     }
 }
 
-/// The boot of this machine, and the network that this process is in: containers with networks of their own are hosts of their own.
+/// The boot of this machine and its network namespace: a container with a network of its own counts as a
+/// machine of its own.
 fn machine() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let network = std::fs::read_link("/proc/self/ns/net").ok()?;
@@ -70,7 +82,7 @@ pub(crate) fn platform() -> String {
     format!("{} {}", system.sysname().to_string_lossy(), system.machine().to_string_lossy())
 }
 
-/// This program's file: on Linux this very one, whatever has taken its name since.
+/// This program's file. On Linux, it stays the file that was started, even if another one has its name now.
 pub(crate) fn own_file() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }

@@ -1,11 +1,12 @@
-//! How many files and connections this process may have open.
+//! The limit of open files and connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Allows as many as the system permits this user. The usual limit is a thousand, for programs that call `select`; an agent needs a
-/// few for each rank, and the first rank one for each other. What this process starts inherits it.
+/// Raises the limit to the most that the system permits this user. The usual limit is 1024, for the sake of
+/// programs that call `select`. An agent needs several files for each rank, and rank 0 a connection to each
+/// other rank. Child processes inherit the limit.
 pub(crate) fn raise_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // A system that names no maximum may refuse it: then the limit stays what it was.
+    // A system without a maximum may refuse this. Then the limit stays what it was.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

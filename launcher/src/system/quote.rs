@@ -1,9 +1,9 @@
-//! Words for a POSIX shell.
+//! Quotes words for a POSIX shell.
 
 use std::env;
 use std::path::Path;
 
-/// `word` as one word of a shell.
+/// Quotes `word`, so that a shell reads it as one word.
 pub(crate) fn quote(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
     if !word.is_empty() && word.bytes().all(plain) {
@@ -13,7 +13,8 @@ pub(crate) fn quote(word: &str) -> String {
     }
 }
 
-/// `path` as one word of a shell, with `~` for the home folder.
+/// Quotes `path` in the same way, but leaves a leading `~` to the shell, which replaces it by the home
+/// folder.
 pub(crate) fn quote_path(path: &Path) -> String {
     match env::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf)) {
         Some(rest) => format!("~/{}", quote(&rest.to_string_lossy())),

@@ -1,12 +1,13 @@
-//! Whether the files that a run reads and writes are different ones.
+//! Tells whether two names are names of one file.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// As many links in a row as Linux follows.
+/// The most links in a row that Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// Whether two names are of one file, whether it is there or would be made: through links, or other ways to its folder.
+/// Whether two paths lead to one file, through links or by different names of its folder. The file need not
+/// exist yet.
 pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     let node = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
     match (node(a), node(b)) {
@@ -15,7 +16,8 @@ pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Where a file that is not there would be made: behind the links that its name may be, by the real path of its folder.
+/// Where a file that does not exist yet would be created: links are followed, and its folder's real path is
+/// taken.
 fn place(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {

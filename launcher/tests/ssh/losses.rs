@@ -112,7 +112,7 @@ fn a_host_or_a_launcher_that_falls_silent() {
     job.signal("-CONT");
     let outcome = job.end();
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains(": it heard nothing of the launcher for 5 s\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(": it heard nothing from the launcher for 5 s\n"), "{}", outcome.stderr);
 
     let outcome = lose(&network, others, |_| network.cut(2));
     assert_error(&outcome, 1, &[silent]);

@@ -1,4 +1,4 @@
-//! The host that tries the others.
+//! Connects to the other hosts.
 
 use super::{MOST_BYTES, Nonce, PINGS, proof, random, read_until};
 use crate::job::message::Way;
@@ -11,14 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Tries at once.
+/// The most attempts at a time.
 pub(super) const MOST_DIALS: usize = 64;
-/// How long other addresses may take once one has answered.
+/// How long the other addresses of a host may take once one has answered.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A time beyond what tries may take, that end by themselves.
+/// Longer than any attempt can take; attempts have timeouts of their own.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// Tries all addresses of all targets, many at once; with `bytes`, one target after the other, and measures the first way.
+/// Connects to all addresses of all targets, many at a time. With `bytes`, it takes one target after the
+/// other, and measures the speed at the first address that answers.
 #[expect(clippy::type_complexity, reason = "a list of targets, and what became of each")]
 pub(in crate::job) fn reach(
     targets: &[(u32, Vec<SocketAddr>)],
@@ -36,7 +37,7 @@ pub(in crate::job) fn reach(
     Ok(found)
 }
 
-/// An address to try: its place among the targets, and among the addresses of its target.
+/// An address to connect to, with its index among the targets and among the addresses of its target.
 struct Try {
     target: usize,
     index: usize,
@@ -44,26 +45,26 @@ struct Try {
     address: SocketAddr,
 }
 
-/// What has become of a [`Try`].
+/// A report on a [`Try`].
 enum News {
     Begun,
     Ended(io::Result<(TcpStream, Duration)>),
 }
 
-/// What is known of one target.
+/// The state of one target.
 #[derive(Default)]
 struct Dialled {
-    /// Addresses that have not been tried, and those that have not answered.
+    /// The number of attempts that have not begun, and of those that have no result yet.
     unbegun: usize,
     pending: usize,
-    /// When the last try began, or the first way was found.
+    /// When the last attempt began, or the first one succeeded.
     since: Option<Instant>,
     found: Vec<(usize, SocketAddr, TcpStream, Duration)>,
     problems: Vec<String>,
 }
 
-/// Tries the addresses of `targets`, [`MOST_DIALS`] at once. Of a target that is found, those ways count that answer soon after
-/// the first one.
+/// Connects to the addresses of `targets`, [`MOST_DIALS`] at a time. Once an address of a target has
+/// answered, the others have [`PAUSE`] to answer as well.
 fn dial_all(
     targets: &[(u32, Vec<SocketAddr>)],
     secret: &Nonce,
@@ -96,7 +97,7 @@ fn dial_all(
         match started {
             Ok(_) => (),
             Err(error) if thread == 0 => return Err(error),
-            // Those that there are do the work.
+            // The threads that did start do the work.
             Err(_) => break,
         }
     }
@@ -137,7 +138,7 @@ impl Dialled {
         }
     }
 
-    /// How long to wait for more, which each try limits; `None` when all is known.
+    /// Until when to wait for more results of this target; `None` when all are known.
     fn until(&self) -> Option<Instant> {
         let far = Instant::now() + FAR;
         match self.since {
@@ -147,7 +148,7 @@ impl Dialled {
         }
     }
 
-    /// The ways in the order of the addresses; with `bytes`, the first one is measured.
+    /// The addresses that answered, in their order. With `bytes`, the speed at the first one is measured.
     fn into_ways(self, bytes: u64) -> Result<Vec<Way>, String> {
         let Self { mut found, problems, .. } = self;
         if found.is_empty() {
@@ -164,7 +165,7 @@ impl Dialled {
     }
 }
 
-/// Connects and pings, in `timeout` each; the connection and the shortest round trip.
+/// Connects, and pings, each within `timeout`. Returns the connection and the shortest round trip.
 pub(super) fn dial(
     address: SocketAddr,
     host: u32,
@@ -196,7 +197,7 @@ pub(super) fn dial(
     Ok((stream, best))
 }
 
-/// Sends `bytes`; how fast they arrived.
+/// Sends `bytes`. Returns the speed in GB/s.
 fn send(mut stream: TcpStream, bytes: u64) -> io::Result<Option<f64>> {
     if bytes == 0 {
         return Ok(None);

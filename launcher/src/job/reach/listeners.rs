@@ -1,4 +1,4 @@
-//! The host that is tried.
+//! Listens for the other hosts.
 
 use super::{MOST_BYTES, Nonce, PINGS, proof, random, read_until};
 use hmac::Mac;
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a dialler may take for its proof, and be silent behind it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections to one listener that have not proven themselves; more wait at the door.
+/// How long a host that connects may take for its proof, and be silent after it.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most connections to one listener without a proof yet; more are not accepted until then.
 pub(super) const MOST_STRANGERS: usize = 128;
-/// How long a listener waits that cannot take more connections.
-const RECESS: Duration = Duration::from_millis(5);
+/// How long a listener pauses that cannot take more connections.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(5);
 
 /// Listens for the other hosts, until it is dropped.
 pub(in crate::job) struct Listeners {
@@ -23,7 +23,7 @@ pub(in crate::job) struct Listeners {
 }
 
 impl Listeners {
-    /// At those of `addresses` that this host has.
+    /// Listens at those of `addresses` that this host has.
     pub(in crate::job) fn open(host: u32, addresses: &[IpAddr], secret: Nonce) -> io::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut listening = Vec::new();
@@ -41,52 +41,52 @@ impl Listeners {
         Ok(Self { listening, is_over })
     }
 
-    /// Where it listens.
+    /// The addresses where it listens.
     pub(in crate::job) fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.iter().map(|(address, _)| *address).collect()
     }
 }
 
 impl Drop for Listeners {
-    /// When it is done, the ports are free.
+    /// Frees the ports before it returns.
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
         for (address, thread) in self.listening.drain(..) {
-            // Wakes the thread.
-            if TcpStream::connect_timeout(&address, PATIENCE).is_ok() {
+            // A connection wakes the thread, which then sees that it is over.
+            if TcpStream::connect_timeout(&address, PROOF_TIMEOUT).is_ok() {
                 thread.join().expect("a listener does not panic");
             }
         }
     }
 }
 
-/// Answers who connects, until it is over.
+/// Answers each connection, until it is over.
 fn serve(listener: &TcpListener, host: u32, secret: &Nonce, is_over: &AtomicBool) {
-    // As many as have not proven themselves, and this one.
+    // Each connection without a proof holds a clone, so the count is one more than their number.
     let strangers = Arc::new(());
     for stream in listener.incoming() {
         while Arc::strong_count(&strangers) > MOST_STRANGERS && !is_over.load(Ordering::Acquire) {
-            thread::sleep(RECESS);
+            thread::sleep(ACCEPT_PAUSE);
         }
         if is_over.load(Ordering::Acquire) {
             break;
         }
         let (stranger, secret) = (Arc::clone(&strangers), *secret);
-        // Whoever does not know the secret, or has gone, is of no interest.
+        // A failed connection concerns no one: the other side does not know the secret, or has closed.
         let answered = stream
             .and_then(|stream| thread::Builder::new().spawn(move || answer(stream, host, &secret, stranger)));
         if answered.is_err() {
-            // Out of descriptors or threads, perhaps: others give some back.
-            thread::sleep(RECESS);
+            // Perhaps descriptors or threads have run out; other connections will free some.
+            thread::sleep(ACCEPT_PAUSE);
         }
     }
 }
 
-/// Answers one dialler, who is a `stranger` until the proof.
+/// Answers one connection. It holds `stranger` until the other side has proven that it knows the secret.
 fn answer(mut stream: TcpStream, host: u32, secret: &Nonce, stranger: Arc<()>) -> io::Result<()> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + PROOF_TIMEOUT;
     stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PROOF_TIMEOUT))?;
     let mut nonce = Nonce::default();
     read_until(&mut stream, &mut nonce, until)?;
     let own = random()?;
@@ -98,7 +98,7 @@ fn answer(mut stream: TcpStream, host: u32, secret: &Nonce, stranger: Arc<()>) -
         return Ok(());
     }
     drop(stranger);
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PROOF_TIMEOUT))?;
     let mut length = [0; 8];
     stream.read_exact(&mut length)?;
     for _ in 0..PINGS {

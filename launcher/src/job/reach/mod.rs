@@ -1,4 +1,4 @@
-//! Which addresses of a host the other hosts reach.
+//! Finds out at which addresses the other hosts reach a host.
 //!
 //! ```text
 //! dialler  -> listener: nonce
@@ -7,7 +7,7 @@
 //! listener -> dialler:  one byte for each of the pings, one after the bytes
 //! ```
 //!
-//! The proof also tells hosts apart: many have the same addresses, such as those of containers' bridges.
+//! The proof also tells hosts apart: several may have the same address, as the bridges of containers do.
 
 mod dials;
 mod listeners;
@@ -21,9 +21,9 @@ use std::io::{self, Read};
 use std::net::TcpStream;
 use std::time::Instant;
 
-/// Pings, of which the fastest counts.
+/// The number of pings; the fastest one counts.
 const PINGS: u8 = 8;
-/// The most bytes that are taken for a measurement.
+/// The most bytes that a measurement may send.
 const MOST_BYTES: u64 = 1 << 30;
 
 type Nonce = [u8; 32];
@@ -37,7 +37,7 @@ fn proof(secret: &Nonce, role: &str, host: u32, nonce: &Nonce) -> Hmac<Sha256> {
     mac
 }
 
-/// Fills `bytes` before `until`, however few come at a time.
+/// Fills `bytes` before `until`. The deadline holds for all bytes together, however few arrive at a time.
 fn read_until(stream: &mut TcpStream, mut bytes: &mut [u8], until: Instant) -> io::Result<()> {
     while !bytes.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
@@ -55,7 +55,7 @@ fn read_until(stream: &mut TcpStream, mut bytes: &mut [u8], until: Instant) -> i
     Ok(())
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes from the system, for keys and nonces.
 pub(crate) fn random() -> io::Result<Nonce> {
     let mut bytes = Nonce::default();
     getrandom::fill(&mut bytes)?;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn many_targets_are_tried_by_few_threads() {
         let listeners = Listeners::open(3, &["127.0.0.1".parse().unwrap()], [1; 32]).unwrap();
-        // Each has an address where nobody listens, too.
+        // Each also has an address at which no one listens.
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let good = listeners.addresses()[0];
         let targets: Vec<_> = (0..2 * MOST_DIALS as u32).map(|host| (host % 4, vec![nobody, good])).collect();
@@ -126,7 +126,7 @@ mod tests {
         let address = listeners.addresses()[0];
         let strangers: Vec<TcpStream> =
             (0..MOST_STRANGERS).map(|_| TcpStream::connect(address).unwrap()).collect();
-        // While they say nothing, whoever knows the secret waits as well.
+        // While they say nothing, a host that knows the secret waits as well.
         let secret = [1; 32];
         let impatient = dial(address, 3, &secret, Duration::from_millis(200)).unwrap_err();
         assert!(

@@ -1,8 +1,8 @@
-//! The launcher's end of the way to an agent.
+//! The launcher's end of the connection to an agent.
 
 use super::message::{Decoder, FromAgent, ToAgent, encode};
-use super::rank::this_program;
-use crate::failure::Loss;
+use super::rank_process::this_program;
+use crate::failure::HostFailure;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -11,37 +11,37 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What the launcher waits for, with the number of the host.
+/// Events that the launcher waits for, with the number of the host.
 #[derive(Debug)]
 pub(crate) enum Event {
     Message(usize, FromAgent),
-    /// The host can be logged in at.
+    /// The login at the host has succeeded.
     LoggedIn(usize),
-    /// The program is being copied there: so many bytes.
+    /// The program is being copied to the host; the number of its bytes.
     Copying(usize, u64),
-    /// There is no way to the agent, or none any more.
-    Closed(usize, Loss),
-    /// The user, or the system, sends the launcher a signal.
+    /// The connection to the agent could not be made, or has ended.
+    Closed(usize, HostFailure),
+    /// The launcher has received a signal.
     Signal(i32),
 }
 
-/// What carries bytes to an agent.
-pub(crate) trait Wire: Send + Sync {
+/// Carries bytes to an agent: through a pipe, or over SSH.
+pub(crate) trait AgentLink: Send + Sync {
     /// Sends bytes, without waiting.
     fn send(&self, bytes: Vec<u8>);
 
-    /// Closes the agent's standard input behind what was sent: an agent ends then.
+    /// Closes the agent's standard input when all bytes have been sent. The agent ends then.
     fn close(&self);
 
     /// Ends the connection at once.
     fn cut(&self);
 }
 
-/// The way to an agent. Dropping it ends the agent.
-pub(crate) struct Connection(Box<dyn Wire>);
+/// The connection to an agent. Dropping it ends the agent.
+pub(crate) struct Connection(Box<dyn AgentLink>);
 
 impl Connection {
-    pub(crate) fn new(wire: impl Wire + 'static) -> Self {
+    pub(crate) fn new(wire: impl AgentLink + 'static) -> Self {
         Self(Box::new(wire))
     }
 
@@ -56,31 +56,31 @@ impl Connection {
     /// Starts an agent on this machine, as host `host`; its messages go to `events`.
     pub(crate) fn here(host: usize, events: &Sender<Event>) -> io::Result<Self> {
         let mut command = this_program()?;
-        // A terminal's interrupt is the launcher's to handle.
+        // In a process group of its own, Ctrl-C reaches only the launcher, which decides what ends.
         command.arg("agent").process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (mut stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, messages) = channel::<Vec<u8>>();
         thread::spawn(move || {
             for bytes in messages {
-                // An agent that has gone is seen by who reads from it.
+                // The thread that reads from the agent learns of its end.
                 if stdin.as_mut().is_some_and(|stdin| stdin.write_all(&bytes).is_err()) {
                     break;
                 }
             }
         });
         let running = Arc::new(Mutex::new(Some(Pid::from_child(&child))));
-        let wire = LocalWire { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
+        let wire = LocalLink { sender: Mutex::new(Some(sender)), child: Arc::clone(&running) };
         let events = events.clone();
         thread::spawn(move || {
-            let mut ear = Ear::new(host, events);
+            let mut reader = MessageReader::new(host, events);
             let mut buffer = vec![0; 64 * 1024];
             let mut stdout = stdout.expect("it was piped");
             let problem = loop {
                 match stdout.read(&mut buffer) {
                     Ok(0) => break "it has ended".to_string(),
                     Ok(count) => {
-                        if let Err(problem) = ear.hear(&buffer[..count], |_| true) {
+                        if let Err(problem) = reader.read(&buffer[..count], |_| true) {
                             break problem;
                         }
                     }
@@ -89,13 +89,13 @@ impl Connection {
                 }
             };
             drop(stdout);
-            // From here on its number may become another process's.
+            // From here on another process may get its number.
             *running.lock().expect("no holder panics") = None;
             let problem = match child.wait() {
                 Ok(status) if !status.success() => format!("its agent ended with {status}"),
                 _ => problem,
             };
-            ear.close(problem.into());
+            reader.close(problem.into());
         });
         Ok(Self::new(wire))
     }
@@ -107,17 +107,17 @@ impl Drop for Connection {
     }
 }
 
-/// To a child of this process.
-struct LocalWire {
+/// A pipe to a child of this process.
+struct LocalLink {
     sender: Mutex<Option<Sender<Vec<u8>>>>,
     /// The child, until it has closed its output.
     child: Arc<Mutex<Option<Pid>>>,
 }
 
-impl Wire for LocalWire {
+impl AgentLink for LocalLink {
     fn send(&self, bytes: Vec<u8>) {
         if let Some(sender) = &*self.sender.lock().expect("no holder panics") {
-            // An agent that has gone is seen by who reads from it.
+            // The thread that reads from the agent learns of its end.
             let _ = sender.send(bytes);
         }
     }
@@ -126,7 +126,8 @@ impl Wire for LocalWire {
         self.sender.lock().expect("no holder panics").take();
     }
 
-    /// One that is silent may be stopped: its end ends its ranks.
+    /// A silent agent may be stopped by a signal. Only SIGKILL ends such a process, and its ranks end with
+    /// it.
     fn cut(&self) {
         let child = self.child.lock().expect("no holder panics");
         if let Some(pid) = *child {
@@ -137,19 +138,20 @@ impl Wire for LocalWire {
 }
 
 /// Turns an agent's bytes into events.
-pub(crate) struct Ear {
+pub(crate) struct MessageReader {
     host: usize,
     decoder: Decoder,
     events: Sender<Event>,
 }
 
-impl Ear {
+impl MessageReader {
     pub(crate) fn new(host: usize, events: Sender<Event>) -> Self {
         Self { host, decoder: Decoder::behind_mark(), events }
     }
 
-    /// Takes bytes; an error if they are no messages. Those messages become events that `is_wanted`.
-    pub(crate) fn hear(
+    /// Takes bytes, and sends an event for each message that `is_wanted`. Bytes that are no message are an
+    /// error.
+    pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         mut is_wanted: impl FnMut(&FromAgent) -> bool,
@@ -157,20 +159,20 @@ impl Ear {
         self.decoder.push(bytes);
         while let Some(message) = self.decoder.next().map_err(|error| format!("its agent sent {error}"))? {
             if is_wanted(&message) {
-                // Nobody waits any more when the job is over.
+                // When the job is over, nothing receives events any more.
                 let _ = self.events.send(Event::Message(self.host, message));
             }
         }
         Ok(())
     }
 
-    /// What came before the agent spoke, or instead of it.
+    /// The text that came before the agent's first message, or instead of it.
     pub(crate) fn noise(&self) -> String {
         self.decoder.noise()
     }
 
-    /// The way has ended.
-    pub(crate) fn close(self, loss: Loss) {
+    /// Reports that the connection has ended.
+    pub(crate) fn close(self, loss: HostFailure) {
         let _ = self.events.send(Event::Closed(self.host, loss));
     }
 }

@@ -5,9 +5,9 @@ use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::signals::name;
 use signal_hook::consts::SIGKILL;
 
-/// How a rank ended, as far as the launcher knows.
+/// How a rank ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum Outcome {
     Status(RankStatus),
     /// Its host was lost.
     Lost,
@@ -27,7 +27,7 @@ impl RankStatus {
     }
 }
 
-impl End {
+impl Outcome {
     fn describe(self) -> String {
         match self {
             Self::Status(status) => status.describe(),
@@ -39,7 +39,7 @@ impl End {
         self == Self::Status(RankStatus::Code(0))
     }
 
-    /// Whether another rank, or the launcher, is the reason.
+    /// Whether another rank or the launcher caused this end.
     fn is_consequence(self) -> bool {
         match self {
             Self::Status(RankStatus::Code(code)) => code == i32::from(CONSEQUENCE),
@@ -48,7 +48,8 @@ impl End {
         }
     }
 
-    /// As a shell reports it. Where all ranks say that another one is the reason, they wait for each other.
+    /// The exit code that a shell reports. Where each rank blames another one, no rank's own code says
+    /// anything, so it is 1.
     fn exit_code(self) -> u8 {
         match self {
             Self::Status(RankStatus::Code(_)) if self.is_consequence() => 1,
@@ -60,35 +61,35 @@ impl End {
     }
 }
 
-/// The ends of all ranks.
+/// The outcomes of all ranks, in the order in which they became known.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(super) struct Outcomes {
     /// By rank: the name of its host.
     hosts: Vec<String>,
-    /// By rank: its end, if it has ended.
-    ends: Vec<Option<End>>,
-    /// Ranks that failed, in the order in which that became known.
+    /// By rank: its outcome, once it is known.
+    outcomes: Vec<Option<Outcome>>,
+    /// Ranks that failed, in the order in which the launcher learnt of it.
     failures: Vec<u32>,
     /// A host that failed, and why, before any rank of its own did.
     host_failure: Option<(String, String)>,
 }
 
-impl Ends {
+impl Outcomes {
     pub(super) fn new(hosts: Vec<String>) -> Self {
-        let ends = vec![None; hosts.len()];
-        Self { hosts, ends, failures: Vec::new(), host_failure: None }
+        let outcomes = vec![None; hosts.len()];
+        Self { hosts, outcomes, failures: Vec::new(), host_failure: None }
     }
 
-    /// `rank` has ended. An end that is known is not changed.
-    pub(super) fn add(&mut self, rank: u32, end: End) {
-        let Some(slot) = self.ends.get_mut(rank as usize).filter(|slot| slot.is_none()) else { return };
+    /// Notes the outcome of `rank`. The first one counts.
+    pub(super) fn add(&mut self, rank: u32, end: Outcome) {
+        let Some(slot) = self.outcomes.get_mut(rank as usize).filter(|slot| slot.is_none()) else { return };
         *slot = Some(end);
         if !end.is_success() {
             self.failures.push(rank);
         }
     }
 
-    /// A host has failed, and its ranks with it.
+    /// Notes that a host has failed, and its ranks with it.
     pub(super) fn add_host(&mut self, name: &str, problem: String) {
         let has_cause = self.cause().is_some_and(|(_, end)| !end.is_consequence());
         if self.host_failure.is_none() && !has_cause {
@@ -97,26 +98,26 @@ impl Ends {
     }
 
     pub(super) fn count(&self) -> usize {
-        self.ends.len()
+        self.outcomes.len()
     }
 
     pub(super) fn are_all_known(&self) -> bool {
-        self.ends.iter().all(Option::is_some)
+        self.outcomes.iter().all(Option::is_some)
     }
 
     pub(super) fn is_known(&self, rank: u32) -> bool {
-        self.ends.get(rank as usize).is_none_or(Option::is_some)
+        self.outcomes.get(rank as usize).is_none_or(Option::is_some)
     }
 
-    /// Whether the job has ended without waiting for `rank`.
+    /// Whether `rank` was killed or lost before it could end by itself.
     pub(super) fn was_cut_off(&self, rank: u32) -> bool {
-        let end = self.ends.get(rank as usize).copied().flatten();
-        matches!(end, None | Some(End::Lost | End::Status(RankStatus::Killed)))
+        let end = self.outcomes.get(rank as usize).copied().flatten();
+        matches!(end, None | Some(Outcome::Lost | Outcome::Status(RankStatus::Killed)))
     }
 
-    /// The rank that failed first, if possible not because of another.
-    pub(super) fn cause(&self) -> Option<(u32, End)> {
-        let end = |rank: &u32| self.ends[*rank as usize].map(|end| (*rank, end));
+    /// The rank that failed first. A rank that failed because of another one counts only where all did.
+    pub(super) fn cause(&self) -> Option<(u32, Outcome)> {
+        let end = |rank: &u32| self.outcomes[*rank as usize].map(|end| (*rank, end));
         let primary = self.failures.iter().filter_map(end).find(|(_, end)| !end.is_consequence());
         primary.or_else(|| self.failures.first().and_then(end))
     }
@@ -124,7 +125,7 @@ impl Ends {
     /// The rank that all others waited for: they ended because of another rank, and it alone did not end by
     /// itself, as a stopped process does not.
     fn silent(&self) -> Option<u32> {
-        let is = |rank: &u32, status| self.ends[*rank as usize] == Some(End::Status(status));
+        let is = |rank: &u32, status| self.outcomes[*rank as usize] == Some(Outcome::Status(status));
         let (killed, others): (Vec<u32>, Vec<u32>) =
             self.failures.iter().partition(|rank| is(rank, RankStatus::Killed));
         let blame = others.iter().all(|rank| is(rank, RankStatus::Code(CONSEQUENCE.into())));
@@ -134,7 +135,7 @@ impl Ends {
         }
     }
 
-    /// What the job as a whole ended with, when `stop` was the signal that asked for its end.
+    /// The result of the job as a whole. `stop` is the signal that asked for its end, if there was one.
     pub(super) fn result(&self, stop: Option<i32>) -> Result<(), Failure> {
         if let Some((host, problem)) = &self.host_failure {
             return Err(Failure::Host { host: host.clone(), problem: problem.clone() });
@@ -154,12 +155,12 @@ impl Ends {
         Err(Failure::Rank { rank, host, end: end.describe(), exit_code: end.exit_code() })
     }
 
-    /// A line for each rank: its host and its end.
+    /// A line for each rank: its host and its outcome.
     pub(super) fn table(&self) -> String {
         let width = self.hosts.iter().map(String::len).max().unwrap_or(0).max("host".len());
         let mut table = format!("rank  {:width$}  end\n", "host");
-        for (rank, (host, end)) in self.hosts.iter().zip(&self.ends).enumerate() {
-            let end = end.map_or_else(|| "not known".to_string(), End::describe);
+        for (rank, (host, end)) in self.hosts.iter().zip(&self.outcomes).enumerate() {
+            let end = end.map_or_else(|| "not known".to_string(), Outcome::describe);
             table += &format!("{rank:>4}  {host:width$}  {end}\n");
         }
         table
@@ -170,27 +171,27 @@ impl Ends {
 mod tests {
     use super::*;
 
-    fn ends(list: &[(u32, End)]) -> Ends {
-        let mut ends = Ends::new(["a", "a", "node", "node"].map(String::from).to_vec());
-        list.iter().for_each(|(rank, end)| ends.add(*rank, *end));
-        ends
+    fn outcomes(list: &[(u32, Outcome)]) -> Outcomes {
+        let mut outcomes = Outcomes::new(["a", "a", "node", "node"].map(String::from).to_vec());
+        list.iter().for_each(|(rank, end)| outcomes.add(*rank, *end));
+        outcomes
     }
 
-    const CODE: fn(i32) -> End = |code| End::Status(RankStatus::Code(code));
-    const SIGNAL: fn(i32) -> End = |signal| End::Status(RankStatus::Signal(signal));
+    const CODE: fn(i32) -> Outcome = |code| Outcome::Status(RankStatus::Code(code));
+    const SIGNAL: fn(i32) -> Outcome = |signal| Outcome::Status(RankStatus::Signal(signal));
 
     #[test]
     fn the_first_failure_that_no_other_rank_caused_is_the_cause() {
-        let killed = End::Status(RankStatus::Killed);
+        let killed = Outcome::Status(RankStatus::Killed);
         for (list, rank, code, words) in [
             (vec![(1, CODE(3)), (0, CODE(0)), (3, CODE(7)), (2, CODE(9))], 3, 7, "exit status 7"),
             (vec![(0, CODE(3)), (1, killed), (2, SIGNAL(11))], 2, 139, "signal 11 (SIGSEGV)"),
             (vec![(1, CODE(3)), (0, CODE(3))], 1, 1, "exit status 3, because of another rank"),
             (vec![(1, CODE(3)), (0, killed), (3, killed)], 1, 1, "exit status 3, because of another rank"),
         ] {
-            let ends = ends(&list);
-            assert_eq!(ends.cause().map(|(rank, _)| rank), Some(rank), "{list:?}");
-            match ends.result(None) {
+            let outcomes = outcomes(&list);
+            assert_eq!(outcomes.cause().map(|(rank, _)| rank), Some(rank), "{list:?}");
+            match outcomes.result(None) {
                 Err(Failure::Rank { rank: found, exit_code, end, .. }) => {
                     assert_eq!((found, exit_code, end.as_str()), (rank, code, words));
                 }
@@ -201,31 +202,32 @@ mod tests {
 
     #[test]
     fn the_rank_that_all_others_waited_for_is_the_cause() {
-        let ends = ends(&[(1, CODE(3)), (3, CODE(3)), (0, End::Status(RankStatus::Killed)), (2, CODE(3))]);
-        let error = ends.result(None).unwrap_err();
+        let outcomes =
+            outcomes(&[(1, CODE(3)), (3, CODE(3)), (0, Outcome::Status(RankStatus::Killed)), (2, CODE(3))]);
+        let error = outcomes.result(None).unwrap_err();
         assert!(matches!(error, Failure::SilentRank { rank: 0, .. }), "{error}");
     }
 
     #[test]
     fn a_job_that_was_asked_to_stop_has_stopped() {
-        let ended = ends(&[(0, CODE(130)), (1, SIGNAL(2)), (2, CODE(3)), (3, CODE(130))]);
+        let ended = outcomes(&[(0, CODE(130)), (1, SIGNAL(2)), (2, CODE(3)), (3, CODE(130))]);
         assert!(matches!(ended.result(Some(2)), Err(Failure::Stopped { exit_code: 130, .. })));
-        let failed = ends(&[(0, CODE(7)), (1, CODE(130))]);
+        let failed = outcomes(&[(0, CODE(7)), (1, CODE(130))]);
         assert!(matches!(failed.result(Some(2)), Err(Failure::Rank { rank: 0, .. })));
-        assert!(ends(&[]).result(None).is_ok());
+        assert!(outcomes(&[]).result(None).is_ok());
     }
 
     #[test]
     fn the_table_has_all_ranks() {
-        let mut ends = ends(&[(0, CODE(0)), (1, SIGNAL(9)), (2, End::Lost)]);
-        assert!(!ends.are_all_known());
+        let mut outcomes = outcomes(&[(0, CODE(0)), (1, SIGNAL(9)), (2, Outcome::Lost)]);
+        assert!(!outcomes.are_all_known());
         assert_eq!(
-            ends.table(),
+            outcomes.table(),
             "rank  host  end\n   0  a     done\n   1  a     signal 9 (SIGKILL)\n   2  node  lost with its host\n   \
              3  node  not known\n"
         );
-        ends.add(3, CODE(0));
-        ends.add(3, CODE(1));
-        assert!(ends.are_all_known() && ends.table().ends_with("3  node  done\n"));
+        outcomes.add(3, CODE(0));
+        outcomes.add(3, CODE(1));
+        assert!(outcomes.are_all_known() && outcomes.table().ends_with("3  node  done\n"));
     }
 }
