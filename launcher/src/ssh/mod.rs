@@ -12,7 +12,6 @@ mod keys;
 mod known_hosts;
 mod login;
 mod route;
-mod sections;
 mod session;
 mod terminal;
 mod wire;

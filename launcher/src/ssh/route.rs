@@ -1,8 +1,7 @@
 //! Jump hosts: the logins that lead to a host.
 
-use super::config::{Config, Hop, Target};
+use super::config::{Config, Hop, Target, words};
 use super::error::Error;
-use super::sections::words;
 
 impl Config {
     /// The logins that lead to `target`, which is the last of them.

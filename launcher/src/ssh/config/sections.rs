@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 use ssh2_config::{HostClause, HostParams, ParseRule, SshConfig};
 
-use super::error::Error;
+use crate::ssh::error::Error;
 
 /// The keywords that concern us, in lower case, apart from those of sections and files.
 const KEYWORDS: [&str; 10] = [
@@ -38,7 +38,7 @@ const KEYWORDS: [&str; 10] = [
 const DEPTH: usize = 16;
 
 /// The lines that concern us.
-pub(super) struct Sections {
+pub(in crate::ssh) struct Sections {
     lines: Vec<Line>,
     home: PathBuf,
 }
@@ -63,12 +63,12 @@ impl Sections {
     ///
     /// # Errors
     /// `Config` with the file, for a line that concerns us and makes no sense.
-    pub(super) fn read(text: &str, file: &Path, home: &Path) -> Result<Self, Error> {
+    pub(in crate::ssh) fn read(text: &str, file: &Path, home: &Path) -> Result<Self, Error> {
         Ok(Self { lines: read(text, file, home, 0)?, home: home.to_path_buf() })
     }
 
     /// What holds for `host`, as the user calls it.
-    pub(super) fn query(&self, host: &str) -> HostParams {
+    pub(in crate::ssh) fn query(&self, host: &str) -> HostParams {
         let mut text = String::new();
         collect(&self.lines, host, &mut HashSet::new(), &mut text);
         parse(&text, &self.home).expect("each line was parsed when it was read").query(host)
@@ -197,7 +197,7 @@ fn arguments(value: &str) -> Vec<String> {
 }
 
 /// The words of a keyword that ssh2-config knows but does not parse.
-pub(super) fn words<'a>(params: &'a HostParams, keyword: &str) -> Option<&'a [String]> {
+pub(in crate::ssh) fn words<'a>(params: &'a HostParams, keyword: &str) -> Option<&'a [String]> {
     params.unsupported_fields.get(keyword).map(Vec::as_slice)
 }
 

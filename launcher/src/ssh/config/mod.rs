@@ -1,5 +1,7 @@
 //! `~/.ssh/config`: from what the user calls a host to whom to log in at, and with which keys.
 
+mod sections;
+
 use std::env;
 use std::fs;
 use std::io;
@@ -11,7 +13,8 @@ use std::time::Duration;
 use ssh2_config::HostParams;
 
 use super::error::Error;
-use super::sections::{Sections, words};
+use sections::Sections;
+pub(super) use sections::words;
 
 /// Who to log in at, as the user named it. What is not given comes from `~/.ssh/config`, then from the defaults of `ssh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
