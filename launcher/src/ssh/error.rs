@@ -53,8 +53,8 @@ pub(super) fn host_and_port(host: &str, port: u16) -> String {
 pub(crate) enum Error {
     #[error("{}: {source}", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{}: {problem}", .path.display())]
-    Config { path: PathBuf, problem: String },
+    #[error("{}:{line}: {problem}", .path.display())]
+    Config { path: PathBuf, line: usize, problem: String },
     #[error("no home folder: the variable HOME is not set")]
     NoHome,
     #[error("the name of the user who runs this is unknown: {problem}")]

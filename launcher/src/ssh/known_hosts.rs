@@ -15,6 +15,7 @@ use ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use ssh_key::{HashAlg, PublicKey};
 
 use super::error::Error;
+use super::pattern::matches;
 use crate::system::quote::{quote, quote_path};
 
 /// What the host offered.
@@ -224,30 +225,4 @@ fn speaks_of(patterns: &HostPatterns, name: &str) -> Option<bool> {
             matched
         }
     }
-}
-
-/// Whether `pattern`, with `*` for any bytes and `?` for one, matches `name`. Takes time in proportion to the product of the
-/// lengths at most.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    // The last star, and where what it swallows ends.
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, swallowed)) = star else { return false };
-                star = Some((at, swallowed + 1));
-                (p, n) = (at + 1, swallowed + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }

@@ -11,6 +11,7 @@ mod jump;
 mod keys;
 mod known_hosts;
 mod login;
+mod pattern;
 mod route;
 mod session;
 mod terminal;

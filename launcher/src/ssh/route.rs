@@ -1,6 +1,6 @@
 //! Jump hosts: the logins that lead to a host.
 
-use super::config::{Config, Hop, Target, words};
+use super::config::{Config, Hop, Proxy, Target};
 use super::error::Error;
 
 impl Config {
@@ -22,29 +22,36 @@ impl Config {
         under_way: &mut Vec<String>,
         route: &mut Vec<Hop>,
     ) -> Result<(), Error> {
-        let params = self.sections.query(&target.host);
+        let settings = self.settings(target)?;
         let circle = under_way.contains(&target.host);
         under_way.push(target.host.clone());
         if circle {
             return Err(Error::JumpCircle { host: under_way[0].clone(), circle: under_way.clone() });
         }
-        let jumps = params.proxy_jump.iter().flatten().map(String::as_str);
-        for (place, jump) in jumps.filter(|jump| !jump.eq_ignore_ascii_case("none")).enumerate() {
-            let jump = parse_jump(jump)
-                .ok_or_else(|| Error::BadJump { host: target.host.clone(), jump: jump.to_string() })?;
-            if place == 0 {
-                self.extend(&jump, under_way, route)?;
-            } else {
-                route.push(self.hop(&jump, &self.sections.query(&jump.host))?);
+        match &settings.proxy {
+            Some(Proxy::Jump(jumps)) => {
+                for (place, jump) in jumps.split(',').enumerate() {
+                    let jump = parse_jump(jump).ok_or_else(|| Error::BadJump {
+                        host: target.host.clone(),
+                        jump: jump.to_string(),
+                    })?;
+                    if place == 0 {
+                        self.extend(&jump, under_way, route)?;
+                    } else {
+                        route.push(self.hop(&jump, &self.settings(&jump)?)?);
+                    }
+                }
             }
-        }
-        if params.proxy_jump.is_none()
-            && words(&params, "proxycommand").is_some_and(|command| command != ["none"])
-        {
-            log::warn!("{}: ProxyCommand is not supported, ProxyJump is; connecting directly", target.host);
+            Some(Proxy::Command) => {
+                log::warn!(
+                    "{}: ProxyCommand is not supported, ProxyJump is; connecting directly",
+                    target.host
+                );
+            }
+            Some(Proxy::None) | None => {}
         }
         under_way.pop();
-        route.push(self.hop(target, &params)?);
+        route.push(self.hop(target, &settings)?);
         Ok(())
     }
 }

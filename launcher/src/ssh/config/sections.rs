@@ -1,204 +1,171 @@
-//! The sections of `~/.ssh/config`, and of the files that it includes.
-//!
-//! ssh2-config makes values of lines. Which lines are for a host is found here, since it fails on values of keywords that do not
-//! concern us, and applies what stands under `Match` to the section before it:
+//! The lines of `~/.ssh/config` and `/etc/ssh/ssh_config`, and of the files that they include.
 //!
 //! ```text
-//! for each line of the file: Host and Match say whether what follows is for the host, up to the end of the file
+//! for each line of the user's file, then of the system's:
+//!     Host and Match say whether the lines behind them are for the host, up to the end of the file
 //!     an included file, if it is for the host: the same with its lines
-//!     any other line that concerns us: if it is for the host, and the first of its keyword
+//!     any other line that concerns us, if it is for the host: it counts if it is the first of its keyword
 //! ```
-//!
-//! What stands under a `Match` other than `Match all` is for no host.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use glob::{MatchOptions, Pattern};
-use ssh2_config::{HostClause, HostParams, ParseRule, SshConfig};
-
+use super::conditions::{Match, Query, Verdict};
+use super::expand;
+use super::settings::{Setting, Settings};
+use super::{grammar, include};
 use crate::ssh::error::Error;
+use crate::ssh::pattern::any_matches;
 
-/// The keywords that concern us, in lower case, apart from those of sections and files.
-const KEYWORDS: [&str; 10] = [
-    "connecttimeout",
-    "hostname",
-    "identitiesonly",
-    "identityagent",
-    "identityfile",
-    "port",
-    "proxycommand",
-    "proxyjump",
-    "user",
-    "userknownhostsfile",
-];
-/// Files that include each other, as many as `ssh` allows.
+/// How deep files may include each other: as deep as `ssh` allows.
 const DEPTH: usize = 16;
 
-/// The lines that concern us.
-pub(in crate::ssh) struct Sections {
-    lines: Vec<Line>,
-    home: PathBuf,
-}
+/// The lines that concern us, a list a file.
+pub(in crate::ssh) struct Sections(Vec<Vec<Line>>);
 
 enum Line {
-    /// What follows is for these hosts.
-    Host(Vec<HostClause>),
-    /// What follows is for all hosts, or for none.
-    Match {
-        all: bool,
-    },
+    /// The lines behind it are for hosts that match these patterns.
+    Host(Vec<String>),
+    Match(Match),
     /// The lines of another file.
     Include(Vec<Line>),
-    Setting {
-        keyword: String,
-        text: String,
-    },
+    Setting(Setting),
+}
+
+/// A file of the configuration, as it is read.
+struct Source<'s> {
+    path: &'s Path,
+    home: &'s Path,
+    /// The folder of files that are included under a relative name.
+    folder: &'s Path,
+    depth: usize,
 }
 
 impl Sections {
-    /// Takes the text of `file`, and reads the files that it includes.
+    /// Takes texts in the order in which their lines count, each with its file and the folder of the files that it includes.
     ///
     /// # Errors
-    /// `Config` with the file, for a line that concerns us and makes no sense.
-    pub(in crate::ssh) fn read(text: &str, file: &Path, home: &Path) -> Result<Self, Error> {
-        Ok(Self { lines: read(text, file, home, 0)?, home: home.to_path_buf() })
+    /// `Config` with the file and the line that concerns us and makes no sense.
+    pub(super) fn read(texts: &[(String, &Path, PathBuf)], home: &Path) -> Result<Self, Error> {
+        let read = |(text, path, folder): &(String, &Path, PathBuf)| {
+            Source { path, home, folder, depth: 0 }.read(text)
+        };
+        Ok(Self(texts.iter().map(read).collect::<Result<_, _>>()?))
     }
 
-    /// What holds for `host`, as the user calls it.
-    pub(in crate::ssh) fn query(&self, host: &str) -> HostParams {
-        let mut text = String::new();
-        collect(&self.lines, host, &mut HashSet::new(), &mut text);
-        parse(&text, &self.home).expect("each line was parsed when it was read").query(host)
+    /// What holds for a host. `unclear` gets the `Match` lines that would have had a say, were their criteria supported.
+    ///
+    /// # Errors
+    /// `NoUser`, if a criterion asks for the user who runs this program.
+    pub(super) fn query<'s>(
+        &'s self,
+        query: &Query<'_>,
+        unclear: &mut BTreeSet<(&'s str, &'s str)>,
+    ) -> Result<Settings, Error> {
+        let mut search = Search { query, settings: Settings::default(), unclear };
+        for lines in &self.0 {
+            search.collect(lines, None)?;
+        }
+        Ok(search.settings)
     }
 }
 
-fn read(text: &str, file: &Path, home: &Path, depth: usize) -> Result<Vec<Line>, Error> {
-    let problem = |problem: String| Error::Config { path: file.to_path_buf(), problem };
-    let mut lines = Vec::new();
-    for line in text.lines().map(str::trim) {
-        let end = line.find(|letter: char| letter == '=' || letter.is_whitespace()).unwrap_or(line.len());
-        let keyword = line[..end].to_ascii_lowercase();
-        let value = arguments(line[end..].trim_start_matches(['=', ' ', '\t']));
-        match keyword.as_str() {
-            "host" => {
-                let clause = |word: &String| match word.strip_prefix('!') {
-                    Some(pattern) => HostClause::new(pattern.to_string(), true),
-                    None => HostClause::new(word.clone(), false),
-                };
-                lines.push(Line::Host(value.iter().map(clause).collect()));
+impl Source<'_> {
+    fn read(&self, text: &str) -> Result<Vec<Line>, Error> {
+        let mut lines = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            let problem = |problem: String| Error::Config {
+                path: self.path.to_path_buf(),
+                line: number,
+                problem: format!("'{}': {problem}", line.trim()),
+            };
+            if line.starts_with('\u{feff}') {
+                return Err(problem(
+                    "the file begins with a byte order mark (U+FEFF): remove it".to_string(),
+                ));
             }
-            "match" => {
-                let all = matches!(value.as_slice(), [word] if word.eq_ignore_ascii_case("all"));
-                lines.push(Line::Match { all });
-            }
-            "include" => {
-                for pattern in &value {
-                    for included in files(pattern, home).map_err(problem)? {
-                        let Some(text) = read_included(&included) else { continue };
-                        if depth == DEPTH {
-                            return Err(problem(format!("more than {DEPTH} files include each other")));
+            let Some((keyword, words)) = grammar::parse(line).map_err(problem)? else { continue };
+            match keyword.as_str() {
+                "host" => lines.push(Line::Host(words)),
+                "match" => {
+                    let place = format!("{}:{number}", self.path.display());
+                    lines.push(Line::Match(Match::parse(&words, place).map_err(problem)?));
+                }
+                "include" => {
+                    for pattern in &words {
+                        for path in include::files(pattern, self.home, self.folder).map_err(problem)? {
+                            let Some(text) = read_included(&path) else { continue };
+                            if self.depth == DEPTH {
+                                return Err(problem(format!("more than {DEPTH} files include each other")));
+                            }
+                            let included = Source { path: &path, depth: self.depth + 1, ..*self };
+                            lines.push(Line::Include(included.read(&text)?));
                         }
-                        lines.push(Line::Include(read(&text, &included, home, depth + 1)?));
                     }
                 }
+                _ => lines.extend(Setting::parse(&keyword, &words).map_err(problem)?.map(Line::Setting)),
             }
-            // Time with a unit is more than ssh2-config reads.
-            "connecttimeout" if value.first().is_none_or(|value| value.parse::<u32>().is_err()) => {}
-            known if !value.is_empty() && KEYWORDS.contains(&known) => {
-                parse(line, home).map_err(problem)?;
-                lines.push(Line::Setting { keyword, text: line.to_string() });
-            }
-            _ => {}
         }
+        Ok(lines)
     }
-    Ok(lines)
 }
 
-/// The files that an `Include` names, in their order.
-fn files(pattern: &str, home: &Path) -> Result<impl Iterator<Item = PathBuf>, String> {
-    let inside = |folder: &Path, rest: &str| format!("{}/{rest}", Pattern::escape(&folder.to_string_lossy()));
-    let whole = match pattern.strip_prefix("~/") {
-        Some(rest) => inside(home, rest),
-        None if pattern.starts_with('/') => pattern.to_string(),
-        None => inside(&home.join(".ssh"), pattern),
-    };
-    let options = MatchOptions {
-        case_sensitive: true,
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-    };
-    let found = glob::glob_with(&whole, options);
-    // What cannot be looked into has no files for us.
-    Ok(found.map_err(|error| format!("Include {pattern}: {error}"))?.flatten())
-}
-
-/// The text of an included file. As with `ssh`, one that cannot be read is as good as none.
+/// The text of an included file. Like `ssh`, we go on without a file that cannot be read.
 fn read_included(file: &Path) -> Option<String> {
-    let text = fs::read_to_string(file);
-    if let Err(error) = &text
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        log::warn!("{}: not included: {error}", file.display());
+    match fs::read(file) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            log::warn!("{}: not included: {error}", file.display());
+            None
+        }
     }
-    text.ok()
 }
 
-/// Appends the lines that are for `host`, each with its end. `seen` has the keywords that need no further line.
-fn collect<'a>(lines: &'a [Line], host: &str, seen: &mut HashSet<&'a str>, text: &mut String) {
-    let mut is_for_host = true;
-    for line in lines {
-        match line {
-            Line::Host(clauses) => is_for_host = has(clauses, host),
-            Line::Match { all } => is_for_host = *all,
-            _ if !is_for_host => {}
-            Line::Include(lines) => collect(lines, host, seen, text),
-            Line::Setting { keyword, text: line } => {
-                // Keys add up.
-                if keyword == "identityfile" || seen.insert(keyword) {
-                    text.push_str(line);
-                    text.push('\n');
+/// A walk over the lines, in their order.
+struct Search<'q, 'a, 's> {
+    query: &'a Query<'q>,
+    settings: Settings,
+    unclear: &'a mut BTreeSet<(&'s str, &'s str)>,
+}
+
+impl<'s> Search<'_, '_, 's> {
+    /// Takes the lines of a file. `outer` is the section that includes it, if it is unclear whether that is for the host.
+    fn collect(&mut self, lines: &'s [Line], outer: Option<&'s Match>) -> Result<(), Error> {
+        let mut verdict = Verdict::Yes;
+        for line in lines {
+            let unclear = match verdict {
+                Verdict::Unclear(section) => Some(section),
+                Verdict::Yes | Verdict::No => outer,
+            };
+            match line {
+                Line::Host(patterns) => {
+                    let is_for_host = any_matches(patterns.iter().map(String::as_str), self.query.host);
+                    verdict = if is_for_host { Verdict::Yes } else { Verdict::No };
                 }
+                Line::Match(section) => verdict = self.judge(section)?,
+                _ if verdict == Verdict::No => {}
+                Line::Include(lines) => self.collect(lines, unclear)?,
+                Line::Setting(setting) => match unclear {
+                    Some(section) if self.settings.lacks(setting) => {
+                        self.unclear.extend(section.unsupported().map(|name| (section.place.as_str(), name)));
+                    }
+                    Some(_) => {}
+                    None => self.settings.take(setting),
+                },
             }
         }
+        Ok(())
     }
-}
 
-/// Whether a section is for `host`: one pattern matches, and none of those with a `!`.
-fn has(clauses: &[HostClause], host: &str) -> bool {
-    let matches = |negated| clauses.iter().any(|one| one.negated == negated && one.intersects(host));
-    matches(false) && !matches(true)
-}
-
-fn parse(lines: &str, home: &Path) -> Result<SshConfig, String> {
-    let rules = ParseRule::ALLOW_UNKNOWN_FIELDS | ParseRule::ALLOW_UNSUPPORTED_FIELDS;
-    let parsed = SshConfig::default().home_dir(home).parse(&mut lines.as_bytes(), rules);
-    parsed.map_err(|error| format!("'{}': {error}", lines.trim_end()))
-}
-
-/// The words of a value; in double quotes, a word may have blanks. A `#` outside of them begins a comment.
-fn arguments(value: &str) -> Vec<String> {
-    let (mut words, mut word, mut in_quotes) = (Vec::new(), None::<String>, false);
-    for letter in value.chars() {
-        match letter {
-            '"' => {
-                in_quotes = !in_quotes;
-                word.get_or_insert_default();
-            }
-            '#' if !in_quotes => break,
-            blank if blank.is_whitespace() && !in_quotes => words.extend(word.take()),
-            letter => word.get_or_insert_default().push(letter),
-        }
+    fn judge(&self, section: &'s Match) -> Result<Verdict<'s>, Error> {
+        let host = self.query.host;
+        let host_name = self.settings.host_name.as_deref().unwrap_or("%h");
+        let host_name = expand(host_name, |token| (token == 'h').then(|| host.to_string()));
+        section.judge(self.query, &host_name, self.query.user.or(self.settings.user.as_deref()))
     }
-    words.extend(word);
-    words
-}
-
-/// The words of a keyword that ssh2-config knows but does not parse.
-pub(in crate::ssh) fn words<'a>(params: &'a HostParams, keyword: &str) -> Option<&'a [String]> {
-    params.unsupported_fields.get(keyword).map(Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -217,30 +184,40 @@ mod tests {
     }
 
     fn read(text: &str, home: &Path) -> Result<Sections, Error> {
-        Sections::read(text, Path::new("config"), home)
+        Sections::read(&[(text.to_string(), Path::new("config"), home.join(".ssh"))], home)
     }
 
-    /// The lines for a host, separated by `;`.
-    fn lines(text: &str, home: &Path, host: &str) -> String {
+    fn settings(text: &str, home: &Path, host: &str) -> Settings {
         let sections = read(text, home).unwrap_or_else(|error| panic!("{error}"));
-        let mut lines = String::new();
-        collect(&sections.lines, host, &mut HashSet::new(), &mut lines);
-        lines.trim_end().replace('\n', ";")
+        let query = Query { host, user: None, local_user: &|| Ok("me".to_string()) };
+        sections.query(&query, &mut BTreeSet::new()).expect("settings")
+    }
+
+    /// The user, the port and the name of a host.
+    fn basics(text: &str, home: &Path, host: &str) -> String {
+        let Settings { user, port, host_name, .. } = settings(text, home, host);
+        let port = port.map(|port| port.to_string());
+        [user, port, host_name].map(|value| value.unwrap_or("-".to_string())).join(" ")
     }
 
     #[test]
     fn lines_that_concern_us_count_once_a_host() {
-        let text = "# a comment\nServerAliveInterval 1m\nPORT=1\nConnectTimeout 1m\nUser\nNonsense\n\
-                    Host a c*  !cc # d\n  User me\n  User you\n  IdentityFile x\n  identityfile = y\nMatch host a\n  HostName b\n\
-                    Match all\n\tPort 2\n\tConnectTimeout 3 # s\nHost b \"a\"\n  User them\n  IdentityFile z\n";
-        let lines = |host| lines(text, Path::new("/home/me"), host);
-        let own = "User me;IdentityFile x;identityfile = y;";
-        let all = "ConnectTimeout 3 # s";
-        assert_eq!(lines("a"), format!("PORT=1;{own}{all};IdentityFile z"));
-        assert_eq!(lines("b"), format!("PORT=1;{all};User them;IdentityFile z"));
-        assert_eq!(lines("cd"), format!("PORT=1;{own}{all}"));
-        for other in ["cc", "d"] {
-            assert_eq!(lines(other), format!("PORT=1;{all}"));
+        let text = "# a comment\nServerAliveInterval 1m\nPORT=1\nNonsense\n\
+                    Host a c*  !cc # d\n  User me\n  User you\n  IdentityFile x\n  identityfile = y\n  IdentityFile x\n\
+                    Match host zzz\n  HostName b\nMatch all\n\tPort 2\n\tConnectTimeout 3 # s\n\
+                    Host b \"a\"\n  User them\n  IdentityFile z\n";
+        for (host, expected, keys) in [
+            ("a", "me 1 -", &["x", "y", "z"][..]),
+            ("b", "them 1 -", &["z"]),
+            ("cd", "me 1 -", &["x", "y"]),
+            ("cc", "- 1 -", &[]),
+            ("d", "- 1 -", &[]),
+        ] {
+            let home = Path::new("/home/me");
+            assert_eq!(basics(text, home, host), expected, "{host}");
+            let settings = settings(text, home, host);
+            assert_eq!(settings.identity_files, keys, "{host}");
+            assert_eq!(settings.connect_timeout.flatten().map(|time| time.as_secs()), Some(3), "{host}");
         }
     }
 
@@ -248,9 +225,15 @@ mod tests {
     fn what_concerns_us_must_make_sense_wherever_it_stands() {
         let home = home(&[("more", "Host b\n  Port few\n")]);
         let problem = |text| read(text, home.path()).err().expect("no sections").to_string();
-        assert!(problem("Host a\n  Port many\n").starts_with("config: 'Port many': "));
+        assert_eq!(
+            problem("Host a\n  Port many\n"),
+            "config:2: 'Port many': expected a number from 1 to 65535"
+        );
+        assert!(problem("User \"me\n").starts_with("config:1: 'User \"me': a quotation does not end"));
+        assert!(problem("Host a\nMatch user\n").starts_with("config:2: 'Match user': "));
+        assert!(problem("\u{feff}Host a\n").contains("byte order mark"));
         let included = problem("Include more\n");
-        assert!(included.contains("/.ssh/more: 'Port few': "), "{included}");
+        assert!(included.contains("/.ssh/more:2: 'Port few': "), "{included}");
     }
 
     #[test]
@@ -266,22 +249,26 @@ mod tests {
             home.path().display()
         );
         for host in ["a", "b"] {
-            assert_eq!(lines(&text, home.path(), host), "User me;Port 2;HostName %h.x", "{host}");
+            assert_eq!(basics(&text, home.path(), host), "me 2 %h.x", "{host}");
         }
         // A section of an included file ends with it, and holds within the section that includes it.
         let text = "Host a\n  Include d/2\n  User own\nHost *\n  Port 4\n";
-        assert_eq!(lines(text, home.path(), "a"), "Port 2;User own");
-        assert_eq!(lines(text, home.path(), "b"), "Port 4");
+        assert_eq!(basics(text, home.path(), "a"), "own 2 -");
+        assert_eq!(basics(text, home.path(), "b"), "- 4 -");
     }
 
     #[test]
-    fn a_match_in_an_included_file_does_not_count() {
+    fn a_match_in_an_included_file_ends_with_it() {
         let home = home(&[(
             "more",
-            "Host a\n  HostName 127.0.0.1\n  Port 1\nMatch host zzz exec \"false\"\n  HostName 127.0.0.9\n  Port 7\n",
+            "Host a\n  Port 1\nMatch host a user me\n  HostName 127.0.0.9\nMatch exec x\n  User x\n",
         )]);
-        let params = read("Include more\nHost *\n  Port 9\n", home.path()).expect("sections").query("a");
-        assert_eq!((params.host_name.as_deref(), params.port), (Some("127.0.0.1"), Some(1)));
+        let text = "Include more\nHost *\n  Port 9\n";
+        assert_eq!(basics(text, home.path(), "a"), "- 1 127.0.0.9");
+        assert_eq!(basics(text, home.path(), "b"), "- 9 -");
+        // What an unsupported section includes is skipped too.
+        let text = format!("Match exec x\n  {text}");
+        assert_eq!(basics(&text, home.path(), "a"), "- 9 -");
     }
 
     #[test]
