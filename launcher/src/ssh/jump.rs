@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use rustix::event::PollFlags;
 
 use super::session::Session;
-use super::wire::{Held, Pass, wait};
+use super::transport::{Held, Pass, wait};
 
 /// The thread that owns the login on the jump host. It ends when either side does; dropping this waits for it, so the near
 /// socket must be shut down before.
@@ -26,7 +26,7 @@ impl Jump {
     pub(super) fn start(via: Session, channel: ssh2::Channel) -> io::Result<(UnixStream, Self)> {
         let (near, far) = UnixStream::pair()?;
         far.set_nonblocking(true)?;
-        via.wire.ssh.set_blocking(false);
+        via.transport.ssh.set_blocking(false);
         let end = Arc::new(OnceLock::new());
         let told = Arc::clone(&end);
         let thread = thread::Builder::new().name("ssh-jump".to_string()).spawn(move || {
@@ -104,7 +104,7 @@ impl Join {
             if self.down.is_empty() && self.channel.eof() {
                 return Err("it closed the connection".to_string());
             }
-            pass.renew_keys(&self.via.wire, &mut self.channel)?;
+            pass.renew_keys(&self.via.transport, &mut self.channel)?;
             let now = Held::of(&self.channel);
             if !pass.moved && now == held {
                 self.sleep(pass.room);
@@ -117,9 +117,9 @@ impl Join {
     fn carry_down(&mut self, pass: &mut Pass) -> Result<bool, String> {
         if self.down.is_empty() {
             let read = self.channel.read(&mut self.down.bytes);
-            match self.via.wire.attempt_io(read)? {
+            match self.via.transport.attempt_io(read)? {
                 Some(bytes) => self.down.fill(bytes),
-                None => pass.room |= self.via.wire.wants_room(),
+                None => pass.room |= self.via.transport.wants_room(),
             }
         }
         if !self.down.is_empty() {
@@ -144,12 +144,12 @@ impl Join {
             }
         }
         let written = self.channel.write(self.up.rest());
-        match self.via.wire.attempt_io(written)? {
+        match self.via.transport.attempt_io(written)? {
             Some(bytes) => {
                 self.up.from += bytes;
                 pass.moved |= bytes > 0;
             }
-            None => pass.room |= self.via.wire.wants_room(),
+            None => pass.room |= self.via.transport.wants_room(),
         }
         Ok(true)
     }
@@ -161,7 +161,7 @@ impl Join {
         let mut interests = vec![(self.far.as_fd(), near)];
         // While the near side takes nothing, only a write reads from the connection: waiting for bytes there would spin.
         if self.down.is_empty() || !self.up.is_empty() {
-            interests.push((self.via.wire.socket.as_fd(), self.via.wire.interest(room)));
+            interests.push((self.via.transport.socket.as_fd(), self.via.transport.interest(room)));
         }
         wait(&interests);
     }

@@ -17,7 +17,7 @@ use super::dial::Deadline;
 use super::error::{Address, Error};
 use super::login::{limit, silent};
 use super::terminal::Terminal;
-use super::wire::{is_broken, words};
+use super::transport::{is_broken, words};
 
 /// A key file is a few kilobytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;

@@ -134,7 +134,7 @@ impl KnownHost {
         algorithms.map(|(algorithm, _)| algorithm).join(",")
     }
 
-    /// Judges the key, in the format of the wire, that the server has proved to own.
+    /// Judges the key, as SSH encodes it, that the server has proved to own.
     ///
     /// # Errors
     /// The key is none that we understand.

@@ -14,7 +14,7 @@ use super::jump::Jump;
 use super::keys::Keys;
 use super::known_hosts::{KnownHost, Verdict};
 use super::session::Session;
-use super::wire::{Wire, words};
+use super::transport::{Transport, words};
 
 /// `LIBSSH2_ERROR_TIMEOUT` and `_SOCKET_TIMEOUT`, which ssh2 does not export.
 const TIMED_OUT: [i32; 2] = [-9, -30];
@@ -85,15 +85,15 @@ impl Logins {
             }
         };
         let address = Arc::new(address);
-        let mut wire = Wire::new(socket)
+        let mut transport = Transport::new(socket)
             .map_err(|problem| Error::Handshake { address: Arc::clone(&address), problem })?;
-        let greeted = greet(&mut wire, &known_host, &address, deadline)
-            .and_then(|()| self.keys.authenticate(&wire.ssh, hop, &address, &mut deadline));
+        let greeted = greet(&mut transport, &known_host, &address, deadline)
+            .and_then(|()| self.keys.authenticate(&transport.ssh, hop, &address, &mut deadline));
         // Whoever drops the jump waits for its thread, which waits for the socket.
         match greeted {
-            Ok(()) => Ok(Session::new(wire, address, jump)),
+            Ok(()) => Ok(Session::new(transport, address, jump)),
             Err(error) => {
-                wire.shut_down();
+                transport.shut_down();
                 Err(match jump.as_ref().and_then(Jump::end) {
                     Some(end) => Error::Lost { address, problem: end.to_string() },
                     None => error,
@@ -110,12 +110,13 @@ fn forward(address: &Address, via: Session, deadline: Deadline) -> Result<(Owned
         via: via_login(address),
         problem,
     };
-    via.wire.ssh.set_blocking(true);
-    limit(&via.wire.ssh, deadline);
-    let channel = via.wire.ssh.channel_direct_tcpip(&address.host, address.port, None).map_err(|error| {
-        silent(&error, address, "the forwarding by the jump host", deadline)
-            .unwrap_or_else(|| failed(words(&error)))
-    })?;
+    via.transport.ssh.set_blocking(true);
+    limit(&via.transport.ssh, deadline);
+    let channel =
+        via.transport.ssh.channel_direct_tcpip(&address.host, address.port, None).map_err(|error| {
+            silent(&error, address, "the forwarding by the jump host", deadline)
+                .unwrap_or_else(|| failed(words(&error)))
+        })?;
     let (socket, jump) = Jump::start(via, channel).map_err(|error| failed(error.to_string()))?;
     Ok((socket.into(), jump))
 }
@@ -126,21 +127,22 @@ fn via_login(address: &Address) -> String {
 
 /// Agrees on keys with the server, and checks that it is who it should be.
 fn greet(
-    wire: &mut Wire,
+    transport: &mut Transport,
     known_host: &KnownHost,
     address: &Arc<Address>,
     deadline: Deadline,
 ) -> Result<(), Error> {
     let failed = |problem: String| Error::Handshake { address: Arc::clone(address), problem };
-    limit(&wire.ssh, deadline);
-    let shaken = wire
+    limit(&transport.ssh, deadline);
+    let shaken = transport
         .ssh
         .method_pref(MethodType::HostKey, &known_host.algorithms())
-        .and_then(|()| wire.ssh.handshake());
+        .and_then(|()| transport.ssh.handshake());
     shaken.map_err(|error| {
         silent(&error, address, "the handshake", deadline).unwrap_or_else(|| failed(words(&error)))
     })?;
-    let (key, _) = wire.ssh.host_key().ok_or_else(|| failed("the server has no host key".to_string()))?;
+    let (key, _) =
+        transport.ssh.host_key().ok_or_else(|| failed("the server has no host key".to_string()))?;
     let address = Arc::clone(address);
     match known_host.judge(key).map_err(|error| failed(format!("its host key: {error}")))? {
         Verdict::Known => Ok(()),

@@ -15,7 +15,7 @@ mod pattern;
 mod route;
 mod session;
 mod terminal;
-mod wire;
+mod transport;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use super::error::{Address, Error};
 use super::input::Source;
 use super::jump::Jump;
-use super::wire::{Held, Pass, Wire, attempt, wait, words};
+use super::transport::{Held, Pass, Transport, attempt, wait, words};
 
 /// Bytes of one read; two packets of the largest size.
 const READ_BYTES: usize = 64 * 1024;
@@ -26,7 +26,7 @@ const SAID_NO: [i32; 2] = [-21, -22];
 
 /// One login. Commands run one after the other.
 pub(crate) struct Session {
-    pub(super) wire: Wire,
+    pub(super) transport: Transport,
     address: Arc<Address>,
     /// Why no command can run any more.
     lost: Option<String>,
@@ -49,9 +49,9 @@ pub(crate) enum Exit {
 
 impl Session {
     /// Takes over a connection on which the login has succeeded.
-    pub(super) fn new(wire: Wire, address: Arc<Address>, jump: Option<Jump>) -> Self {
-        wire.ssh.set_blocking(false);
-        Self { wire, address, lost: None, jump }
+    pub(super) fn new(transport: Transport, address: Arc<Address>, jump: Option<Jump>) -> Self {
+        transport.ssh.set_blocking(false);
+        Self { transport, address, lost: None, jump }
     }
 
     /// What was connected to.
@@ -86,7 +86,7 @@ impl Session {
                     None => problem.clone(),
                 },
             };
-            self.wire.shut_down();
+            self.transport.shut_down();
             self.lost = Some(problem.clone());
             match stop {
                 Stop::Aborted => Error::Aborted { address },
@@ -101,10 +101,10 @@ impl Session {
         input: &mut Source,
         hear: &mut impl FnMut(Stream, &[u8]),
     ) -> Result<Exit, Stop> {
-        let mut channel = self.until(input, || self.wire.ssh.channel_session())?;
+        let mut channel = self.until(input, || self.transport.ssh.channel_session())?;
         self.until(input, || channel.exec(command))?;
         let mut conversation = Conversation {
-            wire: &self.wire,
+            transport: &self.transport,
             channel: &mut channel,
             input,
             buffer: vec![0; READ_BYTES],
@@ -115,7 +115,7 @@ impl Session {
         conversation.hold(hear)?;
         let signal = channel.exit_signal().map_err(Stop::lost)?.exit_signal;
         let code = channel.exit_status().map_err(Stop::lost)?;
-        while !self.wire.has_room() {
+        while !self.transport.has_room() {
             self.wait(input, PollFlags::OUT)?;
         }
         self.until(input, || channel.close())?;
@@ -139,12 +139,12 @@ impl Session {
             if let Some(value) = attempt(result).map_err(Stop::Lost)? {
                 return Ok(value);
             }
-            self.wait(input, self.wire.interest(self.wire.wants_room()))?;
+            self.wait(input, self.transport.interest(self.transport.wants_room()))?;
         }
     }
 
     fn wait(&self, input: &mut Source, wanted: PollFlags) -> Result<(), Stop> {
-        wait_either(&self.wire, wanted, input);
+        wait_either(&self.transport, wanted, input);
         input.refresh();
         if input.is_aborted() { Err(Stop::Aborted) } else { Ok(()) }
     }
@@ -153,9 +153,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.lost.is_none() {
-            let _ = self.wire.ssh.disconnect(None, "done", None);
+            let _ = self.transport.ssh.disconnect(None, "done", None);
         }
-        self.wire.shut_down();
+        self.transport.shut_down();
     }
 }
 
@@ -174,7 +174,7 @@ impl Stop {
 
 /// A command that runs.
 struct Conversation<'a> {
-    wire: &'a Wire,
+    transport: &'a Transport,
     channel: &'a mut ssh2::Channel,
     input: &'a mut Source,
     buffer: Vec<u8>,
@@ -202,10 +202,10 @@ impl Conversation<'_> {
             if self.channel.eof() && self.finish(&mut pass)? {
                 return Ok(());
             }
-            pass.renew_keys(self.wire, self.channel).map_err(Stop::Lost)?;
+            pass.renew_keys(self.transport, self.channel).map_err(Stop::Lost)?;
             let now = Held::of(self.channel);
             if !pass.moved && now == held {
-                wait_either(self.wire, self.wire.interest(pass.room), self.input);
+                wait_either(self.transport, self.transport.interest(pass.room), self.input);
             }
             held = now;
         }
@@ -221,13 +221,13 @@ impl Conversation<'_> {
             Stream::Stdout => self.channel.read(&mut self.buffer),
             Stream::Stderr => self.channel.stderr().read(&mut self.buffer),
         };
-        match self.wire.attempt_io(result).map_err(Stop::Lost)? {
+        match self.transport.attempt_io(result).map_err(Stop::Lost)? {
             Some(0) => {}
             Some(bytes) => {
                 hear(stream, &self.buffer[..bytes]);
                 pass.moved = true;
             }
-            None => pass.room |= self.wire.wants_room(),
+            None => pass.room |= self.transport.wants_room(),
         }
         Ok(())
     }
@@ -236,8 +236,8 @@ impl Conversation<'_> {
         for _ in 0..WRITES_A_PASS {
             let Some(bytes) = self.input.next().filter(|_| self.in_flight || !self.closed) else { break };
             let result = self.channel.write(bytes);
-            let written = self.wire.attempt_io(result).map_err(Stop::Lost)?;
-            self.in_flight = written.is_none() && self.wire.wants_room();
+            let written = self.transport.attempt_io(result).map_err(Stop::Lost)?;
+            self.in_flight = written.is_none() && self.transport.wants_room();
             pass.room |= self.in_flight;
             match written {
                 Some(written) if written > 0 => self.input.consume(written),
@@ -247,7 +247,7 @@ impl Conversation<'_> {
         }
         if self.input.is_finished() && !self.end_sent && !self.closed {
             // libssh2 could not finish this packet later: it keeps it in a frame of its stack.
-            pass.room |= !self.wire.has_room();
+            pass.room |= !self.transport.has_room();
             if !pass.room {
                 let sent = self.channel.send_eof();
                 self.end_sent = attempt(sent).map_err(Stop::Lost)?.is_some();
@@ -265,14 +265,14 @@ impl Conversation<'_> {
         pass.room |= !adjusted;
         let closed = self.channel.wait_close();
         self.closed = attempt(closed).map_err(Stop::Lost)?.is_some();
-        pass.room |= !self.closed && self.wire.wants_room();
+        pass.room |= !self.closed && self.transport.wants_room();
         Ok(self.closed && adjusted && !self.in_flight)
     }
 }
 
 /// Sleeps until the connection is ready for what is `wanted`, or the input has news.
-fn wait_either(wire: &Wire, wanted: PollFlags, input: &Source) {
-    let mut interests = vec![(wire.socket.as_fd(), wanted)];
+fn wait_either(transport: &Transport, wanted: PollFlags, input: &Source) {
+    let mut interests = vec![(transport.socket.as_fd(), wanted)];
     interests.extend(input.wake().map(|wake| (wake, PollFlags::IN)));
     wait(&interests);
 }

@@ -14,12 +14,12 @@ const SOCKET_DISCONNECT: i32 = -13;
 const SOCKET_RECV: i32 = -43;
 
 /// The libssh2 session and the socket under it.
-pub(super) struct Wire {
+pub(super) struct Transport {
     pub(super) ssh: ssh2::Session,
     pub(super) socket: Arc<OwnedFd>,
 }
 
-impl Wire {
+impl Transport {
     /// A session over `socket` that has not said anything yet. Its calls block.
     pub(super) fn new(socket: OwnedFd) -> Result<Self, String> {
         let socket = Arc::new(socket);
@@ -74,9 +74,13 @@ impl Pass {
     ///
     /// # Errors
     /// In words.
-    pub(super) fn renew_keys(&mut self, wire: &Wire, channel: &mut ssh2::Channel) -> Result<(), String> {
+    pub(super) fn renew_keys(
+        &mut self,
+        transport: &Transport,
+        channel: &mut ssh2::Channel,
+    ) -> Result<(), String> {
         if !self.moved && attempt(channel.wait_eof())?.is_none() {
-            self.room |= wire.wants_room();
+            self.room |= transport.wants_room();
         }
         Ok(())
     }
