@@ -70,8 +70,10 @@ pub(crate) enum Error {
     Connect { address: Arc<Address>, tried: Vec<(SocketAddr, io::Error)> },
     #[error("{address}: {via} cannot connect to it: {problem}")]
     Forward { address: Arc<Address>, via: String, problem: String },
-    #[error("{address}: no answer within {} s during {stage}", .after.as_secs_f64())]
-    Silent { address: Arc<Address>, stage: &'static str, after: Duration },
+    #[error("{address}: {stage} was not over after {} s", .after.as_secs_f64())]
+    Late { address: Arc<Address>, stage: &'static str, after: Duration },
+    #[error("{address}: the server closed all {tries} connections of {} s before the login: {problem}", .within.as_secs_f64())]
+    Closed { address: Arc<Address>, problem: String, tries: u32, within: Duration },
     #[error("{address}: no SSH connection: {problem}")]
     Handshake { address: Arc<Address>, problem: String },
 
@@ -104,6 +106,11 @@ impl Error {
                 "somebody may be listening in; if the host did get a new key, forget the old one and accept the new: {} && {}",
                 key.forget, key.offered.accept
             )),
+            Self::Closed { .. } => Some(
+                "an OpenSSH server does so while too many logins are under way: MaxStartups of its sshd_config says how many; \
+                 --connect-timeout allows more tries"
+                    .to_string(),
+            ),
             Self::JumpCircle { .. } => {
                 Some("'ProxyJump none' in the section of the jump host ends the circle".to_string())
             }

@@ -11,10 +11,13 @@ use rustix::event::PollFlags;
 use super::session::Session;
 use super::transport::{Held, Pass, wait};
 
+/// How long the end of a connection may take, in milliseconds.
+const CLOSE_MS: u32 = 1000;
+
 /// The thread that owns the login on the jump host. It ends when either side does; dropping this waits for it, so the near
 /// socket must be shut down before.
 pub(super) struct Jump {
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<(ssh2::Channel, Session)>>,
     end: Arc<OnceLock<String>>,
 }
 
@@ -31,11 +34,13 @@ impl Jump {
         let told = Arc::clone(&end);
         let thread = thread::Builder::new().name("ssh-jump".to_string()).spawn(move || {
             let login = via.address().login();
-            // Dropped after the reason is told: the near side reads it when its socket ends.
             let mut join = Join { via, channel, far, up: Pending::new(), down: Pending::new() };
             if let Err(problem) = join.until_end() {
                 let _ = told.set(format!("the jump host {login}: {problem}"));
             }
+            // The far end of the socket closes here: the near side then reads the reason.
+            let Join { channel, via, .. } = join;
+            (channel, via)
         })?;
         Ok((near, Self { thread: Some(thread), end }))
     }
@@ -43,6 +48,17 @@ impl Jump {
     /// What went wrong on the way, if the thread has ended for that.
     pub(super) fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
+    }
+
+    /// Waits for the thread, and gives the login back for another connection. The near socket must be shut down before.
+    pub(super) fn into_login(mut self) -> Option<Session> {
+        let (channel, via) = self.thread.take()?.join().ok()?;
+        // Closing the channel must not leave a packet half sent.
+        via.transport.ssh.set_blocking(true);
+        via.transport.ssh.set_timeout(CLOSE_MS);
+        drop(channel);
+        via.transport.ssh.set_timeout(0);
+        Some(via)
     }
 }
 
@@ -91,7 +107,7 @@ impl Pending {
 }
 
 impl Join {
-    /// Carries bytes both ways. The near side may end it without an error.
+    /// Carries bytes both ways until either side has ended; an error if the connection to the jump host has.
     fn until_end(&mut self) -> Result<(), String> {
         let mut held = Held::of(&self.channel);
         loop {
@@ -102,7 +118,7 @@ impl Join {
                 return Ok(());
             }
             if self.down.is_empty() && self.channel.eof() {
-                return Err("it closed the connection".to_string());
+                return Ok(());
             }
             pass.renew_keys(&self.via.transport, &mut self.channel)?;
             let now = Held::of(&self.channel);

@@ -6,16 +6,15 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
 use zeroize::Zeroizing;
 
 use super::config::{AgentSocket, Hop};
-use super::dial::Deadline;
+use super::deadline::Deadline;
 use super::error::{Address, Error};
-use super::login::{limit, silent};
+use super::login::late;
 use super::terminal::Terminal;
 use super::transport::{is_broken, words};
 
@@ -58,7 +57,7 @@ struct Login<'a> {
     ssh: &'a ssh2::Session,
     user: &'a str,
     address: &'a Arc<Address>,
-    deadline: &'a mut Deadline,
+    deadline: &'a Deadline,
     tried: Vec<String>,
     offers: String,
 }
@@ -73,24 +72,29 @@ impl Keys {
         self.terminal.close();
     }
 
+    /// Whether the user is asked for a passphrase.
+    pub(super) fn is_asking(&self) -> bool {
+        self.terminal.is_asking()
+    }
+
     /// Logs in with the first key that the server accepts: those of the agent that are also named, the agent's others, the files.
     ///
     /// # Errors
-    /// `Refused` with everything that was tried, `Silent`.
+    /// `Refused` with everything that was tried, `Late`.
     pub(super) fn authenticate(
         &self,
         ssh: &ssh2::Session,
         hop: &Hop,
         address: &Arc<Address>,
-        deadline: &mut Deadline,
+        deadline: &Deadline,
     ) -> Result<(), Error> {
-        limit(ssh, *deadline);
         let offers = match ssh.auth_methods(&hop.user) {
             Ok(_) if ssh.authenticated() => return Ok(()),
             Ok(offers) => offers.to_string(),
             Err(error) => {
-                return Err(silent(&error, address, "the login", *deadline).unwrap_or_else(|| {
-                    Error::Handshake { address: Arc::clone(address), problem: words(&error) }
+                return Err(late(address, "the login", deadline).unwrap_or_else(|| Error::Handshake {
+                    address: Arc::clone(address),
+                    problem: words(&error),
                 }));
             }
         };
@@ -123,9 +127,9 @@ impl Keys {
 
     /// Asks for the passphrase of a key once in a run, with three tries, and never for two keys at a time.
     fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Outcome {
-        let waiting = Instant::now();
-        let mut unlocked = self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
-        login.deadline.extend(waiting.elapsed());
+        let deadline = login.deadline;
+        let lock = || self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
+        let mut unlocked = deadline.stopped(lock);
         match unlocked.get(file).cloned() {
             Some(Some(key)) => {
                 drop(unlocked);
@@ -140,8 +144,8 @@ impl Keys {
             None => {}
         }
         for _ in 0..PROMPTS {
-            let asking = Instant::now();
-            let answer = self.terminal.ask(&format!("passphrase for {}: ", file.display()));
+            let question = format!("passphrase for {}: ", file.display());
+            let answer = deadline.stopped(|| self.terminal.ask(&question));
             let key = match answer {
                 Ok(passphrase) if passphrase.is_empty() => break,
                 Ok(passphrase) => unlock(text, passphrase).map(Arc::new),
@@ -151,7 +155,6 @@ impl Keys {
                     return Outcome::Failed(format!("asking for its passphrase: {error}"));
                 }
             };
-            login.deadline.extend(asking.elapsed());
             let Some(key) = key else { continue };
             if key.passphrase.is_none() {
                 unlocked.insert(file.to_path_buf(), Some(Arc::clone(&key)));
@@ -191,7 +194,6 @@ impl Login<'_> {
         if hop.identities.agent == AgentSocket::None {
             return Ok(false);
         }
-        limit(self.ssh, *self.deadline);
         let listed = self.ssh.agent().and_then(|mut agent| {
             if let AgentSocket::Path(path) = &hop.identities.agent {
                 agent.set_identity_path(path)?;
@@ -213,7 +215,6 @@ impl Login<'_> {
             keys.iter().partition(|key| named.iter().any(|named| named == key.blob()));
         let others = if hop.identities.only { Vec::new() } else { others };
         for key in first.into_iter().chain(others) {
-            limit(self.ssh, *self.deadline);
             let result = agent.userauth(self.user, key);
             match self.outcome(result) {
                 Outcome::LoggedIn => return Ok(true),
@@ -232,7 +233,6 @@ impl Login<'_> {
     }
 
     fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Outcome {
-        limit(self.ssh, *self.deadline);
         self.outcome(self.ssh.userauth_pubkey_memory(self.user, None, text, passphrase))
     }
 
@@ -241,7 +241,7 @@ impl Login<'_> {
             Ok(()) => return Outcome::LoggedIn,
             Err(error) => error,
         };
-        if let Some(error) = silent(&error, self.address, "the login", *self.deadline) {
+        if let Some(error) = late(self.address, "the login", self.deadline) {
             return Outcome::Stopped(error);
         }
         match error.code() {

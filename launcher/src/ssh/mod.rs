@@ -4,6 +4,7 @@
 //! certificates, `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
 
 mod config;
+mod deadline;
 mod dial;
 mod error;
 mod input;
@@ -16,6 +17,7 @@ mod route;
 mod session;
 mod terminal;
 mod transport;
+mod turns;
 
 #[cfg(test)]
 mod tests;

@@ -54,6 +54,11 @@ impl Terminal {
         answer
     }
 
+    /// Whether a question is open.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(*self.state(), State::Asking(..))
+    }
+
     fn begin(&self) -> io::Result<File> {
         let mut state = self.state();
         if matches!(*state, State::Closed) {

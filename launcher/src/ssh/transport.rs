@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, ErrorCode};
 
-/// `LIBSSH2_ERROR_EAGAIN`, `_SOCKET_SEND`, `_SOCKET_DISCONNECT`, `_SOCKET_RECV`, which ssh2 does not export.
+/// `LIBSSH2_ERROR_EAGAIN`, `_BANNER_RECV`, `_SOCKET_SEND`, `_SOCKET_DISCONNECT`, `_SOCKET_RECV`, which ssh2 does not export.
 const EAGAIN: i32 = -37;
+const BANNER_RECV: i32 = -2;
 const SOCKET_SEND: i32 = -7;
 const SOCKET_DISCONNECT: i32 = -13;
 const SOCKET_RECV: i32 = -43;
@@ -130,6 +131,11 @@ pub(super) fn attempt<T>(result: Result<T, ssh2::Error>) -> Result<Option<T>, St
 /// Whether the connection is gone.
 pub(super) fn is_broken(error: &ssh2::Error) -> bool {
     matches!(error.code(), ErrorCode::Session(SOCKET_DISCONNECT | SOCKET_RECV | SOCKET_SEND))
+}
+
+/// Whether the server closed the connection instead of beginning, as it does when it is busy.
+pub(super) fn is_closed(error: &ssh2::Error) -> bool {
+    is_broken(error) || error.code() == ErrorCode::Session(BANNER_RECV)
 }
 
 /// An error of libssh2 in words that a user of the launcher understands.

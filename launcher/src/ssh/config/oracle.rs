@@ -142,6 +142,13 @@ fn configurations_mean_what_they_mean_to_ssh() {
         if !ours.iter().any(|line| line.starts_with("identityfile ")) {
             theirs.retain(|line| !line.starts_with("identityfile ~/.ssh/id_"));
         }
+        // OpenSSH 9.2 takes a `ProxyCommand` behind `ProxyJump none`, against its manual. We connect directly either way.
+        let has_none = |text: &str| text.to_lowercase().contains("proxyjump none");
+        if !ours.iter().any(|line| line.starts_with("proxy"))
+            && (has_none(&text) || has_none(&more.join("\n")))
+        {
+            theirs.retain(|line| !line.starts_with("proxycommand "));
+        }
         prop_assert_eq!(
             ours,
             theirs,
