@@ -109,6 +109,8 @@ fn host(first: &Word, options: &[Word]) -> Result<Host, Problem> {
 /// `[user@]host[:number]`: the host, and the number as it is written.
 fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
     let problem = |text: String| Problem::new(word.column, text);
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     let (user, rest) = match word.text.rsplit_once('@') {
         Some((user, rest)) => (Some(name_of_user(user, word.column)?), rest),
         None => (None, word.text.as_str()),
@@ -116,7 +118,11 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
     let (name, number) = if let Some(inner) = rest.strip_prefix('[') {
         let (name, behind) =
             inner.split_once(']').ok_or_else(|| problem(format!("'{rest}': the ']' is missing")))?;
-        name.parse::<Ipv6Addr>().map_err(|_| problem(format!("'{name}' is no IPv6 address")))?;
+        // A link-local address has the interface behind it: fe80::1%eth0.
+        let (address, zone) = name.split_once('%').map_or((name, None), |(name, zone)| (name, Some(zone)));
+        if address.parse::<Ipv6Addr>().is_err() || !zone.is_none_or(is_name) {
+            return Err(problem(format!("'{name}' is no IPv6 address")));
+        }
         match behind.strip_prefix(':') {
             Some(number) => (name, Some(number)),
             None if behind.is_empty() => (name, None),
@@ -126,8 +132,7 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
         return Err(problem(format!("'{rest}': an IPv6 address stands in brackets: [{rest}]")));
     } else {
         let (name, number) = rest.split_once(':').map_or((rest, None), |(name, number)| (name, Some(number)));
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') || !name.chars().all(is_name) {
+        if name.len() > MAX_NAME || name.starts_with('-') || !is_name(name) {
             return Err(problem(format!("'{name}' is no name of a host")));
         }
         (name, number)
@@ -157,8 +162,11 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
         "workdir" => set(&mut host.folder, text()),
         "addr" => {
             let address = value.text.parse::<IpAddr>();
-            let address =
-                address.map_err(|_| problem(format!("addr={}: expected an IP address", value.text)))?;
+            let expected = match value.text.contains('%') {
+                true => "ranks cannot use an address with a zone: give another address, or iface=",
+                false => "expected an IP address",
+            };
+            let address = address.map_err(|_| problem(format!("addr={}: {expected}", value.text)))?;
             set(&mut host.address, address)
         }
         "cpus" => {
@@ -268,6 +276,16 @@ mod tests {
         assert_eq!(v6.cores, Some(vec![0, 1, 2, 8]));
         assert_eq!(v6.address, Some("fe80::2".parse().unwrap()));
         assert_eq!((one("[::1]").name.as_str(), one("[::1]").port), ("::1", None));
+        let zone = one("a@[fe80::1%eth0]:22");
+        assert_eq!((zone.name.as_str(), zone.port), ("fe80::1%eth0", Some(22)));
+        assert_eq!(inline("[fe80::1%eth0]:3").unwrap()[0].name, "fe80::1%eth0");
+        for bad in ["[fe80::1%]", "[fe80::1% x]", "[%eth0]", "[10.0.0.1%eth0]"] {
+            assert!(
+                message(bad).contains("is no IPv6 address") || message(bad).contains("is missing"),
+                "{bad}"
+            );
+        }
+        assert!(message("a addr=fe80::1%eth0").contains("cannot use an address with a zone"));
     }
 
     #[test]
