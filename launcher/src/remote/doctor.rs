@@ -22,7 +22,7 @@ pub(crate) fn check(args: &HostsCheckArgs, out: &mut Output) -> Result<(), Failu
     let (sender, events) = channel();
     job::watch_signals(&sender)?;
     let mut roster = Roster::start(&hosts, &args.login, &sender)?;
-    roster.wait(&events)?;
+    roster.wait(None, &events)?;
 
     let (mut members, mut losses) = (Vec::new(), Vec::new());
     let mut rows = vec![

@@ -10,44 +10,48 @@ use crate::ssh::{Exit, Input, Session, Stream, input};
 use crate::system::escape::one_line;
 use crate::system::host_facts::HostFacts;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What is kept of what a host prints beside the agent's messages, in bytes.
 const SAID: usize = 4096;
 
 /// The way to an agent over SSH: nothing passes before the agent runs.
 #[derive(Clone, Default)]
-pub(super) struct SshWire(Arc<Mutex<Option<Input>>>);
+pub(super) struct SshWire(Arc<Mutex<Current>>);
+
+#[derive(Default)]
+struct Current {
+    /// The input of the command that runs.
+    input: Option<Input>,
+    /// Nobody needs the agent any more: no further command is started.
+    is_closed: bool,
+}
 
 impl SshWire {
     pub(super) fn connection(&self) -> Connection {
         Connection::new(self.clone())
     }
 
-    fn with(&self, change: impl FnOnce(&mut Option<Input>)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Wire for SshWire {
     fn send(&self, bytes: Vec<u8>) {
-        self.with(|input| {
-            if let Some(input) = input {
-                input.send(bytes);
-            }
-        });
+        if let Some(input) = &self.lock().input {
+            input.send(bytes);
+        }
     }
 
     fn close(&self) {
-        self.with(|input| *input = None);
+        *self.lock() = Current { input: None, is_closed: true };
     }
 
     fn cut(&self) {
-        self.with(|input| {
-            if let Some(input) = input {
-                input.abort();
-            }
-        });
+        if let Some(input) = &self.lock().input {
+            input.abort();
+        }
     }
 }
 
@@ -66,7 +70,7 @@ pub(super) fn run_agent(
         let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
             hearing.hear(stream, bytes, &program);
             if hearing.verdict.as_ref().is_some_and(Result::is_err) {
-                wire.close();
+                wire.lock().input = None;
             }
         });
         let noise = hearing.ear.noise();
@@ -116,9 +120,15 @@ fn run(
         input.send(bytes);
         input.close();
     }
-    wire.with(|place| *place = Some(input));
+    {
+        let mut current = wire.lock();
+        if current.is_closed {
+            return Err("it is not needed any more".to_string());
+        }
+        current.input = Some(input);
+    }
     let exit = session.run(command, source, hear);
-    wire.with(|place| *place = None);
+    wire.lock().input = None;
     exit.map_err(|error| error.to_string())
 }
 

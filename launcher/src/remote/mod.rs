@@ -1,8 +1,9 @@
 //! `isograd ssh`: ranks on other machines.
 //!
 //! ```text
-//! read and choose the hosts
+//! read and choose the hosts; leave out those that cannot get ranks
 //! on all at once: log in, copy this program if it is not there, start an agent     // each failure is that host's own
+//! go on as soon as the first hosts have slots for all ranks
 //! divide the ranks among the hosts
 //! let each host try the addresses of the others; choose one of each that all reach
 //! start the ranks, with the job's key, and watch them
@@ -13,6 +14,7 @@ mod bandwidth;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
+mod needed;
 #[cfg(test)]
 mod nowhere;
 mod program;
@@ -35,15 +37,13 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     }
     let (sender, events) = channel();
     job::watch_signals(&sender)?;
-    let mut roster = Roster::start(&hosts, &args.login, &sender)?;
-    roster.wait(&events)?;
-    let members = roster.into_members()?;
+    let mut roster = Roster::start(needed::may_get_ranks(&hosts, args.ranks), &args.login, &sender)?;
+    roster.wait(args.ranks, &events)?;
+    let members = roster.into_members(args.ranks)?;
     warn_of_aliases(&members);
 
-    let slots = members.iter().map(|member| {
-        let cores = member.host.cores.as_ref().map_or(member.facts.cores.len(), Vec::len);
-        (member.host.slots.unwrap_or(cores as u32), member.host.max_slots)
-    });
+    let slots =
+        members.iter().map(|member| (needed::slots(&member.host, &member.facts), member.host.max_slots));
     let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;
     let world = places.iter().map(|place| place.count).sum();
     let used: Vec<_> = members.into_iter().zip(places).filter(|(_, place)| place.count > 0).collect();

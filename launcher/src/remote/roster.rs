@@ -1,6 +1,7 @@
 //! Logins at all hosts of a job at once.
 
 use super::install::{SshWire, run_agent};
+use super::needed;
 use super::program::{Cache, Programs};
 use crate::cli::LoginArgs;
 use crate::failure::{Failure, Loss};
@@ -73,14 +74,19 @@ impl Roster {
         Ok(Self { entries, shared })
     }
 
-    /// Waits until each host has an agent or a reason why not.
-    pub(crate) fn wait(&mut self, events: &Receiver<Event>) -> Result<(), Failure> {
+    /// Waits until each host has an agent or a reason why not, or until the first ones have slots for all `ranks`.
+    pub(crate) fn wait(&mut self, ranks: Option<u32>, events: &Receiver<Event>) -> Result<(), Failure> {
         while let Some(until) = self.next_deadline() {
+            if self.covering(ranks).is_some() {
+                // The logins that go on must not ask the user for anything.
+                self.close_terminal();
+                break;
+            }
             // Agents that have answered must not think that nobody is here.
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(Event::Signal(signal)) => {
-                    self.shared.iter().for_each(|shared| shared.logins.close_terminal());
+                    self.close_terminal();
                     return Err(Failure::stopped_by(signal));
                 }
                 Ok(event) => self.handle(event),
@@ -90,6 +96,19 @@ impl Roster {
             self.give_up();
         }
         Ok(())
+    }
+
+    fn close_terminal(&self) {
+        self.shared.iter().for_each(|shared| shared.logins.close_terminal());
+    }
+
+    /// How many of the first hosts have answered and have slots for all `ranks`.
+    fn covering(&self, ranks: Option<u32>) -> Option<usize> {
+        let answered = self.entries.iter().map_while(|entry| match &entry.outcome {
+            Some(Ok((facts, _))) => Some(needed::slots(&entry.host, facts)),
+            _ => None,
+        });
+        needed::covering(answered, ranks)
     }
 
     /// The first deadline of those that are waited for; `None` when there are none any more.
@@ -160,8 +179,9 @@ impl Roster {
         self.entries.into_iter().enumerate().map(outcome).collect()
     }
 
-    /// All hosts, or the reasons of all that do not take part.
-    pub(crate) fn into_members(self) -> Result<Vec<Member>, Failure> {
+    /// The hosts that are needed for `ranks`, or the reasons of all that do not take part. The others are let go.
+    pub(crate) fn into_members(mut self, ranks: Option<u32>) -> Result<Vec<Member>, Failure> {
+        self.entries.truncate(self.covering(ranks).unwrap_or(self.entries.len()));
         let (mut members, mut losses) = (Vec::new(), Vec::new());
         for (host, outcome) in self.into_outcomes() {
             match outcome {
@@ -275,9 +295,26 @@ mod tests {
         let soon = Instant::now() + Duration::from_secs(20);
         let mut roster = Roster { entries: vec![entry("a", soon)], shared: None };
         sender.send(Event::Message(0, FromAgent::Failed("no\nerror: \x1b[2J".to_string()))).unwrap();
-        roster.wait(&events).unwrap();
+        roster.wait(None, &events).unwrap();
         let loss = roster.into_outcomes().remove(0).1.err().unwrap();
         assert_eq!(loss.problem, "no\\nerror: \\u{1b}[2J");
+    }
+
+    #[test]
+    fn hosts_behind_those_that_have_slots_for_all_ranks_are_let_go() {
+        let (sender, events) = channel();
+        let late = Instant::now() + Duration::from_secs(3600);
+        let mut roster =
+            Roster { entries: ["a", "b", "c"].map(|name| entry(name, late)).into(), shared: None };
+        roster.entries[0].host.slots = Some(2);
+        let hello = || FromAgent::Hello(Box::new(host_facts::collect(false)));
+        sender.send(Event::Closed(2, "it is down".to_string().into())).unwrap();
+        sender.send(Event::Message(0, hello())).unwrap();
+        sender.send(Event::Message(1, hello())).unwrap();
+        assert!(roster.covering(Some(1)).is_none(), "no host has answered");
+        roster.wait(Some(3), &events).unwrap();
+        let names = roster.into_members(Some(3)).unwrap().into_iter().map(|member| member.host.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["a", "b"]);
     }
 
     #[test]
@@ -292,7 +329,7 @@ mod tests {
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        roster.wait(&events).unwrap();
+        roster.wait(None, &events).unwrap();
         drop(events);
         speaker.join().unwrap();
         let outcomes = roster.into_outcomes();
