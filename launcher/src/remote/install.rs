@@ -4,7 +4,7 @@
 //! appears under its name only when all its bytes have come, and the agent that it starts tells the hash of its own file
 //! again: a copy that was changed since, or does not start any more, is replaced.
 
-use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
+use super::program::{ABSENT, Cache, Existing, PRESENT, Program, Programs, UNSAFE};
 use crate::job::{Connection, Ear, Event, FromAgent, Wire};
 use crate::ssh::{Exit, Input, Session, Stream, input};
 use crate::system::escape::one_line;
@@ -76,11 +76,11 @@ pub(super) fn run_agent(
         let noise = hearing.ear.noise();
         // The shell may have printed a line without an end before.
         let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
-        let mut is_replaced = false;
+        let mut existing = Existing::Keep;
         match (hearing.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
             (Some(Ok(())) | None, Err(problem)) => return Err(problem),
-            (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => is_replaced = true,
+            (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => existing = Existing::Replace,
             (Some(Err(unfit)), _) => return Err(unfit.describe()),
             (None, Ok(exit)) => match behind(ABSENT) {
                 Some(platform) if platform != program.platform => {
@@ -90,19 +90,18 @@ pub(super) fn run_agent(
                 }
                 Some(_) if !is_installed => (),
                 Some(_) => {
-                    let folder = &cache.0;
                     return Err(format!(
-                        "what is copied to {folder} cannot be executed; --cache names another folder"
+                        "what is copied to {cache} cannot be executed; --cache names another folder"
                     ));
                 }
-                None if !is_installed && noise.contains(PRESENT) => is_replaced = true,
+                None if !is_installed && noise.contains(PRESENT) => existing = Existing::Replace,
                 None => {
                     let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said);
                     return Err(behind(UNSAFE).map_or_else(other, unsafe_folder));
                 }
             },
         }
-        install(session, host, &program, cache, is_replaced, wire, events)?;
+        install(session, host, &program, cache, existing, wire, events)?;
         is_installed = true;
     }
 }
@@ -138,19 +137,19 @@ fn install(
     host: usize,
     program: &Program,
     cache: &Cache,
-    is_replaced: bool,
+    existing: Existing,
     wire: &SshWire,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (bytes, length) = (Arc::clone(&program.bytes), program.bytes.len());
     // Nobody waits any more when the job is over.
     let _ = events.send(Event::Copying(host, length as u64));
-    let (command, mut said) = (program.install_command(cache, is_replaced), String::new());
+    let (command, mut said) = (program.install_command(cache, existing), String::new());
     match run(session, wire, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
         Exit::Code(0) => Ok(()),
         _ => {
-            let (folder, said) = (&cache.0, last_lines(&said));
-            Err(format!("cannot copy the program to {folder} ({length} bytes): {said}"))
+            let said = last_lines(&said);
+            Err(format!("cannot copy the program to {cache} ({length} bytes): {said}"))
         }
     }
 }
