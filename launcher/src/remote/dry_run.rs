@@ -1,4 +1,4 @@
-//! `isograd ssh --dry-run`: what would be done.
+//! `isograd ssh --dry-run`: prints what would be done.
 
 use super::needed;
 use super::program::{Cache, Programs};
@@ -15,7 +15,7 @@ use std::thread;
 /// Names that are looked up at the same time.
 const LOOK_UPS: usize = 64;
 
-/// Prints hosts, ranks, cores, addresses and commands, as far as they are known without asking the hosts.
+/// Prints hosts, ranks, cores, addresses and commands, as far as they are known without a login.
 pub(super) fn print(
     hosts: &[Host],
     ranks: Option<u32>,
@@ -57,7 +57,7 @@ pub(super) fn print(
     }
     let args: Vec<String> = plan.args.iter().map(|arg| quote(&arg.to_string_lossy())).collect();
     out.line(&format!("each rank: isograd {}", args.join(" ")))?;
-    // Values may be secret.
+    // The values may be secret.
     let names: Vec<&str> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
     if names.is_empty() { Ok(()) } else { out.line(&format!("variables: {}", names.join(", "))) }
 }

@@ -1,8 +1,8 @@
 //! The agent on a remote host: this program, copied there if it is not there already.
 //!
-//! The copy's name is the SHA-256 of its content, so another version is another file and a job under way keeps its own. A copy
-//! appears under its name only when all its bytes have come, and the agent that it starts tells the hash of its own file
-//! again: a copy that was changed since, or does not start any more, is replaced.
+//! The copy's name is the SHA-256 of its content, so each version has its own file, and a running job keeps
+//! its version. A copy gets its name when all its bytes have arrived. The agent reports the hash of its own
+//! file: a copy that was changed since, or that does not start, is replaced.
 
 use super::program::{ABSENT, Cache, Existing, PRESENT, Program, Programs, UNSAFE};
 use crate::job::{Connection, Ear, Event, FromAgent, Wire};
@@ -12,22 +12,22 @@ use crate::system::host_facts::HostFacts;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is kept of what a host prints beside the agent's messages, in bytes.
+/// How much is kept of what a host prints beside the agent's messages, in bytes.
 const SAID: usize = 4096;
 
-/// The way to an agent over SSH: nothing passes before the agent runs.
+/// The input of an agent over SSH. What is sent before the agent runs is discarded.
 #[derive(Clone, Default)]
-pub(super) struct SshWire(Arc<Mutex<Current>>);
+pub(super) struct SshInput(Arc<Mutex<Current>>);
 
 #[derive(Default)]
 struct Current {
     /// The input of the command that runs.
     input: Option<Input>,
-    /// Nobody needs the agent any more: no further command is started.
+    /// The agent is not needed any more, so no further command is started.
     is_closed: bool,
 }
 
-impl SshWire {
+impl SshInput {
     pub(super) fn connection(&self) -> Connection {
         Connection::new(self.clone())
     }
@@ -37,7 +37,7 @@ impl SshWire {
     }
 }
 
-impl Wire for SshWire {
+impl Wire for SshInput {
     fn send(&self, bytes: Vec<u8>) {
         if let Some(input) = &self.lock().input {
             input.send(bytes);
@@ -55,29 +55,31 @@ impl Wire for SshWire {
     }
 }
 
-/// Runs the agent of host `host` until it or the connection ends; its messages go to `events`. Returns why it ended.
+/// Runs the agent of host `host` until it or the connection ends; its messages go to `events`. Returns why it
+/// ended.
 pub(super) fn run_agent(
     session: &mut Session,
     host: usize,
     programs: &Programs,
     cache: &Cache,
-    wire: &SshWire,
+    to_agent: &SshInput,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (mut program, mut is_installed) = (programs.here().clone(), false);
     loop {
-        let mut hearing = Hearing { ear: Ear::new(host, events.clone()), said: String::new(), verdict: None };
-        let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
-            hearing.hear(stream, bytes, &program);
-            if hearing.verdict.as_ref().is_some_and(Result::is_err) {
-                wire.lock().input = None;
+        let mut output =
+            AgentOutput { ear: Ear::new(host, events.clone()), said: String::new(), verdict: None };
+        let exit = run(session, to_agent, &program.start_command(cache), None, |stream, bytes| {
+            output.hear(stream, bytes, &program);
+            if output.verdict.as_ref().is_some_and(Result::is_err) {
+                to_agent.lock().input = None;
             }
         });
-        let noise = hearing.ear.noise();
-        // The shell may have printed a line without an end before.
+        let noise = output.ear.noise();
+        // The shell may have printed text without a line break before.
         let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
         let mut existing = Existing::Keep;
-        match (hearing.verdict, exit) {
+        match (output.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
             (Some(Ok(())) | None, Err(problem)) => return Err(problem),
             (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => existing = Existing::Replace,
@@ -85,31 +87,31 @@ pub(super) fn run_agent(
             (None, Ok(exit)) => match behind(ABSENT) {
                 Some(platform) if platform != program.platform => {
                     program = programs.for_platform(platform)?;
-                    // It may be there.
+                    // The host may have a copy of that one.
                     continue;
                 }
                 Some(_) if !is_installed => (),
                 Some(_) => {
                     return Err(format!(
-                        "what is copied to {cache} cannot be executed; --cache names another folder"
+                        "programs in {cache} cannot be executed; choose another folder with --cache"
                     ));
                 }
                 None if !is_installed && noise.contains(PRESENT) => existing = Existing::Replace,
                 None => {
-                    let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said);
+                    let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &output.said);
                     return Err(behind(UNSAFE).map_or_else(other, unsafe_folder));
                 }
             },
         }
-        install(session, host, &program, cache, existing, wire, events)?;
+        install(session, host, &program, cache, existing, to_agent, events)?;
         is_installed = true;
     }
 }
 
-/// Runs a command whose input is what the wire sends or, with `bytes`, these alone.
+/// Runs a command. Its input is `bytes` or, if there are none, what is sent to the agent.
 fn run(
     session: &mut Session,
-    wire: &SshWire,
+    to_agent: &SshInput,
     command: &str,
     bytes: Option<Arc<[u8]>>,
     hear: impl FnMut(Stream, &[u8]),
@@ -120,14 +122,14 @@ fn run(
         input.close();
     }
     {
-        let mut current = wire.lock();
+        let mut current = to_agent.lock();
         if current.is_closed {
             return Err("it is not needed any more".to_string());
         }
         current.input = Some(input);
     }
     let exit = session.run(command, source, hear);
-    wire.lock().input = None;
+    to_agent.lock().input = None;
     exit.map_err(|error| error.to_string())
 }
 
@@ -138,14 +140,14 @@ fn install(
     program: &Program,
     cache: &Cache,
     existing: Existing,
-    wire: &SshWire,
+    to_agent: &SshInput,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (bytes, length) = (Arc::clone(&program.bytes), program.bytes.len());
-    // Nobody waits any more when the job is over.
+    // The receiver is gone when the job is over.
     let _ = events.send(Event::Copying(host, length as u64));
     let (command, mut said) = (program.install_command(cache, existing), String::new());
-    match run(session, wire, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
+    match run(session, to_agent, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
         Exit::Code(0) => Ok(()),
         _ => {
             let said = last_lines(&said);
@@ -154,34 +156,34 @@ fn install(
     }
 }
 
-/// What comes from a host while its agent should run.
-struct Hearing {
+/// The output of a host whose agent is being started or runs.
+struct AgentOutput {
     ear: Ear,
-    /// On standard error.
+    /// The last part of its standard error.
     said: String,
-    /// Of the agent that said hello.
+    /// Whether the agent can be used; `None` before its first message.
     verdict: Option<Result<(), Unfit>>,
 }
 
 /// Why an agent cannot be used.
 #[derive(Debug)]
 enum Unfit {
-    /// Its file is not what was copied.
+    /// Its file differs from the program that was copied.
     OtherFile,
-    /// It sent what is no message.
+    /// It sent bytes that are not a message.
     Message(String),
 }
 
 impl Unfit {
     fn describe(self) -> String {
         match self {
-            Self::OtherFile => "the copy of the program there is not what was sent".to_string(),
+            Self::OtherFile => "its copy of the program differs from what was sent".to_string(),
             Self::Message(problem) => problem,
         }
     }
 }
 
-impl Hearing {
+impl AgentOutput {
     fn hear(&mut self, stream: Stream, bytes: &[u8], program: &Program) {
         if stream == Stream::Stderr {
             return keep(&mut self.said, bytes);
@@ -208,7 +210,7 @@ fn is_copy(facts: &HostFacts, program: &Program) -> bool {
     facts.digest == Some(program.digest)
 }
 
-/// Appends to the last part of what a host has said.
+/// Appends to what a host has said, and keeps the last part of it.
 fn keep(said: &mut String, bytes: &[u8]) {
     said.push_str(&String::from_utf8_lossy(bytes));
     let mut cut = said.len().saturating_sub(SAID);
@@ -220,7 +222,7 @@ fn keep(said: &mut String, bytes: &[u8]) {
 
 fn unsafe_folder(folder: &str) -> String {
     format!(
-        "{} is not the user's, or others can write to it, so nothing is started from it; --cache names another folder",
+        "{} does not belong to the user, or others can write to it, so nothing in it is started; choose another folder with --cache",
         one_line(folder)
     )
 }
@@ -235,7 +237,7 @@ fn no_agent(exit: &Exit, noise: &str, said: &str) -> String {
     format!("its agent did not start ({end}); the host said: {words}")
 }
 
-/// The last lines of what a host has said, as one, and without commands to a terminal.
+/// The last lines of what a host has said, as one line without control characters.
 fn last_lines(text: &str) -> String {
     const LINES: usize = 3;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

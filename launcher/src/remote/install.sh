@@ -8,7 +8,7 @@
 umask 077;
 folder=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/isograd};
 mkdir -p "$folder" && folder=$(cd -P -- "$folder" >/dev/null && pwd -P) || exit 1;
-safe "$folder" || { echo "$folder: not the user's, or others can write to it" >&2; exit 1; };
+safe "$folder" || { echo "$folder: it does not belong to the user, or others can write to it" >&2; exit 1; };
 copy="$folder/$2";
 part=;
 trap '[ -z "$part" ] || rm -f "$part"' EXIT;

@@ -2,21 +2,21 @@
 //!
 //! ```text
 //! read and choose the hosts; leave out those that cannot get ranks
-//! on all at once: log in, copy this program if it is not there, start an agent     // each failure is that host's own
+//! on all hosts at once: log in, copy this program if it is not there, start an agent
 //! go on as soon as the first hosts have slots for all ranks
 //! divide the ranks among the hosts
-//! let each host try the addresses of the others; choose one of each that all reach
-//! start the ranks, with the job's key, and watch them
+//! let each host try the addresses of the others, and choose an address of each host
+//! start the ranks, give them the job's key, and watch them
 //! ```
 
 mod addresses;
 mod bandwidth;
+#[cfg(test)]
+mod discard;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
 mod needed;
-#[cfg(test)]
-mod nowhere;
 mod program;
 mod roster;
 
@@ -28,7 +28,7 @@ use crate::output::Output;
 use roster::{Roster, warn_of_aliases};
 use std::sync::mpsc::channel;
 
-/// Runs the command on each of the ranks of all hosts; ends when all have ended.
+/// Runs the command as ranks on the hosts, until all ranks have ended.
 pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let hosts = chosen(&args.hosts)?;
     let plan = JobPlan::new(args.job, true)?;
@@ -65,7 +65,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let JobPlan { args, env, bind, relay } = plan;
     let ranks = members.into_iter().zip(places).zip(meetings).map(|((member, place), meeting)| {
         let Host { name, cores, folder, env: own, .. } = member.host;
-        // The hostfile knows better than what holds for all.
+        // A variable of the host comes last, so that it replaces one of all ranks.
         let own = own.into_iter().map(|(name, value)| (name, value.into()));
         let assignment = Assignment {
             args: args.clone(),
@@ -84,7 +84,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     job::supervise(ranks.collect(), &events, relay)
 }
 
-/// The hosts of a hostfile or of the command line that take part.
+/// The hosts that take part, from a hostfile or from the command line.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
     let mistake = |mistake: Mistake| Failure::Usage { problem: mistake.to_string(), hint: None };
     let hosts = match (&args.hostfile, &args.host) {
@@ -92,7 +92,7 @@ pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
         (None, Some(list)) => hosts::inline(list).map_err(mistake)?,
         (None, None) => {
             return Err(Failure::Usage {
-                problem: "no hosts: --hostfile or -H is missing".to_string(),
+                problem: "no hosts: expected --hostfile or -H".to_string(),
                 hint: Some("'isograd local -n N COMMAND' runs ranks on this machine".to_string()),
             });
         }

@@ -1,7 +1,8 @@
 //! Which hosts a job needs.
 //!
-//! Ranks fill the hosts in their order, each up to its slots. So a host gets none if the hosts before it have slots for all ranks, and
-//! then it need not be reachable. A host of which neither slots nor cores are given has a slot for each of its cores: at least one.
+//! Ranks fill the hosts in their order, each up to its slots. So a host gets none if the hosts before it have
+//! slots for all ranks, and then it need not be reachable. A host of which neither slots nor cores are given
+//! has a slot for each of its cores: at least one.
 
 use crate::hosts::Host;
 use crate::system::cores;
@@ -24,7 +25,8 @@ pub(super) fn may_get_ranks(hosts: &[Host], ranks: Option<u32>) -> &[Host] {
     &hosts[..covering(at_least, ranks).unwrap_or(hosts.len())]
 }
 
-/// How many of the first hosts have slots for all `ranks`; `None` if they do not, or if all slots are to be used.
+/// How many of the first hosts have slots for all `ranks`; `None` if they do not, or if all slots are to be
+/// used.
 pub(super) fn covering(slots: impl Iterator<Item = u32>, ranks: Option<u32>) -> Option<usize> {
     let (ranks, mut total) = (ranks?, 0u32);
     let is_enough = |slots: u32| {

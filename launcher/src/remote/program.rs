@@ -1,8 +1,9 @@
-//! The program as hosts get it, and the scripts that copy and start it there.
+//! The program that is copied to the hosts, and the scripts that copy and start it there.
 //!
-//! A copy lies in a folder `isograd` of the cache, under the SHA-256 of its content. It is started, and the folder written to, only
-//! if both belong to the user and nobody else can write to them: otherwise somebody else could choose what is started. The command
-//! lines are for any login shell, the scripts for any POSIX `sh`.
+//! A copy lies in a folder `isograd` of the cache, under the SHA-256 of its content. It is started, and the
+//! folder written to, only if both belong to the user and nobody else can write to them: otherwise somebody
+//! else could choose what is started. The command lines are for any login shell, the scripts for any POSIX
+//! `sh`.
 
 use crate::system::host_facts;
 use crate::system::quote::quote;
@@ -28,10 +29,10 @@ const INSTALL: &str = include_str!("install.sh");
 /// The program for one platform.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    /// The file; shared by all hosts that get it.
+    /// The content of the file, shared by all hosts that get it.
     pub(super) bytes: Arc<[u8]>,
     pub(super) digest: [u8; 32],
-    /// Operating system and architecture that it is for.
+    /// The operating system and the architecture that it is for.
     pub(super) platform: String,
 }
 
@@ -62,14 +63,15 @@ impl Program {
     }
 }
 
-/// What becomes of a copy that is there already.
+/// What to do if there is a copy already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
     Keep,
     Replace,
 }
 
-/// The command line that runs a script, for any login shell: as one line, since csh allows no line break in quotes.
+/// The command line that runs a script, for any login shell: as one line, since csh allows no line break in
+/// quotes.
 fn command(script: &str, args: &[&str]) -> String {
     let lines = SAFE.lines().chain(script.lines()).map(str::trim);
     let code: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
@@ -78,11 +80,11 @@ fn command(script: &str, args: &[&str]) -> String {
     format!("exec sh -c {}", words.collect::<Vec<_>>().join(" "))
 }
 
-/// The programs of a run: this one, and those for other platforms that lie beside it.
+/// The programs of a run: this one, and those for other platforms in the same folder.
 pub(super) struct Programs {
     own: Program,
     path: PathBuf,
-    /// By platform, those that were asked for.
+    /// By platform, the ones that were needed so far.
     others: Mutex<HashMap<String, Program>>,
 }
 
@@ -93,19 +95,19 @@ impl Programs {
         Ok(Self { own, path: std::env::current_exe()?, others: Mutex::default() })
     }
 
-    /// The one for this machine.
+    /// The program for this machine.
     pub(super) fn here(&self) -> &Program {
         &self.own
     }
 
-    /// The one for `platform`, read once in a run.
+    /// The program for `platform`, read once in a run.
     pub(super) fn for_platform(&self, platform: &str) -> Result<Program, String> {
         if platform == self.own.platform {
             return Ok(self.own.clone());
         }
         let is_word = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
         if platform.is_empty() || !platform.chars().all(is_word) {
-            return Err(format!("it does not tell its platform, but {platform:?}"));
+            return Err(format!("expected the name of its platform, it sent {platform:?}"));
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = others.get(platform) {
@@ -116,7 +118,7 @@ impl Programs {
             let own = &self.own.platform;
             let path = path.display();
             format!(
-                "it is {platform}, this program is for {own}; one for {platform} would be {path}: {error}"
+                "it is {platform}, this program is for {own}; the one for {platform} would be {path}: {error}"
             )
         })?;
         others.insert(platform.to_string(), program.clone());
@@ -134,7 +136,7 @@ impl Cache {
         Self(folder.map(|folder| folder.join("isograd").to_string_lossy().into_owned()))
     }
 
-    /// As the scripts want it.
+    /// The scripts' argument.
     fn folder(&self) -> &str {
         self.0.as_deref().unwrap_or_default()
     }
@@ -164,7 +166,7 @@ mod tests {
         }
     }
 
-    /// What a shell does with `command` and `input`: whether it succeeds, and what it prints.
+    /// Runs `command` with `input`: whether it succeeds, and what it prints.
     fn shell(command: &str, input: &[u8]) -> (bool, String) {
         shell_of("sh", command, input)
     }
@@ -173,7 +175,7 @@ mod tests {
         let mut child = Command::new(shell);
         child.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = child.spawn().unwrap();
-        // A shell that refuses does not read.
+        // A shell that refuses does not read its input.
         let _ = io::Write::write_all(&mut child.stdin.take().unwrap(), input);
         let output = child.wait_with_output().unwrap();
         let text = [output.stdout, output.stderr].concat();
@@ -329,7 +331,7 @@ mod tests {
         let (cache, program) = (Cache::new(Some(folder.path())), program(CONTENT));
         assert!(shell(&program.start_command(&cache), b"").1.starts_with(UNSAFE));
         let (is_done, said) = install(&program, &cache, Existing::Keep);
-        assert!(!is_done && said.contains("not the user's"), "{said}");
+        assert!(!is_done && said.contains("does not belong to the user"), "{said}");
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 0);
     }
 
@@ -356,7 +358,8 @@ mod tests {
             Programs { own: program("own"), path: folder.path().join("isograd"), others: Mutex::default() };
         assert_eq!(programs.for_platform(&host_facts::platform()).unwrap().digest, programs.here().digest);
         let error = programs.for_platform("Plan9 mips").unwrap_err();
-        let expected = format!("it is Plan9 mips, this program is for {}; one for", host_facts::platform());
+        let expected =
+            format!("it is Plan9 mips, this program is for {}; the one for", host_facts::platform());
         assert!(error.starts_with(&expected) && error.contains("isograd-Plan9-mips: "), "{error}");
         fs::write(folder.path().join("isograd-Plan9-mips"), "other").unwrap();
         let [first, second] = [(); 2].map(|()| programs.for_platform("Plan9 mips").unwrap());

@@ -1,6 +1,6 @@
-//! Logins at all hosts of a job at once.
+//! Logins at all hosts of a job at the same time.
 
-use super::install::{SshWire, run_agent};
+use super::install::{SshInput, run_agent};
 use super::needed;
 use super::program::{Cache, Programs};
 use crate::cli::LoginArgs;
@@ -17,39 +17,39 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What may pass between a login and the agent's first message, apart from a copy of the program.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The slowest copy that is waited for, in bytes per second.
-const SLOWEST: u64 = 50_000;
+/// The longest time between a login and the agent's first message, apart from copying the program.
+const AGENT_START: Duration = Duration::from_secs(20);
+/// The lowest rate at which the program may be copied, in bytes per second.
+const SLOWEST_COPY: u64 = 50_000;
 
-/// A host that takes part, with its agent.
+/// A host whose agent has answered.
 pub(crate) struct Member {
-    /// Its number in events.
+    /// The host's number in events.
     pub(crate) number: usize,
     pub(crate) host: Host,
     pub(crate) facts: HostFacts,
     pub(crate) connection: Connection,
-    /// The host's clock minus ours, in seconds, when it said hello.
+    /// The host's clock minus the launcher's, in seconds, at the agent's first message.
     pub(crate) clock_skew_s: f64,
 }
 
 /// The hosts of a job while their agents are being started.
 pub(crate) struct Roster {
     entries: Vec<Entry>,
-    /// `None` without remote hosts.
+    /// `None` if all hosts are this machine.
     shared: Option<Arc<Shared>>,
 }
 
 struct Entry {
     host: Host,
     connection: Connection,
-    /// How long to wait for it.
+    /// When to give it up; `None` while its login goes on.
     until: Option<Instant>,
     outcome: Option<Result<(Box<HostFacts>, f64), Loss>>,
 }
 
 impl Roster {
-    /// Begins to log in at all hosts.
+    /// Starts to log in at all hosts.
     pub(crate) fn start(hosts: &[Host], args: &LoginArgs, events: &Sender<Event>) -> Result<Self, Failure> {
         let mut entries = Vec::new();
         let is_remote = hosts.iter().any(|host| !host.is_here());
@@ -57,16 +57,16 @@ impl Roster {
         for (number, host) in hosts.iter().enumerate() {
             let (connection, until) = match &shared {
                 Some(shared) if !host.is_here() => {
-                    let wire = SshWire::default();
-                    let connection = wire.connection();
+                    let to_agent = SshInput::default();
+                    let connection = to_agent.connection();
                     let (shared, host, events) = (Arc::clone(shared), host.clone(), events.clone());
-                    thread::spawn(move || shared.serve(number, &host, &wire, &events));
-                    // A login has its own limits, and may ask the user for something.
+                    thread::spawn(move || shared.serve(number, &host, &to_agent, &events));
+                    // A login has a time limit of its own, which stops while the user is asked for something.
                     (connection, None)
                 }
                 _ => {
                     let connection = Connection::here(number, events).map_err(Failure::Start)?;
-                    (connection, Some(Instant::now() + PATIENCE))
+                    (connection, Some(Instant::now() + AGENT_START))
                 }
             };
             entries.push(Entry { host: host.clone(), connection, until, outcome: None });
@@ -74,7 +74,8 @@ impl Roster {
         Ok(Self { entries, shared })
     }
 
-    /// Waits until each host has an agent or a reason why not, or until the first ones have slots for all `ranks`.
+    /// Waits until each host has an agent or a reason why not, or until the first ones have slots for all
+    /// `ranks`.
     pub(crate) fn wait(&mut self, ranks: Option<u32>, events: &Receiver<Event>) -> Result<(), Failure> {
         while let Some(until) = self.next_deadline() {
             if self.covering(ranks).is_some() {
@@ -82,7 +83,7 @@ impl Roster {
                 self.close_terminal();
                 break;
             }
-            // Agents that have answered must not think that nobody is here.
+            // An agent that has answered would end its host's part if the launcher were silent.
             self.entries.iter().for_each(|entry| entry.connection.tell(&ToAgent::Beat));
             match events.recv_timeout(until.saturating_duration_since(Instant::now()).min(BEAT)) {
                 Ok(Event::Signal(signal)) => {
@@ -111,7 +112,7 @@ impl Roster {
         needed::covering(answered, ranks)
     }
 
-    /// The first deadline of those that are waited for; `None` when there are none any more.
+    /// The first deadline of the hosts without an outcome; `None` if all have one.
     fn next_deadline(&self) -> Option<Instant> {
         let waiting = self.entries.iter().filter(|entry| entry.outcome.is_none());
         let far = Instant::now() + Duration::from_secs(3600);
@@ -122,12 +123,12 @@ impl Roster {
         let now = Instant::now();
         let (number, outcome) = match event {
             Event::LoggedIn(number) => {
-                self.entries[number].until = Some(now + PATIENCE);
+                self.entries[number].until = Some(now + AGENT_START);
                 return;
             }
             Event::Copying(number, bytes) => {
                 let entry = &mut self.entries[number];
-                entry.until = Some(now + PATIENCE + Duration::from_secs(bytes / SLOWEST));
+                entry.until = Some(now + AGENT_START + Duration::from_secs(bytes / SLOWEST_COPY));
                 let megabytes = bytes as f64 / 1e6;
                 eprintln!("host {}: copying the program ({megabytes:.1} MB)", entry.host.name);
                 return;
@@ -147,13 +148,13 @@ impl Roster {
             Event::Message(..) | Event::Signal(_) => return,
         };
         let slot = &mut self.entries[number].outcome;
-        // An agent that answered, and was lost since.
+        // A failure replaces an answer: then the agent was lost after it.
         if outcome.is_err() || slot.is_none() {
             *slot = Some(outcome);
         }
     }
 
-    /// Gives up the hosts whose time is over, whatever others send meanwhile.
+    /// Gives up the hosts whose time is over. This does not depend on whether other hosts send something.
     fn give_up(&mut self) {
         for entry in &mut self.entries {
             if entry.outcome.is_none() && entry.until.is_some_and(|until| until <= Instant::now()) {
@@ -163,11 +164,11 @@ impl Roster {
         }
     }
 
-    /// What became of each host.
+    /// The outcome of each host.
     pub(crate) fn into_outcomes(self) -> Vec<(Host, Result<Member, Loss>)> {
         let outcome = |(number, entry): (usize, Entry)| {
             let Entry { host, connection, outcome, .. } = entry;
-            let member = outcome.expect("all were waited for").map(|(facts, clock_skew_s)| Member {
+            let member = outcome.expect("each host has an outcome").map(|(facts, clock_skew_s)| Member {
                 number,
                 host: host.clone(),
                 facts: *facts,
@@ -179,7 +180,8 @@ impl Roster {
         self.entries.into_iter().enumerate().map(outcome).collect()
     }
 
-    /// The hosts that are needed for `ranks`, or the reasons of all that do not take part. The others are let go.
+    /// The hosts that are needed for `ranks`, or the reasons of all that do not take part. The others are let
+    /// go.
     pub(crate) fn into_members(mut self, ranks: Option<u32>) -> Result<Vec<Member>, Failure> {
         self.entries.truncate(self.covering(ranks).unwrap_or(self.entries.len()));
         let (mut members, mut losses) = (Vec::new(), Vec::new());
@@ -193,7 +195,7 @@ impl Roster {
     }
 }
 
-/// Says of hosts that are one machine under several names that they are.
+/// Warns of hosts that are one machine under several names.
 pub(crate) fn warn_of_aliases(members: &[Member]) {
     for problem in aliases(members) {
         log::warn!("{problem}");
@@ -211,7 +213,7 @@ fn aliases(members: &[Member]) -> Vec<String> {
     members.iter().enumerate().filter_map(alias).collect()
 }
 
-/// What all logins share.
+/// What the logins at all hosts share.
 struct Shared {
     logins: Logins,
     programs: Programs,
@@ -233,26 +235,26 @@ impl Shared {
         })
     }
 
-    /// Logs in at a host and stays until its agent ends.
-    fn serve(&self, number: usize, host: &Host, wire: &SshWire, events: &Sender<Event>) {
+    /// Logs in at a host, and runs its agent until that ends.
+    fn serve(&self, number: usize, host: &Host, to_agent: &SshInput, events: &Sender<Event>) {
         let identity = host.identity.clone().map(with_home);
         let target = Target { host: host.name.clone(), user: host.user.clone(), port: host.port, identity };
         let end = match self.logins.connect(&target) {
             Ok(mut session) => {
                 let _ = events.send(Event::LoggedIn(number));
-                match run_agent(&mut session, number, &self.programs, &self.cache, wire, events) {
+                match run_agent(&mut session, number, &self.programs, &self.cache, to_agent, events) {
                     Ok(()) => "its agent has ended".to_string().into(),
                     Err(problem) => one_line(&problem).into(),
                 }
             }
             Err(error) => Loss { problem: one_line(&error.to_string()), hint: error.hint() },
         };
-        // Nobody waits any more when the job is over.
+        // The receiver is gone when the job is over.
         let _ = events.send(Event::Closed(number, end));
     }
 }
 
-/// `~/…` in the home folder.
+/// Replaces a `~` at the beginning by the home folder.
 fn with_home(path: PathBuf) -> PathBuf {
     match (path.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
@@ -266,20 +268,20 @@ fn cannot_log_in(error: ssh::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nowhere::Nowhere;
+    use super::super::discard::Discard;
     use super::*;
     use crate::system::host_facts;
     use std::sync::mpsc::channel;
 
     fn entry(name: &str, until: Instant) -> Entry {
         let host = Host { name: name.to_string(), ..Host::default() };
-        Entry { host, connection: Connection::new(Nowhere), until: Some(until), outcome: None }
+        Entry { host, connection: Connection::new(Discard), until: Some(until), outcome: None }
     }
 
     fn member(name: &str, machine: Option<&str>) -> Member {
         let facts = HostFacts { machine: machine.map(str::to_string), ..host_facts::collect(false) };
         let host = Host { name: name.to_string(), ..Host::default() };
-        Member { number: 0, host, facts, connection: Connection::new(Nowhere), clock_skew_s: 0.0 }
+        Member { number: 0, host, facts, connection: Connection::new(Discard), clock_skew_s: 0.0 }
     }
 
     #[test]
@@ -324,7 +326,7 @@ mod tests {
         let mut roster = Roster { entries: vec![entry("a", soon), entry("b", soon)], shared: None };
         sender.send(Event::Message(0, FromAgent::Hello(Box::new(host_facts::collect(false))))).unwrap();
         let speaker = thread::spawn(move || {
-            // More often than any time-out, until nobody listens.
+            // More often than any time limit, until the receiver is dropped.
             while sender.send(Event::Message(0, FromAgent::Beat)).is_ok() {
                 thread::sleep(Duration::from_millis(1));
             }

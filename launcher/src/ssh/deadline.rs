@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// The longest time for which a watchdog sleeps: it does not hear of a clock that stops or goes on.
 const NAP: Duration = Duration::from_millis(50);
 
-/// When a login must have succeeded. The clock stops while the user types, or while the login waits for its turn.
+/// When a login must have succeeded. The clock stops while the user types, or while the login waits for its
+/// turn.
 #[derive(Debug)]
 pub(super) struct Deadline {
     pub(super) allowed: Duration,
@@ -51,8 +52,8 @@ impl Deadline {
     }
 }
 
-/// Ends a connection at the deadline, whatever the other end sends until then: a call into libssh2 waits for as long as bytes
-/// come. Dropping it lets the connection live.
+/// Ends a connection at the deadline, whatever the other end sends until then: a call into libssh2 waits for
+/// as long as bytes come. Dropping it lets the connection live.
 pub(super) struct Watchdog {
     _awake: Sender<()>,
 }

@@ -43,8 +43,8 @@ pub(super) fn dial(
     Err(Error::Connect { address: Arc::new(address.clone()), tried })
 }
 
-/// The addresses of a host; at least one. The system's resolver has no deadline, so it works on a thread of its own, which we leave
-/// behind if it is too slow.
+/// The addresses of a host; at least one. The system's resolver has no deadline, so it works on a thread of
+/// its own, which we leave behind if it is too slow.
 ///
 /// # Errors
 /// `Resolve`.

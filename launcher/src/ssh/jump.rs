@@ -1,4 +1,5 @@
-//! A connection through a jump host: a channel of the login there, joined to a socket here by a thread.
+//! A connection through a jump host: a thread copies bytes between a channel of the login there and a socket
+//! here.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -14,15 +15,15 @@ use super::transport::{Held, Pass, wait};
 /// How long the end of a connection may take, in milliseconds.
 const CLOSE_MS: u32 = 1000;
 
-/// The thread that owns the login on the jump host. It ends when either side does; dropping this waits for it, so the near
-/// socket must be shut down before.
+/// The thread that owns the login at the jump host. The thread ends when either side does. Dropping this
+/// waits for the thread, so the near socket must be shut down first.
 pub(super) struct Jump {
     thread: Option<JoinHandle<(ssh2::Channel, Session)>>,
     end: Arc<OnceLock<String>>,
 }
 
 impl Jump {
-    /// Joins `channel` of the login `via` to the returned socket.
+    /// Starts to copy between `channel` of the login `via` and the returned socket.
     ///
     /// # Errors
     /// The system has no more file descriptors or threads.
@@ -34,23 +35,24 @@ impl Jump {
         let told = Arc::clone(&end);
         let thread = thread::Builder::new().name("ssh-jump".to_string()).spawn(move || {
             let login = via.address().login();
-            let mut join = Join { via, channel, far, up: Pending::new(), down: Pending::new() };
-            if let Err(problem) = join.until_end() {
+            let mut relay = Relay { via, channel, far, up: Pending::new(), down: Pending::new() };
+            if let Err(problem) = relay.until_end() {
                 let _ = told.set(format!("the jump host {login}: {problem}"));
             }
             // The far end of the socket closes here: the near side then reads the reason.
-            let Join { channel, via, .. } = join;
+            let Relay { channel, via, .. } = relay;
             (channel, via)
         })?;
         Ok((near, Self { thread: Some(thread), end }))
     }
 
-    /// What went wrong on the way, if the thread has ended for that.
+    /// Why the connection to the jump host ended, if it did.
     pub(super) fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
     }
 
-    /// Waits for the thread, and gives the login back for another connection. The near socket must be shut down before.
+    /// Waits for the thread, and gives the login back for another connection. The near socket must be shut
+    /// down before.
     pub(super) fn into_login(mut self) -> Option<Session> {
         let (channel, via) = self.thread.take()?.join().ok()?;
         // Closing the channel must not leave a packet half sent.
@@ -70,8 +72,8 @@ impl Drop for Jump {
     }
 }
 
-/// The two sides, and what is on its way between them.
-struct Join {
+/// The two sides, and the bytes on their way between them.
+struct Relay {
     channel: ssh2::Channel,
     via: Session,
     far: UnixStream,
@@ -81,7 +83,7 @@ struct Join {
     down: Pending,
 }
 
-/// Bytes that were read and are not all written.
+/// Bytes that were read, and the part of them that is not yet written.
 struct Pending {
     bytes: Vec<u8>,
     from: usize,
@@ -106,7 +108,7 @@ impl Pending {
     }
 }
 
-impl Join {
+impl Relay {
     /// Carries bytes both ways until either side has ended; an error if the connection to the jump host has.
     fn until_end(&mut self) -> Result<(), String> {
         let mut held = Held::of(&self.channel);
@@ -129,7 +131,7 @@ impl Join {
         }
     }
 
-    /// From the channel to the socket; false if nobody reads there any more.
+    /// Copies from the channel to the socket; false if the socket is closed.
     fn carry_down(&mut self, pass: &mut Pass) -> Result<bool, String> {
         if self.down.is_empty() {
             let read = self.channel.read(&mut self.down.bytes);
@@ -150,7 +152,7 @@ impl Join {
         Ok(true)
     }
 
-    /// From the socket to the channel; false if nobody writes there any more.
+    /// Copies from the socket to the channel; false if the socket is closed.
     fn carry_up(&mut self, pass: &mut Pass) -> Result<bool, String> {
         if self.up.is_empty() {
             match self.far.read(&mut self.up.bytes) {
@@ -175,7 +177,8 @@ impl Join {
         near.set(PollFlags::IN, self.up.is_empty());
         near.set(PollFlags::OUT, !self.down.is_empty());
         let mut interests = vec![(self.far.as_fd(), near)];
-        // While the near side takes nothing, only a write reads from the connection: waiting for bytes there would spin.
+        // While the socket takes no bytes, the channel is read only as part of a write. Waiting for bytes of
+        // the connection would then return at once, again and again.
         if self.down.is_empty() || !self.up.is_empty() {
             interests.push((self.via.transport.socket.as_fd(), self.via.transport.interest(room)));
         }

@@ -1,4 +1,4 @@
-//! From a target to a session: connection, handshake, host key, login.
+//! From a target to a session: the connection, the handshake, the check of the host key, the login.
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -24,21 +24,21 @@ use crate::system::escape::one_line;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What all logins of a run have in common.
+/// Options of all logins of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// In place of `~/.ssh/config`, which need not exist.
+    /// Read instead of `~/.ssh/config` and `/etc/ssh/ssh_config`.
     pub(crate) config: Option<PathBuf>,
-    /// In place of all other files of known hosts.
+    /// Read instead of all other files of known hosts.
     pub(crate) known_hosts: Option<PathBuf>,
-    /// For one login, from the look-up of the name to the last key that is tried, unless the configuration has a
-    /// `ConnectTimeout`.
+    /// For one login, from the look-up of the name to the last key that is tried, unless the configuration
+    /// has a `ConnectTimeout`.
     pub(crate) timeout: Duration,
-    /// Whether a passphrase may be asked for: standard input and standard error are terminals.
+    /// Whether the user can be asked for a passphrase: standard input and standard error are terminals.
     pub(crate) interactive: bool,
 }
 
-/// Makes the logins of a run, several at the same time if several threads ask.
+/// Makes the logins of a run. Several threads can log in at the same time.
 pub(crate) struct Logins {
     config: Config,
     turns: Turns,
@@ -57,11 +57,11 @@ impl Logins {
         Ok(Self { config, turns: Turns::default(), keys, timeout: options.timeout })
     }
 
-    /// Logs in at `target`, over the jump hosts that the configuration names for it. The host's key is checked before
-    /// anything secret is sent.
+    /// Logs in at `target`, through the jump hosts that the configuration names for it. The host's key is
+    /// checked before anything secret is sent.
     ///
     /// # Errors
-    /// Everything of `Error` that comes before a command.
+    /// All of `Error` that can happen before a command runs.
     pub(crate) fn connect(&self, target: &Target) -> Result<Session, Error> {
         let mut session = None;
         for hop in self.config.route(target)? {
@@ -70,12 +70,14 @@ impl Logins {
         Ok(session.expect("a route has its target at least"))
     }
 
-    /// For the end of the program while logins are under way: nothing is asked any more, and the terminal is as it was.
+    /// Restores the terminal, and asks for nothing any more: the program may end while a login waits for a
+    /// passphrase.
     pub(crate) fn close_terminal(&self) {
         self.keys.close_terminal();
     }
 
-    /// One login, with further tries if the server closes the connection before it: a busy one does that at random.
+    /// One login, with further tries if the server closes the connection before it: a busy one does that at
+    /// random.
     fn log_in(&self, hop: &Hop, mut via: Option<Session>) -> Result<Session, Error> {
         let known_host = KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?;
         let deadline = Arc::new(Deadline::within(hop.timeout.unwrap_or(self.timeout)));
@@ -167,7 +169,8 @@ impl Logins {
 /// Why an attempt did not end in a login.
 enum Stop {
     Failed(Error),
-    /// The server closed the connection before the login. `login` is the login at the jump host, which goes on.
+    /// The server closed the connection before the login. `login` is the login at the jump host, which goes
+    /// on.
     Closed {
         address: Arc<Address>,
         problem: String,
@@ -181,7 +184,8 @@ impl From<Error> for Stop {
     }
 }
 
-/// The time before the next try: it doubles, and chance keeps logins that failed together from coming back together.
+/// The time before the next try: it doubles, and chance keeps logins that failed together from coming back
+/// together.
 fn pause(tries: u32) -> Duration {
     let mut chance = [0; 2];
     // Without chance, the pause is the shortest.
@@ -250,7 +254,8 @@ fn greet(
     .into())
 }
 
-/// The error for a stage in which the time was over: the watchdog has ended the connection, so that every call fails.
+/// The error for a stage in which the time was over: the watchdog has ended the connection, so that every
+/// call fails.
 pub(super) fn late(address: &Address, stage: &'static str, deadline: &Deadline) -> Option<Error> {
     deadline.is_over().then(|| Error::Late {
         address: Arc::new(address.clone()),

@@ -1,7 +1,8 @@
-//! SSH sessions: logins as `ssh` would make them, and commands whose input and output are ours.
+//! SSH sessions: logins like those of `ssh`, and remote commands whose input and output this program handles.
 //!
-//! What is taken from `ssh`: `~/.ssh/config`, `known_hosts`, the agent, key files, jump hosts. What is not: passwords,
-//! certificates, `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
+//! Supported are the configuration of `ssh`, `known_hosts`, the agent, key files and jump hosts. Not
+//! supported are passwords, certificates and `ProxyCommand`. The host key is always checked:
+//! `StrictHostKeyChecking no` has no effect.
 
 mod config;
 mod deadline;

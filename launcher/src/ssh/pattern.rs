@@ -1,7 +1,7 @@
 //! Patterns with `*` and `?`, as `~/.ssh/config` and `known_hosts` have them.
 
-/// Whether `pattern`, in which `*` stands for any bytes and `?` for one, matches `name`. The time is at most proportional to
-/// the product of the lengths.
+/// Whether `pattern`, in which `*` stands for any bytes and `?` for one, matches `name`. The time is at most
+/// proportional to the product of the lengths.
 pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     // The last star, and the end of what it has swallowed so far.

@@ -1,10 +1,10 @@
-//! Jump hosts: the logins that lead to a host.
+//! Jump hosts: the chain of logins on the way to a host.
 
 use super::config::{Config, Hop, Proxy, Target};
 use super::error::Error;
 
 impl Config {
-    /// The logins that lead to `target`, which is the last of them.
+    /// The logins on the way to `target`, in order; the last one is at `target` itself.
     ///
     /// # Errors
     /// `BadJump`, `JumpCircle`, `NoUser`.
@@ -14,8 +14,9 @@ impl Config {
         Ok(route)
     }
 
-    /// Appends the jump hosts of `target`, each but the first without jump hosts of its own, and `target`. `under_way` has
-    /// the hosts whose jump hosts are being looked up.
+    /// Appends the jump hosts of `target`, then `target`. As in `ssh`, the first jump host may have jump
+    /// hosts of its own, the others are reached through the one before. `under_way` has the hosts whose jump
+    /// hosts are being looked up.
     fn extend(
         &self,
         target: &Target,
@@ -111,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn jump_hosts_that_lead_nowhere_are_errors() {
+    fn bad_jump_hosts_are_errors() {
         let config = config("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\nHost c\n  ProxyJump d:none\n");
         let circle = config.route(&named("a")).expect_err("a circle");
-        assert!(circle.to_string().ends_with("in a circle: a -> b -> a"), "{circle}");
+        assert!(circle.to_string().ends_with("form a circle: a -> b -> a"), "{circle}");
         assert!(matches!(config.route(&named("c")), Err(Error::BadJump { .. })));
     }
 

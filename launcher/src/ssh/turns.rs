@@ -1,14 +1,15 @@
 //! How many logins at one address are under way at the same time.
 //!
-//! A server drops connections at random while too many logins are under way: as installed, OpenSSH begins with the tenth
-//! (`MaxStartups 10:30:100`). So logins at one address, for example at the gate that all hosts are behind, take turns.
+//! A server drops connections at random while too many logins are under way: as installed, OpenSSH begins
+//! with the tenth (`MaxStartups 10:30:100`). So logins at one address, for example at the gate that all hosts
+//! are behind, take turns.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Logins under way at one address. Below OpenSSH's ten, since a server counts a login for a moment longer than we do, and others
-/// log in too.
+/// Logins under way at one address. Below OpenSSH's ten, since a server counts a login for a moment longer
+/// than we do, and others log in too.
 const AT_ONCE: usize = 6;
 /// How often one that waits looks whether the user is typing.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,8 +34,8 @@ pub(super) struct Turn<'t> {
 }
 
 impl Turns {
-    /// Waits for a turn at `address`. The wait goes on for as long as others get in there or the user `is_asked` for something, and
-    /// for `patience` beyond; `None` when that is over.
+    /// Waits for a turn at `address`. The wait goes on for as long as others get in there or the user
+    /// `is_asked` for something, and for `patience` beyond; `None` when that is over.
     pub(super) fn take(
         &self,
         address: String,

@@ -1,5 +1,5 @@
-//! An OpenSSH server of one's own: on 127.0.0.1 or where it is wanted, with a port, host keys and a login key made for it, ended
-//! with everything that it started.
+//! An OpenSSH server of one's own: on 127.0.0.1 or where it is wanted, with a port, host keys and a login key
+//! made for it, ended with everything that it started.
 
 use std::env;
 use std::fs::{self, File};
@@ -50,7 +50,8 @@ impl Sshd {
         Self::start_with(&["ed25519"], "")
     }
 
-    /// The same with host keys of these `types` (of `ssh-keygen -t`), and with lines of `sshd_config` that win over ours.
+    /// The same with host keys of these `types` (of `ssh-keygen -t`), and with lines of `sshd_config` that
+    /// win over ours.
     pub(crate) fn start_with(types: &[&str], config: &str) -> Option<Self> {
         Self::start_at(&Place::HERE, types, config)
     }
@@ -178,8 +179,8 @@ fn find() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Starts the server; on a free port, if none is given, and on another one if somebody is faster. A bash that takes itself for an
-/// inner one does not read the user's `.bashrc`, which may print whatever it likes.
+/// Starts the server; on a free port, if none is given, and on another one if somebody is faster. A bash that
+/// takes itself for an inner one does not read the user's `.bashrc`, which may print whatever it likes.
 fn launch(program: &Path, folder: &Path, place: &Place, types: &[&str], config: &str) -> (Child, u16) {
     let address = place.address;
     loop {
@@ -212,8 +213,8 @@ fn launch(program: &Path, folder: &Path, place: &Place, types: &[&str], config: 
     }
 }
 
-/// Waits until the server says that it listens; false if it ends before. A connection would prove nothing: the port may be
-/// another server's.
+/// Waits until the server says that it listens; false if it ends before. A connection would prove nothing:
+/// the port may be another server's.
 fn listens(listener: &mut Child, log: &Path) -> bool {
     let started = Instant::now();
     while started.elapsed() < START {

@@ -1,4 +1,5 @@
-//! Hosts as network namespaces, each with an SSH server, and one namespace that the launcher runs in; joined by a bridge.
+//! Hosts as network namespaces, each with an SSH server, and one namespace that the launcher runs in; joined
+//! by a bridge.
 //!
 //! ```text
 //! launcher 10.77.0.254 -- bridge -+- host 0: 10.77.0.1
@@ -6,7 +7,8 @@
 //! host 0: 10.77.1.1 -- the first host that is hidden: 10.77.1.2
 //! ```
 //!
-//! Nothing of it is in the namespace of the tests, so the addresses of one network do not concern another one.
+//! Nothing of it is in the namespace of the tests, so the addresses of one network do not concern another
+//! one.
 
 use crate::common::Outcome;
 use crate::job::Job;
@@ -35,7 +37,8 @@ const PORT: u16 = 22;
 pub(crate) struct HostPlan<'a> {
     /// Lines of its `sshd_config`.
     pub(crate) sshd: &'a str,
-    /// What a shell does in the host's own view of the file system, where it mounts what it likes; `$CACHE` is the folder of the copies.
+    /// What a shell does in the host's own view of the file system, where it mounts what it likes; `$CACHE`
+    /// is the folder of the copies.
     pub(crate) before: &'a str,
     /// Whether only host 0 reaches it.
     pub(crate) is_hidden: bool,
@@ -177,8 +180,8 @@ impl Network {
         command
     }
 
-    /// `isograd WHAT` at the launcher, with this network's logins: `what` is `ssh` or `hosts check`; the other words are separated
-    /// by blanks.
+    /// `isograd WHAT` at the launcher, with this network's logins: `what` is `ssh` or `hosts check`; the
+    /// other words are separated by blanks.
     pub(crate) fn remote(&self, what: &str, options: &str) -> Command {
         let logins =
             format!("{what} --ssh-config {} --cache {}", self.config().display(), self.cache().display());
@@ -195,7 +198,8 @@ impl Network {
         Job::start(self.remote("ssh", options))
     }
 
-    /// Starts another command on a host, or in the launcher's namespace, which is the one behind the last host's.
+    /// Starts another command on a host, or in the launcher's namespace, which is the one behind the last
+    /// host's.
     pub(crate) fn inside(&self, host: usize, words: &[&str]) -> Job {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespaces[host]]).args(words);

@@ -96,7 +96,8 @@ impl Match {
         })
     }
 
-    /// Whether the section is for the host that is called `host_name` and the user `user` by the lines so far.
+    /// Whether the section is for the host that is called `host_name` and the user `user` by the lines so
+    /// far.
     ///
     /// # Errors
     /// `NoUser`.

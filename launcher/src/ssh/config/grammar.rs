@@ -4,8 +4,8 @@
 //! line = [keyword (blanks | [blanks] "=" [blanks]) {word}] [# comment]
 //! ```
 //!
-//! Words are separated by blanks. Single and double quotes hold a word together, and a backslash stands for the quote, the backslash
-//! or, outside of quotes, the blank that follows it.
+//! Words are separated by blanks. Single and double quotes hold a word together, and a backslash stands for
+//! the quote, the backslash or, outside of quotes, the blank that follows it.
 
 /// A line's keyword, in lower case, and its words; nothing for a line that has only a comment or nothing.
 ///

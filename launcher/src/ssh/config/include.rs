@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::ssh::pattern::matches;
 
-/// The files that `pattern` names, in the order of their names: below `home` if it begins with `~/`, below `folder` if it is
-/// relative.
+/// The files that `pattern` names, in the order of their names: below `home` if it begins with `~/`, below
+/// `folder` if it is relative.
 ///
 /// # Errors
 /// The pattern is of a kind that is not supported.
@@ -32,8 +32,8 @@ pub(super) fn files(pattern: &str, home: &Path, folder: &Path) -> Result<Vec<Pat
     Ok(found)
 }
 
-/// The entries of a folder that match. Names that begin with a dot only match a pattern that does; a folder that cannot be read
-/// has no entries, as for `ssh`.
+/// The entries of a folder that match. Names that begin with a dot only match a pattern that does; a folder
+/// that cannot be read has no entries, as for `ssh`.
 fn entries(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let is_wanted = |name: &[u8]| {

@@ -1,8 +1,9 @@
 //! `~/.ssh/config` and `/etc/ssh/ssh_config`: the address, the user and the keys that belong to a name.
 //!
-//! Only the keywords of [`settings::Setting`] concern us, apart from `Host`, `Match` and `Include`. The lines mean what they mean to
-//! OpenSSH: a test compares with `ssh -G`. `Match` is honoured for the criteria all, host, originalhost, user and localuser; a
-//! section with another one is skipped, with a warning if it would have made a difference.
+//! Only the keywords of [`settings::Setting`] concern us, apart from `Host`, `Match` and `Include`. The lines
+//! mean what they mean to OpenSSH: a test compares with `ssh -G`. `Match` is honoured for the criteria all,
+//! host, originalhost, user and localuser; a section with another one is skipped, with a warning if it would
+//! have made a difference.
 
 mod conditions;
 mod grammar;
@@ -31,7 +32,8 @@ pub(super) use settings::Proxy;
 /// The configuration for all users of this machine.
 const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
 
-/// A host to log in at, as the user named it. What is not given comes from the configuration, then from the defaults of `ssh`.
+/// A host to log in at, as the user named it. What is not given comes from the configuration, then from the
+/// defaults of `ssh`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) host: String,
@@ -209,8 +211,8 @@ impl Config {
         }
     }
 
-    /// The name of the user who runs this program. `id` is asked, since the variable USER survives a change of the user; logins
-    /// that need the name meanwhile wait.
+    /// The name of the user who runs this program. `id` is asked, since the variable USER survives a change
+    /// of the user; logins that need the name meanwhile wait.
     fn local_user(&self) -> Result<&str, Error> {
         let user = self.local_user.get_or_init(|| {
             let output = Command::new("id").arg("-un").output().map_err(|error| error.to_string())?;
@@ -223,14 +225,16 @@ impl Config {
     }
 }
 
-/// The user's file, then that of the system: `ssh` reads them in this order, and the first value of a keyword counts.
+/// The user's file, then that of the system: `ssh` reads them in this order, and the first value of a keyword
+/// counts.
 fn read_default(home: &Path, system: &Path) -> Result<Sections, Error> {
     let own = home.join(".ssh/config");
     let folder = system.parent().unwrap_or(system).to_path_buf();
     Sections::read(&[text(&own, home.join(".ssh"), false)?, text(system, folder, false)?], home)
 }
 
-/// The text of a file, and the `folder` of the files that it includes. A file that need not exist counts as empty if it does not.
+/// The text of a file, and the `folder` of the files that it includes. A file that need not exist counts as
+/// empty if it does not.
 fn text(path: &Path, folder: PathBuf, must_exist: bool) -> Result<(String, &Path, PathBuf), Error> {
     match fs::read(path) {
         Ok(bytes) => Ok((String::from_utf8_lossy(&bytes).into_owned(), path, folder)),
@@ -356,7 +360,9 @@ mod tests {
             for (path, text) in files {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::remove_file(&path).ok();
-                text.map(|text| fs::write(path, text).unwrap());
+                if let Some(text) = text {
+                    fs::write(path, text).unwrap();
+                }
             }
             let sections = read_default(&home, &system).unwrap();
             let config = Config::new(sections, home.clone(), None, OnceLock::from(Ok("me".to_string())));

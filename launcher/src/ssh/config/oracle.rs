@@ -52,7 +52,8 @@ fn patterns(separator: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(pattern, 1..3).prop_map(move |patterns| patterns.join(separator))
 }
 
-/// A line of a configuration. OpenSSH takes `ProxyJump` and `Match` as they are, with quotes and all, so they have none.
+/// A line of a configuration. OpenSSH takes `ProxyJump` and `Match` as they are, with quotes and all, so they
+/// have none.
 fn any_line() -> impl Strategy<Value = String> {
     let criterion =
         (one_of(["", "!"]), one_of(["host ", "originalhost ", "user ", "localuser ", "User=", "host = "]));
@@ -142,7 +143,8 @@ fn configurations_mean_what_they_mean_to_ssh() {
         if !ours.iter().any(|line| line.starts_with("identityfile ")) {
             theirs.retain(|line| !line.starts_with("identityfile ~/.ssh/id_"));
         }
-        // OpenSSH 9.2 takes a `ProxyCommand` behind `ProxyJump none`, against its manual. We connect directly either way.
+        // OpenSSH 9.2 takes a `ProxyCommand` behind `ProxyJump none`, against its manual. We connect directly
+        // either way.
         let has_none = |text: &str| text.to_lowercase().contains("proxyjump none");
         if !ours.iter().any(|line| line.starts_with("proxy"))
             && (has_none(&text) || has_none(&more.join("\n")))

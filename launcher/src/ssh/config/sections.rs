@@ -44,7 +44,8 @@ struct Source<'s> {
 }
 
 impl Sections {
-    /// Takes texts in the order in which their lines count, each with its file and the folder of the files that it includes.
+    /// Takes texts in the order in which their lines count, each with its file and the folder of the files
+    /// that it includes.
     ///
     /// # Errors
     /// `Config` with the file and the line that concerns us and makes no sense.
@@ -55,7 +56,8 @@ impl Sections {
         Ok(Self(texts.iter().map(read).collect::<Result<_, _>>()?))
     }
 
-    /// What holds for a host. `unclear` gets the `Match` lines that would have had a say, were their criteria supported.
+    /// What holds for a host. `unclear` gets the `Match` lines that would have had a say, were their criteria
+    /// supported.
     ///
     /// # Errors
     /// `NoUser`, if a criterion asks for the user who runs this program.
@@ -132,7 +134,8 @@ struct Search<'q, 'a, 's> {
 }
 
 impl<'s> Search<'_, '_, 's> {
-    /// Takes the lines of a file. `outer` is the section that includes it, if it is unclear whether that is for the host.
+    /// Takes the lines of a file. `outer` is the section that includes it, if it is unclear whether that is
+    /// for the host.
     fn collect(&mut self, lines: &'s [Line], outer: Option<&'s Match>) -> Result<(), Error> {
         let mut verdict = Verdict::Yes;
         for line in lines {

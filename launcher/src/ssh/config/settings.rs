@@ -18,7 +18,8 @@ pub(super) enum Setting {
     UserKnownHostsFile(Vec<String>),
 }
 
-/// How a host is connected to. `ProxyJump` and `ProxyCommand` are one setting: the first line of either counts.
+/// How a host is connected to. `ProxyJump` and `ProxyCommand` are one setting: the first line of either
+/// counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ssh) enum Proxy {
     None,

@@ -220,7 +220,7 @@ fn a_name_that_does_not_exist_is_named() {
     let logins = Logins::new(options(&sshd, "")).expect("the options");
     let unknown = error(logins.connect(&named("no-such-host.invalid")));
     assert!(matches!(unknown, Error::Resolve { .. }), "{unknown}");
-    assert!(unknown.to_string().contains("no-such-host.invalid cannot be resolved"), "{unknown}");
+    assert!(unknown.to_string().contains("cannot resolve the name no-such-host.invalid"), "{unknown}");
 }
 
 #[test]
