@@ -1,17 +1,18 @@
-//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that `Conv2d::new` chooses, and
-//! some on the path by columns, for comparison.
+//! Convolutions: forward with bias and ReLU, input gradient and weight gradient, on the paths that
+//! `Conv2d::new` chooses. Some layers run on the im2col path, too, for comparison.
 //!
-//! Operations are those that read the image: kernel elements over padding are not counted, nor are bias and ReLU.
+//! Only operations that read the image are counted: kernel elements over padding, the bias and the ReLU are
+//! not.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
-use isograd_kernels::{Accum, Activation, Isa, reference};
+use isograd_kernels::{Accum, Activation, Isa, Pass, reference};
 
 struct Layer {
     name: &'static str,
     shape: Conv2dShape,
     n: usize,
-    /// The path of all passes, or the one that each pass takes by itself.
+    /// The path of all passes, or `None` for the paths that `Conv2d::new` chooses.
     path: Option<Path>,
 }
 
@@ -25,8 +26,8 @@ impl Layer {
     }
 }
 
-/// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`; a first layer, which needs no input
-/// gradient, is one whose `c` is that of an image.
+/// A layer of `c` channels of `size x size` pixels and `f` filters of `kernel x kernel`. A layer with at most
+/// three channels is a first layer and needs no input gradient.
 fn layer(
     name: &'static str,
     n: usize,
@@ -43,9 +44,9 @@ fn layer(
         f,
         kh: kernel,
         kw: kernel,
-        stride: [stride; 2],
-        padding: [padding; 2],
-        dilation: [1, 1],
+        stride: stride.into(),
+        padding: padding.into(),
+        dilation: 1.into(),
     };
     Layer { name, shape, n, path: None }
 }
@@ -76,24 +77,24 @@ fn layers() -> Vec<Layer> {
     ]
 }
 
-/// The same layer by columns.
+/// The same layer on the im2col path.
 fn by_columns(layer: Layer) -> Layer {
     Layer { path: Some(Path::Im2col), ..layer }
 }
 
-/// The operations of any one pass for one sample.
+/// The number of operations of one pass for one sample. All passes have the same number.
 fn flops(shape: &Conv2dShape) -> usize {
     let inside = |size: usize, kernel: usize, stride: usize, padding: usize| {
         let outputs = (size + 2 * padding - kernel) / stride + 1;
         let positions = (0..outputs).flat_map(|o| (0..kernel).map(move |k| o * stride + k));
         positions.filter(|p| (padding..padding + size).contains(p)).count()
     };
-    let rows = inside(shape.h, shape.kh, shape.stride[0], shape.padding[0]);
-    let columns = inside(shape.w, shape.kw, shape.stride[1], shape.padding[1]);
+    let rows = inside(shape.h, shape.kh, shape.stride.h, shape.padding.h);
+    let columns = inside(shape.w, shape.kw, shape.stride.w, shape.padding.w);
     2 * shape.c * shape.f * rows * columns
 }
 
-/// The operands of all passes. Their integers make every result exact.
+/// The operands of all passes. They are integers, so that every result is exact.
 struct Tensors {
     conv: Conv2d,
     n: usize,
@@ -118,24 +119,24 @@ impl Tensors {
         }
     }
 
-    /// The last sample of a `[.., n]` buffer: the naive reference is too slow for all of them.
+    /// The last sample of a `[.., n]` buffer. The naive reference is too slow for all samples.
     fn last_sample(&self, all: &[f32]) -> Vec<f32> {
         all.chunks_exact(self.n).map(|samples| samples[self.n - 1]).collect()
     }
 
     fn forward(&mut self, isa: Isa, y: &mut [f32]) {
         let Self { conv, n, x, w, bias, scratch, .. } = self;
-        conv.forward(isa, *n, x, w, Some(bias), Activation::Relu, y, scratch);
+        conv.forward(Pass { isa, n: *n, scratch }, x, w, Some(bias), Activation::Relu, y);
     }
 
     fn input_gradient(&mut self, isa: Isa, dx: &mut [f32]) {
         let Self { conv, n, w, dy, scratch, .. } = self;
-        conv.input_gradient(isa, *n, dy, w, None, dx, scratch);
+        conv.input_gradient(Pass { isa, n: *n, scratch }, dy, w, None, dx);
     }
 
     fn weight_gradient(&mut self, isa: Isa, dw: &mut [f32]) {
         let Self { conv, n, x, dy, scratch, .. } = self;
-        conv.weight_gradient(isa, *n, x, dy, Accum::Replace, dw, scratch);
+        conv.weight_gradient(Pass { isa, n: *n, scratch }, x, dy, Accum::Replace, dw);
     }
 
     fn check_forward(&self, y: &[f32]) {
@@ -151,7 +152,8 @@ impl Tensors {
         assert_close("conv input gradient", &self.last_sample(dx), &expected, 0.0);
     }
 
-    /// Checks the weight gradient of the last sample alone: the gradients of the others are set to zero meanwhile.
+    /// Checks the weight gradient of the last sample alone. Meanwhile the gradients of the other samples are
+    /// zero.
     fn check_weight_gradient(&mut self, isa: Isa) {
         let all = widen(&self.dy);
         let last = self.last_sample(&self.dy);
@@ -172,7 +174,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
     let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n, .. } = layer;
     let conv = layer.conv();
     let by = |path: Path| if path == Path::Im2col { " im2col" } else { "" };
-    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride[0]);
+    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride.h);
     let work = Work::Flops(flops(&layer.shape) * n);
     suite.kernel(isa, &format!("forward {shape}{}", by(conv.forward_path())), work, || {
         let mut tensors = Tensors::new(layer);

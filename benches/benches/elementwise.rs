@@ -1,4 +1,5 @@
-//! Streams over activations: activation functions, arithmetic, reductions, dropout masks, losses, the sum over shards.
+//! Kernels that read activations in order: activation functions, arithmetic, reductions, dropout masks,
+//! losses, and the sum over shards.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_comm::tree;
@@ -7,20 +8,21 @@ use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reference::{activation as reference, loss as reference_loss};
 use isograd_kernels::{Accum, Isa, activation, elementwise, loss, reduce, softmax};
 
-/// Shards' outputs of a first convolution.
+/// The number of outputs of a first convolution, for one shard.
 const ACTIVATIONS: [(&str, usize); 3] =
     [("simplecnn", 4 * 26 * 26 * 32), ("resnet20", 16 * 32 * 32 * 32), ("vgg11", 64 * 32 * 32 * 16)];
 
-/// Outputs within this are right: each function promises 3 units in the last place of a value of at most 1.
+/// The tolerance of an output. Each function promises an error of 3 units in the last place of a value of at
+/// most 1.
 const TOLERANCE: f64 = 4.0 * f32::EPSILON as f64;
 
-/// As [`TOLERANCE`], for the logarithm of a sum over up to a thousand classes.
+/// The tolerance of the logarithm of a sum over up to a thousand classes.
 const SUM_TOLERANCE: f64 = 1e-5;
 
-/// A kernel of one input with its formula and tolerance.
+/// A kernel with one input, its formula and its tolerance.
 type Unary = (&'static str, fn(Isa, &[f32], &mut [f32]), fn(f64) -> f64, f64);
 
-/// A kernel of two inputs with its formula, which is exact on small whole numbers.
+/// A kernel with two inputs and its formula, which is exact for small whole numbers.
 type Binary = (&'static str, fn(Isa, &[f32], &[f32], &mut [f32]), fn(f64, f64) -> f64);
 
 const UNARY: [Unary; 3] = [
@@ -77,7 +79,7 @@ fn whole_sums(suite: &mut Suite, isa: Isa, net: &str, len: usize) {
     });
 }
 
-/// What a bias adds to each row, and its gradient.
+/// The addition of a bias to each row, and its gradient.
 fn rows(suite: &mut Suite, isa: Isa, net: &str, rows: usize, n: usize) {
     suite.kernel(isa, &format!("add bias {net} {rows}x{n}"), Work::streams(rows * n, 2, 1), || {
         let (bias, mut y) = (integers(rows, 1), integers(rows * n, 2));
@@ -103,7 +105,8 @@ fn dropout(suite: &mut Suite, isa: Isa, net: &str, features: usize, n: usize) {
         || {
             let (rng, mut mask) = (Rng::new(1, Purpose::Dropout), Buffer::zeroed(features * n));
             dropout_mask(isa, &rng, 0, features, n, 0.5, &mut mask);
-            // A fair coin is outside five standard deviations once in two million masks; this one's seed is fixed.
+            // The count of a fair coin is outside five standard deviations in one of two million masks. The
+            // seed is fixed, so this test does not fail by chance.
             let (dropped, deviation) =
                 (mask.iter().filter(|m| **m == 0.0).count(), (mask.len() as f64).sqrt() / 2.0);
             let surplus = dropped as f64 - mask.len() as f64 / 2.0;
@@ -155,7 +158,7 @@ fn classes(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {
     });
 }
 
-/// The total of a loss of outputs and targets; writes the gradient, scaled.
+/// A function that returns the total loss of outputs and targets, and writes the scaled gradient.
 type VectorKernel = fn(Isa, &[f32], &[f32], f64, &mut [f32]) -> f64;
 
 /// A loss of outputs and targets: the kernel, and the naive loss and gradient.
@@ -181,10 +184,10 @@ const VECTOR_LOSSES: [VectorLoss; 2] = [
     },
 ];
 
-/// How far the binary cross-entropy keeps probabilities from 0 and 1.
+/// The distance that the binary cross-entropy keeps probabilities from 0 and 1.
 const CLAMP: f64 = f32::EPSILON as f64 / 2.0;
 
-/// Whole numbers, and one-hot targets.
+/// Outputs, which are whole numbers, and one-hot targets.
 fn outputs_and_targets(classes: usize, n: usize) -> (Buffer, Buffer) {
     let mut t = Buffer::zeroed(classes * n);
     for sample in 0..n {
@@ -198,7 +201,7 @@ fn losses_of_vectors(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {
     for VectorLoss { name, kernel, loss, gradient } in VECTOR_LOSSES {
         suite.kernel(isa, &format!("{name} {classes}x{n}"), Work::streams(len, 3, 3), || {
             let (mut y, t) = outputs_and_targets(classes, n);
-            // Probabilities.
+            // The numbers in -4..=4 become probabilities.
             y.iter_mut().for_each(|y| *y = (*y + 5.0) / 10.0);
             let mut dy = Buffer::zeroed(len);
             let total = kernel(isa, &y, &t, scale, &mut dy);
@@ -252,7 +255,8 @@ fn main() {
         dropout(&mut suite, isa, "simplecnn", 128, 32);
         dropout(&mut suite, isa, "resnet20", 16 * 32 * 32, 32);
         dropout(&mut suite, isa, "vgg11", 512, 16);
-        // MNIST and CIFAR-10 in the shards of simplecnn and ResNet-20, of VGG-11; and ImageNet.
+        // The classes of MNIST and CIFAR-10 with the shards of simplecnn and ResNet-20, then with those of
+        // VGG-11; and the classes of ImageNet.
         for [labels, n] in [[10, 32], [10, 16], [1000, 16]] {
             classes(&mut suite, isa, labels, n);
             losses_of_vectors(&mut suite, isa, labels, n);

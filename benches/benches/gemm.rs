@@ -24,7 +24,8 @@ const LAYERS: [Dense; 7] = [
 
 const SQUARES: [usize; 4] = [64, 128, 256, 512];
 
-/// A factor: a `rows x cols` matrix of integers, stored with contiguous rows, or as its transpose.
+/// A factor of a product: a `rows x cols` matrix of integers, stored with contiguous rows, or as its
+/// transpose.
 struct Factor {
     data: Buffer,
     rows: usize,
@@ -45,7 +46,7 @@ impl Factor {
         }
     }
 
-    /// The product with a vector.
+    /// The product of the matrix with a vector.
     fn times(&self, v: &[f64]) -> Vec<f64> {
         let at =
             |i, j| if self.transposed { self.data[j * self.rows + i] } else { self.data[i * self.cols + j] };
@@ -58,10 +59,10 @@ fn product(suite: &mut Suite, isa: Isa, name: &str, [m, k, n]: [usize; 3], trans
         let (a, b) = (Factor::new(m, k, transposed[0], 1), Factor::new(k, n, transposed[1], 2));
         let mut c = Factor { data: Buffer::zeroed(m * n), rows: m, cols: n, transposed: false };
         let multiply = |c: &mut [f32], a: &Factor, b: &Factor| {
-            gemm(isa, MatMut::row_major(c, m, n), Accum::Replace, a.view(), b.view());
+            gemm(isa, a.view(), b.view(), Accum::Replace, MatMut::row_major(c, m, n));
         };
         multiply(&mut c.data, &a, &b);
-        // Freivalds: C v = A (B v); integers make both sides exact.
+        // Freivalds' check: C v = A (B v). With integers, both sides are exact.
         let v = isograd_benches::widen(&integers(n, 3));
         assert_eq!(c.times(&v), a.times(&b.times(&v)), "gemm {name}: C v is not A (B v)");
         move || multiply(&mut c.data, &a, &b)

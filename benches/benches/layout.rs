@@ -1,4 +1,5 @@
-//! Layout transforms: the gather of a shard's bytes, and f32 images to and from `[C, H, W, N]`, at MNIST's and CIFAR's shapes.
+//! Layout transforms for images of MNIST and CIFAR: the gather of a shard's bytes, and f32 images to and from
+//! `[C, H, W, N]`.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers};
 use isograd_kernels::Isa;
@@ -6,7 +7,7 @@ use isograd_kernels::layout::{
     Channels, Scaling, chwn_to_nchw, chwn_to_nhwc, gather_u8, nchw_to_chwn, nhwc_to_chwn,
 };
 
-/// Images of `c` channels, `n` of them.
+/// `n` images of `c` channels.
 #[derive(Clone, Copy)]
 struct Images {
     name: &'static str,
@@ -25,7 +26,8 @@ impl Images {
         self.c * self.pixels * self.n
     }
 
-    /// Where channel `c`, pixel `p`, sample `i` lies in `[C, pixels, N]`, `[N, C, pixels]` and `[N, pixels, C]`.
+    /// The index of channel `c`, pixel `p` and sample `i` in `[C, pixels, N]`, `[N, C, pixels]` or
+    /// `[N, pixels, C]`.
     fn index(self, layout: Layout, c: usize, p: usize, i: usize) -> usize {
         match layout {
             Layout::Chwn => (c * self.pixels + p) * self.n + i,
@@ -34,7 +36,7 @@ impl Images {
         }
     }
 
-    /// Every channel, pixel and sample.
+    /// Every combination of a channel, a pixel and a sample.
     fn places(self) -> impl Iterator<Item = [usize; 3]> {
         let Self { pixels, n, .. } = self;
         (0..self.len()).map(move |at| [at / n / pixels, at / n % pixels, at % n])
@@ -74,7 +76,7 @@ fn transforms(suite: &mut Suite, isa: Isa, images: Images) {
     }
 }
 
-/// Samples lie one after the other, as those of a data set, and are taken in another order.
+/// The samples lie one after the other, as in a data set, and are taken in another order.
 fn gather(suite: &mut Suite, isa: Isa, images: Images) {
     let Images { name: set, c, pixels, n } = images;
     let bytes = images.len() * (size_of::<u8>() + size_of::<f32>());
@@ -87,7 +89,7 @@ fn gather(suite: &mut Suite, isa: Isa, images: Images) {
         let run = move |samples: &[u8], y: &mut [f32]| {
             let sample = |i| &samples[order(i) * c * pixels..][..c * pixels];
             let scaling = Scaling { scale: &scale, shift: &shift };
-            gather_u8(isa, Channels::First, pixels, scaling, sample, n, y);
+            gather_u8(isa, Channels::First, pixels, n, scaling, sample, y);
         };
         run(&samples, &mut y);
         let pixel = |[c, p, i]: [usize; 3]| samples[images.index(Layout::Nchw, c, p, order(i))];

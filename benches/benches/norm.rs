@@ -1,7 +1,7 @@
-//! Batch normalisation of ResNet-20's activations, 32 samples.
+//! Batch normalisation of ResNet-20's activations, for 32 samples.
 //!
-//! Statistics need every value before the first can be normalised, so training reads `x` twice, and the backward pass reads
-//! `x` and `dy` twice.
+//! The statistics need all values before the first value can be normalised. So training reads `x` twice, and
+//! the backward pass reads `x` and `dy` twice.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::batch_norm::{
@@ -13,16 +13,17 @@ use isograd_kernels::{Accum, Activation, Isa};
 
 const EPS: f64 = 1e-5;
 
-/// Far above the rounding of sums in blocks (some 64 additions), far below any mistake.
+/// The tolerance is far above the rounding errors of the sums (about 64 additions) and far below the effect
+/// of a mistake.
 const TOLERANCE: f64 = 2e-5;
 
-/// Channels, and values of each: `H * W * N`.
+/// The number of channels, and the number of values in each: `H * W * N`.
 const SHAPES: [[usize; 2]; 3] = [[16, 32 * 32 * 32], [32, 16 * 16 * 32], [64, 8 * 8 * 32]];
 
 /// The tensors of all passes.
 struct Tensors {
     x: Buffer,
-    /// The result: `y`, or `dx`.
+    /// The result, which is `y` or `dx`.
     out: Buffer,
     dy: Buffer,
     gamma: Buffer,
@@ -35,7 +36,7 @@ struct Tensors {
 }
 
 impl Tensors {
-    /// Integers with the statistics of `x`.
+    /// Tensors of integers, and the statistics of `x`.
     fn new([c, m]: [usize; 2]) -> Self {
         let zeros = || Buffer::zeroed(c);
         let mut tensors = Self {
@@ -68,7 +69,7 @@ impl Tensors {
     fn backward(&mut self, isa: Isa) {
         let Self { x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
         let (saved, gradient) = (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta });
-        batch_norm_backward(isa, x, dy, gamma, saved, Some(out), Accum::Replace, gradient);
+        batch_norm_backward(isa, x, dy, gamma, saved, Accum::Replace, Some(out), gradient);
     }
 
     fn widened(&self) -> [Vec<f64>; 7] {
@@ -83,7 +84,7 @@ fn passes(suite: &mut Suite, isa: Isa, shape: [usize; 2]) {
         let mut tensors = Tensors::new(shape);
         tensors.train(isa);
         let [x, _, gamma, beta, ..] = tensors.widened();
-        let (expected, _) = reference::train(c, &x, &gamma, &beta, EPS);
+        let expected = reference::train(c, &x, &gamma, &beta, EPS).y;
         assert_close("batch normalisation", &tensors.out, &expected, TOLERANCE);
         move || tensors.train(isa)
     });
@@ -99,7 +100,7 @@ fn passes(suite: &mut Suite, isa: Isa, shape: [usize; 2]) {
         let mut tensors = Tensors::new(shape);
         tensors.backward(isa);
         let [x, dy, gamma, _, mean, inv_std, _] = tensors.widened();
-        let (dx, _, dbeta) = reference::backward(&x, &dy, &gamma, &mean, &inv_std);
+        let reference::Gradients { dx, dbeta, .. } = reference::backward(&x, &dy, &gamma, &mean, &inv_std);
         assert_close("gradient of batch normalisation", &tensors.out, &dx, TOLERANCE);
         assert_close("gradient of beta", &tensors.dbeta, &dbeta, 0.0);
         move || tensors.backward(isa)

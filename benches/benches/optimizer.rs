@@ -5,17 +5,17 @@ use isograd_kernels::Isa;
 use isograd_kernels::optimizer::{Adam, RmsProp, Sgd, adam, nadam, rmsprop, sgd};
 use isograd_kernels::reference::optimizer as reference;
 
-/// A small network, and three whose sizes are known.
+/// The number of parameters of a small network, and of three well-known ones.
 const PARAMETERS: [(&str, usize); 4] =
     [("small", 20_000), ("simplecnn", 149_210), ("simplemlp", 932_362), ("vgg11", 9_225_610)];
 
-/// The last parameters, which are compared with the reference; they end in a partial vector.
+/// The number of last parameters that are compared with the reference. They end in a partial vector.
 const CHECKED: usize = 1_000;
 
-/// Some roundings of an f32.
+/// The tolerance: some roundings of an f32.
 const TOLERANCE: f64 = 1e-6;
 
-/// Parameters and what belongs to them. The gradient stays the same from step to step.
+/// Parameters, their gradient and the optimizer's state. The gradient is the same in every step.
 struct State {
     w: Buffer,
     g: Buffer,
@@ -28,7 +28,7 @@ impl State {
         Self { w: integers(len, 1), g: integers(len, 2), m: Buffer::zeroed(len), v: Buffer::zeroed(len) }
     }
 
-    /// The last parameters in f64: `[w, g, m, v]`.
+    /// The last elements of `[w, g, m, v]`, in f64.
     fn tail(&self) -> [Vec<f64>; 4] {
         [&self.w, &self.g, &self.m, &self.v].map(|all| widen(&all[all.len() - CHECKED..]))
     }
@@ -37,7 +37,7 @@ impl State {
 /// An optimizer: its kernel and its reference.
 trait Update: Copy {
     const NAME: &'static str;
-    /// State buffers: one or two.
+    /// The number of state buffers: one or two.
     const MOMENTS: usize;
 
     fn step(self, isa: Isa, state: &mut State);
@@ -49,7 +49,7 @@ impl Update for Sgd {
     const MOMENTS: usize = 1;
 
     fn step(self, isa: Isa, State { w, g, v, .. }: &mut State) {
-        sgd(isa, &self, w, g, v);
+        sgd(isa, &self, g, w, v);
     }
 
     fn reference(self, [w, g, _, v]: &mut [Vec<f64>; 4]) {
@@ -62,7 +62,7 @@ impl Update for RmsProp {
     const MOMENTS: usize = 1;
 
     fn step(self, isa: Isa, State { w, g, v, .. }: &mut State) {
-        rmsprop(isa, &self, w, g, v);
+        rmsprop(isa, &self, g, w, v);
     }
 
     fn reference(self, [w, g, _, v]: &mut [Vec<f64>; 4]) {
@@ -75,7 +75,7 @@ impl Update for Adam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        adam(isa, &self.at_step(1), w, g, m, v);
+        adam(isa, &self.at_step(1), g, w, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {
@@ -92,7 +92,7 @@ impl Update for Nadam {
     const MOMENTS: usize = 2;
 
     fn step(self, isa: Isa, State { w, g, m, v }: &mut State) {
-        nadam(isa, &self.0.at_step(1), w, g, m, v);
+        nadam(isa, &self.0.at_step(1), g, w, m, v);
     }
 
     fn reference(self, [w, g, m, v]: &mut [Vec<f64>; 4]) {

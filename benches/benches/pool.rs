@@ -1,13 +1,14 @@
-//! Pooling: the 2x2 maxima of simplecnn and VGG-11, the global average of ResNet-20, and the overlapping windows of ResNet
-//! stems and Inception blocks.
+//! Pooling: the 2x2 maxima of simplecnn and VGG-11, the global average of ResNet-20, and the overlapping
+//! windows of ResNet stems and Inception blocks.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::pool::{
     Pool2d, Pool2dShape, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
 };
+use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Isa, reference};
 
-/// `c` channels of `size x size` pixels, `n` samples, square windows.
+/// Pooling with square windows of `n` samples of `c` channels of `size x size` pixels.
 struct Layer {
     name: &'static str,
     c: usize,
@@ -37,9 +38,9 @@ impl Layer {
             w: size,
             kh: window,
             kw: window,
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1, 1],
+            stride: stride.into(),
+            padding: padding.into(),
+            dilation: 1.into(),
         }
     }
 
@@ -56,7 +57,8 @@ impl Layer {
         self.c * pool.oh() * pool.ow() * self.n
     }
 
-    /// The traffic of one pass over the inputs and `passes` over buffers of the outputs' size.
+    /// The memory traffic of one pass over the inputs, and of `passes` passes over buffers of the outputs'
+    /// size.
     fn work(&self, passes: usize) -> Work {
         Work::streams(self.inputs() + passes * self.outputs(), 1, 1)
     }
@@ -89,7 +91,8 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
         let x = integers(layer.inputs(), 1);
         let (mut y, mut argmax) = (Buffer::zeroed(layer.outputs()), Buffer::zeroed(layer.outputs()));
         max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax);
-        let (best, index) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+        let Maxima { y: best, argmax: index } =
+            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         assert_close("index of the maximum", &argmax, &index, 0.0);
         move || max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax)
@@ -97,7 +100,8 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     suite.kernel(isa, &layer.describe("max eval"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
         max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y);
-        let (best, _) = reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+        let Maxima { y: best, .. } =
+            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         move || max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y)
     });
@@ -113,7 +117,7 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     });
 }
 
-/// A few roundings of a sum of at most nine shares below 4.
+/// The tolerance: a few roundings of a sum of at most nine terms below 4.
 const TOLERANCE: f64 = 1e-5;
 
 fn averages(suite: &mut Suite, isa: Isa, layer: &Layer) {

@@ -1,7 +1,8 @@
-//! Training of simplecnn and simplemlp on MNIST: samples a second, with one thread and with all.
+//! Training of simplecnn and simplemlp on MNIST: samples per second, with one thread and with all threads.
 //!
-//! A run is one epoch over the first [`SAMPLES`] images. What is timed is what the trainer calls an epoch: gathering, passes,
-//! the sum over shards and the update, not the shuffle.
+//! A run is one epoch over the first [`SAMPLES`] images. The time is the one that the trainer reports for the
+//! epoch: it includes gathering the samples, the passes, the sum over shards and the update, but not the
+//! shuffle.
 
 use isograd_benches::{Suite, Work};
 use isograd_datasets::{Dataset, Subset, mnist, validation_split};
@@ -22,10 +23,10 @@ fn trainer(isa: Isa, model: &str, batch_size: usize) -> Trainer<f32> {
         .expect("a valid configuration")
 }
 
-/// Trains one epoch on a thread of the caller's pool; returns its time.
+/// Trains one epoch on the caller's pool of threads, and returns its time.
 fn epoch(trainer: &mut Trainer<f32>, data: &Subset<'_>) -> Duration {
     let report = trainer.train_epoch(data, |_| ()).expect("training on MNIST does not fail");
-    assert_eq!(report.train.samples, data.len(), "the epoch left samples out");
+    assert_eq!(report.train.samples, data.len(), "the epoch did not use all samples");
     report.elapsed
 }
 
@@ -56,7 +57,7 @@ fn throughput(
         let mut trainer = pool.install(|| trainer(isa, model, batch_size));
         pool.install(|| epoch(&mut trainer, data));
         let (hash, expected) = (trainer.state().params_sha256(), expected_hash(isa, model, batch_size, data));
-        assert_eq!(hash, expected, "{name}: other parameters than with one thread");
+        assert_eq!(hash, expected, "{name}: the parameters differ from those of one thread");
         move |runs| pool.install(|| (0..runs).map(|_| epoch(&mut trainer, data)).sum())
     });
 }

@@ -1,11 +1,11 @@
-//! Test data whose sums are exact, and comparison with a reference.
+//! Test data with exact sums, and the comparison with a reference.
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes of two cache lines.
+/// The number of bytes in two cache lines.
 const PAIR_BYTES: usize = 128;
 
-/// A buffer of f32 that starts on a pair of cache lines, as those of the trainer do.
+/// A buffer of f32 that starts at a pair of cache lines, like the trainer's buffers.
 pub struct Buffer {
     all: Vec<f32>,
     start: usize,
@@ -16,7 +16,7 @@ impl Buffer {
     /// `len` zeros.
     pub fn zeroed(len: usize) -> Self {
         let pair = PAIR_BYTES / size_of::<f32>();
-        // Written, not left to the allocator: pages that were never written share one page of zeros.
+        // Every element is written here, because pages that were never written share one page of zeros.
         let mut all = Vec::with_capacity(len + pair);
         all.extend((0..len + pair).map(|_| std::hint::black_box(0.0)));
         let start = all.as_ptr().align_offset(PAIR_BYTES).min(pair);
@@ -38,13 +38,13 @@ impl DerefMut for Buffer {
     }
 }
 
-/// `len` whole numbers in -4..=4, a pure function of `seed`. Sums of up to a million of their products are exact in f32, in
-/// any order: a kernel must give the reference's very value.
+/// `len` whole numbers in -4..=4, a pure function of `seed`. Sums of up to a million of their products are
+/// exact in f32, in any order. So a kernel must give exactly the value of the reference.
 pub fn integers(len: usize, seed: u64) -> Buffer {
     let mut buffer = Buffer::zeroed(len);
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for x in buffer.iter_mut() {
-        // A linear congruence modulo 2^64 (Knuth); its high bits are the random ones.
+        // A linear congruential generator modulo 2^64 (Knuth). Only its high bits are random enough.
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *x = ((state >> 33) % 9) as f32 - 4.0;
     }
@@ -56,14 +56,20 @@ pub fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|x| f64::from(*x)).collect()
 }
 
-/// Asserts `|y[i] - reference[i]| <= tolerance * (1 + |reference[i]|)`: 0 asks for equality.
+/// Asserts `|y[i] - reference[i]| <= tolerance * (1 + |reference[i]|)`. A tolerance of 0 requires equality.
 pub fn assert_close(what: &str, y: &[f32], reference: &[f64], tolerance: f64) {
-    assert_eq!(y.len(), reference.len(), "{what}: {} values, the reference has {}", y.len(), reference.len());
+    assert_eq!(
+        y.len(),
+        reference.len(),
+        "{what}: there are {} values, but the reference has {}",
+        y.len(),
+        reference.len()
+    );
     for (i, (y, r)) in y.iter().zip(reference).enumerate() {
         let (error, bound) = ((f64::from(*y) - r).abs(), tolerance * (1.0 + r.abs()));
         assert!(
             error <= bound,
-            "{what}: element {i} is {y:e}, the reference is {r:e}, {error:e} > {bound:e}"
+            "{what}: element {i} is {y:e}, but the reference is {r:e}: the error {error:e} is above {bound:e}"
         );
     }
 }

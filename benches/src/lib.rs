@@ -1,20 +1,22 @@
-//! What the benchmarks share: the machine's peaks, test data, and one line of report for each.
+//! The parts that all benchmarks share: measuring the machine's peaks, test data, and the report of one line.
 //!
 //! ```text
 //! cargo bench -p isograd-benches --bench conv               every convolution at the CPU's best level
-//! cargo bench -p isograd-benches --bench conv -- conv2      those whose name matches
+//! cargo bench -p isograd-benches --bench conv -- conv2      the benchmarks whose name contains conv2
 //! cargo bench -p isograd-benches --bench conv -- avx2       another level, by its name
-//! cargo test -p isograd-benches --benches                   each once, with its answer checked, nothing timed
+//! cargo test -p isograd-benches --benches                   runs each once and checks its result, without a time
 //! ```
 //!
-//! A report names the level, the threads, the median, the rate, and what share that is of a peak which the same process
-//! has just measured:
+//! A report has the level, the number of threads, the median time, the rate, and the rate in percent of a
+//! peak that the same process has just measured:
 //!
-//! - arithmetic ([`Work::Flops`]) against [`fma_peak`]: operations that touch padding are not counted;
-//! - streams ([`Work::Bytes`]) against [`copy_peak`] of the same footprint, so that a kernel is compared with the level of
-//!   the cache that it runs in. A copy reads as much as it writes: a kernel that mostly reads can exceed 100 %.
+//! - Arithmetic ([`Work::Flops`]) is compared with [`fma_peak`]. Operations on padding are not counted.
+//! - Memory traffic ([`Work::Bytes`]) is compared with [`copy_peak`] of the same footprint, so that a kernel
+//!   is compared with the cache level that it runs in. A copy reads as much as it writes, so a kernel that
+//!   mostly reads can exceed 100 %.
 //!
-//! Kernels run over and over on the same buffers, which stay in whatever cache they fit into, on one thread.
+//! A kernel runs on one thread, again and again on the same buffers. So the buffers stay in the smallest
+//! cache that holds them.
 
 #![forbid(unsafe_code)]
 

@@ -3,43 +3,44 @@
 use crate::peak::copy_peak;
 use isograd_kernels::Isa;
 
-/// What one run of a benchmark does.
+/// The work of one run of a benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
-    /// Floating-point operations, multiplication and addition counted apart.
+    /// Floating-point operations. A multiply-add counts as two.
     Flops(usize),
-    /// Traffic.
+    /// Memory traffic.
     Bytes {
-        /// Bytes that the operation must read or write at least. A value that is needed again after all others have been
-        /// read counts again.
+        /// The least number of bytes that the operation must read or write. A value that is read again after
+        /// all others counts again.
         moved: usize,
-        /// Bytes of all buffers.
+        /// The number of bytes in all buffers.
         footprint: usize,
     },
-    /// Samples trained.
+    /// Samples that are trained on.
     Samples(usize),
 }
 
 impl Work {
-    /// The traffic of `passes` reads or writes of a whole f32 buffer, over `buffers` of them, each of `len` elements.
+    /// The traffic of `passes` reads or writes of a whole f32 buffer. There are `buffers` buffers of `len`
+    /// elements each.
     pub fn streams(len: usize, passes: usize, buffers: usize) -> Self {
         let bytes = len * size_of::<f32>();
         Self::Bytes { moved: passes * bytes, footprint: buffers * bytes }
     }
 }
 
-/// A benchmark that has been measured.
+/// The measurements of a benchmark.
 pub(crate) struct Report<'a> {
     pub(crate) name: &'a str,
     pub(crate) isa: Isa,
     pub(crate) threads: usize,
     pub(crate) work: Work,
-    /// Of one run.
+    /// The median time of one run.
     pub(crate) median_ns: f64,
 }
 
 impl Report<'_> {
-    /// The whole line; `fma_peak` in GFLOP/s is asked for where the work is arithmetic.
+    /// The whole line. `fma_peak` is called only if the work is arithmetic, and returns GFLOP/s.
     pub(crate) fn line(&self, fma_peak: impl FnOnce() -> f64) -> String {
         let Self { name, isa, threads, work, median_ns } = self;
         let rate = match *work {
@@ -59,7 +60,7 @@ fn against(rate: f64, unit: &str, peak: f64, peak_name: &str) -> String {
     format!("{rate:6.1} {unit}  {percent:3.0} % of the {peak_name} peak of {peak:.1}")
 }
 
-/// With four digits, in the unit that suits.
+/// A time with four digits, in the unit that suits it.
 fn humanise(ns: f64) -> String {
     let (value, unit) = match ns {
         ..1e3 => (ns, "ns"),
@@ -102,7 +103,7 @@ mod tests {
     fn samples_have_no_peak() {
         let work = Work::Samples(64);
         let report = Report { name: "t", isa: Isa::portable(), threads: 2, work, median_ns: 1e6 };
-        let line = report.line(|| panic!("nobody needs the peak"));
+        let line = report.line(|| panic!("samples are not compared with a peak"));
         assert!(line.ends_with("2 threads  median  1.000 ms  64000 samples/s"), "{line}");
     }
 

@@ -1,4 +1,4 @@
-//! One benchmark binary: criterion runs it, and each benchmark that was timed gets a report.
+//! A benchmark binary. criterion runs the benchmarks, and each one that was timed gets a line of report.
 
 use crate::peak::fma_peak;
 use crate::report::{Report, Work};
@@ -16,12 +16,14 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// A suite of kernels called `family`: 40 samples of each in 0.8 s, unless the command line says otherwise.
+    /// A suite of kernels called `family`. It takes 40 samples of each benchmark in 0.8 s, unless the command
+    /// line says otherwise.
     pub fn new(family: &'static str) -> Self {
         Self::with_samples(family, 40, Duration::from_millis(800))
     }
 
-    /// A suite that takes `samples` of each benchmark (at least 10) in about `time`, unless the command line says otherwise.
+    /// A suite that takes `samples` of each benchmark (at least 10) in about `time`, unless the command line
+    /// says otherwise.
     pub fn with_samples(family: &'static str, samples: usize, time: Duration) -> Self {
         let criterion = Criterion::default()
             .without_plots()
@@ -33,20 +35,21 @@ impl Suite {
         Self { criterion, family, levels: levels(&arguments), fma_peaks: Vec::new() }
     }
 
-    /// The levels to benchmark: those that an argument names, else the CPU's best.
+    /// The levels to benchmark: the levels that the command line names, or else the best level of the CPU.
     pub fn levels(&self) -> Vec<Isa> {
         self.levels.clone()
     }
 
-    /// Benchmarks a kernel, on one thread. If the benchmark is selected, `setup` makes its data, checks its answer and returns
-    /// the call to time.
+    /// Benchmarks a kernel on one thread. If the benchmark is selected, `setup` makes its data, checks its
+    /// result, and returns the call whose time is measured.
     pub fn kernel<F: FnMut()>(&mut self, isa: Isa, name: &str, work: Work, setup: impl FnOnce() -> F) {
         self.custom(isa, 1, name, work, || {
             let mut call = setup();
             move |runs| {
                 let start = Instant::now();
                 for _ in 0..runs {
-                    // Whatever the call writes may be looked at here: nothing of it can be left out.
+                    // The compiler must assume that everything the call writes is read here, so it leaves
+                    // nothing out.
                     black_box(&mut call)();
                 }
                 start.elapsed()
@@ -54,8 +57,8 @@ impl Suite {
         });
     }
 
-    /// As [`kernel`](Self::kernel), with any number of threads and a call that takes a number of runs and tells how long they
-    /// took.
+    /// As [`kernel`](Self::kernel), for any number of threads. The call takes a number of runs and returns
+    /// the time that they took.
     pub fn custom<F: FnMut(u64) -> Duration>(
         &mut self,
         isa: Isa,
@@ -69,7 +72,8 @@ impl Suite {
         let mut group = self.criterion.benchmark_group(self.family);
         group.sampling_mode(SamplingMode::Flat);
         group.bench_function(format!("{name} {isa}"), |bencher| {
-            let timed = timed.get_or_insert_with(|| setup.take().expect("set up once")());
+            let timed =
+                timed.get_or_insert_with(|| setup.take().expect("criterion calls the benchmark once")());
             bencher.iter_custom(|runs| {
                 let elapsed = timed(runs);
                 samples.push((runs, elapsed));
@@ -104,10 +108,11 @@ fn levels(arguments: &[String]) -> Vec<Isa> {
     if levels.is_empty() { vec![Isa::best()] } else { levels }
 }
 
-/// The median time of a run in nanoseconds; `None` if nothing was timed, as in criterion's test mode, which makes a single run.
+/// The median time of a run in nanoseconds, or `None` if nothing was timed. criterion's test mode makes only
+/// one run and times nothing.
 ///
-/// `samples` are criterion's calls: number of runs and their time. The warm-up doubles the runs from one; flat sampling,
-/// which follows, keeps them constant.
+/// `samples` are criterion's calls, each with a number of runs and their time. During the warm-up this number
+/// doubles from call to call; flat sampling follows, where it is constant.
 fn median_ns(samples: &[(u64, Duration)]) -> Option<f64> {
     let &[_, .., (last_runs, _)] = samples else { return None };
     let mut times: Vec<f64> = samples

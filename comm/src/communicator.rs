@@ -1,65 +1,21 @@
 //! A group of ranks, and its collectives on slices.
 
 use crate::collective::{Rule, Slices};
-use crate::element::Element;
-use crate::error::Error;
+use crate::error::{Error, PeerError};
 use crate::group::Group;
-use crate::rendezvous::Meeting;
+use crate::settings::Settings;
+use crate::summand::Summand;
 use std::ops::Range;
-use std::path::PathBuf;
-
-/// How the ranks of a group exchange data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    /// Shared memory among the ranks of a host, TCP between hosts.
-    #[default]
-    Auto,
-    /// Shared memory; all ranks must run on one host.
-    SharedMemory,
-    /// TCP even between ranks of one host.
-    Tcp,
-    /// MPI, with which the group also meets; even between ranks of one host, unless [`host`](Settings::host) names it: then they share
-    /// memory.
-    Mpi,
-}
-
-/// How a rank joins its group.
-#[derive(Debug)]
-pub struct Settings {
-    /// Where the group meets, and who this rank is.
-    pub meeting: Meeting,
-    /// How data is exchanged.
-    pub transport: Transport,
-    /// A name for this rank's host, where ranks are to be taken for neighbours (or not) against appearances.
-    pub host: Option<String>,
-    /// Folder of the shared memory.
-    pub shared_memory: PathBuf,
-}
-
-impl Settings {
-    /// The folder that holds shared memory on Linux.
-    pub const SHARED_MEMORY: &str = "/dev/shm";
-
-    /// Shared memory and TCP, each where it fits.
-    pub fn new(meeting: Meeting) -> Self {
-        Self {
-            meeting,
-            transport: Transport::Auto,
-            host: None,
-            shared_memory: PathBuf::from(Self::SHARED_MEMORY),
-        }
-    }
-}
 
 /// A group of ranks. All of them call the same operations in the same order, with slices of the same lengths.
 ///
-/// Sums are the same bits at all ranks, on any transport, and in any arrangement of the ranks over hosts: they are taken in the order of
-/// [`tree`](crate::tree), in which rank `r` is leaf `r`.
+/// All ranks get the same bits of a sum, on any transport and in any arrangement of the ranks over hosts:
+/// sums are taken in the order of [`tree`](crate::tree), in which rank `r` is leaf `r`.
 ///
 /// After an error the group is broken: every later call returns the first cause.
 #[derive(Debug)]
 pub struct Communicator {
-    /// `None` for a rank that is alone.
+    /// `None` for a rank without others.
     pub(crate) group: Option<Box<Group>>,
 }
 
@@ -73,15 +29,17 @@ impl Communicator {
     ///
     /// # Panics
     ///
-    /// When only one of transport and [place](crate::Place) is MPI.
+    /// When only one of transport and [place](crate::Place) is MPI, or
+    /// [`Meeting::listen`](crate::Meeting::listen) has 64 addresses or more.
     ///
     /// # Errors
     ///
-    /// When some do not come in time, differ in what all must agree on, cannot prove that they belong to the job, or cannot be
-    /// reached; when shared memory is not to be had.
+    /// When some ranks do not come in time, differ in a setting that must be the same, cannot prove that they
+    /// belong to the job, or cannot be reached; when the ranks of a host cannot share memory; when
+    /// [`Meeting::stop`](crate::Meeting::stop) was set.
     pub fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;
-        if meeting.world == 1 && meeting.rank == 0 {
+        if meeting.world_size == 1 && meeting.rank == 0 {
             return Ok(Self::solo());
         }
         let group = Group::join(settings)?;
@@ -99,7 +57,7 @@ impl Communicator {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.group.as_ref().map_or(1, |group| group.engine.topology.world())
     }
 
@@ -111,10 +69,11 @@ impl Communicator {
         }
     }
 
-    /// The elements of a vector of `len` elements that belong to `rank` in [`reduce_scatter`](Self::reduce_scatter) and
-    /// [`allgather`](Self::allgather). Slices tile the vector and are of about equal length.
+    /// The elements of a vector of `len` elements that belong to `rank` in
+    /// [`reduce_scatter`](Self::reduce_scatter) and [`allgather`](Self::allgather). Slices tile the vector
+    /// and are of about equal length.
     pub fn slice_of(&self, rank: usize, len: usize) -> Range<usize> {
-        Slices::Split.of(rank, self.world(), len)
+        Slices::Split.of(rank, self.world_size(), len)
     }
 
     /// `x = ` the sum of all ranks' `x`.
@@ -122,17 +81,18 @@ impl Communicator {
     /// # Errors
     ///
     /// When a rank is lost or silent for longer than the timeout.
-    pub fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.allreduce(x)
     }
 
-    /// This rank's slice of `x` (see [`slice_of`](Self::slice_of)) becomes the sum of all ranks'; the rest of `x` is left as it is.
+    /// This rank's slice of `x` (see [`slice_of`](Self::slice_of)) becomes the sum of all ranks'; the rest of
+    /// `x` is unchanged.
     ///
     /// # Errors
     ///
     /// As [`allreduce`](Self::allreduce).
-    pub fn reduce_scatter<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn reduce_scatter<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.by_owner(x, Rule::REDUCE_SCATTER, "reduce_scatter")
     }
@@ -142,7 +102,7 @@ impl Communicator {
     /// # Errors
     ///
     /// As [`allreduce`](Self::allreduce).
-    pub fn allgather<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub fn allgather<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
         group.by_owner(x, Rule::ALLGATHER, "allgather")
     }
@@ -156,8 +116,8 @@ impl Communicator {
     /// # Panics
     ///
     /// When there is no rank `root`.
-    pub fn broadcast<T: Element>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
-        assert!(root < self.world(), "broadcast from rank {root} of {}", self.world());
+    pub fn broadcast<T: Summand>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
+        assert!(root < self.world_size(), "broadcast from rank {root} of {}", self.world_size());
         let Some(group) = &mut self.group else { return Ok(()) };
         group.contiguous(x, Rule::broadcast(root), "broadcast")
     }
@@ -176,11 +136,13 @@ impl Communicator {
         group.contiguous(x, Rule::ALLREDUCE_SHORT, "barrier")
     }
 
-    /// Tells all other ranks that this one ends, and why: they fail with that cause, and do not wait for the deadline.
+    /// Tells all other ranks that this one ends, and why. They fail with that cause at once.
     pub fn abort(&mut self, cause: &str) {
         if let Some(group) = &mut self.group {
             let rank = group.engine.topology.rank;
-            let _ = group.engine.fail::<()>(Error::Reported { by: rank, cause: cause.to_owned() });
+            let _ = group
+                .engine
+                .fail::<()>(Error::Peer(PeerError::Reported { by: rank, cause: cause.to_owned() }));
         }
     }
 }

@@ -10,7 +10,7 @@ impl Cores {
     /// Length of the encoded form.
     const BYTES: usize = 8 * WORDS;
 
-    /// Those that this process may run on; none if nobody knows.
+    /// The cores that this process may run on; none if the system does not tell.
     #[cfg(target_os = "linux")]
     pub(crate) fn of_this_process() -> Self {
         let mut cores = Self::default();
@@ -27,7 +27,7 @@ impl Cores {
         Self::default()
     }
 
-    /// Adds those of `other`.
+    /// Adds the cores of `other`.
     pub(crate) fn join(&mut self, other: &Self) {
         for (word, more) in self.0.iter_mut().zip(other.0) {
             *word |= more;
@@ -42,7 +42,7 @@ impl Cores {
         bytemuck::cast(self.0.map(u64::to_le_bytes))
     }
 
-    /// None, if the bytes are not a set.
+    /// No cores, if the bytes are not a set.
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let words: Option<&[u8; Self::BYTES]> = bytes.try_into().ok();
         let words: [[u8; 8]; WORDS] = words.map_or([[0; 8]; WORDS], |bytes| bytemuck::cast(*bytes));

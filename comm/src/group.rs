@@ -1,16 +1,20 @@
-//! The ranks of a group on their hosts, and how whole vectors pass through the collective's buffers.
+//! The ranks of a group on their hosts, and the way of whole vectors through the collective's buffers.
+//!
+//! A vector is cut into blocks. A few blocks are under way at a time, each in a bucket of one exchange. Short
+//! vectors of ranks that share a host need no exchange: each rank adds up the contributions of all ranks
+//! itself.
 
 use crate::collective::{
     Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, SLICE_ELEMENTS, Slices,
     Topology,
 };
-use crate::communicator::{Settings, Transport};
 use crate::cores::Cores;
-use crate::element::Element;
-use crate::error::Error;
-use crate::links::{Link, Wire};
-use crate::rendezvous::{Card, Gathering, HostId, Meeting, meet};
-use crate::shm::{Carver, Patience, Process, RawBuffer, Region, Ticket};
+use crate::error::{Error, SharedMemoryError};
+use crate::links::{AnyStream, Link};
+use crate::rendezvous::{HostId, Meeting, MetGroup, RankInfo, meet};
+use crate::settings::{Settings, Transport};
+use crate::shm::{Carver, Process, RawBuffer, Region, RegionHandle, SpinPolicy};
+use crate::summand::Summand;
 use crate::tree;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -18,30 +22,32 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level cache.
+/// Vectors pass through shared memory in blocks of this many bytes, so that they stay in the second-level
+/// cache.
 const BLOCK_BYTES: usize = 128 << 10;
 /// The same between hosts, where each block costs system calls.
 const LINK_BLOCK_BYTES: usize = 256 << 10;
 /// Blocks that are under way at a time.
 const BLOCKS: usize = 4;
-/// Up to this many bytes, all ranks of a group on one host add up everything themselves.
+/// Up to this many bytes, every rank of a group on one host adds up all contributions itself.
 const SHORT_BYTES: usize = 8 << 10;
-/// The same between hosts, in what a rank sends to all others together.
+/// The same between hosts; counted are the bytes that a rank sends to all other ranks together.
 const SHORT_LINK_BYTES: usize = 16 << 10;
 /// The counter of short operations, and where those of the blocks begin.
 const SHORT_COUNTER: usize = FAILURE_END.next_multiple_of(64);
 const BLOCK_COUNTERS: usize = SHORT_COUNTER + 64;
-/// Longer timeouts are this long: whatever is added to it is still a time, and in milliseconds fits every system's calls.
+/// Longer timeouts are cut to this. So sums of times do not overflow, and every system call takes the
+/// milliseconds.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(20 * 24 * 3600);
 /// The exchange of blocks.
 const STAGING: usize = 0;
 
-/// Several ranks.
+/// A group of several ranks.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) engine: Engine,
     shared_memory: PathBuf,
-    /// Contributions to short operations; two take turns.
+    /// Contributions to short operations; the two alternate.
     short: [RawBuffer; 2],
     short_turn: u64,
     /// Leaf `r` of the tree is rank `r`.
@@ -49,7 +55,7 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Meets the others and maps what memory they share.
+    /// Meets the other ranks, and maps the memory that they share.
     pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting =
             &Meeting { timeout: settings.meeting.timeout.min(LONGEST_TIMEOUT), ..settings.meeting.clone() };
@@ -67,10 +73,10 @@ impl Group {
             (None, _) => HostId::of_rank(meeting.rank),
         };
         let plan = Plan {
-            buckets: vec![block_bytes(meeting.world, false); BLOCKS],
+            buckets: vec![block_bytes(meeting.world_size, false); BLOCKS],
             own_nodes: 1,
             table: 1,
-            // Known when all have met.
+            // Filled in when all ranks have met.
             host_nodes: Vec::new(),
             whole: SHORT_LINK_BYTES,
         };
@@ -82,57 +88,68 @@ impl Group {
         let is_shared = is_shared && cfg!(target_os = "linux");
         let folder = is_shared.then_some(settings.shared_memory.as_path());
         let region = region(folder, BLOCK_COUNTERS + plan.control(), plan.data() + 2 * SHORT_BYTES)?;
-        let note =
-            Note { ticket: region.ticket(), machine: HostId::detect(), cores: Cores::of_this_process() };
-        let gathering = meet(meeting, host, &note.encode())?;
+        let local_info =
+            LocalInfo { handle: region.handle(), machine: HostId::detect(), cores: Cores::of_this_process() };
+        let gathering = meet(meeting, host, &local_info.encode())?;
         Self::new(settings, meeting, gathering, region, plan)
     }
 
     fn new(
         settings: &Settings,
         meeting: &Meeting,
-        gathering: Gathering,
+        gathering: MetGroup,
         region: Region,
         mut plan: Plan,
     ) -> Result<Self, Error> {
-        let &Meeting { rank, world, timeout, .. } = meeting;
-        let Gathering { cards, links } = gathering;
-        let hosts: Vec<HostId> = cards.iter().map(|card| card.host).collect();
+        let &Meeting { rank, world_size: world, timeout, .. } = meeting;
+        let MetGroup { infos, links } = gathering;
+        let hosts: Vec<HostId> = infos.iter().map(|info| info.host).collect();
         let topology = Arc::new(Topology::new(rank, &hosts));
         plan.host_nodes = topology.hosts.iter().map(Vec::len).collect();
         if settings.transport == Transport::SharedMemory
             && let Some(rank) = (0..world).find(|rank| topology.host_of[*rank] != topology.host_of[0])
         {
-            return Err(Error::NotOneHost { rank });
+            return Err(Error::SharedMemory(SharedMemoryError::SeveralHosts { rank }));
         }
 
-        let notes: Vec<Note> = cards.iter().map(|card| Note::decode(&card.note)).collect();
+        let local_infos: Vec<LocalInfo> =
+            infos.iter().map(|info| LocalInfo::decode(&info.local_info)).collect();
         let mut locals = Vec::new();
         for other in topology.locals() {
-            let note = &notes[*other];
+            let local_info = &local_infos[*other];
             if *other != rank {
-                let unshared = |source| Error::Unshared { rank, other: *other, source: Arc::new(source) };
+                let unshared = |source| {
+                    Error::SharedMemory(SharedMemoryError::Unmapped {
+                        rank,
+                        other: *other,
+                        source: Arc::new(source),
+                    })
+                };
                 let missing = || std::io::Error::from(std::io::ErrorKind::Unsupported);
-                let ticket = note.ticket.ok_or_else(missing).map_err(unshared)?;
-                let region = Arc::new(Region::open(&ticket).map_err(unshared)?);
-                let process = Process::find(ticket.process).map_err(|source| Error::Unwatched {
-                    rank,
-                    other: *other,
-                    process: ticket.process,
-                    source: Arc::new(source),
+                let handle = local_info.handle.ok_or_else(missing).map_err(unshared)?;
+                let region = Arc::new(Region::open(&handle).map_err(unshared)?);
+                let process = Process::find(handle.process).map_err(|source| {
+                    Error::SharedMemory(SharedMemoryError::Unwatched {
+                        rank,
+                        other: *other,
+                        process: handle.process,
+                        source: Arc::new(source),
+                    })
                 })?;
                 locals.push(LocalRank { rank: *other, region, process });
             }
         }
         let names =
-            cards.iter().zip(&links).enumerate().map(|(rank, (card, link))| name(rank, card, link.as_ref()));
-        // Ranks compete for cores with those of this machine, whether they share memory or not.
+            infos.iter().zip(&links).enumerate().map(|(rank, (info, link))| name(rank, info, link.as_ref()));
+        // Ranks compete for the cores of their machine, whether they share memory or not.
         let (mut cores, mut competitors) = (Cores::default(), 0);
-        for note in notes.iter().filter(|note| note.machine == notes[rank].machine) {
-            cores.join(&note.cores);
+        for local_info in
+            local_infos.iter().filter(|local_info| local_info.machine == local_infos[rank].machine)
+        {
+            cores.join(&local_info.cores);
             competitors += 1;
         }
-        let patience = Patience::new(competitors, cores.count());
+        let spin_policy = SpinPolicy::new(competitors, cores.count());
 
         let mut own = Arc::new(region);
         let mut carver = Carver::new(&mut own);
@@ -152,7 +169,7 @@ impl Group {
         carver.skip_to(plan.data());
         let short = [(); 2].map(|()| carver.carve(SHORT_BYTES));
         let names = names.collect();
-        let mut engine = Engine::new(Arc::clone(&topology), own, locals, links, names, patience, timeout);
+        let mut engine = Engine::new(Arc::clone(&topology), own, locals, links, names, spin_policy, timeout);
         engine.add(staging);
         Ok(Self {
             engine,
@@ -174,7 +191,7 @@ impl Group {
     }
 
     /// `x = ` the sum of all ranks' `x`.
-    pub(crate) fn allreduce<T: Element>(&mut self, x: &mut [T]) -> Result<(), Error> {
+    pub(crate) fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         const OPERATION: &str = "allreduce";
         let others = self.engine.topology.world() - 1;
         if self.engine.is_one_host() && size_of_val(x) <= SHORT_BYTES {
@@ -186,22 +203,23 @@ impl Group {
         }
     }
 
-    /// A sum that every rank of the one host takes from all contributions itself.
+    /// A sum for which each rank of the one host adds up the contributions of all.
     ///
-    /// Two buffers suffice: who has finished turn `t + 1` knows that all have begun it, hence finished `t`.
-    pub(crate) fn short<T: Element>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
-        // Neighbours may still read what a broken group has published.
+    /// Two buffers suffice: when a rank has finished turn `t + 1`, all ranks have begun it, so they have
+    /// finished `t`.
+    pub(crate) fn short<T: Summand>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+        // After a failure, neighbours may still read what this rank has published.
         self.engine.check()?;
         self.short_turn += 1;
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
         let call = Call { kind: T::KIND, len, rule: Rule::ALLREDUCE_SHORT };
-        // Beside the counter; two words take turns, as the buffers do.
+        // Beside the counter; two words alternate, as the buffers do.
         let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
         self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
         self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
-        self.engine.ring();
+        self.engine.wake();
         let bytes = size_of_val(x);
         self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, operation)?;
         for local in &self.engine.locals {
@@ -226,7 +244,7 @@ impl Group {
     }
 
     /// An operation on all of `x`, block by block.
-    pub(crate) fn contiguous<T: Element>(
+    pub(crate) fn contiguous<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -242,8 +260,8 @@ impl Group {
         })
     }
 
-    /// An operation whose owners own slices of the whole of `x`: a block has a part of each of them.
-    pub(crate) fn by_owner<T: Element>(
+    /// An operation whose owners own slices of the whole of `x`: each block has a part of each slice.
+    pub(crate) fn by_owner<T: Summand>(
         &mut self,
         x: &mut [T],
         rule: Rule,
@@ -251,7 +269,7 @@ impl Group {
     ) -> Result<(), Error> {
         let (len, world) = (x.len(), self.engine.topology.world());
         let longest = (0..world).map(|rank| Slices::Split.of(rank, world, len).len()).max().unwrap_or(0);
-        // A multiple of a slice's unit: then the block's slices are the parts.
+        // A multiple of a slice's unit, so that the slices of the block are these parts.
         let part = self.block::<T>() / world / SLICE_ELEMENTS * SLICE_ELEMENTS;
         let part = part.min(longest.next_multiple_of(SLICE_ELEMENTS)).max(SLICE_ELEMENTS);
         self.pipeline(x, longest.div_ceil(part), rule, operation, |index, rank, world| {
@@ -261,9 +279,9 @@ impl Group {
         })
     }
 
-    /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)` says which elements are an
-    /// owner's in a block.
-    fn pipeline<T: Element>(
+    /// Takes `x` through `blocks` blocks, some of which are under way at a time. `piece(index, owner, world)`
+    /// says which elements are an owner's in a block.
+    fn pipeline<T: Summand>(
         &mut self,
         x: &mut [T],
         blocks: usize,
@@ -313,7 +331,8 @@ fn block_bytes(world: usize, is_one_host: bool) -> usize {
     bytes.max(world * SLICE_ELEMENTS * size_of::<f64>())
 }
 
-/// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block` elements.
+/// An owner's part of a block: elements `from` of the vector, which begin at `at` in the block of `block`
+/// elements.
 struct Piece {
     block: usize,
     at: usize,
@@ -326,41 +345,50 @@ pub(crate) fn region(folder: Option<&Path>, control: usize, data: usize) -> Resu
         Some(folder) => Region::shared(folder, control, data),
         None => Region::private(control, data),
     };
-    region.map_err(|source| Error::SharedMemory {
-        folder: folder.unwrap_or(Path::new("this process")).to_owned(),
-        bytes: control.saturating_add(data),
-        source: Arc::new(source),
+    let bytes = control.saturating_add(data);
+    region.map_err(|source| {
+        let folder = folder.unwrap_or(Path::new("this process")).to_owned();
+        let is_full = source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error());
+        match rustix::fs::statvfs(&folder) {
+            Ok(room) if is_full => {
+                let free_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+                SharedMemoryError::Full { folder, bytes, free_bytes }.into()
+            }
+            _ => SharedMemoryError::Refused { folder, bytes, source: Arc::new(source) }.into(),
+        }
     })
 }
 
-/// What a rank tells the others of its host.
-struct Note {
-    ticket: Option<Ticket>,
-    /// Where it really runs.
+/// What a rank tells the other ranks of its host.
+struct LocalInfo {
+    handle: Option<RegionHandle>,
+    /// The machine that the rank runs on, whatever `Settings::host` says.
     machine: HostId,
     cores: Cores,
 }
 
-impl Note {
+impl LocalInfo {
     fn encode(&self) -> Vec<u8> {
-        let ticket = self.ticket.map_or([0; Ticket::BYTES], |ticket| ticket.encode());
-        [&ticket[..], &self.machine.0, &self.cores.encode()].concat()
+        let handle = self.handle.map_or([0; RegionHandle::BYTES], |handle| handle.encode());
+        [&handle[..], &self.machine.0, &self.cores.encode()].concat()
     }
 
-    /// No ticket where there is none.
+    /// Without a handle if the bytes have none.
     fn decode(bytes: &[u8]) -> Self {
-        let ticket =
-            bytes.first_chunk().map(|bytes| Ticket::decode(*bytes)).filter(|ticket| ticket.process != 0);
-        let rest = bytes.get(Ticket::BYTES..).unwrap_or_default();
+        let handle = bytes
+            .first_chunk()
+            .map(|bytes| RegionHandle::decode(*bytes))
+            .filter(|handle| handle.process != 0);
+        let rest = bytes.get(RegionHandle::BYTES..).unwrap_or_default();
         let (machine, cores) = rest.split_first_chunk().unwrap_or((&[0; 32], &[]));
-        Self { ticket, machine: HostId(*machine), cores: Cores::decode(cores) }
+        Self { handle, machine: HostId(*machine), cores: Cores::decode(cores) }
     }
 }
 
-fn name(rank: usize, card: &Card, link: Option<&Link<Wire>>) -> String {
-    match (link, Note::decode(&card.note).ticket) {
+fn name(rank: usize, info: &RankInfo, link: Option<&Link<AnyStream>>) -> String {
+    match (link, LocalInfo::decode(&info.local_info).handle) {
         (Some(link), _) => format!("rank {rank} ({})", link.place()),
-        (None, Some(ticket)) => format!("rank {rank} (process {})", ticket.process),
+        (None, Some(handle)) => format!("rank {rank} (process {})", handle.process),
         (None, None) => format!("rank {rank}"),
     }
 }
@@ -368,7 +396,7 @@ fn name(rank: usize, card: &Card, link: Option<&Link<Wire>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rendezvous::MAX_WORLD;
+    use crate::limits::MAX_WORLD;
 
     #[test]
     fn every_rank_can_own_a_slice_of_a_block() {

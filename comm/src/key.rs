@@ -1,4 +1,4 @@
-//! The secret of a job: who has it may join, nobody else.
+//! The secret of a job: every process that has it may join, and no other.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -6,12 +6,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, FileError};
 
 /// The 32 random bytes that prove membership in a job.
 ///
-/// A key file holds them as 64 hexadecimal digits and a newline, and is open to its owner only. `Debug` does not show
-/// the bytes, and there is no `Display`.
+/// A key file holds them as 64 hexadecimal digits and a newline, and is open to its owner only. `Debug` does
+/// not show the bytes, and there is no `Display`.
 ///
 /// ```
 /// use isograd_comm::Key;
@@ -31,7 +31,7 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// When the operating system has none to give.
+    /// When the operating system gives none.
     pub fn generate() -> Result<Self, Error> {
         random().map(Self)
     }
@@ -56,15 +56,17 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, belongs to another user, is open to the group or to others, or holds anything
-    /// but 64 hexadecimal digits, with or without a newline after them.
+    /// When the file cannot be read, belongs to another user, is open to the group or to others, or holds
+    /// anything but 64 hexadecimal digits, with or without a newline after them.
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = read_private(path, 65)?;
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
-        Self::from_hex(digits).ok_or_else(|| Error::FileContent {
-            file: path.to_owned(),
-            expected: "a key: 64 hexadecimal digits and a newline",
+        Self::from_hex(digits).ok_or_else(|| {
+            Error::File(FileError::Content {
+                file: path.to_owned(),
+                expected: "a key: 64 hexadecimal digits and a newline",
+            })
         })
     }
 
@@ -96,7 +98,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Bytes that nobody can guess.
+/// Bytes that nobody can guess, from the operating system.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|source| Error::io("draw random numbers", source.into()))?;
@@ -109,24 +111,24 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     write().map_err(|source| Error::io(format!("create {}", path.display()), source))
 }
 
-/// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can have read
-/// or written.
+/// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can
+/// have read or written.
 pub(crate) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::io(format!("read {}", path.display()), source);
-    // Nonblocking: to open a pipe that somebody put here would otherwise wait for its writer.
+    // Nonblocking: opening a pipe of this name would otherwise wait for its writer.
     let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
-        return Err(Error::FileContent { file: path.to_owned(), expected: "a key: it is no regular file" });
+        return Err(FileError::Type { file: path.to_owned() }.into());
     }
     let user = rustix::process::geteuid().as_raw();
     if metadata.uid() != user {
-        return Err(Error::FileOwner { file: path.to_owned(), owner: metadata.uid(), user });
+        return Err(Error::File(FileError::Owner { file: path.to_owned(), owner: metadata.uid(), user }));
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(Error::FileMode { file: path.to_owned(), mode });
+        return Err(Error::File(FileError::Mode { file: path.to_owned(), mode }));
     }
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content).map_err(failed)?;
@@ -174,7 +176,7 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = Key::read_file(&path).unwrap_err();
             assert!(
-                matches!(error, Error::FileMode { mode: found, .. } if found == mode),
+                matches!(error, Error::File(FileError::Mode { mode: found, .. }) if found == mode),
                 "{mode:o}: {error}"
             );
         }
@@ -198,12 +200,12 @@ mod tests {
             let path = folder.path().join(i.to_string());
             write_private(&path, text.as_bytes()).unwrap();
             let error = Key::read_file(&path).unwrap_err();
-            assert!(matches!(error, Error::FileContent { .. }), "{text:?}: {error}");
+            assert!(matches!(error, Error::File(FileError::Content { .. })), "{text:?}: {error}");
         }
         let path = folder.path().join("good");
         write_private(&path, hex.as_bytes()).unwrap();
         assert_eq!(Key::read_file(&path).unwrap().to_hex(), hex.to_lowercase());
         let error = Key::read_file(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::FileContent { .. }), "{error}");
+        assert!(matches!(error, Error::File(FileError::Type { .. })), "{error}");
     }
 }

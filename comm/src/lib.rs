@@ -5,28 +5,38 @@
 mod collective;
 mod communicator;
 mod cores;
-mod element;
 mod error;
 mod group;
 mod key;
+mod launcher;
+mod limits;
 mod links;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod rendezvous;
+mod settings;
 mod shard_sum;
 mod shm;
+mod summand;
+mod variables;
 
 pub mod tree;
 
-pub use communicator::{Communicator, Settings, Transport};
-pub use element::Element;
-pub use error::Error;
+pub use communicator::Communicator;
+pub use error::{
+    Error, FileError, MpiError, PeerError, RankNumber, RankValue, RendezvousError, SharedMemoryError,
+    VariablesError,
+};
 pub use key::Key;
+pub use launcher::Launcher;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
-pub use rendezvous::{Meeting, Place, System, Variables};
+pub use rendezvous::{Meeting, Place};
+pub use settings::{Settings, Transport};
 pub use shard_sum::{ShardPlan, ShardSum, Shares};
 pub use shm::Buffer;
+pub use summand::Summand;
+pub use variables::RankVariables;
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

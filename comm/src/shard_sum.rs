@@ -2,16 +2,17 @@
 
 use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
-use crate::element::Element;
-use crate::error::Error;
+use crate::error::{Error, SharedMemoryError};
 use crate::group::{Group, region};
-use crate::shm::{BELL_END, Buffer, Carver, Region, Ticket};
+use crate::shm::{Buffer, Carver, Region, RegionHandle, WAKER_END};
+use crate::summand::Summand;
 use crate::tree;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How the shards of a step are divided among ranks: contiguous ranges in the order of ranks, in proportion to weights.
+/// How the shards of a step are divided among ranks: contiguous ranges in the order of ranks, in proportion
+/// to weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shares {
     /// Sums of the weights of ranks `0..r`.
@@ -24,7 +25,8 @@ impl Shares {
         Self::new(&vec![1; world.max(1)]).expect("weights of one")
     }
 
-    /// Rank `r` gets shards in proportion to `weights[r]`; `None` when all weights are 0, or their sum is more than 2^32.
+    /// Rank `r` gets shards in proportion to `weights[r]`; `None` when all weights are 0, or their sum is
+    /// more than 2^32.
     ///
     /// ```
     /// let shares = isograd_comm::Shares::new(&[5, 2, 1]).unwrap();
@@ -40,7 +42,7 @@ impl Shares {
     }
 
     /// The number of ranks.
-    pub fn world(&self) -> usize {
+    pub fn world_size(&self) -> usize {
         self.before.len() - 1
     }
 
@@ -51,7 +53,7 @@ impl Shares {
     /// When there is no such rank.
     pub fn most(&self, rank: usize, shards: usize) -> usize {
         let weight = self.before[rank + 1] - self.before[rank];
-        (shards as u128 * weight as u128).div_ceil(self.before[self.world()] as u128) as usize
+        (shards as u128 * weight as u128).div_ceil(self.before[self.world_size()] as u128) as usize
     }
 
     /// The shards of `rank` out of `shards`.
@@ -60,7 +62,7 @@ impl Shares {
     ///
     /// When there is no such rank.
     pub fn range(&self, rank: usize, shards: usize) -> Range<usize> {
-        let total = self.before[self.world()] as u128;
+        let total = self.before[self.world_size()] as u128;
         let bound = |rank: usize| (shards as u128 * self.before[rank] as u128 / total) as usize;
         bound(rank)..bound(rank + 1)
     }
@@ -75,15 +77,17 @@ pub struct ShardPlan {
     pub nodes: usize,
     /// The most shards of a step; fewer than 2^32.
     pub shards: usize,
-    /// Whose they are.
+    /// How the shards are divided among the ranks.
     pub shares: Shares,
 }
 
-/// The sum over the shards of all ranks of a vector that is cut into buckets, taken in the order of [`tree`].
+/// The sum of a vector over the shards of all ranks, taken in the order of [`tree`]. The vector is cut into
+/// buckets.
 ///
-/// A step is: [`begin`](Self::begin); write the nodes' values into the buffers; [`contribute`](Self::contribute) each bucket once it is
-/// complete, in whatever order, but the same at all ranks; [`wait`](Self::wait); [`read`](Self::read) the sums;
-/// [`finish`](Self::finish), which gives the buffers back. The others read the buffers where they are.
+/// A step is: [`begin`](Self::begin); write the nodes' values into the buffers;
+/// [`contribute`](Self::contribute) each bucket once it is complete, in any order that is the same at all
+/// ranks; [`wait`](Self::wait); [`read`](Self::read) the sums; [`finish`](Self::finish), which returns the
+/// buffers. Other ranks read the buffers in place.
 ///
 /// The memory of a sum lives as long as its communicator.
 #[derive(Debug)]
@@ -95,16 +99,16 @@ pub struct ShardSum<T> {
     element: PhantomData<T>,
 }
 
-/// What each rank tells the others about its region.
+/// Elements in which each rank tells the others about its region.
 const RECORD: usize = 16;
 
-impl<T: Element> ShardSum<T> {
-    /// Prepares sums over the ranks of `communicator`; returns it with this rank's buffers, by node and bucket. All ranks must call
-    /// it, with plans that differ at most in [`nodes`](ShardPlan::nodes).
+impl<T: Summand> ShardSum<T> {
+    /// Prepares sums over the ranks of `communicator`; returns it with this rank's buffers, by node and
+    /// bucket. All ranks must call it, with plans that differ at most in [`nodes`](ShardPlan::nodes).
     ///
     /// # Errors
     ///
-    /// When memory is not to be had, or a rank is lost.
+    /// When the memory cannot be had, or a rank is lost.
     ///
     /// # Panics
     ///
@@ -114,7 +118,7 @@ impl<T: Element> ShardSum<T> {
         communicator: &mut Communicator,
         plan: &ShardPlan,
     ) -> Result<(Self, Vec<Vec<Buffer<T>>>), Error> {
-        assert_eq!(plan.shares.world(), communicator.world(), "shares for another number of ranks");
+        assert_eq!(plan.shares.world_size(), communicator.world_size(), "shares for another number of ranks");
         let group = communicator.group.as_mut().expect("a sum over the shards of several ranks");
         let topology = Arc::clone(&group.engine.topology);
         let sizes = Plan {
@@ -139,7 +143,8 @@ impl<T: Element> ShardSum<T> {
         Ok((Self { exchange, buckets, shares: plan.shares.clone(), element: PhantomData }, nodes))
     }
 
-    /// Starts a step of `shards` shards. This rank contributes the `nodes` of the tree, in order, each with the index of its buffer.
+    /// Starts a step of `shards` shards. This rank contributes the `nodes` of the tree, in order, each with
+    /// the index of its buffer.
     ///
     /// # Errors
     ///
@@ -163,7 +168,8 @@ impl<T: Element> ShardSum<T> {
         Ok(())
     }
 
-    /// Hands over the buffers of a bucket, of the nodes in their order; the sum goes on as far as it can without waiting.
+    /// Hands over the buffers of a bucket, in the order of the nodes. Then moves the sum as far as possible
+    /// without waiting.
     ///
     /// # Errors
     ///
@@ -171,8 +177,8 @@ impl<T: Element> ShardSum<T> {
     ///
     /// # Panics
     ///
-    /// When these are not the buffers of that bucket whose indices [`begin`](Self::begin) was given, or a bucket is handed over twice in
-    /// a step.
+    /// When these are not the buffers of that bucket whose indices [`begin`](Self::begin) was given, or a
+    /// bucket is handed over twice in a step.
     pub fn contribute(
         &self,
         communicator: &mut Communicator,
@@ -186,7 +192,7 @@ impl<T: Element> ShardSum<T> {
         engine.advance_all(self.exchange)
     }
 
-    /// Goes on as far as it can without waiting.
+    /// Moves the sums as far as possible without waiting.
     ///
     /// # Errors
     ///
@@ -252,10 +258,10 @@ fn group(communicator: &mut Communicator) -> &mut Group {
     communicator.group.as_mut().expect("a sum over the shards of several ranks")
 }
 
-/// Where the counters of a sum's region begin: behind the region's own.
-const COUNTERS: usize = BELL_END;
+/// Offset of the counters of a sum in its region: behind the region's own.
+const COUNTERS: usize = WAKER_END;
 
-/// Makes this rank's region and maps those of its host's other ranks. All learn it when one of them cannot.
+/// Makes this rank's region and maps those of its host's other ranks. If a rank cannot, all ranks learn it.
 fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Error> {
     let topology = Arc::clone(&group.engine.topology);
     let region = match region(group.folder(), COUNTERS + sizes.control(), sizes.data()) {
@@ -263,28 +269,33 @@ fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Er
         Err(error) => return group.engine.fail(error),
     };
     let mut records = vec![0.0f64; RECORD * topology.world()];
-    if let Some(ticket) = region.ticket() {
-        // Bytes in the guise of elements: they are only copied.
+    if let Some(handle) = region.handle() {
+        // Bytes that are transported as elements: nothing adds them.
         let record: &mut [u8] = bytemuck::cast_slice_mut(&mut records[RECORD * topology.rank..][..RECORD]);
-        record[..Ticket::BYTES].copy_from_slice(&ticket.encode());
+        record[..RegionHandle::BYTES].copy_from_slice(&handle.encode());
     }
     group.by_owner(&mut records, Rule::ALLGATHER, "allgather")?;
     let mut neighbours = Vec::new();
     for other in topology.locals().iter().filter(|other| **other != topology.rank) {
         let bytes: &[u8] = bytemuck::cast_slice(&records[RECORD * other..][..RECORD]);
-        let ticket = Ticket::decode(std::array::from_fn(|i| bytes[i]));
-        match Region::open(&ticket) {
+        let handle = RegionHandle::decode(std::array::from_fn(|i| bytes[i]));
+        match Region::open(&handle) {
             Ok(region) => neighbours.push(Neighbour { rank: *other, region: Arc::new(region) }),
             Err(source) => {
                 let (rank, source) = (topology.rank, Arc::new(source));
-                return group.engine.fail(Error::Unshared { rank, other: *other, source });
+                return group.engine.fail(Error::SharedMemory(SharedMemoryError::Unmapped {
+                    rank,
+                    other: *other,
+                    source,
+                }));
             }
         }
     }
     Ok((region, neighbours))
 }
 
-/// The most nodes that a host has for others in a step of any number of shards; no less, where counting would take long.
+/// The most nodes that a host has for other hosts, in a step of any number of shards. An upper bound, where
+/// counting would take long.
 fn most_nodes(topology: &Topology, host: usize, plan: &ShardPlan) -> usize {
     const COUNTED: usize = 1 << 14;
     if plan.shards > COUNTED {

@@ -1,7 +1,9 @@
-//! The sum over shards in one fixed binary tree: what makes a sum the same bits wherever its parts were made.
+//! The sum over shards in the order of one fixed binary tree: so its bits do not depend on where its parts
+//! were added up.
 //!
-//! The tree over shards `0..S` splits `[first, last)` at `first` plus the largest power of two below its length. A node's
-//! value is the element-wise sum of its left and right part; a part of one shard is that shard's data. For `S` = 5:
+//! The tree over shards `0..S` splits `[first, last)` at `first` plus the largest power of two below its
+//! length. A node's value is the element-wise sum of its left and right part; a part of one shard is that
+//! shard's data. For `S` = 5:
 //!
 //! ```text
 //!            [0, 5)
@@ -10,14 +12,15 @@
 //!    0    1    2    3    4
 //! ```
 //!
-//! Whoever holds neighbouring parts may add them up beforehand: [`parent`] tells when two nodes are the parts of a third. [`sum`]
-//! finishes the tree from any set of nodes that covers the shards.
+//! A rank that has neighbouring parts may add them up beforehand: [`parent`] tells when two nodes are the
+//! parts of a third. [`sum`] finishes the tree from any set of nodes that covers the shards.
 
-use crate::element::Element;
+use crate::summand::Summand;
 use pulp::{Arch, NullaryFnOnce};
 use std::ops::Range;
 
-/// Elements that [`sum`] carries through the whole tree at a time, so that partial sums stay in the first-level cache.
+/// Elements that [`sum`] carries through the whole tree at a time, so that partial sums stay in the
+/// first-level cache.
 const BLOCK: usize = 1024;
 
 /// The node whose left and right parts are `left` and `right`, if the tree over `shards` shards has one.
@@ -36,15 +39,15 @@ pub fn parent(left: &Range<usize>, right: &Range<usize>, shards: usize) -> Optio
     (is_node && left.end == right.start && split(&whole) == left.end).then_some(whole)
 }
 
-/// The most nodes that are pending when the shards of any range are added one by one, in order, and siblings are joined no
-/// later than before the next shard: a few on the way up to the largest node of the range, a few on the way down, and the
-/// newest.
+/// The most nodes that are pending while the shards of any range are added one by one, in order, and siblings
+/// are joined no later than before the next shard: a few on the way up to the largest node of the range, a
+/// few on the way down, and the newest one.
 pub fn max_pending(shards: usize) -> usize {
     2 * shards.max(1).ilog2() as usize + 2
 }
 
-/// The nodes that are pending after the shards of `range` have been added one by one and siblings were joined before each next
-/// shard but not after the last: appended to `nodes`, in order.
+/// The nodes that are pending after the shards of `range` have been added one by one and siblings were joined
+/// before each next shard but not after the last: appended to `nodes`, in order.
 ///
 /// ```
 /// let mut nodes = Vec::new();
@@ -84,13 +87,13 @@ pub fn largest(range: Range<usize>, shards: usize, nodes: &mut Vec<Range<usize>>
     }
 }
 
-/// Where a node of at least two shards divides.
+/// Where a node of at least two shards is divided.
 fn split(node: &Range<usize>) -> usize {
     node.start + node.len().next_power_of_two() / 2
 }
 
-/// `y = ` the tree's sum over all shards, from `nodes` (in order, each a node of the tree over `0..nodes.last().end`); node
-/// `i` has the values `data(i)`, as long as `y`.
+/// `y = ` the tree's sum over all shards, from `nodes` (in order, each a node of the tree over
+/// `0..nodes.last().end`); node `i` has the values `data(i)`, as long as `y`.
 ///
 /// The result does not depend on which nodes the tree was cut into, bit for bit.
 ///
@@ -105,7 +108,7 @@ fn split(node: &Range<usize>) -> usize {
 /// tree::sum(&[0..1, 1..2], |i| if i == 0 { &a } else { &b }, &mut y);
 /// assert_eq!(y, [11.0, 22.0]);
 /// ```
-pub fn sum<'a, T: Element>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [T], y: &mut [T]) {
+pub fn sum<'a, T: Summand>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [T], y: &mut [T]) {
     let shards = nodes.last().expect("a sum over no shards").end;
     sum_node(0..shards, nodes, data, y);
 }
@@ -115,7 +118,7 @@ pub fn sum<'a, T: Element>(nodes: &[Range<usize>], data: impl Fn(usize) -> &'a [
 /// # Panics
 ///
 /// As `sum`.
-pub fn sum_node<'a, T: Element>(
+pub fn sum_node<'a, T: Summand>(
     root: Range<usize>,
     nodes: &[Range<usize>],
     data: impl Fn(usize) -> &'a [T],
@@ -133,7 +136,7 @@ pub fn sum_node<'a, T: Element>(
         "nodes {nodes:?} do not cover shards {root:?} one after the other"
     );
     let arch = Arch::new();
-    // The two that nearly all sums are, without the walk.
+    // Nearly all sums are one of these two, which need no walk.
     match nodes {
         [_] => return y.copy_from_slice(data(0)),
         [left, _] if left.end == split(&root) => {
@@ -153,7 +156,7 @@ pub fn sum_node<'a, T: Element>(
 /// # Panics
 ///
 /// When the lengths differ.
-pub fn add_assign<T: Element>(y: &mut [T], x: &[T]) {
+pub fn add_assign<T: Summand>(y: &mut [T], x: &[T]) {
     assert_eq!(y.len(), x.len(), "the sum has {} elements, the other {}", y.len(), x.len());
     Arch::new().dispatch(AddAssign { x, y });
 }
@@ -167,7 +170,7 @@ struct Walk<'n, F> {
 }
 
 impl<F> Walk<'_, F> {
-    /// The node's data, if `node` is given and not to be computed.
+    /// The data of `node`, if it is one of the given nodes.
     fn given<'a, T: 'a>(&mut self, node: &Range<usize>) -> Option<&'a [T]>
     where
         F: Fn(usize) -> &'a [T],
@@ -183,7 +186,7 @@ impl<F> Walk<'_, F> {
         })
     }
 
-    fn value<'a, T: Element>(&mut self, node: Range<usize>, y: &mut [T])
+    fn value<'a, T: Summand>(&mut self, node: Range<usize>, y: &mut [T])
     where
         F: Fn(usize) -> &'a [T],
     {
@@ -217,20 +220,21 @@ impl<F> Walk<'_, F> {
     }
 }
 
-/// `y = a + b`. The loops below are compiled for the widest vectors that the CPU has; an addition is the same bits in all.
+/// `y = a + b`. The loops below are compiled for the widest vectors that the CPU has; an addition is the same
+/// bits in all.
 struct Add<'a, T> {
     a: &'a [T],
     b: &'a [T],
     y: &'a mut [T],
 }
 
-impl<T: Element> NullaryFnOnce for Add<'_, T> {
+impl<T: Summand> NullaryFnOnce for Add<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         for ((y, a), b) in self.y.iter_mut().zip(self.a).zip(self.b) {
-            *y = a.plus(*b);
+            *y = *a + *b;
         }
     }
 }
@@ -241,13 +245,13 @@ struct AddAssign<'a, T> {
     y: &'a mut [T],
 }
 
-impl<T: Element> NullaryFnOnce for AddAssign<'_, T> {
+impl<T: Summand> NullaryFnOnce for AddAssign<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         for (y, x) in self.y.iter_mut().zip(self.x) {
-            *y = y.plus(*x);
+            *y = *y + *x;
         }
     }
 }

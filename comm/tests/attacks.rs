@@ -1,4 +1,4 @@
-//! Strangers at the door of rank 0: the group meets undisturbed, and the log says what was refused.
+//! Connections at rank 0 that are no ranks: the group meets undisturbed, and the log says what was refused.
 
 mod meetings;
 
@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, Once};
 use std::thread;
 use std::time::Instant;
 
-use isograd_comm::{Communicator, Error, Place};
+use isograd_comm::{Communicator, Error, Place, RendezvousError};
 use log::{Log, Metadata, Record};
 use meetings::{DEADLINE, check_sums, free_place, join_all, settings};
 
-/// Keeps what is logged. One test at a time looks at it.
+/// Keeps the lines of the log. One test at a time reads them.
 struct Lines(Mutex<Vec<String>>);
 
 static LINES: Lines = Lines(Mutex::new(Vec::new()));
@@ -70,7 +70,8 @@ fn wait_for_end(mut socket: TcpStream) {
     }
 }
 
-/// Runs rank 0 of 3, lets `attack` do what it wants at its address, and then lets the others come: they must meet.
+/// Runs rank 0 of 3, lets `attack` do what it wants at its address, and then lets the others come: they must
+/// meet.
 fn under_attack<A>(attack: impl FnOnce(&str, &Place) -> A) {
     let (place, address) = free_place();
     thread::scope(|scope| {
@@ -107,7 +108,7 @@ fn strangers_with_nothing_to_prove() {
             let _ = socket.write_all(&bytes(length));
             wait_for_end(socket);
         }
-        // Who sends nothing, half of something, or goes away.
+        // Connections that send nothing, send half a message, or close.
         let silent = connect(address);
         let mut half = connect(address);
         half.write_all(b"isograd\nhalf").unwrap();
@@ -126,7 +127,7 @@ fn strangers_with_nothing_to_prove() {
 fn repeated_and_reflected_handshakes() {
     let _guard = alone();
     under_attack(|address, place| {
-        // Somebody between rank 1 and rank 0 writes down what the rank says, and then breaks the connection.
+        // A relay between rank 1 and rank 0 records what the rank sends, and then breaks the connection.
         let between = TcpListener::bind("127.0.0.1:0").unwrap();
         let Place::Address { key, .. } = place else { unreachable!("an address") };
         let detour = Place::Address { address: between.local_addr().unwrap().to_string(), key: key.clone() };
@@ -163,7 +164,7 @@ fn repeated_and_reflected_handshakes() {
             done.store(true, Ordering::SeqCst);
             drop(TcpStream::connect(between.local_addr().unwrap()));
             echo.join().unwrap();
-            assert!(matches!(error, Error::Refused { .. }), "{error}");
+            assert!(matches!(error, Error::Rendezvous(RendezvousError::Refused { .. })), "{error}");
             assert!(error.to_string().contains("its proof is wrong"), "{error}");
         });
 
@@ -184,7 +185,8 @@ fn repeated_and_reflected_handshakes() {
 #[test]
 fn a_thousand_idle_connections() {
     let _guard = alone();
-    // Both ends are in this process: no more than its limit of open files allows, and enough for the ranks left.
+    // Both ends are in this process: no more than its limit of open files allows, and enough for the ranks
+    // left.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let count = limit.saturating_sub(400).min(1000);
     assert!(count > 130, "{limit} open files are too few for this test");

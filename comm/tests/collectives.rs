@@ -5,7 +5,7 @@ mod common;
 
 use checks::{Check, values};
 use common::{ARRANGEMENTS, Arrangement, spawn};
-use isograd_comm::{Communicator, Element, Error};
+use isograd_comm::{Communicator, Error, Summand};
 
 const WORLDS: [usize; 6] = [1, 2, 3, 4, 7, 8];
 
@@ -69,12 +69,12 @@ fn operations_follow_each_other_at_any_distance() {
     }
 }
 
-fn is_element<T: Element>() {}
+fn is_summand<T: Summand>() {}
 
 #[test]
 fn elements_are_floats() {
-    is_element::<f32>();
-    is_element::<f64>();
+    is_summand::<f32>();
+    is_summand::<f64>();
 }
 
 #[test]

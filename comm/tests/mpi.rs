@@ -17,18 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn settings(mpi: &Mpi) -> Settings {
-    let meeting = Meeting {
-        place: Place::Mpi(mpi.clone()),
-        rank: mpi.rank(),
-        world: mpi.world(),
-        job: "test".into(),
-        generation: 0,
-        timeout: TIMEOUT,
-        listen: None,
-        encrypt: false,
-        agreement: Vec::new(),
-    };
-    Settings { transport: Transport::Mpi, ..Settings::new(meeting) }
+    let mut meeting = Meeting::new(Place::Mpi(mpi.clone()), mpi.rank(), mpi.world_size());
+    (meeting.job, meeting.timeout) = ("test".into(), TIMEOUT);
+    let mut settings = Settings::new(meeting);
+    settings.transport = Transport::Mpi;
+    settings
 }
 
 /// Every collective, between all ranks and on hosts of two; in groups that follow each other.
@@ -43,8 +36,10 @@ fn collectives(mpi: &Mpi) -> Result<(), Error> {
     ];
     for host in [None, Some(format!("host {}", mpi.rank() / 2))] {
         let what = format!("host {host:?}");
-        let mut communicator = Communicator::join(&Settings { host, ..settings(mpi) })?;
-        assert_eq!((communicator.rank(), communicator.world()), (mpi.rank(), mpi.world()));
+        let mut settings = settings(mpi);
+        settings.host = host;
+        let mut communicator = Communicator::join(&settings)?;
+        assert_eq!((communicator.rank(), communicator.world_size()), (mpi.rank(), mpi.world_size()));
         checks.iter().try_for_each(|check| check(&mut communicator, &what))?;
     }
     Ok(())
@@ -52,7 +47,7 @@ fn collectives(mpi: &Mpi) -> Result<(), Error> {
 
 /// What a rank does that was told to `act`.
 fn play(act: &str, mpi: &Mpi) -> Result<(), Error> {
-    let (mut settings, is_last) = (settings(mpi), mpi.rank() + 1 == mpi.world());
+    let (mut settings, is_last) = (settings(mpi), mpi.rank() + 1 == mpi.world_size());
     match act {
         "collectives" => return collectives(mpi),
         "another generation" if is_last => settings.meeting.generation = 1,
@@ -136,7 +131,7 @@ fn a_rank_that_is_late_is_named_and_ends_with_all() {
 #[test]
 fn all_hear_the_cause_of_a_failure() {
     assert_failure("abort", 3, &["rank 0 says: the disk is full", "rank 1 says: the disk is full"]);
-    // Each says what it saw itself, or what it heard of the other.
+    // Each rank says what it saw itself, or what the other told it.
     let all = ["rank 0 says: ranks ", "rank 1 says: ranks "];
     let calls = ["do not do the same: ", "allreduce of 5000 f32", "allreduce of 5001 f32"];
     assert_failure("lengths", 2, &[&all[..], &calls].concat());

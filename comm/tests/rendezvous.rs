@@ -1,16 +1,17 @@
-//! Meetings that come about, and what every rank is told when they do not.
+//! Meetings that succeed, and the errors of those that fail.
 
 mod meetings;
 
 use std::fs::{self, Permissions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
-use isograd_comm::{Communicator, Error, Key, Place, Settings};
+use isograd_comm::{Communicator, Error, FileError, Key, Place, RendezvousError, Settings};
 use meetings::{check_sums, free_place, join_all, settings};
 
-/// For meetings that fail because somebody does not come.
+/// The timeout of meetings that fail because a rank does not come.
 const SHORT: Duration = Duration::from_secs(2);
 
 /// The settings of a whole group, each changed by rank.
@@ -23,13 +24,13 @@ fn group(place: &Place, world: usize, change: impl Fn(usize, &mut Settings)) -> 
     (0..world).map(changed).collect()
 }
 
-/// The messages of a group of which nobody succeeds.
+/// The messages of a group in which no rank succeeds.
 fn messages(settings: &[Settings]) -> Vec<String> {
     let results = join_all(settings);
     results.into_iter().map(|result| result.map(|_| ()).unwrap_err().to_string()).collect()
 }
 
-/// Expects one cause at all: first hand at rank 0 and those named, second hand at the others.
+/// Expects one cause at all ranks: at rank 0 and `first_hand` as it is, at the others as told.
 fn assert_cause(messages: &[String], cause: &str, first_hand: &[usize]) {
     for (i, message) in messages.iter().enumerate() {
         if i == 0 || first_hand.contains(&i) {
@@ -55,7 +56,7 @@ fn groups_of_any_size_meet_and_add() {
 fn missing_ranks_are_named_at_all() {
     let (place, address) = free_place();
     let mut settings = group(&place, 5, |rank, settings| {
-        // Only rank 0's patience counts once a rank has joined.
+        // Only rank 0's timeout counts once a rank has joined.
         settings.meeting.timeout = if rank == 0 { SHORT } else { 4 * SHORT };
     });
     settings.remove(4);
@@ -83,14 +84,17 @@ fn a_name_without_an_address_is_looked_up_until_the_deadline() {
     let mut settings = settings(&place, 1, 2);
     settings.meeting.timeout = Duration::from_millis(300);
     let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
-    assert!(matches!(&error, Error::Unanswered { reason, .. } if reason.contains("lookup")), "{error}");
+    assert!(
+        matches!(&error, Error::Rendezvous(RendezvousError::Unanswered { reason, .. }) if reason.contains("lookup")),
+        "{error}"
+    );
     // Rank 0 knows its own names.
     settings.meeting.rank = 0;
     let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
-    assert!(matches!(error, Error::Resolve { .. }), "{error}");
+    assert!(matches!(error, Error::Rendezvous(RendezvousError::Resolve { .. })), "{error}");
 }
 
-/// The name that many systems give to themselves, with an address that leads nobody else there.
+/// The name that many systems give themselves, with an address that other hosts cannot use.
 #[test]
 fn who_waited_at_another_address_than_its_name_says_is_told() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -127,7 +131,11 @@ fn a_rank_taken_twice_is_named_at_all() {
     settings[3].meeting.rank = 1;
     let results = join_all(&settings);
     let errors: Vec<Error> = results.into_iter().map(|result| result.map(|_| ()).unwrap_err()).collect();
-    assert!(matches!(errors[0], Error::RankTaken { rank: 1, .. }), "{}", errors[0]);
+    assert!(
+        matches!(errors[0], Error::Rendezvous(RendezvousError::RankTaken { rank: 1, .. })),
+        "{}",
+        errors[0]
+    );
     let cause = errors[0].to_string();
     assert!(cause.starts_with("rank 1 came twice to the rendezvous: from 127.0.0.1:"), "{cause}");
     assert_cause(&errors.iter().map(Error::to_string).collect::<Vec<_>>(), &cause, &[]);
@@ -139,7 +147,10 @@ fn ranks_outside_the_group_are_refused_at_once() {
         let (place, _) = free_place();
         let error = Communicator::join(&settings(&place, rank, world)).map(|_| ()).unwrap_err();
         let expected = (rank, world);
-        assert!(matches!(error, Error::Rank { rank, world } if (rank, world) == expected), "{error}");
+        assert!(
+            matches!(error, Error::Rank { rank, world_size } if (rank, world_size) == expected),
+            "{error}"
+        );
     }
 }
 
@@ -169,7 +180,8 @@ fn a_disagreement_names_both_ranks_and_values_at_all() {
 #[test]
 fn a_group_of_another_size_is_a_disagreement() {
     let (place, _) = free_place();
-    let settings = group(&place, 4, |rank, settings| settings.meeting.world = if rank == 3 { 5 } else { 4 });
+    let settings =
+        group(&place, 4, |rank, settings| settings.meeting.world_size = if rank == 3 { 5 } else { 4 });
     let cause = "ranks 0 and 3 differ in world size: 4 against 5";
     assert_cause(&messages(&settings), cause, &[3]);
 }
@@ -214,7 +226,14 @@ fn another_key_or_job_is_refused_and_the_group_goes_on_without() {
         // Whether it came while rank 0 listened or not.
         let message = stranger.to_string();
         assert!(message.starts_with(&format!("rendezvous at {address}: ")), "{message}");
-        assert!(matches!(stranger, Error::Refused { .. } | Error::Unanswered { .. }), "{message}");
+        assert!(
+            matches!(
+                stranger,
+                Error::Rendezvous(RendezvousError::Refused { .. })
+                    | Error::Rendezvous(RendezvousError::Unanswered { .. })
+            ),
+            "{message}"
+        );
         check_sums(results.into_iter().map(Result::unwrap).collect());
     }
 }
@@ -251,11 +270,11 @@ fn a_late_rank_of_an_older_generation_is_told_and_the_newer_one_meets() {
     let mut results = join_all(&settings);
     let late = results.pop().unwrap().map(|_| ()).unwrap_err();
     match &late {
-        Error::Disagreement { .. } => {
+        Error::Rendezvous(RendezvousError::Disagreement { .. }) => {
             assert_eq!(late.to_string(), "ranks 0 and 1 differ in generation: 4 against 3");
         }
         // It came when rank 0 listened no more.
-        other => assert!(matches!(other, Error::Unanswered { .. }), "{other}"),
+        other => assert!(matches!(other, Error::Rendezvous(RendezvousError::Unanswered { .. })), "{other}"),
     }
     check_sums(results.into_iter().map(Result::unwrap).collect());
 }
@@ -274,7 +293,7 @@ fn a_stale_meeting_file_is_read_again() {
         let settings = group(&place, 3, |_, _| ());
         std::thread::scope(|scope| {
             let members = scope.spawn(|| join_all(&settings[1..]));
-            // Whoever comes to the other group's listener is sent away.
+            // Ranks that come to the other group's listener are refused.
             if address != gone {
                 drop(listener.accept().unwrap());
                 drop(listener.accept().unwrap());
@@ -290,13 +309,39 @@ fn a_stale_meeting_file_is_read_again() {
 }
 
 #[test]
+fn a_name_that_cannot_be_had_is_an_error_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::File(folder.path().join("meeting"));
+    let Place::File(path) = &place else { unreachable!("a file") };
+    // Another user may have made any of these in a folder that all may write to.
+    let taken: [fn(&Path); 3] = [
+        |path| fs::create_dir(path).unwrap(),
+        |path| std::os::unix::fs::symlink("/nowhere", path).unwrap(),
+        |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+    ];
+    for take in taken {
+        take(path);
+        // The deadline is far away.
+        let error = Communicator::join(&settings(&place, 1, 2)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::File(FileError::Type { .. })), "{error}");
+        fs::remove_file(path).or_else(|_| fs::remove_dir(path)).unwrap();
+    }
+    // Only root can give files away.
+    fs::write(path, "").unwrap();
+    if std::os::unix::fs::chown(path, Some(65_534), None).is_ok() {
+        let error = Communicator::join(&settings(&place, 1, 2)).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::File(FileError::Owner { owner: 65_534, .. })), "{error}");
+    }
+}
+
+#[test]
 fn a_meeting_file_open_to_others_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meeting");
     fs::write(&path, "anything").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o660)).unwrap();
     let error = Communicator::join(&settings(&Place::File(path), 1, 2)).map(|_| ()).unwrap_err();
-    assert!(matches!(error, Error::FileMode { mode: 0o660, .. }), "{error}");
+    assert!(matches!(error, Error::File(FileError::Mode { mode: 0o660, .. })), "{error}");
 }
 
 #[test]
@@ -305,7 +350,10 @@ fn nothing_is_left_of_a_meeting_that_failed() {
     let mut settings = settings(&Place::File(folder.path().join("meeting")), 0, 2);
     settings.meeting.timeout = Duration::from_millis(100);
     let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
-    assert!(matches!(&error, Error::Missing { ranks, .. } if *ranks == [1]), "{error}");
+    assert!(
+        matches!(&error, Error::Rendezvous(RendezvousError::Missing { ranks, .. }) if *ranks == [1]),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -318,5 +366,5 @@ fn a_place_that_cannot_be_had() {
     // A network for documentation: no interface should have its addresses.
     let place = Place::Address { address: "198.51.100.77:29500".into(), key: meetings::key() };
     let error = Communicator::join(&settings(&place, 0, 2)).map(|_| ()).unwrap_err();
-    assert!(matches!(error, Error::NotLocal { .. }), "{error}");
+    assert!(matches!(error, Error::Rendezvous(RendezvousError::NotLocal { .. })), "{error}");
 }

@@ -1,20 +1,22 @@
-//! Sums over the shards of all ranks: the bits of the tree over all shards, whoever has them.
+//! Sums over the shards of all ranks: the bits of the tree over all shards, however these are divided.
 
 mod common;
 
 use common::{ARRANGEMENTS, Arrangement, spawn};
-use isograd_comm::{Buffer, Communicator, Element, Error, ShardPlan, ShardSum, Shares, tree};
+use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, Summand, tree};
 use proptest::prelude::*;
 use std::ops::Range;
 use std::sync::Barrier;
 
-/// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a time.
+/// Elements of the buckets: shorter than a slice's unit, around it, and longer than what the sum takes at a
+/// time.
 const BUCKETS: [usize; 5] = [1000, 1, 5000, 17, 130];
 /// Shards of one step after the other: full, ragged, and so few that most ranks have none.
 const STEPS: [usize; 9] = [13, 13, 5, 1, 12, 2, 13, 7, 3];
 const MOST_SHARDS: usize = 13;
 
-/// How a rank brings its shards: added up as far as possible, or as it would have them in the middle of its work.
+/// How a rank brings its shards: added up as far as possible, or as it would have them in the middle of its
+/// work.
 #[derive(Clone, Copy)]
 enum Nodes {
     Largest,
@@ -22,7 +24,7 @@ enum Nodes {
 }
 
 /// What can be made and compared.
-trait Value: Element + From<f32> + PartialEq {}
+trait Value: Summand + PartialEq {}
 impl Value for f32 {}
 impl Value for f64 {}
 
@@ -40,7 +42,7 @@ fn sum<T: Value>(step: usize, node: Range<usize>, bucket: usize, y: &mut [T]) {
     tree::sum_node(node, &leaves, |i| &data[i], y);
 }
 
-/// A rank's sum, and its buffers where nobody else has them: by bucket and node.
+/// A rank's sum, and its buffers while no exchange has them: by bucket and node.
 struct Step<T> {
     sum: ShardSum<T>,
     /// Elements of each bucket.
@@ -140,7 +142,7 @@ fn weights(world: usize) -> [Vec<usize>; 3] {
 
 /// All steps with all weights.
 fn check<T: Value>(communicator: &mut Communicator, arrangement: Arrangement) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for weights in weights(world) {
         let shares = Shares::new(&weights).expect("some weight");
         let what = format!("{arrangement:?}, weights {weights:?}");
@@ -171,10 +173,11 @@ fn doubles_have_the_bits_of_the_tree() {
     }
 }
 
-/// One step of buckets of these lengths, over links alone: the memory for what they carry is planned by slice.
+/// One step of buckets of these lengths, over links alone: the memory for what they carry is planned by
+/// slice.
 fn buckets_of_any_length<T: Value>(communicator: &mut Communicator, buckets: &[usize]) -> Result<(), Error> {
     let nodes = tree::max_pending(MOST_SHARDS);
-    let shares = Shares::even(communicator.world());
+    let shares = Shares::even(communicator.world_size());
     let mut state = Step::<T>::new(communicator, buckets, &shares, nodes)?;
     state.run(communicator, 0, MOST_SHARDS, Nodes::Largest, &format!("buckets of {buckets:?}"))
 }
@@ -190,13 +193,14 @@ proptest! {
     }
 }
 
-/// The last of three slices of 25 doubles has 9 of them, while the last of as many bytes of singles has 2 elements.
+/// The last of three slices of 25 doubles has 9 of them, while the last of as many bytes of singles has 2
+/// elements.
 #[test]
 fn a_bucket_of_doubles_with_late_slices_has_room() {
     spawn(3, Arrangement::Tcp, |mut communicator| buckets_of_any_length::<f64>(&mut communicator, &[25]));
 }
 
-/// What the others would read is not what was handed over, and could be written while they read it.
+/// Other ranks would read another buffer than the one that was handed over, while this rank may write it.
 #[test]
 fn only_the_announced_buffers_can_be_handed_over() {
     type Buffers = Vec<Vec<Buffer<f32>>>;

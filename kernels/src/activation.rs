@@ -1,7 +1,7 @@
 //! Activation functions, forward and backward, on slices of any equal length.
 //!
-//! Every function is element-wise, so no shape is asked for. Backward functions take what the forward one left behind:
-//! the output `y` (only [`arctanh_backward`] needs the input). NaN in gives NaN out everywhere.
+//! Every function is element-wise, so none takes a shape. The backward functions take the output `y` of the
+//! forward function, except [`arctanh_backward`], which takes its input. Every function gives NaN for NaN.
 
 use crate::element::Element;
 use crate::elementwise::{Lanewise, lanewise, update};
@@ -19,7 +19,7 @@ fn relu_backward_lanes<T: Element, S: Level>(s: S, y: T::V<S>, dy: T::V<S>) -> T
     T::select(s, T::less_or_equal(s, y, T::zero(s)), T::zero(s), dy)
 }
 
-/// Rectified linear unit: `y[i] = max(x[i], 0)`; overwrites `y`. Exact; NaN stays NaN.
+/// The rectified linear unit: `y[i] = max(x[i], 0)`; overwrites `y`. Exact; NaN stays NaN.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -32,9 +32,9 @@ pub fn relu_in_place<T: Element>(isa: Isa, y: &mut [T]) {
     update(isa, "relu_in_place", ReluInPlace, [y], []);
 }
 
-/// Gradient of [`relu`]: `dx[i] = dy[i]` where `y[i] > 0`, else 0; overwrites `dx`.
+/// The gradient of [`relu`]: `dx[i] = dy[i]` where `y[i] > 0`, else 0; overwrites `dx`.
 ///
-/// `y` may be the output or the input of the forward pass. Where it is NaN the gradient passes.
+/// `y` may be the output or the input of the forward pass. Where `y` is NaN, `dx` is `dy`.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -59,9 +59,9 @@ lanewise!(SigmoidBackward<1, 2>, s, [_], [y, dy] => {
     [T::vmul(s, dy, slope)]
 });
 
-/// Logistic function: `y[i] = 1 / (1 + e^-x[i])`; overwrites `y`.
+/// The logistic function: `y[i] = 1 / (1 + e^-x[i])`; overwrites `y`.
 ///
-/// Within 3 ULP where the result is normal; below -88.7 an f32 result, which would be subnormal, is 0.
+/// The result is within 3 ULP where it is normal. In f32, it is 0 below -88.7, where it would be subnormal.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -69,7 +69,7 @@ pub fn sigmoid<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "sigmoid", Sigmoid, [y], [x]);
 }
 
-/// Gradient of [`sigmoid`] from its output: `dx[i] = dy[i] * y[i] * (1 - y[i])`; overwrites `dx`.
+/// The gradient of [`sigmoid`] from its output: `dx[i] = dy[i] * y[i] * (1 - y[i])`; overwrites `dx`.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -84,9 +84,9 @@ lanewise!(TanhBackward<1, 2>, s, [_], [y, dy] => {
     [T::vmul(s, dy, slope)]
 });
 
-/// Hyperbolic tangent: `y[i] = tanh(x[i])`; overwrites `y`.
+/// The hyperbolic tangent: `y[i] = tanh(x[i])`; overwrites `y`.
 ///
-/// Within 3 ULP everywhere, also next to 0; cannot overflow.
+/// The result is within 3 ULP everywhere, also near 0. It cannot overflow.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -94,9 +94,9 @@ pub fn tanh<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "tanh", Tanh, [y], [x]);
 }
 
-/// Gradient of [`tanh`] from its output: `dx[i] = dy[i] * (1 - y[i]^2)`; overwrites `dx`.
+/// The gradient of [`tanh`] from its output: `dx[i] = dy[i] * (1 - y[i]^2)`; overwrites `dx`.
 ///
-/// The slope is formed as `(1 - y)(1 + y)`, which stays accurate where the unit saturates.
+/// The slope is computed as `(1 - y)(1 + y)`, which stays accurate where `y` is close to -1 or 1.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -116,9 +116,10 @@ fn one_minus_exp(y: f64) -> f64 {
     -libm::expm1(y)
 }
 
-/// Logarithm of [`sigmoid`]: `y[i] = ln(1 / (1 + e^-x[i])) = min(x[i], 0) - ln(1 + e^-|x[i]|)`; overwrites `y`.
+/// The logarithm of [`sigmoid`]: `y[i] = ln(1 / (1 + e^-x[i])) = min(x[i], 0) - ln(1 + e^-|x[i]|)`;
+/// overwrites `y`.
 ///
-/// Within 3 ULP; cannot overflow. Evaluated lane by lane in f64.
+/// The result is within 3 ULP and cannot overflow. It is computed in f64, one lane at a time.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -126,7 +127,7 @@ pub fn log_sigmoid<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "log_sigmoid", LogSigmoid, [y], [x]);
 }
 
-/// Gradient of [`log_sigmoid`] from its output: `dx[i] = dy[i] * (1 - e^y[i])`; overwrites `dx`.
+/// The gradient of [`log_sigmoid`] from its output: `dx[i] = dy[i] * (1 - e^y[i])`; overwrites `dx`.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -140,9 +141,10 @@ lanewise!(ArctanhBackward<1, 2>, s, [_], [x, dy] => {
     [T::vdiv(s, dy, T::vmul(s, T::vsub(s, one, x), T::vadd(s, one, x)))]
 });
 
-/// Inverse hyperbolic tangent: `y[i] = artanh(x[i])`; overwrites `y`.
+/// The inverse hyperbolic tangent: `y[i] = artanh(x[i])`; overwrites `y`.
 ///
-/// Within 2 ULP. Infinite at -1 and 1, NaN outside them. Evaluated lane by lane in f64.
+/// The result is within 2 ULP. It is infinite at -1 and 1, and NaN outside of them. It is computed in f64,
+/// one lane at a time.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -150,7 +152,7 @@ pub fn arctanh<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "arctanh", Arctanh, [y], [x]);
 }
 
-/// Gradient of [`arctanh`] from its *input*: `dx[i] = dy[i] / (1 - x[i]^2)`; overwrites `dx`.
+/// The gradient of [`arctanh`] from its *input*: `dx[i] = dy[i] / (1 - x[i]^2)`; overwrites `dx`.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -5,17 +5,17 @@ use crate::isa::Isa;
 use crate::philox::{Rng, philox4x32_lanes};
 use crate::simd::{Kernel, Level};
 
-/// Samples whose blocks are drawn side by side.
+/// The number of samples whose random blocks are computed side by side.
 const LANES: usize = 16;
 
-/// Features that share one block: one word each.
+/// The number of features that share one random block. Each takes one word of it.
 const FEATURES: usize = 4;
 
 struct DropoutMask<'a, T> {
     rng: Rng,
     first_position: u64,
     n: usize,
-    /// A feature is dropped when its word is below.
+    /// A feature is dropped when its word is below this.
     threshold: u32,
     keep: T,
     mask: &'a mut [T],
@@ -40,8 +40,8 @@ impl<T: Element> Kernel for DropoutMask<'_, T> {
                 let words = philox4x32_lanes(counters, self.rng.key());
                 let width = LANES.min(self.n - first);
                 for (row, words) in group.chunks_exact_mut(self.n).zip(words) {
-                    // A loop of fixed length over values in registers becomes a vector select; branches would be
-                    // mispredicted half the time.
+                    // The compiler turns a loop of constant length into a vector select. The CPU would
+                    // mispredict half of the branches of another loop.
                     let mut values = [T::ZERO; LANES];
                     for lane in 0..LANES {
                         values[lane] = if words[lane] < threshold { T::ZERO } else { keep };
@@ -53,22 +53,25 @@ impl<T: Element> Kernel for DropoutMask<'_, T> {
     }
 }
 
-/// Mask of inverted dropout: each element is 0 with probability `rate`, else `1 / (1 - rate)`, so that the expected
-/// activation does not change; overwrites `mask`.
+/// The mask of inverted dropout: each element is 0 with probability `rate`, and `1 / (1 - rate)` otherwise,
+/// so that the expected activation does not change. Overwrites `mask`.
 ///
-/// `mask`: `[features, n]`, samples innermost (all dimensions before the samples count as features).
-/// [`elementwise::mul`](crate::elementwise::mul) applies it, forward and backward.
+/// `mask` is `[features, n]`, with samples innermost. All dimensions before the samples count as features.
+/// [`elementwise::mul`](crate::elementwise::mul) applies the mask, in the forward pass and in the backward
+/// pass.
 ///
-/// Column `s` belongs to the sample at position `first_position + s` of the epoch's order. Whether (feature, sample) is
-/// dropped depends on `rng`, the feature and that position only: not on `n`, on how samples are cut into shards, or on
-/// `isa`. It is word `feature mod 4` of [`Rng::block`]`(position, feature / 4)` compared with `rate * 2^32`.
+/// Column `s` belongs to the sample at position `first_position + s` of the epoch's order. Whether a feature
+/// of a sample is dropped depends only on `rng`, on the feature and on that position. It does not depend on
+/// `n`, on how samples are cut into shards, or on `isa`. A feature is dropped when word `feature mod 4` of
+/// [`Rng::block`]`(position, feature / 4)` is less than `rate * 2^32`.
 ///
 /// # Panics
-/// When `rate` is not in [0, 1], when `mask` has not `features * n` elements, or when a position is 2^32 or more.
+/// When `rate` is not in [0, 1], when `mask` does not have `features * n` elements, or when a position is
+/// 2^32 or more.
 ///
 /// # Source
-/// Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014, section 10 for the
-/// scaling at training time.
+/// Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014, section
+/// 10 for the scaling at training time.
 pub fn dropout_mask<T: Element>(
     isa: Isa,
     rng: &Rng,
@@ -82,11 +85,12 @@ pub fn dropout_mask<T: Element>(
     assert_eq!(
         mask.len(),
         features.saturating_mul(n),
-        "dropout_mask: mask has {} elements for {features} features of {n} samples",
-        mask.len()
+        "dropout_mask: mask has {} elements, but {features} features of {n} samples need {}",
+        mask.len(),
+        features.saturating_mul(n)
     );
     let end = first_position + n as u64;
-    assert!(end <= 1 << 32, "dropout_mask: sample position {end} does not fit 32 bits");
+    assert!(end <= 1 << 32, "dropout_mask: sample positions up to {end} do not fit in 32 bits");
     let threshold = (rate * (1u64 << 32) as f64).round() as u64;
     let Ok(threshold) = u32::try_from(threshold) else {
         return mask.fill(T::ZERO);

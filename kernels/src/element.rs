@@ -1,12 +1,11 @@
-//! The element types that kernels work on.
+//! The trait of the element types, `f32` and `f64`.
 
 use crate::precompiled::Precompiled;
 use crate::simd::Vectors;
 
-/// An element type: `f32` or `f64`. Sealed.
+/// An element type: `f32` or `f64`. Other types cannot implement it.
 pub trait Element:
-    Vectors
-    + Precompiled
+    Sealed
     + Default
     + PartialEq
     + PartialOrd
@@ -22,7 +21,8 @@ pub trait Element:
     + std::ops::AddAssign
     + std::iter::Sum
     + bytemuck::Pod
-    + faer::traits::ComplexField
+    + From<f32>
+    + Into<f64>
 {
     /// 0.
     const ZERO: Self;
@@ -33,7 +33,7 @@ pub trait Element:
     /// `float32` or `float64`.
     const NAME: &'static str;
 
-    /// The nearest value to `value`.
+    /// The value of this type that is nearest to `value`.
     fn from_f64(value: f64) -> Self;
 
     /// The same value, exactly.
@@ -42,18 +42,24 @@ pub trait Element:
     /// The value's bytes, least significant first.
     fn to_le_bytes(self) -> impl AsRef<[u8]>;
 
-    /// The value of such bytes.
+    /// The value with these bytes, least significant first.
     ///
     /// # Panics
     ///
-    /// When there are not as many bytes as the type has.
+    /// When `bytes` is not exactly as long as the type.
     fn from_le_bytes(bytes: &[u8]) -> Self;
 
-    /// Whether the value is neither infinite nor NaN.
+    /// Returns true when the value is neither infinite nor NaN.
     fn is_finite(self) -> bool {
         self.to_f64().is_finite()
     }
 }
+
+/// The operations that the kernels need of an element type. Other crates cannot reach this trait.
+pub trait Sealed: Vectors + Precompiled {}
+
+impl Sealed for f32 {}
+impl Sealed for f64 {}
 
 impl Element for f32 {
     const ZERO: Self = 0.0;

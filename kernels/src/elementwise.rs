@@ -1,21 +1,24 @@
-//! Element-wise arithmetic on slices of equal length, and the driver under every lane-by-lane update of the crate.
+//! Element-wise arithmetic on slices of equal length.
 //!
-//! Such an update turns the old lanes of its outputs and the lanes of its inputs into new lanes of its outputs.
-//! Activations, optimizers and the functions here differ in nothing else, so the loop over whole vectors and the masked
-//! rest is written once.
+//! The module also has the loop that all element-wise kernels of the crate share: the functions here,
+//! activations and optimizers. Such a kernel computes new values of its outputs from the old values of its
+//! outputs and from its inputs. It is a `Lanewise` operation on vectors; the loop applies it to whole
+//! vectors and to the partial vector behind them.
 
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
 
-/// A lane-by-lane update of `OUT` slices `y` from their old values and from `IN` further slices `x`.
+/// An update of `OUT` slices `y`, lane by lane, from their old values and from `IN` further slices `x`.
 ///
-/// One that ignores the old `y` overwrites it; the compiler then drops the loads.
+/// An update that ignores the old `y` overwrites `y`. The compiler leaves out the loads of the old values
+/// then.
 pub(crate) trait Lanewise<T: Element, const OUT: usize, const IN: usize>: Copy {
     fn apply<S: Level>(self, s: S, y: [T::V<S>; OUT], x: [T::V<S>; IN]) -> [T::V<S>; OUT];
 }
 
-/// Declares a [`Lanewise`] update without parameters: `lanewise!(Name<OUT, IN>, s, [y..], [x..] => [new y..])`.
+/// Declares a [`Lanewise`] update without parameters:
+/// `lanewise!(Name<OUT, IN>, s, [y..], [x..] => [new y..])`.
 macro_rules! lanewise {
     ($name:ident<$out:literal, $in:literal>, $s:pat, [$($y:pat),*], [$($x:pat),*] => $result:expr) => {
         #[derive(Clone, Copy)]
@@ -46,10 +49,10 @@ pub(crate) fn update<T: Element, const OUT: usize, const IN: usize>(
 ) {
     let len = y[0].len();
     for (j, y) in y.iter().enumerate() {
-        assert_eq!(y.len(), len, "{what}: output {j} has {} elements, output 0 has {len}", y.len());
+        assert_eq!(y.len(), len, "{what}: output {j} has {} elements, but output 0 has {len}", y.len());
     }
     for (j, x) in x.iter().enumerate() {
-        assert_eq!(x.len(), len, "{what}: input {j} has {} elements, the output has {len}", x.len());
+        assert_eq!(x.len(), len, "{what}: input {j} has {} elements, but the output has {len}", x.len());
     }
     isa.run(Update { op, y, x });
 }
@@ -71,7 +74,7 @@ impl<T: Element, F: Lanewise<T, OUT, IN>, const OUT: usize, const IN: usize> Ker
     }
 }
 
-/// Runs `op` over whole slices of equal length, from inside a kernel.
+/// Runs `op` over whole slices of equal length, inside a kernel.
 #[inline(always)]
 pub(crate) fn update_lanes<T: Element, S: Level, const OUT: usize, const IN: usize>(
     s: S,
@@ -82,7 +85,7 @@ pub(crate) fn update_lanes<T: Element, S: Level, const OUT: usize, const IN: usi
     let mut y = y.map(T::split_mut::<S>);
     let mut x = x.map(T::split::<S>);
     let vectors = y[0].0.len();
-    // Equal lengths that the compiler can see: no bounds checks in the loop.
+    // The compiler sees here that all slices have one length, and leaves out the bounds checks in the loop.
     for (whole, _) in &mut y {
         *whole = &mut std::mem::take(whole)[..vectors];
     }
@@ -135,7 +138,7 @@ pub fn add<T: Element>(isa: Isa, a: &[T], b: &[T], y: &mut [T]) {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add_assign<T: Element>(isa: Isa, y: &mut [T], x: &[T]) {
+pub fn add_assign<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "add_assign", AddAssign, [y], [x]);
 }
 
@@ -151,7 +154,7 @@ pub fn mul<T: Element>(isa: Isa, a: &[T], b: &[T], y: &mut [T]) {
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn mul_assign<T: Element>(isa: Isa, y: &mut [T], x: &[T]) {
+pub fn mul_assign<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "mul_assign", MulAssign, [y], [x]);
 }
 
@@ -159,8 +162,8 @@ lanewise!(Exp<1, 1>, s, [_], [x] => [T::exp(s, x)]);
 
 /// `y[i] = e^x[i]`; overwrites `y`.
 ///
-/// Within 2 ULP in f32 where the result is normal; 0 where it would be subnormal (below -87.33), infinite above 88.72. In
-/// f64 within 1 ULP. NaN stays NaN.
+/// In f32, the result is within 2 ULP where it is normal, 0 where it would be subnormal (below -87.33), and
+/// infinite above 88.72. In f64, it is within 1 ULP. NaN stays NaN.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -193,7 +196,7 @@ impl<T: Element> Lanewise<T, 1, 1> for Axpy<T> {
     }
 }
 
-/// `y[i] += alpha * x[i]`; one rounding where the level has a fused multiply-add, two at
+/// `y[i] += alpha * x[i]`, with one rounding where the level has a fused multiply-add, and two at
 /// [`Isa::portable`].
 ///
 /// # Panics
@@ -229,10 +232,10 @@ impl<T: Element> Kernel for AddBias<'_, T> {
     }
 }
 
-/// `y[r, :] += bias[r]` for a `[rows, n]` matrix `y`: one bias for each output feature or channel.
+/// `y[r, :] += bias[r]` for a `[rows, n]` matrix `y`: there is one bias for each output feature or channel.
 ///
 /// # Panics
-/// When `bias` has not `rows` elements or `y` not `rows * n`.
+/// When `bias` does not have `rows` elements or `y` does not have `rows * n`.
 pub fn add_bias<T: Element>(isa: Isa, rows: usize, n: usize, bias: &[T], y: &mut [T]) {
     assert_eq!(bias.len(), rows, "add_bias: bias has {} elements for {rows} rows", bias.len());
     assert_eq!(

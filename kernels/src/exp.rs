@@ -1,14 +1,19 @@
 //! The exponential function, the hyperbolic tangent and a logarithm in vector registers.
 //!
-//! `e^x = 2^k * e^r` with `k = round(x / ln 2)` and `|r| <= ln(2)/2`: `k` comes out of an addition that pushes the fraction
-//! bits out of the significand, `r` from a two-part `ln 2` (Cody and Waite, "Software Manual for the Elementary
-//! Functions", 1980), `e^r` from its Taylor polynomial.
+//! The identity is `e^x = 2^k * e^r` with `k = round(x / ln 2)` and `|r| <= ln(2)/2`.
+//!
+//! 1. An addition of [`ROUNDER`] rounds `x / ln 2` to the integer `k`: the sum is so large that no fraction
+//!    bits are left.
+//! 2. `r = x - k ln 2` is computed with `ln 2` in two parts, so that the subtraction is exact enough (Cody
+//!    and Waite, "Software Manual for the Elementary Functions", 1980).
+//! 3. `e^r` is a Taylor polynomial.
+//! 4. `2^k` is made by moving `k` into the exponent bits of a number.
 
 use crate::element::Element;
 use crate::simd::{Level, Vectors};
 
-/// `e^a` in f32: within 2 ULP where the result is normal; 0 below -87.3 (the smallest normal result) and infinity above
-/// 88.72; NaN for NaN.
+/// `e^a` in f32, within 2 ULP where the result is normal. Below -87.3, where the result would be subnormal,
+/// it is 0; above 88.72 it is infinity. NaN gives NaN.
 #[inline(always)]
 pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     const UNDERFLOW: f32 = -87.336_54;
@@ -24,7 +29,8 @@ pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
         p = fma(s, p, r, s.splat_f32s(coefficient));
     }
 
-    // 2^k in two factors: k = 128 is needed just below the overflow bound and has no f32 of its own.
+    // 2^k is the product of two factors, because k = 128 occurs just below the overflow bound and 2^128 is
+    // not an f32.
     let half = s.sub_f32s(fma(s, k, s.splat_f32s(0.5), s.splat_f32s(ROUNDER)), s.splat_f32s(ROUNDER));
     let result = s.mul_f32s(s.mul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.sub_f32s(k, half)));
 
@@ -34,15 +40,15 @@ pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     s.select_f32s(s.equal_f32s(a, a), result, a)
 }
 
-/// `tanh a` in f32, within 3 ULP everywhere; the sign of zero is kept, NaN gives NaN.
+/// `tanh a` in f32, within 3 ULP everywhere. The sign of zero is kept, and NaN gives NaN.
 ///
-/// Below 0.625 it is the continued fraction `x / (1 + x^2/(3 + x^2/(5 + x^2/(7 + x^2/9))))` (Lambert, 1761) as one
-/// quotient, whose relative error there is 1e-9; above, `(e^2x - 1) / (e^2x + 1)`, which has no cancellation left. Both
-/// share one division.
+/// Below 0.625 the function is the continued fraction `x / (1 + x^2/(3 + x^2/(5 + x^2/(7 + x^2/9))))`
+/// (Lambert, 1761), written as one quotient; its relative error there is 1e-9. From 0.625 on it is
+/// `(e^2x - 1) / (e^2x + 1)`, where the numerator no longer cancels. Both branches share one division.
 #[inline(always)]
 pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     const SMALL: f32 = 0.625;
-    /// Beyond it the nearest f32 is 1.
+    /// From here on the nearest f32 is 1.
     const SATURATED: f32 = 9.02;
 
     let magnitude = s.abs_f32s(a);
@@ -66,7 +72,8 @@ pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
 
 /// `ln(1 + a)` in f32 for `0 <= a <= 1`, within 3 ULP; NaN for NaN.
 ///
-/// `2 artanh(s)` with `s = a / (2 + a) <= 1/3`: the Taylor polynomial up to `s^15`, whose relative error is below 2e-9.
+/// It equals `2 artanh(s)` with `s = a / (2 + a) <= 1/3`. The Taylor polynomial up to `s^15` has a relative
+/// error below 2e-9.
 #[inline(always)]
 pub(crate) fn ln_1p_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     let quotient = s.div_f32s(a, s.add_f32s(s.splat_f32s(2.0), a));
@@ -78,7 +85,8 @@ pub(crate) fn ln_1p_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     s.mul_f32s(s.add_f32s(quotient, quotient), p)
 }
 
-/// 1.5 * 2^23: sums near it have a unit in the last place of 1, so an addition to it rounds to an integer.
+/// 1.5 * 2^23. Neighbouring f32 values near this number are 1 apart, so adding a number to it rounds the
+/// number to an integer.
 const ROUNDER: f32 = 12_582_912.0;
 
 #[inline(always)]
@@ -93,28 +101,28 @@ fn exp2_integer<S: Level>(s: S, k: S::f32s) -> S::f32s {
     s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(bits, s.splat_u32s(23)))
 }
 
-/// `e^a` in f64, lane by lane: f64 is for gradient checks, not for speed.
+/// `e^a` in f64, one lane at a time: f64 serves gradient checks, which need no speed.
 #[inline(always)]
 pub(crate) fn exp_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
     map_lanes::<f64, S>(a, libm::exp)
 }
 
-/// `tanh a` in f64, lane by lane.
+/// `tanh a` in f64, one lane at a time.
 #[inline(always)]
 pub(crate) fn tanh_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
     map_lanes::<f64, S>(a, libm::tanh)
 }
 
-/// `ln(1 + a)` in f64, lane by lane.
+/// `ln(1 + a)` in f64, one lane at a time.
 #[inline(always)]
 pub(crate) fn ln_1p_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
     map_lanes::<f64, S>(a, libm::log1p)
 }
 
-/// `f` of every lane, computed in f64 and rounded once.
+/// Applies `f` to each lane in f64 and rounds each result once.
 ///
-/// For functions that no hot loop needs: scalar `libm` code gives the same bits on every machine, unlike the platform's C
-/// library.
+/// Functions that no hot loop needs go through here. `f` comes from the crate `libm`, which gives the same
+/// bits on every machine; the platform's C library does not.
 #[inline(always)]
 pub(crate) fn map_lanes<T: Element, S: Level>(mut a: T::V<S>, f: fn(f64) -> f64) -> T::V<S> {
     for lane in bytemuck::cast_slice_mut::<T::V<S>, T>(std::slice::from_mut(&mut a)) {

@@ -1,17 +1,18 @@
-//! Instruction-set levels: which ones this CPU has, and how a kernel is run at one of them.
+//! Instruction-set levels: which levels this CPU has, and how a kernel runs at one of them.
 //!
-//! A kernel is one generic body. [`Isa`] picks the instantiation at run time, so that no `-C target-cpu` is needed and one
-//! binary is fast everywhere. An [`Isa`] value exists only for a level that the running CPU supports: whoever holds one may
-//! use it.
+//! A kernel has one generic body, which the compiler instantiates for each level. [`Isa`] picks an
+//! instantiation at run time, so one binary is fast on every CPU and no `-C target-cpu` is needed. An [`Isa`]
+//! value exists only for a level that the running CPU supports, so code that has a value can use it without a
+//! check.
 
 use crate::simd::{Kernel, Level};
 use pulp::{NullaryFnOnce, Scalar128b};
 
 /// An instruction-set level that the running CPU supports.
 ///
-/// Results are bit-identical for equal inputs at equal levels on any machine; they differ between levels, because the
-/// number of lanes fixes the order of horizontal sums and because [`portable`](Isa::portable) rounds after the
-/// multiplication where the others fuse it with the addition.
+/// At one level, equal inputs give equal bits on any machine. Different levels give different bits, for two
+/// reasons: the number of lanes determines the order of sums over lanes, and [`portable`](Isa::portable)
+/// rounds a product before it adds it, while the other levels fuse the two operations.
 ///
 /// ```
 /// use isograd_kernels::Isa;
@@ -33,12 +34,14 @@ enum Selected {
 }
 
 impl Isa {
-    /// The level that needs nothing beyond the target's baseline (SSE2 on x86-64), without fused multiply-add.
+    /// The level that uses only the target's baseline instructions (SSE2 on x86-64), without fused
+    /// multiply-add.
     pub fn portable() -> Self {
         Self(Selected::Portable)
     }
 
-    /// Every level that this CPU supports, slowest first; [`portable`](Self::portable) is always the first.
+    /// All levels that this CPU supports, slowest first. The first one is always
+    /// [`portable`](Self::portable).
     pub fn available() -> Vec<Self> {
         let mut levels = vec![Self::portable()];
         #[cfg(target_arch = "x86_64")]
@@ -56,15 +59,16 @@ impl Isa {
         *Self::available().last().expect("the portable level is always available")
     }
 
-    /// The level called `name` (see [`NAMES`](Self::NAMES)), or `None` when the name is unknown or this CPU lacks it.
+    /// The level called `name` (see [`NAMES`](Self::NAMES)), or `None` when the name is unknown or this CPU
+    /// lacks the level.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::available().into_iter().find(|isa| isa.name() == name)
     }
 
-    /// The names of all levels that isograd knows, whether this CPU has them or not.
+    /// The names of all levels that isograd knows, including those that this CPU lacks.
     pub const NAMES: [&'static str; 4] = ["portable", "neon", "avx2", "avx512"];
 
-    /// `portable`, `neon`, `avx2` or `avx512`.
+    /// The level's name: `portable`, `neon`, `avx2` or `avx512`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Selected::Portable => "portable",
@@ -90,7 +94,7 @@ impl Isa {
         }
     }
 
-    /// Runs the instantiation of `kernel` for this level, compiled with this level's instructions.
+    /// Runs the instantiation of `kernel` that was compiled with this level's instructions.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
@@ -104,8 +108,8 @@ impl Isa {
         }
     }
 
-    /// Whether faer's own run-time dispatch is certain to pick this very level: it always takes the CPU's widest, so only
-    /// the widest level that exists is certain.
+    /// Whether faer is certain to run at this level. faer always takes the widest level that the CPU has, so
+    /// this is true only for the widest level that exists.
     pub(crate) fn is_faers_choice(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

@@ -1,21 +1,25 @@
-//! Layout transforms: `[N, C, H, W]` and `[N, H, W, C]` to and from `[C, H, W, N]`, and the gather that turns a shard's
-//! samples into a network's input.
+//! Conversions between layouts: `[N, C, H, W]` and `[N, H, W, C]` to and from `[C, H, W, N]`, and the gather
+//! that makes a network's input from the samples of a shard.
 //!
-//! All are one operation: take `N` streams of `Q` values and write `Q` rows of `N`. It proceeds in tiles of 32 streams by
-//! one cache line. Within a tile, the elements of 8-byte words are exchanged between 8 streams of u8 (2 of f32) by shifts
-//! and masks, several words at once, so that the stores that follow are 8 bytes wide; then the tile's rows are converted
-//! and written out.
+//! All of them are one transposition: they read `N` streams of `Q` values and write `Q` rows of `N` values.
+//!
+//! 1. The kernel works in tiles of 32 streams by one cache line, so that it reads and writes whole cache
+//!    lines.
+//! 2. Within a tile, it reads words of 8 bytes. Shifts and masks exchange the elements of these words between
+//!    8 streams of u8, or between 2 streams of f32, for several words at once. So the stores that follow are
+//!    8 bytes wide, too.
+//! 3. Then it converts the rows of the tile and writes them to the output.
 
 use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 
-/// How the channels of a sample lie.
+/// The order of a sample's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channels {
-    /// `[C, H, W]`: one image after the other.
+    /// `[C, H, W]`: one channel after the other.
     First,
-    /// `[H, W, C]`: all channels of a pixel together.
+    /// `[H, W, C]`: one pixel after the other, with all its channels.
     Last,
 }
 
@@ -79,7 +83,8 @@ pub fn chwn_to_nhwc<T: Element>(isa: Isa, c: usize, pixels: usize, n: usize, x: 
     });
 }
 
-/// What each value of a channel becomes: `scale[c] * x + shift[c]`. Their length is the number of channels.
+/// The factor and the addend of each channel: a value `x` of channel `c` becomes `scale[c] * x + shift[c]`.
+/// Both slices have one value for each channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Scaling<'a, T> {
     /// Factors.
@@ -88,13 +93,13 @@ pub struct Scaling<'a, T> {
     pub shift: &'a [T],
 }
 
-/// The input of a shard from samples of bytes: `y[c, p, i] = scale[c] * x + shift[c]`, where `x` is the value of channel `c` and
-/// pixel `p` of `sample(i)`, for `i < n`.
+/// Makes the input of a shard from samples of bytes: `y[c, p, i] = scale[c] * x + shift[c]`, where `x` is the
+/// value of channel `c` and pixel `p` of `sample(i)`, for `i < n`.
 ///
-/// - `sample(i)`: the bytes of sample `i`, its channels as `channels` says; it is called once for each `i`.
-/// - `y`: `[C, pixels, N]`, overwritten.
+/// - `sample(i)` returns the bytes of sample `i`, in the order `channels`. It is called once for each `i`.
+/// - `y` is `[C, pixels, N]` and is overwritten.
 ///
-/// The product is rounded before the addition, at every level: all give the same bits.
+/// The product is rounded before the addition at every level, so all levels give the same bits.
 ///
 /// # Panics
 ///
@@ -103,15 +108,15 @@ pub fn gather_u8<'a, T: Element>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [u8],
-    n: usize,
     y: &mut [T],
 ) {
-    gather(isa, channels, pixels, scaling, sample, n, y);
+    gather(isa, channels, pixels, n, scaling, sample, y);
 }
 
-/// [`gather_u8`] from samples of floating-point numbers, which are rounded to `T` first.
+/// [`gather_u8`] from samples of floating-point numbers. They are rounded to `T` first.
 ///
 /// # Panics
 ///
@@ -120,25 +125,31 @@ pub fn gather_float<'a, T: Element, U: Element>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
-    n: usize,
     y: &mut [T],
 ) {
-    gather(isa, channels, pixels, scaling, sample, n, y);
+    gather(isa, channels, pixels, n, scaling, sample, y);
 }
 
 fn gather<'a, T: Element, U: Source<T> + 'a>(
     isa: Isa,
     channels: Channels,
     pixels: usize,
+    n: usize,
     scaling: Scaling<'_, T>,
     sample: impl Fn(usize) -> &'a [U],
-    n: usize,
     y: &mut [T],
 ) {
     let Scaling { scale, shift } = scaling;
-    assert_eq!(scale.len(), shift.len(), "gather: {} scales, {} shifts", scale.len(), shift.len());
+    assert_eq!(
+        scale.len(),
+        shift.len(),
+        "gather: there are {} scales but {} shifts",
+        scale.len(),
+        shift.len()
+    );
     let c = scale.len();
     let len = c.saturating_mul(pixels);
     assert_eq!(
@@ -150,7 +161,12 @@ fn gather<'a, T: Element, U: Source<T> + 'a>(
     );
     let stream = |i: usize| {
         let x = sample(i);
-        assert_eq!(x.len(), len, "gather: sample {i} has {} values, the network takes {len}", x.len());
+        assert_eq!(
+            x.len(),
+            len,
+            "gather: sample {i} has {} values, but {c} channels of {pixels} pixels need {len}",
+            x.len()
+        );
         x
     };
     isa.run(Transpose { streams: n, c, pixels, channels, stream, finish: scaling, y });
@@ -166,7 +182,7 @@ fn check_lengths<T>(what: &str, [c, pixels, n]: [usize; 3], x: &[T], y: &[T]) {
     );
 }
 
-/// What streams are made of.
+/// The type of a stream's values.
 trait Source<T>: bytemuck::Pod {
     fn convert(self) -> T;
 }
@@ -185,7 +201,7 @@ impl<T: Element, U: Element> Source<T> for U {
     }
 }
 
-/// What becomes of a row of a channel on its way out.
+/// The operation on a row of a channel before it is written.
 trait Finish<T, U>: Copy {
     fn row(self, channel: usize, x: &[U], y: &mut [T]);
 }
@@ -210,14 +226,14 @@ impl<T: Element, U: Source<T>> Finish<T, U> for Scaling<'_, T> {
     }
 }
 
-/// Streams in a tile.
+/// The number of streams in a tile.
 const STREAMS: usize = 32;
-/// Bytes of each stream in a tile: a cache line.
+/// The number of bytes of each stream in a tile: a cache line.
 const LINE_BYTES: usize = 64;
 const LINE_WORDS: usize = LINE_BYTES / 8;
 
-/// `y[channel * pixels + pixel][i] = finish(stream(i)[q])`, where value `q` of a stream belongs to `(channel, pixel)`, and
-/// the one or the other runs faster.
+/// `y[channel * pixels + pixel][i] = finish(stream(i)[q])`, where value `q` of a stream belongs to
+/// `(channel, pixel)`. The order `channels` says which of the two changes faster with `q`.
 struct Transpose<'a, T, F, M> {
     streams: usize,
     c: usize,
@@ -255,7 +271,7 @@ where
                 let (rows, _) = bytemuck::cast_slice::<u64, U>(&tile).as_chunks::<STREAMS>();
                 for row in &rows[..height] {
                     let y = &mut y[(channel * pixels + pixel) * streams + first..][..width];
-                    // Rows of known length compile to a few vector operations.
+                    // A row of constant length compiles to a few vector operations.
                     match y.first_chunk_mut::<STREAMS>() {
                         Some(y) => finish.row(channel, row, y),
                         None => finish.row(channel, &row[..width], y),
@@ -267,7 +283,7 @@ where
     }
 }
 
-/// The channel and the pixel of a stream's next value, of `c` and `pixels`.
+/// The channel and the pixel of a stream's next value. There are `c` channels of `pixels` pixels.
 #[inline(always)]
 fn next(channels: Channels, [channel, pixel]: [usize; 2], [c, pixels]: [usize; 2]) -> [usize; 2] {
     match channels {
@@ -278,7 +294,7 @@ fn next(channels: Channels, [channel, pixel]: [usize; 2], [c, pixels]: [usize; 2
     }
 }
 
-/// `rows x STREAMS` elements of `U`, as words.
+/// A tile of `rows x STREAMS` elements of some type, as words.
 type TileWords = [u64; STREAMS * LINE_WORDS];
 
 /// Row `r` of the tile is `sources[..][q + r]`.
@@ -292,7 +308,7 @@ fn read_tile<U: bytemuck::Pod>(sources: &[&[U]], q: usize, height: usize) -> Til
         for (line, source) in lines.iter_mut().zip(group) {
             *line = read_line(&source[q..q + height]);
         }
-        exchange(&mut lines, per_word);
+        transpose_words(&mut lines, per_word);
         for k in 0..per_word {
             for l in 0..LINE_WORDS {
                 tile[(l * per_word + k) * row_words + g] = lines[k][l].to_le();
@@ -302,7 +318,7 @@ fn read_tile<U: bytemuck::Pod>(sources: &[&[U]], q: usize, height: usize) -> Til
     tile
 }
 
-/// The bytes of `x`, at most a line of them, and zeros.
+/// The bytes of `x`, which are at most a cache line, followed by zeros.
 #[inline(always)]
 fn read_line<U: bytemuck::Pod>(x: &[U]) -> [u64; LINE_WORDS] {
     let x = bytemuck::cast_slice::<U, u8>(x);
@@ -318,14 +334,15 @@ fn read_line<U: bytemuck::Pod>(x: &[U]) -> [u64; LINE_WORDS] {
     line
 }
 
-/// Transposes the `k x k` matrix of elements that word `l` of the first `k = per_word` lines is, for every `l`: blocks off
-/// the diagonal change places, of half the size, then of a quarter, and so on.
+/// For every `l`, transposes the `k x k` matrix of elements whose rows are word `l` of the first
+/// `k = per_word` lines. The two blocks off the diagonal change places: first blocks of half the size, then
+/// of a quarter, and so on.
 #[inline(always)]
 #[expect(
     clippy::needless_range_loop,
-    reason = "with iterators the words are not exchanged in vectors: 2.5 times slower"
+    reason = "with iterators the compiler does not exchange the words in vectors, which is 2.5 times slower"
 )]
-fn exchange(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
+fn transpose_words(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
     let mut distance = per_word / 2;
     while distance > 0 {
         let shift = distance * (64 / per_word);
@@ -344,7 +361,7 @@ fn exchange(lines: &mut [[u64; LINE_WORDS]; 8], per_word: usize) {
     }
 }
 
-/// Every other block of `bits` bits, from the lowest on.
+/// A mask of every other block of `bits` bits, beginning with the lowest block.
 #[inline(always)]
 fn low_blocks(bits: usize) -> u64 {
     u64::MAX / ((1 << bits) + 1)

@@ -1,19 +1,26 @@
 //! Kernels for training neural networks on CPUs: slices in, slices out.
 //!
-//! No tensor type and no threads; the only state is the memory that a thread keeps for packed matrices (see [`gemm`]). Shapes
-//! travel in small structs that are checked once; a kernel asserts the
-//! lengths of its slices with numbers and cannot fail otherwise. Element types are `f32` and `f64` ([`Element`]).
+//! There is no tensor type, and a kernel starts no threads. The only state is the memory that each thread
+//! keeps for packed matrices (see [`gemm`]). The shape of a convolution or a pooling is a small struct, which
+//! is checked once, when a plan is made from it. A kernel call then panics only when a slice has the wrong
+//! length; the message gives both lengths. The element types are `f32` and `f64` ([`Element`]).
 //!
 //! # Layout
 //!
-//! Activations are `[C, H, W, N]`: the samples of a shard innermost and contiguous. Every operation then vectorises over
-//! samples, whatever its channel count and image size. [`layout`] converts from and to NCHW and NHWC.
+//! Activations are `[C, H, W, N]`: the samples of a shard are innermost and contiguous. So every operation
+//! vectorises over samples, whatever the number of channels and the image size. [`layout`] converts from and
+//! to NCHW and NHWC.
+//!
+//! # Arguments
+//!
+//! The level comes first, then sizes, inputs, and outputs last. A kernel that needs memory for intermediate
+//! results takes a [`Pass`], which holds the level, the number of samples and that memory.
 //!
 //! # Instruction sets
 //!
-//! Each kernel is one generic body, compiled for every level and chosen at run time by an [`Isa`] value, which exists only for
-//! levels that the CPU has. Results at one level are a pure function of the inputs: the same bits on any machine, from any
-//! thread, at any alignment.
+//! Each kernel has one generic body, which is compiled once for every instruction-set level. An [`Isa`] value
+//! selects the level at run time; it exists only for levels that the CPU has. At one level, results are a
+//! pure function of the inputs: the same bits on any machine, on any thread, at any alignment.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +34,7 @@ mod exp;
 pub mod gemm;
 mod isa;
 pub mod layout;
+mod long_sum;
 pub mod loss;
 pub mod optimizer;
 pub mod philox;
@@ -35,32 +43,45 @@ mod precompiled;
 pub mod reduce;
 pub mod reference;
 mod simd;
+mod size;
 pub mod softmax;
-mod stretch;
 mod tile;
 
 pub use element::Element;
 pub use isa::Isa;
+pub use size::Size2;
 
-/// What a kernel does with the destination it is given.
+/// The arguments, beside its operands, of a pass that needs memory for intermediate results.
+#[derive(Debug)]
+pub struct Pass<'a, T> {
+    /// The instruction-set level.
+    pub isa: Isa,
+    /// The number of samples.
+    pub n: usize,
+    /// Memory for intermediate results. Its contents before and after the pass mean nothing.
+    pub scratch: &'a mut [T],
+}
+
+/// Whether a kernel overwrites its output or adds to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accum {
-    /// Overwrite it.
+    /// The kernel overwrites its output.
     Replace,
-    /// Add to it.
+    /// The kernel adds to its output.
     Add,
 }
 
-/// What a kernel applies to its result before it stores it.
+/// The function that a kernel applies to each result before it stores the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Activation {
-    /// Nothing.
+    /// `x`, unchanged.
     Identity,
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
 }
 
-// The example of the README is a test.
+// The README's example is compiled and run as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,20 +1,21 @@
 //! Optimizer updates of flat parameters: SGD, RMSProp, Adam and Nadam.
 //!
-//! `w` (parameters), `g` (gradients) and the state slices `v`, `m` have equal lengths; state starts at zero. An update is
-//! one pass that reads each value once and writes parameters and state back. Scalars are computed in f64 and rounded to the
-//! element type once.
+//! The gradients `g`, the parameters `w` and the state slices `m` and `v` have equal lengths. The state
+//! starts at zero. An update is one pass: it reads each value once, and writes each parameter and state value
+//! once. Scalars are computed in f64 and rounded to the element type once.
 //!
-//! Weight decay is decoupled everywhere (Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019):
-//! `w -= lr * weight_decay * w` comes before the step and never enters the state; at 0 it is left out.
+//! Weight decay is decoupled in all of them (Loshchilov, Hutter: "Decoupled weight decay regularization",
+//! ICLR 2019): `w -= lr * weight_decay * w` comes before the step and does not change the state. A weight
+//! decay of 0 leaves `w` exactly as it is.
 //!
-//! A NaN gradient makes parameter and state NaN.
+//! A NaN gradient makes the parameter and its state NaN.
 
 use crate::element::Element;
 use crate::elementwise::{Lanewise, update};
 use crate::isa::Isa;
 use crate::simd::Level;
 
-/// `w - decay * w`, and exactly `w` for a `decay` of 0.
+/// `w - decay * w`; exactly `w` when `decay` is 0.
 #[inline(always)]
 fn decayed<T: Element, S: Level>(s: S, decay: T, w: T::V<S>) -> T::V<S> {
     if decay == T::ZERO { w } else { T::mul_add(s, T::splat(s, -decay), w, w) }
@@ -31,9 +32,9 @@ fn blend<T: Element, S: Level>(s: S, [a, b]: [T; 2], x: T::V<S>, y: T::V<S>) -> 
 pub struct Sgd {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the velocity a step keeps, in [0, 1); 0 is plain gradient descent.
+    /// The share of the velocity that a step keeps, in [0, 1); 0 is plain gradient descent.
     pub momentum: f64,
-    /// Whether the step looks ahead along the new velocity.
+    /// Whether the step looks ahead along the new velocity (Nesterov).
     pub nesterov: bool,
     /// Decoupled weight decay; 0 for none.
     pub weight_decay: f64,
@@ -57,18 +58,19 @@ impl<T: Element> Lanewise<T, 2, 1> for SgdUpdate<T> {
     }
 }
 
-/// Stochastic gradient descent with momentum: `v = momentum * v + g`, then `w -= lr * v`, or with Nesterov's look-ahead
-/// `w -= lr * (g + momentum * v)`.
+/// Stochastic gradient descent with momentum: `v = momentum * v + g`, then `w -= lr * v`, or with Nesterov's
+/// look-ahead `w -= lr * (g + momentum * v)`.
 ///
-/// Updates `w` and `v` in place. Without weight decay, PyTorch's `SGD` with dampening 0, which couples its decay.
+/// Updates `w` and `v` in place. Without weight decay, this is PyTorch's `SGD` with dampening 0. PyTorch's
+/// weight decay differs: it is part of the gradient.
 ///
 /// # Panics
 /// When the lengths differ.
 ///
 /// # Source
-/// Sutskever, Martens, Dahl, Hinton: "On the importance of initialization and momentum in deep learning", ICML 2013, in the
-/// form whose velocity does not contain the learning rate.
-pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, w: &mut [T], g: &[T], v: &mut [T]) {
+/// Sutskever, Martens, Dahl, Hinton: "On the importance of initialization and momentum in deep learning",
+/// ICML 2013, in the form whose velocity does not contain the learning rate.
+pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, g: &[T], w: &mut [T], v: &mut [T]) {
     let op = SgdUpdate {
         neg_lr: T::from_f64(-hyper.lr),
         momentum: T::from_f64(hyper.momentum),
@@ -83,9 +85,9 @@ pub fn sgd<T: Element>(isa: Isa, hyper: &Sgd, w: &mut [T], g: &[T], v: &mut [T])
 pub struct RmsProp {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the mean square a step keeps, in [0, 1).
+    /// The share of the mean square that a step keeps, in [0, 1).
     pub rho: f64,
-    /// Added to the root: bounds the step where gradients are tiny.
+    /// Added to the root, so that the step stays bounded where gradients are tiny.
     pub eps: f64,
     /// Decoupled weight decay; 0 for none.
     pub weight_decay: f64,
@@ -111,15 +113,15 @@ impl<T: Element> Lanewise<T, 2, 1> for RmsPropUpdate<T> {
 
 /// RMSProp: `v = rho * v + (1 - rho) * g^2`, then `w -= lr * g / (sqrt(v) + eps)`.
 ///
-/// Updates `w` and `v` in place. Without weight decay, PyTorch's `RMSprop`, not centred, without momentum; that one couples
-/// its decay.
+/// Updates `w` and `v` in place. Without weight decay, this is PyTorch's `RMSprop`, not centred and without
+/// momentum. PyTorch's weight decay differs: it is part of the gradient.
 ///
 /// # Panics
 /// When the lengths differ.
 ///
 /// # Source
-/// Tieleman, Hinton: "Neural networks for machine learning", lecture 6.5, 2012; `eps` is PyTorch's addition.
-pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, w: &mut [T], g: &[T], v: &mut [T]) {
+/// Tieleman, Hinton: "Neural networks for machine learning", lecture 6.5, 2012. PyTorch added `eps`.
+pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, g: &[T], w: &mut [T], v: &mut [T]) {
     let op = RmsPropUpdate {
         neg_lr: T::from_f64(-hyper.lr),
         rho: [T::from_f64(hyper.rho), T::from_f64(1.0 - hyper.rho)],
@@ -134,11 +136,11 @@ pub fn rmsprop<T: Element>(isa: Isa, hyper: &RmsProp, w: &mut [T], g: &[T], v: &
 pub struct Adam {
     /// Learning rate.
     pub lr: f64,
-    /// How much of the mean gradient a step keeps, in [0, 1).
+    /// The share of the mean gradient that a step keeps, in [0, 1).
     pub beta1: f64,
-    /// How much of the mean square a step keeps, in [0, 1).
+    /// The share of the mean square that a step keeps, in [0, 1).
     pub beta2: f64,
-    /// Added to the root: bounds the step where gradients are tiny.
+    /// Added to the root, so that the step stays bounded where gradients are tiny.
     pub eps: f64,
     /// Decoupled weight decay; 0 for none.
     pub weight_decay: f64,
@@ -147,13 +149,13 @@ pub struct Adam {
 impl Adam {
     /// The update of step `step`, counted from 1.
     ///
-    /// The running means start at zero; what they fall short of is a function of the step, computed here once for all ranges
-    /// of the parameters.
+    /// The running means start at zero, so they are too small at first. The correction depends only on the
+    /// step; it is computed here once for all parameters.
     ///
     /// # Panics
     /// When `step` is 0.
     pub fn at_step(self, step: u64) -> AdamStep {
-        assert!(step >= 1, "Adam: step {step} is not counted from 1");
+        assert!(step >= 1, "Adam: steps are counted from 1, but step is {step}");
         let missing = |beta, exponent: u64| 1.0 - libm::pow(beta, exponent as f64);
         AdamStep {
             hyper: self,
@@ -164,7 +166,7 @@ impl Adam {
     }
 }
 
-/// One step of [`adam`] or [`nadam`]; from [`Adam::at_step`].
+/// One step of [`adam`] or [`nadam`]. [`Adam::at_step`] makes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
     hyper: Adam,
@@ -176,12 +178,12 @@ pub struct AdamStep {
     square: f64,
 }
 
-/// The update of Adam and Nadam, which differ in what of `m` and `g` makes the step.
+/// The update of Adam and Nadam. Adam's step is made from `m`, Nadam's from `m` and `g`.
 #[derive(Clone, Copy)]
 struct AdamUpdate<T, const NESTEROV: bool> {
     beta1: [T; 2],
     beta2: [T; 2],
-    /// `-lr` over the bias correction of `m`, and what Nadam adds for `g`.
+    /// The factors of `m` and of `g` in the step: `-lr` and the bias corrections. Adam's factor of `g` is 0.
     rates: [T; 2],
     /// `1 / sqrt(1 - beta2^step)`.
     root_scale: T,
@@ -223,19 +225,20 @@ impl<T: Element, const NESTEROV: bool> Lanewise<T, 3, 1> for AdamUpdate<T, NESTE
 /// Adam: with `t` the step, `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, then
 /// `w -= lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)`.
 ///
-/// Updates `w`, `m` and `v` in place. PyTorch's `AdamW`, hence its `Adam` without weight decay; the division by
-/// `sqrt(1 - beta2^t)` is a multiplication by the reciprocal.
+/// Updates `w`, `m` and `v` in place. This is PyTorch's `AdamW`, and without weight decay also PyTorch's
+/// `Adam`. Instead of dividing by `sqrt(1 - beta2^t)`, it multiplies by the reciprocal.
 ///
 /// # Panics
 /// When the lengths differ.
 ///
 /// # Source
 /// Kingma, Ba: "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
-pub fn adam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+pub fn adam<T: Element>(isa: Isa, step: &AdamStep, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
     update(isa, "adam", AdamUpdate::<T, false>::new(step), [w, m, v], [g]);
 }
 
-/// Adam with Nesterov momentum: `m` and `v` as in [`adam`], then `w -= lr * n / (sqrt(v / (1 - beta2^t)) + eps)` with
+/// Adam with Nesterov momentum: `m` and `v` as in [`adam`], then
+/// `w -= lr * n / (sqrt(v / (1 - beta2^t)) + eps)` with
 /// `n = beta1 m / (1 - beta1^(t+1)) + (1 - beta1) g / (1 - beta1^t)`.
 ///
 /// Updates `w`, `m` and `v` in place.
@@ -244,8 +247,8 @@ pub fn adam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut
 /// When the lengths differ.
 ///
 /// # Source
-/// Dozat: "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, with a constant `beta1` instead of its momentum
+/// Dozat: "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, but `beta1` is constant and has no
 /// schedule.
-pub fn nadam<T: Element>(isa: Isa, step: &AdamStep, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
+pub fn nadam<T: Element>(isa: Isa, step: &AdamStep, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
     update(isa, "nadam", AdamUpdate::<T, true>::new(step), [w, m, v], [g]);
 }

@@ -1,12 +1,12 @@
-//! Counter-based random numbers: every draw is a pure function of what it is for.
+//! Counter-based random numbers: every random number is a pure function of its seed and its use.
 //!
-//! Philox4x32-10 turns a 128-bit counter and a 64-bit key into 128 random bits. There is no generator state: the counter
-//! says which seed, purpose, epoch, layer and sample a draw belongs to, so that it is the same on any number of threads and
-//! hosts, in any order, and after a restart.
+//! Philox4x32-10 turns a 128-bit counter and a 64-bit key into 128 random bits. There is no generator state.
+//! The key and the counter say to which seed, purpose, epoch, layer and sample a number belongs. So the
+//! numbers are the same on any number of threads and hosts, in any order, and after a restart.
 //!
 //! # The mapping
 //!
-//! It is fixed for ever: runs reproduce only as long as it holds.
+//! The mapping never changes, because a change would change the results of every run.
 //!
 //! | word | contents |
 //! | --- | --- |
@@ -16,8 +16,9 @@
 //! | counter 2 | epoch |
 //! | counter 3 | purpose in the top 8 bits, layer in the low 24 bits |
 //!
-//! The mapping is injective, and Philox is a bijection of counters under every key: two different draws of one seed never
-//! get the same block by construction. The step of a draw is implied by its epoch and its sample's position in it.
+//! The mapping is injective, and Philox is a bijection of counters under every key. So two different uses of
+//! one seed never get the same block. The step needs no word of its own, because the epoch and the sample's
+//! position determine it.
 //!
 //! # Source
 //! Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC'11, section 3.3.
@@ -34,16 +35,16 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     philox4x32_lanes(counter.map(|word| [word]), key).map(|[word]| word)
 }
 
-/// `L` blocks side by side, counter words outermost: what a vectorised caller inlines.
+/// `L` blocks side by side, with the counter's words outermost. Vectorised kernels inline this function.
 #[inline(always)]
 pub(crate) fn philox4x32_lanes<const L: usize>(counter: [[u32; L]; 4], key: [u32; 2]) -> [[u32; L]; 4] {
     const ROUNDS: usize = 10;
     const MULTIPLIERS: [u64; 2] = [0xd251_1f53, 0xcd9e_8d57];
-    /// The golden ratio and the square root of 3 less 1, in units of 2^-32.
+    /// The fractional parts of the golden ratio and of the square root of 3, in units of 2^-32.
     const KEY_STEPS: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
     const LOW: u64 = 0xffff_ffff;
 
-    // Words are kept in 64 bits: then a product is one instruction on a vector, without repacking.
+    // Words are kept in 64 bits, so that a product is one vector instruction and nothing has to be repacked.
     let [mut a, mut b, mut c, mut d] = [[0u64; L]; 4];
     for lane in 0..L {
         a[lane] = u64::from(counter[0][lane]);
@@ -73,23 +74,25 @@ pub(crate) fn philox4x32_lanes<const L: usize>(counter: [[u32; L]; 4], key: [u32
     words
 }
 
-/// What random numbers are for. The discriminants are part of [the mapping](self#the-mapping).
+/// The use of random numbers. The discriminants are part of [the mapping](self#the-mapping).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Purpose {
-    /// The parameters before the first step.
+    /// The initial values of the parameters.
     InitialWeights = 0,
     /// The order of the samples in an epoch.
     Shuffle = 1,
     /// Random changes to the samples.
     Augmentation = 2,
-    /// Which activations a dropout layer drops.
+    /// The choice of the activations that a dropout layer drops.
     Dropout = 3,
-    /// Made-up data sets.
+    /// The samples of synthetic data sets.
     Synthetic = 4,
 }
 
-/// A source of random blocks for one seed, purpose, epoch and layer. Copying it copies no state: it has none.
+/// A source of random blocks for one seed, purpose, epoch and layer. It has no state, so a copy gives the
+/// same blocks.
 ///
 /// ```
 /// use isograd_kernels::philox::{Purpose, Rng, uniform};
@@ -122,11 +125,14 @@ impl Rng {
     /// # Panics
     /// When `layer` is 2^24 or more.
     pub fn layer(self, layer: u32) -> Self {
-        assert!(layer < 1 << 24, "layer {layer} does not fit the 24 bits of the random counter");
+        assert!(
+            layer < 1 << 24,
+            "layer {layer} does not fit in the 24 bits that the random counter has for it"
+        );
         Self { layer, ..self }
     }
 
-    /// Block `index` of the sample at `position`: four words, uniform and independent.
+    /// Block `index` of the sample at `position`: four independent words, uniformly distributed.
     ///
     /// # Panics
     /// When `position` is 2^32 or more.
@@ -137,7 +143,9 @@ impl Rng {
     /// The counter of [`block`](Self::block).
     pub(crate) fn counter(&self, position: u64, index: u32) -> [u32; 4] {
         let position = u32::try_from(position).unwrap_or_else(|_| {
-            panic!("sample position {position} does not fit the 32 bits of the random counter")
+            panic!(
+                "sample position {position} does not fit in the 32 bits that the random counter has for it"
+            )
         });
         [position, index, self.epoch, (self.purpose as u32) << 24 | self.layer]
     }
@@ -154,8 +162,8 @@ pub fn uniform_f64(high: u32, low: u32) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The two words as a number in [0, 1): [`uniform_f64`] cut (not rounded, which could give 1) to as many bits as the
-/// significand of `T` has, 24 or 53.
+/// The two words as a number in [0, 1): [`uniform_f64`] cut to the number of bits in the significand of `T`,
+/// 24 or 53. It is cut because rounding could give 1.
 pub fn uniform<T: Element>(high: u32, low: u32) -> T {
     let steps = 2.0 / T::EPSILON.to_f64();
     T::from_f64((uniform_f64(high, low) * steps).floor() / steps)
@@ -164,7 +172,8 @@ pub fn uniform<T: Element>(high: u32, low: u32) -> T {
 /// Two independent standard normal numbers from one block, by Box and Muller's transform:
 /// `sqrt(-2 ln(1 - u)) * (cos 2 pi v, sin 2 pi v)` of two uniform numbers `u`, `v`.
 ///
-/// Computed in f64 with `libm`, so the same on every machine. No result exceeds 8.6 in magnitude.
+/// They are computed in f64 with `libm`, so they are the same on every machine. Their magnitude is at most
+/// 8.6.
 ///
 /// # Source
 /// Box, Muller: "A note on the generation of random normal deviates", 1958.

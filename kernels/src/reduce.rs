@@ -1,13 +1,14 @@
-//! Reductions in a fixed order: sums, dot products, row sums, maximum, and the check for finite values.
+//! Reductions in a fixed order: sums, dot products, row sums, the maximum, and the check for finite values.
 //!
-//! Sums are taken in stretches of 1024 vectors, each in vectors of the element type, and the stretches' totals in f64. The
-//! order depends on the length and the level's lanes only.
+//! A sum is cut into chunks of 1024 vectors. Each chunk is added up in the element type, and the totals of
+//! the chunks are added up in f64. The order of the additions depends only on the length and on the level's
+//! number of lanes.
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
+use crate::long_sum::{Terms, chunk_sums, is_short, sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, is_short, stretch_sums, sums};
 
 struct Total<'a, T, F, const IN: usize>(F, [&'a [T]; IN]);
 
@@ -33,7 +34,8 @@ impl<T: Element> Terms<T, 1, 1> for Elements {
 
 /// `sum of x[i]`; 0 for an empty slice.
 ///
-/// Error at most `(min(len / (4 lanes), 256) + 10) * EPSILON / 2 * sum of |x[i]|`, in f64 `len / (1024 lanes)` such units more.
+/// The error is at most `(min(len / (4 lanes), 256) + 10) * EPSILON / 2 * sum of |x[i]|`; for `f64` elements,
+/// add `len / (1024 lanes)` to the factor in parentheses.
 pub fn sum<T: Element>(isa: Isa, x: &[T]) -> T {
     isa.run(Total(Elements, [x]))
 }
@@ -48,7 +50,8 @@ impl<T: Element> Terms<T, 2, 1> for Products {
     }
 }
 
-/// `sum of a[i] * b[i]`; 0 for empty slices. Error as that of [`sum`] with the products as elements, and one unit more.
+/// `sum of a[i] * b[i]`; 0 for empty slices. The error is that of [`sum`] over the products, plus one to its
+/// factor in parentheses.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -57,7 +60,8 @@ pub fn dot<T: Element>(isa: Isa, a: &[T], b: &[T]) -> T {
     isa.run(Total(Products, [a, b]))
 }
 
-/// `sum of x[i]^2`; 0 for an empty slice. Overflows where the sum does: it is no scaled norm.
+/// `sum of x[i]^2`; 0 for an empty slice. The elements are not scaled first, so the sum can overflow where
+/// the norm would not.
 pub fn sum_of_squares<T: Element>(isa: Isa, x: &[T]) -> T {
     dot(isa, x, x)
 }
@@ -95,7 +99,7 @@ impl<T: Element> Kernel for Max<'_, T> {
     }
 }
 
-/// The larger; NaN when either is, since a comparison with NaN is false.
+/// The larger of the two lanes; NaN when either of them is NaN, because a comparison with NaN is false.
 #[inline(always)]
 fn larger<S: Level, T: Element>(s: S, a: T::V<S>, b: T::V<S>) -> T::V<S> {
     let larger = T::select(s, T::less_or_equal(s, b, a), a, b);
@@ -111,14 +115,14 @@ pub fn max<T: Element>(isa: Isa, x: &[T]) -> T {
 struct NonFinite;
 
 impl<T: Element> Terms<T, 1, 1> for NonFinite {
-    /// `x - x` is 0 for a finite `x` and NaN for any other; NaN then stays.
+    /// `x - x` is 0 for a finite `x` and NaN for any other. A sum with a NaN stays NaN.
     #[inline(always)]
     fn add<S: Level>(self, s: S, [sum]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
         [T::vadd(s, sum, T::vsub(s, x, x))]
     }
 }
 
-/// Whether no element is infinite or NaN; true for an empty slice.
+/// Returns true when no element is infinite or NaN, and for an empty slice.
 pub fn all_finite<T: Element>(isa: Isa, x: &[T]) -> bool {
     isa.run(Total(NonFinite, [x])) == T::ZERO
 }
@@ -137,9 +141,9 @@ impl<T: Element> Kernel for SumRows<'_, T> {
     fn run<S: Level>(self, s: S) {
         let Self { n, x, accum, y } = self;
         if is_short::<S, T>(n) {
-            // Many short rows: what long ones need would take longer than the sums.
+            // The bookkeeping of long sums would take longer than the additions of a short row.
             for (r, y) in y.iter_mut().enumerate() {
-                let [sum] = stretch_sums(s, Elements, [&x[r * n..(r + 1) * n]]);
+                let [sum] = chunk_sums(s, Elements, [&x[r * n..(r + 1) * n]]);
                 join(accum, y, sum);
             }
         } else {
@@ -159,11 +163,12 @@ fn join<T: Element>(accum: Accum, y: &mut T, sum: T) {
     };
 }
 
-/// Row sums of a `[rows, n]` matrix: `y[r] = sum over i of x[r, i]`, or `y[r] += ...` with [`Accum::Add`]: the gradient of
-/// [`add_bias`](crate::elementwise::add_bias). Error as that of [`sum`].
+/// The row sums of a `[rows, n]` matrix: `y[r] = sum over i of x[r, i]`, or `y[r] += ...` with
+/// [`Accum::Add`]. This is the gradient of [`add_bias`](crate::elementwise::add_bias). The error of each sum
+/// is that of [`sum`].
 ///
 /// # Panics
-/// When `x` has not `rows * n` elements or `y` not `rows`.
+/// When `x` does not have `rows * n` elements or `y` does not have `rows`.
 pub fn sum_rows<T: Element>(isa: Isa, rows: usize, n: usize, x: &[T], accum: Accum, y: &mut [T]) {
     assert_eq!(
         x.len(),

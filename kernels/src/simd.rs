@@ -1,26 +1,32 @@
-//! The bridge to `pulp`: vectors of either element type, at any level, under one set of names.
+//! Vector operations under one set of names, for both element types and all levels.
 //!
-//! A kernel is a struct of slices that implements [`Kernel`]; its body is generic over the level `S` and uses the
-//! associated functions of [`Vectors`] (`T::vadd(s, a, b)`: plain `T::add` is the scalar operator). Everything on the
-//! path from [`Kernel::run`] down must be `#[inline(always)]`: only then is it compiled with the level's instructions.
+//! `pulp` provides the instructions of each level, with different names for `f32` and `f64`. [`Vectors`]
+//! gives them one name each, so that a kernel can be generic over the element type `T` and the level `S`. A
+//! kernel is a struct of slices that implements [`Kernel`]. It calls the associated functions of [`Vectors`],
+//! for example `T::vadd(s, a, b)` (plain `T::add` is the scalar operator).
+//!
+//! Every function that [`Kernel::run`] calls must be `#[inline(always)]`: the compiler uses a level's
+//! instructions only in code that is inlined into the function that enables them.
 
 use pulp::{Scalar128b, Simd};
 
-/// A computation that is compiled once per level and run at the one that [`Isa`](crate::Isa) names.
+/// A computation that is compiled once for each level. [`Isa`](crate::Isa) selects the level at which it
+/// runs.
 pub(crate) trait Kernel {
     type Output;
 
     fn run<S: Level>(self, s: S) -> Self::Output;
 }
 
-/// A `pulp` level that we use.
+/// A level of `pulp` that the kernels use.
 pub trait Level: Simd {
-    /// Whether the level has a fused multiply-add. Where it has not, a product is rounded before it is added: emulating
-    /// the fused operation would be slower by an order of magnitude.
+    /// Whether the level has a fused multiply-add. A level without it rounds a product before it adds the
+    /// product, because emulating the fused operation would be slower by an order of magnitude.
     const FUSED: bool;
-    /// Whether the level has 32 vector registers rather than 16.
+    /// Whether the level has 32 vector registers. The other levels have 16.
     const WIDE_FILE: bool;
-    /// Whether the level's maximum is its second operand unless the first one exceeds it, as on x86.
+    /// Whether the level's maximum instruction returns its second operand unless the first one is greater, as
+    /// on x86.
     const MAX_KEEPS_SECOND: bool;
 }
 
@@ -51,7 +57,8 @@ impl Level for pulp::aarch64::Neon {
     const MAX_KEEPS_SECOND: bool = false;
 }
 
-/// Vector operations of an element type. Sealed: the trait is public in name only.
+/// Vector operations of an element type. The trait is `pub` only because [`Sealed`](crate::element::Sealed)
+/// names it; other crates cannot reach it.
 pub trait Vectors: Copy + Sized + 'static {
     type V<S: Level>: Copy + Send + Sync + bytemuck::Pod;
     type M<S: Level>: Copy;
@@ -65,22 +72,24 @@ pub trait Vectors: Copy + Sized + 'static {
     fn sqrt<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
     fn abs<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
     fn vneg<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
-    /// `a * b + c`, fused where [`Level::FUSED`].
+    /// `a * b + c`, with one rounding where [`Level::FUSED`] and two elsewhere.
     fn mul_add<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>, c: Self::V<S>) -> Self::V<S>;
     fn less_than<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
     fn less_or_equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
     fn equal<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::M<S>;
     fn select<S: Level>(s: S, mask: Self::M<S>, if_true: Self::V<S>, if_false: Self::V<S>) -> Self::V<S>;
-    /// `a` where it exceeds `b`, else `b`: also where one of them is NaN, or both are zeros.
+    /// `a` where it is greater than `b`, and `b` elsewhere, also where one of them is NaN or both are zeros.
     fn larger<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// `max(a, 0)`; NaN stays NaN.
     fn relu<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
-    /// The sum of all lanes, halves added to halves.
+    /// The sum of all lanes. The upper half of the lanes is added to the lower half until one lane is left.
     fn sum_lanes<S: Level>(s: S, a: Self::V<S>) -> Self;
-    /// Whole vectors of `x`, and the rest. Loads through the first part need no alignment.
+    /// The whole vectors of `x`, and the elements behind the last whole vector. The vectors need no
+    /// alignment.
     fn split<S: Level>(x: &[Self]) -> (&[Self::V<S>], &[Self]);
     fn split_mut<S: Level>(x: &mut [Self]) -> (&mut [Self::V<S>], &mut [Self]);
-    /// The first lanes from `x` (shorter than a vector), zero in the others.
+    /// A vector whose first lanes are the elements of `x`, which is shorter than a vector. The other lanes
+    /// are zero.
     fn load_partial<S: Level>(s: S, x: &[Self]) -> Self::V<S>;
     fn store_partial<S: Level>(s: S, x: &mut [Self], a: Self::V<S>);
     /// `e^a`; see [`crate::exp`] for its error.

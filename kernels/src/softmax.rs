@@ -1,14 +1,15 @@
 //! Softmax and log-softmax over the classes of a `[classes, n]` matrix, samples innermost.
 //!
-//! A vector holds one class of several samples, so a column of vectors is normalised at once without any horizontal
-//! operation: one pass for the maximum, one for the exponentials and their sum, one for the result.
+//! A vector holds one class of several samples. So a column of vectors is normalised without any operation
+//! between lanes, in three passes: one for the maximum, one for the exponentials and their sum, and one for
+//! the result.
 
 use crate::element::Element;
 use crate::exp::map_lanes;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
 
-/// `width` neighbouring samples, at most a vector of them, in a `[classes, n]` matrix.
+/// `width` neighbouring samples in a `[classes, n]` matrix, at most as many as a vector holds.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns {
     pub(crate) classes: usize,
@@ -18,7 +19,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// The columns from sample `first` on, as many as a vector holds and the matrix has.
+    /// The columns from sample `first` on: as many as a vector holds, or as many as are left.
     #[inline(always)]
     pub(crate) fn at<T: Element, S: Level>(classes: usize, n: usize, first: usize) -> Self {
         Self { classes, n, first, width: T::lanes::<S>().min(n - first) }
@@ -42,7 +43,8 @@ impl Columns {
         }
     }
 
-    /// The largest of the classes of each sample. A NaN may be passed over here: its exponential is NaN all the same.
+    /// The largest value of each sample. This may miss a NaN, which does no harm: the exponential of the NaN
+    /// is NaN anyway.
     #[inline(always)]
     pub(crate) fn max<T: Element, S: Level>(self, s: S, x: &[T]) -> T::V<S> {
         let mut max = self.load(s, x, 0);
@@ -53,7 +55,7 @@ impl Columns {
         max
     }
 
-    /// `y = e^(x - max)`; returns the sum over the classes.
+    /// Computes `y = e^(x - max)`, and returns the sum over the classes.
     #[inline(always)]
     pub(crate) fn exp_and_sum<T: Element, S: Level>(
         self,
@@ -77,12 +79,13 @@ fn check_lengths(what: &str, classes: usize, n: usize, lengths: &[(&str, usize)]
         assert_eq!(
             *len,
             classes.saturating_mul(n),
-            "{what}: {name} has {len} elements for {classes} classes of {n} samples"
+            "{what}: {name} has {len} elements, but {classes} classes of {n} samples need {}",
+            classes.saturating_mul(n)
         );
     }
 }
 
-/// With `LOG`, the logarithm of the softmax.
+/// The softmax, or its logarithm with `LOG`.
 struct Softmax<'a, T, const LOG: bool> {
     classes: usize,
     n: usize,
@@ -102,7 +105,8 @@ impl<T: Element, const LOG: bool> Kernel for Softmax<'_, T, LOG> {
             let ln_sum = if LOG { map_lanes::<T, S>(sum, libm::log) } else { sum };
             for class in 0..self.classes {
                 let y = if LOG {
-                    // Two subtractions: max + ln(sum) would lose the small term.
+                    // There are two subtractions, because the sum max + ln(sum) would lose the digits of its
+                    // smaller term.
                     T::vsub(s, T::vsub(s, columns.load(s, self.x, class), max), ln_sum)
                 } else {
                     T::vdiv(s, columns.load(s, self.y, class), sum)
@@ -113,11 +117,12 @@ impl<T: Element, const LOG: bool> Kernel for Softmax<'_, T, LOG> {
     }
 }
 
-/// Softmax over the classes of every sample: `y[c, s] = e^(x[c, s] - m[s]) / sum over k of e^(x[k, s] - m[s])` with `m` the
-/// sample's maximum; overwrites `y`.
+/// Softmax over the classes of every sample:
+/// `y[c, s] = e^(x[c, s] - m[s]) / sum over k of e^(x[k, s] - m[s])` with `m` the sample's maximum;
+/// overwrites `y`.
 ///
-/// `x`, `y`: `[classes, n]`. No overflow for any finite `x`. A sample with a NaN or a plus infinity, or with nothing but
-/// minus infinities, becomes NaN.
+/// `x` and `y` are `[classes, n]`. No finite `x` overflows. A sample with a NaN or a plus infinity becomes
+/// NaN, and so does a sample whose values are all minus infinity.
 ///
 /// # Panics
 /// When a length is not `classes * n`.
@@ -156,10 +161,10 @@ impl<T: Element> Kernel for SoftmaxBackward<'_, T> {
     }
 }
 
-/// Gradient of [`softmax`] from its output: `dx[c, s] = y[c, s] * (dy[c, s] - sum over k of y[k, s] dy[k, s])`; overwrites
-/// `dx`.
+/// The gradient of [`softmax`] from its output:
+/// `dx[c, s] = y[c, s] * (dy[c, s] - sum over k of y[k, s] dy[k, s])`; overwrites `dx`.
 ///
-/// `y`, `dy`, `dx`: `[classes, n]`.
+/// `y`, `dy` and `dx` are `[classes, n]`.
 ///
 /// # Panics
 /// When a length is not `classes * n`.
@@ -169,10 +174,11 @@ pub fn softmax_backward<T: Element>(isa: Isa, classes: usize, n: usize, y: &[T],
     isa.run(SoftmaxBackward { classes, n, y, dy, dx });
 }
 
-/// Logarithm of [`softmax`]: `y[c, s] = x[c, s] - m[s] - ln(sum over k of e^(x[k, s] - m[s]))` with `m` the sample's
-/// maximum; overwrites `y`.
+/// The logarithm of [`softmax`]: `y[c, s] = x[c, s] - m[s] - ln(sum over k of e^(x[k, s] - m[s]))` with `m`
+/// the sample's maximum; overwrites `y`.
 ///
-/// `x`, `y`: `[classes, n]`. Finite for any finite `x` whose span is finite, also where the softmax itself is 0.
+/// `x` and `y` are `[classes, n]`. The result is finite for finite `x` whose differences are finite, also
+/// where the softmax itself is 0.
 ///
 /// # Panics
 /// When a length is not `classes * n`.

@@ -1,11 +1,16 @@
-//! The register tile that convolution and GEMM share.
+//! The inner loop of convolution and GEMM: a tile of sums that stays in registers.
 //!
-//! `acc[v][f] += sum over t of w[t][f] * x[t][v]`: `F` output rows by `V` vectors of columns stay in registers while the
-//! depth `t` runs. A weight is broadcast to all lanes, a vector of `x` serves `F` products. With 8 x 3 accumulators of 32
-//! registers, or 6 x 2 of 16, there are more independent multiply-adds than the FMA pipes have in flight, and fewer loads.
+//! `acc[f][v] += sum over t of w[t][f] * x[t][v]`: a tile is `F` output rows by `V` vectors of columns. The
+//! loop over the depth `t` broadcasts one weight to all lanes of a register and multiplies it with vectors of
+//! `x`.
 //!
-//! Accumulators stay in registers only where the compiler can see every access to them: tiles are indexed, never iterated
-//! over, and where a loop's bounds checks may unwind with the tile in sight of the caller, it sums in a copy.
+//! 1. Each vector of `x` is loaded once and used in `F` products, so there are fewer loads than products.
+//! 2. The tiles are large: 8 x 3 accumulators of 32 registers, or 6 x 2 of 16. So there are more independent
+//!    multiply-adds than the multiply-add units have in flight, and no instruction waits for the result of
+//!    the one before it.
+//! 3. The compiler keeps accumulators in registers only when it can see every access to them. So the loops
+//!    index tiles and never iterate over them. A failed bounds check unwinds to the caller, which could read
+//!    the tile then; so a function with such checks sums in a local copy of the tile.
 
 use crate::element::Element;
 use crate::simd::Level;
@@ -35,7 +40,8 @@ pub(crate) fn accumulate<T: Element, S: Level, const F: usize, const V: usize>(
     *acc = sums;
 }
 
-/// [`accumulate`] for the last `len < lanes` columns of a row: one vector, zero beyond `len`.
+/// [`accumulate`] for the last `len < lanes` columns of a row: one vector, whose lanes from `len` on are
+/// zero.
 #[inline(always)]
 pub(crate) fn accumulate_partial<T: Element, S: Level, const F: usize>(
     s: S,
@@ -54,7 +60,7 @@ pub(crate) fn accumulate_partial<T: Element, S: Level, const F: usize>(
     *acc = sums;
 }
 
-/// [`accumulate`] with `w[t*w_stride + f]` as the weights, over `t` in `0..w.len().div_ceil(w_stride)`.
+/// [`accumulate`] where the weights are `w[t*w_stride + f]`, over `t` in `0..w.len().div_ceil(w_stride)`.
 #[inline(always)]
 pub(crate) fn accumulate_strip<T: Element, S: Level, const F: usize, const V: usize>(
     s: S,
@@ -75,7 +81,7 @@ pub(crate) fn accumulate_strip<T: Element, S: Level, const F: usize, const V: us
     *acc = sums;
 }
 
-/// [`accumulate`] with `w[f][t]` as the weights, all rows of one length.
+/// [`accumulate`] where the weights are `w[f][t]` and all rows of `w` have one length.
 #[inline(always)]
 pub(crate) fn accumulate_rows<T: Element, S: Level, const F: usize, const V: usize>(
     s: S,
@@ -103,7 +109,7 @@ pub(crate) fn accumulate_rows<T: Element, S: Level, const F: usize, const V: usi
     *acc = sums;
 }
 
-/// One step of [`accumulate`].
+/// One step of [`accumulate`]: adds the products of one depth `t`.
 #[inline(always)]
 pub(crate) fn multiply_add<T: Element, S: Level, const F: usize, const V: usize>(
     s: S,

@@ -10,8 +10,8 @@ type Backward<T> = fn(Isa, &[T], &[T], &mut [T]);
 type ReferenceForward = fn(&[f64]) -> Vec<f64>;
 type ReferenceBackward = fn(&[f64], &[f64]) -> Vec<f64>;
 
-/// Name, kernels, references, whether the backward function takes the output rather than the input, and by what the data
-/// in [-1, 1) is multiplied.
+/// The name, the kernels, their references, whether the backward function takes the output of the forward
+/// function instead of its input, and the factor of the data, which is in [-1, 1).
 type Case<T> = (&'static str, Forward<T>, Backward<T>, ReferenceForward, ReferenceBackward, bool, f64);
 
 fn cases<T: Element>() -> [Case<T>; 5] {
@@ -56,7 +56,8 @@ fn check<T: Element>() {
                 let mut dx = Guarded::<T>::nan(len);
                 backward(isa, kept, dy.check(), dx.slice());
                 let expected = backward_reference(&widen(kept), &widen(dy.check()));
-                // At most four roundings, of half an ULP each; the f64 reference may round its slope's 1 - y^2 itself.
+                // There are at most four roundings of half an ULP each. The f64 reference may round 1 - y^2,
+                // too.
                 let cancelled = 2.0 * f64::EPSILON;
                 let bound = ulps::<T>(2.0, &expected);
                 assert_close(&format!("{what}, backward"), dx.check(), &expected, |i| bound(i) + cancelled);
@@ -98,7 +99,7 @@ fn special_values() {
     let (inf, nan, tiny) = (f32::INFINITY, f32::NAN, f32::from_bits(1));
     each_isa(|isa| {
         let apply = |f: Forward<f32>, x: f32| {
-            // Eighteen: a whole vector at every level, and a rest.
+            // Eighteen elements are whole vectors and a partial one, at every level.
             let mut y = [0.0; 18];
             f(isa, &[x; 18], &mut y);
             assert!(
@@ -159,7 +160,7 @@ fn reference_gradients_match_central_differences() {
 }
 
 #[test]
-#[should_panic(expected = "relu: input 0 has 3 elements, the output has 4")]
+#[should_panic(expected = "relu: input 0 has 3 elements, but the output has 4")]
 fn different_lengths_panic_with_both() {
     activation::relu(Isa::portable(), &[0f32; 3], &mut [0f32; 4]);
 }

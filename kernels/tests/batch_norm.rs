@@ -1,5 +1,5 @@
-//! Batch normalisation against the f64 reference: every level, both types, channel lengths around the vector length and
-//! around the stretches that its sums are cut into.
+//! Batch normalisation against the f64 reference: every level, both types, channel lengths around the vector
+//! length and around the chunks that its sums are cut into.
 
 mod common;
 
@@ -8,6 +8,7 @@ use isograd_kernels::batch_norm::{
     Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
     batch_norm_eval, batch_norm_train,
 };
+use isograd_kernels::reference::batch_norm::{Gradients, Normalised};
 use isograd_kernels::{Accum, Activation, Element, Isa, reference};
 
 const EPS: f64 = 1e-5;
@@ -38,8 +39,8 @@ fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
     out
 }
 
-/// Inputs in `offset + [-1, 1)`: the mean of `m` values is off by at most `m / lanes + 5` roundings of values that are
-/// centred, and by those of `offset` itself; the same again for the squares.
+/// The inputs are in `offset + [-1, 1)`. The error of the mean of `m` values is at most `m / lanes + 5`
+/// roundings of centred values, plus the roundings of `offset`. The same is true of the squares.
 fn check_train<T: Element>(offset: f64) {
     each_isa(|isa| {
         for m in lengths() {
@@ -48,7 +49,7 @@ fn check_train<T: Element>(offset: f64) {
             );
             let (gamma, beta) = (data::<T>(C, 2), data::<T>(C, 3));
             let out = train(isa, x.slice(), &gamma, &beta);
-            let (y, statistics) =
+            let Normalised { y, statistics } =
                 reference::batch_norm::train(C, &widen(x.slice()), &widen(&gamma), &widen(&beta), EPS);
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values around {offset}", T::NAME);
             let unit = T::EPSILON.to_f64();
@@ -80,13 +81,13 @@ fn train_f64() {
     check_train::<f64>(0.0);
 }
 
-/// Here `E[x^2] - E[x]^2` has no correct digit.
+/// For such inputs, `E[x^2] - E[x]^2` has no correct digit.
 #[test]
 fn train_far_from_zero() {
     check_train::<f32>(30_000.0);
 }
 
-/// One value out of line, at either end of a channel of several stretches, does not spoil the variance of the others.
+/// One outlier, at either end of a channel of several chunks, does not spoil the variance.
 #[test]
 fn variance_with_an_outlier() {
     each_isa(|isa| {
@@ -94,7 +95,8 @@ fn variance_with_an_outlier() {
             let mut x = data::<f32>(9000, 4);
             x[at] = 1000.0;
             let mut out = train(isa, &x, &[1.0], &[0.0]);
-            let (_, statistics) = reference::batch_norm::train(1, &widen(&x), &[1.0], &[0.0], EPS);
+            let Normalised { statistics, .. } =
+                reference::batch_norm::train(1, &widen(&x), &[1.0], &[0.0], EPS);
             let bound = 1e-5 * statistics.var[0];
             assert_close("var", out.var.slice(), &statistics.var, |_| bound);
         }
@@ -187,7 +189,7 @@ fn check_backward<T: Element>() {
             let gamma = data::<T>(C, 12);
             let mean = data::<T>(C, 13);
             let inv_std = [0.5, 1.0, 2.0].map(T::from_f64);
-            let (dx, dgamma, dbeta) = reference::batch_norm::backward(
+            let Gradients { dx, dgamma, dbeta } = reference::batch_norm::backward(
                 &widen(x.slice()),
                 &widen(dy.slice()),
                 &widen(&gamma),
@@ -200,9 +202,10 @@ fn check_backward<T: Element>() {
             let (x, dy) = (x.slice(), dy.slice());
             let [got_dgamma, got_dbeta] = &mut sums;
             let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, Some(got.slice()), Accum::Add, gradient);
+            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Add, Some(got.slice()), gradient);
 
-            // Beside its additions, a sum rounds each difference and product, its own product with inv_std and the result.
+            // Each addition rounds. So do the differences, the products, the product with inv_std and the
+            // result.
             let unit = T::EPSILON.to_f64();
             let roundings = (additions::<T>(isa, m) + 6.0) / 2.0 * unit;
             let (wide_x, wide_dy) = (widen(x), widen(dy));
@@ -218,16 +221,16 @@ fn check_backward<T: Element>() {
             let what = |name: &str| format!("{name} at {isa}, {}, {m} values", T::NAME);
             assert_close(&what("dgamma"), sums[0].check(), &plus_one(&dgamma), dgamma_bound);
             assert_close(&what("dbeta"), sums[1].check(), &plus_one(&dbeta), dbeta_bound);
-            // |dy| < 1, |xhat| < 4: the sums' errors over m, times inv_std <= 2 and the latter's xhat, and some roundings of
-            // terms below 2 * (1 + 1 + 16).
+            // With |dy| < 1, |xhat| < 4 and inv_std <= 2: the errors of the sums over m, times inv_std and
+            // xhat, plus some roundings of terms below 2 * (1 + 1 + 16).
             let dx_bound = 2.0 * (1.0 + 16.0) * roundings + 100.0 * unit;
             assert_close(&what("dx"), got.check(), &dx, |_| dx_bound);
 
-            // Without dx, and in the place of what was there: NaN would stay.
+            // Without dx, and with Accum::Replace: the old NaNs must be gone.
             let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
             let [dgamma, dbeta] = &mut replaced;
             let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, None, Accum::Replace, gradient);
+            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Replace, None, gradient);
             for (added, replaced) in sums.iter().zip(&replaced) {
                 let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
                 assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
@@ -246,8 +249,8 @@ fn backward_f64() {
     check_backward::<f64>();
 }
 
-/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by ten
-/// times the bound.
+/// The roundings of equal terms go in the same direction. With one chain of additions for each lane, the
+/// error would be ten times the bound.
 #[test]
 fn gradients_of_long_channels() {
     let m = 1 << 20;
@@ -257,7 +260,7 @@ fn gradients_of_long_channels() {
         let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
         let saved = SavedStatistics { mean: &[0.0], inv_std: &[1.0] };
         let gradient = AffineGradient { dgamma: &mut dgamma, dbeta: &mut dbeta };
-        batch_norm_backward(isa, &x, &dy, &[1.0], saved, None, Accum::Replace, gradient);
+        batch_norm_backward(isa, &x, &dy, &[1.0], saved, Accum::Replace, None, gradient);
         let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
         for (name, sum) in [("dgamma", dgamma), ("dbeta", dbeta)] {
             assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);
@@ -272,11 +275,11 @@ fn reference_gradients() {
     let m = 7;
     let (x, dy) = (data::<f64>(C * m, 14), data::<f64>(C * m, 15));
     let (gamma, beta) = (data::<f64>(C, 16), data::<f64>(C, 17));
-    let (_, statistics) = reference::batch_norm::train(C, &x, &gamma, &beta, EPS);
-    let (dx, dgamma, dbeta) =
+    let Normalised { statistics, .. } = reference::batch_norm::train(C, &x, &gamma, &beta, EPS);
+    let Gradients { dx, dgamma, dbeta } =
         reference::batch_norm::backward(&x, &dy, &gamma, &statistics.mean, &statistics.inv_std);
     let loss = |parts: &[Vec<f64>; 3]| -> f64 {
-        let (y, _) = reference::batch_norm::train(C, &parts[0], &parts[1], &parts[2], EPS);
+        let Normalised { y, .. } = reference::batch_norm::train(C, &parts[0], &parts[1], &parts[2], EPS);
         y.iter().zip(&dy).map(|(y, dy)| y * dy).sum()
     };
     for (part, expected) in [dx, dgamma, dbeta].iter().enumerate() {

@@ -5,7 +5,7 @@ mod common;
 use common::{Guarded, assert_close, data, each_isa, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::reference::conv as reference;
-use isograd_kernels::{Accum, Activation, Element, Isa};
+use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 use proptest::prelude::*;
 
 const CHANNELS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 12, 17];
@@ -14,7 +14,7 @@ const KERNELS: [[usize; 2]; 5] = [[1, 1], [3, 3], [5, 3], [2, 2], [7, 1]];
 const STRIDES: [[usize; 2]; 5] = [[1, 1], [2, 2], [1, 3], [3, 2], [1, 1]];
 const DILATIONS: [[usize; 2]; 4] = [[1, 1], [2, 1], [1, 2], [2, 2]];
 
-/// Inputs, expected results and, for the bounds, the same sums over absolute values.
+/// Inputs, expected results, and the same sums over absolute values, from which the bounds follow.
 struct Case {
     shape: Conv2dShape,
     n: usize,
@@ -32,7 +32,7 @@ struct Case {
 struct Sums {
     value: Vec<f64>,
     magnitude: Vec<f64>,
-    /// Terms of the longest sum.
+    /// The number of terms in the longest sum.
     terms: usize,
 }
 
@@ -46,7 +46,8 @@ impl Sums {
         Self { value: sums(inputs), magnitude: sums(absolute.each_ref().map(Vec::as_slice)), terms }
     }
 
-    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the reference in f64.
+    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the
+    /// reference in f64.
     fn bound<T: Element>(&self) -> impl Fn(usize) -> f64 {
         |i| (self.terms + 4) as f64 * T::EPSILON.to_f64() * self.magnitude[i]
     }
@@ -108,27 +109,47 @@ impl Case {
         let conv = Conv2d::with_path(self.shape, path).unwrap();
         let n = self.n;
         let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
-        // Scratch memory holds what the last user left.
+        // Scratch memory may contain anything.
         let mut scratch = Guarded::<T>::nan(conv.scratch_len(n));
 
-        // What no kernel element reads may hold anything.
+        // Pixels that no kernel element reads may contain anything.
         let x_unread = self.with_nan_where_unread(&x);
         let mut y = Guarded::nan(self.dy.len());
-        conv.forward(isa, n, &x_unread, &w, None, Activation::Identity, y.slice(), scratch.slice());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x_unread,
+            &w,
+            None,
+            Activation::Identity,
+            y.slice(),
+        );
         self.y_without_bias.assert_close(&what("forward"), y.check());
 
         let mut y = Guarded::nan(self.dy.len());
-        conv.forward(isa, n, &x, &w, Some(&bias), Activation::Relu, y.slice(), scratch.slice());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x,
+            &w,
+            Some(&bias),
+            Activation::Relu,
+            y.slice(),
+        );
         let relu: Vec<f64> = self.y.value.iter().map(|y| y.max(0.0)).collect();
         assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
 
         let mut dx = Guarded::nan(self.x.len());
-        conv.input_gradient(isa, n, &dy, &w, None, dx.slice(), scratch.slice());
+        conv.input_gradient(Pass { isa, n, scratch: scratch.slice() }, &dy, &w, None, dx.slice());
         self.dx.assert_close(&what("input gradient"), dx.check());
 
         let mut masked = Guarded::nan(self.x.len());
         let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
-        conv.input_gradient(isa, n, &dy, &w, Some(&relu_output), masked.slice(), scratch.slice());
+        conv.input_gradient(
+            Pass { isa, n, scratch: scratch.slice() },
+            &dy,
+            &w,
+            Some(&relu_output),
+            masked.slice(),
+        );
         for (i, (masked, dx)) in masked.check().iter().zip(dx.check()).enumerate() {
             let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
             assert!(
@@ -139,11 +160,11 @@ impl Case {
         }
 
         let mut dw = Guarded::nan(self.w.len());
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, dw.slice(), scratch.slice());
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Replace, dw.slice());
         self.dw.assert_close(&what("weight gradient"), dw.check());
 
         let mut dw = Guarded::new(&w);
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Add, dw.slice(), scratch.slice());
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Add, dw.slice());
         self.dw.assert_added(&what("weight gradient, added"), &w, dw.check());
 
         let mut db = Guarded::new(&bias);
@@ -166,7 +187,7 @@ fn narrow<T: Element>(x: &[f64]) -> Vec<T> {
     x.iter().map(|x| T::from_f64(*x)).collect()
 }
 
-/// `image` enlarged where the kernel would not fit.
+/// A shape whose image is `image`, enlarged where the kernel would not fit.
 fn fitting(
     [c, f]: [usize; 2],
     image: [usize; 2],
@@ -178,7 +199,17 @@ fn fitting(
     let least = |k: usize, d: usize, p: usize| (d * (k - 1) + 1).saturating_sub(2 * p).max(1);
     let h = image[0].max(least(kh, dilation[0], padding[0]));
     let w = image[1].max(least(kw, dilation[1], padding[1]));
-    Conv2dShape { c, h, w, f, kh, kw, stride, padding, dilation }
+    Conv2dShape {
+        c,
+        h,
+        w,
+        f,
+        kh,
+        kw,
+        stride: stride.into(),
+        padding: padding.into(),
+        dilation: dilation.into(),
+    }
 }
 
 #[test]
@@ -196,7 +227,7 @@ fn every_channel_count_with_every_sample_count() {
     }
 }
 
-/// Runs of columns that end at every vector count of every tile.
+/// Runs of columns of every length, in vectors, that a tile can have.
 #[test]
 fn every_row_length() {
     for width in 1..=34 {
@@ -220,8 +251,8 @@ fn layers_of_real_networks() {
     }
 }
 
-/// Rows whose weight gradient takes several blocks, filters that take several groups of packed weights, and an image whose
-/// columns take several blocks.
+/// Rows whose weight gradient takes several blocks, filters that take several groups of packed weights, and
+/// an image whose columns take several blocks.
 #[test]
 fn several_blocks() {
     Case::new(fitting([5, 6], [9, 40], [3, 3], [1, 1], [1, 1], [1, 1]), 33).check();
@@ -230,7 +261,8 @@ fn several_blocks() {
     Case::new(fitting([1, 1], [47, 46], [8, 8], [1, 1], [3, 4], [1, 1]), 33).check();
 }
 
-/// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of them.
+/// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of
+/// them.
 #[test]
 fn strided_columns() {
     for n in [4, 8, 16, 32, 64, 48, 21] {
@@ -245,9 +277,9 @@ fn strided_columns() {
     }
 }
 
-/// Kernels of one element with strides, whose passes copy blocks and write zeros beside the products: one block in all,
-/// panels of every width, rows and columns that no output reads, few channels between many zeros, and blocks that end with
-/// half a tile.
+/// Kernels of one element with strides, whose passes copy blocks and write zeros beside the products: one
+/// block in all, panels of every width, rows and columns that no output reads, few channels between many
+/// zeros, and blocks that end with half a tile.
 #[test]
 fn subsampling() {
     for (channels, image, stride) in [
@@ -266,7 +298,8 @@ fn subsampling() {
     }
 }
 
-/// Many channels a power of two apart: both images have 512 values a channel, or the input at least has.
+/// Many channels that are a power of two apart: both images have 512 values in each channel, or the input
+/// has.
 #[test]
 fn channels_that_compete_for_the_cache() {
     for (image, kernel, stride, padding, dilation, n) in [
@@ -289,7 +322,8 @@ fn no_samples() {
     }
 }
 
-/// The last shard of a batch may be smaller: what was allocated for the others must do.
+/// The last shard of a batch may be smaller. Memory that was allocated for a full shard must be enough for
+/// it.
 #[test]
 fn scratch_memory_for_many_samples_does_for_fewer() {
     for shape in [
@@ -317,7 +351,13 @@ fn the_chosen_path_is_one_of_both() {
         each_isa(|isa| {
             let weight_gradient = |conv: &Conv2d| {
                 let (mut dw, mut scratch) = (vec![0.0f32; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
-                conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
+                conv.weight_gradient(
+                    Pass { isa, n, scratch: &mut scratch },
+                    &x,
+                    &dy,
+                    Accum::Replace,
+                    &mut dw,
+                );
                 dw
             };
             let chosen = Conv2d::new(shape).unwrap();
@@ -340,9 +380,22 @@ fn gradients_are_adjoint() {
             let mut scratch = vec![0.0; conv.scratch_len(n)];
             let (mut y, mut dx, mut dw) =
                 (vec![0.0; case.dy.len()], vec![0.0; case.x.len()], vec![0.0; case.w.len()]);
-            conv.forward(isa, n, &case.x, &case.w, None, Activation::Identity, &mut y, &mut scratch);
-            conv.input_gradient(isa, n, &case.dy, &case.w, None, &mut dx, &mut scratch);
-            conv.weight_gradient(isa, n, &case.x, &case.dy, Accum::Replace, &mut dw, &mut scratch);
+            conv.forward(
+                Pass { isa, n, scratch: &mut scratch },
+                &case.x,
+                &case.w,
+                None,
+                Activation::Identity,
+                &mut y,
+            );
+            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &case.dy, &case.w, None, &mut dx);
+            conv.weight_gradient(
+                Pass { isa, n, scratch: &mut scratch },
+                &case.x,
+                &case.dy,
+                Accum::Replace,
+                &mut dw,
+            );
             let products = [dot(&y, &case.dy), dot(&case.x, &dx), dot(&case.w, &dw)];
 
             let absolute_dy: Vec<f64> = case.dy.iter().map(|dy| dy.abs()).collect();
@@ -373,24 +426,26 @@ fn the_same_bits_at_any_alignment() {
                 let mut scratch = vec![0.0; conv.scratch_len(n) + shift];
                 let scratch = &mut scratch[shift..];
                 conv.forward(
-                    isa,
-                    n,
+                    Pass { isa, n, scratch },
                     &x[shift..],
                     &w[shift..],
                     None,
                     Activation::Relu,
                     &mut y[shift..],
-                    scratch,
                 );
-                conv.input_gradient(isa, n, &dy[shift..], &w[shift..], None, &mut dx[shift..], scratch);
+                conv.input_gradient(
+                    Pass { isa, n, scratch },
+                    &dy[shift..],
+                    &w[shift..],
+                    None,
+                    &mut dx[shift..],
+                );
                 conv.weight_gradient(
-                    isa,
-                    n,
+                    Pass { isa, n, scratch },
                     &x[shift..],
                     &dy[shift..],
                     Accum::Add,
                     &mut dw[shift..],
-                    scratch,
                 );
                 [y, dx, dw].map(|v| v[shift..].iter().map(|v| v.to_bits()).collect::<Vec<_>>())
             };
@@ -413,19 +468,19 @@ fn nan_propagates() {
             x[2] = f32::NAN; // channel 0, top left, last sample
             let mut y = vec![0.0; conv.output_len(n)];
             let mut scratch = vec![0.0; conv.scratch_len(n)];
-            conv.forward(isa, n, &x, &w, None, Activation::Relu, &mut y, &mut scratch);
+            conv.forward(Pass { isa, n, scratch: &mut scratch }, &x, &w, None, Activation::Relu, &mut y);
             let plane = conv.oh() * conv.ow() * n;
             for (i, y) in y.iter().enumerate() {
                 assert_eq!(y.is_nan(), i % plane == 2, "{isa}, {path:?}: element {i} is {y}");
             }
             let (dy, mut dx) = (vec![1.0; y.len()], vec![0.0; x.len()]);
-            conv.input_gradient(isa, n, &dy, &w, Some(&x), &mut dx, &mut scratch);
+            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &dy, &w, Some(&x), &mut dx);
             assert!(dx.iter().all(|dx| *dx > 0.0), "{isa}, {path:?}: {dx:?}");
         }
     });
 }
 
-/// Convolution is linear in each argument: a central difference of any step is exact but for rounding.
+/// Convolution is linear in each argument, so a central difference with any step has no error but rounding.
 #[test]
 fn reference_gradients_are_central_differences() {
     for (stride, padding, dilation) in
@@ -471,9 +526,13 @@ fn impossible_shapes_are_errors() {
             && zero(Conv2dShape { kh: 0, ..good })
             && zero(Conv2dShape { kw: 0, ..good })
     );
-    assert!(zero(Conv2dShape { stride: [1, 0], ..good }) && zero(Conv2dShape { dilation: [0, 1], ..good }));
+    assert!(
+        zero(Conv2dShape { stride: [1, 0].into(), ..good })
+            && zero(Conv2dShape { dilation: [0, 1].into(), ..good })
+    );
 
-    let error = Conv2d::new(Conv2dShape { dilation: [1, 4], padding: [0, 1], ..good }).unwrap_err();
+    let error =
+        Conv2d::new(Conv2dShape { dilation: [1, 4].into(), padding: [0, 1].into(), ..good }).unwrap_err();
     assert_eq!(error, ConvError::KernelTooLarge { kernel: 3, dilation: 4, image: 5, padding: 1 });
     assert_eq!(
         error.to_string(),
@@ -482,35 +541,33 @@ fn impossible_shapes_are_errors() {
 
     let huge = usize::MAX / 2;
     assert_eq!(
-        Conv2d::new(Conv2dShape { padding: [huge, huge + 1], ..good }).unwrap_err(),
+        Conv2d::new(Conv2dShape { padding: [huge, huge + 1].into(), ..good }).unwrap_err(),
         ConvError::TooLarge
     );
     assert_eq!(Conv2d::new(Conv2dShape { c: huge, ..good }).unwrap_err(), ConvError::TooLarge);
     assert_eq!(
-        Conv2d::new(Conv2dShape { dilation: [usize::MAX, 1], ..good }).unwrap_err(),
+        Conv2d::new(Conv2dShape { dilation: [usize::MAX, 1].into(), ..good }).unwrap_err(),
         ConvError::TooLarge
     );
 }
 
 #[test]
-#[should_panic(expected = "the input side has 49 elements, not those of 2 samples")]
+#[should_panic(expected = "the input or its gradient has 49 elements, but 2 samples of")]
 fn an_input_of_another_length() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     let mut scratch = vec![0.0; conv.scratch_len(2)];
     conv.forward(
-        Isa::best(),
-        2,
+        Pass { isa: Isa::best(), n: 2, scratch: &mut scratch },
         &[0.0f32; 49],
         &[0.0; 9],
         None,
         Activation::Identity,
         &mut [0.0; 18],
-        &mut scratch,
     );
 }
 
-/// Equal terms round in the same direction again and again: one chain of additions for each lane of all 64 rows would be off
-/// by five times the bound.
+/// The roundings of equal terms go in the same direction. With one chain of additions for each lane, through
+/// all 64 rows, the error would be five times the bound.
 #[test]
 fn long_weight_gradients() {
     let (n, rows) = (32, 64);
@@ -520,8 +577,9 @@ fn long_weight_gradients() {
     let expected = vec![terms as f64 * f64::from(0.1f32); conv.weight_len()];
     each_isa(|isa| {
         let (mut dw, mut scratch) = (vec![f32::NAN; conv.weight_len()], vec![0.0; conv.scratch_len(n)]);
-        conv.weight_gradient(isa, n, &x, &dy, Accum::Replace, &mut dw, &mut scratch);
-        // A row fills the block that stays in the cache: its products, the rows, the lanes.
+        conv.weight_gradient(Pass { isa, n, scratch: &mut scratch }, &x, &dy, Accum::Replace, &mut dw);
+        // One row fills a block. The additions are those of the products in a row, of the rows, and of the
+        // lanes.
         let lanes = isa.vector_bytes() / size_of::<f32>();
         let roundings = 64 * n / lanes + 1 + rows + lanes;
         let bound = roundings as f64 / 2.0 * f64::from(f32::EPSILON) * expected[0];
@@ -530,18 +588,16 @@ fn long_weight_gradients() {
 }
 
 #[test]
-#[should_panic(expected = "scratch has 3 elements")]
+#[should_panic(expected = "the scratch memory has 3 elements, but n = 1 needs")]
 fn scratch_memory_that_is_too_short() {
     let conv = Conv2d::new(fitting([1, 1], [5, 5], [3, 3], [1, 1], [0, 0], [1, 1])).unwrap();
     conv.forward(
-        Isa::best(),
-        1,
+        Pass { isa: Isa::best(), n: 1, scratch: &mut [0.0; 3] },
         &[0.0f32; 25],
         &[0.0; 9],
         None,
         Activation::Identity,
         &mut [0.0; 9],
-        &mut [0.0; 3],
     );
 }
 
@@ -562,7 +618,7 @@ proptest! {
         n in 1usize..=35,
     ) {
         let pair = |i: usize| [rows[i], columns[i]];
-        // Short runs: few samples where the rest is large.
+        // Short runs: the more the other sizes grow, the fewer samples.
         let n = n.min(1 + 100_000 / (channels[0] * channels[1] * rows[0] * columns[0] * h * w));
         Case::new(fitting(channels, [h, w], pair(0), pair(1), pair(2), pair(3)), n).check();
     }

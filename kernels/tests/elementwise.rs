@@ -5,8 +5,8 @@ mod common;
 use common::{Guarded, LENGTHS, assert_close, data, each_isa};
 use isograd_kernels::{Element, Isa, elementwise};
 
-/// Runs `f` on a guarded copy of `y` and holds the result to `expected`: exactly, unless `magnitude` allows for the one
-/// rounding that a fused multiply-add saves.
+/// Runs `f` on a guarded copy of `y` and compares the result with `expected`. They must be equal, unless
+/// `magnitude` allows for the one rounding that a fused multiply-add saves.
 fn check<T: Element>(
     what: &str,
     y: &[T],
@@ -28,8 +28,8 @@ fn check_all<T: Element>() {
             let alpha = T::from_f64(-1.7);
             check(&what, &y, |i| a[i] + b[i], 0.0, |y| elementwise::add(isa, &a, &b, y));
             check(&what, &y, |i| a[i] * b[i], 0.0, |y| elementwise::mul(isa, &a, &b, y));
-            check(&what, &y, |i| y[i] + a[i], 0.0, |y| elementwise::add_assign(isa, y, &a));
-            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, y, &a));
+            check(&what, &y, |i| y[i] + a[i], 0.0, |y| elementwise::add_assign(isa, &a, y));
+            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, &a, y));
             check(&what, &y, |i| alpha * y[i], 0.0, |y| elementwise::scale(isa, alpha, y));
             check(&what, &y, |i| y[i] + alpha * a[i], 2.7, |y| elementwise::axpy(isa, alpha, &a, y));
         }

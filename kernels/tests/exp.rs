@@ -1,14 +1,14 @@
-//! The vector exponential and what is built on it, against f64 over the whole range of f32.
+//! The vector exponential and the functions that use it, against f64 over the whole range of f32.
 
 mod common;
 
 use common::{LENGTHS, data, each_isa, widen};
 use isograd_kernels::{Element, Isa, activation, elementwise};
 
-/// A name, a kernel, and what it computes.
+/// A name, a kernel, and the function that it computes.
 type Function<T> = (&'static str, fn(Isa, &[T], &mut [T]), fn(f64) -> f64);
 
-/// Every 4,099th (a prime) bit pattern of f32: all exponents, both signs, NaNs, subnormals.
+/// Every 4,099th bit pattern of f32 (4,099 is prime): all exponents, both signs, NaNs and subnormals.
 fn sampled_f32() -> Vec<f32> {
     (0..=u32::MAX).step_by(4099).map(f32::from_bits).collect()
 }
@@ -19,7 +19,8 @@ fn ulp<T: Element>(reference: f64) -> f64 {
     2f64.powi(exponent) * T::EPSILON.to_f64()
 }
 
-/// Holds `f` to `bound` ULP of `reference` where that is normal in f32, and to `smallest` below.
+/// Asserts that `f` is within `bound` ULP of `reference` where the reference is normal in f32, and within
+/// `smallest` elsewhere.
 fn check_sampled(
     what: &str,
     f: fn(Isa, &[f32], &mut [f32]),
@@ -86,7 +87,7 @@ fn exp_at_its_edges() {
     ];
     each_isa(|isa| {
         for (x, expected) in cases {
-            // In every lane of a vector and in every length of a tail.
+            // The special value is in every lane of a vector, and in a partial vector of every length.
             for len in LENGTHS {
                 let mut y = vec![f32::NAN; len];
                 elementwise::exp(isa, &vec![x; len], &mut y);

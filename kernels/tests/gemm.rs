@@ -7,7 +7,7 @@ use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Element, Isa, reference};
 use proptest::prelude::*;
 
-/// How a matrix lies in memory.
+/// The layout of a matrix in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     Rows,
@@ -16,7 +16,7 @@ enum Storage {
     GappedRows,
     /// No stride is 1.
     Scattered,
-    /// Columns apart, rows between them: the column stride is 3, rows come after all columns.
+    /// The column stride is 3, and the row stride is larger than a whole row.
     ScatteredColumns,
 }
 
@@ -34,7 +34,7 @@ impl Storage {
         }
     }
 
-    /// Elements from the first to the last; the gaps between them hold `gap`.
+    /// Memory for the elements, with `gap` in the gaps between them.
     fn scatter<T: Element>(self, rows: usize, cols: usize, values: &[T], gap: f64) -> Vec<T> {
         let (row_stride, col_stride) = self.strides(rows, cols);
         let len = if values.is_empty() { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 };
@@ -68,7 +68,7 @@ impl Storage {
     }
 }
 
-/// Gaps of the product: they must survive.
+/// The value in the gaps of the product. The product must not overwrite it.
 const GAP: f64 = 777.0;
 
 fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]) {
@@ -82,10 +82,10 @@ fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]
     let b = sb.scatter(k, n, &b, f64::NAN);
     for accum in [Accum::Replace, Accum::Add] {
         let what = format!("{isa} {} {m}x{n}x{k} {sa:?} {sb:?} {sc:?} {accum:?}", T::NAME);
-        // Replace must not read what is there.
+        // Replace must not read the old values.
         let before = if accum == Accum::Add { start.clone() } else { vec![T::from_f64(f64::NAN); m * n] };
         let mut c = Guarded::new(&sc.scatter(m, n, &before, GAP));
-        gemm(isa, sc.view_mut(c.slice(), m, n), accum, sa.view(&a, m, k), sb.view(&b, k, n));
+        gemm(isa, sa.view(&a, m, k), sb.view(&b, k, n), accum, sc.view_mut(c.slice(), m, n));
 
         let (row_stride, col_stride) = sc.strides(m, n);
         let mut memory = c.check().to_vec();
@@ -154,7 +154,7 @@ fn empty_dimensions() {
     }
 }
 
-/// Rows may overlap where they are only read: a vector repeated, and the windows of a signal.
+/// The rows of an input may overlap, for example a repeated vector or the windows of a signal.
 #[test]
 fn inputs_may_overlap() {
     each_isa(|isa| {
@@ -162,40 +162,40 @@ fn inputs_may_overlap() {
         let filter = [1.0f32, 10.0, 100.0];
         let mut c = [0.0f32; 4];
         let windows = MatRef::strided(&signal, 4, 3, 1, 1);
-        gemm(isa, MatMut::row_major(&mut c, 4, 1), Accum::Replace, windows, MatRef::row_major(&filter, 3, 1));
+        gemm(isa, windows, MatRef::row_major(&filter, 3, 1), Accum::Replace, MatMut::row_major(&mut c, 4, 1));
         assert_eq!(c, [321.0, 432.0, 543.0, 654.0], "{isa}");
 
         let mut c = [0.0f32; 4];
         let repeated = MatRef::strided(&signal, 2, 3, 0, 1);
         gemm(
             isa,
-            MatMut::row_major(&mut c, 2, 2),
-            Accum::Replace,
             repeated,
             MatRef::strided(&filter, 3, 2, 1, 0),
+            Accum::Replace,
+            MatMut::row_major(&mut c, 2, 2),
         );
         assert_eq!(c, [321.0; 4], "{isa}");
     });
 }
 
-/// The stride of a single row or column says nothing and may be anything.
+/// The stride of a single row or a single column may be any number.
 #[test]
 fn single_rows_and_columns() {
     each_isa(|isa| {
         let (a, b) = ([1.0f32, 2.0, 3.0], [1.0f32, 10.0, 100.0]);
         let (row, column) = (MatRef::strided(&a, 1, 3, 0, 1), MatRef::strided(&b, 3, 1, 1, 0));
         let mut c = [0.0f32; 3];
-        gemm(isa, MatMut::strided(&mut c, 1, 3, 0, 1), Accum::Replace, MatRef::strided(&a, 1, 1, 0, 1), row);
+        gemm(isa, MatRef::strided(&a, 1, 1, 0, 1), row, Accum::Replace, MatMut::strided(&mut c, 1, 3, 0, 1));
         assert_eq!(c, a, "{isa}");
         gemm(
             isa,
-            MatMut::strided(&mut c, 3, 1, 1, 0),
-            Accum::Replace,
             column,
             MatRef::strided(&a, 1, 1, 1, 0),
+            Accum::Replace,
+            MatMut::strided(&mut c, 3, 1, 1, 0),
         );
         assert_eq!(c, b, "{isa}");
-        gemm(isa, MatMut::strided(&mut c, 1, 1, 0, 0), Accum::Replace, row, column);
+        gemm(isa, row, column, Accum::Replace, MatMut::strided(&mut c, 1, 1, 0, 0));
         assert_eq!(c[0], 321.0, "{isa}");
     });
 }
@@ -210,10 +210,10 @@ fn nan_and_infinity_reach_the_sums_they_enter() {
             let mut c = vec![0.0; 9 * 19];
             gemm(
                 isa,
-                MatMut::row_major(&mut c, 9, 19),
-                Accum::Replace,
                 MatRef::row_major(&a, 9, k),
                 MatRef::row_major(&b, k, 19),
+                Accum::Replace,
+                MatMut::row_major(&mut c, 9, 19),
             );
             for (i, c) in c.into_iter().enumerate() {
                 match (i / 19, i % 19) {
@@ -239,7 +239,7 @@ fn the_same_bits_at_any_alignment() {
                     false => (MatRef::row_major(a, m, k), MatRef::row_major(b, k, n)),
                 };
                 let mut c = vec![0.0; shift + m * n];
-                gemm(isa, MatMut::row_major(&mut c[shift..], m, n), Accum::Replace, a, b);
+                gemm(isa, a, b, Accum::Replace, MatMut::row_major(&mut c[shift..], m, n));
                 c[shift..].iter().map(|c| c.to_bits()).collect::<Vec<_>>()
             };
             for column_major in [false, true] {
@@ -254,15 +254,15 @@ fn the_same_bits_at_any_alignment() {
 }
 
 #[test]
-#[should_panic(expected = "a 2 x 3 product does not come from 2 x 4 times 5 x 3")]
+#[should_panic(expected = "shapes do not match: a 2 x 3 result for 2 x 4 times 5 x 3")]
 fn shapes_that_do_not_fit() {
     let (a, b, mut c) = ([0.0f32; 8], [0.0f32; 15], [0.0f32; 6]);
     gemm(
         Isa::best(),
-        MatMut::row_major(&mut c, 2, 3),
-        Accum::Replace,
         MatRef::row_major(&a, 2, 4),
         MatRef::row_major(&b, 5, 3),
+        Accum::Replace,
+        MatMut::row_major(&mut c, 2, 3),
     );
 }
 
@@ -279,14 +279,14 @@ fn a_destination_column_in_one_place() {
 }
 
 #[test]
-#[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 reaches 12 elements, 11 are given")]
+#[should_panic(expected = "a 3 x 4 matrix with strides 4 and 1 needs 12 elements, but the slice has 11")]
 fn a_matrix_that_reaches_too_far() {
     MatRef::strided(&[0.0f32; 11], 3, 4, 4, 1);
 }
 
 #[test]
 #[should_panic(
-    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, 0 are given"
+    expected = "a 4294967296 x 4294967296 matrix needs 18446744073709551615 elements, but the slice has 0"
 )]
 #[cfg(target_pointer_width = "64")]
 fn a_matrix_whose_size_overflows() {
@@ -294,7 +294,7 @@ fn a_matrix_whose_size_overflows() {
 }
 
 #[test]
-#[should_panic(expected = "reaches 18446744073709551615 elements, 1 are given")]
+#[should_panic(expected = "needs 18446744073709551615 elements, but the slice has 1")]
 #[cfg(target_pointer_width = "64")]
 fn a_matrix_whose_reach_overflows() {
     MatRef::strided(&[0.0f32], 3, 1, 1 << 63, 1);

@@ -63,7 +63,7 @@ fn transforms_f64() {
     check_transforms::<f64>();
 }
 
-/// Transforms move bits: signs of zero, NaN payloads, denormals.
+/// Transforms keep the bits of signed zeros, NaN payloads and denormals.
 #[test]
 fn transforms_keep_every_bit() {
     let x: Vec<f32> = [0x8000_0000, 0x7fc0_1234, 0xff80_0001, 0x0000_0001, 0x7f80_0000, 0x3f80_0000]
@@ -79,7 +79,8 @@ fn transforms_keep_every_bit() {
     });
 }
 
-/// `scale * x + shift`, product and sum rounded, in the order of the layout; `x(i, q)` is value `q` of sample `i`.
+/// `scale * x + shift`, product and sum rounded, in the order of the layout; `x(i, q)` is value `q` of sample
+/// `i`.
 fn gathered<T: Element>(
     [c, pixels, n]: [usize; 3],
     channels: Channels,
@@ -103,7 +104,7 @@ fn check_gather<T: Element>() {
         let scaling = Scaling { scale: &scale, shift: &shift };
         let len = c * pixels;
         let bytes: Vec<u8> = (0..len * n + 1).map(|i| (i * i + i / 7) as u8).collect();
-        // Samples in backward order, at odd addresses.
+        // The samples are in reverse order, at odd addresses.
         let sample = |i: usize| &bytes[1 + (n - 1 - i) * len..][..len];
         let floats32: Vec<f32> = bytes.iter().map(|&b| f32::from(b) / 3.0).collect();
         let floats64: Vec<f64> = bytes.iter().map(|&b| f64::from(b) / 3.0).collect();
@@ -119,11 +120,11 @@ fn check_gather<T: Element>() {
             each_isa(|isa| {
                 let what = format!("to {}, {shape:?}, channels {channels:?}, {isa}", T::NAME);
                 let mut y = Guarded::nan(len * n);
-                gather_u8(isa, channels, pixels, scaling, sample, n, y.slice());
+                gather_u8(isa, channels, pixels, n, scaling, sample, y.slice());
                 assert_eq!(y.check(), from_u8, "u8 {what}");
-                gather_float(isa, channels, pixels, scaling, sample32, n, y.slice());
+                gather_float(isa, channels, pixels, n, scaling, sample32, y.slice());
                 assert_eq!(y.check(), from_f32, "f32 {what}");
-                gather_float(isa, channels, pixels, scaling, sample64, n, y.slice());
+                gather_float(isa, channels, pixels, n, scaling, sample64, y.slice());
                 assert_eq!(y.check(), from_f64, "f64 {what}");
             });
         }
@@ -141,11 +142,11 @@ fn gather_into_f64() {
 }
 
 #[test]
-#[should_panic(expected = "gather: sample 1 has 3 values, the network takes 4")]
+#[should_panic(expected = "gather: sample 1 has 3 values, but 2 channels of 2 pixels need 4")]
 fn short_sample() {
     let samples = [[1u8, 2, 3, 4].as_slice(), &[1, 2, 3]];
     let scaling = Scaling { scale: &[1.0f32; 2], shift: &[0.0; 2] };
-    gather_u8(Isa::best(), Channels::First, 2, scaling, |i| samples[i], 2, &mut [0.0; 8]);
+    gather_u8(Isa::best(), Channels::First, 2, 2, scaling, |i| samples[i], &mut [0.0; 8]);
 }
 
 #[test]

@@ -80,7 +80,8 @@ fn loss_survives_where_the_probability_underflows() {
         let (mut p, mut dx) = ([0.0; 2], [0.0; 2]);
         let total = loss::softmax_cross_entropy(isa, 2, 1, &[500f32, -500.0], &[1], 1.0, &mut p, &mut dx);
         assert_eq!((total, p, dx), (1000.0, [1.0, 0.0], [1.0, -1.0]), "{isa}");
-        // And where it is 1 but for 1e-9: ln(1 + e^-20) in f64 would be 2.06e-9, the f32 sum rounds it away.
+        // Here the probability is 1 - 2e-9. ln(1 + e^-20) would be 2.06e-9 in f64; the f32 sum rounds it to
+        // 0.
         let total = loss::softmax_cross_entropy(isa, 2, 1, &[20f32, 0.0], &[0], 1.0, &mut p, &mut dx);
         assert!((0.0..=f64::from(f32::EPSILON)).contains(&total), "{isa}: {total:e}");
     });
@@ -136,8 +137,9 @@ fn check_with_logits<T: Element>(isa: Isa, x: &[T], t: &[T]) {
     let total =
         loss::binary_cross_entropy_with_logits(isa, x.check(), t.check(), SCALE, p.slice(), dx.slice());
 
-    // A loss: e^-|x| is off by 2.5 EPSILON of itself, its ln(1 + _) by 2 more, the other addend by 1, their sum by half a one;
-    // the reference likewise, and the sums in f64 by half an f64::EPSILON an addition.
+    // The relative errors in a loss are 2.5 EPSILON for e^-|x|, 2 more for ln(1 + e^-|x|), 1 for the other
+    // addend, and half an EPSILON for the sum. The reference has such errors too, and each addition in f64
+    // has an error of half an f64::EPSILON.
     let (wide_x, wide_t) = (widen(x.check()), widen(t.check()));
     let expected = reference::binary_cross_entropy_with_logits(&wide_x, &wide_t);
     if expected.is_finite() {
@@ -150,7 +152,8 @@ fn check_with_logits<T: Element>(isa: Isa, x: &[T], t: &[T]) {
         );
     }
 
-    // A part of a gradient: at most 5.5 EPSILON for 1 - p, half a one for 1 - t, the product, the difference and the scale.
+    // The error of each part of a gradient is at most 5.5 EPSILON for 1 - p, plus half an EPSILON each for
+    // 1 - t, the product, the difference and the scale.
     let expected = reference::binary_cross_entropy_with_logits_backward(&wide_x, &wide_t, SCALE);
     let at_target =
         |t: f64| reference::binary_cross_entropy_with_logits_backward(&wide_x, &vec![t; len], SCALE);
@@ -178,7 +181,7 @@ fn check_binary_cross_entropy_with_logits<T: Element>() {
         let inf = f64::INFINITY;
         for x in [0.0, -0.0, 1.0, -1.0, 18.0, -18.0, 30.0, -30.0, 100.0, -100.0, inf, -inf, f64::NAN] {
             for t in [0.0, 1.0, 0.25] {
-                // One alone in a partial vector, and enough for whole ones.
+                // One element alone in a partial vector, and enough elements for whole vectors.
                 for len in [1, 33] {
                     check_with_logits(isa, &vec![T::from_f64(x); len], &vec![T::from_f64(t); len]);
                 }
@@ -267,7 +270,8 @@ fn clamped_probabilities_give_finite_losses_and_gradients() {
     assert!((total - 18.420_680_743_952_367).abs() < 1e-14, "{total}");
     assert_eq!(dp, [-1e8, 0.0]);
 
-    // Certain and right costs (nearly) nothing, certain and wrong -ln(2^-24), and pulls back.
+    // A certain and right probability costs nearly nothing. A certain and wrong one costs -ln(2^-24), and its
+    // gradient points back.
     let mut dp = [0f32; 4];
     let total = loss::binary_cross_entropy(&[0f32, 1.0, 0.0, 1.0], &[0.0, 1.0, 1.0, 0.0], 1.0, Some(&mut dp));
     let expected = 2.0 * 24.0 * std::f64::consts::LN_2;
@@ -292,7 +296,8 @@ fn reference_gradients_match_central_differences() {
         };
         (0..x.len()).map(|i| (shifted(i, h) - shifted(i, -h)) / (2.0 * h)).collect()
     };
-    // Truncation SCALE * h^2 / 6 * |f'''|, |f'''| <= 2 / 0.2^3, and rounding SCALE * EPSILON * |f| / h, |f| < 60.
+    // Truncation SCALE * h^2 / 6 * |f'''|, |f'''| <= 2 / 0.2^3, and rounding SCALE * EPSILON * |f| / h, |f| <
+    // 60.
     for (what, gradient, value) in [
         (
             "softmax_cross_entropy",
@@ -321,13 +326,13 @@ fn reference_gradients_match_central_differences() {
 }
 
 #[test]
-#[should_panic(expected = "softmax_cross_entropy: label 10 of sample 2 with 10 classes")]
+#[should_panic(expected = "softmax_cross_entropy: sample 2 has label 10, but there are only 10 classes")]
 fn label_out_of_range_panics_with_its_sample() {
     loss::softmax_cross_entropy_eval(Isa::portable(), 10, 3, &[0f32; 30], &[0, 9, 10], &mut [0f32; 30]);
 }
 
 #[test]
-#[should_panic(expected = "cross_entropy: 2 labels for 3 samples")]
+#[should_panic(expected = "cross_entropy: there are 2 labels for 3 samples")]
 fn missing_labels_panic_with_both_counts() {
     loss::cross_entropy(2, 3, &[0f32; 6], &[0, 1], 1.0, None);
 }

@@ -11,17 +11,17 @@ const SGD: Sgd = Sgd { lr: 0.05, momentum: 0.9, nesterov: false, weight_decay: 0
 const RMSPROP: RmsProp = RmsProp { lr: 0.01, rho: 0.95, eps: 1e-7, weight_decay: 0.0 };
 const ADAM: Adam = Adam { lr: 0.001, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0 };
 
-/// An update with its hyper-parameters filled in: parameters, gradients, first and second moment (SGD's velocity is the
-/// first; an optimizer leaves alone what it does not use).
+/// An update with given hyper-parameters. It takes parameters, gradients, and the first and second moment.
+/// SGD's velocity is the first moment. An optimizer does not change a moment that it does not use.
 type Update<'a, T> = (String, Box<dyn Fn(&mut [T], &[T], &mut [T], &mut [T]) + 'a>);
 
-/// Every optimizer in several settings; with an ISA level the kernel, without one the reference.
+/// The kernels of every optimizer in several settings.
 fn updates<'a, T: Element>(isa: Isa) -> Vec<Update<'a, T>> {
     all_updates(
-        move |h, w, g, m| optimizer::sgd(isa, h, w, g, m),
-        move |h, w, g, v| optimizer::rmsprop(isa, h, w, g, v),
-        move |h, step, w, g, m, v| optimizer::adam(isa, &h.at_step(step), w, g, m, v),
-        move |h, step, w, g, m, v| optimizer::nadam(isa, &h.at_step(step), w, g, m, v),
+        move |h, w, g, m| optimizer::sgd(isa, h, g, w, m),
+        move |h, w, g, v| optimizer::rmsprop(isa, h, g, w, v),
+        move |h, step, w, g, m, v| optimizer::adam(isa, &h.at_step(step), g, w, m, v),
+        move |h, step, w, g, m, v| optimizer::nadam(isa, &h.at_step(step), g, w, m, v),
     )
 }
 
@@ -66,14 +66,15 @@ fn check<T: Element>() {
                 kernel(new_w.slice(), g.check(), new_m.slice(), new_v.slice());
 
                 let (mut w, wide_g, mut m, mut v) = (widen(&w), widen(g.check()), widen(&m), widen(&v));
-                // The same update of zero parameters with all signs alike gives the magnitudes that rounding acts on.
+                // An update of zero parameters in which all values have one sign gives the magnitudes that
+                // are rounded.
                 let magnitudes = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
                 let (mut steps, mut m_sizes) = (vec![0.0; len], magnitudes(&m));
                 reference(&mut steps, &magnitudes(&wide_g), &mut m_sizes, &mut v.clone());
                 let w_sizes = magnitudes(&w);
                 reference(&mut w, &wide_g, &mut m, &mut v);
 
-                // At most ten roundings, of hyper-parameters and results, on the way to each value.
+                // At most ten roundings, of hyper-parameters and results, contribute to each value.
                 assert_close(&what, new_w.check(), &w, |i| 5.0 * eps * steps[i].abs() + eps * w_sizes[i]);
                 assert_close(&what, new_m.check(), &m, |i| 2.0 * eps * m_sizes[i]);
                 assert_close(&what, new_v.check(), &v, |i| 2.0 * eps * v[i]);
@@ -122,7 +123,7 @@ fn momentum_accumulates() {
     each_isa(|isa| {
         let (mut w, mut v) = ([1f64; 3], [0f64; 3]);
         for _ in 0..3 {
-            optimizer::sgd(isa, &SGD, &mut w, &[1.0; 3], &mut v);
+            optimizer::sgd(isa, &SGD, &[1.0; 3], &mut w, &mut v);
         }
         assert_close("v", &v, &[2.71; 3], |_| 1e-15);
         assert_close("w", &w, &[1.0 - 0.05 * 5.61; 3], |_| 1e-15);
@@ -138,7 +139,7 @@ fn no_gradient_and_no_decay_change_nothing() {
             let before = [1.0, -0.0, f32::from_bits(1), f32::MAX, -3.5];
             let mut w = before;
             update(&mut w, &[0.0; 5], &mut [0.0; 5], &mut [0.0; 5]);
-            // -0.0 may become 0.0: equal as a parameter.
+            // -0.0 may become 0.0, which is the same parameter.
             assert_eq!(w, before, "{name} at {isa}");
         }
     });
@@ -149,7 +150,7 @@ fn decay_alone_shrinks_by_its_rate() {
     each_isa(|isa| {
         let step = Adam { lr: 0.5, weight_decay: 0.25, ..ADAM }.at_step(1);
         let mut w = [8f32, -16.0, 0.0];
-        optimizer::adam(isa, &step, &mut w, &[0.0; 3], &mut [0.0; 3], &mut [0.0; 3]);
+        optimizer::adam(isa, &step, &[0.0; 3], &mut w, &mut [0.0; 3], &mut [0.0; 3]);
         assert_eq!(w, [7.0, -14.0, 0.0], "{isa}");
     });
 }
@@ -170,13 +171,13 @@ fn nan_gradient_is_not_hidden() {
 }
 
 #[test]
-#[should_panic(expected = "step 0 is not counted from 1")]
+#[should_panic(expected = "steps are counted from 1, but step is 0")]
 fn adam_counts_from_one() {
     ADAM.at_step(0);
 }
 
 #[test]
-#[should_panic(expected = "sgd: output 1 has 2 elements, output 0 has 3")]
+#[should_panic(expected = "sgd: output 1 has 2 elements, but output 0 has 3")]
 fn state_of_another_length_panics_with_both() {
-    optimizer::sgd(Isa::portable(), &SGD, &mut [0f32; 3], &[0.0; 3], &mut [0.0; 2]);
+    optimizer::sgd(Isa::portable(), &SGD, &[0.0; 3], &mut [0f32; 3], &mut [0.0; 2]);
 }

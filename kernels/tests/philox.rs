@@ -1,4 +1,4 @@
-//! Philox against known answers, the statistics of what is made of it, and the dropout mask.
+//! Philox against known answers, the statistics of the numbers that are made from it, and the dropout mask.
 
 mod common;
 
@@ -77,7 +77,8 @@ fn uniform_stays_below_one() {
 
 const DRAWS: u32 = 40_000;
 
-/// Holds a mean over `count` independent draws with the given standard deviation to five standard errors.
+/// Asserts that a mean over `count` independent numbers with the given standard deviation is within five
+/// standard errors of the expected one.
 fn check_mean(what: &str, values: impl Iterator<Item = f64>, expected: f64, deviation: f64) {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {

@@ -1,5 +1,5 @@
-//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and gaps, sample
-//! counts around the vector length.
+//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and
+//! gaps, sample counts around the vector length.
 
 mod common;
 
@@ -8,6 +8,7 @@ use isograd_kernels::pool::{
     Pool2d, Pool2dShape, PoolError, average_pool, average_pool_backward, max_pool, max_pool_backward,
     max_pool_eval,
 };
+use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Element, Isa, reference};
 use proptest::prelude::*;
 
@@ -19,7 +20,7 @@ fn shape(
     [h, w]: [usize; 2],
     [[kh, kw], stride, padding, dilation]: [[usize; 2]; 4],
 ) -> Pool2dShape {
-    Pool2dShape { c, h, w, kh, kw, stride, padding, dilation }
+    Pool2dShape { c, h, w, kh, kw, stride: stride.into(), padding: padding.into(), dilation: dilation.into() }
 }
 
 fn shapes() -> Vec<Pool2dShape> {
@@ -51,11 +52,12 @@ fn input_len(shape: &Pool2dShape, n: usize) -> usize {
     shape.c * shape.h * shape.w * n
 }
 
-/// `x` and the kernel's `(y, argmax)` against the reference; no rounding, so they must be equal.
+/// Compares `y` and `argmax` of the kernel with the reference. Nothing is rounded, so they must be equal.
 fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
     let pool = &Pool2d::new(*shape).expect("a possible shape");
     for activation in [Activation::Identity, Activation::Relu] {
-        let (y_ref, argmax_ref) = reference::pool::max_pool(shape, n, activation, &widen(x));
+        let Maxima { y: y_ref, argmax: argmax_ref } =
+            reference::pool::max_pool(shape, n, activation, &widen(x));
         let (mut x, mut y) = (Guarded::new(x), Guarded::nan(y_ref.len()));
         let mut argmax = Guarded::nan(y_ref.len());
         max_pool(isa, pool, n, activation, x.slice(), y.slice(), argmax.slice());
@@ -71,7 +73,7 @@ fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
         let dx_ref = reference::pool::max_pool_backward(shape, n, &argmax_ref, &widen(dy.slice()));
         let mut dx = Guarded::nan(input_len(shape, n));
         max_pool_backward(isa, pool, n, argmax.slice(), dy.slice(), dx.slice());
-        // |dy| < 1, and at most one window a tap meets in an element.
+        // |dy| < 1, and each window element (tap) contributes to an input element at most once.
         let bound = taps(pool).powi(2) * T::EPSILON.to_f64();
         assert_close(&format!("dx of {what}"), dx.check(), &dx_ref, |_| bound);
     }
@@ -89,7 +91,7 @@ fn check_average<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize) {
     let mut y = Guarded::nan(y_ref.len());
     average_pool(isa, pool, n, x.slice(), y.slice());
     let what = format!("{isa} {} n={n} {shape:?}", T::NAME);
-    // k additions of terms below 1 in size, the reciprocal, the product: k + 2 roundings of a mean below 1.
+    // k additions of terms below 1, the reciprocal and the product make k + 2 roundings of a mean below 1.
     let taps = taps(pool);
     assert_close(&format!("average of {what}"), y.check(), &y_ref, |_| (taps + 2.0) * T::EPSILON.to_f64());
 
@@ -154,7 +156,7 @@ fn special_values() {
     });
 }
 
-/// What went nowhere in the forward pass stays there: infinite gradients reach only the winners.
+/// Infinite gradients reach only the elements that were the maximum of a window.
 #[test]
 fn infinite_gradients_reach_winners_only() {
     each_isa(|isa| {
@@ -172,17 +174,17 @@ fn infinite_gradients_reach_winners_only() {
     });
 }
 
-/// The reference's gradients against central differences. The inputs are distinct by more than the step, so that no
-/// maximum changes hands.
+/// The reference's gradients against central differences. The inputs differ by more than the step, so that
+/// each window keeps its maximum.
 #[test]
 fn reference_gradients() {
     let n = 2;
     for shape in shapes() {
         let x: Vec<f64> =
             (0..input_len(&shape, n)).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 3.0).collect();
-        let (y, argmax) = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
+        let Maxima { y, argmax } = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
         let dy = data::<f64>(y.len(), 5);
-        let max = |x: &[f64]| reference::pool::max_pool(&shape, n, Activation::Relu, x).0;
+        let max = |x: &[f64]| reference::pool::max_pool(&shape, n, Activation::Relu, x).y;
         let average = |x: &[f64]| reference::pool::average_pool(&shape, n, x);
         let max_dx = reference::pool::max_pool_backward(&shape, n, &argmax, &dy);
         let average_dx = reference::pool::average_pool_backward(&shape, n, &dy);
@@ -209,7 +211,8 @@ fn central_differences(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], dy: &[f64]) ->
         .collect()
 }
 
-/// Counted by hand: padding on both sides, gaps inside the window, positions that the last step does not reach.
+/// Numbers of outputs, counted by hand: with padding on both sides, gaps inside the window, and positions
+/// that the last step does not reach.
 #[test]
 fn output_sizes() {
     for (size, window, stride, padding, dilation, outputs) in [
@@ -243,11 +246,11 @@ fn impossible_geometries() {
     );
     assert_eq!(
         new([2, 2], [0, 1], [0, 0], [1, 1]),
-        Err(PoolError::ZeroStep { stride: [0, 1], dilation: [1, 1] })
+        Err(PoolError::ZeroStep { stride: [0, 1].into(), dilation: 1.into() })
     );
     assert_eq!(
         new([2, 2], [1, 1], [0, 0], [1, 0]),
-        Err(PoolError::ZeroStep { stride: [1, 1], dilation: [1, 0] })
+        Err(PoolError::ZeroStep { stride: 1.into(), dilation: [1, 0].into() })
     );
     assert_eq!(
         new([6, 2], [1, 1], [0, 0], [1, 1]),

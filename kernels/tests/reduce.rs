@@ -44,8 +44,8 @@ fn check<T: Element>() {
     });
 }
 
-/// Equal terms round in the same direction again and again: one chain of additions for each lane would be off by ten
-/// times the bound.
+/// The roundings of equal terms go in the same direction. With one chain of additions for each lane, the
+/// error would be ten times the bound.
 #[test]
 fn long_sums_are_as_accurate_as_short_ones() {
     each_isa(|isa| {

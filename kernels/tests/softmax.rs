@@ -13,9 +13,10 @@ fn logits<T: Element>(len: usize, seed: u64) -> Vec<T> {
     data::<T>(len, seed).into_iter().map(|x| x * T::from_f64(8.0)).collect()
 }
 
-/// Relative error of a probability: the exponents (up to 16 in magnitude) are off by half an `EPSILON` of themselves, each
-/// exponential by 2 ULP, both for a class and for the sum; the sum rounds once a class, the quotient once. Twice that, as
-/// the reference in f64 errs likewise.
+/// The relative error of a probability. The exponents, up to 16 in magnitude, have a relative error of half
+/// an `EPSILON`, and each exponential has an error of 2 ULP, in the numerator and in the sum. The sum rounds
+/// once for each class, the quotient once. The bound is twice the total, because the reference in f64 has
+/// such errors too.
 fn relative<T: Element>(classes: usize) -> f64 {
     2.0 * T::EPSILON.to_f64() * (2.0 * (8.0 + 2.0) + classes as f64 / 2.0 + 1.0)
 }
@@ -62,7 +63,8 @@ fn kernels_match_the_reference_in_f64() {
 
 #[test]
 fn reference_gradient_matches_central_differences() {
-    // Truncation h^2 / 6 * |f'''|, |f'''| < 1, and rounding EPSILON * |f| / h, over the classes of one sample.
+    // Truncation h^2 / 6 * |f'''|, |f'''| < 1, and rounding EPSILON * |f| / h, over the classes of one
+    // sample.
     let (classes, n, h) = (5, 3, 1e-5);
     let (x, dy) = (data::<f64>(classes * n, 3), data::<f64>(classes * n, 4));
     let value =
@@ -112,7 +114,7 @@ fn a_bad_sample_spoils_only_itself() {
                 }
             }
         }
-        // Minus infinity is a class that cannot be.
+        // Minus infinity excludes a class.
         let mut y = [0.0; 2];
         softmax::softmax(isa, 2, 1, &[f32::NEG_INFINITY, 3.0], &mut y);
         assert_eq!(y, [0.0, 1.0], "{isa}");
@@ -120,7 +122,7 @@ fn a_bad_sample_spoils_only_itself() {
 }
 
 #[test]
-#[should_panic(expected = "softmax: y has 5 elements for 2 classes of 3 samples")]
+#[should_panic(expected = "softmax: y has 5 elements, but 2 classes of 3 samples need 6")]
 fn wrong_matrix_panics_with_its_numbers() {
     softmax::softmax(Isa::portable(), 2, 3, &[0f32; 6], &mut [0f32; 5]);
 }

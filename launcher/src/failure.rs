@@ -68,6 +68,9 @@ pub(crate) enum Failure {
     /// A rank that failed, and has said why.
     #[error("rank {rank} on {host} ended with {end}")]
     Rank { rank: u32, host: String, end: String, exit_code: u8 },
+    /// A rank for which all others waited in vain.
+    #[error("rank {rank} on {host} was silent while the others waited for it, and had to be killed")]
+    SilentRank { rank: u32, host: String },
     /// A run that was asked to end, and the parameters that it saved.
     #[error("stopped by {name}")]
     Stopped { name: String, exit_code: u8, saved: Option<PathBuf> },
@@ -157,6 +160,7 @@ impl Failure {
             Self::Stopped { saved: Some(path), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }
+            Self::Ranks(error) | Self::Model(model::Error::Ranks(error)) => rank_hint(error),
             Self::LostHosts { losses } => match losses.as_slice() {
                 [(_, loss)] => loss.hint.clone(),
                 _ => None,
@@ -177,18 +181,25 @@ impl Failure {
     /// Whether another rank is the reason, which says more.
     fn is_consequence(&self) -> bool {
         let (Self::Ranks(error) | Self::Model(model::Error::Ranks(error))) = self else { return false };
-        matches!(
-            error,
-            comm::Error::Reported { .. }
-                | comm::Error::Lost { .. }
-                | comm::Error::Closed { .. }
-                | comm::Error::Link { .. }
-                | comm::Error::Timeout { .. }
-        )
+        error.is_consequence()
     }
 
     fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Stdout(source) if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// The way out of a failure of ranks, where there is one.
+fn rank_hint(error: &comm::Error) -> Option<String> {
+    match error {
+        comm::Error::SharedMemory(comm::SharedMemoryError::Full { .. }) => {
+            Some("--shared-memory FOLDER names another folder; with --transport tcp the ranks need none".to_string())
+        }
+        comm::Error::File(comm::FileError::Owner { .. } | comm::FileError::Type { .. }) => Some(
+            "XDG_RUNTIME_DIR=FOLDER, or MASTER_ADDR and MASTER_PORT with --key-file, lets the ranks meet elsewhere"
+                .to_string(),
+        ),
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `isograd slurm`: a batch script.
+//! `isograd slurm`: writes a batch script for Slurm, or submits it.
 
 use crate::cli::SlurmArgs;
 use crate::failure::Failure;
@@ -24,6 +24,10 @@ pub(crate) fn start(args: &SlurmArgs, out: &mut Output) -> Result<(), Failure> {
     }
 }
 
+/// The batch script, which takes the program and its arguments as its own arguments.
+const SCRIPT: &str = include_str!("slurm.sh");
+
+/// The batch script with `args` for Slurm, and with its own arguments written into it.
 fn script(args: &SlurmArgs, program: &str) -> String {
     let mut options = vec![
         ("job-name", args.job_name.clone()),
@@ -37,31 +41,15 @@ fn script(args: &SlurmArgs, program: &str) -> String {
     let options: String = options.iter().map(|(name, value)| format!("#SBATCH --{name}={value}\n")).collect();
     let words = std::iter::once(program.to_string());
     let words = words.chain(args.command.iter().map(|word| word.to_string_lossy().into_owned()));
-    let command: Vec<String> = words.map(|word| quote(&word)).collect();
-    // Slurm's programs differ in whether a step takes over what its job says.
-    let cpus = args.cpus_per_task.map_or_else(String::new, |cpus| format!(" --cpus-per-task={cpus}"));
-    // The key lies where all nodes see it, and its owner alone may read it. A shell that a signal ends does nothing at its exit,
-    // unless the signal has a trap.
-    format!(
-        "#!/bin/sh\n\
-         {options}\n\
-         set -eu\n\
-         MASTER_ADDR=$(scontrol show hostnames \"$SLURM_JOB_NODELIST\" | head -n 1)\n\
-         MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))\n\
-         ISOGRAD_KEY_FILE=$PWD/.isograd-key-$SLURM_JOB_ID\n\
-         export MASTER_ADDR MASTER_PORT ISOGRAD_KEY_FILE\n\
-         trap 'rm -f \"$ISOGRAD_KEY_FILE\"' EXIT\n\
-         trap 'exit 1' INT TERM HUP\n\
-         {} keygen \"$ISOGRAD_KEY_FILE\"\n\
-         srun --kill-on-bad-exit=1{cpus} {}\n",
-        command[0],
-        command.join(" ")
-    )
+    let words: Vec<String> = words.map(|word| quote(&word)).collect();
+    // sbatch reads options only above the first command.
+    let (interpreter, body) = SCRIPT.split_once('\n').expect("the script has lines");
+    format!("{interpreter}\n{options}set -- {}\n{body}", words.join(" "))
 }
 
 fn submit(script: &str) -> std::io::Result<()> {
     let mut child = Command::new("sbatch").stdin(Stdio::piped()).spawn()?;
-    // One that does not read has an exit status that says more.
+    // If sbatch does not read the script, its exit status says more than the failed write.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
     let status = child.wait()?;
     match (status.success(), written) {
@@ -105,11 +93,9 @@ mod tests {
             "it's mine",
         ]);
         let expected = "#!/bin/sh\n#SBATCH --job-name=isograd\n#SBATCH --nodes=2\n#SBATCH --ntasks-per-node=4\n\
-                        #SBATCH --cpus-per-task=8\n#SBATCH --time=1-12\n#SBATCH --partition=cpu\n#SBATCH --account=a.b\n";
+                        #SBATCH --cpus-per-task=8\n#SBATCH --time=1-12\n#SBATCH --partition=cpu\n#SBATCH --account=a.b\n\
+                        set -- '/opt/iso grad' train --save 'it'\\''s mine'\n";
         assert!(script.starts_with(expected), "{script}");
-        let last =
-            "srun --kill-on-bad-exit=1 --cpus-per-task=8 '/opt/iso grad' train --save 'it'\\''s mine'\n";
-        assert!(script.ends_with(last), "{script}");
     }
 
     #[test]

@@ -244,7 +244,7 @@ fn processes_with(word: &str) -> Vec<u32> {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_killed_rank_or_launcher_leaves_nothing() {
+fn a_killed_or_stopped_rank_or_launcher_leaves_nothing() {
     let wait_for = |what: &str, done: &dyn Fn() -> bool| {
         let start = Instant::now();
         while !done() {
@@ -252,17 +252,28 @@ fn a_killed_rank_or_launcher_leaves_nothing() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    for (victim, code, parts) in [
-        ("RANK=0", Some(137), &["lost rank 0", "rank 0 on localhost ended with signal 9 (SIGKILL)"][..]),
-        ("RANK=2", Some(137), &["lost rank 2", "rank 2 on localhost ended with signal 9 (SIGKILL)"]),
-        ("launcher", None, &[]),
+    for (victim, signal, code, parts) in [
+        (
+            "RANK=0",
+            "-KILL",
+            Some(137),
+            &["lost rank 0", "rank 0 on localhost ended with signal 9 (SIGKILL)"][..],
+        ),
+        ("RANK=2", "-KILL", Some(137), &["lost rank 2", "rank 2 on localhost ended with signal 9 (SIGKILL)"]),
+        (
+            "RANK=0",
+            "-STOP",
+            Some(1),
+            &["rank 0 (process ", "rank 0 on localhost was silent while the others waited"],
+        ),
+        ("launcher", "-KILL", None, &[]),
     ] {
         // A mark that all processes of this run have in their environment, and no others.
-        let mark = format!("ISOGRAD_TEST_MARK={}-{victim}", std::process::id());
+        let mark = format!("ISOGRAD_TEST_MARK={}-{victim}{signal}", std::process::id());
         let (name, value) = mark.split_once('=').expect("name=value");
         let mut launcher = Command::new(env!("CARGO_BIN_EXE_isograd"));
         launcher
-            .args(words("local -n 3 train --dataset synthetic --epochs 100000 --timeout 5"))
+            .args(words("local -n 3 train --dataset synthetic --epochs 100000 --timeout 3"))
             .env(name, value);
         let mut launcher =
             launcher.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -284,7 +295,7 @@ fn a_killed_rank_or_launcher_leaves_nothing() {
         } else {
             let is_victim = |number: &&u32| processes_with(victim).contains(number);
             let number = ranks().iter().find(is_victim).copied().expect("the rank is running");
-            let killed = Command::new("kill").args(["-9", &number.to_string()]).status().expect("kill");
+            let killed = Command::new("kill").args([signal, &number.to_string()]).status().expect("kill");
             assert!(killed.success());
         }
         let ended = outcome(launcher);

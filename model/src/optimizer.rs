@@ -146,10 +146,10 @@ impl Update {
     /// optimizers that have one mean only keep it in `v`.
     pub(crate) fn apply<T: Element>(&self, isa: Isa, w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]) {
         match self {
-            Self::Sgd(hyper) => optimizer::sgd(isa, hyper, w, g, v),
-            Self::RmsProp(hyper) => optimizer::rmsprop(isa, hyper, w, g, v),
-            Self::Adam(step) => optimizer::adam(isa, step, w, g, m, v),
-            Self::Nadam(step) => optimizer::nadam(isa, step, w, g, m, v),
+            Self::Sgd(hyper) => optimizer::sgd(isa, hyper, g, w, v),
+            Self::RmsProp(hyper) => optimizer::rmsprop(isa, hyper, g, w, v),
+            Self::Adam(step) => optimizer::adam(isa, step, g, w, m, v),
+            Self::Nadam(step) => optimizer::nadam(isa, step, g, w, m, v),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One operation on one bucket, step by step.
 
 use super::topology::Slices;
-use crate::element::Kind;
 use crate::shm::RawBuffer;
+use crate::summand::Kind;
 use std::ops::Range;
 
 /// What is done with a bucket.
@@ -27,7 +27,7 @@ impl Rule {
     }
 }
 
-/// What a rank does in a turn: the same at all ranks, or somebody is mistaken.
+/// The operation that a rank does in a turn. It must be the same at all ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) kind: Kind,
@@ -36,7 +36,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// In one word, for other ranks to compare with theirs.
+    /// As one number, which other ranks compare with theirs.
     pub(crate) fn encode(self) -> u64 {
         let Self { kind, len, rule: Rule { slices, reduce, gather } } = self;
         let slices = match slices {
@@ -75,14 +75,14 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// The counters of a bucket in its rank's region. Each is raised to the turn.
+/// The counters of a bucket in its rank's region. Each holds the turn that it has reached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
     /// The rank's contribution is complete.
     Published,
-    /// Its results are there, and it has read all contributions that it needed.
+    /// The rank's results are there, and the rank has read all contributions that it needed.
     Ready,
-    /// It has read all results that it needed.
+    /// The rank has read all results that it needed.
     Consumed,
 }
 
@@ -105,9 +105,9 @@ pub(crate) struct Bucket {
     pub(crate) result: RawBuffer,
     /// Contributions of other hosts to this rank's slice: the values of their nodes, one after the other.
     pub(crate) inboxes: Vec<Inbox>,
-    /// By owner: this host's contribution to the slice of an owner elsewhere.
+    /// By owner on another host: this host's contribution to its slice.
     pub(crate) outboxes: Vec<Vec<u64>>,
-    /// By owner: whether its result has come over the network.
+    /// By owner: whether its result has arrived over the network.
     pub(crate) gathered: Vec<bool>,
     pub(crate) stage: Stage,
     /// How many of the host's other ranks have reached each counter.
@@ -116,18 +116,18 @@ pub(crate) struct Bucket {
     pub(crate) consumed: usize,
 }
 
-/// How far an operation is.
+/// How far an operation has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
-    /// Nothing under way, or complete and its results read.
+    /// No operation is under way; or one is complete, and its results were read.
     Idle,
-    /// Begun, not yet contributed.
+    /// Begun, but this rank has not contributed yet.
     Begun,
-    /// Contributed; somebody may still read the results of the turn before.
+    /// Contributed. Other ranks may still read the results of the turn before.
     Contributed,
     /// The result buffers may be written.
     Cleared,
-    /// All contributions of the host are there, and those that go to other hosts are on their way.
+    /// All contributions of the host are there; those for other hosts are queued or sent.
     Sent,
     /// This rank's slice is finished.
     Reduced,
@@ -158,7 +158,7 @@ impl Bucket {
         self.gathered.fill(false);
     }
 
-    /// What is done in this turn.
+    /// The operation of this turn.
     pub(crate) fn call(&self) -> Call {
         Call { kind: self.kind, len: self.len, rule: self.rule }
     }

@@ -1,42 +1,51 @@
 //! Moves operations forward, and frames to and from links.
+//!
+//! No thread works for communication alone: whoever calls a collective moves everything that is under way.
 
 use super::bucket::{Call, Rule};
 use super::exchange::{Advance, Exchange};
 use super::failure;
 use super::topology::Topology;
-use super::wait::Pulse;
-use crate::element::Kind;
-use crate::error::Error;
-use crate::links::{Frame, Incoming, Kind as FrameKind, Link, Memory, Wire};
-use crate::shm::{Bell, Patience, Process, Region};
+use crate::error::{Error, PeerError, RankValue};
+use crate::links::{AnyStream, Frame, FrameKind, Incoming, Link, Memory};
+use crate::shm::{Process, Region, SpinPolicy, Waker};
+use crate::summand::Kind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Another rank of this host.
 #[derive(Debug)]
 pub(crate) struct LocalRank {
     pub(crate) rank: usize,
     pub(crate) region: Arc<Region>,
-    /// Its process, if that is another one.
+    /// Its process; `None` for a rank in this process, as tests have them.
     pub(crate) process: Option<Process>,
 }
 
-/// What a group's rank has towards the others, and the operations under way.
+/// A rank of this host that this rank waits for, and when its count of looks last changed.
+#[derive(Debug)]
+pub(super) struct LookCount {
+    pub(super) rank: usize,
+    pub(super) count: u64,
+    pub(super) at: Instant,
+}
+
+/// One rank's view of its group: regions, links, and the operations under way.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) topology: Arc<Topology>,
-    /// This rank's region: bell, failure.
+    /// This rank's region, with its waker and its failure.
     pub(crate) own: Arc<Region>,
     pub(crate) locals: Vec<LocalRank>,
-    pub(super) links: Vec<Option<Link<Wire>>>,
-    /// By rank: why nothing more comes from there.
+    pub(super) links: Vec<Option<Link<AnyStream>>>,
+    /// By rank: why the link to it has ended.
     pub(super) ended: Vec<Option<Error>>,
     /// Names of ranks in messages.
     pub(super) names: Vec<String>,
-    pub(super) desk: Desk,
-    pub(super) patience: Patience,
+    pub(super) frame_memory: FrameMemory,
+    pub(super) spin_policy: SpinPolicy,
     pub(super) timeout: Duration,
-    pub(super) pulse: Option<Pulse>,
+    pub(super) look_count: Option<LookCount>,
     pub(super) failure: Option<Error>,
 }
 
@@ -45,9 +54,9 @@ impl Engine {
         topology: Arc<Topology>,
         own: Arc<Region>,
         locals: Vec<LocalRank>,
-        links: Vec<Option<Link<Wire>>>,
+        links: Vec<Option<Link<AnyStream>>>,
         names: Vec<String>,
-        patience: Patience,
+        spin_policy: SpinPolicy,
         timeout: Duration,
     ) -> Self {
         let world = topology.world();
@@ -56,43 +65,43 @@ impl Engine {
             own,
             locals,
             ended: vec![None; world],
-            desk: Desk {
+            frame_memory: FrameMemory {
                 exchanges: Vec::new(),
-                farewell: Vec::new(),
+                failure_text: Vec::new(),
                 reports: links
                     .iter()
                     .map(|link| link.as_ref().map(|_| Vec::new()).unwrap_or_default())
                     .collect(),
                 reporter: None,
-                stray: None,
+                mismatch: None,
             },
             links,
             names,
-            patience,
+            spin_policy,
             timeout,
-            pulse: None,
+            look_count: None,
             failure: None,
         }
     }
 
     /// The number of the next exchange.
     pub(crate) fn next_exchange(&self) -> usize {
-        self.desk.exchanges.len()
+        self.frame_memory.exchanges.len()
     }
 
     pub(crate) fn add(&mut self, exchange: Exchange) {
-        self.desk.exchanges.push(exchange);
+        self.frame_memory.exchanges.push(exchange);
     }
 
     pub(crate) fn exchange(&self, index: usize) -> &Exchange {
-        &self.desk.exchanges[index]
+        &self.frame_memory.exchanges[index]
     }
 
     pub(crate) fn exchange_mut(&mut self, index: usize) -> &mut Exchange {
-        &mut self.desk.exchanges[index]
+        &mut self.frame_memory.exchanges[index]
     }
 
-    /// Begins an operation: its contribution may be laid down now.
+    /// Begins an operation. After that, this rank writes its contribution.
     pub(crate) fn begin(
         &mut self,
         (exchange, bucket): (usize, usize),
@@ -101,46 +110,46 @@ impl Engine {
         rule: Rule,
     ) -> Result<(), Error> {
         self.check()?;
-        self.desk.exchanges[exchange].begin(bucket, kind, len, rule);
+        self.frame_memory.exchanges[exchange].begin(bucket, kind, len, rule);
         Ok(())
     }
 
-    /// This rank's contribution is laid down.
+    /// This rank's contribution is written.
     pub(crate) fn contribute(&mut self, (exchange, bucket): (usize, usize)) -> Result<(), Error> {
         self.check()?;
-        self.desk.exchanges[exchange].contribute(bucket);
-        self.ring();
+        self.frame_memory.exchanges[exchange].contribute(bucket);
+        self.wake();
         self.advance((exchange, bucket)).or_else(|error| self.fail(error))?;
         Ok(())
     }
 
     /// This rank has read the results.
     pub(crate) fn consume(&mut self, (exchange, bucket): (usize, usize)) {
-        self.desk.exchanges[exchange].consume(bucket);
-        self.ring();
+        self.frame_memory.exchanges[exchange].consume(bucket);
+        self.wake();
     }
 
-    /// The first failure, again and again.
+    /// Returns the first failure, at every call.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Rings the bells of the host's other ranks.
-    pub(crate) fn ring(&self) {
+    /// Wakes the host's other ranks.
+    pub(crate) fn wake(&self) {
         for local in &self.locals {
-            Bell(&local.region).ring();
+            Waker(&local.region).wake();
         }
     }
 
-    /// Moves one operation as far as it goes without waiting; whether it is complete.
+    /// Moves one operation as far as possible without waiting. Returns whether it is complete.
     pub(super) fn advance(&mut self, (exchange, bucket): (usize, usize)) -> Result<bool, Error> {
-        let Advance { raised, complete, stray } =
-            self.desk.exchanges[exchange].advance(bucket, &mut self.links);
+        let Advance { raised, complete, mismatch } =
+            self.frame_memory.exchanges[exchange].advance(bucket, &mut self.links);
         if raised {
-            self.ring();
+            self.wake();
         }
-        if let Some((other, theirs)) = stray {
-            let own = self.desk.exchanges[exchange].buckets[bucket].call();
+        if let Some((other, theirs)) = mismatch {
+            let own = self.frame_memory.exchanges[exchange].buckets[bucket].call();
             return Err(self.mismatch(own, other, theirs));
         }
         if !self.is_one_host() {
@@ -149,10 +158,11 @@ impl Engine {
         Ok(complete)
     }
 
-    /// This rank does `own`, and `other` does `theirs` at the same time.
+    /// The error of two ranks that do different operations at the same time.
     pub(crate) fn mismatch(&self, own: Call, other: usize, theirs: Call) -> Error {
-        let ranks = [self.topology.rank, other];
-        Error::Mismatch { ranks, calls: [own.to_string(), theirs.to_string()] }
+        let [first, second] =
+            RankValue::ordered((self.topology.rank, own.to_string()), (other, theirs.to_string()));
+        PeerError::Mismatch { first, second }.into()
     }
 
     /// Whether all ranks share this host.
@@ -160,17 +170,17 @@ impl Engine {
         self.locals.len() + 1 == self.topology.world()
     }
 
-    /// Moves all operations of an exchange, and reads what has come.
+    /// Moves all operations of an exchange, and reads what has arrived.
     pub(crate) fn advance_all(&mut self, exchange: usize) -> Result<(), Error> {
         self.check()?;
         let all = usize::MAX;
         self.receive().and_then(|_| self.advance_others(exchange, all)).or_else(|error| self.fail(error))
     }
 
-    /// Moves all operations of an exchange but that of one bucket.
+    /// Moves all operations of an exchange except that of one bucket.
     pub(super) fn advance_others(&mut self, exchange: usize, bucket: usize) -> Result<(), Error> {
-        for other in 0..self.desk.exchanges[exchange].buckets.len() {
-            if other != bucket && self.desk.exchanges[exchange].buckets[other].is_active() {
+        for other in 0..self.frame_memory.exchanges[exchange].buckets.len() {
+            if other != bucket && self.frame_memory.exchanges[exchange].buckets[other].is_active() {
                 self.advance((exchange, other))?;
             }
         }
@@ -180,22 +190,23 @@ impl Engine {
     /// Writes what the links take.
     fn flush(&mut self) -> Result<(), Error> {
         for link in self.links.iter_mut().flatten().filter(|link| !link.is_flushed()) {
-            link.flush(&self.desk)?;
+            link.flush(&self.frame_memory)?;
         }
         Ok(())
     }
 
-    /// A rank to which not all has been sent that should be.
+    /// The first rank that still has frames queued for it.
     pub(super) fn unsent(&self) -> Option<usize> {
         self.open().find(|link| !link.is_written()).map(Link::peer)
     }
 
-    /// The links to ranks that are not gone: the others get no more.
-    pub(super) fn open(&self) -> impl Iterator<Item = &Link<Wire>> {
+    /// The links that have not ended.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Link<AnyStream>> {
         self.links.iter().flatten().filter(|link| self.ended[link.peer()].is_none())
     }
 
-    /// Reads what has come; whether anything has. That a link has ended matters only to who still needs it.
+    /// Reads what has arrived. Returns whether anything has. The end of a link is no error yet: perhaps
+    /// nothing more is needed from that rank.
     pub(super) fn receive(&mut self) -> Result<bool, Error> {
         let mut came = false;
         for link in self.links.iter_mut().flatten() {
@@ -203,42 +214,42 @@ impl Engine {
             if ended.is_some() {
                 continue;
             }
-            match link.receive(&mut self.desk) {
+            match link.receive(&mut self.frame_memory) {
                 Ok(more) => came |= more,
-                Err(error @ Error::Closed { .. }) => *ended = Some(error),
+                Err(error @ Error::Peer(PeerError::Closed { .. })) => *ended = Some(error),
                 Err(error) => {
-                    return Err(match self.desk.stray.take() {
+                    return Err(match self.frame_memory.mismatch.take() {
                         Some((other, [own, theirs])) => self.mismatch(own, other, theirs),
                         None => error,
                     });
                 }
             }
         }
-        if let Some(by) = self.desk.reporter {
-            let cause = String::from_utf8_lossy(&self.desk.reports[by]).into_owned();
-            return Err(Error::Reported { by, cause });
+        if let Some(by) = self.frame_memory.reporter {
+            let cause = String::from_utf8_lossy(&self.frame_memory.reports[by]).into_owned();
+            return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
         Ok(came)
     }
 }
 
-/// Where the bytes of frames are.
+/// Finds the memory that frames are sent from and received into.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct FrameMemory {
     pub(super) exchanges: Vec<Exchange>,
     /// Why this rank has failed.
-    pub(super) farewell: Vec<u8>,
-    /// By rank: why it has failed, and who of them said so first.
+    pub(super) failure_text: Vec<u8>,
+    /// By rank: why it has failed, as it reported; and the rank that reported first.
     reports: Vec<Vec<u8>>,
     reporter: Option<usize>,
-    /// A rank that does something else in an operation than this one, and what the two do.
-    stray: Option<(usize, [Call; 2])>,
+    /// A rank whose operation differs from this rank's, and the two operations.
+    mismatch: Option<(usize, [Call; 2])>,
 }
 
-impl Memory for Desk {
+impl Memory for FrameMemory {
     fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {
         match frame.kind {
-            FrameKind::Failure => &self.farewell,
+            FrameKind::Failure => &self.failure_text,
             _ => self.exchanges[frame.exchange as usize].outgoing(to, frame),
         }
     }
@@ -250,14 +261,14 @@ impl Memory for Desk {
                 Incoming::Here(&mut self.reports[from])
             }
             FrameKind::Failure | FrameKind::Rendezvous => Incoming::Unexpected,
-            // The peer has made an exchange that this rank is yet to make.
+            // The peer is ahead: it has made an exchange that this rank has still to make.
             _ if frame.exchange as usize == self.exchanges.len() => Incoming::Later,
             _ => {
                 let Some(exchange) = self.exchanges.get_mut(frame.exchange as usize) else {
                     return Incoming::Unexpected;
                 };
-                if let Some(calls) = exchange.stray_sender(frame) {
-                    self.stray = Some((from, calls));
+                if let Some(calls) = exchange.mismatch_with_sender(frame) {
+                    self.mismatch = Some((from, calls));
                     return Incoming::Unexpected;
                 }
                 exchange.incoming(from, frame)

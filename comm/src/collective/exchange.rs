@@ -1,26 +1,27 @@
-//! Buckets in which operations are under way, and the memory of a host's ranks that they work in.
+//! Buckets in which operations are under way, and the memory of a host's ranks that these operations read and
+//! write.
 //!
 //! ```text
 //! contribute(bucket)   raise Published
 //! advance(bucket)      wait for Published of the host's ranks
-//!                      for each owner elsewhere in this rank's charge:
-//!                          add the host's nodes up to its largest ones, send its slice of them      (Scatter)
+//!                      for each owner on another host that this rank is the delegate for:
+//!                          add the host's nodes up to its largest ones, send its slice of them     (Scatter)
 //!                      wait for the other hosts' nodes; result = the tree's sum, for the own slice
-//!                      send the result to one rank of each other host                              (Gather)
-//!                      wait for the results of the owners in charge; raise Ready
+//!                      send the result to one rank of each other host                             (Gather)
+//!                      wait for the results of these owners; raise Ready
 //!                      wait for Ready of the host's ranks
 //! consume(bucket)      raise Consumed
 //! ```
 //!
-//! A rank's region has a counter of each kind for each bucket, a table of its nodes, and, as data, the results and then its node
-//! buffers, each an array of all buckets.
+//! A rank's region has a counter of each kind for each bucket, a table of its nodes, and, as data, the
+//! results and then its node buffers, each an array of all buckets.
 
 use super::bucket::{Bucket, Call, Counter, Inbox, Rule, Stage};
 use super::sources::{Source, Sources};
 use super::topology::{Topology, most_words};
-use crate::element::{Element, Kind};
-use crate::links::{Frame, Kind as FrameKind, Link, Wire};
+use crate::links::{AnyStream, Frame, FrameKind, Link};
 use crate::shm::{Carver, RawBuffer, Region};
+use crate::summand::{Kind, Summand};
 use crate::tree;
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,8 +51,8 @@ impl Plan {
         LINE * 3 * self.buckets.len() + 8 + 16 * self.table
     }
 
-    /// Bytes from one array of all buckets to the next. Not a multiple of a page: equal elements of two arrays would
-    /// compete for the same lines of the first-level cache.
+    /// Bytes from one array of all buckets to the next. Not a multiple of a page: equal elements of two
+    /// arrays would compete for the same lines of the first-level cache.
     fn stride(&self) -> usize {
         self.buckets.iter().sum::<usize>().next_multiple_of(LINE) + 5 * LINE
     }
@@ -68,7 +69,7 @@ pub(crate) struct Neighbour {
     pub(crate) region: Arc<Region>,
 }
 
-/// See the module's page.
+/// A set of buckets, as this rank sees it: see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     id: u32,
@@ -91,19 +92,20 @@ pub(crate) struct Exchange {
     all_sources: Sources,
 }
 
-/// What an `advance` did.
+/// The effect of one call of `advance`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Advance {
-    /// Whether a counter was raised, for which somebody may wait.
+    /// Whether a counter was raised for which another rank may wait.
     pub(crate) raised: bool,
     /// Whether the operation is complete.
     pub(crate) complete: bool,
-    /// A neighbour that did something else in it, and what.
-    pub(crate) stray: Option<(usize, Call)>,
+    /// A neighbour that did a different operation, and that operation.
+    pub(crate) mismatch: Option<(usize, Call)>,
 }
 
 impl Exchange {
-    /// An exchange in `carver`'s region, whose counters begin at `counters`; and its node buffers, by node and bucket.
+    /// An exchange in `carver`'s region, whose counters begin at `counters`; and its node buffers, by node
+    /// and bucket.
     pub(crate) fn new(
         id: u32,
         topology: &Arc<Topology>,
@@ -127,7 +129,7 @@ impl Exchange {
                 Inbox { words: vec![0; words], arrived: false }
             });
             let mut outboxes = vec![Vec::new(); world];
-            for owner in topology.charges() {
+            for owner in topology.delegated_owners() {
                 outboxes[owner] = vec![0; plan.host_nodes[topology.host()] * slice];
             }
             let bucket = Bucket {
@@ -168,14 +170,14 @@ impl Exchange {
         (exchange, nodes)
     }
 
-    /// Says which shards each rank has in the operations to come, and which nodes this rank contributes, each with the index of
-    /// its buffer. No operation may have begun.
+    /// Sets the shards of each rank in the operations to come, and the nodes that this rank contributes, each
+    /// with the index of its buffer. No operation may have begun.
     pub(crate) fn set_shards(
         &mut self,
         shards: impl Fn(usize) -> Range<usize>,
         nodes: impl Iterator<Item = (Range<usize>, usize)>,
     ) {
-        // Neighbours look at the table once for all buckets.
+        // Neighbours read the table once for all buckets, so it may change only between steps.
         for (index, bucket) in self.buckets.iter().enumerate() {
             assert_eq!(bucket.stage, Stage::Idle, "the step before is not finished in bucket {index}");
         }
@@ -198,7 +200,7 @@ impl Exchange {
             self.own.counter(entry + 8).store(buffer as u64, Ordering::Relaxed);
             self.own_nodes.push((node, buffer));
         }
-        // Read by others after they have seen a counter that is raised later.
+        // Relaxed is enough: other ranks read this after they have seen a counter that is raised later.
         self.own.counter(table).store(self.own_nodes.len() as u64, Ordering::Relaxed);
         self.all_sources.nodes.clear();
     }
@@ -215,7 +217,8 @@ impl Exchange {
         self.own.counter(self.counter(bucket, counter)).store(self.buckets[bucket].turn, Ordering::Release);
     }
 
-    /// How many of the neighbours, from the first on, have raised the counter to `turn`; `known` have.
+    /// How many of the neighbours, from the first on, have raised the counter to `turn`. The first `known` of
+    /// them are known to have.
     fn reached(&self, bucket: usize, counter: Counter, turn: u64, known: usize) -> usize {
         let offset = self.counter(bucket, counter);
         let rest = &self.neighbours[known..];
@@ -227,12 +230,13 @@ impl Exchange {
         self.buckets[bucket].begin(kind, len, rule);
     }
 
-    /// Takes over the buffers of this rank's nodes in a bucket, in the order of [`set_shards`](Self::set_shards).
+    /// Takes over the buffers of this rank's nodes in a bucket, in the order of
+    /// [`set_shards`](Self::set_shards).
     ///
     /// # Panics
     ///
-    /// When they are not those that were announced there: the others read at the announced places, and only what is in the hands of
-    /// an exchange is not written meanwhile.
+    /// When they are not the buffers that were announced there. Other ranks read at the announced places, and
+    /// only a buffer that the exchange holds is not written meanwhile.
     pub(crate) fn hand_over(&mut self, bucket: usize, buffers: impl Iterator<Item = RawBuffer>) {
         let Self { own, own_nodes, stride, buckets, .. } = self;
         let state = &mut buckets[bucket];
@@ -249,7 +253,7 @@ impl Exchange {
         }
     }
 
-    /// Everything that this rank contributes is in place.
+    /// All that this rank contributes is in place.
     pub(crate) fn contribute(&mut self, bucket: usize) {
         let state = &mut self.buckets[bucket];
         assert_eq!(state.stage, Stage::Begun, "contribution to a bucket that is not begun");
@@ -259,8 +263,8 @@ impl Exchange {
         self.raise(bucket, Counter::Published);
     }
 
-    /// Goes as far as it can without waiting.
-    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) -> Advance {
+    /// Moves the operation as far as possible without waiting.
+    pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) -> Advance {
         let (others, mut raised) = (self.neighbours.len(), false);
         if self.buckets[bucket].stage == Stage::Contributed && self.is_cleared(bucket) {
             self.buckets[bucket].stage = Stage::Cleared;
@@ -296,28 +300,28 @@ impl Exchange {
             self.buckets[bucket].ready = ready;
             if ready == others {
                 self.buckets[bucket].stage = Stage::Complete;
-                let stray = self.stray_neighbour(bucket);
-                return Advance { raised, complete: true, stray };
+                let mismatch = self.mismatched_neighbour(bucket);
+                return Advance { raised, complete: true, mismatch };
             }
         }
-        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete, stray: None }
+        Advance { raised, complete: self.buckets[bucket].stage == Stage::Complete, mismatch: None }
     }
 
-    /// Where a rank says what it does in this turn: beside its first counter. Two words take turns, as the next turn may begin
-    /// before all have looked.
+    /// Where a rank writes its operation for its neighbours: beside its first counter. Two words alternate,
+    /// because the next turn may begin before all neighbours have read this one.
     fn call_offset(&self, bucket: usize) -> usize {
         self.counter(bucket, Counter::Published) + 8 + 8 * (self.buckets[bucket].turn % 2) as usize
     }
 
-    /// A neighbour that does something else in a complete operation, and what.
-    fn stray_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
+    /// A neighbour whose operation differs from this rank's, although both are complete; and that operation.
+    fn mismatched_neighbour(&self, bucket: usize) -> Option<(usize, Call)> {
         let (own, offset) = (self.buckets[bucket].call(), self.call_offset(bucket));
         let calls =
             self.neighbours.iter().map(|n| (n.rank, n.region.counter(offset).load(Ordering::Relaxed)));
         calls.map(|(rank, word)| (rank, Call::decode(word))).find(|(_, call)| *call != own)
     }
 
-    /// Whether nobody reads results of the turn before any more.
+    /// Whether all neighbours have read the results of the turn before.
     pub(super) fn is_cleared(&mut self, bucket: usize) -> bool {
         let state = &self.buckets[bucket];
         let consumed = self.reached(bucket, Counter::Consumed, state.turn - 1, state.consumed);
@@ -325,14 +329,14 @@ impl Exchange {
         consumed == self.neighbours.len()
     }
 
-    /// This rank has read the results; its buffers come back.
+    /// This rank has read the results. Its buffers return to it.
     pub(crate) fn consume(&mut self, bucket: usize) {
         assert_eq!(self.buckets[bucket].stage, Stage::Complete, "an operation that is not complete");
         self.buckets[bucket].stage = Stage::Idle;
         self.raise(bucket, Counter::Consumed);
     }
 
-    /// A host whose contribution this rank's slice still needs.
+    /// The first host whose contribution to this rank's slice has not arrived.
     fn awaited_inbox(&self, bucket: usize) -> Option<usize> {
         let state = &self.buckets[bucket];
         if !state.rule.reduce || self.slice(bucket, self.topology.rank).is_empty() {
@@ -342,22 +346,22 @@ impl Exchange {
         self.topology.other_hosts().find(waits)
     }
 
-    /// An owner elsewhere whose result this rank still has to get.
+    /// The first owner on another host whose result has not arrived.
     fn awaited_result(&self, bucket: usize) -> Option<usize> {
         let state = &self.buckets[bucket];
         if !state.rule.gather {
             return None;
         }
         let waits = |owner: &usize| !state.gathered[*owner] && !self.slice(bucket, *owner).is_empty();
-        self.topology.charges().find(waits)
+        self.topology.delegated_owners().find(waits)
     }
 
     pub(super) fn slice(&self, bucket: usize, owner: usize) -> Range<usize> {
         self.buckets[bucket].slice(owner, self.topology.world())
     }
 
-    /// The rank that an operation waits for, for what, and how many ranks of other hosts may come between it and the one that is
-    /// late: who waits for a result waits for all who contribute to it.
+    /// The rank that an operation waits for, what it owes, and how many ranks may lie between it and the rank
+    /// that is late: a rank that owes a result may itself wait for a contribution.
     pub(crate) fn awaited(&self, bucket: usize) -> Option<(usize, &'static str, u32)> {
         let state = &self.buckets[bucket];
         match state.stage {
@@ -376,7 +380,8 @@ impl Exchange {
         }
     }
 
-    /// Collects the nodes that all ranks contribute in this operation, once all of the host have published them.
+    /// Collects the nodes that all ranks contribute in this operation, once all of the host have published
+    /// them.
     fn find_nodes(&mut self) {
         if !self.all_sources.nodes.is_empty() {
             return;
@@ -410,10 +415,10 @@ impl Exchange {
         (self.host_sources, self.all_sources) = (here, all);
     }
 
-    /// Sends this host's contribution to the owners elsewhere that are in this rank's charge.
-    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
+    /// Sends this host's contribution to the owners on other hosts for which this rank is the delegate.
+    fn scatter(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) {
         let topology = Arc::clone(&self.topology);
-        for owner in topology.charges() {
+        for owner in topology.delegated_owners() {
             let slice = self.slice(bucket, owner);
             if slice.is_empty() || self.host_nodes[topology.host()].is_empty() {
                 continue;
@@ -427,7 +432,7 @@ impl Exchange {
     }
 
     /// Adds this host's nodes up to its largest ones; returns their bytes.
-    fn fill_outbox<T: Element>(&mut self, bucket: usize, owner: usize, slice: &Range<usize>) -> usize {
+    fn fill_outbox<T: Summand>(&mut self, bucket: usize, owner: usize, slice: &Range<usize>) -> usize {
         let mut outbox = std::mem::take(&mut self.buckets[bucket].outboxes[owner]);
         let nodes = &self.host_nodes[self.topology.host()];
         let values: &mut [T] = bytemuck::cast_slice_mut(&mut outbox);
@@ -446,7 +451,7 @@ impl Exchange {
     }
 
     /// The values of a node in a slice, once they are there.
-    fn values<T: Element>(&self, bucket: usize, source: Source, slice: &Range<usize>) -> &[T] {
+    fn values<T: Summand>(&self, bucket: usize, source: Source, slice: &Range<usize>) -> &[T] {
         let state = &self.buckets[bucket];
         match source {
             Source::Own(node) => &state.nodes[node].elements()[slice.clone()],
@@ -463,8 +468,8 @@ impl Exchange {
         }
     }
 
-    /// Finishes this rank's slice and sends it on.
-    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link<Wire>>]) {
+    /// Finishes the sum of this rank's slice, and sends it to the other hosts.
+    fn reduce(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) {
         let topology = Arc::clone(&self.topology);
         let slice = self.slice(bucket, topology.rank);
         if slice.is_empty() {
@@ -490,8 +495,8 @@ impl Exchange {
         }
     }
 
-    fn finish_slice<T: Element>(&mut self, bucket: usize, slice: &Range<usize>) {
-        // The buffer changes places for a moment, so that the rest can be read beside it.
+    fn finish_slice<T: Summand>(&mut self, bucket: usize, slice: &Range<usize>) {
+        // The buffer is taken out for a moment, so that the rest of `self` can be borrowed beside it.
         let mut result = self.buckets[bucket].result.take();
         let Sources { nodes, sources } = &self.all_sources;
         let data = |i: usize| self.values::<T>(bucket, sources[i], slice);
@@ -501,7 +506,7 @@ impl Exchange {
 
     fn send(
         &self,
-        links: &mut [Option<Link<Wire>>],
+        links: &mut [Option<Link<AnyStream>>],
         to: usize,
         kind: FrameKind,
         bucket: usize,
@@ -519,8 +524,9 @@ impl Exchange {
         links[to].as_mut().expect("there is a link to every rank of another host").send(frame);
     }
 
-    /// The result of `owner`, once the operation is complete (or, where results are not gathered, the own one).
-    pub(crate) fn result<T: Element>(&self, bucket: usize, owner: usize) -> &[T] {
+    /// The result of `owner`, once the operation is complete. If results are not gathered, only this rank's
+    /// own.
+    pub(crate) fn result<T: Summand>(&self, bucket: usize, owner: usize) -> &[T] {
         let (state, slice) = (&self.buckets[bucket], self.slice(bucket, owner));
         assert_eq!(state.stage, Stage::Complete, "results of an operation that is not complete");
         let holder = self.topology.holder(owner);

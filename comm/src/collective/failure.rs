@@ -1,23 +1,24 @@
-//! How the first cause of a failure gets to the other ranks: through this rank's region on its host, in a frame elsewhere.
+//! How the first cause of a failure reaches the other ranks: through this rank's region on its own host, in a
+//! frame on other hosts.
 
-use crate::shm::{BELL_END, Region};
+use crate::shm::{Region, WAKER_END};
 use std::sync::atomic::Ordering;
 
-/// Where a region says whether its rank has failed, and why.
-const FAILED: usize = BELL_END;
+/// Offset in a region of the word that says whether its rank has failed; the text follows.
+const FAILED: usize = WAKER_END;
 const TEXT: usize = FAILED + 8;
-/// Bytes of text; longer ones are cut.
+/// The most bytes of text; longer texts are cut.
 pub(super) const TEXT_BYTES: usize = 1024;
-/// Where all of this ends.
+/// Offset behind the text.
 pub(crate) const FAILURE_END: usize = TEXT + TEXT_BYTES;
 
-/// `text`, cut to what there is room for at a character's end.
+/// `text`, cut to the bytes that fit, at the end of a character.
 pub(super) fn cut(text: &str) -> &str {
     let ends = text.char_indices().map(|(at, c)| at + c.len_utf8());
     &text[..ends.take_while(|end| *end <= TEXT_BYTES).last().unwrap_or(0)]
 }
 
-/// Lets the host's other ranks read why this one has failed.
+/// Writes into this rank's region why it has failed.
 pub(super) fn announce(region: &Region, cause: &str) {
     let mut bytes = [0; TEXT_BYTES];
     bytes[..cut(cause).len()].copy_from_slice(cut(cause).as_bytes());
@@ -27,7 +28,7 @@ pub(super) fn announce(region: &Region, cause: &str) {
     region.counter(FAILED).store(1 + cut(cause).len() as u64, Ordering::Release);
 }
 
-/// Why the region's rank has failed, if it has.
+/// Reads why the region's rank has failed, if it has.
 pub(super) fn read(region: &Region) -> Option<String> {
     let len = region.counter(FAILED).load(Ordering::Acquire).checked_sub(1)?;
     let words = (0..TEXT_BYTES / 8).map(|index| region.counter(TEXT + 8 * index).load(Ordering::Relaxed));

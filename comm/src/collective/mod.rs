@@ -1,11 +1,11 @@
-//! The one algorithm of all collectives: reduce-scatter by slice owner in tree order, then all-gather. `ALGORITHMS.md` in the crate's
-//! folder gives its steps and its bytes on the wire.
+//! The one algorithm of all collectives: reduce-scatter by slice owner in tree order, then all-gather.
+//! `ALGORITHMS.md` in the crate's folder gives its steps and its bytes on the wire.
 
 mod bucket;
 mod engine;
 mod exchange;
 mod failure;
-mod mail;
+mod frames;
 mod sources;
 mod topology;
 mod wait;

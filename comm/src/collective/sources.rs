@@ -1,4 +1,4 @@
-//! The nodes that a sum is finished from, wherever their values are.
+//! The nodes from which a sum is finished, wherever their values are.
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ impl Sources {
         self.sources.push(source);
     }
 
-    /// By insertion: nearly all come in order, and nothing is allocated.
+    /// Insertion sort: nearly all nodes are in order, and nothing is allocated.
     pub(super) fn sort(&mut self) {
         for end in 1..self.nodes.len() {
             let mut at = end;

@@ -1,11 +1,12 @@
-//! Which ranks share a host, and who stands for a host towards the others.
+//! Which ranks share a host, and which of them exchanges data with other hosts.
 
 use std::ops::Range;
 
 /// The hosts of a group.
 ///
-/// Every rank owns one slice of each vector. Towards the owner of a slice on another host, one rank of a host stands for all of them,
-/// so that a host's data crosses the network once: see [`delegate`](Self::delegate).
+/// Every rank owns one slice of each vector. For the owner of a slice on another host, one rank of this host
+/// collects and sends the data of all of them, so that a host's data crosses the network once: the owner's
+/// [`delegate`](Self::delegate).
 #[derive(Debug, Clone)]
 pub(crate) struct Topology {
     pub(crate) rank: usize,
@@ -16,7 +17,7 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// The hosts of ranks `0..names.len()`, seen by `rank`; ranks with equal names share one.
+    /// Makes the topology of ranks `0..names.len()` as `rank` sees it. Ranks with equal names share a host.
     pub(crate) fn new<H: PartialEq>(rank: usize, names: &[H]) -> Self {
         let mut hosts: Vec<Vec<usize>> = Vec::new();
         let host_of = (0..names.len()).map(|rank| {
@@ -50,20 +51,20 @@ impl Topology {
         self.host_of[rank] == self.host()
     }
 
-    /// The rank of `host` that exchanges data with `owner`, a rank of another host: spread evenly.
+    /// The rank of `host` that exchanges data with `owner`, a rank of another host. Owners are spread evenly.
     pub(crate) fn delegate(&self, host: usize, owner: usize) -> usize {
         let (ranks, home) = (&self.hosts[host], self.host_of[owner]);
         let place = self.hosts[home].iter().position(|rank| *rank == owner).expect("it is one of its host's");
         ranks[(home + place) % ranks.len()]
     }
 
-    /// The rank of this host in whose memory the results of `owner` are to be found.
+    /// The rank of this host whose memory holds the results of `owner`.
     pub(crate) fn holder(&self, owner: usize) -> usize {
         if self.is_local(owner) { owner } else { self.delegate(self.host(), owner) }
     }
 
-    /// The owners on other hosts for whom this rank stands for its host.
-    pub(crate) fn charges(&self) -> impl Iterator<Item = usize> {
+    /// The owners on other hosts for which this rank is the delegate.
+    pub(crate) fn delegated_owners(&self) -> impl Iterator<Item = usize> {
         (0..self.world()).filter(|owner| !self.is_local(*owner) && self.holder(*owner) == self.rank)
     }
 
@@ -93,7 +94,8 @@ pub(crate) const SLICE_ELEMENTS: usize = 16;
 pub(crate) enum Slices {
     /// Every rank owns a slice, of about equal length.
     Split,
-    /// Every rank owns everything: for what is so short that a second exchange costs more than doing all work everywhere.
+    /// Every rank owns everything: for vectors so short that a second exchange costs more than repeating all
+    /// work at each rank.
     Whole,
     /// One rank owns everything.
     Of(usize),
@@ -113,9 +115,10 @@ impl Slices {
     }
 }
 
-/// The most words of eight bytes in one of `world` slices of up to `bytes` bytes, whatever their element type.
+/// The most words of eight bytes in one of `world` slices of up to `bytes` bytes, whatever their element
+/// type.
 pub(super) fn most_words(bytes: usize, world: usize) -> usize {
-    // A slice begins up to a unit late: of `f64` a word each, of `f32` half of that.
+    // A slice may begin one unit late: a unit is one word for each `f64`, half of that for each `f32`.
     (bytes.div_ceil(world).div_ceil(8) + SLICE_ELEMENTS).min(bytes.div_ceil(8))
 }
 
@@ -130,8 +133,11 @@ mod tests {
         assert_eq!(topology.hosts, [vec![0, 2], vec![1, 3], vec![4]]);
         assert_eq!(topology.locals(), [1, 3]);
         assert_eq!(topology.other_hosts().collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(topology.charges().collect::<Vec<_>>(), [2]);
-        assert_eq!(Topology::new(1, &["a", "b", "a", "b", "c"]).charges().collect::<Vec<_>>(), [0, 4]);
+        assert_eq!(topology.delegated_owners().collect::<Vec<_>>(), [2]);
+        assert_eq!(
+            Topology::new(1, &["a", "b", "a", "b", "c"]).delegated_owners().collect::<Vec<_>>(),
+            [0, 4]
+        );
     }
 
     #[test]
@@ -168,11 +174,11 @@ mod tests {
         #[test]
         fn each_owner_has_one_delegate_on_every_other_host(names in proptest::collection::vec(0u8..4, 1..12)) {
             for owner in 0..names.len() {
-                let in_charge: Vec<usize> = (0..names.len())
-                    .filter(|rank| Topology::new(*rank, &names).charges().any(|charge| charge == owner))
+                let holds_result: Vec<usize> = (0..names.len())
+                    .filter(|rank| Topology::new(*rank, &names).delegated_owners().any(|charge| charge == owner))
                     .collect();
                 let hosts = Topology::new(owner, &names);
-                prop_assert_eq!(in_charge.len(), hosts.hosts.len() - 1);
+                prop_assert_eq!(holds_result.len(), hosts.hosts.len() - 1);
             }
         }
     }

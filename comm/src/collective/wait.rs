@@ -1,24 +1,27 @@
-//! Waiting for counters of the host's ranks and for frames of the others, with a deadline; and failing, so that the others learn why.
+//! Waits for counters of the host's ranks and for frames of other ranks, with a deadline.
+//!
+//! A rank that fails tells all others the cause before it returns: they fail with the same cause.
 
-use super::engine::{Engine, LocalRank};
+use super::engine::{Engine, LocalRank, LookCount};
 use super::failure;
-use crate::error::Error;
-use crate::links::{Frame, Kind as FrameKind, Link, part, sleep};
-use crate::shm::Bell;
+use crate::error::{Error, PeerError};
+use crate::links::{Frame, FrameKind, Link, close_all, sleep};
+use crate::shm::Waker;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often a sleeper looks whether the ranks that it waits for are still there.
-const HEARTBEAT: Duration = Duration::from_millis(50);
-/// How long a rank sleeps that waits for frames and for counters of its host, which only one system call each can wait for.
-const BOTH: Duration = Duration::from_micros(100);
-/// Looks at sockets, all together, before sleeping.
+/// How often a sleeping rank checks whether the ranks that it waits for still exist.
+const LONG_SLEEP: Duration = Duration::from_millis(50);
+/// How long a rank sleeps if it waits for frames and for counters at once: no system call waits for both.
+const SHORT_SLEEP: Duration = Duration::from_micros(100);
+/// How often to check all sockets together before sleeping.
 const SOCKET_LOOKS: u32 = 100;
-/// The same at streams that nobody can wait for: a look costs less, and moves what is under way; sleeping moves nothing.
+/// The same for streams without a socket. A check is cheaper there, and it moves data; during sleep nothing
+/// moves.
 const STREAM_LOOKS: u32 = 10_000;
-/// The longest time that a rank which has failed gives the others to read why.
-const FAREWELL: Duration = Duration::from_millis(900);
+/// How long a rank that has failed stays to deliver the cause.
+const FAILURE_DELIVERY: Duration = Duration::from_millis(900);
 
 /// What a rank waits for.
 #[derive(Debug, Clone, Copy)]
@@ -34,22 +37,14 @@ pub(crate) enum Goal {
     },
 }
 
-/// Whom and what a goal waits for.
+/// The rank and the thing that a goal waits for.
 struct Awaited {
     rank: usize,
     what: &'static str,
     bucket: usize,
     bytes: usize,
-    /// How many ranks of other hosts may come between that one and the one that is late.
+    /// How many ranks may lie between this rank and the one that is late.
     between: u32,
-}
-
-/// A rank of this host that is waited for, and when its pulse was last felt.
-#[derive(Debug)]
-pub(super) struct Pulse {
-    rank: usize,
-    count: u64,
-    at: Instant,
 }
 
 impl Engine {
@@ -64,13 +59,13 @@ impl Engine {
         let looks_together =
             if self.links.iter().flatten().all(Link::wakes) { SOCKET_LOOKS } else { STREAM_LOOKS };
         let link_looks = looks_together / self.links.iter().flatten().count().max(1) as u32;
-        let (spins, yields) = match (self.is_one_host(), self.patience) {
-            (true, patience) => (patience.spins, patience.yields),
-            (false, patience) if patience.spins > 0 => (link_looks, 0),
+        let (spins, yields) = match (self.is_one_host(), self.spin_policy) {
+            (true, spin_policy) => (spin_policy.spins, spin_policy.yields),
+            (false, spin_policy) if spin_policy.spins > 0 => (link_looks, 0),
             (false, _) => (0, link_looks),
         };
         loop {
-            // Frames are sent from where the data is: until they are on their way, it may not change.
+            // Frames are sent from the caller's memory, so it must not change before they are written.
             let is_reached = self.look(goal)? && self.unsent().is_none();
             if is_reached && self.open().all(Link::is_flushed) {
                 return Ok(());
@@ -83,7 +78,7 @@ impl Engine {
             } else if looks <= spins + yields {
                 std::thread::yield_now();
             } else if is_reached {
-                // What a stream has copied leaves with later calls, if nobody takes it now.
+                // The stream has its own copy; it leaves with later calls.
                 return Ok(());
             } else {
                 let start = *start.get_or_insert_with(Instant::now);
@@ -93,7 +88,7 @@ impl Engine {
         }
     }
 
-    /// Moves what leads to a goal; whether it is reached.
+    /// Moves the operations that lead to a goal. Returns whether it is reached.
     fn look(&mut self, goal: Goal) -> Result<bool, Error> {
         match goal {
             Goal::Bucket { exchange, bucket } => {
@@ -107,7 +102,7 @@ impl Engine {
         }
     }
 
-    /// A rank of this host whose counter has not reached `turn`.
+    /// The first rank of this host whose counter has not reached `turn`.
     fn behind(&self, offset: usize, turn: u64) -> Option<usize> {
         let behind = |l: &&LocalRank| l.region.counter(offset).load(Ordering::Acquire) < turn;
         self.locals.iter().find(behind).map(|local| local.rank)
@@ -116,7 +111,7 @@ impl Engine {
     fn awaited(&self, goal: Goal) -> Option<Awaited> {
         match goal {
             Goal::Bucket { exchange, bucket } => {
-                let exchange = &self.desk.exchanges[exchange];
+                let exchange = &self.frame_memory.exchanges[exchange];
                 let unread = || Some((self.unsent()?, "to read what it was sent", 2));
                 let (rank, what, between) = exchange.awaited(bucket).or_else(unread)?;
                 let state = &exchange.buckets[bucket];
@@ -129,13 +124,13 @@ impl Engine {
         }
     }
 
-    /// Whether those that an operation waits for are still there and still have time.
+    /// Fails if the rank that an operation waits for has ended or is late.
     fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
         if let Some((by, cause)) = self.locals.iter().find_map(|l| Some((l.rank, failure::read(&l.region)?)))
         {
-            return Err(Error::Reported { by, cause });
+            return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
-        Bell(&self.own).beat();
+        Waker(&self.own).count_look();
         let Some(Awaited { rank, what, bucket, bytes, between }) = self.awaited(goal) else { return Ok(()) };
         let local = self.locals.iter().find(|local| local.rank == rank);
         let ended = match local.and_then(|local| local.process.as_ref()) {
@@ -144,31 +139,40 @@ impl Engine {
         };
         let name = self.names[rank].clone();
         if ended {
-            // What it did last may have come between the look at it and the look at its process.
+            // The rank may have done its part between the look at its counter and the look at its process.
             return match self.look(goal)? || self.awaited(goal).is_none_or(|awaited| awaited.rank != rank) {
                 true => Ok(()),
-                false => Err(Error::Lost { operation, bucket, bytes, rank: name, what }),
+                false => Err(Error::Peer(PeerError::Lost { operation, bucket, bytes, rank: name, what })),
             };
         }
         let waited = start.elapsed();
-        // Who waits for the late one itself is to speak first.
+        // A rank that is itself waiting for the late rank should time out first, so that the late rank is the
+        // one that gets named.
         let between = if self.is_waiting(rank) { 4 } else { between };
         if waited > self.timeout + self.timeout / 8 * between {
-            return Err(Error::Timeout { operation, bucket, bytes, rank: name, what, waited });
+            return Err(Error::Peer(PeerError::Timeout {
+                operation,
+                bucket,
+                bytes,
+                rank: name,
+                what,
+                waited,
+            }));
         }
         Ok(())
     }
 
-    /// Whether a rank of this host waits for others itself.
+    /// Whether a rank of this host is itself waiting for others: then its count of looks grows. A stopped
+    /// process does not count.
     fn is_waiting(&mut self, rank: usize) -> bool {
         let Some(local) = self.locals.iter().find(|local| local.rank == rank) else { return false };
-        let count = Bell(&local.region).pulse();
-        match &self.pulse {
-            Some(pulse) if pulse.rank == rank && pulse.count == count => {
-                pulse.at.elapsed() < self.timeout / 2
+        let count = Waker(&local.region).looks();
+        match &self.look_count {
+            Some(look_count) if look_count.rank == rank && look_count.count == count => {
+                look_count.at.elapsed() < self.timeout / 2
             }
             _ => {
-                self.pulse = Some(Pulse { rank, count, at: Instant::now() });
+                self.look_count = Some(LookCount { rank, count, at: Instant::now() });
                 true
             }
         }
@@ -179,35 +183,35 @@ impl Engine {
         if self.is_one_host() {
             let own = Arc::clone(&self.own);
             let mut looked = Ok(false);
-            Bell(&own).sleep(HEARTBEAT, || {
+            Waker(&own).sleep(LONG_SLEEP, || {
                 looked = self.look(goal);
                 !matches!(looked, Ok(false))
             });
             return looked.map(|_| ());
         }
-        let limit = if self.locals.is_empty() { HEARTBEAT } else { BOTH };
+        let limit = if self.locals.is_empty() { LONG_SLEEP } else { SHORT_SLEEP };
         sleep(self.open().map(|link| (link, !link.is_held())), limit);
         Ok(())
     }
 
-    /// Remembers the first failure, and tells the others.
+    /// Remembers the first failure, and tells it to the other ranks.
     pub(crate) fn fail<R>(&mut self, error: Error) -> Result<R, Error> {
         if let Some(first) = &self.failure {
             return Err(first.clone());
         }
-        // What was told is not told again as one's own.
+        // A cause that was reported is passed on unchanged, without this rank's own words.
         let cause = match &error {
-            Error::Reported { cause, .. } => cause.clone(),
+            Error::Peer(PeerError::Reported { cause, .. }) => cause.clone(),
             error => error.to_string(),
         };
         failure::announce(&self.own, &cause);
-        self.ring();
-        self.desk.farewell = failure::cut(&cause).as_bytes().to_vec();
-        let bytes = self.desk.farewell.len() as u64;
+        self.wake();
+        self.frame_memory.failure_text = failure::cut(&cause).as_bytes().to_vec();
+        let bytes = self.frame_memory.failure_text.len() as u64;
         let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, call: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
-        let until = Instant::now() + FAREWELL.min(self.timeout / 4);
-        part(self.links.iter_mut().flatten().map(|link| (link, &self.desk)).collect(), until);
+        let until = Instant::now() + FAILURE_DELIVERY.min(self.timeout / 4);
+        close_all(self.links.iter_mut().flatten().map(|link| (link, &self.frame_memory)).collect(), until);
         self.failure = Some(error.clone());
         Err(error)
     }

@@ -1,32 +1,33 @@
-//! What travels on a link: a header of fixed size, then the payload it announces.
+//! What is sent over a link: a header of fixed size, then the payload that it announces.
 //!
 //! ```text
 //! byte  0        4         6      7       8     16          24      32         36       40     48
-//!       | magic  | version | kind | order | tag | operation | bytes | exchange | bucket | call |      little-endian
+//!       | magic  | version | kind | order | tag | operation | bytes | exchange | bucket | call |
 //! ```
 //!
-//! `order` is the byte order of the numbers in payloads, which go from memory to memory as they are.
+//! Little-endian. `order` is the byte order of the numbers in payloads, which are copied from memory to
+//! memory as they are.
 
 use sha2::{Digest, Sha256};
 
-/// The version of everything that ranks say to each other: the proof, the messages of the rendezvous, the frames.
-pub(crate) const PROTOCOL: u16 = 2;
+/// The version of all that ranks send each other: proofs, messages of the rendezvous, frames.
+pub(crate) const PROTOCOL: u16 = 3;
 
 /// The length of a header in bytes.
 pub(super) const HEADER: usize = 48;
 
 const MAGIC: [u8; 4] = *b"isoG";
 
-/// The byte order of this host's numbers: 1 where the most significant byte comes first, else 0.
+/// The byte order of this host's numbers: 1 if the most significant byte comes first, else 0.
 const ORDER: u8 = cfg!(target_endian = "big") as u8;
 
 /// What a frame's payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
-    /// Partial sums, on the way to the owner of their slice.
+pub(crate) enum FrameKind {
+    /// Partial sums for the owner of their slice.
     Scatter = 1,
-    /// A slice's result, on the way to all.
+    /// A slice's result for all ranks.
     Gather = 2,
     /// The first cause of a failure, as UTF-8 text of at most 1 KiB.
     Failure = 3,
@@ -34,7 +35,7 @@ pub(crate) enum Kind {
     Rendezvous = 4,
 }
 
-impl Kind {
+impl FrameKind {
     fn from_wire(number: u8) -> Option<Self> {
         [Self::Scatter, Self::Gather, Self::Failure, Self::Rendezvous]
             .into_iter()
@@ -45,20 +46,20 @@ impl Kind {
 /// A frame without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) kind: Kind,
-    /// Which exchange of the operation.
+    pub(crate) kind: FrameKind,
+    /// The number of the exchange.
     pub(crate) exchange: u32,
-    /// Which operation since the group met.
+    /// The number of the operation since the group met.
     pub(crate) operation: u64,
-    /// Which bucket of the operation.
+    /// The bucket of the exchange.
     pub(crate) bucket: u32,
-    /// What the sender does in that operation, in the collective's word; of other frames, 0.
+    /// The sender's operation, as the collective encodes it; 0 in other frames.
     pub(crate) call: u64,
     /// The length of the payload.
     pub(crate) bytes: u64,
 }
 
-/// Marks every frame with its job and generation, so that those of others are refused.
+/// Marks every frame with its job and generation, so that frames of others are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag([u8; 8]);
 
@@ -88,7 +89,7 @@ impl Frame {
         header
     }
 
-    /// Reads a header, or says in words what is wrong with it.
+    /// Decodes a header. The error says what is wrong with it.
     pub(super) fn decode(header: &[u8; HEADER], tag: Tag) -> Result<Self, String> {
         let version = u16::from_le_bytes(field(header, 4));
         let [kind, order] = field(header, 6);
@@ -105,7 +106,7 @@ impl Frame {
             return Err("a frame of another job or generation".into());
         }
         Ok(Self {
-            kind: Kind::from_wire(kind).ok_or_else(|| format!("a frame of unknown kind {kind}"))?,
+            kind: FrameKind::from_wire(kind).ok_or_else(|| format!("a frame of unknown kind {kind}"))?,
             operation: u64::from_le_bytes(field(header, 16)),
             bytes: u64::from_le_bytes(field(header, 24)),
             exchange: u32::from_le_bytes(field(header, 32)),
@@ -127,7 +128,7 @@ mod tests {
     fn headers_survive_the_wire_and_others_are_refused() {
         let tag = Tag::new("job", 3);
         let frame = Frame {
-            kind: Kind::Gather,
+            kind: FrameKind::Gather,
             exchange: 0x0102_0304,
             operation: u64::MAX - 5,
             bucket: 77,
@@ -145,7 +146,7 @@ mod tests {
             Frame::decode(&header, tag).unwrap_err()
         };
         assert_eq!(changed(0), "bytes that are no frame");
-        assert_eq!(changed(4), "a frame of protocol version 66, not 2");
+        assert_eq!(changed(4), format!("a frame of protocol version {}, not {PROTOCOL}", 64 + PROTOCOL));
         assert_eq!(changed(6), "a frame of unknown kind 66");
         assert_eq!(changed(7), "numbers in another byte order than this host's");
         assert_eq!(changed(15), "a frame of another job or generation");

@@ -1,18 +1,19 @@
-//! Bytes become frames: whatever pieces they come in, headers are checked and payloads land where [`Memory`] says.
+//! Turns bytes into frames. Bytes may arrive in any pieces: headers are checked, and payloads are written
+//! where [`Memory`] says.
 
 use super::frame::{Frame, HEADER, Tag};
-use super::link::{Incoming, Memory};
+use super::memory::{Incoming, Memory};
 
 #[derive(Debug)]
 pub(super) struct Inbound {
     from: usize,
     tag: Tag,
     header: [u8; HEADER],
-    /// How much of the header has come.
+    /// Bytes of the header that have arrived.
     filled: usize,
     /// The frame whose payload comes next.
     frame: Option<Frame>,
-    /// How much of the payload has come.
+    /// Bytes of the payload that have arrived.
     placed: usize,
 }
 
@@ -21,8 +22,8 @@ impl Inbound {
         Self { from, tag, header: [0; HEADER], filled: 0, frame: None, placed: 0 }
     }
 
-    /// Where the rest of the payload goes; empty when a header comes next, `None` when the frame's turn has not come. An error is
-    /// what the peer sent, in words.
+    /// The place for the rest of the payload: empty if a header comes next, `None` if the frame is early. The
+    /// error says what the peer sent.
     pub(super) fn rest<'m>(&self, memory: &'m mut impl Memory) -> Result<Option<&'m mut [u8]>, String> {
         let Some(frame) = &self.frame else { return Ok(Some(&mut [])) };
         match memory.incoming(self.from, frame) {
@@ -38,12 +39,12 @@ impl Inbound {
         }
     }
 
-    /// Whether a frame has begun whose turn has not come.
+    /// Whether a frame has begun that is early: its operation has not begun here.
     pub(super) fn is_early(&self, memory: &mut impl Memory) -> Result<bool, String> {
         Ok(self.frame.is_some() && self.rest(memory)?.is_none())
     }
 
-    /// Notes that `bytes` of [`rest`](Self::rest) are filled.
+    /// Records that `bytes` of [`rest`](Self::rest) are filled.
     pub(super) fn advance(&mut self, bytes: usize, memory: &mut impl Memory) {
         self.placed += bytes;
         if let Some(frame) = self.frame.take_if(|frame| frame.bytes == self.placed as u64) {
@@ -52,13 +53,14 @@ impl Inbound {
         }
     }
 
-    /// Takes `bytes` up to a frame whose turn has not come; returns how many it took. An error is what the peer sent, in words.
+    /// Takes `bytes` up to a frame that is early. Returns how many it took. The error says what the peer
+    /// sent.
     pub(super) fn consume(&mut self, bytes: &[u8], memory: &mut impl Memory) -> Result<usize, String> {
         let mut taken = 0;
         loop {
             let bytes = &bytes[taken..];
             if self.frame.is_some() {
-                // An empty frame is complete as it begins; an early one is not.
+                // An empty frame is complete as soon as it begins, unless it is early.
                 let Some(rest) = self.rest(memory)? else { return Ok(taken) };
                 let count = rest.len().min(bytes.len());
                 rest[..count].copy_from_slice(&bytes[..count]);

@@ -1,4 +1,7 @@
-//! A link: the proven, ordered, nonblocking stream of frames to one peer.
+//! A link: the ordered, nonblocking stream of frames to one peer that has proved itself.
+//!
+//! Payloads are not copied: they are written from the place where [`Memory`] has them, and read into the
+//! place that it gives. A frame that is early stays on the link, and so does all that follows it.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -12,44 +15,18 @@ use snow::TransportState;
 
 use super::frame::{Frame, Tag};
 use super::inbound::Inbound;
+use super::memory::Memory;
 use super::outbound::Outbound;
 use super::sealed::Sealed;
-use super::stream::{Socket, Stream, Wire};
-use crate::error::Error;
+use super::stream::{AnyStream, Socket, Stream};
+use crate::error::{Error, PeerError};
 
-/// What is read beyond the payload that is expected: headers and small payloads.
+/// Bytes that are read beyond the expected payload: headers and small payloads.
 const READ_AHEAD: usize = 8 << 10;
-/// About how much one call reads, so that a fast sender cannot hold its caller.
+/// About the bytes that one call reads, so that a fast sender cannot hold its caller.
 const READ_BUDGET: usize = 4 << 20;
-/// How long a rank sleeps that can only ask again.
-const NAP: Duration = Duration::from_micros(100);
-
-/// Where the payloads of frames come from and go to.
-pub(crate) trait Memory {
-    /// The payload of a frame to rank `to`: exactly `frame.bytes` long, unchanged until it is sent.
-    fn outgoing(&self, to: usize, frame: &Frame) -> &[u8];
-
-    /// What to do with the payload of a frame from rank `from`. Asked again at every call until the frame is complete.
-    fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_>;
-
-    /// The frame from rank `from` is complete.
-    fn received(&mut self, from: usize, frame: Frame);
-}
-
-/// What to do with the payload of a frame.
-pub(crate) enum Incoming<'m> {
-    /// Put it here: exactly `frame.bytes` long.
-    Here(&'m mut [u8]),
-    /// Leave it on the link, and all that follows: the frame's turn has not come.
-    Later,
-    /// No such frame is expected, which is an error of the peer.
-    Unexpected,
-    /// A frame of another length is expected, which is an error of one of the two.
-    OtherLength {
-        /// That length.
-        expected: u64,
-    },
-}
+/// How long a rank sleeps between two looks at a stream without a socket.
+const STREAM_PAUSE: Duration = Duration::from_micros(100);
 
 /// The stream of frames to one peer.
 pub(crate) struct Link<S = Socket> {
@@ -59,17 +36,17 @@ pub(crate) struct Link<S = Socket> {
     outbound: Outbound,
     inbound: Inbound,
     read_ahead: Box<[u8; READ_AHEAD]>,
-    /// What was read behind the header of a frame whose turn has not come.
+    /// What was read behind the header of an early frame.
     held: Vec<u8>,
     is_held: bool,
     sealed: Option<Box<Sealed>>,
-    /// Why nothing more can be written.
+    /// Why the link takes no more.
     broken: Option<Error>,
 }
 
 impl Link {
-    /// The link over a connection whose other end has proved that it is rank `peer`; with `noise`, all bytes go in
-    /// its records.
+    /// Makes a link over a connection whose other end has proved that it is rank `peer`. With `noise`, all
+    /// bytes go through its records.
     pub(crate) fn new(
         socket: TcpStream,
         peer: usize,
@@ -107,7 +84,7 @@ impl AsFd for Link {
 }
 
 impl<S: Stream> Link<S> {
-    /// The link over a stream whose other end is rank `peer`.
+    /// Makes a link over a stream whose other end is rank `peer`.
     pub(crate) fn over(stream: S, peer: usize, tag: Tag) -> Self {
         Self {
             stream,
@@ -123,13 +100,13 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// The same for those to whom it is all one what links run over.
-    pub(crate) fn into_any(self) -> Link<Wire>
+    /// The same link, with its kind of stream hidden.
+    pub(crate) fn into_any(self) -> Link<AnyStream>
     where
         S: 'static,
     {
         let Self { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken } = self;
-        let stream: Wire = Box::new(stream);
+        let stream: AnyStream = Box::new(stream);
         Link { stream, peer, tag, outbound, inbound, read_ahead, held, is_held, sealed, broken }
     }
 
@@ -138,17 +115,17 @@ impl<S: Stream> Link<S> {
         self.peer
     }
 
-    /// Where the peer is, for messages.
+    /// The peer's address, for messages.
     pub(crate) fn place(&self) -> String {
         self.stream.place()
     }
 
-    /// Whether something can be waited for.
+    /// Whether the stream has a socket to wait for.
     pub(crate) fn wakes(&self) -> bool {
         self.stream.socket().is_some()
     }
 
-    /// What to wait for, where that is possible.
+    /// The socket to wait for, if the stream has one.
     fn watch(&self, read: bool) -> Option<PollFd<'_>> {
         let write = if self.is_flushed() { PollFlags::empty() } else { PollFlags::OUT };
         let read = if read { PollFlags::IN } else { PollFlags::empty() };
@@ -160,12 +137,12 @@ impl<S: Stream> Link<S> {
         self.outbound.push(frame);
     }
 
-    /// Whether nothing waits to be written: the stream is done with all that was queued, or will never take it.
+    /// Whether nothing is left to write: the stream has passed on all that was queued, or will never take it.
     pub(crate) fn is_flushed(&self) -> bool {
         self.broken.is_some() || self.is_written() && self.stream.is_flushed()
     }
 
-    /// Whether the stream has all that was queued: its memory may change.
+    /// Whether the stream has taken all that was queued. Then the memory of the frames may change.
     pub(crate) fn is_written(&self) -> bool {
         let is_sealed_flushed = || self.sealed.as_ref().is_none_or(|sealed| sealed.is_flushed());
         self.broken.is_some() || self.outbound.is_empty() && is_sealed_flushed()
@@ -175,8 +152,8 @@ impl<S: Stream> Link<S> {
     ///
     /// # Errors
     ///
-    /// When the operating system gives up on the link. That the peer closed it is not said here but by
-    /// [`receive`](Self::receive), after it has delivered what the peer sent last: that may be the cause.
+    /// When the operating system gives up the link. If the peer has closed it, [`receive`](Self::receive)
+    /// says so, after it has delivered what the peer sent last: that may be the cause.
     pub(crate) fn flush(&mut self, memory: &impl Memory) -> Result<(), Error> {
         while !self.is_flushed() {
             match self.write(memory) {
@@ -185,7 +162,7 @@ impl<S: Stream> Link<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => match self.failure(error) {
-                    closed @ Error::Closed { .. } => self.broken = Some(closed),
+                    closed @ Error::Peer(PeerError::Closed { .. }) => self.broken = Some(closed),
                     other => return Err(other),
                 },
             }
@@ -193,7 +170,7 @@ impl<S: Stream> Link<S> {
         Ok(())
     }
 
-    /// Writes once; whether the stream took everything.
+    /// Writes once. Returns whether the stream took everything.
     fn write(&mut self, memory: &impl Memory) -> io::Result<bool> {
         let Self { stream, outbound, sealed, .. } = self;
         if outbound.is_empty() && sealed.as_ref().is_none_or(|sealed| sealed.is_flushed()) {
@@ -218,12 +195,12 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// Reads as much as there is, within reason; whether any byte came.
+    /// Reads what has arrived, up to a budget. Returns whether any byte has.
     ///
     /// # Errors
     ///
-    /// When the peer has closed the connection, sent something that is no expected frame, or the operating system
-    /// gave up on the link. Complete frames before that have been delivered.
+    /// When the peer has closed the connection or has sent something that is no expected frame, or when the
+    /// operating system gives up the link. Complete frames before that have been delivered.
     pub(crate) fn receive(&mut self, memory: &mut impl Memory) -> Result<bool, Error> {
         let mut total = match self.resume(memory) {
             Ok(bytes) => bytes,
@@ -246,7 +223,7 @@ impl<S: Stream> Link<S> {
         Ok(total > 0)
     }
 
-    /// Whether a frame waits for its turn: reading is of no use until the memory's owner has gone on.
+    /// Whether an early frame waits: reading is of no use before its operation has begun.
     pub(crate) fn is_held(&self) -> bool {
         self.is_held
     }
@@ -256,7 +233,7 @@ impl<S: Stream> Link<S> {
         self.held.len()
     }
 
-    /// Takes up what was held; returns how many bytes of it have found their place.
+    /// Goes on with the bytes that were held. Returns how many of them have found their place.
     fn resume(&mut self, memory: &mut impl Memory) -> Result<usize, String> {
         if !self.is_held {
             return Ok(0);
@@ -267,7 +244,7 @@ impl<S: Stream> Link<S> {
         Ok(taken)
     }
 
-    /// Reads once; the count of bytes, and whether there may be more.
+    /// Reads once. Returns the count of bytes, and whether there may be more.
     fn read(&mut self, memory: &mut impl Memory) -> Result<(usize, bool), Interruption> {
         let Self { stream, inbound, read_ahead, held, is_held, sealed, .. } = self;
         if let Some(sealed) = sealed {
@@ -281,7 +258,7 @@ impl<S: Stream> Link<S> {
             *is_held = !held.is_empty() || inbound.is_early(memory)?;
             return Ok((bytes, full));
         }
-        // The rest of a payload is read into its place, and what follows it in the same call.
+        // The rest of a payload is read into its place, and what follows it by the same call.
         let rest = inbound.rest(memory)?.unwrap_or_default();
         let direct = rest.len();
         let bytes = match direct {
@@ -299,7 +276,7 @@ impl<S: Stream> Link<S> {
         Ok((bytes, bytes == direct + READ_AHEAD))
     }
 
-    /// Throws away what has come; whether the peer has written its end, or is gone.
+    /// Discards what has arrived. Returns whether the peer has ended its stream.
     pub(crate) fn discard(&mut self) -> bool {
         let mut bytes = [0; 16 << 10];
         loop {
@@ -312,9 +289,9 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// The peer has sent `what`, which does not belong here.
+    /// The error of a peer that has sent `what`, which does not belong here.
     pub(crate) fn unexpected(&self, what: impl Into<String>) -> Error {
-        Error::Protocol { rank: self.peer, address: self.place(), what: what.into() }
+        Error::Peer(PeerError::Protocol { rank: self.peer, address: self.place(), what: what.into() })
     }
 
     fn failure(&self, error: io::Error) -> Error {
@@ -323,13 +300,13 @@ impl<S: Stream> Link<S> {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Error::Closed { rank, address },
-            _ => Error::Link { rank, address, source: Arc::new(error) },
+            | io::ErrorKind::BrokenPipe => Error::Peer(PeerError::Closed { rank, address }),
+            _ => Error::Peer(PeerError::Link { rank, address, source: Arc::new(error) }),
         }
     }
 }
 
-/// Why one read gave nothing.
+/// Why one read returned nothing.
 enum Interruption {
     Io(io::Error),
     /// What the peer sent, in words.
@@ -352,9 +329,10 @@ fn end_if_zero(bytes: usize) -> io::Result<()> {
     if bytes == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
-/// Sends what is queued and then the end, and throws away what comes, until the others have ended too or the time is over: a socket
-/// that is closed with something unread takes back what is still on its way. Whether all have.
-pub(crate) fn part<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
+/// Sends what is queued and then the end of the stream, and discards what arrives, until the peers have ended
+/// too or the time is over: closing a socket with unread bytes would take back what is still on its way.
+/// Returns whether all peers have ended.
+pub(crate) fn close_all<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until: Instant) -> bool {
     loop {
         open.retain_mut(|(link, memory)| {
             let sent = link.flush(*memory).is_ok();
@@ -372,8 +350,8 @@ pub(crate) fn part<S: Stream>(mut open: Vec<(&mut Link<S>, &impl Memory)>, until
     }
 }
 
-/// Sleeps until one of `links` takes more of what is queued or, of those marked with `true`, something has come, but no longer than
-/// `limit`.
+/// Sleeps until one of `links` takes more of what is queued, or until something has arrived at one of those
+/// marked with `true`, but no longer than `limit`.
 pub(crate) fn sleep<'l, S: Stream + 'l>(
     links: impl Iterator<Item = (&'l Link<S>, bool)>,
     mut limit: Duration,
@@ -382,11 +360,11 @@ pub(crate) fn sleep<'l, S: Stream + 'l>(
     for (link, read) in links {
         match link.watch(read) {
             Some(socket) => sockets.push(socket),
-            None => limit = limit.min(NAP),
+            None => limit = limit.min(STREAM_PAUSE),
         }
     }
     let limit = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
-    // Interrupted or not: whoever called looks again.
+    // Interrupted or not: the caller looks again in any case.
     let _ = poll(&mut sockets, Some(&limit));
 }
 

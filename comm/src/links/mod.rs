@@ -3,12 +3,14 @@
 mod frame;
 mod inbound;
 mod link;
+mod memory;
 mod outbound;
 mod sealed;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Frame, Kind, PROTOCOL, Tag};
-pub(crate) use link::{Incoming, Link, Memory, part, sleep};
-pub(crate) use stream::{Socket, Stream, Wire};
+pub(crate) use frame::{Frame, FrameKind, PROTOCOL, Tag};
+pub(crate) use link::{Link, close_all, sleep};
+pub(crate) use memory::{Incoming, Memory};
+pub(crate) use stream::{AnyStream, Socket, Stream};

@@ -1,10 +1,10 @@
-//! The frames that wait to be written, and how far the first of them is.
+//! The frames that are queued, and how much of the first one is written.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::frame::{Frame, HEADER, Tag};
-use super::link::Memory;
+use super::memory::Memory;
 
 /// How many frames go into one system call.
 const BATCH: usize = 8;
@@ -12,7 +12,7 @@ const BATCH: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     queue: VecDeque<Frame>,
-    /// How many bytes of the first frame, header and payload, are gone.
+    /// Bytes of the first frame, header and payload, that are written.
     sent: usize,
 }
 
@@ -25,8 +25,8 @@ impl Outbound {
         self.queue.is_empty()
     }
 
-    /// Hands what is left of the first few frames, as headers and payloads in turn, to `write`, with its length in
-    /// bytes.
+    /// Calls `write` with the rest of the first few frames, as headers and payloads in turn, and with its
+    /// length in bytes.
     pub(super) fn offer<R>(
         &self,
         to: usize,
@@ -52,7 +52,7 @@ impl Outbound {
         write(&slices[..2 * count], bytes)
     }
 
-    /// Notes that the first `bytes` of what was offered are gone.
+    /// Records that the first `bytes` of what was offered are written.
     pub(super) fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         while let Some(first) = self.queue.front() {

@@ -1,4 +1,5 @@
-//! Noise records: a length of two bytes (little-endian), then that many bytes of ciphertext with its authenticator.
+//! Noise records: a length of two bytes (little-endian), then that many bytes of ciphertext with its
+//! authenticator.
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -13,7 +14,7 @@ const PREFIX: usize = 2;
 /// The two directions of an encrypted connection.
 pub(super) struct Sealed {
     noise: TransportState,
-    /// What was read and not yet opened.
+    /// Bytes that were read and not yet opened.
     inbox: Box<[u8]>,
     filled: usize,
     /// The record that is being written.
@@ -41,7 +42,7 @@ impl Sealed {
         self.written == self.sealed
     }
 
-    /// Writes once what is sealed.
+    /// Writes the sealed record, once.
     pub(super) fn write(&mut self, to: &mut impl Write) -> io::Result<()> {
         match to.write(&self.outbox[self.written..self.sealed])? {
             0 => Err(io::ErrorKind::WriteZero.into()),
@@ -52,7 +53,8 @@ impl Sealed {
         }
     }
 
-    /// Seals as much of `slices` as one record holds, and says how much that is. The record before must be flushed.
+    /// Seals as much of `slices` as one record holds. Returns how many bytes that is. The record before must
+    /// be written.
     pub(super) fn seal(&mut self, slices: &[IoSlice<'_>]) -> usize {
         assert!(self.is_flushed(), "{} of {} bytes are written", self.written, self.sealed);
         let mut bytes = 0;
@@ -71,14 +73,15 @@ impl Sealed {
         bytes
     }
 
-    /// Reads once; the count of bytes, and whether they filled the space there was.
+    /// Reads once. Returns the count of bytes, and whether they filled the buffer.
     pub(super) fn read(&mut self, from: &mut impl Read) -> io::Result<(usize, bool)> {
         let bytes = from.read(&mut self.inbox[self.filled..])?;
         self.filled += bytes;
         Ok((bytes, self.filled == self.inbox.len()))
     }
 
-    /// Opens every complete record and hands the plain bytes to `consume`. An error is what the peer sent, in words.
+    /// Opens every complete record, and passes the plain bytes to `consume`. The error says what the peer
+    /// sent.
     pub(super) fn open(
         &mut self,
         mut consume: impl FnMut(&[u8]) -> Result<(), String>,

@@ -4,26 +4,26 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Both directions of an ordered stream of bytes to one peer. What would have to wait is [`io::ErrorKind::WouldBlock`]; the peer's
-/// end, once all before it is read, is 0 bytes.
+/// Both directions of an ordered stream of bytes to one peer. Where a call would have to wait, it returns
+/// [`io::ErrorKind::WouldBlock`]. At the end of the stream, a read returns 0 bytes.
 pub(crate) trait Stream: Read + Write + Send + Sync {
-    /// Where the peer is, for messages.
+    /// The peer's address, for messages.
     fn place(&self) -> String;
 
-    /// Whether all that was written is out of this process's hands. Until then it is to be [flushed](Write::flush) again.
+    /// Whether all that was written has left this process. If not, [flush](Write::flush) again.
     fn is_flushed(&self) -> bool;
 
-    /// Writes the end.
+    /// Ends the stream to the peer.
     fn shut_down(&mut self);
 
-    /// What can be waited for; without it, only asking again tells whether something has come.
+    /// The socket to wait for. Without one, only another read tells whether something has arrived.
     fn socket(&self) -> Option<BorrowedFd<'_>>;
 }
 
-/// Any of them.
-pub(crate) type Wire = Box<dyn Stream>;
+/// A stream of any kind.
+pub(crate) type AnyStream = Box<dyn Stream>;
 
-impl Stream for Wire {
+impl Stream for AnyStream {
     fn place(&self) -> String {
         (**self).place()
     }
@@ -94,7 +94,7 @@ impl Stream for Socket {
         self.address.to_string()
     }
 
-    /// The operating system has what was written.
+    /// The operating system has taken what was written.
     fn is_flushed(&self) -> bool {
         true
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use snow::TransportState;
 
 use super::*;
-use crate::error::Error;
+use crate::error::{Error, PeerError};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -45,7 +45,7 @@ impl Payloads {
         let bucket = self.outgoing.len() as u32;
         let bytes = payload.len() as u64;
         self.outgoing.push(payload);
-        let kind = if bucket.is_multiple_of(2) { Kind::Scatter } else { Kind::Gather };
+        let kind = if bucket.is_multiple_of(2) { FrameKind::Scatter } else { FrameKind::Gather };
         Frame { kind, exchange: 9 + bucket, operation: 1 << 40, bucket, call: 1 << 50, bytes }
     }
 }
@@ -244,13 +244,14 @@ fn complaint(bytes: &[u8]) -> String {
 
 #[test]
 fn what_does_not_belong_here_is_refused() {
-    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
+    let frame = Frame { kind: FrameKind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
     assert_eq!(complaint(&[b'x'; 48]), "rank 3 (10.0.0.4:29500) sent bytes that are no frame");
     assert_eq!(
         complaint(&frame.encode(Tag::new("a job", 8))),
         "rank 3 (10.0.0.4:29500) sent a frame of another job or generation"
     );
-    // Four gigabytes are refused by their header: no memory is taken for them, and not a byte of them is awaited.
+    // Four gigabytes are refused by their header: no memory is taken for them, and not a byte of them is
+    // awaited.
     let header = Frame { bytes: 1 << 32, ..frame }.encode(tag());
     let said = complaint(&header);
     assert!(said.starts_with("rank 3 (10.0.0.4:29500) sent an unexpected frame"), "{said}");
@@ -259,7 +260,7 @@ fn what_does_not_belong_here_is_refused() {
 
 #[test]
 fn a_closed_connection_names_the_peer() {
-    let frame = Frame { kind: Kind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
+    let frame = Frame { kind: FrameKind::Gather, exchange: 1, operation: 2, bucket: 3, call: 4, bytes: 4 };
     let bytes = [&frame.encode(tag())[..], &[1, 2, 3, 4]].concat();
     // Between frames, in a header, in a payload.
     for (cut, whole) in [(52, 1), (0, 0), (7, 0), (50, 0)] {
@@ -269,7 +270,7 @@ fn a_closed_connection_names_the_peer() {
         drop(socket);
         let mut memory = Payloads::new(4);
         let error = failure(&mut link, &mut memory);
-        assert!(matches!(error, Error::Closed { rank: 3, .. }), "{cut} bytes: {error}");
+        assert!(matches!(error, Error::Peer(PeerError::Closed { rank: 3, .. })), "{cut} bytes: {error}");
         assert_eq!(error.to_string(), "rank 3 (10.0.0.4:29500) closed the connection");
         assert_eq!(memory.received.len(), whole, "{cut} bytes");
     }
@@ -280,7 +281,7 @@ fn last_words_are_heard_although_nothing_can_be_written() {
     let (mut one, mut other) = links(sockets(), false);
     let (mut ours, mut theirs) = (Payloads::new(100), Payloads::new(100));
     let cause = theirs.add(b"rank 7 is lost".to_vec());
-    other.send(Frame { kind: Kind::Failure, ..cause });
+    other.send(Frame { kind: FrameKind::Failure, ..cause });
     // More than the sockets hold: the other end closes with data unread, which resets the connection.
     one.send(ours.add(vec![1; 32 << 20]));
     one.flush(&ours).unwrap();
@@ -298,8 +299,8 @@ fn last_words_are_heard_although_nothing_can_be_written() {
         assert!(start.elapsed() < DEADLINE);
     }
     assert_eq!(ours.received[0].1, b"rank 7 is lost");
-    assert_eq!(ours.received[0].0.kind, Kind::Failure);
-    assert!(matches!(one.receive(&mut ours), Err(Error::Closed { rank: 5, .. })));
+    assert_eq!(ours.received[0].0.kind, FrameKind::Failure);
+    assert!(matches!(one.receive(&mut ours), Err(Error::Peer(PeerError::Closed { rank: 5, .. }))));
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! Messages under way, each with the buffer that MPI reads or writes meanwhile. With `shm/region.rs`, this is the crate's only file with
-//! `unsafe` blocks; they rest on two facts:
+//! Messages under way, each with the buffer that MPI reads or writes meanwhile. With `shm/region.rs`, this is
+//! the crate's only file with `unsafe` blocks. They rest on two facts:
 //!
-//! > A buffer belongs to its [`Flight`] from the call that hands it to MPI until MPI says that it is done with it. A flight that is
-//! > dropped before leaves its buffer to MPI for good.
+//! > A buffer belongs to its [`Flight`] from the call that hands it to MPI until MPI says that it is done
+//! > with it. A flight that is dropped before leaves its buffer to MPI for good.
 //!
-//! > MPI is running: a flight is only made by who has an [`Mpi`](super::Mpi), which ends MPI when it is dropped, and holds it for
-//! > longer than the flight. Calls of different threads do not overlap: each is made under one lock.
+//! > MPI is running: a flight is only made by who has an [`Mpi`](super::Mpi), which ends MPI when it is
+//! > dropped, and holds it for longer than the flight. Calls of different threads do not overlap: each is
+//! > made under one lock.
 
 use mpi::ffi;
 use std::ffi::{c_int, c_void};
@@ -18,7 +19,7 @@ const SUCCESS: c_int = 0;
 /// Longer than any text of an error.
 const TEXT_BYTES: usize = 4096;
 
-/// Held during every call of MPI, so that it needs to support no more than one at a time.
+/// Held during every call of MPI, so that MPI has to support only one call at a time.
 pub(super) fn serial() -> MutexGuard<'static, ()> {
     static SERIAL: Mutex<()> = Mutex::new(());
     SERIAL.lock().unwrap_or_else(PoisonError::into_inner)
@@ -38,13 +39,14 @@ pub(super) struct Flight {
     is_receive: bool,
 }
 
-// SAFETY: a request is no thread's own; at the level of threads that was asked for, any thread may complete it, one at a time.
+// SAFETY: a request is no thread's own; at the level of threads that was asked for, any thread may complete
+// it, one at a time.
 unsafe impl Send for Flight {}
 
 // SAFETY: nothing can be done with a flight that is only borrowed.
 unsafe impl Sync for Flight {}
 
-/// What became of a flight.
+/// The state of a flight.
 pub(super) enum Outcome {
     /// MPI is done; of a message that was received, with its length.
     Landed { buffer: Vec<u8>, bytes: usize },
@@ -58,8 +60,8 @@ impl Flight {
         let (len, buffer) = (length(&buffer), ManuallyDrop::new(buffer));
         let mut request = MaybeUninit::uninit();
         let _serial = serial();
-        // SAFETY: MPI is running. It reads `len` bytes of the buffer, which is there and unchanged until it is done: this flight has
-        // it, gives it to nobody before, and does not free it.
+        // SAFETY: MPI is running. It reads `len` bytes of the buffer, which is there and unchanged until it
+        // is done: this flight has it, gives it to nobody before, and does not free it.
         check(unsafe {
             ffi::MPI_Isend(
                 buffer.as_ptr().cast::<c_void>(),
@@ -80,8 +82,8 @@ impl Flight {
         let (len, mut buffer) = (length(&buffer), ManuallyDrop::new(buffer));
         let mut request = MaybeUninit::uninit();
         let _serial = serial();
-        // SAFETY: MPI is running. It writes up to `len` bytes of the buffer, which is there and looked at by nobody until it is done:
-        // this flight has it, gives it to nobody before, and does not free it.
+        // SAFETY: MPI is running. It writes up to `len` bytes of the buffer, which is there and looked at by
+        // nobody until it is done: this flight has it, gives it to nobody before, and does not free it.
         check(unsafe {
             ffi::MPI_Irecv(
                 buffer.as_mut_ptr().cast::<c_void>(),
@@ -97,7 +99,7 @@ impl Flight {
         Ok(Self { buffer, request: unsafe { request.assume_init() }, is_receive: true })
     }
 
-    /// Looks whether MPI is done. After an error nobody knows, and the buffer stays with MPI.
+    /// Looks whether MPI is done. After an error that is unknown, and the buffer stays with MPI.
     pub(super) fn land(mut self) -> io::Result<Outcome> {
         let bytes = match self.test() {
             Ok(Some(bytes)) => bytes,
@@ -117,7 +119,8 @@ impl Flight {
     fn test(&mut self) -> io::Result<Option<usize>> {
         let (mut done, mut bytes, mut status) = (0, 0, MaybeUninit::uninit());
         let _serial = serial();
-        // SAFETY: MPI is running, and the request is one of its own that is not done: a flight is consumed when its request is.
+        // SAFETY: MPI is running, and the request is one of its own that is not done: a flight is consumed
+        // when its request is.
         check(unsafe { ffi::MPI_Test(&mut self.request, &mut done, status.as_mut_ptr()) })?;
         if done != 0 && self.is_receive {
             // SAFETY: of a request that is done, the status has been written.
@@ -128,7 +131,7 @@ impl Flight {
 }
 
 impl Drop for Flight {
-    /// What nobody waits for any more is called off, so that MPI can end.
+    /// Cancels the message, which nobody waits for any more, so that MPI can end.
     fn drop(&mut self) {
         if self.is_receive {
             let _serial = serial();

@@ -1,14 +1,14 @@
 //! A stream of bytes as messages of MPI.
 //!
 //! ```text
-//! write   copy up to SEGMENT bytes, MPI_Isend          at most FLIGHTS under way; the end is a message of no bytes
-//! read    MPI_Test of the oldest MPI_Irecv, copy out   always FLIGHTS posted, so that messages meet a buffer
+//! write   copy up to SEGMENT bytes, MPI_Isend          at most FLIGHTS under way; the end has no bytes
+//! read    MPI_Test of the oldest MPI_Irecv, copy out   always FLIGHTS posted, with a buffer each
 //! ```
 //!
-//! Messages of one rank under one tag overtake nobody, so their bytes are in order.
+//! Messages between two ranks under one tag arrive in the order in which they were sent.
 
-use super::Mpi;
 use super::flight::{Flight, Outcome};
+use super::session::Mpi;
 use crate::links;
 use std::collections::VecDeque;
 use std::ffi::c_int;
@@ -21,11 +21,11 @@ use std::time::{Duration, Instant};
 const SEGMENT: usize = 256 << 10;
 /// Messages under way in each direction.
 const FLIGHTS: usize = 4;
-/// Between two looks whether the last ones have left.
-const NAP: Duration = Duration::from_micros(100);
+/// The pause between two looks whether the last messages have left.
+const STREAM_PAUSE: Duration = Duration::from_micros(100);
 
 /// The stream to one rank.
-pub(crate) struct Stream {
+pub(crate) struct MpiStream {
     peer: c_int,
     tag: c_int,
     /// In the order of their messages.
@@ -33,19 +33,19 @@ pub(crate) struct Stream {
     incoming: VecDeque<Flight>,
     /// Buffers for messages to send.
     spare: Vec<Vec<u8>>,
-    /// The message that is being read, and what is left of it.
+    /// The message that is being read, and the rest of it.
     arrived: Option<(Vec<u8>, Range<usize>)>,
-    /// Whether this end is written.
+    /// Whether this rank has ended its stream.
     is_shut: bool,
-    /// Whether the other end is read.
+    /// Whether the end of the peer's stream has been read.
     is_ended: bool,
-    /// How long the peer may take to receive what was sent last.
+    /// How long the peer may take to receive the last messages.
     timeout: Duration,
-    /// After the flights, which it has to outlive.
+    /// Declared after the flights, so that it is dropped after them.
     mpi: Mpi,
 }
 
-impl Stream {
+impl MpiStream {
     /// The stream to rank `peer` under a tag that it shares with no other stream between the two.
     pub(crate) fn new(mpi: &Mpi, peer: usize, tag: c_int, timeout: Duration) -> io::Result<Self> {
         let peer = c_int::try_from(peer).expect("a rank of MPI");
@@ -64,7 +64,7 @@ impl Stream {
         })
     }
 
-    /// Takes back the buffers of messages that are gone.
+    /// Takes back the buffers of messages that have left.
     fn settle(&mut self) -> io::Result<()> {
         while let Some(flight) = self.outgoing.pop_front() {
             match flight.land()? {
@@ -83,7 +83,7 @@ impl Stream {
         Ok(())
     }
 
-    /// What has arrived and is not read, if anything; empty at the end.
+    /// The bytes that have arrived and are not read, if any; empty at the end of the stream.
     fn arrived(&mut self) -> io::Result<&[u8]> {
         if self.arrived.is_none() && !self.is_ended {
             let flight = self.incoming.pop_front().expect("as many as there were");
@@ -99,7 +99,7 @@ impl Stream {
         Ok(self.arrived.as_ref().map_or(&[], |(buffer, rest)| &buffer[rest.clone()]))
     }
 
-    /// `bytes` of what has arrived are read; an empty buffer waits for the next message.
+    /// Records that `bytes` were read. An empty buffer waits for the next message.
     fn consume(&mut self, bytes: usize) -> io::Result<()> {
         let Some((buffer, mut rest)) = self.arrived.take() else { return Ok(()) };
         rest.start += bytes;
@@ -112,7 +112,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for MpiStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.read_vectored(&mut [IoSliceMut::new(bytes)])
     }
@@ -130,7 +130,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for MpiStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
@@ -159,19 +159,19 @@ impl Write for Stream {
     }
 }
 
-impl links::Stream for Stream {
+impl links::Stream for MpiStream {
     fn place(&self) -> String {
         "MPI".to_owned()
     }
 
-    /// A long message leaves only while this process calls MPI: it is gone when MPI is done with it.
+    /// A long message moves only while this process calls MPI. It has left when MPI is done with it.
     fn is_flushed(&self) -> bool {
         self.outgoing.is_empty()
     }
 
     fn shut_down(&mut self) {
         if !self.is_shut {
-            // Where the peer is gone, there is nobody to read it.
+            // If the peer has ended, nobody reads it.
             let _ = self.send(Vec::new());
             self.is_shut = true;
         }
@@ -182,12 +182,12 @@ impl links::Stream for Stream {
     }
 }
 
-impl Drop for Stream {
-    /// What was sent is still delivered; the peer is there, unless this end is shut because of a failure.
+impl Drop for MpiStream {
+    /// Delivers what was sent: the peer still reads, unless this stream was ended because of a failure.
     fn drop(&mut self) {
         let until = Instant::now() + self.timeout;
         while !self.is_shut && self.settle().is_ok() && !self.outgoing.is_empty() && Instant::now() < until {
-            std::thread::sleep(NAP);
+            std::thread::sleep(STREAM_PAUSE);
         }
         if self.is_shut && !self.is_ended || !self.outgoing.is_empty() {
             self.mpi.abandon();

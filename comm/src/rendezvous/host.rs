@@ -1,4 +1,4 @@
-//! Who shares a host, and with it memory.
+//! Which ranks share a host, and with it memory.
 
 use std::fs;
 
@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 pub(crate) struct HostId(pub(crate) [u8; 32]);
 
 impl HostId {
-    /// The host of this process: a hash over the boot, the user, and the network and process namespaces; where the
-    /// system does not tell these, over the host's name and the user.
+    /// Finds the host of this process: a hash of the boot, the user, and the network and process namespaces.
+    /// On systems that do not tell these: of the host's name and the user.
     pub(crate) fn detect() -> Self {
         let user = rustix::process::geteuid().as_raw().to_string();
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
@@ -30,7 +30,7 @@ impl HostId {
         }
     }
 
-    /// The host of this name, instead of the one that would be detected.
+    /// The host with a given name, instead of the detected one.
     pub(crate) fn named(name: &str) -> Self {
         Self::hash(&[b"name", name.as_bytes()])
     }

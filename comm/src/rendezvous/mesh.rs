@@ -1,20 +1,22 @@
-//! The links of a rank to the ranks on other hosts: those below it are dialled, those above it come to its door.
+//! The links of a rank to the ranks on other hosts: it connects to the lower ranks, and the higher ranks
+//! connect to it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Card;
-use super::door::{Arrival, Door};
-use super::join::{Backoff, Join, Joined, PATIENCE};
+use super::acceptor::{Acceptor, Arrival};
+use super::handshaking::{Backoff, HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
+use super::meeting::Meeting;
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
-use crate::error::Error;
+use super::rank_info::RankInfo;
+use crate::error::{Error, RendezvousError};
 use crate::links::Link;
 
 pub(super) struct Mesh<'a> {
     identity: &'a Identity,
-    door: Door<'a>,
+    acceptor: Acceptor<'a>,
     /// In order of arrival.
     links: Vec<Link>,
     dials: Vec<Dial<'a>>,
@@ -24,8 +26,8 @@ pub(super) struct Mesh<'a> {
 struct Dial<'a> {
     rank: usize,
     address: SocketAddr,
-    attempt: Option<Join<'a>>,
-    /// When to try next, if there is no attempt.
+    attempt: Option<Handshaking<'a>>,
+    /// When the next attempt begins, if none is under way.
     next: Instant,
     backoff: Backoff,
     /// Why the last attempt failed.
@@ -33,24 +35,29 @@ struct Dial<'a> {
 }
 
 impl<'a> Mesh<'a> {
-    pub(super) fn new(identity: &'a Identity, listener: &'a TcpListener) -> Self {
-        let door = Door::new(listener, identity, Purpose::Link);
-        Self { identity, door, links: Vec::new(), dials: Vec::new() }
+    pub(super) fn new(identity: &'a Identity, listeners: &'a [TcpListener]) -> Self {
+        let acceptor = Acceptor::new(listeners, identity, Purpose::Link);
+        Self { identity, acceptor, links: Vec::new(), dials: Vec::new() }
     }
 
-    /// Connects to every rank whose host differs from ours; the links, by rank.
-    pub(super) fn complete(mut self, cards: &[Card], timeout: Duration) -> Result<Vec<Option<Link>>, Error> {
+    /// Connects to every rank on another host. Returns the links by rank.
+    pub(super) fn complete(
+        mut self,
+        infos: &[RankInfo],
+        meeting: &Meeting,
+    ) -> Result<Vec<Option<Link>>, Error> {
         let own = self.identity.rank();
-        let until = Instant::now() + timeout;
-        let mut wanted: Vec<usize> = (0..cards.len()).filter(|&r| cards[r].host != cards[own].host).collect();
+        let until = Instant::now() + meeting.timeout;
+        let mut wanted: Vec<usize> = (0..infos.len()).filter(|&r| infos[r].host != infos[own].host).collect();
         let below = wanted.iter().filter(|&&rank| rank < own);
-        self.dials = below.map(|&rank| Dial::new(rank, cards[rank].address)).collect();
-        let mut links: Vec<Option<Link>> = cards.iter().map(|_| None).collect();
+        let dial = |rank: usize| Dial::new(rank, route(meeting, rank, &infos[rank]));
+        self.dials = below.map(|&rank| dial(rank)).collect();
+        let mut links: Vec<Option<Link>> = infos.iter().map(|_| None).collect();
         loop {
             for link in self.links.drain(..) {
                 let rank = link.peer();
-                // The newest counts: a rank dials again when its last attempt failed at its own end.
-                if cards[rank].host != cards[own].host {
+                // The newest link counts: a rank connects again if its last attempt failed at its own end.
+                if infos[rank].host != infos[own].host {
                     links[rank] = Some(link);
                 }
             }
@@ -61,14 +68,21 @@ impl<'a> Mesh<'a> {
             if Instant::now() >= until {
                 let reason = self.dials.iter_mut().find_map(|dial| dial.reason.take());
                 let reason = reason.unwrap_or_else(|| String::from("it did not come"));
-                return Err(Error::Unlinked { rank: own, ranks: wanted, waited: timeout, reason });
+                return Err(Error::Rendezvous(RendezvousError::Unlinked {
+                    rank: own,
+                    ranks: wanted,
+                    waited: meeting.timeout,
+                    reason,
+                }));
             }
-            self.turn(None, until)?;
+            meeting.check_stop()?;
+            self.step(None, meeting.pause_until(until))?;
         }
     }
 
-    /// Serves the door and the dials until something happened, there, to the socket of `also`, or the time is over.
-    pub(super) fn turn(&mut self, also: Option<&Link>, until: Instant) -> Result<(), Error> {
+    /// Moves all connections forward. Waits until something has happened to one of them or to the socket of
+    /// `also`, but no longer than `until`.
+    pub(super) fn step(&mut self, also: Option<&Link>, until: Instant) -> Result<(), Error> {
         let now = Instant::now();
         for dial in &mut self.dials {
             if dial.attempt.is_none() && dial.next <= now {
@@ -76,21 +90,24 @@ impl<'a> Mesh<'a> {
             }
         }
         let mut poll = Poll::default();
-        self.door.watch(&mut poll);
-        self.dials.iter().filter_map(|dial| dial.attempt.as_ref()).for_each(|join| poll.readable(join));
+        self.acceptor.watch(&mut poll);
+        self.dials
+            .iter()
+            .filter_map(|dial| dial.attempt.as_ref())
+            .for_each(|handshaking| poll.readable(handshaking));
         match also {
             Some(link) if link.is_flushed() => poll.readable(link),
             Some(link) => poll.writable(link),
             None => (),
         }
-        let times = self.dials.iter().map(|dial| dial.attempt.as_ref().map_or(dial.next, Join::due));
-        let mut ready = poll.wait(times.chain(self.door.due()).fold(until, Instant::min))?;
+        let times = self.dials.iter().map(|dial| dial.attempt.as_ref().map_or(dial.next, Handshaking::due));
+        let mut ready = poll.wait(times.chain(self.acceptor.due()).fold(until, Instant::min))?;
 
-        for arrival in self.door.serve(&mut ready)? {
+        for arrival in self.acceptor.serve(&mut ready)? {
             match arrival {
                 Arrival::Link(link) if link.peer() > self.identity.rank() => self.links.push(*link),
-                Arrival::Link(link) => self.door.refuse(link.address(), &Refusal::Purpose),
-                // Logged at the door. The group has met: whoever this is, it is none of us.
+                Arrival::Link(link) => self.acceptor.refuse(link.address(), &Refusal::Purpose),
+                // The acceptor has logged it. All ranks have met, so this process is none of them.
                 Arrival::Conflict(_) => (),
             }
         }
@@ -108,6 +125,13 @@ impl<'a> Mesh<'a> {
     }
 }
 
+/// The address at which this rank connects to another one.
+fn route(meeting: &Meeting, rank: usize, info: &RankInfo) -> SocketAddr {
+    let wanted = meeting.routes.get(rank).copied().flatten();
+    let found = info.addresses.iter().find(|address| wanted == Some(address.ip()));
+    *found.unwrap_or(&info.addresses[0])
+}
+
 impl<'a> Dial<'a> {
     fn new(rank: usize, address: SocketAddr) -> Self {
         let (next, backoff) = (Instant::now(), Backoff::new());
@@ -115,29 +139,29 @@ impl<'a> Dial<'a> {
     }
 
     fn start(&mut self, identity: &'a Identity, until: Instant) -> Result<(), Error> {
-        match Join::connect(self.address, identity, Purpose::Link, self.rank, until)? {
-            Ok(join) => self.attempt = Some(join),
+        match Handshaking::connect(self.address, identity, Purpose::Link, self.rank, until)? {
+            Ok(handshaking) => self.attempt = Some(handshaking),
             Err(error) => self.fail(error.to_string()),
         }
         Ok(())
     }
 
-    /// Goes on with an attempt; the link when it is proven.
+    /// Moves an attempt forward. Returns the link once both ends have proved themselves.
     fn advance(&mut self, ready: bool) -> Option<Link> {
-        let join = self.attempt.take()?;
+        let handshaking = self.attempt.take()?;
         if !ready {
-            if join.due() <= Instant::now() {
-                self.fail(Refusal::Late(PATIENCE).to_string());
+            if handshaking.due() <= Instant::now() {
+                self.fail(Refusal::Late(HANDSHAKE_TIMEOUT).to_string());
             } else {
-                self.attempt = Some(join);
+                self.attempt = Some(handshaking);
             }
             return None;
         }
-        match join.advance() {
-            ControlFlow::Continue(join) => self.attempt = Some(join),
-            ControlFlow::Break(Joined::Link(link)) => return Some(*link),
-            ControlFlow::Break(Joined::Refused(refusal)) => self.fail(refusal.to_string()),
-            ControlFlow::Break(Joined::Conflict(error)) => self.fail(error.to_string()),
+        match handshaking.advance() {
+            ControlFlow::Continue(handshaking) => self.attempt = Some(handshaking),
+            ControlFlow::Break(HandshakeResult::Link(link)) => return Some(*link),
+            ControlFlow::Break(HandshakeResult::Refused(refusal)) => self.fail(refusal.to_string()),
+            ControlFlow::Break(HandshakeResult::Conflict(error)) => self.fail(error.to_string()),
         }
         None
     }

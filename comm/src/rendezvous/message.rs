@@ -1,22 +1,23 @@
-//! What proven ranks tell each other at the rendezvous: their cards to rank 0, and its answer to all.
+//! The messages of the rendezvous: each rank's information for rank 0, and the answer of rank 0 to all ranks.
 //!
-//! Every field is a length of four bytes (little-endian) and that many bytes; the first byte of a message says which
-//! one it is.
+//! Every field is a length of four bytes (little-endian) and that many bytes. The first byte of a message is
+//! its kind.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Card, HostId, NOTE_LIMIT};
+use super::host::HostId;
+use super::rank_info::{ADDRESS_LIMIT, LOCAL_INFO_LIMIT, RankInfo};
 use crate::error::Error;
-use crate::links::{Frame, Incoming, Kind, Link, Memory, Socket, Stream};
+use crate::links::{Frame, FrameKind, Incoming, Link, Memory, Socket, Stream};
 
 /// A list of settings and their values.
 pub(super) type Agreement = Vec<(String, String)>;
 
-/// The longest card with its agreement, in bytes.
-pub(super) const CARD_LIMIT: u64 = 1 << 20;
-/// The most that the table holds for each rank, in bytes.
-const ENTRY_LIMIT: u64 = 1 << 10;
+/// The longest information of a rank with its agreement, in bytes.
+pub(super) const INFO_LIMIT: u64 = 1 << 20;
+/// The longest entry of the table for a rank, in bytes.
+const ENTRY_LIMIT: u64 = 4 << 10;
 /// The longest text of a failure, in bytes.
 const TEXT_LIMIT: usize = 16 << 10;
 
@@ -27,10 +28,10 @@ pub(super) fn answer_limit(world: usize) -> u64 {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A rank's card, and what it wants all to agree on.
-    Card(Card, Agreement),
-    /// Rank 0's answer: the cards of all, by rank.
-    Table(Vec<Card>),
+    /// The information of a rank, and the settings that all ranks must agree on.
+    RankInfo(RankInfo, Agreement),
+    /// Rank 0's answer: the information of all ranks, by rank.
+    Table(Vec<RankInfo>),
     /// Rank 0's other answer: why there is no group.
     Failure(String),
 }
@@ -39,18 +40,18 @@ impl Message {
     pub(super) fn encode(&self) -> Arc<[u8]> {
         let mut bytes = Vec::new();
         match self {
-            Self::Card(card, agreement) => {
+            Self::RankInfo(info, agreement) => {
                 bytes.push(1);
-                put_card(&mut bytes, card);
+                put_info(&mut bytes, info);
                 for (name, value) in agreement {
                     put(&mut bytes, name.as_bytes());
                     put(&mut bytes, value.as_bytes());
                 }
             }
-            Self::Table(cards) => {
+            Self::Table(infos) => {
                 bytes.push(2);
-                for card in cards {
-                    put_card(&mut bytes, card);
+                for info in infos {
+                    put_info(&mut bytes, info);
                 }
             }
             Self::Failure(cause) => {
@@ -62,25 +63,25 @@ impl Message {
         bytes.into()
     }
 
-    /// The message of these bytes, or nothing if they are none.
+    /// Decodes a message; `None` if the bytes are none.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut bytes) = bytes.split_first()?;
         let bytes = &mut bytes;
         let message = match kind {
             1 => {
-                let card = card(bytes)?;
+                let info = info(bytes)?;
                 let mut agreement = Vec::new();
                 while !bytes.is_empty() {
                     agreement.push((text(bytes)?, text(bytes)?));
                 }
-                Self::Card(card, agreement)
+                Self::RankInfo(info, agreement)
             }
             2 => {
-                let mut cards = Vec::new();
+                let mut infos = Vec::new();
                 while !bytes.is_empty() {
-                    cards.push(card(bytes)?);
+                    infos.push(info(bytes)?);
                 }
-                Self::Table(cards)
+                Self::Table(infos)
             }
             3 => Self::Failure(text(bytes)?),
             _ => return None,
@@ -94,10 +95,11 @@ fn put(bytes: &mut Vec<u8>, field: &[u8]) {
     bytes.extend(field);
 }
 
-fn put_card(bytes: &mut Vec<u8>, card: &Card) {
-    put(bytes, &card.host.0);
-    put(bytes, card.address.to_string().as_bytes());
-    put(bytes, &card.note);
+fn put_info(bytes: &mut Vec<u8>, info: &RankInfo) {
+    put(bytes, &info.host.0);
+    let addresses: Vec<String> = info.addresses.iter().map(SocketAddr::to_string).collect();
+    put(bytes, addresses.join(" ").as_bytes());
+    put(bytes, &info.local_info);
 }
 
 fn field<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
@@ -111,32 +113,33 @@ fn text(bytes: &mut &[u8]) -> Option<String> {
     String::from_utf8(field(bytes)?.to_vec()).ok()
 }
 
-fn card(bytes: &mut &[u8]) -> Option<Card> {
+fn info(bytes: &mut &[u8]) -> Option<RankInfo> {
     let host = HostId(field(bytes)?.try_into().ok()?);
-    let address: SocketAddr = text(bytes)?.parse().ok()?;
-    let note = field(bytes)?;
-    (note.len() <= NOTE_LIMIT).then(|| Card { host, address, note: note.to_vec() })
+    let addresses = text(bytes)?.split(' ').map(str::parse).collect::<Result<Vec<SocketAddr>, _>>().ok()?;
+    let local_info = field(bytes)?;
+    let fits = local_info.len() <= LOCAL_INFO_LIMIT && addresses.len() <= ADDRESS_LIMIT;
+    fits.then(|| RankInfo { host, addresses, local_info: local_info.to_vec() })
 }
 
 /// A link at the rendezvous: one message each way.
-pub(super) struct Correspondent<S = Socket> {
+pub(super) struct MessageLink<S = Socket> {
     pub(super) link: Link<S>,
-    mail: Mail,
+    memory: MessageMemory,
 }
 
-impl<S: Stream> Correspondent<S> {
+impl<S: Stream> MessageLink<S> {
     /// Accepts a message of at most `limit` bytes from the other end.
     pub(super) fn new(link: Link<S>, limit: u64) -> Self {
-        let mail = Mail { outgoing: Arc::default(), incoming: Vec::new(), limit, arrived: false };
-        Self { link, mail }
+        let memory = MessageMemory { outgoing: Arc::default(), incoming: Vec::new(), limit, arrived: false };
+        Self { link, memory }
     }
 
-    /// Queues this end's message.
+    /// Queues the message of this end.
     pub(super) fn post(&mut self, message: Arc<[u8]>) {
         let bytes = message.len() as u64;
-        self.mail.outgoing = message;
+        self.memory.outgoing = message;
         self.link.send(Frame {
-            kind: Kind::Rendezvous,
+            kind: FrameKind::Rendezvous,
             exchange: 0,
             operation: 0,
             bucket: 0,
@@ -145,26 +148,26 @@ impl<S: Stream> Correspondent<S> {
         });
     }
 
-    /// Writes what the link takes.
+    /// Writes as much as the link takes.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
-        self.link.flush(&self.mail)
+        self.link.flush(&self.memory)
     }
 
-    /// Reads what there is; the message when it has come, once.
+    /// Reads what has arrived. Returns the message once it is complete, one time only.
     pub(super) fn receive(&mut self) -> Result<Option<Message>, Error> {
-        let before = self.mail.arrived;
-        let result = self.link.receive(&mut self.mail);
-        if before || !self.mail.arrived {
+        let before = self.memory.arrived;
+        let result = self.link.receive(&mut self.memory);
+        if before || !self.memory.arrived {
             return result.map(|_| None);
         }
-        let bytes = std::mem::take(&mut self.mail.incoming);
+        let bytes = std::mem::take(&mut self.memory.incoming);
         Message::decode(&bytes).map(Some).ok_or_else(|| self.unexpected("a message that cannot be read"))
     }
 
-    /// The link, and where the bytes of its frames are.
+    /// The link, and the memory of its messages.
     #[cfg(feature = "mpi")]
     pub(super) fn parts(&mut self) -> (&mut Link<S>, &impl Memory) {
-        (&mut self.link, &self.mail)
+        (&mut self.link, &self.memory)
     }
 
     pub(super) fn unexpected(&self, what: &str) -> Error {
@@ -172,20 +175,20 @@ impl<S: Stream> Correspondent<S> {
     }
 }
 
-struct Mail {
+struct MessageMemory {
     outgoing: Arc<[u8]>,
     incoming: Vec<u8>,
     limit: u64,
     arrived: bool,
 }
 
-impl Memory for Mail {
+impl Memory for MessageMemory {
     fn outgoing(&self, _to: usize, _frame: &Frame) -> &[u8] {
         &self.outgoing
     }
 
     fn incoming(&mut self, _from: usize, frame: &Frame) -> Incoming<'_> {
-        if frame.kind != Kind::Rendezvous || frame.bytes > self.limit || self.arrived {
+        if frame.kind != FrameKind::Rendezvous || frame.bytes > self.limit || self.arrived {
             return Incoming::Unexpected;
         }
         self.incoming.resize(frame.bytes as usize, 0);
@@ -202,23 +205,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_card() -> impl Strategy<Value = Card> {
-        let address = any::<SocketAddr>();
-        let note = proptest::collection::vec(any::<u8>(), 0..=NOTE_LIMIT);
-        (any::<[u8; 32]>(), address, note).prop_map(|(host, mut address, note)| {
+    fn any_address() -> impl Strategy<Value = SocketAddr> {
+        any::<SocketAddr>().prop_map(|mut address| {
             if let SocketAddr::V6(v6) = &mut address {
                 // Text has no place for a flow label.
                 v6.set_flowinfo(0);
             }
-            Card { host: HostId(host), address, note }
+            address
+        })
+    }
+
+    fn any_info() -> impl Strategy<Value = RankInfo> {
+        let addresses = proptest::collection::vec(any_address(), 1..=4);
+        let local_info = proptest::collection::vec(any::<u8>(), 0..=LOCAL_INFO_LIMIT);
+        (any::<[u8; 32]>(), addresses, local_info).prop_map(|(host, addresses, local_info)| RankInfo {
+            host: HostId(host),
+            addresses,
+            local_info,
         })
     }
 
     fn any_message() -> impl Strategy<Value = Message> {
         let agreement = proptest::collection::vec((".{0,20}", ".{0,20}"), 0..5);
         prop_oneof![
-            (any_card(), agreement).prop_map(|(card, agreement)| Message::Card(card, agreement)),
-            proptest::collection::vec(any_card(), 0..5).prop_map(Message::Table),
+            (any_info(), agreement).prop_map(|(info, agreement)| Message::RankInfo(info, agreement)),
+            proptest::collection::vec(any_info(), 0..5).prop_map(Message::Table),
             ".{0,200}".prop_map(Message::Failure),
         ]
     }
@@ -234,7 +245,7 @@ mod tests {
 
         #[test]
         fn nonsense_is_no_message(bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0u8..5) {
-            // Reads it without a panic; what it makes of it must be no more than there was.
+            // Decoding does not panic, and makes no more of the bytes than there was.
             let bytes = [&[kind], &bytes[..]].concat();
             if let Some(message) = Message::decode(&bytes) {
                 prop_assert!(message.encode().len() <= bytes.len() + 64);

@@ -1,4 +1,4 @@
-//! Where the group meets: rank 0 opens the place, the others find it.
+//! Where the group meets: rank 0 opens the place, the other ranks look for it.
 
 use std::fs;
 use std::io;
@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Place;
-use crate::error::Error;
+use super::meeting::Place;
+use crate::error::{Error, FileError, RendezvousError};
 use crate::key::{Key, random, read_private, write_private};
 
 /// The first line of a meeting file.
@@ -17,59 +17,42 @@ const FILE_LIMIT: u64 = 256;
 /// How many connections the operating system keeps for a listener that is busy.
 const BACKLOG: i32 = 1024;
 
-impl Place {
-    /// Whether it is MPI's.
-    pub(crate) fn is_mpi(&self) -> bool {
-        #[cfg(feature = "mpi")]
-        return matches!(self, Self::Mpi(_));
-        #[cfg(not(feature = "mpi"))]
-        false
-    }
-
-    /// An address that rank 0 has or is sought at, if the place does not say it already.
-    pub(super) fn unsaid(&self, address: SocketAddr) -> Option<SocketAddr> {
-        match self {
-            Self::Address { address: said, .. } if said.parse() != Ok(address) => Some(address),
-            _ => None,
-        }
-    }
-
-    /// The place in an error message.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Address { address, .. } => address.clone(),
-            Self::File(path) => path.display().to_string(),
-            #[cfg(feature = "mpi")]
-            Self::Mpi(_) => "MPI_COMM_WORLD".to_owned(),
-        }
-    }
-}
-
-/// What rank 0 holds while the others come.
+/// What rank 0 keeps open until all ranks have come.
 pub(super) struct Opened {
-    pub(super) listener: TcpListener,
+    /// One or more.
+    pub(super) listeners: Vec<TcpListener>,
     pub(super) key: Key,
-    /// Unlinked when dropped.
+    /// Removed when dropped.
     pub(super) file: Option<MeetingFile>,
 }
 
-/// Listens at the place.
-pub(super) fn open(place: &Place) -> Result<Opened, Error> {
+/// Listens at the place, and at other addresses of this host.
+pub(super) fn open(place: &Place, others: &[SocketAddr]) -> Result<Opened, Error> {
     match place {
         Place::Address { address, key } => {
-            Ok(Opened { listener: listen_at(address)?, key: key.clone(), file: None })
+            let mut listeners = vec![listen_at(address)?];
+            let own = address_of(listeners[0].local_addr())?;
+            for other in others.iter().filter(|other| **other != own) {
+                let failed = |source| Error::io(format!("listen at {other}"), source);
+                listeners.push(listen(*other).map_err(failed)?);
+            }
+            Ok(Opened { listeners, key: key.clone(), file: None })
         }
         Place::File(path) => {
             let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
                 .map_err(|source| Error::io("listen at 127.0.0.1", source))?;
-            let address = listener.local_addr().map_err(|source| Error::io("listen at 127.0.0.1", source))?;
             let key = Key::generate()?;
-            let file = MeetingFile::write(path, address, &key)?;
-            Ok(Opened { listener, key, file: Some(file) })
+            let file = MeetingFile::write(path, address_of(listener.local_addr())?, &key)?;
+            Ok(Opened { listeners: vec![listener], key, file: Some(file) })
         }
         #[cfg(feature = "mpi")]
         Place::Mpi(_) => unreachable!("ranks of MPI need no listener"),
     }
+}
+
+/// The address of a socket.
+pub(super) fn address_of(address: io::Result<SocketAddr>) -> Result<SocketAddr, Error> {
+    address.map_err(|source| Error::io("ask for the address of a socket", source))
 }
 
 /// A nonblocking listener.
@@ -81,38 +64,41 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn listen_at(address: &str) -> Result<TcpListener, Error> {
-    let unresolved = |error: io::Error| Error::Resolve { address: address.into(), reason: error.to_string() };
+    let unresolved =
+        |error: io::Error| RendezvousError::Resolve { address: address.into(), reason: error.to_string() };
     for candidate in HostPort::parse(address)?.resolve().map_err(unresolved)? {
         match listen(candidate) {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(Error::PortInUse { address: address.into() });
+                return Err(RendezvousError::PortInUse { address: address.into() }.into());
             }
             Err(error) => return Err(Error::io(format!("listen at {address} ({candidate})"), error)),
         }
     }
-    Err(Error::NotLocal { address: address.into() })
+    Err(RendezvousError::NotLocal { address: address.into() }.into())
 }
 
-/// A `host:port` that may have addresses.
+/// A `host:port` in the right form. The host may still have no address.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HostPort<'a>(&'a str);
 
 impl<'a> HostPort<'a> {
     pub(super) fn parse(address: &'a str) -> Result<Self, Error> {
-        let failed = |reason: &str| Err(Error::Resolve { address: address.into(), reason: reason.into() });
+        let failed = |reason: &str| {
+            Err(RendezvousError::Resolve { address: address.into(), reason: reason.into() }.into())
+        };
         let is_literal = address.parse::<SocketAddr>().is_ok();
         match address.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
-            None | Some(("", _)) => failed("it is no host:port"),
-            Some((host, _)) if host.contains(':') && !is_literal => failed("it is no host:port"),
-            Some((_, Err(_))) => failed("its port is no number up to 65535"),
-            Some((_, Ok(0))) => failed("port 0 is none to meet at"),
+            None | Some(("", _)) => failed("expected host:port"),
+            Some((host, _)) if host.contains(':') && !is_literal => failed("expected host:port"),
+            Some((_, Err(_))) => failed("expected a port from 1 to 65535"),
+            Some((_, Ok(0))) => failed("port 0 cannot be used"),
             Some((_, Ok(_))) => Ok(Self(address)),
         }
     }
 
-    /// Its addresses, at least one. That a name has none may change.
+    /// Looks up its addresses, at least one. A name without any may have one later.
     pub(super) fn resolve(self) -> io::Result<Vec<SocketAddr>> {
         let addresses: Vec<SocketAddr> = self.0.to_socket_addrs()?.collect();
         if addresses.is_empty() {
@@ -122,10 +108,10 @@ impl<'a> HostPort<'a> {
     }
 }
 
-/// The file by which the ranks of one user on one host meet: it tells where rank 0 listens, and the key.
+/// The file by which the ranks of one user on one host meet. It holds the address of rank 0 and the key.
 pub(super) struct MeetingFile {
     path: PathBuf,
-    /// The device and inode of what we wrote.
+    /// The device and inode of the file that we wrote.
     identity: (u64, u64),
 }
 
@@ -141,6 +127,7 @@ impl MeetingFile {
             Err(source) => {
                 // The first error is the one to report.
                 let _ = fs::remove_file(&beside);
+                check_entry(path)?;
                 Err(Error::io(format!("create {}", path.display()), source))
             }
         }
@@ -149,7 +136,7 @@ impl MeetingFile {
 
 impl Drop for MeetingFile {
     fn drop(&mut self) {
-        // Another group may have put its own file here since; that one stays.
+        // Another group may have put its own file here since; that file stays.
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
@@ -160,8 +147,23 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
+/// An error if something lies at `path` that cannot be a meeting file of this user. Another user has taken
+/// the name in a folder that several users may write to, or another program has: waiting does not help.
+fn check_entry(path: &Path) -> Result<(), Error> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let (file, owner, user) = (path.to_owned(), metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != user {
+        return Err(FileError::Owner { file, owner, user }.into());
+    }
+    if !metadata.is_file() {
+        return Err(FileError::Type { file }.into());
+    }
+    Ok(())
+}
+
 /// Reads a meeting file.
 pub(super) fn read_meeting_file(path: &Path) -> Result<(SocketAddr, Key), Error> {
+    check_entry(path)?;
     let content = read_private(path, FILE_LIMIT)?;
     let parse = || {
         let mut lines = str::from_utf8(&content).ok()?.lines();
@@ -170,9 +172,11 @@ pub(super) fn read_meeting_file(path: &Path) -> Result<(SocketAddr, Key), Error>
         let key = Key::from_hex(lines.next()?.as_bytes())?;
         (title == TITLE && lines.next().is_none()).then_some((address, key))
     };
-    parse().ok_or_else(|| Error::FileContent {
-        file: path.to_owned(),
-        expected: "the address and key of a meeting",
+    parse().ok_or_else(|| {
+        Error::File(FileError::Content {
+            file: path.to_owned(),
+            expected: "the address and key of a meeting",
+        })
     })
 }
 
@@ -187,16 +191,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("meeting");
         let count = || fs::read_dir(folder.path()).unwrap().count();
-        let opened = open(&Place::File(path.clone())).unwrap();
+        let opened = open(&Place::File(path.clone()), &[]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(count(), 1, "nothing is left beside it");
         let (address, key) = read_meeting_file(&path).unwrap();
-        assert_eq!(address, opened.listener.local_addr().unwrap());
+        assert_eq!(address, opened.listeners[0].local_addr().unwrap());
         assert_eq!(key.bytes(), opened.key.bytes());
 
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         let error = read_meeting_file(&path).unwrap_err();
-        assert!(matches!(error, Error::FileMode { mode: 0o644, .. }), "{error}");
+        assert!(matches!(error, Error::File(FileError::Mode { mode: 0o644, .. })), "{error}");
         drop(opened);
         assert_eq!(count(), 0);
     }
@@ -205,22 +209,22 @@ mod tests {
     fn the_file_of_a_newer_group_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("meeting");
-        let older = open(&Place::File(path.clone())).unwrap();
-        let newer = open(&Place::File(path.clone())).unwrap();
+        let older = open(&Place::File(path.clone()), &[]).unwrap();
+        let newer = open(&Place::File(path.clone()), &[]).unwrap();
         drop(older);
-        assert_eq!(read_meeting_file(&path).unwrap().0, newer.listener.local_addr().unwrap());
+        assert_eq!(read_meeting_file(&path).unwrap().0, newer.listeners[0].local_addr().unwrap());
     }
 
     #[test]
     fn an_unwritable_folder_is_one_error_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let error = open(&Place::File(folder.path().join("no/folder"))).map(|_| ()).unwrap_err();
+        let error = open(&Place::File(folder.path().join("no/folder")), &[]).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
-        // A folder in the way: written beside, but not renamed.
+        // A folder has the name: the file is written beside it, but cannot be renamed.
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
-        let error = open(&Place::File(path)).map(|_| ()).unwrap_err();
-        assert!(error.to_string().starts_with("cannot create "), "{error}");
+        let error = open(&Place::File(path), &[]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::File(FileError::Type { .. })), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -240,7 +244,7 @@ mod tests {
             let path = folder.path().join(i.to_string());
             write_private(&path, text.as_bytes()).unwrap();
             let error = read_meeting_file(&path).unwrap_err();
-            assert!(matches!(error, Error::FileContent { .. }), "{text:?}: {error}");
+            assert!(matches!(error, Error::File(FileError::Content { .. })), "{text:?}: {error}");
         }
     }
 
@@ -249,7 +253,7 @@ mod tests {
         assert!(HostPort::parse("[::1]:29500").and(HostPort::parse("node1:29500")).is_ok());
         let key = Key::from_bytes([0; 32]);
         let open = |address: &str| {
-            open(&Place::Address { address: address.into(), key: key.clone() }).map(|_| ()).unwrap_err()
+            open(&Place::Address { address: address.into(), key: key.clone() }, &[]).map(|_| ()).unwrap_err()
         };
         for address in [
             "127.0.0.1",
@@ -263,15 +267,18 @@ mod tests {
             "",
         ] {
             let error = open(address);
-            assert!(matches!(error, Error::Resolve { .. }), "{address}: {error}");
+            assert!(
+                matches!(error, Error::Rendezvous(RendezvousError::Resolve { .. })),
+                "{address}: {error}"
+            );
         }
         // A network for documentation: no interface should have its addresses.
         let error = open("198.51.100.77:29500");
-        assert!(matches!(error, Error::NotLocal { .. }), "{error}");
+        assert!(matches!(error, Error::Rendezvous(RendezvousError::NotLocal { .. })), "{error}");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let error = open(&address);
-        assert!(matches!(error, Error::PortInUse { .. }), "{error}");
+        assert!(matches!(error, Error::Rendezvous(RendezvousError::PortInUse { .. })), "{error}");
         assert_eq!(
             error.to_string(),
             format!("rendezvous at {address}: the port is in use by another process")

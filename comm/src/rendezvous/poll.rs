@@ -21,8 +21,8 @@ impl<'fd> Poll<'fd> {
         self.0.push(PollFd::new(socket, PollFlags::OUT));
     }
 
-    /// Waits until a socket is ready or broken, or until the time; for each socket, in the order in which they were
-    /// named, whether it is.
+    /// Waits until a socket is ready or broken, but no longer than `until`. Returns whether each socket is,
+    /// in the order in which they were added.
     pub(super) fn wait(mut self, until: Instant) -> Result<std::vec::IntoIter<bool>, Error> {
         loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -1,4 +1,4 @@
-//! The join proof: two processes that share a job's key show it to each other before anything else is said.
+//! The join proof: before anything else, two processes prove to each other that they have the job's key.
 //!
 //! ```text
 //! client                                   server
@@ -10,9 +10,10 @@
 //!   with encryption: Noise NNpsk0, psk = MAC("noise", c, s, C, S)
 //! ```
 //!
-//! MAC is HMAC-SHA256 under the job's key over the job's id, a role and fixed-size fields: a MAC of one role, job,
-//! generation, purpose or pair of ranks says nothing in another, and fresh nonces make a repeated one worthless.
-//! Nothing here reads or writes: a [`Handshake`] is given messages of the length it [`wants`](Handshake::wants).
+//! MAC is HMAC-SHA256 under the job's key over the job's id, a role and fixed-size fields: a MAC of one role,
+//! job, generation, purpose or pair of ranks says nothing in another, and fresh nonces make a repeated one
+//! worthless. This module does no input or output: a [`Handshake`] is given messages of the length that it
+//! [`wants`](Handshake::wants).
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +22,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use snow::{HandshakeState, TransportState};
 
-use super::Meeting;
-use crate::error::Error;
+use super::meeting::Meeting;
+use crate::error::{Error, RendezvousError};
 use crate::key::{Key, random};
 use crate::links::{PROTOCOL, Tag};
 
@@ -47,7 +48,7 @@ pub(super) enum Purpose {
     Link = 2,
 }
 
-/// What a process says of itself under its MAC.
+/// What a process says about itself under its MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Claim {
     version: u16,
@@ -87,9 +88,9 @@ impl Claim {
     }
 }
 
-/// Who this process is in its job, and how it proves it.
+/// The rank and job of this process, and the means to prove them.
 pub(super) struct Identity {
-    /// Keyed, and with the job's id absorbed.
+    /// With the key and the job's id already in it.
     mac: Hmac<Sha256>,
     version: u16,
     rank: usize,
@@ -109,7 +110,7 @@ impl Identity {
             mac,
             version: PROTOCOL,
             rank: meeting.rank,
-            world: meeting.world,
+            world: meeting.world_size,
             generation: meeting.generation,
             encrypt: meeting.encrypt,
             tag: Tag::new(&meeting.job, meeting.generation),
@@ -151,10 +152,10 @@ impl Identity {
         mac
     }
 
-    /// What bars the two from working together, when both have the key.
+    /// Why two ranks that both have the key cannot work together.
     fn conflict(&self, theirs: &Claim) -> Option<Error> {
         let differ = |what: &str, ours: String, other: String| {
-            Some(Error::disagreement(what, (self.rank, ours), (theirs.rank, other)))
+            Some(RendezvousError::disagreement(what, (self.rank, ours), (theirs.rank, other)).into())
         };
         let switch = |on: bool| String::from(if on { "on" } else { "off" });
         if theirs.version != self.version {
@@ -164,14 +165,14 @@ impl Identity {
         } else if theirs.encrypt != self.encrypt {
             differ("encryption", switch(self.encrypt), switch(theirs.encrypt))
         } else if theirs.rank >= self.world {
-            Some(Error::Rank { rank: theirs.rank, world: self.world })
+            Some(Error::Rank { rank: theirs.rank, world_size: self.world })
         } else {
             None
         }
     }
 }
 
-/// Why a connection is not accepted. The words follow an address.
+/// Why a connection is not accepted. In messages, the address of the connection comes first.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("it does not begin as a rank does")]
@@ -200,17 +201,17 @@ pub(super) enum Refusal {
 
 /// How a handshake goes on after a message.
 pub(super) enum Outcome {
-    /// It waits for the next message.
+    /// The handshake waits for the next message.
     More,
-    /// Both have proved themselves; with encryption, what follows goes through Noise.
+    /// Both ends have proved themselves. With encryption, all that follows goes through Noise.
     Joined { theirs: Claim, noise: Option<Box<TransportState>> },
-    /// The other has the key, but its settings bar it from this group.
+    /// The other end has the key, but its settings keep it out of this group.
     Conflict(Error),
-    /// The connection is to be closed.
+    /// The connection must be closed.
     Refused(Refusal),
 }
 
-enum State {
+enum Expected {
     /// Server: waits for magic and nonce.
     Hello,
     /// Client: waits for the server's nonce.
@@ -229,7 +230,7 @@ pub(super) struct Handshake<'a> {
     ours: Claim,
     /// The client's, then the server's.
     nonces: [[u8; NONCE]; 2],
-    state: State,
+    expected: Expected,
 }
 
 impl<'a> Handshake<'a> {
@@ -241,65 +242,66 @@ impl<'a> Handshake<'a> {
     ) -> Result<(Self, Vec<u8>), Error> {
         let nonce: [u8; NONCE] = random()?;
         let ours = identity.claim(purpose, to);
-        let handshake = Self { identity, ours, nonces: [nonce, [0; NONCE]], state: State::Nonce };
+        let handshake = Self { identity, ours, nonces: [nonce, [0; NONCE]], expected: Expected::Nonce };
         Ok((handshake, [&MAGIC[..], &nonce].concat()))
     }
 
     /// The end that was connected to.
     pub(super) fn server(identity: &'a Identity, purpose: Purpose) -> Result<Self, Error> {
-        // Whom it speaks to is known with the client's claim.
+        // The rank at the other end is known once the client's claim has arrived.
         let ours = identity.claim(purpose, identity.rank);
-        Ok(Self { identity, ours, nonces: [[0; NONCE], random()?], state: State::Hello })
+        Ok(Self { identity, ours, nonces: [[0; NONCE], random()?], expected: Expected::Hello })
     }
 
     /// The length of the next message in bytes.
     pub(super) fn wants(&self) -> usize {
-        match self.state {
-            State::Hello => MAGIC.len() + NONCE,
-            State::Nonce => NONCE,
-            State::Claim | State::Answer => CLAIM + MAC,
-            State::Noise { .. } => NOISE,
+        match self.expected {
+            Expected::Hello => MAGIC.len() + NONCE,
+            Expected::Nonce => NONCE,
+            Expected::Claim | Expected::Answer => CLAIM + MAC,
+            Expected::Noise { .. } => NOISE,
         }
     }
 
     /// Why the other end may have closed the connection in this state.
     pub(super) fn closed(&self) -> Refusal {
-        if matches!(self.state, State::Answer) { Refusal::Dismissed } else { Refusal::Closed }
+        if matches!(self.expected, Expected::Answer) { Refusal::Dismissed } else { Refusal::Closed }
     }
 
-    /// Takes the next message; what to send, which may be nothing, and how it goes on. After anything but
-    /// [`Outcome::More`] the handshake is over.
+    /// Takes the next message. Returns the reply, which may be empty, and how the handshake goes on. After
+    /// anything but [`Outcome::More`] the handshake is over.
     ///
     /// # Panics
     ///
     /// When the message is not as long as [`wants`](Self::wants) says.
     pub(super) fn take(&mut self, message: &[u8]) -> (Vec<u8>, Outcome) {
         assert_eq!(message.len(), self.wants(), "length of a message of the handshake");
-        match &mut self.state {
-            State::Hello => {
+        match &mut self.expected {
+            Expected::Hello => {
                 let Some(nonce) = message.strip_prefix(&MAGIC) else {
                     return refused(Refusal::Opening);
                 };
                 self.nonces[0].copy_from_slice(nonce);
-                self.state = State::Claim;
+                self.expected = Expected::Claim;
                 (self.nonces[1].to_vec(), Outcome::More)
             }
-            State::Nonce => {
+            Expected::Nonce => {
                 self.nonces[1].copy_from_slice(message);
                 let claim = self.ours.encode();
                 let mac = self.mac(b"client", &[&claim]).finalize().into_bytes();
-                self.state = State::Answer;
+                self.expected = Expected::Answer;
                 ([&claim[..], &mac].concat(), Outcome::More)
             }
-            State::Claim => self.answer(message),
-            State::Answer => self.check_answer(message),
-            State::Noise { theirs, noise } => {
+            Expected::Claim => self.answer(message),
+            Expected::Answer => self.check_answer(message),
+            Expected::Noise { theirs, noise } => {
                 if noise.read_message(message, &mut []).is_err() {
                     return refused(Refusal::Noise);
                 }
                 let reply = if !noise.is_handshake_finished() { noise_message(noise) } else { Vec::new() };
                 let theirs = *theirs;
-                let State::Noise { noise, .. } = std::mem::replace(&mut self.state, State::Hello) else {
+                let Expected::Noise { noise, .. } = std::mem::replace(&mut self.expected, Expected::Hello)
+                else {
                     unreachable!("the state was matched above")
                 };
                 let transport = noise.into_transport_mode().expect("both messages of NNpsk0 are done");
@@ -318,7 +320,7 @@ impl<'a> Handshake<'a> {
         self.ours.to = theirs.rank as u32;
         let ours = self.ours.encode();
         let mac = self.mac(b"server", &[claim, &ours]).finalize().into_bytes();
-        // Also who is turned away learns why, from our claim.
+        // A client that is refused also gets our claim, and learns the reason from it.
         let reply = [&ours[..], &mac].concat();
         if let Err(outcome) = self.judge(&theirs) {
             return (reply, outcome);
@@ -327,7 +329,7 @@ impl<'a> Handshake<'a> {
             return (reply, Outcome::Joined { theirs, noise: None });
         }
         let psk = self.mac(b"noise ", &[claim, &ours]).finalize().into_bytes().into();
-        self.state = State::Noise { theirs, noise: Box::new(noise(&psk, false)) };
+        self.expected = Expected::Noise { theirs, noise: Box::new(noise(&psk, false)) };
         (reply, Outcome::More)
     }
 
@@ -348,14 +350,14 @@ impl<'a> Handshake<'a> {
         let psk = self.mac(b"noise ", &[&ours, claim]).finalize().into_bytes().into();
         let mut noise = Box::new(noise(&psk, true));
         let reply = noise_message(&mut noise);
-        self.state = State::Noise { theirs, noise };
+        self.expected = Expected::Noise { theirs, noise };
         (reply, Outcome::More)
     }
 
-    /// Whether somebody who has the key may go on.
+    /// Whether a process that has the key may go on.
     fn judge(&self, theirs: &Claim) -> Result<(), Outcome> {
         let ours = &self.ours;
-        // Of another version, only the version itself can be read.
+        // If the versions differ, only the version itself can be read.
         if theirs.version == ours.version {
             if theirs.generation != ours.generation {
                 let (ours, theirs) = (ours.generation, theirs.generation);

@@ -1,28 +1,26 @@
 //! Ranks as threads of one process, from the meeting to their links.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::message::{Correspondent, Message};
+use super::message::{Message, MessageLink};
 use super::*;
-use crate::links::{Frame, Incoming, Kind, Memory};
+use crate::error::{PeerError, RendezvousError};
+use crate::key::Key;
+use crate::links::{Frame, FrameKind, Incoming, Memory};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(super) fn meeting(rank: usize, world: usize) -> Meeting {
     Meeting {
-        place: Place::File("unused".into()),
-        rank,
-        world,
         job: "test".into(),
-        generation: 0,
         timeout: DEADLINE,
-        listen: None,
-        encrypt: false,
         agreement: vec![("seed".into(), "1".into())],
+        ..Meeting::new(Place::File("unused".into()), rank, world)
     }
 }
 
@@ -44,8 +42,8 @@ fn by_file(folder: &Path) -> Place {
     Place::File(folder.join("meeting"))
 }
 
-fn note(rank: usize) -> Vec<u8> {
-    vec![rank as u8; rank * 100 % NOTE_LIMIT]
+fn local_info(rank: usize) -> Vec<u8> {
+    vec![rank as u8; rank * 100 % LOCAL_INFO_LIMIT]
 }
 
 /// Runs every rank; the results by rank.
@@ -53,7 +51,7 @@ fn gather(
     world: usize,
     change: impl Fn(&mut Meeting) + Sync,
     host: impl Fn(usize) -> HostId + Sync,
-) -> Vec<Gathering> {
+) -> Vec<MetGroup> {
     let (change, host) = (&change, &host);
     thread::scope(|scope| {
         let ranks: Vec<_> = (0..world)
@@ -61,7 +59,7 @@ fn gather(
                 scope.spawn(move || {
                     let mut meeting = meeting(rank, world);
                     change(&mut meeting);
-                    meet(&meeting, host(rank), &note(rank)).unwrap()
+                    meet(&meeting, host(rank), &local_info(rank)).unwrap()
                 })
             })
             .collect();
@@ -91,36 +89,36 @@ impl Memory for Four {
     }
 }
 
-/// Checks cards and links against each other and the hosts, and sends something over every link.
-fn check(mut group: Vec<Gathering>, host: impl Fn(usize) -> HostId) {
+/// Checks infos and links against each other and the hosts, and sends something over every link.
+fn check(mut group: Vec<MetGroup>, host: impl Fn(usize) -> HostId) {
     let world = group.len();
-    for (rank, gathering) in group.iter().enumerate() {
-        assert_eq!(gathering.cards.len(), world);
-        for (other, card) in gathering.cards.iter().enumerate() {
-            assert_eq!(*card, group[other].cards[other], "card of rank {other} at rank {rank}");
-            assert_eq!(card.host, host(other));
-            assert_eq!(card.note, note(other));
-            let link = &gathering.links[other];
+    for (rank, met) in group.iter().enumerate() {
+        assert_eq!(met.infos.len(), world);
+        for (other, info) in met.infos.iter().enumerate() {
+            assert_eq!(*info, group[other].infos[other], "info of rank {other} at rank {rank}");
+            assert_eq!(info.host, host(other));
+            assert_eq!(info.local_info, local_info(other));
+            let link = &met.links[other];
             assert_eq!(link.is_some(), host(other) != host(rank), "link of rank {rank} to rank {other}");
             assert!(link.as_ref().is_none_or(|link| link.peer() == other));
             if world > 1 {
-                let late = TcpStream::connect_timeout(&card.address, DEADLINE);
+                let late = TcpStream::connect_timeout(&info.addresses[0], DEADLINE);
                 assert!(late.is_err(), "rank {other} still listens");
             }
         }
     }
-    let frame = Frame { kind: Kind::Gather, exchange: 0, operation: 0, bucket: 0, call: 0, bytes: 4 };
-    for (rank, gathering) in group.iter_mut().enumerate() {
+    let frame = Frame { kind: FrameKind::Gather, exchange: 0, operation: 0, bucket: 0, call: 0, bytes: 4 };
+    for (rank, met) in group.iter_mut().enumerate() {
         let memory = Four { own: [rank as u8; 4], ..Four::default() };
-        for link in gathering.links.iter_mut().flatten() {
+        for link in met.links.iter_mut().flatten() {
             link.send(frame);
             link.flush(&memory).unwrap();
             assert!(link.is_flushed());
         }
     }
     let start = Instant::now();
-    for gathering in &mut group {
-        for (other, link) in gathering.links.iter_mut().enumerate() {
+    for met in &mut group {
+        for (other, link) in met.links.iter_mut().enumerate() {
             let Some(link) = link else { continue };
             let mut memory = Four::default();
             while memory.received == 0 {
@@ -156,22 +154,22 @@ fn groups_meet_and_connect_across_hosts() {
 }
 
 #[test]
-fn the_largest_cards_of_many_ranks_fit() {
-    // Notes of the full length, and an agreement that no socket takes at once.
+fn the_largest_infos_of_many_ranks_fit() {
+    // Information of the full length, and an agreement that no socket takes at once.
     let folder = tempfile::tempdir().unwrap();
     let long = "x".repeat(900_000);
-    let cards = thread::scope(|scope| {
+    let infos = thread::scope(|scope| {
         let join = |rank| {
             let mut meeting = meeting(rank, 12);
             meeting.place = by_file(folder.path());
             meeting.agreement.push(("text".into(), long.clone()));
-            meet(&meeting, HostId::of_rank(0), &[rank as u8; NOTE_LIMIT]).unwrap().cards
+            meet(&meeting, HostId::of_rank(0), &[rank as u8; LOCAL_INFO_LIMIT]).unwrap().infos
         };
         let ranks: Vec<_> = (0..12).map(|rank| scope.spawn(move || join(rank))).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
     });
-    assert!(cards.iter().all(|others| others.len() == 12 && *others == cards[0]));
-    assert_eq!(cards[0][11].note, [11; NOTE_LIMIT]);
+    assert!(infos.iter().all(|others| others.len() == 12 && *others == infos[0]));
+    assert_eq!(infos[0][11].local_info, [11; LOCAL_INFO_LIMIT]);
 }
 
 #[test]
@@ -181,15 +179,70 @@ fn a_rank_listens_where_it_is_told() {
     let own = |rank| IpAddr::from([127, 0, 0, 10 + rank as u8]);
     let change = |meeting: &mut Meeting| {
         meeting.place = place.clone();
-        meeting.listen = Some(own(meeting.rank));
+        meeting.listen = vec![SocketAddr::new(own(meeting.rank), 0)];
     };
-    let gatherings = gather(3, change, HostId::of_rank);
-    for gathering in &gatherings {
-        let addresses: Vec<IpAddr> = gathering.cards[1..].iter().map(|card| card.address.ip()).collect();
+    let groups = gather(3, change, HostId::of_rank);
+    for met in &groups {
+        let addresses: Vec<IpAddr> = met.infos[1..].iter().map(|info| info.addresses[0].ip()).collect();
         assert_eq!(addresses, [own(1), own(2)]);
     }
-    let link = gatherings[2].links[1].as_ref().unwrap();
+    let link = groups[2].links[1].as_ref().unwrap();
     assert!(link.place().starts_with(&format!("{}:", own(1))), "{}", link.place());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn each_pair_has_an_address_of_its_own() {
+    // Address `of(a, b)` stands for the end of the cable between `a` and `b` at the lower rank `a`.
+    let of = |low: usize, high: usize| IpAddr::from([127, 0, 2 + low as u8, high as u8]);
+    let port = TcpListener::bind((of(0, 1), 0)).unwrap().local_addr().unwrap().port();
+    let change = |meeting: &mut Meeting| {
+        let rank = meeting.rank;
+        let address = SocketAddr::new(of(0, rank.max(1)), port).to_string();
+        meeting.place = Place::Address { address, key: Key::from_bytes([9; 32]) };
+        let port = if rank == 0 { port } else { 0 };
+        meeting.listen = (rank + 1..4).map(|high| SocketAddr::new(of(rank, high), port)).collect();
+        meeting.routes = (0..rank).map(|low| Some(of(low, rank))).collect();
+    };
+    let groups = gather(4, change, HostId::of_rank);
+    for (high, group) in groups.iter().enumerate() {
+        for low in 0..high {
+            let place = group.links[low].as_ref().unwrap().place();
+            assert!(place.starts_with(&format!("{}:", of(low, high))), "link of {high} to {low}: {place}");
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_is_asked_to_stop_ends_the_meeting_and_leaves_no_file() {
+    for stopped in [0, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let join = |rank| {
+            let mut meeting = meeting(rank, 3);
+            meeting.place = by_file(folder.path());
+            meeting.stop = (rank == stopped).then(|| Arc::clone(&stop));
+            if rank != stopped {
+                meeting.timeout = Duration::from_secs(2);
+            }
+            meet(&meeting, HostId::of_rank(0), &[]).unwrap_err()
+        };
+        let join = &join;
+        let error = thread::scope(|scope| {
+            let other = scope.spawn(move || join(1 - stopped));
+            let ranks = scope.spawn(move || join(stopped));
+            let start = Instant::now();
+            while !folder.path().join("meeting").exists() {
+                assert!(start.elapsed() < DEADLINE);
+                thread::sleep(Duration::from_millis(1));
+            }
+            stop.store(true, Ordering::Relaxed);
+            other.join().unwrap();
+            ranks.join().unwrap()
+        });
+        assert!(matches!(error, Error::Rendezvous(RendezvousError::Stopped { .. })), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }
 
 #[test]
@@ -201,12 +254,12 @@ fn a_rank_that_is_lost_ends_the_meeting_for_all() {
             let meeting = meeting(rank);
             scope.spawn(move || meet(&meeting, HostId::of_rank(0), &[]).unwrap_err())
         });
-        // Rank 2 comes, hands in its card, and dies.
-        let (link, _) = member::join(&meeting(2)).unwrap();
+        // Rank 2 comes, hands in its info, and dies.
+        let (link, _) = follower::join(&meeting(2)).unwrap();
         let address = link.local_address().unwrap();
-        let mut lost = Correspondent::new(link, 1000);
-        let card = Card { host: HostId::of_rank(0), address, note: Vec::new() };
-        lost.post(Message::Card(card, meeting(2).agreement).encode());
+        let mut lost = MessageLink::new(link, 1000);
+        let info = RankInfo { host: HostId::of_rank(0), addresses: vec![address], local_info: Vec::new() };
+        lost.post(Message::RankInfo(info, meeting(2).agreement).encode());
         lost.flush().unwrap();
         assert!(lost.link.is_flushed());
         drop(lost);
@@ -224,9 +277,9 @@ fn a_message_of_four_gigabytes_ends_its_connection_only() {
     thread::scope(|scope| {
         let root = scope.spawn(|| meet(&meeting(0), HostId::of_rank(0), &[]));
         // The header announces more than there is; the payload never comes.
-        let (mut link, _) = member::join(&meeting(1)).unwrap();
+        let (mut link, _) = follower::join(&meeting(1)).unwrap();
         link.send_raw_header(Frame {
-            kind: Kind::Rendezvous,
+            kind: FrameKind::Rendezvous,
             exchange: 0,
             operation: 0,
             bucket: 0,
@@ -240,7 +293,7 @@ fn a_message_of_four_gigabytes_ends_its_connection_only() {
             }
             assert!(start.elapsed() < DEADLINE);
         };
-        assert!(matches!(error, Error::Closed { rank: 0, .. }), "{error}");
+        assert!(matches!(error, Error::Peer(PeerError::Closed { rank: 0, .. })), "{error}");
         // Nothing is lost: whoever it was, rank 1 can still come.
         meet(&meeting(1), HostId::of_rank(0), &[]).unwrap();
         root.join().unwrap().unwrap();

@@ -1,10 +1,11 @@
-//! Shared memory between the ranks of a host: regions, how their owners wake each other, and how they notice that one is gone.
+//! Memory that the ranks of a host share: regions, how a rank wakes the others, and how it notices that a
+//! process has ended.
 
-mod bell;
 mod process;
 mod region;
+mod waker;
 
-pub(crate) use bell::{BELL_END, Bell, Patience};
 pub(crate) use process::Process;
 pub use region::Buffer;
-pub(crate) use region::{Carver, RawBuffer, Region, Ticket};
+pub(crate) use region::{Carver, RawBuffer, Region, RegionHandle};
+pub(crate) use waker::{SpinPolicy, WAKER_END, Waker};

@@ -1,4 +1,4 @@
-//! How a rank learns that the process of another one on its host has ended.
+//! Notices that the process of another rank of this host has ended.
 
 #[cfg(target_os = "linux")]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,12 +14,14 @@ pub(crate) enum Process {
     /// A pidfd, which is readable once the process has ended.
     #[cfg(target_os = "linux")]
     Handle(OwnedFd),
-    /// Where there are no pidfds. A process that has ended is there until its parent has asked for its end.
+    /// The number, where there are no pidfds. A process that has ended keeps its number until its parent has
+    /// asked for its status.
     Number(Pid),
 }
 
 impl Process {
-    /// The process with a number; none for this one, whose ranks, as in tests, end together.
+    /// Finds the process with a number. `None` for this process: ranks that are threads of it, as in tests,
+    /// end together.
     pub(crate) fn find(number: u64) -> io::Result<Option<Self>> {
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw);
         let pid =
@@ -36,7 +38,7 @@ impl Process {
         return Ok(Some(Self::Number(pid)));
     }
 
-    /// Kernels before 5.3 have no pidfds, and the filters of some containers do not let programs have them.
+    /// Kernels before 5.3 have no pidfds, and some containers do not let programs use them.
     #[cfg(target_os = "linux")]
     fn with_handle(pid: Pid, open: impl FnOnce(Pid) -> Result<OwnedFd, Errno>) -> io::Result<Self> {
         match open(pid) {
@@ -46,7 +48,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended.
+    /// Whether the process has ended.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             #[cfg(target_os = "linux")]

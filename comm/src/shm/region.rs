@@ -3,22 +3,25 @@
 //! A region belongs to the rank that made it. It has two parts:
 //!
 //! ```text
-//! [ control: counters that any rank reads and writes, always atomically | data: written by the owner, read by all ]
+//! [ control: counters, which all ranks read and write | data: the owner writes it, all ranks read it ]
 //! ```
 //!
 //! The owner carves its data into [`Buffer`]s, each byte at most once. Others see a range of it through
-//! [`Region::published`], which takes the counter that the owner raises when the range is complete. With `mpi/flight.rs`, this
-//! is the crate's only file with `unsafe` blocks; they rest on the *rule of turns*, which the collectives keep:
+//! [`Region::published`], which takes the counter that the owner raises when the range is complete. With
+//! `mpi/flight.rs`, this is the crate's only file with `unsafe` blocks; they rest on the *rule of turns*,
+//! which the collectives keep:
 //!
-//! > Between raising a range's counter to `k` and learning that every rank has read it, its owner does not write the range.
+//! > Between raising a range's counter to `k` and learning that every rank has read it, its owner does not
+//! > write the range.
 //!
-//! Processes of a group have proved that they hold its key and run the same version of the protocol: whoever could break the
-//! rule from outside could as well attach a debugger.
+//! All processes of a group have proved that they have its key, and run the same version of the protocol. A
+//! process of this user that wanted to break the rule could as well attach a debugger.
 //!
-//! The file behind a shared region never has a name (or loses it before anybody hears of it), has mode 0600 and all its pages from the
-//! start: nothing remains of it after any crash, and a full folder is an error here instead of a fault later.
+//! The file behind a shared region never has a name (or loses it before another process knows of it). It has
+//! mode 0600 and all its pages from the start. So nothing remains of it after any crash, and a full folder is
+//! an error here instead of a fault later.
 
-use crate::element::Element;
+use crate::summand::Summand;
 use bytemuck::Pod;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -29,31 +32,31 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Regions begin and data is cut at multiples of this.
+/// Regions and their data begin at multiples of this.
 pub(crate) const PAGE: usize = 4096;
 
-/// See the module's page.
+/// Shared memory of one rank: see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Region {
     map: MmapRaw,
     /// Bytes of the control part.
     control: usize,
-    /// Kept open while others may still have to map it.
+    /// Kept open until all other ranks have mapped it.
     file: Mutex<Option<File>>,
 }
 
 /// How another process of this host finds a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket {
+pub(crate) struct RegionHandle {
     pub(crate) process: u64,
     descriptor: u64,
     bytes: u64,
     control: u64,
-    /// What the file's first bytes are, so that a number that has changed hands is noticed.
+    /// The first bytes of the file. They tell whether the file descriptor still is that of the region.
     token: u64,
 }
 
-impl Ticket {
+impl RegionHandle {
     /// Length of the encoded form.
     pub(crate) const BYTES: usize = 40;
 
@@ -70,7 +73,7 @@ impl Ticket {
 }
 
 impl Region {
-    /// Memory of this process alone: for ranks that share it with nobody.
+    /// Memory of this process alone, for ranks that share it with no other rank.
     pub(crate) fn private(control: usize, data: usize) -> io::Result<Self> {
         let control = control.max(1).next_multiple_of(PAGE);
         let map = MmapOptions::new().len(length(control, data)?).map_anon()?;
@@ -99,12 +102,12 @@ impl Region {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// What others need to [`open`](Self::open) this region, if they can.
-    pub(crate) fn ticket(&self) -> Option<Ticket> {
+    /// What other ranks need to [`open`](Self::open) this region, if it has a file.
+    pub(crate) fn handle(&self) -> Option<RegionHandle> {
         use std::os::fd::AsRawFd;
-        let file = self.file.lock().expect("nobody panics with it");
+        let file = self.file.lock().expect("no holder panics");
         let file = file.as_ref()?;
-        Some(Ticket {
+        Some(RegionHandle {
             process: u64::from(std::process::id()),
             descriptor: file.as_raw_fd() as u64,
             bytes: self.map.len() as u64,
@@ -114,27 +117,27 @@ impl Region {
     }
 
     /// Another rank's region.
-    pub(crate) fn open(ticket: &Ticket) -> io::Result<Self> {
-        let path = format!("/proc/{}/fd/{}", ticket.process, ticket.descriptor);
+    pub(crate) fn open(handle: &RegionHandle) -> io::Result<Self> {
+        let path = format!("/proc/{}/fd/{}", handle.process, handle.descriptor);
         let file = File::options().read(true).write(true).open(path)?;
         let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what.to_owned()));
-        if file.metadata()?.len() != ticket.bytes
-            || ticket.control < PAGE as u64
-            || ticket.control > ticket.bytes
+        if file.metadata()?.len() != handle.bytes
+            || handle.control < PAGE as u64
+            || handle.control > handle.bytes
         {
             return wrong("not the region that was announced");
         }
-        let map = MmapOptions::new().len(ticket.bytes as usize).map_raw(&file)?;
-        let region = Self { map, control: ticket.control as usize, file: Mutex::new(None) };
-        if region.token().load(Ordering::Acquire) != ticket.token {
+        let map = MmapOptions::new().len(handle.bytes as usize).map_raw(&file)?;
+        let region = Self { map, control: handle.control as usize, file: Mutex::new(None) };
+        if region.token().load(Ordering::Acquire) != handle.token {
             return wrong("not the region that was announced");
         }
         Ok(region)
     }
 
-    /// Lets go of the file: all who should have mapped it have.
+    /// Closes the file: all ranks that share it have mapped it.
     pub(crate) fn close(&self) {
-        *self.file.lock().expect("nobody panics with it") = None;
+        *self.file.lock().expect("no holder panics") = None;
     }
 
     fn token(&self) -> &AtomicU64 {
@@ -144,8 +147,8 @@ impl Region {
     /// The counter at byte `offset` of the control part. The first eight bytes are the region's own.
     pub(crate) fn counter(&self, offset: usize) -> &AtomicU64 {
         self.check_control(offset, size_of::<AtomicU64>());
-        // SAFETY: the range lies in the mapping and is aligned (checked above; the mapping begins at a page). The control
-        // part is accessed as atomics only, zero is a valid one, and it lives as long as `self`.
+        // SAFETY: the range lies in the mapping and is aligned (checked above; the mapping begins at a page).
+        // The control part is accessed as atomics only, zero is a valid one, and it lives as long as `self`.
         #[expect(unsafe_code, reason = "a counter in shared memory")]
         unsafe {
             &*self.map.as_ptr().add(offset).cast::<AtomicU64>()
@@ -170,8 +173,8 @@ impl Region {
         );
     }
 
-    /// Elements `range` of the owner's array of `T` that begins at byte `offset` of the data, if the owner has raised `counter` (a byte
-    /// offset in the control part) to at least `turn`.
+    /// Elements `range` of the owner's array of `T` that begins at byte `offset` of the data, if the owner
+    /// has raised `counter` (a byte offset in the control part) to at least `turn`.
     #[inline]
     pub(crate) fn published<T: Pod>(
         &self,
@@ -184,15 +187,17 @@ impl Region {
             return None;
         }
         let (start, len) = self.place::<T>(offset, range);
-        // SAFETY: the range lies in the mapping and is aligned (`place`). Every bit pattern is a `T`. It is a part of a buffer that its
-        // owner's exchange (or its group, for short sums) has in hand: places of nodes are those of the buffers that were handed over
-        // (`Exchange::hand_over`). So it is not written until its owner has learned that we have read it (rule of turns), and what was
-        // written before the counter was raised is visible (Acquire).
+        // SAFETY: the range lies in the mapping and is aligned (`place`). Every bit pattern is a `T`. It is a
+        // part of a buffer that its owner's exchange (or its group, for short sums) has in hand: places of
+        // nodes are those of the buffers that were handed over (`Exchange::hand_over`). So it is not written
+        // until its owner has learned that we have read it (rule of turns), and what was written before the
+        // counter was raised is visible (Acquire).
         #[expect(unsafe_code, reason = "another rank's part of shared memory")]
         Some(unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(start).cast(), len) })
     }
 
-    /// Byte offset in the mapping and length of elements `range` of an array at `offset` of the data; checked.
+    /// Byte offset in the mapping and length of elements `range` of an array at `offset` of the data;
+    /// checked.
     fn place<T: Pod>(&self, offset: usize, range: Range<usize>) -> (usize, usize) {
         let start = self.control + offset + range.start * size_of::<T>();
         let bytes = range.len() * size_of::<T>();
@@ -212,7 +217,7 @@ fn length(control: usize, data: usize) -> io::Result<usize> {
     bytes.filter(|bytes| *bytes <= isize::MAX as usize).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
-/// A new file of mode 0600 that no name leads to.
+/// A new file of mode 0600 without a name.
 #[cfg(target_os = "linux")]
 fn nameless_file(folder: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open, unlink};
@@ -239,11 +244,11 @@ pub(crate) struct Carver {
 }
 
 impl Carver {
-    /// The carver of a new region.
+    /// Makes the carver of a new region.
     ///
     /// # Panics
     ///
-    /// When somebody else has the region: there is one carver for each.
+    /// When the region is in use elsewhere: a region has one carver.
     pub(crate) fn new(region: &mut Arc<Region>) -> Self {
         assert!(Arc::get_mut(region).is_some(), "a region has one carver");
         Self { region: Arc::clone(region), next: 0 }
@@ -264,7 +269,7 @@ impl Carver {
         self.next = offset;
     }
 
-    /// The next `bytes`, zeros.
+    /// Returns the next `bytes`, which are zeros.
     pub(crate) fn carve(&mut self, bytes: usize) -> RawBuffer {
         let (start, len) = self.region.place::<u8>(self.next, 0..bytes);
         self.next += len;
@@ -272,7 +277,7 @@ impl Carver {
     }
 }
 
-/// A part of this rank's own data, in the hands of one owner.
+/// A part of this rank's own data. It has one owner at a time.
 pub(crate) struct RawBuffer {
     region: Arc<Region>,
     /// Byte offset in the mapping.
@@ -286,22 +291,22 @@ impl RawBuffer {
         self.start - self.region.control
     }
 
-    /// Whether it is the `bytes` bytes at `offset` of the data of `region`.
+    /// Whether this is the buffer of `bytes` bytes at `offset` of the data of `region`.
     pub(crate) fn is_at(&self, region: &Arc<Region>, offset: usize, bytes: usize) -> bool {
         Arc::ptr_eq(&self.region, region) && self.offset() == offset && self.bytes == bytes
     }
 
-    /// The buffer; an empty one stays in its place.
+    /// Takes the buffer, and leaves an empty one.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self { region: Arc::clone(&self.region), start: self.start, bytes: 0 };
         std::mem::replace(self, empty)
     }
 
-    /// All of it; what is left at the end is not a whole element.
+    /// All elements; bytes behind the last whole element are left out.
     #[inline]
     pub(crate) fn elements<T: Pod>(&self) -> &[T] {
-        // SAFETY: `Carver::carve` checked the range; no other buffer has it. In this process it is written through
-        // `elements_mut` only, and other processes do not write another rank's data.
+        // SAFETY: `Carver::carve` checked the range; no other buffer has it. In this process it is written
+        // through `elements_mut` only, and other processes do not write another rank's data.
         #[expect(unsafe_code, reason = "this rank's own part of shared memory")]
         let bytes =
             unsafe { std::slice::from_raw_parts(self.region.map.as_ptr().add(self.start), self.bytes) };
@@ -311,8 +316,9 @@ impl RawBuffer {
     #[inline]
     pub(crate) fn elements_mut<T: Pod>(&mut self) -> &mut [T] {
         let whole = self.bytes / size_of::<T>() * size_of::<T>();
-        // SAFETY: as in `elements`, and `&mut self` is the only way to it in this process. Other ranks read nothing but what an
-        // exchange or a group has in hand (see `Region::published`), and those two keep the rule of turns.
+        // SAFETY: as in `elements`, and `&mut self` is the only way to it in this process. Other ranks read
+        // nothing but what an exchange or a group has in hand (see `Region::published`), and those two keep
+        // the rule of turns.
         #[expect(unsafe_code, reason = "this rank's own part of shared memory")]
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(self.region.map.as_mut_ptr().add(self.start), self.bytes)
@@ -323,18 +329,18 @@ impl RawBuffer {
 
 /// Elements in memory that a transport reads in place. Derefs to a slice.
 ///
-/// While a `Buffer` is in the hands of an exchange, other ranks read it; that is why it is handed over by value.
+/// Other ranks read a `Buffer` while an exchange holds it: so it is passed by value.
 pub struct Buffer<T> {
     raw: RawBuffer,
     element: PhantomData<T>,
 }
 
-impl<T: Element> Buffer<T> {
+impl<T: Summand> Buffer<T> {
     /// Memory of this process alone, zeroed.
     ///
     /// # Panics
     ///
-    /// When there is not so much memory.
+    /// When this process cannot have so much memory.
     pub fn private(len: usize) -> Self {
         let region = Region::private(0, len * size_of::<T>()).expect("memory for a buffer");
         let mut carver = Carver::new(&mut Arc::new(region));
@@ -350,7 +356,7 @@ impl<T: Element> Buffer<T> {
     }
 }
 
-impl<T: Element> Deref for Buffer<T> {
+impl<T: Summand> Deref for Buffer<T> {
     type Target = [T];
 
     #[inline]
@@ -359,7 +365,7 @@ impl<T: Element> Deref for Buffer<T> {
     }
 }
 
-impl<T: Element> DerefMut for Buffer<T> {
+impl<T: Summand> DerefMut for Buffer<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         self.raw.elements_mut()
@@ -389,13 +395,13 @@ mod tests {
     #[test]
     fn another_mapping_sees_what_was_published() {
         let mut region = Arc::new(shared());
-        let ticket = region.ticket().unwrap();
+        let handle = region.handle().unwrap();
         let mut carver = Carver::new(&mut region);
         let _first = carver.carve(12);
         let mut second = carver.carve(16);
         second.elements_mut::<f32>().copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
 
-        let other = Region::open(&ticket).unwrap();
+        let other = Region::open(&handle).unwrap();
         assert_eq!(other.published::<f32>(8, 1, 12, 1..3), None);
         carver.region().counter(8).store(1, Ordering::Release);
         assert_eq!(other.published::<f32>(8, 1, 12, 1..3), Some(&[2.0, 3.0][..]));
@@ -414,11 +420,11 @@ mod tests {
     #[test]
     fn a_ticket_that_leads_elsewhere_is_refused() {
         let region = shared();
-        let ticket = region.ticket().unwrap();
-        assert!(Region::open(&Ticket { token: ticket.token ^ 1, ..ticket }).is_err());
-        assert!(Region::open(&Ticket { bytes: ticket.bytes + 1, ..ticket }).is_err());
-        assert!(Region::open(&Ticket { control: ticket.bytes + 1, ..ticket }).is_err());
-        assert!(Region::open(&ticket).is_ok());
+        let handle = region.handle().unwrap();
+        assert!(Region::open(&RegionHandle { token: handle.token ^ 1, ..handle }).is_err());
+        assert!(Region::open(&RegionHandle { bytes: handle.bytes + 1, ..handle }).is_err());
+        assert!(Region::open(&RegionHandle { control: handle.bytes + 1, ..handle }).is_err());
+        assert!(Region::open(&handle).is_ok());
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn assert_same<T: PartialEq + Debug>(got: &[T], expected: &[T], what: &str) {
 }
 
 pub(crate) fn allreduce(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for len in lengths(world) {
         let mut x = values(rank, len);
         communicator.allreduce(&mut x)?;
@@ -40,8 +40,8 @@ pub(crate) fn allreduce(communicator: &mut Communicator, what: &str) -> Result<(
 }
 
 pub(crate) fn integers_in_doubles(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank() as f64, communicator.world() as f64);
-    for len in lengths(communicator.world()) {
+    let (rank, world) = (communicator.rank() as f64, communicator.world_size() as f64);
+    for len in lengths(communicator.world_size()) {
         let mut x: Vec<f64> = (0..len).map(|i| i as f64 * rank).collect();
         communicator.allreduce(&mut x)?;
         let expected: Vec<f64> = (0..len).map(|i| i as f64 * world * (world - 1.0) / 2.0).collect();
@@ -51,7 +51,7 @@ pub(crate) fn integers_in_doubles(communicator: &mut Communicator, what: &str) -
 }
 
 pub(crate) fn reduce_scatter(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for len in lengths(world) {
         let mut x = values(rank, len);
         communicator.reduce_scatter(&mut x)?;
@@ -63,7 +63,7 @@ pub(crate) fn reduce_scatter(communicator: &mut Communicator, what: &str) -> Res
 }
 
 pub(crate) fn allgather(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for len in lengths(world) {
         let mut x = vec![f32::NAN; len];
         let own = communicator.slice_of(rank, len);
@@ -75,7 +75,7 @@ pub(crate) fn allgather(communicator: &mut Communicator, what: &str) -> Result<(
 }
 
 pub(crate) fn broadcast(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     for root in [0, world / 2, world - 1] {
         for len in lengths(world) {
             let mut x = values(rank, len);
@@ -88,7 +88,7 @@ pub(crate) fn broadcast(communicator: &mut Communicator, what: &str) -> Result<(
 
 /// Operations of all kinds and lengths one after the other, without anything that holds the ranks together.
 pub(crate) fn any_sequence(communicator: &mut Communicator, what: &str) -> Result<(), Error> {
-    let (rank, world, mut state) = (communicator.rank(), communicator.world(), 12345u32);
+    let (rank, world, mut state) = (communicator.rank(), communicator.world_size(), 12345u32);
     for _ in 0..200 {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let len = [1, 3, 700, 5000, 70_000][(state >> 8) as usize % 5];

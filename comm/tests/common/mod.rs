@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "not every test binary needs all of it")]
 
 use isograd_comm::{Communicator, Error, Meeting, Place, Settings, Transport};
-use std::time::Duration;
 
 /// How the ranks of a test are arranged.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,17 +35,9 @@ pub(crate) fn settings(
     world: usize,
     arrangement: Arrangement,
 ) -> Settings {
-    let mut settings = Settings::new(Meeting {
-        place: Place::File(folder.join("meeting")),
-        rank,
-        world,
-        job: "test".into(),
-        generation: 0,
-        timeout: Duration::from_secs(60),
-        listen: None,
-        encrypt: arrangement == Arrangement::Sealed,
-        agreement: Vec::new(),
-    });
+    let mut meeting = Meeting::new(Place::File(folder.join("meeting")), rank, world);
+    (meeting.job, meeting.encrypt) = ("test".into(), arrangement == Arrangement::Sealed);
+    let mut settings = Settings::new(meeting);
     match arrangement {
         Arrangement::Shared => {}
         Arrangement::Tcp | Arrangement::Sealed => settings.transport = Transport::Tcp,
@@ -65,7 +56,7 @@ pub(crate) fn spawn<R: Send>(
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = |number: usize| {
         let communicator = Communicator::join(&settings(folder.path(), number, world, arrangement))?;
-        assert_eq!((communicator.rank(), communicator.world()), (number, world));
+        assert_eq!((communicator.rank(), communicator.world_size()), (number, world));
         rank(communicator)
     };
     std::thread::scope(|scope| {

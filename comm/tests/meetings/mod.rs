@@ -12,18 +12,12 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Rank `rank` of `world`, over TCP.
 pub(crate) fn settings(place: &Place, rank: usize, world: usize) -> Settings {
-    let meeting = Meeting {
-        place: place.clone(),
-        rank,
-        world,
-        job: "test".into(),
-        generation: 0,
-        timeout: DEADLINE,
-        listen: None,
-        encrypt: false,
-        agreement: vec![("seed".into(), "1".into()), ("model".into(), "simplecnn".into())],
-    };
-    Settings { transport: Transport::Tcp, ..Settings::new(meeting) }
+    let mut meeting = Meeting::new(place.clone(), rank, world);
+    (meeting.job, meeting.timeout) = ("test".into(), DEADLINE);
+    meeting.agreement = vec![("seed".into(), "1".into()), ("model".into(), "simplecnn".into())];
+    let mut settings = Settings::new(meeting);
+    settings.transport = Transport::Tcp;
+    settings
 }
 
 pub(crate) fn key() -> Key {

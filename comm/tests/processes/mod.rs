@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// How long ranks wait for each other.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than anything takes that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How four ranks exchange data: all ways of it are among these.
 pub(crate) const TRANSPORTS: [Arrangement; 3] =
@@ -25,7 +25,7 @@ const WORLD: &str = "ISOGRAD_TEST_WORLD";
 const TRANSPORT: &str = "ISOGRAD_TEST_TRANSPORT";
 const FOLDER: &str = "ISOGRAD_TEST_FOLDER";
 
-/// What this process should do, and as whom; nothing in the process that runs the tests.
+/// What this process should do, and as which rank; nothing in the process that runs the tests.
 pub(crate) fn this_rank() -> Option<(String, Settings)> {
     let act = std::env::var(ACT).ok()?;
     let text = |name: &str| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -127,7 +127,7 @@ impl Group {
 
     /// Waits until all ranks that run have said `what`.
     pub(crate) fn all_say(&mut self, what: &str) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + HANDSHAKE_TIMEOUT;
         for rank in &self.ranks {
             loop {
                 let left = until.saturating_duration_since(Instant::now());
@@ -143,7 +143,7 @@ impl Group {
 
     /// Waits until a rank has `count` sockets open.
     pub(crate) fn has_sockets(&self, rank: usize, count: usize) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + HANDSHAKE_TIMEOUT;
         let folder = format!("/proc/{}/fd", self.rank(rank).process.id());
         let is_socket = |path: &Path| {
             std::fs::read_link(path)

@@ -1,21 +1,22 @@
-//! Batch normalisation: each channel is brought to mean 0 and variance 1, then scaled and shifted.
+//! Batch normalisation: each channel gets mean 0 and variance 1, and is then scaled and shifted.
 //!
-//! A channel of a `[C, H, W, N]` buffer is one contiguous block of `m = H*W*N` values, so every pass is a stream.
+//! A channel of a `[C, H, W, N]` buffer is one contiguous block of `m = H*W*N` values, so every pass reads
+//! and writes memory in order.
 //!
 //! # Source
 //!
-//! Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift", 2015,
-//! algorithm 1 and section 3. Running statistics are the caller's.
+//! Ioffe and Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
+//! Shift", 2015, algorithm 1 and section 3. The caller keeps the running statistics.
 
 mod moments;
 
 use crate::element::Element;
+use crate::long_sum::{Terms, sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, sums};
 use crate::{Accum, Activation, Isa};
 use moments::Measure;
 
-/// What a normalised channel is multiplied by, and what is added: one value a channel each.
+/// The factor and the addend of each normalised channel: one value for each channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a, T> {
     /// Factors.
@@ -24,7 +25,7 @@ pub struct Affine<'a, T> {
     pub beta: &'a [T],
 }
 
-/// The gradients of [`Affine`], one value a channel each.
+/// The gradients of [`Affine`], one value for each channel.
 #[derive(Debug)]
 pub struct AffineGradient<'a, T> {
     /// Of `gamma`.
@@ -33,18 +34,18 @@ pub struct AffineGradient<'a, T> {
     pub dbeta: &'a mut [T],
 }
 
-/// The statistics that [`batch_norm_train`] finds, one value a channel each.
+/// The statistics that [`batch_norm_train`] computes, one value for each channel.
 #[derive(Debug)]
 pub struct BatchStatistics<'a, T> {
     /// `sum(x) / m`.
     pub mean: &'a mut [T],
-    /// `sum((x - mean)^2) / m`: biased.
+    /// `sum((x - mean)^2) / m`, which is the biased variance.
     pub var: &'a mut [T],
     /// `1 / sqrt(var + eps)`.
     pub inv_std: &'a mut [T],
 }
 
-/// What [`batch_norm_backward`] needs of the [`BatchStatistics`].
+/// The [`BatchStatistics`] that [`batch_norm_backward`] reads.
 #[derive(Debug, Clone, Copy)]
 pub struct SavedStatistics<'a, T> {
     /// The mean.
@@ -53,7 +54,7 @@ pub struct SavedStatistics<'a, T> {
     pub inv_std: &'a [T],
 }
 
-/// The statistics that take the place of the batch's in evaluation, one value a channel each.
+/// The statistics that replace those of the batch in evaluation, one value for each channel.
 #[derive(Debug, Clone, Copy)]
 pub struct RunningStatistics<'a, T> {
     /// The mean.
@@ -62,7 +63,7 @@ pub struct RunningStatistics<'a, T> {
     pub var: &'a [T],
 }
 
-/// Normalises with the statistics of `x` itself, per channel:
+/// Normalises each channel with its own statistics:
 ///
 /// `mean = sum(x) / m`, `var = sum((x - mean)^2) / m`, `inv_std = 1 / sqrt(var + eps)`,
 /// `y = (x - mean) * (inv_std * gamma) + beta`.
@@ -70,10 +71,10 @@ pub struct RunningStatistics<'a, T> {
 /// - `x`, `y`: one block of `m` values for each channel of `affine`; `y` is overwritten.
 /// - `statistics`: overwritten.
 ///
-/// The sums are free of cancellation: each stretch of a channel is centred on the mean of what came before it, and the
-/// stretches are combined in f64 (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
-/// Sample Variances", 1979). NaN and infinities in `x` make the channel NaN; squares that overflow `T` make its variance
-/// infinite and its `y` equal `beta`. With `m = 0`, mean and variance are 0.
+/// The sums do not cancel: the mean of all values before a chunk of a channel is subtracted from the chunk,
+/// and the chunks are combined in f64 (Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm
+/// for Computing Sample Variances", 1979). NaN and infinities in `x` make the channel NaN. Squares that
+/// overflow `T` make the variance infinite and `y` equal to `beta`. With `m = 0`, mean and variance are 0.
 ///
 /// # Panics
 ///
@@ -112,11 +113,11 @@ pub fn batch_norm_train<T: Element>(
     }
 }
 
-/// Normalises with given statistics, per channel:
+/// Normalises each channel with given statistics:
 /// `y = activation((x - mean) * (gamma / sqrt(var + eps)) + beta)`.
 ///
-/// `x`, `y`: one block of equal length for each channel of `affine`; `y` is overwritten. NaN propagates through the
-/// activation.
+/// `x`, `y`: one block of equal length for each channel of `affine`; `y` is overwritten. NaN propagates
+/// through the activation.
 ///
 /// # Panics
 ///
@@ -148,17 +149,17 @@ pub fn batch_norm_eval<T: Element>(
     }
 }
 
-/// The gradients of [`batch_norm_train`], per channel, with `xhat = (x - mean) * inv_std`:
+/// The gradients of [`batch_norm_train`]. For each channel, with `xhat = (x - mean) * inv_std`:
 ///
 /// `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`.
 ///
-/// - `x`, `dy`: one block of `m` values for each channel of `gamma`; `dx` the same, overwritten, or `None` when nobody needs
-///   it.
-/// - `saved`: as [`batch_norm_train`] wrote it.
+/// - `x`, `dy`: one block of `m` values for each channel of `gamma`.
+/// - `dx`: as `x`; overwritten. `None` if the gradient of `x` is not needed.
+/// - `saved`: statistics that [`batch_norm_train`] wrote.
 /// - `gradient`: overwritten or added to.
 ///
-/// The error of the sums is that of [`reduce::sum`](crate::reduce::sum) and a few roundings.
+/// The error of the sums is that of [`reduce::sum`](crate::reduce::sum), plus a few roundings.
 ///
 /// # Panics
 ///
@@ -170,8 +171,8 @@ pub fn batch_norm_backward<T: Element>(
     dy: &[T],
     gamma: &[T],
     saved: SavedStatistics<'_, T>,
-    mut dx: Option<&mut [T]>,
     accum: Accum,
+    mut dx: Option<&mut [T]>,
     gradient: AffineGradient<'_, T>,
 ) {
     let (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta }) = (saved, gradient);
@@ -187,7 +188,7 @@ pub fn batch_norm_backward<T: Element>(
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let (x, dy, mean) = (&x[block.clone()], &dy[block.clone()], mean[channel]);
-        let [sum_dy, sum_product] = isa.run(Correlate { x, dy, mean });
+        let [sum_dy, sum_product] = isa.run(GradientSums { x, dy, mean });
         let inv_std = inv_std[channel].to_f64();
         let sums = [(&mut dbeta[channel], sum_dy), (&mut dgamma[channel], sum_product * inv_std)];
         for (gradient, sum) in sums {
@@ -213,7 +214,7 @@ pub fn batch_norm_backward<T: Element>(
 }
 
 fn block_len(what: &str, c: usize, x: usize, other: usize) -> usize {
-    assert_eq!(x, other, "{what}: buffers of {x} and {other} elements");
+    assert_eq!(x, other, "{what}: one buffer has {x} elements and another has {other}");
     assert!(c > 0 && x.is_multiple_of(c), "{what}: {x} elements cannot be {c} channels of equal length");
     x / c
 }
@@ -263,34 +264,35 @@ fn normalise<S: Level, T: Element>(
     shift: T::V<S>,
     relu: bool,
 ) -> T::V<S> {
-    // Folding the mean into the shift would save the subtraction and lose the small differences between large values.
+    // The mean could be part of the shift, without this subtraction. But then small differences between large
+    // values would be lost.
     let y = T::mul_add(s, T::vsub(s, x, mean), scale, shift);
     if relu { T::relu(s, y) } else { y }
 }
 
-struct Correlate<'a, T> {
+struct GradientSums<'a, T> {
     x: &'a [T],
     dy: &'a [T],
     mean: T,
 }
 
-impl<T: Element> Kernel for Correlate<'_, T> {
+impl<T: Element> Kernel for GradientSums<'_, T> {
     type Output = [f64; 2];
 
     /// `sum(dy)` and `sum(dy * (x - mean))`.
     #[inline(always)]
     fn run<S: Level>(self, s: S) -> [f64; 2] {
-        sums(s, Correlation { mean: self.mean }, [self.x, self.dy])
+        sums(s, GradientTerms { mean: self.mean }, [self.x, self.dy])
     }
 }
 
-/// `dy` and `dy * (x - mean)`.
+/// The terms `dy` and `dy * (x - mean)`.
 #[derive(Clone, Copy)]
-struct Correlation<T> {
+struct GradientTerms<T> {
     mean: T,
 }
 
-impl<T: Element> Terms<T, 2, 2> for Correlation<T> {
+impl<T: Element> Terms<T, 2, 2> for GradientTerms<T> {
     #[inline(always)]
     fn add<S: Level>(self, s: S, [sum, product]: [T::V<S>; 2], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 2] {
         let deviation = T::vsub(s, x, T::splat(s, self.mean));

@@ -1,15 +1,16 @@
-//! Mean and variance of a channel.
+//! The mean and the variance of a channel, in one pass over its values.
 
 use crate::element::Element;
+use crate::long_sum::{Terms, chunk_sums};
 use crate::simd::{Kernel, Level};
-use crate::stretch::{Terms, stretch_sums};
 
-/// Elements that are centred on the mean of those before them.
-const STRETCH: usize = 4096;
-/// Elements whose mean the first stretch is centred on.
+/// The most elements in a chunk. The mean of all elements before a chunk is subtracted from the chunk's
+/// elements.
+const CHUNK: usize = 4096;
+/// The mean of this many first elements is subtracted from the first chunk.
 const PREFIX: usize = 512;
 
-/// Count, mean and sum of squared deviations from it.
+/// The count, the mean, and the sum of squared deviations from the mean.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Moments {
     count: f64,
@@ -18,12 +19,14 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// Takes in `count` further values, of which `sum = sum(x - centre)` and `squares = sum((x - centre)^2)`.
+    /// Includes `count` further values with `sum = sum(x - centre)` and `squares = sum((x - centre)^2)`.
     ///
-    /// `squares` exceeds what the stretch adds by `count * (mean of the stretch - centre)^2`, which the subtraction below
-    /// cancels. With `centre` at the mean of `k` values that are themselves part of the total, these alone add `k` times
-    /// that square, or half of it: the rounding error grows by a factor of at most `1 + 2 count / k`, and by none when
-    /// the mean does not drift.
+    /// `squares` is larger than the chunk's squared deviations from its own mean, by
+    /// `count * (mean of the chunk - centre)^2`. The subtraction below removes the difference, and rounding
+    /// errors grow with it. `centre` is the mean of `k` values that are part of the total. If it is far from
+    /// the chunk's mean, these `k` values alone add at least `k / 2` times the same square to the total. So
+    /// the relative rounding error grows by a factor of at most `1 + 2 count / k`, and it does not grow when
+    /// the mean stays the same.
     #[inline(always)]
     fn include(&mut self, count: f64, centre: f64, sum: f64, squares: f64) {
         let offset = sum / count;
@@ -51,18 +54,18 @@ impl<T: Element> Kernel for Measure<'_, T> {
     fn run<S: Level>(self, s: S) -> Moments {
         let mut moments = Moments::default();
         let prefix = &self.x[..self.x.len().min(PREFIX)];
-        let [sum, _] = stretch_sums(s, Deviations { centre: T::ZERO }, [prefix]);
+        let [sum, _] = chunk_sums(s, Deviations { centre: T::ZERO }, [prefix]);
         let mut centre = T::from_f64(sum.to_f64() / prefix.len().max(1) as f64);
-        for stretch in self.x.chunks(STRETCH) {
-            let [sum, squares] = stretch_sums(s, Deviations { centre }, [stretch]).map(T::to_f64);
-            moments.include(stretch.len() as f64, centre.to_f64(), sum, squares);
+        for chunk in self.x.chunks(CHUNK) {
+            let [sum, squares] = chunk_sums(s, Deviations { centre }, [chunk]).map(T::to_f64);
+            moments.include(chunk.len() as f64, centre.to_f64(), sum, squares);
             centre = T::from_f64(moments.mean);
         }
         moments
     }
 }
 
-/// `x - centre` and `(x - centre)^2`.
+/// The terms `x - centre` and `(x - centre)^2`.
 #[derive(Clone, Copy)]
 struct Deviations<T> {
     centre: T,

@@ -1,8 +1,11 @@
-//! One spatial axis of a convolution: which kernel elements join which input and output positions.
+//! One spatial axis of a convolution: which kernel elements connect which input and output positions.
+//!
+//! Kernel element `k` connects output position `i` to input position `i*stride - padding + k*dilation`. The
+//! plans of all passes follow from this one formula.
 
 use super::ConvError;
 
-/// A spatial axis. Output position `i` reads input position `i*stride - padding + k*dilation` for each kernel element `k`.
+/// A spatial axis.
 #[derive(Debug, Clone)]
 pub(super) struct Axis {
     pub(super) inputs: usize,
@@ -13,8 +16,9 @@ pub(super) struct Axis {
     pub(super) dilation: usize,
 }
 
-/// The kernel elements that contribute to a position: `first_k`, `first_k + k_step`, … (`count` of them). The first reads
-/// position `source`, each next one `source_step` further ([`Taps`] of one axis share the two steps).
+/// The kernel elements that contribute to a position: `count` of them, namely `first_k`, `first_k + k_step`,
+/// … The first one reads position `source`, and each further one reads `source_step` positions beyond the one
+/// before it. All [`Taps`] of one axis have the same two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taps {
     pub(super) first_k: usize,
@@ -39,23 +43,23 @@ impl Axis {
         Ok(Self { inputs, outputs: (padded - extent) / stride + 1, kernel, stride, padding, dilation })
     }
 
-    /// An axis along which each of `len` outputs reads the input of the same place.
+    /// An axis on which each of `len` outputs reads the input of the same place.
     pub(super) fn unit(len: usize) -> Self {
         Self { inputs: len, outputs: len, kernel: 1, stride: 1, padding: 0, dilation: 1 }
     }
 
-    /// The input position that kernel element `k` joins to output position `i`, if it lies in the image.
+    /// The input position that kernel element `k` connects to output position `i`, if it lies in the image.
     pub(super) fn input(&self, i: usize, k: usize) -> Option<usize> {
         (i * self.stride + k * self.dilation).checked_sub(self.padding).filter(|p| *p < self.inputs)
     }
 
-    /// The output position that kernel element `k` joins to input position `p`, if there is one.
+    /// The output position that kernel element `k` connects to input position `p`, if there is one.
     pub(super) fn output(&self, p: usize, k: usize) -> Option<usize> {
         let distance = (p + self.padding).checked_sub(k * self.dilation)?;
         (distance % self.stride == 0).then_some(distance / self.stride).filter(|i| *i < self.outputs)
     }
 
-    /// For each output position, the input positions it reads.
+    /// For each output position, the input positions that it reads.
     pub(super) fn forward(&self) -> Vec<Taps> {
         (0..self.outputs).map(|i| collect(self.kernel, |k| self.input(i, k))).collect()
     }
@@ -77,8 +81,9 @@ impl Axis {
         (1, self.dilation as isize)
     }
 
-    /// `k_step` and `source_step` of [`transposed`](Self::transposed): only every `stride / gcd`-th kernel element meets an
-    /// output position, and each next one an earlier position.
+    /// `k_step` and `source_step` of [`transposed`](Self::transposed). Only every `stride / gcd`-th kernel
+    /// element connects an input position to an output position, and a later kernel element connects it to an
+    /// earlier output position.
     pub(super) fn transposed_steps(&self) -> (usize, isize) {
         let gcd = gcd(self.stride, self.dilation);
         (self.stride / gcd, -((self.dilation / gcd) as isize))

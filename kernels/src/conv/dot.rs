@@ -1,15 +1,17 @@
-//! The inner loop of the direct weight gradient: dot products of every row of one operand with every row of the other.
+//! The inner loop of the direct weight gradient: dot products of every row of one operand with every row of
+//! the other.
 
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Rows `row` elements apart.
+/// A matrix whose rows are `row` elements apart.
 pub(super) struct Operand<'a, T> {
     pub(super) data: &'a [T],
     pub(super) row: usize,
 }
 
-/// `acc[f][b] += dy[f] * x[b]`, lane by lane, over `len` elements of rows `f` and `b`.
+/// `acc[f][b] += dy[f] * x[b]` over `len` elements of row `f` of `dy` and row `b` of `x`. Each lane of `acc`
+/// keeps its own sum.
 #[inline(always)]
 pub(super) fn dot<T: Element, S: Level, const F: usize, const B: usize>(
     s: S,

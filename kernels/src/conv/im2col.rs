@@ -1,4 +1,7 @@
-//! The passes as matrix products with the columns of the image.
+//! The passes as matrix products (im2col).
+//!
+//! The pixels that each output reads are copied to a matrix, one column for each output. A pass is then one
+//! matrix product.
 //!
 //! ```text
 //! columns[(c, kh, kw), (i, j, n)] = x[c, i*s - p + kh*d, j*s - p + kw*d, n], 0 outside the image
@@ -7,24 +10,16 @@
 //! dx = the transpose of the copy, applied to transposed(w) dy
 //! ```
 //!
-//! Output rows are taken in blocks, so that the columns of a large image need not exist at one time.
+//! Output rows are taken in blocks, so that the matrix of a large image need not be in memory as a whole.
 
 use super::axis::Axis;
 use crate::element::Element;
 use crate::gemm::{MatMut, MatRef, gemm};
-use crate::isa::Isa;
-use crate::{Accum, Activation, activation, elementwise};
+use crate::{Accum, Activation, Pass, activation, elementwise};
 use std::ops::Range;
 
-/// Elements of the columns that exist at one time, unless one output row has more.
+/// The most elements of a block's columns. A block has at least one output row, even when the row has more.
 const BLOCK_LEN: usize = 4 * 1024 * 1024;
-
-/// What every pass is given besides its operands.
-pub(super) struct Call<'a, T> {
-    pub(super) isa: Isa,
-    pub(super) n: usize,
-    pub(super) scratch: &'a mut [T],
-}
 
 /// The geometry of the copy.
 #[derive(Debug, Clone)]
@@ -33,16 +28,17 @@ pub(super) struct Im2col {
     f: usize,
     rows: Axis,
     columns: Axis,
-    /// For each kernel column, what it reads of an image row.
+    /// For each kernel column, the part of an image row that it reads.
     reads: Vec<Reads>,
 }
 
-/// What a kernel column reads of an image row.
+/// The part of an image row that a kernel column reads.
 #[derive(Debug, Clone)]
 struct Reads {
-    /// The output columns for which it reads inside the image.
+    /// The output columns for which the kernel column reads inside the image.
     outputs: Range<usize>,
-    /// The input column that it reads for the first of them; the others are a stride apart.
+    /// The input column that it reads for the first of these outputs. For each further output it reads a
+    /// stride further.
     first: usize,
 }
 
@@ -61,13 +57,13 @@ impl Im2col {
         }
     }
 
-    /// Elements of scratch memory for at most `n` samples.
+    /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let row_len = self.depth() * self.columns.outputs * n;
         row_len.max(BLOCK_LEN.min(row_len * self.rows.outputs))
     }
 
-    /// Products of one output value: the rows of the columns.
+    /// The number of products in one output value, which is the height of the matrix of columns.
     fn depth(&self) -> usize {
         self.c * self.rows.kernel * self.columns.kernel
     }
@@ -82,7 +78,7 @@ impl Im2col {
         (0..outputs).step_by(block).map(move |first| first..(first + block).min(outputs))
     }
 
-    /// Where a block lies in a matrix `[F, OH*OW*n]`: its first column, and its columns.
+    /// The first column of a block in a matrix `[F, OH*OW*n]`, and the number of its columns.
     fn place(&self, block: &Range<usize>, n: usize) -> (usize, usize) {
         let row_len = self.columns.outputs * n;
         (block.start * row_len, block.len() * row_len)
@@ -90,7 +86,7 @@ impl Im2col {
 
     pub(super) fn forward<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
@@ -112,7 +108,7 @@ impl Im2col {
             self.copy(n, x, &block, columns);
             let y = MatMut::strided(&mut y[start..], self.f, len, plane, 1);
             let w = MatRef::row_major(w, self.f, self.depth());
-            gemm(isa, y, accum, w, MatRef::row_major(columns, self.depth(), len));
+            gemm(isa, w, MatRef::row_major(columns, self.depth(), len), accum, y);
         }
         if activation == Activation::Relu {
             activation::relu_in_place(isa, y);
@@ -121,7 +117,7 @@ impl Im2col {
 
     pub(super) fn input_gradient<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
@@ -134,9 +130,9 @@ impl Im2col {
             let columns = &mut scratch[..self.depth() * len];
             let w = MatRef::row_major(w, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, MatMut::row_major(columns, self.depth(), len), Accum::Replace, w.t(), dy);
+            gemm(isa, w.t(), dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
             self.for_each_run(n, &block, |inside, source| {
-                elementwise::add_assign(isa, &mut dx[source], &columns[inside]);
+                elementwise::add_assign(isa, &columns[inside], &mut dx[source]);
             });
         }
         if let Some(x) = relu_output {
@@ -146,7 +142,7 @@ impl Im2col {
 
     pub(super) fn weight_gradient<T: Element>(
         &self,
-        Call { isa, n, scratch }: Call<'_, T>,
+        Pass { isa, n, scratch }: Pass<'_, T>,
         x: &[T],
         dy: &[T],
         accum: Accum,
@@ -160,7 +156,7 @@ impl Im2col {
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, dw, accum, dy, MatRef::row_major(columns, self.depth(), len).t());
+            gemm(isa, dy, MatRef::row_major(columns, self.depth(), len).t(), accum, dw);
         }
     }
 
@@ -175,8 +171,8 @@ impl Im2col {
         columns[done..].fill(T::ZERO);
     }
 
-    /// Calls `visit(range of the columns, range of x)` for every contiguous run that the copy copies, in the order of the
-    /// columns.
+    /// Calls `visit(range of the columns, range of x)` for every contiguous run of elements to copy, in the
+    /// order of the columns.
     fn for_each_run(
         &self,
         n: usize,

@@ -1,11 +1,12 @@
-//! 2-D convolution (cross-correlation, as everywhere in the field) of activations `[C, H, W, N]` with weights `[F, C, KH, KW]`.
+//! 2-D convolution of activations `[C, H, W, N]` with weights `[F, C, KH, KW]`. As everywhere in the field,
+//! it is a cross-correlation: the kernel is not mirrored.
 //!
 //! ```text
 //! y[f, i, j, n] = b[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*s - p + kh*d, j*s - p + kw*d, n]
 //! ```
 //!
-//! with `x` zero outside the image. The samples of a shard are innermost, so every product of a weight with `N` samples is
-//! a vector operation whatever the image and channel counts.
+//! where `x` is zero outside the image. The samples of a shard are innermost, so the product of a weight with
+//! `N` samples is a vector operation, whatever the image size and the number of channels.
 //!
 //! # Paths
 //!
@@ -15,73 +16,88 @@
 //! | [`input_gradient`](Conv2d::input_gradient) | every shape | on request |
 //! | [`weight_gradient`](Conv2d::weight_gradient) | outputs of 9 pixels and more | outputs of fewer pixels |
 //!
-//! The table is what [`Conv2d::new`] chooses, by the shape alone; [`Conv2d::with_path`] takes one path for all passes.
+//! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
+//! for all passes.
 //!
-//! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They read images in
-//! place, with two exceptions. Where many channels lie a power of two apart, the forward pass and the input gradient keep a
-//! copy of a few rows. Where columns have a stride, the forward pass copies those rows, and the weight gradient a few
-//! channels, so that what neighbouring outputs read is contiguous; the latter pays off from about 16 filters on. They are
-//! fastest at `N` a multiple of the vector length. A direct weight gradient is a set of dot products along image rows, which
-//! on tiny images are too short to pay for their horizontal sums.
+//! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They
+//! are fastest when `N` is a multiple of the vector length. They read images in place, with two exceptions:
 //!
-//! A kernel of one element with a stride has so few products that moving the images takes as long. Its passes have loops of
-//! their own, in which the movement goes on beside the products: the input gradient where pixels are whole pairs of vectors,
-//! the others where they are whole vectors.
+//! - Where many channels lie a power of two apart, the forward pass and the input gradient keep a copy of a
+//!   few rows, because such channels compete for the same places of the cache.
+//! - Where columns have a stride, the forward pass copies a few rows and the weight gradient copies a few
+//!   channels, so that neighbouring outputs read contiguous memory. For the weight gradient the copy pays off
+//!   from about 16 filters on.
+//!
+//! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
+//! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
+//!
+//! A kernel of one element with a stride has so few products that moving the images takes as long as
+//! multiplying. Its passes have loops of their own, which move data between the products. The input gradient
+//! takes such a loop where a pixel is a whole number of pairs of vectors, the other passes where a pixel is a
+//! whole number of vectors.
 //!
 //! # Numerics
 //!
-//! A sum of `k` products errs by at most about `k * EPSILON / 2 * sum |a||b|`, whatever the path. The long sums of the weight
-//! gradient are more accurate: on the direct path, for kernels of more than one element, `k` is the vectors of those image rows
-//! that the cache holds together, and one for each such block. At a level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum they enter. Products with the zeros
-//! around the image are not made on the direct path; on the other one NaN times such a zero is NaN.
+//! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on either path. The
+//! long sums of the weight gradient are more accurate. On the direct path, for kernels of more than one
+//! element, they are cut into blocks of those image rows that the cache holds together, and `k` is the number
+//! of vectors in a block plus the number of blocks.
 //!
-//! Any number of samples is allowed, none included.
+//! At one level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum
+//! contains them. The direct path does not multiply with the zeros around the image. The im2col path does,
+//! and there NaN times zero is NaN.
+//!
+//! Any number of samples is allowed, also none.
 
 mod axis;
-mod correlate;
-mod correlation;
+mod direct;
+mod direct_plan;
 mod dot;
 mod im2col;
-mod phases;
 mod shape;
+mod strided_rows;
 mod subsample;
 mod weight_gradient;
 
 pub use shape::{Conv2dShape, ConvError};
 
-pub(crate) use correlate::Correlate;
-pub(crate) use weight_gradient::Run as WeightGradientRun;
+pub(crate) use direct::DirectPass;
+pub(crate) use weight_gradient::WeightGradientPass;
 
 use crate::element::Element;
 use crate::isa::Isa;
-use crate::{Accum, Activation, reduce};
+use crate::{Accum, Activation, Pass, reduce};
 use axis::Axis;
-use correlate::{Epilogue, WeightStrides};
-use correlation::Correlation;
-use im2col::{Call, Im2col};
-use weight_gradient::WeightGradient;
+use direct::{Epilogue, WeightStrides};
+use direct_plan::DirectPlan;
+use im2col::Im2col;
+use weight_gradient::WeightGradientPlan;
 
-/// Output pixels from which on the weight gradient is direct.
+/// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
 
-/// The algorithm of a pass; see the [module's table](self).
+/// The algorithm of a pass. The [module](self) has a table of which shapes take which path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Path {
-    /// Register-blocked kernels that read images in place.
+    /// Kernels that read images in place and keep a tile of results in registers.
     Direct,
-    /// Copy to columns, then [`gemm`](crate::gemm).
+    /// The pixels that each output reads are copied to a matrix, which [`gemm`](crate::gemm) multiplies with
+    /// the weights.
     Im2col,
 }
 
-/// A convolution whose shape has been checked and whose loops have been planned, once, for any number of samples.
+/// A convolution with a checked shape and planned loops. One value serves any number of samples.
 ///
 /// ```
-/// use isograd_kernels::{Activation, Isa, conv::{Conv2d, Conv2dShape}};
-/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
+/// use isograd_kernels::{Activation, Isa, Pass, conv::{Conv2d, Conv2dShape}};
+/// let [stride, padding, dilation] = [1, 0, 1].map(Into::into);
+/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride, padding, dilation };
 /// let conv = Conv2d::new(shape)?;
 /// let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]; // one sample
 /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; conv.scratch_len(1)]);
-/// conv.forward(Isa::best(), 1, &x, &[1.0, 0.0, 0.0, 1.0], None, Activation::Identity, &mut y, &mut scratch);
+/// let (w, pass) = ([1.0, 0.0, 0.0, 1.0], Pass { isa: Isa::best(), n: 1, scratch: &mut scratch });
+/// conv.forward(pass, &x, &w, None, Activation::Identity, &mut y);
 /// assert_eq!(y, [6.0, 8.0, 12.0, 14.0]);
 /// # Ok::<(), isograd_kernels::conv::ConvError>(())
 /// ```
@@ -90,9 +106,9 @@ pub struct Conv2d {
     shape: Conv2dShape,
     oh: usize,
     ow: usize,
-    forward: Correlation,
-    input_gradient: Correlation,
-    weight_gradient: WeightGradient,
+    forward: DirectPlan,
+    input_gradient: DirectPlan,
+    weight_gradient: WeightGradientPlan,
     im2col: Im2col,
     paths: Paths,
 }
@@ -106,11 +122,12 @@ struct Paths {
 }
 
 impl Conv2d {
-    /// Checks `shape` and plans the loops; each pass takes the path of the [module's table](self).
+    /// Checks `shape` and plans the loops. Each pass takes the path that the [module's table](self) gives.
     ///
     /// # Errors
     ///
-    /// A zero where a count is needed, a kernel larger than the padded image, or more elements than can be addressed.
+    /// When a size, a stride or a dilation is zero, when the kernel is larger than the padded image, or when
+    /// a tensor would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
         let direct = Self::with_path(shape, Path::Direct)?;
         let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS;
@@ -134,9 +151,9 @@ impl Conv2d {
             shape,
             oh,
             ow,
-            forward: Correlation::new(shape.c, shape.f, &rows, &columns),
-            input_gradient: Correlation::transposed(shape.f, shape.c, &rows, &columns),
-            weight_gradient: WeightGradient::new(shape.c, shape.f, &rows, &columns),
+            forward: DirectPlan::new(shape.c, shape.f, &rows, &columns),
+            input_gradient: DirectPlan::transposed(shape.f, shape.c, &rows, &columns),
+            weight_gradient: WeightGradientPlan::new(shape.c, shape.f, &rows, &columns),
             im2col: Im2col::new(shape.c, shape.f, &rows, &columns),
             paths: Paths { forward: path, input_gradient: path, weight_gradient: path },
         })
@@ -157,7 +174,7 @@ impl Conv2d {
         self.paths.weight_gradient
     }
 
-    /// The shape it was made from.
+    /// The shape that this convolution was made from.
     pub fn shape(&self) -> &Conv2dShape {
         &self.shape
     }
@@ -167,29 +184,31 @@ impl Conv2d {
         self.oh
     }
 
-    /// Output width, likewise.
+    /// Output width, by the same formula with `w` and `kw`.
     pub fn ow(&self) -> usize {
         self.ow
     }
 
-    /// Elements of the input of `n` samples.
+    /// The number of elements of the input of `n` samples.
     pub fn input_len(&self, n: usize) -> usize {
         (self.shape.c * self.shape.h * self.shape.w).saturating_mul(n)
     }
 
-    /// Elements of the output of `n` samples.
+    /// The number of elements of the output of `n` samples.
     pub fn output_len(&self, n: usize) -> usize {
         (self.shape.f * self.oh * self.ow).saturating_mul(n)
     }
 
-    /// Elements of the weights.
+    /// The number of weights.
     pub fn weight_len(&self) -> usize {
         self.shape.f * self.shape.c * self.shape.kh * self.shape.kw
     }
 
-    /// Elements of scratch memory that the passes need for `n` samples or fewer. Direct passes need little: a group of packed
-    /// weights and at most the image rows that one output row reads; for a strided weight gradient four channels, or the
-    /// sums of 64 filters by 32 channels.
+    /// The number of elements of scratch memory that each pass needs for at most `n` samples.
+    ///
+    /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
+    /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
+    /// needs room for four channels, or for the sums of 64 filters by 32 channels.
     pub fn scratch_len(&self, n: usize) -> usize {
         [
             (self.paths.forward, self.forward.scratch_len(n)),
@@ -204,41 +223,40 @@ impl Conv2d {
         .fold(0, usize::max)
     }
 
-    /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w` `[F, C, KH, KW]`.
+    /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w`
+    /// `[F, C, KH, KW]`.
     ///
     /// # Panics
     ///
-    /// When a slice does not have the length that the shape and `n` give it, or `scratch` is shorter than
-    /// [`scratch_len`](Self::scratch_len).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
+    /// When a slice does not have the length that the shape and `n` give it, or the scratch memory of `pass`
+    /// is shorter than [`scratch_len`](Self::scratch_len).
     pub fn forward<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
         activation: Activation,
         y: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, x.len(), w.len(), y.len(), scratch.len());
+        self.check(&pass, x.len(), w.len(), y.len());
         if let Some(bias) = bias {
             assert_eq!(
                 bias.len(),
                 self.shape.f,
-                "bias has {} elements, there are {} filters",
+                "the bias has {} elements, but there are {} filters",
                 bias.len(),
                 self.shape.f
             );
         }
         if self.paths.forward == Path::Im2col {
-            return self.im2col.forward(Call { isa, n, scratch }, x, w, bias, activation, y);
+            return self.im2col.forward(pass, x, w, bias, activation, y);
         }
+        let Pass { isa, n, scratch } = pass;
         let kernel_len = self.shape.kh * self.shape.kw;
-        T::correlate(
+        T::direct(
             isa,
-            Correlate {
+            DirectPass {
                 plan: &self.forward,
                 n,
                 x,
@@ -257,34 +275,32 @@ impl Conv2d {
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]` from `dy` `[F, OH, OW, n]`.
     ///
-    /// With `relu_output = Some(x)`, where `x` `[C, H, W, n]` is the convolution's input and the output of a ReLU, the
-    /// gradient of that ReLU is applied too: `dx` is 0 wherever `x <= 0`.
+    /// `relu_output` is for a convolution whose input `x` `[C, H, W, n]` is the output of a ReLU. With
+    /// `Some(x)`, this function applies the gradient of that ReLU too: `dx` is 0 wherever `x <= 0`.
     ///
     /// # Panics
     ///
     /// As [`forward`](Self::forward).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
     pub fn input_gradient<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
         dx: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, dx.len(), w.len(), dy.len(), scratch.len());
+        self.check(&pass, dx.len(), w.len(), dy.len());
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
         if self.paths.input_gradient == Path::Im2col {
-            return self.im2col.input_gradient(Call { isa, n, scratch }, dy, w, relu_output, dx);
+            return self.im2col.input_gradient(pass, dy, w, relu_output, dx);
         }
+        let Pass { isa, n, scratch } = pass;
         let kernel_len = self.shape.kh * self.shape.kw;
-        T::correlate(
+        T::direct(
             isa,
-            Correlate {
+            DirectPass {
                 plan: &self.input_gradient,
                 n,
                 x: dy,
@@ -298,55 +314,60 @@ impl Conv2d {
         );
     }
 
-    /// The gradient of the weights: overwrites or adds into `dw` `[F, C, KH, KW]` from `x` `[C, H, W, n]` and `dy`
-    /// `[F, OH, OW, n]`.
+    /// The gradient of the weights: overwrites `dw` `[F, C, KH, KW]`, or adds to it, from `x` `[C, H, W, n]`
+    /// and `dy` `[F, OH, OW, n]`.
     ///
     /// # Panics
     ///
     /// As [`forward`](Self::forward).
-    #[expect(clippy::too_many_arguments, reason = "the operands of one convolution; its shape is in `self`")]
     pub fn weight_gradient<T: Element>(
         &self,
-        isa: Isa,
-        n: usize,
+        pass: Pass<'_, T>,
         x: &[T],
         dy: &[T],
         accum: Accum,
         dw: &mut [T],
-        scratch: &mut [T],
     ) {
-        self.check(n, x.len(), dw.len(), dy.len(), scratch.len());
+        self.check(&pass, x.len(), dw.len(), dy.len());
         if self.paths.weight_gradient == Path::Im2col {
-            return self.im2col.weight_gradient(Call { isa, n, scratch }, x, dy, accum, dw);
+            return self.im2col.weight_gradient(pass, x, dy, accum, dw);
         }
+        let Pass { isa, n, scratch } = pass;
         T::weight_gradient(
             isa,
-            weight_gradient::Run { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
+            WeightGradientPass { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
         );
     }
 
-    /// The gradient of the bias: `db[f] = sum of dy[f, .., .., ..]`, overwritten or added.
+    /// The gradient of the bias: overwrites `db`, or adds to it, with `db[f] = sum of dy[f, .., .., ..]`.
     ///
     /// # Panics
     ///
-    /// When `dy` does not have `F*OH*OW*n` elements or `db` not `F`.
+    /// When `dy` does not have `F*OH*OW*n` elements or `db` does not have `F`.
     pub fn bias_gradient<T: Element>(&self, isa: Isa, n: usize, dy: &[T], accum: Accum, db: &mut [T]) {
         reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
     }
 
-    fn check(&self, n: usize, input: usize, weights: usize, output: usize, scratch: usize) {
-        let (shape, needed) = (self.shape, self.scratch_len(n));
+    fn check<T>(&self, pass: &Pass<'_, T>, input: usize, weights: usize, output: usize) {
+        let (shape, n, scratch) = (self.shape, pass.n, pass.scratch.len());
+        let needed = self.scratch_len(n);
         assert_eq!(
             input,
             self.input_len(n),
-            "the input side has {input} elements, not those of {n} samples of {shape:?}"
+            "the input or its gradient has {input} elements, but {n} samples of {shape:?} need {}",
+            self.input_len(n)
         );
         assert_eq!(
             output,
             self.output_len(n),
-            "the output side has {output} elements, not those of {n} samples of {shape:?}"
+            "the output or its gradient has {output} elements, but {n} samples of {shape:?} need {}",
+            self.output_len(n)
         );
-        assert_eq!(weights, self.weight_len(), "the weights have {weights} elements, not those of {shape:?}");
-        assert!(scratch >= needed, "scratch has {scratch} elements, {needed} are needed");
+        let weight_len = self.weight_len();
+        assert_eq!(
+            weights, weight_len,
+            "the weights or their gradient have {weights} elements, but {shape:?} needs {weight_len}"
+        );
+        assert!(scratch >= needed, "the scratch memory has {scratch} elements, but n = {n} needs {needed}");
     }
 }

@@ -1,15 +1,16 @@
-//! The shape of a convolution and what can be wrong with it.
+//! The shape of a convolution, and the errors of its check.
 
 use super::axis::Axis;
+use crate::Size2;
 
-/// What a convolution's shape can get wrong.
+/// Why a shape is no convolution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvError {
     /// A size, stride or dilation is zero.
     #[error("convolution: {what} must be at least 1")]
     Zero {
-        /// Which one.
+        /// The name of the number, for example `the stride`.
         what: &'static str,
     },
     /// The dilated kernel does not fit in the padded image.
@@ -26,7 +27,7 @@ pub enum ConvError {
         /// Padding on each side.
         padding: usize,
     },
-    /// The number of elements of a tensor does not fit in memory's address range.
+    /// A tensor would have more elements than memory has addresses.
     #[error("convolution: the shape has more elements than can be addressed")]
     TooLarge,
 }
@@ -40,22 +41,22 @@ pub struct Conv2dShape {
     pub h: usize,
     /// Input width.
     pub w: usize,
-    /// Filters: output channels.
+    /// Filters, which are the output channels.
     pub f: usize,
     /// Kernel height.
     pub kh: usize,
     /// Kernel width.
     pub kw: usize,
-    /// Steps of the kernel, vertical and horizontal.
-    pub stride: [usize; 2],
-    /// Zeros around the image, above and below, left and right.
-    pub padding: [usize; 2],
-    /// Distances between kernel elements, vertical and horizontal.
-    pub dilation: [usize; 2],
+    /// Steps from one position of the kernel to the next.
+    pub stride: Size2,
+    /// Zeros on each side of the image: above and below, left and right.
+    pub padding: Size2,
+    /// Distances between neighbouring kernel elements.
+    pub dilation: Size2,
 }
 
 impl Conv2dShape {
-    /// Checks the shape; returns its vertical and its horizontal axis.
+    /// Checks the shape, and returns its vertical and its horizontal axis.
     pub(super) fn axes(&self) -> Result<[Axis; 2], ConvError> {
         let Self { c, h, w, f, kh, kw, stride, padding, dilation } = *self;
         for (what, value) in [
@@ -65,24 +66,24 @@ impl Conv2dShape {
             ("the number of filters", f),
             ("the kernel height", kh),
             ("the kernel width", kw),
-            ("the stride", stride[0].min(stride[1])),
-            ("the dilation", dilation[0].min(dilation[1])),
+            ("the stride", stride.h.min(stride.w)),
+            ("the dilation", dilation.h.min(dilation.w)),
         ] {
             if value == 0 {
                 return Err(ConvError::Zero { what });
             }
         }
-        let rows = Axis::new(h, kh, stride[0], padding[0], dilation[0])?;
-        let columns = Axis::new(w, kw, stride[1], padding[1], dilation[1])?;
+        let rows = Axis::new(h, kh, stride.h, padding.h, dilation.h)?;
+        let columns = Axis::new(w, kw, stride.w, padding.w, dilation.w)?;
         for factors in [[c, h, w, 1], [f, rows.outputs, columns.outputs, 1], [f, c, kh, kw]] {
             factors.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or(ConvError::TooLarge)?;
         }
         Ok([rows, columns])
     }
 
-    /// Whether each output position reads just the input position of the same place, so that the image is as good as one
-    /// long row.
+    /// Whether each output pixel reads only the input pixel of the same place. Such an image can be treated
+    /// as one long row.
     pub(super) fn is_pointwise(&self) -> bool {
-        (self.kh, self.kw, self.stride, self.padding) == (1, 1, [1, 1], [0, 0])
+        (self.kh, self.kw, self.stride, self.padding) == (1, 1, Size2::from(1), Size2::from(0))
     }
 }

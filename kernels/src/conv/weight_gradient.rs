@@ -1,70 +1,74 @@
 //! The direct kernel of the weight gradient: a set of long dot products.
 //!
 //! ```text
-//! dw[f, c, kh, kw] = sum over the output rows i and columns j that (kh, kw) joins to the image, and samples n
+//! dw[f, c, kh, kw] = sum over the output rows i and columns j for which (kh, kw) reads inside the image,
+//!                    over samples n,
 //!                    of dy[f, i, j, n] * x[c, i*s - p + kh*d, j*s - p + kw*d, n]
 //! ```
 //!
-//! A tile holds `F` filters by `B` taps of vector accumulators; a tap is an input channel or, where there are few channels
-//! and no horizontal padding, a kernel column. Rows are taken in blocks that fit in the first-level cache, and all kernel
-//! elements pass over a block before the next one: the accumulators of the elements wait in scratch memory meanwhile. A
-//! horizontal sum is taken once, at the end.
+//! 1. A tile is `F` filters by `B` taps of vector accumulators. A tap is an input channel or, where there are
+//!    few channels and no horizontal padding, a kernel column. So each vector that is loaded is used in `F`
+//!    or `B` products.
+//! 2. Image rows are taken in blocks that fit in the first-level cache. The kernel goes through all kernel
+//!    elements before it takes the next block. Meanwhile the accumulators of the other kernel elements are in
+//!    scratch memory.
+//! 3. The lanes of an accumulator are summed once, at the end.
+//! 4. Where the columns have a stride, the channels of a tile are copied once for all filters, with columns
+//!    that are a stride apart next to each other. So all dot products run along contiguous rows.
 //!
-//! Where the columns have a stride, the channels of a tile are copied for all filters, with columns that are a stride apart
-//! next to each other: so the dot products are along contiguous rows always.
-//!
-//! The weight gradient of a kernel of one element that has a stride is in [`super::subsample`].
+//! The weight gradient of a kernel of one element with a stride is in [`super::subsample`].
 
 use super::axis::Axis;
 use super::dot::{Operand, dot};
-use super::phases::{CACHE_LINE, Phases};
+use super::strided_rows::{CACHE_LINE, StridedRows};
 use super::subsample::{self, SubsampledWeightGradient, Subsampling};
 use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use std::ops::Range;
 
-/// Bytes of `dy` and `x` that a block of rows may take.
+/// The most bytes of `dy` and `x` in a block of rows.
 const BLOCK_BYTES: usize = 32 * 1024;
 
-/// Taps of the widest tile.
+/// The number of taps in the widest tile.
 const MAX_TAPS: usize = 4;
-/// Filters of the widest tile.
+/// The number of filters in the widest tile.
 const MAX_FILTERS: usize = 4;
-/// Lanes of the widest vector of any level and type.
+/// The number of lanes in the widest vector of any level and element type.
 const MAX_LANES: usize = 16;
 
-/// The geometry of the weight gradient, planned once.
+/// The plan of the weight gradient. It depends on the shape alone and is made once.
 #[derive(Debug, Clone)]
-pub(super) struct WeightGradient {
+pub(super) struct WeightGradientPlan {
     c: usize,
     f: usize,
     rows: Axis,
     columns: Axis,
-    /// For each kernel row, the output rows that it joins to the image; for each kernel column likewise.
+    /// For each kernel row, the output rows for which it reads inside the image. For each kernel column, the
+    /// output columns.
     row_ranges: Vec<Range<usize>>,
     column_ranges: Vec<Range<usize>>,
-    /// How the columns of a copied row lie.
-    phases: Phases,
-    /// For each kernel column, where in a row it reads for the first of its output columns.
+    /// The order of the columns in a copied row.
+    strided_rows: StridedRows,
+    /// For each kernel column, the place in a row that it reads for the first of its output columns.
     sources: Vec<usize>,
-    /// Of the image, not of the loops: its rows and columns.
+    /// The rows and columns of the image. The axes of the loops can differ from the image's.
     image: [usize; 2],
-    /// The image rows that a kernel element reads, and where they lie in the copy.
+    /// The image rows that a kernel element reads, each with its place in the copy.
     copied_rows: Vec<(usize, usize)>,
-    /// The way of a kernel of one element with a stride.
+    /// The plan of a kernel of one element with a stride.
     subsampling: Option<Subsampling>,
 }
 
-impl WeightGradient {
+impl WeightGradientPlan {
     pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
-        let phases = Phases::new(columns);
+        let strided_rows = StridedRows::new(columns);
         let image = [rows.inputs, columns.inputs];
         let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
         let read_rows = (0..rows.inputs).filter(is_read);
-        // A copy of nothing but what is read is one long row, as at stride 1.
+        // The copy holds only the pixels that are read, so it can be treated as one long row at stride 1.
         let subsampling = Subsampling::new(rows, columns);
-        let is_subsampling = phases.stride > 1 && subsampling.is_some();
+        let is_subsampling = strided_rows.stride > 1 && subsampling.is_some();
         let copied_rows =
             if is_subsampling { read_rows.zip(0..).collect() } else { read_rows.map(|p| (p, p)).collect() };
         let [rows, columns] = if is_subsampling {
@@ -78,9 +82,11 @@ impl WeightGradient {
             c,
             f,
             row_ranges: (0..rows.kernel).map(|k| rows.outputs_of(k)).collect(),
-            sources: (0..columns.kernel).map(|k| first_input(k).map_or(0, |p| phases.place(p))).collect(),
+            sources: (0..columns.kernel)
+                .map(|k| first_input(k).map_or(0, |p| strided_rows.place(p)))
+                .collect(),
             column_ranges,
-            phases,
+            strided_rows,
             image,
             copied_rows,
             subsampling,
@@ -89,7 +95,7 @@ impl WeightGradient {
         }
     }
 
-    /// Elements of scratch memory for at most `n` samples.
+    /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let copies = if self.copies() { MAX_TAPS * self.copied_channel_len(n) } else { 0 };
         let blocks =
@@ -97,33 +103,34 @@ impl WeightGradient {
         blocks.max(self.tiles_len() + copies)
     }
 
-    /// Channels and filters.
+    /// The numbers of channels and of filters.
     pub(super) fn counts(&self) -> [usize; 2] {
         [self.c, self.f]
     }
 
-    /// Elements of the accumulators of a tile's kernel elements.
+    /// The number of elements in the accumulators of a tile, for all kernel elements.
     fn tiles_len(&self) -> usize {
         self.rows.kernel * self.columns.kernel * MAX_FILTERS * MAX_TAPS * MAX_LANES
     }
 
     fn copies(&self) -> bool {
-        self.phases.stride > 1
+        self.strided_rows.stride > 1
     }
 
-    /// Elements of a copied channel, with the next one elsewhere in the cache.
+    /// The number of elements from one copied channel to the next. It puts neighbouring channels at different
+    /// places of the cache.
     fn copied_channel_len(&self, n: usize) -> usize {
-        self.image[0] * self.phases.pixels * n + CACHE_LINE
+        self.image[0] * self.strided_rows.pixels * n + CACHE_LINE
     }
 
-    /// Whether taps are kernel columns of one channel rather than channels.
+    /// Whether the taps of a tile are kernel columns of one channel. Otherwise they are channels.
     fn taps_are_columns(&self) -> bool {
         self.c < MAX_TAPS && !self.copies() && self.columns.padding == 0 && self.columns.kernel > self.c
     }
 }
 
-pub struct Run<'a, T> {
-    pub(super) plan: &'a WeightGradient,
+pub struct WeightGradientPass<'a, T> {
+    pub(super) plan: &'a WeightGradientPlan,
     pub(super) n: usize,
     pub(super) x: &'a [T],
     pub(super) dy: &'a [T],
@@ -132,7 +139,7 @@ pub struct Run<'a, T> {
     pub(super) scratch: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Run<'_, T> {
+impl<T: Element> Kernel for WeightGradientPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -167,7 +174,7 @@ impl<T: Element> Kernel for Run<'_, T> {
     }
 }
 
-/// Where a tile's taps lie: the first one's channel and kernel column.
+/// The channel and the kernel column of a tile's first tap.
 #[derive(Clone, Copy)]
 struct Taps {
     c: usize,
@@ -179,12 +186,12 @@ struct Taps {
 struct Image<'a, T> {
     data: &'a [T],
     row_len: usize,
-    /// From one tap to the next.
+    /// The distance from one tap to the next.
     tap_stride: usize,
 }
 
-impl<T: Element> Run<'_, T> {
-    /// The widest tile that `left` taps fill, for all filters; returns its number of taps.
+impl<T: Element> WeightGradientPass<'_, T> {
+    /// Computes the widest tile that `left` taps fill, for all filters. Returns its number of taps.
     #[inline(always)]
     fn taps<S: Level>(&mut self, s: S, taps: Taps, left: usize, tiles: &mut [T], copy: &mut [T]) -> usize {
         match left {
@@ -195,7 +202,7 @@ impl<T: Element> Run<'_, T> {
         }
     }
 
-    /// All filters of `B` taps.
+    /// Computes `B` taps for all filters. Returns `B`.
     #[inline(always)]
     fn filters<S: Level, const B: usize>(
         &mut self,
@@ -209,11 +216,11 @@ impl<T: Element> Run<'_, T> {
         let channel_len = plan.image[0] * row_len;
         let x = &self.x[taps.c * channel_len..];
         let image = if plan.copies() {
-            let (copied_row, copied_channel) = (plan.phases.pixels * n, plan.copied_channel_len(n));
+            let (copied_row, copied_channel) = (plan.strided_rows.pixels * n, plan.copied_channel_len(n));
             for (x, copy) in x.chunks_exact(channel_len).zip(copy.chunks_exact_mut(copied_channel)).take(B) {
                 for (row, place) in &plan.copied_rows {
                     let copy = &mut copy[place * copied_row..][..copied_row];
-                    plan.phases.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
+                    plan.strided_rows.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
                 }
             }
             Image { data: &*copy, row_len: copied_row, tap_stride: copied_channel }
@@ -233,7 +240,7 @@ impl<T: Element> Run<'_, T> {
         B
     }
 
-    /// One tile: all row blocks, all kernel elements. Returns its number of filters.
+    /// Computes one tile, over all blocks of rows and all kernel elements. Returns its number of filters.
     #[inline(always)]
     fn blocks<S: Level, const F: usize, const B: usize>(
         &mut self,
@@ -248,7 +255,7 @@ impl<T: Element> Run<'_, T> {
         let tiles = plan.rows.kernel * columns.len();
         acc[..tiles * F * B].fill(T::zero(s));
 
-        let x_pixels = plan.phases.pixels * plan.rows.stride.min(plan.rows.kernel);
+        let x_pixels = plan.strided_rows.pixels * plan.rows.stride.min(plan.rows.kernel);
         let row_bytes = (F * plan.columns.outputs + B * x_pixels) * self.n * size_of::<T>();
         let block = (BLOCK_BYTES / row_bytes).max(1);
         for first in (0..plan.rows.outputs).step_by(block) {
@@ -270,7 +277,7 @@ impl<T: Element> Run<'_, T> {
         F
     }
 
-    /// Adds the dot products over output rows `rows` for one kernel element to the tile.
+    /// Adds the dot products of one kernel element over output rows `rows` to the tile.
     #[inline(always)]
     fn rows<S: Level, const F: usize, const B: usize>(
         &self,
@@ -287,7 +294,8 @@ impl<T: Element> Run<'_, T> {
         if columns.is_empty() {
             return;
         }
-        // From zero: one chain of additions through all blocks would be as inaccurate as it is long.
+        // Each block starts from zero, because the error of a chain of additions through all blocks would
+        // grow with its length.
         let mut acc = [[T::zero(s); B]; F];
         for i in rows {
             let source = i * plan.rows.stride + kh * plan.rows.dilation - plan.rows.padding;

@@ -1,29 +1,24 @@
 //! Matrix product: `C = A B` or `C += A B`, sequential, any strides.
 //!
-//! # Paths
-//!
-//! | level and strides | kernel |
-//! | --- | --- |
-//! | `avx512`, each matrix contiguous along its rows or its columns | faer, `Par::Seq` |
-//! | all others | the register tile of the convolution over packed panels |
-//!
-//! faer chooses its instructions by the CPU and cannot be told otherwise. Only where the level at hand is the widest that it
-//! knows is its choice certain, and with it the promise that a level gives the same bits on every machine. (Cache sizes
-//! change the order of its loops over rows and columns, but not that of its sums: those are cut every 512 terms.)
+//! A product is computed in blocks that fit in the caches. Within a block, a tile of results stays in
+//! registers while the sum over `k` runs.
 //!
 //! # Memory
 //!
-//! The packed panels lie in 560 KiB that a thread allocates at its first such product and keeps: later ones allocate nothing.
+//! The kernel copies parts of `A` and `B` to a buffer of 560 KiB, which each thread allocates at its first
+//! product and then keeps, so that later products allocate nothing. At level `avx512`, products of matrices
+//! with contiguous rows or columns do not use this buffer.
 
+mod faer_path;
 mod pack;
 mod packed;
 
+pub(crate) use faer_path::faer_gemm;
 pub(crate) use packed::Product;
 
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
-use faer::Par;
 
 /// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +30,7 @@ pub struct MatRef<'a, T> {
     col_stride: usize,
 }
 
-/// A matrix to write, addressed as [`MatRef`]; no two elements share a place.
+/// A matrix to write. Its elements have the places that [`MatRef`] gives; no two elements share one.
 #[derive(Debug)]
 pub struct MatMut<'a, T> {
     data: &'a mut [T],
@@ -90,11 +85,11 @@ impl<'a, T> MatMut<'a, T> {
         Self { data, rows, cols, row_stride: cols, col_stride: 1 }
     }
 
-    /// `rows` by `cols` elements of `data` at any strides that keep elements apart.
+    /// `rows` by `cols` elements of `data`, at any strides that give each element a place of its own.
     ///
     /// # Panics
     ///
-    /// When an element would lie outside `data`, or two in one place.
+    /// When an element would lie outside `data`, or when two elements would share a place.
     pub fn strided(
         data: &'a mut [T],
         rows: usize,
@@ -131,9 +126,9 @@ impl<'a, T> MatMut<'a, T> {
 }
 
 fn check_len(len: usize, rows: usize, cols: usize) {
-    // No slice is as long as what an overflow leaves here.
+    // After an overflow this is usize::MAX, and no slice has that length.
     let needed = rows.saturating_mul(cols);
-    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, {len} are given");
+    assert_eq!(len, needed, "a {rows} x {cols} matrix needs {needed} elements, but the slice has {len}");
 }
 
 fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
@@ -145,30 +140,32 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
     };
     assert!(
         len >= needed,
-        "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} reaches {needed} elements, {len} are given"
+        "a {rows} x {cols} matrix with strides {row_stride} and {col_stride} needs {needed} elements, but the slice has {len}"
     );
 }
 
 /// `c = a b` ([`Accum::Replace`]) or `c += a b` ([`Accum::Add`]); `a` is m x k, `b` k x n, `c` m x n.
 ///
-/// Each element is a sum over `k` in an order that depends on shape, strides and level alone: ascending, in blocks; at
-/// `avx512` a product with one row or one column may also be summed in vectors of partial sums. Error at most
-/// `k * EPSILON * sum |a||b|`. An empty `k` gives zeros; NaN and infinities propagate.
+/// Each element is a sum over `k`, in an order that depends only on shape, strides and level: in ascending
+/// blocks. At `avx512`, a product with one row or one column may also be summed in vectors of partial sums.
+/// The error is at most `k * EPSILON * sum |a||b|`. With `k = 0`, every sum is zero. NaN and infinities
+/// propagate.
 ///
 /// # Panics
 ///
-/// When the shapes do not fit together.
+/// When the shapes do not match.
 ///
 /// ```
 /// use isograd_kernels::{Accum, Isa, gemm::{MatMut, MatRef, gemm}};
 /// let (a, b, mut c) = ([1.0f32, 2.0, 3.0, 4.0], [5.0, 6.0], [0.0; 2]);
-/// gemm(Isa::best(), MatMut::row_major(&mut c, 2, 1), Accum::Replace, MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// let (a, b) = (MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// gemm(Isa::best(), a, b, Accum::Replace, MatMut::row_major(&mut c, 2, 1));
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
-pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
-        "a {} x {} product does not come from {} x {} times {} x {}",
+        "shapes do not match: a {} x {} result for {} x {} times {} x {}",
         c.rows,
         c.cols,
         a.rows,
@@ -181,34 +178,8 @@ pub fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, 
             .iter()
             .all(|(row, col)| *row == 1 || *col == 1);
     if isa.is_faers_choice() && fits_faer && a.cols > 0 {
-        faer_gemm(c, accum, a, b);
+        T::faer_product(a, b, accum, c);
     } else {
-        packed::gemm(isa, c, accum, a, b);
-    }
-}
-
-fn faer_gemm<T: Element>(c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
-    let accum = match accum {
-        Accum::Replace => faer::Accum::Replace,
-        Accum::Add => faer::Accum::Add,
-    };
-    // Of faer's constructors with a stride only the column-major one may be used: in 0.24.4,
-    // `from_row_major_slice_with_stride_mut` makes a column-major view that reaches beyond the slice.
-    let columns = faer::MatMut::from_column_major_slice_with_stride_mut;
-    // faer wants a stride that keeps columns apart, even of a single one.
-    let c = if c.col_stride == 1 {
-        columns(c.data, c.cols, c.rows, c.row_stride.max(c.cols)).transpose_mut()
-    } else {
-        columns(c.data, c.rows, c.cols, c.col_stride.max(c.rows))
-    };
-    faer::linalg::matmul::matmul(c, accum, as_faer(a), as_faer(b), T::ONE, Par::Seq);
-}
-
-fn as_faer<T>(a: MatRef<'_, T>) -> faer::MatRef<'_, T> {
-    let columns = faer::MatRef::from_column_major_slice_with_stride;
-    if a.col_stride == 1 {
-        columns(a.data, a.cols, a.rows, a.row_stride).transpose()
-    } else {
-        columns(a.data, a.rows, a.cols, a.col_stride)
+        packed::gemm(isa, a, b, accum, c);
     }
 }

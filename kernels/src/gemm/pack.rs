@@ -1,13 +1,15 @@
-//! Copies of matrix parts with the lines side by side that the register tile reads together.
+//! Copies of parts of a matrix, in which the elements that a tile reads together are contiguous.
 
 use super::MatRef;
 use crate::element::Element;
 use std::ops::Range;
 
-/// Side of the squares in which a transposed part is copied: they stay in registers or a few cache lines.
+/// The side of the squares in which a transposed part is copied. A square stays in registers or in a few
+/// cache lines.
 const SQUARE: usize = 8;
 
-/// Copies `rows` by `columns` of `b` to `[rows][width]`, at most `width` columns; zeros lie behind them.
+/// Copies `rows` by `columns` of `b` to `packed`, as `[rows][width]`. There are at most `width` columns; the
+/// rest of each row is zero.
 #[inline(always)]
 pub(super) fn pack<T: Element>(
     b: &MatRef<'_, T>,
@@ -49,7 +51,8 @@ pub(super) fn pack<T: Element>(
     }
 }
 
-/// `target[i][j] = source[j][i]` for a square; the two strides are those of `j` in the source and `i` in the target.
+/// `target[i][j] = source[j][i]` for a square. The strides are the distances from one `j` to the next in the
+/// source, and from one `i` to the next in the target.
 #[inline(always)]
 fn transpose<T: Element>(source: &[T], source_stride: usize, target: &mut [T], target_stride: usize) {
     let mut square = [[T::ZERO; SQUARE]; SQUARE];

@@ -1,4 +1,7 @@
-//! The product by a register tile over blocks that fit in the caches, at any level.
+//! The matrix product by our own kernel, at any level.
+//!
+//! The kernel works on blocks that fit in the caches. Within a block, a tile of results stays in registers
+//! while the sum runs.
 //!
 //! ```text
 //! for each block of columns, for each block of terms
@@ -9,7 +12,7 @@
 //!       F x V accumulators over the terms, then into c
 //! ```
 //!
-//! With 32 samples in the columns, as in a dense layer, the forward pass packs nothing.
+//! The forward pass of a dense layer with 32 samples packs nothing.
 
 use super::pack::pack;
 use super::{MatMut, MatRef};
@@ -20,30 +23,32 @@ use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
 use std::cell::RefCell;
 
-/// Terms of a block: a strip of `a` and a panel of `b` stay in the first-level cache.
+/// The most terms in a block. With this many, a strip of `a` and a panel of `b` stay in the first-level
+/// cache.
 const BLOCK_K: usize = 256;
-/// Columns of a block: with [`BLOCK_K`] terms in f64, half a megabyte.
+/// The most columns in a block. With [`BLOCK_K`] terms in f64, a block has half a megabyte.
 const BLOCK_N: usize = 256;
-/// Rows of a strip: a multiple of the rows of every level's largest tile.
+/// The most rows in a strip: a multiple of the number of rows in the largest tile of every level.
 const STRIP: usize = 24;
-/// Vectors of columns of a tile.
+/// The number of vectors of columns in a tile.
 const V: usize = 2;
-/// Terms and columns from which on it pays to pack rows of `a` that could be read in place: rows a power of two apart
-/// would compete for the same few places of the cache.
+/// With at least this many terms and columns, rows of `a` are packed although they could be read in place:
+/// rows that are a power of two apart would compete for the same few places of the cache.
 const PACK_A_FROM: usize = 128;
-/// Rows and columns from which on the same is true of `b`.
+/// With at least this many rows and columns, `b` is packed for the same reason.
 const PACK_B_FROM: [usize; 2] = [48, 64];
 
 thread_local! {
-    /// Packed blocks. Grows at a thread's first product and is kept: later products allocate nothing.
+    /// The packed blocks. A thread allocates this memory at its first product and keeps it, so later products
+    /// allocate nothing.
     static SCRATCH: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) fn gemm<T: Element>(isa: Isa, c: MatMut<'_, T>, accum: Accum, a: MatRef<'_, T>, b: MatRef<'_, T>) {
+pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
     if c.rows == 0 || c.cols == 0 {
         return;
     }
-    // Rows of c are written as vectors: prefer the orientation in which they are contiguous.
+    // Rows of c are written as vectors, so the product is transposed if that makes them contiguous.
     let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
     SCRATCH.with_borrow_mut(|scratch| {
         let needed = (BLOCK_N + STRIP) * BLOCK_K;
@@ -64,25 +69,31 @@ pub struct Product<'a, 's, T> {
     packed_b: &'s mut [T],
 }
 
-/// A block of the product: its terms, its columns, and how it joins `c`.
+/// A block of the product.
 #[derive(Clone, Copy)]
 struct Block {
+    /// The first term.
     first: usize,
+    /// The number of terms.
     depth: usize,
+    /// The first column.
     column: usize,
+    /// The number of columns.
     width: usize,
     a_is_packed: bool,
     b_is_packed: bool,
     accum: Accum,
 }
 
-/// A tile's place: its first row, which is row `in_strip` of its strip, its first column in the block, and how many of its
-/// columns are the product's.
+/// The place of a tile.
 #[derive(Clone, Copy)]
 struct At {
+    /// The first row, in the product and in its strip.
     row: usize,
     in_strip: usize,
+    /// The first column, in the block.
     column: usize,
+    /// The number of columns; the others of a partial vector lie outside the product.
     len: usize,
 }
 
@@ -97,7 +108,7 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
             let in_place = self.b.col_stride == 1
                 && width % T::lanes::<S>() == 0
                 && (m < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
-            // At least one block: an empty sum still overwrites.
+            // There is at least one block, because an empty sum overwrites `c` with zeros.
             for index in 0..k.div_ceil(BLOCK_K).max(1) {
                 let first = index * BLOCK_K;
                 let accum = if index == 0 { self.accum } else { Accum::Add };
@@ -144,8 +155,8 @@ impl<T: Element> Product<'_, '_, T> {
         }
     }
 
-    /// Packs the block of `b` into panels of V vectors of columns and, behind them, of single vectors: each panel
-    /// `[term][column]`, so that the panel of column `j` starts at `j * depth`.
+    /// Packs the block of `b`. Panels of V vectors of columns come first, then panels of single vectors. A
+    /// panel is `[term][column]`, so the panel of column `j` starts at `j * depth`.
     #[inline(always)]
     fn pack_b<S: Level>(&mut self, block: &Block) {
         let lanes = T::lanes::<S>();
@@ -160,7 +171,7 @@ impl<T: Element> Product<'_, '_, T> {
         }
     }
 
-    /// `height` rows by V vectors of columns.
+    /// Computes `height` rows by V vectors of columns.
     #[inline(always)]
     fn strip<S: Level, const V: usize>(&mut self, s: S, block: &Block, at: At, height: usize) {
         let mut done = 0;
@@ -176,7 +187,7 @@ impl<T: Element> Product<'_, '_, T> {
         }
     }
 
-    /// `F` rows by V vectors of columns; returns `F`.
+    /// Computes `F` rows by V vectors of columns. Returns `F`.
     #[inline(always)]
     fn tile<S: Level, const F: usize, const V: usize>(&mut self, s: S, block: &Block, at: At) -> usize {
         let mut acc: Tile<T, S, F, V> = [[T::zero(s); V]; F];
@@ -203,7 +214,7 @@ impl<T: Element> Product<'_, '_, T> {
         F
     }
 
-    /// Joins a tile to `c`.
+    /// Stores a tile in `c`, or adds it to `c`.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     fn write<S: Level, const F: usize, const V: usize>(

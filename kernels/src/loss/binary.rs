@@ -28,11 +28,13 @@ impl<T: Element> Kernel for SigmoidCrossEntropy<'_, T> {
             let p = T::vdiv(s, one, T::vadd(s, one, e));
             columns.store(s, self.probs, 0, p);
 
-            // With t, the share of the target that the logit's sign contradicts.
+            // The share of the target that disagrees with the sign of the logit: t for negative logits, 1 - t
+            // for positive ones.
             let not_t = T::vsub(s, one, t);
             let contradicted = T::select(s, positive, not_t, t);
             let distance = T::vmul(s, contradicted, T::abs(s, x));
-            // Nothing times infinity is nothing here.
+            // Here zero times infinity must be zero, so that an infinite logit that agrees with its target
+            // costs nothing.
             let distance = T::select(s, T::equal(s, contradicted, zero), zero, distance);
             let decay = T::select(s, positive, e, T::vdiv(s, one, e));
             let loss = [T::vadd(s, distance, T::ln_1p(s, decay))];
@@ -41,7 +43,7 @@ impl<T: Element> Kernel for SigmoidCrossEntropy<'_, T> {
             }
 
             if let Some((scale, dlogits)) = &mut self.gradient {
-                // 1 - p would lose all digits of a small difference.
+                // 1 - p would lose all digits where p is close to 1.
                 let not_p = T::select(s, positive, T::vmul(s, e, p), T::vsub(s, one, p));
                 let difference = T::vsub(s, T::vmul(s, not_t, p), T::vmul(s, t, not_p));
                 columns.store(s, dlogits, 0, T::vmul(s, T::splat(s, *scale), difference));
@@ -51,16 +53,17 @@ impl<T: Element> Kernel for SigmoidCrossEntropy<'_, T> {
     }
 }
 
-/// Sigmoid and binary cross-entropy in one: with `p = sigmoid(logits)`, the loss of an element is
+/// Sigmoid and binary cross-entropy in one pass: with `p = sigmoid(logits)`, the loss of an element is
 /// `-(t ln p + (1 - t) ln(1 - p)) = max(x, 0) - x t + ln(1 + e^-|x|)`, `x` its logit.
 ///
-/// `logits`, `t`, `probs`, `dlogits`: any equal length; targets in [0, 1]. Overwrites `probs` with what
-/// [`sigmoid`](crate::activation::sigmoid) gives, bit for bit, and `dlogits` with `scale * (p - t)`. Returns the sum of the
-/// losses of all elements, not scaled.
+/// `logits`, `t`, `probs` and `dlogits` have one length. The targets `t` are in [0, 1]. Overwrites `probs`
+/// with the sigmoid, which has the same bits as that of [`sigmoid`](crate::activation::sigmoid), and
+/// `dlogits` with `scale * (p - t)`. Returns the sum of the losses of all elements, which is not scaled.
 ///
-/// Both stay accurate where `p` rounds to 0 or 1: each loss within `6 EPSILON` of itself, each gradient within
-/// `8 EPSILON * scale * ((1 - t) p + t (1 - p))`, unless that is subnormal. An infinite logit costs nothing where the target
-/// agrees with it, infinity elsewhere. NaN makes the loss NaN, and its own probability and gradient.
+/// Losses and gradients stay accurate where `p` rounds to 0 or 1. The relative error of each loss is at most
+/// `6 EPSILON`. The error of each gradient is at most `8 EPSILON * scale * ((1 - t) p + t (1 - p))`, unless
+/// this is subnormal. The loss of an infinite logit is 0 where the target agrees with the logit, and infinite
+/// elsewhere. A NaN makes the sum NaN, and its own probability and gradient.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -77,7 +80,8 @@ pub fn binary_cross_entropy_with_logits<T: Element>(
     run_sigmoid_cross_entropy(isa, SigmoidCrossEntropy { logits, t, probs, gradient })
 }
 
-/// [`binary_cross_entropy_with_logits`] without the gradient: the same `probs` and the same sum of losses, bit for bit.
+/// [`binary_cross_entropy_with_logits`] without the gradient. `probs` and the sum of the losses have the same
+/// bits.
 ///
 /// # Panics
 /// When the lengths differ.
@@ -97,18 +101,19 @@ fn run_sigmoid_cross_entropy<T: Element>(isa: Isa, kernel: SigmoidCrossEntropy<'
     isa.run(kernel)
 }
 
-/// How far [`binary_cross_entropy`] keeps probabilities from 0 and 1: 1e-8, or in f32 half an `EPSILON`, the distance from
-/// 1 to its lower neighbour.
+/// The distance that [`binary_cross_entropy`] keeps probabilities from 0 and 1: 1e-8 in f64. In f32 it is
+/// half an `EPSILON`, which is the distance from 1 to the next smaller value.
 fn margin<T: Element>() -> f64 {
     (T::EPSILON.to_f64() / 2.0).max(1e-8)
 }
 
 /// Binary cross-entropy on probabilities: `-(t ln p + (1 - t) ln(1 - p))` for each element.
 ///
-/// `p`, `t`, `dp`: any equal length; targets in [0, 1]. `p` is clamped to `[eps, 1 - eps]` first, with `eps` = 1e-8 in f64
-/// and 6.0e-8 (half an `EPSILON`, so that `1 - eps` is an f32) in f32. Overwrites `dp`, if given, with
-/// `scale * (p - t) / (p (1 - p))` at the clamped `p`: there the gradient keeps its direction. Returns the sum over all
-/// elements, not scaled. NaN makes both NaN. Computed in f64, the same at every level.
+/// `p`, `t` and `dp` have one length. The targets `t` are in [0, 1]. `p` is clamped to `[eps, 1 - eps]`
+/// first. `eps` is 1e-8 in f64; in f32 it is 6.0e-8 (half an `EPSILON`), so that `1 - eps` is an f32.
+/// Overwrites `dp`, if given, with `scale * (p - t) / (p (1 - p))` for the clamped `p`, so that the gradient
+/// keeps its direction where `p` is clamped. Returns the sum over all elements, which is not scaled. NaN
+/// makes the sum and the gradient NaN. The computation is in f64 and gives the same bits at every level.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -37,7 +37,8 @@ impl<T: Element> Kernel for SoftmaxCrossEntropy<'_, T> {
             for lane in 0..columns.width {
                 let sample = first + lane;
                 let at = self.labels[sample] as usize * self.n + sample;
-                // Two subtractions: max + ln(sum) would lose the small term.
+                // There are two subtractions, because the sum max + ln(sum) would lose the digits of its
+                // smaller term.
                 total -= self.logits[at].to_f64() - max[lane].to_f64() - libm::log(sum[lane].to_f64());
                 if let Some((scale, dlogits)) = &mut self.gradient {
                     dlogits[at] = *scale * (self.probs[at] - T::ONE);
@@ -49,24 +50,27 @@ impl<T: Element> Kernel for SoftmaxCrossEntropy<'_, T> {
 }
 
 fn check_labels(what: &str, classes: usize, n: usize, labels: &[u32]) {
-    assert_eq!(labels.len(), n, "{what}: {} labels for {n} samples", labels.len());
+    assert_eq!(labels.len(), n, "{what}: there are {} labels for {n} samples", labels.len());
     for (sample, label) in labels.iter().enumerate() {
         assert!(
             (*label as usize) < classes,
-            "{what}: label {label} of sample {sample} with {classes} classes"
+            "{what}: sample {sample} has label {label}, but there are only {classes} classes"
         );
     }
 }
 
-/// Softmax and categorical cross-entropy in one: with `p = softmax(logits)`, the loss of a sample is
-/// `-ln p[label] = ln(sum over k of e^(logits[k] - m)) - (logits[label] - m)`, `m` the sample's largest logit.
+/// Softmax and categorical cross-entropy in one pass: with `p = softmax(logits)`, the loss of a sample is
+/// `-ln p[label] = ln(sum over k of e^(logits[k] - m)) - (logits[label] - m)`, `m` the sample's largest
+/// logit.
 ///
-/// `logits`, `probs`, `dlogits`: `[classes, n]`; `labels`: `n` class indices. Overwrites `probs` with the softmax and
-/// `dlogits` with `scale * (probs - onehot(label))`. Returns the sum of the `n` losses, not scaled.
+/// `logits`, `probs` and `dlogits` are `[classes, n]`; `labels` are `n` class indices. Overwrites `probs`
+/// with the softmax, and `dlogits` with `scale * (probs - onehot(label))`. Returns the sum of the `n` losses,
+/// which is not scaled.
 ///
-/// The loss stays finite and accurate where the probability itself underflows. A logit of minus infinity rules its class out:
-/// probability and gradient are 0, and the loss is infinite where it is the label's. NaN, plus infinity and nothing but minus
-/// infinities make the loss NaN.
+/// The loss stays finite and accurate where the probability itself underflows. A logit of minus infinity
+/// excludes its class: the probability and the gradient are 0, and the loss is infinite if the class is the
+/// label. A sample with a NaN or a plus infinity makes the loss NaN, and so does a sample whose logits are
+/// all minus infinity.
 ///
 /// # Panics
 /// When a length does not fit, or a label is not below `classes`.
@@ -86,7 +90,7 @@ pub fn softmax_cross_entropy<T: Element>(
     run_softmax_cross_entropy(isa, SoftmaxCrossEntropy { classes, n, logits, labels, probs, gradient })
 }
 
-/// [`softmax_cross_entropy`] without the gradient: the same `probs` and the same sum of losses, bit for bit.
+/// [`softmax_cross_entropy`] without the gradient. `probs` and the sum of the losses have the same bits.
 ///
 /// # Panics
 /// When a length does not fit, or a label is not below `classes`.
@@ -109,13 +113,14 @@ fn run_softmax_cross_entropy<T: Element>(isa: Isa, kernel: SoftmaxCrossEntropy<'
     isa.run(kernel)
 }
 
-/// Categorical cross-entropy on probabilities, for networks that do not end in a softmax: the loss of a sample is
-/// `-ln max(probs[label], 1e-8)`.
+/// Categorical cross-entropy on probabilities, for networks that do not end in a softmax: the loss of a
+/// sample is `-ln max(probs[label], 1e-8)`.
 ///
-/// `probs`, `dprobs`: `[classes, n]`; `labels`: `n` class indices. Overwrites `dprobs`, if given, with
-/// `-scale / max(probs[label], 1e-8)` at the labels and 0 elsewhere: below the clamp the gradient keeps its direction
-/// instead of vanishing with the derivative of the clamp. Returns the sum of the `n` losses, not scaled. A NaN probability
-/// makes both NaN. The logarithms are taken one by one in f64, the same at every level.
+/// `probs` and `dprobs` are `[classes, n]`; `labels` are `n` class indices. Overwrites `dprobs`, if given,
+/// with `-scale / max(probs[label], 1e-8)` at the labels and 0 elsewhere. The derivative of the maximum would
+/// be 0 below 1e-8; the gradient ignores it and keeps its direction. Returns the sum of the `n` losses, which
+/// is not scaled. A NaN probability of a label makes the sum and its gradient NaN. The logarithms are
+/// computed in f64, one at a time, and have the same bits at every level.
 ///
 /// # Panics
 /// When a length does not fit, or a label is not below `classes`.

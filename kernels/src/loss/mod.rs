@@ -1,8 +1,8 @@
 //! Losses with their gradients: categorical and binary cross-entropy, mean squared error.
 //!
-//! Every function returns the *sum* of the losses in f64, added in an order that the length alone decides, and writes
-//! gradients that are already multiplied by `scale`. With `scale` = 1 / global batch size the gradients of all shards simply
-//! add up to that of the mean loss, ragged last batches included.
+//! Every function returns the *sum* of the losses in f64, in an order that depends only on the length. It
+//! writes gradients that are already multiplied by `scale`. So with `scale` = 1 / global batch size, the sum
+//! of the gradients of all shards is the gradient of the mean loss, also for a last batch that is smaller.
 
 mod binary;
 mod categorical;
@@ -15,5 +15,5 @@ pub use categorical::{cross_entropy, softmax_cross_entropy, softmax_cross_entrop
 pub use squared_error::mean_squared_error;
 
 fn check_len<T>(what: &str, name: &str, x: &[T], len: usize) {
-    assert_eq!(x.len(), len, "{what}: {name} has {} elements, expected {len}", x.len());
+    assert_eq!(x.len(), len, "{what}: {name} has {} elements, but {len} are needed", x.len());
 }

@@ -1,4 +1,4 @@
-//! Squared error.
+//! The squared error.
 
 use super::check_len;
 use crate::element::Element;
@@ -16,7 +16,7 @@ impl<T: Element> Kernel for SquaredError<'_, T> {
 
     #[inline(always)]
     fn run<S: Level>(self, _: S) -> f64 {
-        // A plain loop: the eight independent sums are what the compiler needs to vectorise it.
+        // This plain loop has eight independent sums, so that the compiler can vectorise it.
         let (y, y_rest) = self.y.as_chunks::<8>();
         let (t, t_rest) = self.t.as_chunks::<8>();
         let mut sums = [0.0; 8];
@@ -45,10 +45,11 @@ impl<T: Element> Lanewise<T, 1, 2> for ScaledDifference<T> {
     }
 }
 
-/// Squared error: the sum over all elements of `(y[i] - t[i])^2`; the caller divides.
+/// The squared error: the sum over all elements of `(y[i] - t[i])^2`. For a mean, the caller divides.
 ///
-/// `y`, `t`, `dy`: any equal length. Overwrites `dy`, if given, with `scale * 2 (y - t)`. The sum is taken in f64, element
-/// `i` in the partial sum `i mod 8`, the same at every level. NaN makes both NaN.
+/// `y`, `t` and `dy` have one length. Overwrites `dy`, if given, with `scale * 2 (y - t)`. The sum is
+/// computed in f64, with element `i` in partial sum `i mod 8`, and has the same bits at every level. NaN
+/// makes the sum and the gradient NaN.
 ///
 /// # Panics
 /// When the lengths differ.

@@ -10,8 +10,8 @@ use std::slice::{from_mut, from_ref};
 
 /// Average pooling: `y = sum over the window of x / number of window elements inside the image`.
 ///
-/// `x`: `[C, H, W, N]`; `y`: `[C, OH, OW, N]`, overwritten. Padding is neither summed nor counted. The sum is multiplied
-/// by the count's rounded reciprocal. NaN and infinities propagate.
+/// `x` is `[C, H, W, N]`; `y` is `[C, OH, OW, N]` and is overwritten. Padding is neither summed nor counted.
+/// The sum is multiplied by the rounded reciprocal of the count. NaN and infinities propagate.
 ///
 /// # Panics
 ///
@@ -21,11 +21,11 @@ pub fn average_pool<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T], y: 
     isa.run(Forward { shape: shape.flattened(), n, x, y });
 }
 
-/// The input gradient of [`average_pool`]: `dx = sum over the windows that hold x of dy / number of their elements inside
-/// the image`.
+/// The input gradient of [`average_pool`]:
+/// `dx = sum over the windows that contain x of dy / number of window elements inside the image`.
 ///
-/// `dy`: `[C, OH, OW, N]`; `dx`: `[C, H, W, N]`, overwritten. Overlapping windows add in a fixed order; what belongs to no
-/// window gets 0.
+/// `dy` is `[C, OH, OW, N]`; `dx` is `[C, H, W, N]` and is overwritten. Overlapping windows add in a fixed
+/// order. Elements that belong to no window get 0.
 ///
 /// # Panics
 ///
@@ -36,7 +36,7 @@ pub fn average_pool_backward<T: Element>(isa: Isa, shape: &Pool2d, n: usize, dy:
 }
 
 impl Pool2d {
-    /// The same average with the window as one row, if it is the whole image.
+    /// The same pooling with the image and the window as one row, if the window is the whole image.
     fn flattened(self) -> Self {
         if !self.is_whole() {
             return self;
@@ -77,7 +77,7 @@ impl<T: Element> Kernel for Forward<'_, T> {
     }
 }
 
-/// The averages of 2x2 windows side by side, for samples of `B` vectors, `Q` of them in a burst.
+/// The averages of 2x2 windows side by side, for samples of `B` vectors, with `Q` windows in a burst.
 #[inline(always)]
 fn halve_average<S: Level, T: Element, const B: usize, const Q: usize>(
     s: S,
@@ -110,7 +110,8 @@ fn halve_average<S: Level, T: Element, const B: usize, const Q: usize>(
     }
 }
 
-/// `Q` windows: all of their first row, then all of their second, as the cache likes it.
+/// The averages of `Q` windows. The first rows of all windows are read before the second rows, because the
+/// CPU prefetches better along one row than between two.
 #[inline(always)]
 fn average_burst<S: Level, T: Element, const B: usize, const Q: usize>(
     s: S,
@@ -134,12 +135,12 @@ fn average_burst<S: Level, T: Element, const B: usize, const Q: usize>(
     }
 }
 
-/// The averages of a run whose stretches are whole blocks.
+/// The averages of a run whose pieces are whole numbers of blocks.
 #[inline(always)]
 fn average_blocks<S: Level, T: Element, const B: usize>(s: S, run: &Run, x: &[T], y: &mut [T]) {
     let run = run.in_units_of(B * T::lanes::<S>());
     let (x, y) = (blocks(x), blocks_mut(y));
-    // With known bounds the loops over the window unroll.
+    // With constant bounds, the compiler unrolls the loops over the window.
     match (run.rows, run.cols) {
         (2, 2) => average_window::<S, T, B>(s, &run, [2, 2], x, y),
         (3, 3) => average_window::<S, T, B>(s, &run, [3, 3], x, y),
@@ -158,7 +159,7 @@ fn average_window<S: Level, T: Element, const B: usize>(
     let share = T::splat(s, reciprocal(rows * cols));
     for o in 0..run.count {
         for at in 0..run.len {
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut sums = [T::zero(s); B];
             for i in 0..rows {
                 for j in 0..cols {
@@ -175,14 +176,14 @@ fn average_window<S: Level, T: Element, const B: usize>(
     }
 }
 
-/// The averages of any run.
+/// The averages of a run with any number of samples.
 #[inline(always)]
 fn average_run<S: Level, T: Element>(s: S, run: &Run, x: &[T], y: &mut [T]) {
     let share = T::splat(s, reciprocal(run.rows * run.cols));
     for o in 0..run.count {
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut sum = T::zero(s);
             for i in 0..run.rows {
                 for j in 0..run.cols {

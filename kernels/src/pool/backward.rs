@@ -1,7 +1,8 @@
 //! The backward pass that max and average pooling share.
 //!
-//! A row of input gradients collects its parts row by row of the windows that hold it, and element by element of those
-//! rows, while it stays in the first-level cache:
+//! A row of `dx` is the sum of the gradients of all windows that contain it. The kernel adds them up row by
+//! row of the windows, and element by element of a window's row, while the row of `dx` stays in the
+//! first-level cache:
 //!
 //! ```text
 //! for each row of dx:
@@ -9,7 +10,8 @@
 //!         for each j: dx[o * stride + j * dilation - padding] += part(dy[o]) for all o
 //! ```
 //!
-//! Where windows tile the image, there is one part for each element, and it is written instead of added.
+//! Where windows lie side by side, each element of `dx` has only one such part, and the kernel writes it
+//! instead of adding it.
 
 use super::geometry::{Axis, Holders};
 use super::{Pool2d, blocks, blocks_mut, from_index, load, reciprocal, store, vectors};
@@ -18,8 +20,8 @@ use crate::simd::{Kernel, Level};
 use std::ops::Range;
 use std::slice::from_ref;
 
-/// With `MAX`, `dy` goes to the window element that `argmax` names; without, `dy` is divided among the window's elements
-/// inside the image, and `argmax` is empty.
+/// With `MAX`, `dy` goes to the window element whose index is `argmax`. Without it, `dy` is divided equally
+/// among the window's elements inside the image, and `argmax` is empty.
 pub(super) struct Backward<'a, T, const MAX: bool> {
     pub(super) shape: &'a Pool2d,
     pub(super) n: usize,
@@ -40,14 +42,14 @@ impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
             (true, 8) => self.halves::<S, 8, 1>(s),
             (false, 1) if !MAX && self.shape.is_whole() => self.spread::<S, 1>(s),
             (false, 2) if !MAX && self.shape.is_whole() => self.spread::<S, 2>(s),
-            (false, 1..) if !self.shape.tiles() && self.gather(s) => {}
+            (false, 1..) if !self.shape.tiles() && self.overlapping(s) => {}
             _ => self.rows(s),
         }
     }
 }
 
 impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
-    /// For 2x2 windows side by side and samples of `B` vectors, `Q` windows in a burst.
+    /// The gradient for 2x2 windows side by side and samples of `B` vectors, with `Q` windows in a burst.
     #[inline(always)]
     fn halves<S: Level, const B: usize, const Q: usize>(self, s: S) {
         let Self { shape, argmax, dy, dx, .. } = self;
@@ -98,7 +100,8 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
         }
     }
 
-    /// For one window that is the whole image and samples of `B` vectors: every pixel has the same gradient.
+    /// The gradient for one window that is the whole image and samples of `B` vectors: every pixel has the
+    /// same gradient.
     #[inline(always)]
     fn spread<S: Level, const B: usize>(self, s: S) {
         let pixels = self.shape.pixels();
@@ -150,7 +153,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
     }
 }
 
-/// One row of `Q` windows of [`Backward::halves`].
+/// One row of `Q` windows in [`Backward::halves`].
 #[inline(always)]
 fn halve_row<S: Level, T: Element, const B: usize, const Q: usize, const MAX: bool>(
     s: S,
@@ -168,13 +171,13 @@ fn halve_row<S: Level, T: Element, const B: usize, const Q: usize, const MAX: bo
     }
 }
 
-/// A row of output gradients, and the row of their windows that lies on the row of input gradients in question.
+/// A row of `dy`, and one row of its windows, which lies on the row of `dx` that is being computed.
 struct Row<'a, T> {
     axis: &'a Axis,
     n: usize,
     /// The index of the window row's first element.
     first: usize,
-    /// Window rows inside the image.
+    /// The number of window rows inside the image.
     rows: usize,
     argmax: &'a [T],
     dy: &'a [T],
@@ -231,7 +234,7 @@ impl<T: Element> Row<'_, T> {
         }
     }
 
-    /// `dx += part of dy`, element by element of the window row.
+    /// `dx += part of dy`, one element of the window row after the other.
     #[inline(always)]
     fn add<S: Level, const MAX: bool>(&self, s: S, dx: &mut [T]) {
         let Self { axis, rows, .. } = *self;
@@ -243,7 +246,7 @@ impl<T: Element> Row<'_, T> {
                 self.add_element::<S, MAX>(s, j, outputs, share, dx);
                 continue;
             }
-            // Windows that reach into the padding divide by less.
+            // A window that reaches into the padding has fewer elements, so its shares are larger.
             let start = interior.start.clamp(outputs.start, outputs.end);
             let end = interior.end.clamp(start, outputs.end);
             self.add_element::<S, MAX>(s, j, start..end, share, dx);
@@ -267,7 +270,7 @@ impl<T: Element> Row<'_, T> {
             return;
         }
         let (k, share) = (T::splat(s, from_index(first + j)), T::splat(s, share));
-        // At stride 1 neighbouring windows are neighbours in memory too.
+        // At stride 1, neighbouring windows are neighbours in memory too, so they form one piece.
         let (count, len) = if axis.stride == 1 { (1, outputs.len() * n) } else { (outputs.len(), n) };
         let dy = &dy[outputs.start * n..][..count * len];
         let argmax = if MAX { &argmax[outputs.start * n..][..count * len] } else { dy };
@@ -281,7 +284,7 @@ impl<T: Element> Row<'_, T> {
     }
 }
 
-/// Adds parts of `count` stretches of `len` elements of `dy` to stretches of `dx` that start `step` apart.
+/// Adds parts of `dy`, which has `count` pieces of `len` elements, to pieces of `dx` that are `step` apart.
 #[inline(always)]
 fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
     s: S,
@@ -308,7 +311,7 @@ fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
     }
 }
 
-/// [`add_blocks`] for stretches that are no whole blocks.
+/// [`add_blocks`] for pieces that are no whole number of blocks.
 #[inline(always)]
 fn add_any<S: Level, T: Element, const MAX: bool>(
     s: S,
@@ -334,7 +337,8 @@ fn add_any<S: Level, T: Element, const MAX: bool>(
     }
 }
 
-/// The part of `dy` that goes to the window element of that `weight`: its index, or its share.
+/// The part of `dy` that goes to a window element. `weight` is the index of the element with `MAX`, and its
+/// share without.
 #[inline(always)]
 pub(super) fn part<S: Level, T: Element, const MAX: bool>(
     s: S,

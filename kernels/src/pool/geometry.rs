@@ -1,4 +1,4 @@
-//! Which input elements an output reads, and which stretches of the output can be treated as one.
+//! Which input elements an output reads, and which neighbouring outputs can be treated as one run.
 
 use super::{Pool2d, PoolError};
 use std::ops::Range;
@@ -11,13 +11,13 @@ pub(super) struct Axis {
     pub(super) stride: usize,
     pub(super) padding: usize,
     pub(super) dilation: usize,
-    /// Input positions from the first element of a window to its last.
+    /// The number of input positions from the first element of a window to its last.
     pub(super) span: usize,
     pub(super) outputs: usize,
 }
 
 impl Axis {
-    /// `None` when the numbers overflow. No outputs when the window does not fit.
+    /// Returns `None` when the numbers overflow. The axis has no outputs when the window does not fit.
     pub(super) fn new(
         size: usize,
         window: usize,
@@ -31,7 +31,7 @@ impl Axis {
         Some(Self { size, window, stride, padding, dilation, span, outputs })
     }
 
-    /// A single window of all `size` positions.
+    /// An axis with one window, which is all of its `size` positions.
     pub(super) fn whole(size: usize) -> Self {
         Self { size, window: size, stride: 1, padding: 0, dilation: 1, span: size, outputs: 1 }
     }
@@ -44,7 +44,7 @@ impl Axis {
         if padding >= span {
             return Err(PoolError::PaddingTooLarge { dimension, padding, span });
         }
-        // Only a window whose gaps are wider than the image can miss it.
+        // A window can miss the image only if its gaps are wider than the image.
         if self.dilation > size
             && let Some(output) = (0..self.outputs).find(|&o| self.taps(o).is_empty())
         {
@@ -53,12 +53,12 @@ impl Axis {
         Ok(())
     }
 
-    /// Whether windows lie side by side from the first input element on, without overlap or gap.
+    /// Whether windows lie side by side, without overlap or gap, from the first input element on.
     pub(super) fn tiles(&self) -> bool {
         self.padding == 0 && self.span == self.window && (self.stride == self.window || self.outputs == 1)
     }
 
-    /// Whether the only window is all of the input, without gaps.
+    /// Whether the only window is the whole input, without gaps.
     pub(super) fn is_whole(&self) -> bool {
         self.padding == 0 && self.dilation == 1 && self.window == self.size
     }
@@ -83,7 +83,7 @@ impl Axis {
     /// The outputs whose element `k` lies inside the image.
     #[inline(always)]
     pub(super) fn outputs_with(&self, k: usize) -> Range<usize> {
-        // Divisions only where the padding calls for them.
+        // Divisions are slow, so they are made only where padding requires them.
         let ahead = k * self.dilation;
         let start = if ahead >= self.padding { 0 } else { (self.padding - ahead).div_ceil(self.stride) };
         let end = match (self.size + self.padding).checked_sub(ahead + 1) {
@@ -102,7 +102,7 @@ impl Axis {
     }
 }
 
-/// The windows that hold a position, from the last to the first.
+/// An iterator over the windows that contain a position, from the last to the first.
 pub(super) struct Holders {
     /// The next window, and the distance from its start to the position.
     window: usize,
@@ -117,7 +117,7 @@ impl Holders {
         Self { window, distance: from_start - window * axis.stride }
     }
 
-    /// A window, and which of its elements the position is.
+    /// The next window, and the index in the window of the position's element.
     #[inline(always)]
     pub(super) fn next(&mut self, axis: &Axis) -> Option<(usize, usize)> {
         while self.distance < axis.span {
@@ -132,47 +132,51 @@ impl Holders {
     }
 }
 
-/// Outputs that are neighbours in a row and have the same window elements inside the image: `count` stretches of `len`
-/// elements, contiguous in the output.
+/// Outputs that are neighbours in a row and have the same window elements inside the image.
+///
+/// A run has `count` pieces of `len` elements each. The pieces are contiguous in the output; in the input,
+/// they are `piece_step` apart.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
-    /// Offset of the first output element.
+    /// The index of the first output element.
     pub(super) start: usize,
     pub(super) count: usize,
     pub(super) len: usize,
-    /// Rows and columns of the window inside the image.
+    /// The number of rows and columns of the window that lie inside the image.
     pub(super) rows: usize,
     pub(super) cols: usize,
-    /// The window index of the first of them, and the distance to the next row's.
+    /// The window index of the first element inside the image.
     pub(super) first: usize,
+    /// The distance in window indices from one row of the window to the next.
     pub(super) kw: usize,
-    /// Offset of its input element, and the distances to the next row's, the next column's and the next stretch's.
+    /// The index of the first input element.
     pub(super) input: usize,
+    /// The distances in the input to the window's next row, to its next column, and to the next piece.
     pub(super) row_step: usize,
     pub(super) col_step: usize,
-    pub(super) stretch_step: usize,
+    pub(super) piece_step: usize,
 }
 
 impl Run {
-    /// Elements in all stretches.
+    /// The number of elements in all pieces.
     pub(super) fn outputs(&self) -> usize {
         self.count * self.len
     }
 
-    /// The run with distances in blocks of `unit` elements instead of elements.
+    /// The same run, with lengths and distances in blocks of `unit` elements.
     #[inline(always)]
     pub(super) fn in_units_of(&self, unit: usize) -> Self {
         Self {
             len: self.len / unit,
             row_step: self.row_step / unit,
             col_step: self.col_step / unit,
-            stretch_step: self.stretch_step / unit,
+            piece_step: self.piece_step / unit,
             ..*self
         }
     }
 }
 
-/// The runs of an output, in memory order.
+/// An iterator over the runs of an output, in memory order.
 pub(super) struct Runs {
     shape: Pool2d,
     interior: Range<usize>,
@@ -198,7 +202,7 @@ impl Iterator for Runs {
         }
         let (rows, cols) = (vertical.taps(oh), horizontal.taps(ow));
         let positions = if self.interior.contains(&ow) { self.interior.end - ow } else { 1 };
-        // At stride 1 neighbouring windows are neighbours in memory too.
+        // At stride 1, neighbouring windows are neighbours in memory too, so they form one piece.
         let (count, len) = if horizontal.stride == 1 { (1, positions * n) } else { (positions, n) };
         let row = c * vertical.size + vertical.position(oh, rows.start);
         let run = Run {
@@ -212,7 +216,7 @@ impl Iterator for Runs {
             input: (row * horizontal.size + horizontal.position(ow, cols.start)) * n,
             row_step: vertical.dilation * horizontal.size * n,
             col_step: horizontal.dilation * n,
-            stretch_step: horizontal.stride * n,
+            piece_step: horizontal.stride * n,
         };
         self.at[2] += positions;
         if self.at[2] == horizontal.outputs {

@@ -1,7 +1,11 @@
 //! Max pooling.
 //!
-//! The forward pass stores, beside each maximum, which window element it was; the backward pass compares those indices and
-//! never reads the image again.
+//! The forward pass stores the window index of each maximum. The backward pass compares these indices and
+//! does not read the image again.
+//!
+//! A NaN must win over all numbers, and comparisons that find NaNs are slow. So the fast loops ignore NaNs,
+//! and only sum up products that are NaN where an input is NaN. If such a sum is NaN, the maxima are computed
+//! again by a slower loop.
 
 use super::backward::Backward;
 use super::geometry::{Run, Runs};
@@ -11,15 +15,16 @@ use crate::simd::{Kernel, Level};
 use crate::{Activation, Isa};
 use std::slice::from_ref;
 
-/// Max pooling: `y = max over the window of x`, and which element it was.
+/// Max pooling: `y = max over the window of x`, and the window index of each maximum.
 ///
-/// - `x`: `[C, H, W, N]`; `y` and `argmax`: `[C, OH, OW, N]`, overwritten.
-/// - `argmax` holds `i * KW + j` for the element in row `i` and column `j` of the window, exact in `T`: the first of
-///   equal ones. It is for [`max_pool_backward`].
-/// - With [`Activation::Relu`], `y = max(max over the window of x, 0)`, and `argmax` is -1 where the maximum is at most 0:
-///   a ReLU before or after the pooling costs nothing.
+/// - `x` is `[C, H, W, N]`; `y` and `argmax` are `[C, OH, OW, N]` and are overwritten.
+/// - `argmax` is `i * KW + j` for the element in row `i` and column `j` of the window, exact in `T`. Of equal
+///   elements, the first one counts. [`max_pool_backward`] reads it.
+/// - With [`Activation::Relu`], `y = max(max over the window of x, 0)`, and `argmax` is -1 where the maximum
+///   is at most 0. This is a ReLU before or after the pooling, without a pass of its own.
 ///
-/// Padding never wins. NaN wins over any number, the first NaN over later ones, and ReLU keeps it.
+/// Padding is never the maximum. NaN wins over any number, the first NaN wins over later ones, and ReLU keeps
+/// NaN.
 ///
 /// # Panics
 ///
@@ -55,13 +60,14 @@ pub fn max_pool_eval<T: Element>(
     isa.run(Forward::<T, false> { shape, n, relu: activation == Activation::Relu, x, y, argmax: &mut [] });
 }
 
-/// The input gradient of [`max_pool`]: `dx` at each window's winner is the sum of `dy` over the windows that it won.
+/// The input gradient of [`max_pool`]: `dx` of an element is the sum of `dy` over the windows whose maximum
+/// it is.
 ///
-/// - `argmax`: what the forward pass stored; a window of -1 (clipped by its ReLU) passes nothing.
-/// - `dy`: `[C, OH, OW, N]`; `dx`: `[C, H, W, N]`, overwritten.
+/// - `argmax` comes from the forward pass. A window with -1, which the ReLU clipped, passes no gradient.
+/// - `dy` is `[C, OH, OW, N]`; `dx` is `[C, H, W, N]` and is overwritten.
 ///
-/// Overlapping windows add in a fixed order; the result has the error of a sum of at most
-/// `ceil(KH / stride) * ceil(KW / stride)` terms. What belongs to no window gets 0.
+/// Overlapping windows add in a fixed order. The error is that of a sum of at most
+/// `ceil(KH / stride) * ceil(KW / stride)` terms. Elements that belong to no window get 0.
 ///
 /// # Panics
 ///
@@ -121,8 +127,8 @@ impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
     }
 }
 
-/// The maxima of 2x2 windows side by side, for samples of `B` vectors, `Q` of them in a burst. Those of windows that hold a
-/// NaN are wrong; the result says whether there is certainly none.
+/// The maxima of 2x2 windows side by side, for samples of `B` vectors, with `Q` windows in a burst. The
+/// maxima of windows with a NaN are wrong. Returns true if there is certainly no NaN.
 #[inline(always)]
 fn halve_max<S: Level, T: Element, const B: usize, const Q: usize, const ARGMAX: bool>(
     s: S,
@@ -164,11 +170,11 @@ fn halve_max<S: Level, T: Element, const B: usize, const Q: usize, const ARGMAX:
     halving.saw_numbers_only(s)
 }
 
-/// What the windows of [`halve_max`] share.
+/// The constants of [`halve_max`], and its search for NaNs.
 struct Halving<S: Level, T: Element> {
     k: [T::V<S>; 4],
     relu: bool,
-    /// Numbers, unless some product was NaN, which takes a NaN or an infinity.
+    /// Sums of products of inputs. They are numbers unless an input is a NaN or infinite.
     products: [T::V<S>; 2],
 }
 
@@ -182,8 +188,9 @@ impl<S: Level, T: Element> Halving<S, T> {
         Self { k, relu, products: [T::zero(s); 2] }
     }
 
-    /// `Q` windows: all of their first row, then all of their second. Caches fetch ahead in one row at a time; one that
-    /// alternates between two of them at every window waits for each line.
+    /// Computes `Q` windows. The first rows of all windows are read before the second rows, because the CPU
+    /// prefetches along one row at a time: if the rows alternated at every window, each cache line would have
+    /// to be waited for.
     #[inline(always)]
     fn burst<const B: usize, const Q: usize, const ARGMAX: bool>(
         &mut self,
@@ -216,7 +223,7 @@ impl<S: Level, T: Element> Halving<S, T> {
         }
     }
 
-    /// The larger one of a window's elements `i` and `j`.
+    /// The larger of a window's elements `i` and `j`, whose values are `a` and `b`.
     #[inline(always)]
     fn row(&mut self, s: S, [i, j]: [usize; 2], a: T::V<S>, b: T::V<S>) -> Winner<S, T> {
         self.products[i / 2] = T::mul_add(s, a, b, self.products[i / 2]);
@@ -230,8 +237,8 @@ impl<S: Level, T: Element> Halving<S, T> {
     }
 }
 
-/// The maxima of a run whose stretches are whole blocks. Those of windows that hold a NaN are wrong; the result says
-/// whether there is certainly none.
+/// The maxima of a run whose pieces are whole numbers of blocks. The maxima of windows with a NaN are wrong.
+/// Returns true if there is certainly no NaN.
 #[inline(always)]
 fn max_blocks<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     s: S,
@@ -243,7 +250,7 @@ fn max_blocks<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
 ) -> bool {
     let run = run.in_units_of(B * T::lanes::<S>());
     let (x, y, argmax) = (blocks(x), blocks_mut(y), blocks_mut(argmax));
-    // With known bounds the loops over the window unroll.
+    // With constant bounds, the compiler unrolls the loops over the window.
     match (run.rows, run.cols) {
         (2, 2) => max_window::<S, T, B, ARGMAX>(s, &run, [2, 2], relu, x, y, argmax),
         (3, 3) => max_window::<S, T, B, ARGMAX>(s, &run, [3, 3], relu, x, y, argmax),
@@ -263,11 +270,11 @@ fn max_window<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
 ) -> bool {
     let zero = Winner::<S, T>::zero(s);
     let first = T::splat(s, from_index(run.first));
-    // A sum of squares: a number, unless there is a NaN.
+    // The sum of squares of all inputs is NaN if and only if an input is NaN.
     let mut number = T::zero(s);
     for o in 0..run.count {
         for at in 0..run.len {
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut winners = [zero; B];
             let mut squares = [T::zero(s); B];
             for b in 0..B {
@@ -296,7 +303,7 @@ fn max_window<S: Level, T: Element, const B: usize, const ARGMAX: bool>(
     !T::sum_lanes(s, number).to_f64().is_nan()
 }
 
-/// The maxima of any run, whatever it holds.
+/// The maxima of a run with any number of samples, with or without NaNs.
 #[inline(always)]
 fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     s: S,
@@ -309,7 +316,7 @@ fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     for o in 0..run.count {
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);
-            let (from, to) = (o * run.stretch_step + at, o * run.len + at);
+            let (from, to) = (o * run.piece_step + at, o * run.len + at);
             let mut winner =
                 Winner::<S, T> { best: load(s, &x[from..][..len]), arg: T::splat(s, from_index(run.first)) };
             for i in 0..run.rows {
@@ -330,7 +337,7 @@ fn max_run<S: Level, T: Element, const ARGMAX: bool>(
     }
 }
 
-/// A maximum, and which element of the window it was.
+/// A maximum, and its window index.
 #[derive(Clone, Copy)]
 struct Winner<S: Level, T: Element> {
     best: T::V<S>,
@@ -338,21 +345,23 @@ struct Winner<S: Level, T: Element> {
 }
 
 impl<S: Level, T: Element> Winner<S, T> {
-    /// What ReLU lets a maximum compete with.
+    /// Zero with the index -1. A ReLU is the larger of this and the maximum.
     #[inline(always)]
     fn zero(s: S) -> Self {
         Self { best: T::zero(s), arg: T::splat(s, -T::ONE) }
     }
 
-    /// The larger one of the two, of equal ones the first; where there is a NaN, anything.
+    /// The larger of the two, and `self` where they are equal. The result means nothing where one of them is
+    /// NaN.
     #[inline(always)]
     fn against(self, s: S, next: Self) -> Self {
-        // Comparisons are what the CPU makes fewest of in a cycle: the maximum does without.
+        // The CPU executes fewer comparisons in a cycle than other operations, so the maximum is an
+        // instruction of its own.
         let exceeds = T::less_than(s, self.best, next.best);
         Self { best: T::larger(s, next.best, self.best), arg: T::select(s, exceeds, next.arg, self.arg) }
     }
 
-    /// [`against`](Self::against) where the first NaN wins.
+    /// [`against`](Self::against), except that the first NaN wins.
     #[inline(always)]
     fn against_any(self, s: S, next: Self) -> Self {
         let keep = T::less_or_equal(s, next.best, self.best);

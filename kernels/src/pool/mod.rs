@@ -1,18 +1,22 @@
 //! Max and average pooling over `[C, H, W, N]` images, forward and backward.
 //!
-//! Output position `o` of a dimension reads the input positions `o * stride - padding + k * dilation` for
-//! `k = 0..window` that lie inside the image: padding is never an element of a window.
+//! Along each dimension, output position `o` reads the input positions `o * stride - padding + k * dilation`
+//! for `k = 0..window`, if they lie inside the image. So padding is never an element of a window.
 //!
-//! 2x2 windows with stride 2 have paths of their own. Otherwise the forward pass walks *runs*: neighbouring outputs with the
-//! same window elements inside the image. The backward pass goes through the input gradient row by row; where windows tile
-//! the image, or where few overlap, it writes each element once.
+//! The forward pass goes through *runs*: neighbouring outputs with the same window elements inside the image.
+//! The backward pass goes through the input gradient row by row. It writes each element once where windows
+//! lie side by side, and where at most three of them in each dimension contain an element; elsewhere it adds
+//! to the elements of a row several times.
+//!
+//! 2x2 windows with stride 2, the most frequent ones, have kernels of their own.
 
 mod average;
 mod backward;
-mod gather;
 mod geometry;
 mod max;
+mod overlapping;
 
+use crate::Size2;
 use crate::element::Element;
 use crate::simd::Level;
 use geometry::Axis;
@@ -21,8 +25,6 @@ pub use average::{average_pool, average_pool_backward};
 pub use max::{max_pool, max_pool_backward, max_pool_eval};
 
 /// The shape of a pooling, without the number of samples: an image, and the window that slides over it.
-///
-/// Pairs are `[vertical, horizontal]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool2dShape {
     /// Channels.
@@ -31,19 +33,19 @@ pub struct Pool2dShape {
     pub h: usize,
     /// Image width.
     pub w: usize,
-    /// Window height; 0 is the image height, without its padding.
+    /// Window height; 0 stands for the image height without padding.
     pub kh: usize,
-    /// Window width; 0 is the image width, without its padding.
+    /// Window width; 0 stands for the image width without padding.
     pub kw: usize,
     /// Distance between neighbouring windows.
-    pub stride: [usize; 2],
+    pub stride: Size2,
     /// Rows and columns added on each side of the image.
-    pub padding: [usize; 2],
+    pub padding: Size2,
     /// Distance between neighbouring elements of a window.
-    pub dilation: [usize; 2],
+    pub dilation: Size2,
 }
 
-/// Why a pooling geometry is impossible.
+/// Why a shape is no pooling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
@@ -58,15 +60,17 @@ pub enum PoolError {
         w: usize,
     },
     /// A stride or a dilation is 0.
-    #[error("pooling with stride {stride:?} and dilation {dilation:?}: each must be at least 1")]
+    #[error("pooling with stride {stride} and dilation {dilation}: each number must be at least 1")]
     ZeroStep {
         /// The stride given.
-        stride: [usize; 2],
+        stride: Size2,
         /// The dilation given.
-        dilation: [usize; 2],
+        dilation: Size2,
     },
     /// The dilated window is larger than the padded image.
-    #[error("pooling window spans {span} elements of the {dimension}, which has {padded} with its padding")]
+    #[error(
+        "a pooling window spans {span} elements of the {dimension}, which has only {padded}, padding included"
+    )]
     WindowTooLarge {
         /// `height` or `width`.
         dimension: &'static str,
@@ -75,9 +79,9 @@ pub enum PoolError {
         /// `size + 2 * padding`.
         padded: usize,
     },
-    /// The padding is so wide that a window lies in it entirely.
+    /// The padding is so wide that some window would lie in it entirely.
     #[error(
-        "pooling padding {padding} of the {dimension} is not smaller than the {span} elements that the window spans"
+        "pooling with padding {padding} of the {dimension}: it must be less than the {span} elements that the window spans"
     )]
     PaddingTooLarge {
         /// `height` or `width`.
@@ -87,8 +91,10 @@ pub enum PoolError {
         /// `dilation * (window - 1) + 1`.
         span: usize,
     },
-    /// Every element of a dilated window falls into the padding.
-    #[error("pooling window at output {output} of the {dimension} has no element inside the image of {size}")]
+    /// Every element of some dilated window lies in the padding.
+    #[error(
+        "the pooling window at output {output} of the {dimension} has no element inside the image of {size}"
+    )]
     EmptyWindow {
         /// `height` or `width`.
         dimension: &'static str,
@@ -97,16 +103,18 @@ pub enum PoolError {
         /// The image's size in that dimension.
         size: usize,
     },
-    /// The window has more elements than 2^24, the indices that an f32 holds exactly.
-    #[error("pooling window of {kh}x{kw} has more than 16777216 elements")]
+    /// The window has more than 2^24 elements. An f32 holds only indices up to 2^24 exactly.
+    #[error("a pooling window of {kh}x{kw} has more than 16777216 elements")]
     TooManyTaps {
         /// Window height.
         kh: usize,
         /// Window width.
         kw: usize,
     },
-    /// The sizes do not fit a `usize`.
-    #[error("pooling of {c} channels of {h}x{w}: sizes overflow")]
+    /// A tensor would have more elements than memory has addresses.
+    #[error(
+        "pooling of {c} channels of {h}x{w}: a tensor would have more elements than memory has addresses"
+    )]
     Overflow {
         /// Channels.
         c: usize,
@@ -119,12 +127,12 @@ pub enum PoolError {
 
 const MAX_TAPS: usize = 1 << 24;
 
-/// A pooling whose shape has been checked, for any number of samples.
+/// A pooling with a checked shape. One value serves any number of samples.
 ///
 /// ```
 /// use isograd_kernels::pool::{Pool2d, Pool2dShape};
-/// let shape =
-///     Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride: [2, 2], padding: [0, 0], dilation: [1, 1] };
+/// let [stride, padding, dilation] = [2, 0, 1].map(Into::into);
+/// let shape = Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride, padding, dilation };
 /// let halves = Pool2d::new(shape)?;
 /// assert_eq!([halves.oh(), halves.ow()], [3, 2]);
 /// let whole = Pool2d::new(Pool2dShape { kh: 0, kw: 0, ..shape })?;
@@ -143,14 +151,14 @@ impl Pool2d {
     ///
     /// # Errors
     ///
-    /// [`PoolError`] when a size, stride or dilation is zero, when the window with its dilation is larger than the padded
-    /// image, when some window would lie entirely in the padding, or when sizes overflow.
+    /// [`PoolError`] when a size, stride or dilation is zero, when the window with its dilation is larger
+    /// than the padded image, when some window would lie entirely in the padding, or when sizes overflow.
     pub fn new(shape: Pool2dShape) -> Result<Self, PoolError> {
         let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = shape;
         if c == 0 || h == 0 || w == 0 {
             return Err(PoolError::EmptyImage { c, h, w });
         }
-        if stride.contains(&0) || dilation.contains(&0) {
+        if [stride.h, stride.w, dilation.h, dilation.w].contains(&0) {
             return Err(PoolError::ZeroStep { stride, dilation });
         }
         let kh = if kh == 0 { h } else { kh };
@@ -159,8 +167,8 @@ impl Pool2d {
             return Err(PoolError::TooManyTaps { kh, kw });
         }
         let overflow = PoolError::Overflow { c, h, w };
-        let vertical = Axis::new(h, kh, stride[0], padding[0], dilation[0]).ok_or(overflow.clone())?;
-        let horizontal = Axis::new(w, kw, stride[1], padding[1], dilation[1]).ok_or(overflow.clone())?;
+        let vertical = Axis::new(h, kh, stride.h, padding.h, dilation.h).ok_or(overflow.clone())?;
+        let horizontal = Axis::new(w, kw, stride.w, padding.w, dilation.w).ok_or(overflow.clone())?;
         vertical.check("height")?;
         horizontal.check("width")?;
         let rows = c.checked_mul(h.max(vertical.outputs)).ok_or(overflow.clone())?;
@@ -168,7 +176,7 @@ impl Pool2d {
         Ok(Self { c, vertical, horizontal })
     }
 
-    /// The shape it was made from, with the true size of its window.
+    /// The shape that this pooling was made from. A window size of 0 is replaced by the image size.
     pub fn shape(&self) -> Pool2dShape {
         let Self { c, vertical: v, horizontal: h } = *self;
         Pool2dShape {
@@ -177,9 +185,9 @@ impl Pool2d {
             w: h.size,
             kh: v.window,
             kw: h.window,
-            stride: [v.stride, h.stride],
-            padding: [v.padding, h.padding],
-            dilation: [v.dilation, h.dilation],
+            stride: Size2 { h: v.stride, w: h.stride },
+            padding: Size2 { h: v.padding, w: h.padding },
+            dilation: Size2 { h: v.dilation, w: h.dilation },
         }
     }
 
@@ -188,17 +196,17 @@ impl Pool2d {
         self.vertical.outputs
     }
 
-    /// Output width, likewise.
+    /// Output width, by the same formula with `w` and `kw`.
     pub fn ow(&self) -> usize {
         self.horizontal.outputs
     }
 
-    /// Pixels of an image.
+    /// The number of pixels in an image.
     fn pixels(&self) -> usize {
         self.vertical.size * self.horizontal.size
     }
 
-    /// Whether it is the most frequent one: 2x2 windows side by side.
+    /// Whether the windows are 2x2 and lie side by side, which is the most frequent pooling.
     fn halves(&self) -> bool {
         [self.vertical.window, self.horizontal.window] == [2, 2] && self.tiles()
     }
@@ -208,12 +216,14 @@ impl Pool2d {
         self.vertical.tiles() && self.horizontal.tiles()
     }
 
-    /// Whether, in addition, each window is all of two image rows: then windows are contiguous.
+    /// Whether the windows are 2x2, side by side, and as wide as the image. Then each window is contiguous in
+    /// memory.
     fn is_column_of_halves(&self) -> bool {
         self.halves() && self.horizontal.size == 2 && self.vertical.size.is_multiple_of(2)
     }
 
-    /// The two image rows of output row `p`, as pairs of pixels, one for each window of [`halves`](Self::halves).
+    /// The two image rows of output row `p`, as pairs of pixels, one for each window of
+    /// [`halves`](Self::halves).
     #[inline(always)]
     fn halved_rows<'a, V>(&self, x: &'a [V], c: usize, p: usize) -> (&'a [[V; 2]], &'a [[V; 2]]) {
         let (h, w) = (self.vertical.size, self.horizontal.size);
@@ -222,7 +232,7 @@ impl Pool2d {
         (x[top..][..len].as_chunks().0, x[top + w..][..len].as_chunks().0)
     }
 
-    /// Whether the only window is the image.
+    /// Whether the only window is the whole image.
     fn is_whole(&self) -> bool {
         self.vertical.is_whole() && self.horizontal.is_whole()
     }
@@ -244,7 +254,7 @@ impl Pool2d {
     }
 }
 
-/// `x` as blocks of `B` vectors; it must be a whole number of them.
+/// `x` as blocks of `B` vectors. Its length must be a whole number of blocks.
 #[inline(always)]
 fn blocks<S: Level, T: Element, const B: usize>(x: &[T]) -> &[[T::V<S>; B]] {
     T::split::<S>(x).0.as_chunks().0
@@ -255,13 +265,13 @@ fn blocks_mut<S: Level, T: Element, const B: usize>(x: &mut [T]) -> &mut [[T::V<
     T::split_mut::<S>(x).0.as_chunks_mut().0
 }
 
-/// The vectors that `n` samples are, or 0 if they are no whole number of them.
+/// The number of vectors in `n` samples, or 0 if `n` is not a whole number of vectors.
 #[inline(always)]
 fn vectors<S: Level, T: Element>(n: usize) -> usize {
     if n.is_multiple_of(T::lanes::<S>()) { n / T::lanes::<S>() } else { 0 }
 }
 
-/// A vector from `x`, which may be shorter; zeros follow.
+/// A vector with the elements of `x`. If `x` is shorter than a vector, the other lanes are zero.
 #[inline(always)]
 fn load<S: Level, T: Element>(s: S, x: &[T]) -> T::V<S> {
     match T::split::<S>(x) {
@@ -270,7 +280,7 @@ fn load<S: Level, T: Element>(s: S, x: &[T]) -> T::V<S> {
     }
 }
 
-/// Writes what [`load`] would read.
+/// Writes the first lanes of a vector to `y`, which may be shorter than a vector.
 #[inline(always)]
 fn store<S: Level, T: Element>(s: S, y: &mut [T], vector: T::V<S>) {
     match T::split_mut::<S>(y) {
@@ -279,7 +289,7 @@ fn store<S: Level, T: Element>(s: S, y: &mut [T], vector: T::V<S>) {
     }
 }
 
-/// A window index or count as a value of `T`; exact, since windows have at most 2^24 elements.
+/// A window index or count as a value of `T`. It is exact, because windows have at most 2^24 elements.
 #[inline(always)]
 fn from_index<T: Element>(k: usize) -> T {
     T::from_f64(f64::from(k as u32))

@@ -50,7 +50,8 @@ pub fn arctanh_backward(x: &[f64], dy: &[f64]) -> Vec<f64> {
     zip(x, dy, |x, dy| dy / (1.0 - x * x))
 }
 
-/// `y[c, s] = e^x[c, s] / sum over k of e^x[k, s]`, both `[classes, n]`, after subtraction of the largest `x[k, s]`.
+/// `y[c, s] = e^x[c, s] / sum over k of e^x[k, s]`, both `[classes, n]`, after subtraction of the largest
+/// `x[k, s]`.
 pub fn softmax(classes: usize, n: usize, x: &[f64]) -> Vec<f64> {
     log_softmax(classes, n, x).into_iter().map(f64::exp).collect()
 }

@@ -1,8 +1,16 @@
-//! Batch normalisation of `c` channels, each one block of `m` values.
+//! Batch normalisation of `c` channels. Each channel is one block of `m` values.
 
 use crate::Activation;
 
-/// What [`train`] computes beside `y`, one value a channel.
+/// The results of [`train`].
+pub struct Normalised {
+    /// The normalised values.
+    pub y: Vec<f64>,
+    /// The statistics of each channel.
+    pub statistics: Statistics,
+}
+
+/// Statistics of a batch, one value for each channel.
 pub struct Statistics {
     /// `sum(x) / m`.
     pub mean: Vec<f64>,
@@ -13,7 +21,7 @@ pub struct Statistics {
 }
 
 /// `y = (x - mean) * inv_std * gamma + beta`, with the statistics of each channel.
-pub fn train(c: usize, x: &[f64], gamma: &[f64], beta: &[f64], eps: f64) -> (Vec<f64>, Statistics) {
+pub fn train(c: usize, x: &[f64], gamma: &[f64], beta: &[f64], eps: f64) -> Normalised {
     let m = x.len() / c;
     let mut statistics = Statistics { mean: Vec::new(), var: Vec::new(), inv_std: Vec::new() };
     for x in x.chunks(m) {
@@ -25,7 +33,7 @@ pub fn train(c: usize, x: &[f64], gamma: &[f64], beta: &[f64], eps: f64) -> (Vec
     }
     let Statistics { mean, var, .. } = &statistics;
     let y = eval(x, gamma, beta, mean, var, eps, Activation::Identity);
-    (y, statistics)
+    Normalised { y, statistics }
 }
 
 /// `y = activation((x - mean) / sqrt(var + eps) * gamma + beta)`.
@@ -47,15 +55,19 @@ pub fn eval(
     x.iter().enumerate().map(normalise).collect()
 }
 
-/// `(dx, dgamma, dbeta)`: `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
+/// The gradients of [`train`].
+pub struct Gradients {
+    /// Of `x`.
+    pub dx: Vec<f64>,
+    /// Of `gamma`.
+    pub dgamma: Vec<f64>,
+    /// Of `beta`.
+    pub dbeta: Vec<f64>,
+}
+
+/// The gradients of [`train`]: `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma * inv_std * (dy - dbeta / m - xhat * dgamma / m)`, with `xhat = (x - mean) * inv_std`.
-pub fn backward(
-    x: &[f64],
-    dy: &[f64],
-    gamma: &[f64],
-    mean: &[f64],
-    inv_std: &[f64],
-) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+pub fn backward(x: &[f64], dy: &[f64], gamma: &[f64], mean: &[f64], inv_std: &[f64]) -> Gradients {
     let m = x.len() / gamma.len();
     let (mut dx, mut dgamma, mut dbeta) = (Vec::new(), Vec::new(), Vec::new());
     for (c, (x, dy)) in x.chunks(m).zip(dy.chunks(m)).enumerate() {
@@ -68,5 +80,5 @@ pub fn backward(
         dgamma.push(sum_dy_xhat);
         dbeta.push(sum_dy);
     }
-    (dx, dgamma, dbeta)
+    Gradients { dx, dgamma, dbeta }
 }

@@ -2,7 +2,8 @@
 
 use crate::conv::Conv2dShape;
 
-/// `y[f, i, j, s] = bias[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*sh - ph + kh*dh, j*sw - pw + kw*dw, s]`.
+/// `y[f, i, j, s] = bias[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*sh - ph + kh*dh, j*sw - pw +
+/// kw*dw, s]`.
 pub fn forward(shape: &Conv2dShape, n: usize, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
     let plane = output_height(shape) * output_width(shape) * n;
     let mut y: Vec<f64> = bias.iter().flat_map(|b| std::iter::repeat_n(*b, plane)).collect();
@@ -30,14 +31,14 @@ pub fn bias_gradient(shape: &Conv2dShape, dy: &[f64]) -> Vec<f64> {
     (0..shape.f).map(|f| dy[f * plane..][..plane].iter().sum()).collect()
 }
 
-/// Calls `visit(x index, w index, y index)` for every product of the sum that defines the convolution.
+/// Calls `visit(x index, w index, y index)` for every product in the sums that define the convolution.
 fn for_each_product(shape: &Conv2dShape, n: usize, mut visit: impl FnMut(usize, usize, usize)) {
     let Conv2dShape { c: channels, h, w: width, f: filters, kh, kw, stride, padding, dilation } = *shape;
     let (oh, ow) = (output_height(shape), output_width(shape));
     for (f, c, k, l) in product4(filters, channels, kh, kw) {
         for (i, j) in (0..oh).flat_map(|i| (0..ow).map(move |j| (i, j))) {
-            let row = (i * stride[0] + k * dilation[0]).wrapping_sub(padding[0]);
-            let column = (j * stride[1] + l * dilation[1]).wrapping_sub(padding[1]);
+            let row = (i * stride.h + k * dilation.h).wrapping_sub(padding.h);
+            let column = (j * stride.w + l * dilation.w).wrapping_sub(padding.w);
             if row < h && column < width {
                 for s in 0..n {
                     visit(
@@ -56,9 +57,9 @@ fn product4(a: usize, b: usize, c: usize, d: usize) -> impl Iterator<Item = (usi
 }
 
 fn output_height(shape: &Conv2dShape) -> usize {
-    (shape.h + 2 * shape.padding[0] - shape.dilation[0] * (shape.kh - 1) - 1) / shape.stride[0] + 1
+    (shape.h + 2 * shape.padding.h - shape.dilation.h * (shape.kh - 1) - 1) / shape.stride.h + 1
 }
 
 fn output_width(shape: &Conv2dShape) -> usize {
-    (shape.w + 2 * shape.padding[1] - shape.dilation[1] * (shape.kw - 1) - 1) / shape.stride[1] + 1
+    (shape.w + 2 * shape.padding.w - shape.dilation.w * (shape.kw - 1) - 1) / shape.stride.w + 1
 }

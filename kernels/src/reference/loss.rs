@@ -51,7 +51,7 @@ pub fn binary_cross_entropy_backward(p: &[f64], t: &[f64], scale: f64, eps: f64)
     clamped.zip(t).map(|(p, t)| scale * (p - t) / (p * (1.0 - p))).collect()
 }
 
-/// `sum over i of -(t ln p + (1 - t) ln(1 - p))`, `p = sigmoid(x)`, in which nothing times infinity is nothing.
+/// `sum over i of -(t ln p + (1 - t) ln(1 - p))` with `p = sigmoid(x)`. Here zero times infinity is zero.
 pub fn binary_cross_entropy_with_logits(x: &[f64], t: &[f64]) -> f64 {
     let term = |share: f64, log: f64| if share == 0.0 && !log.is_nan() { 0.0 } else { -share * log };
     let negated: Vec<f64> = x.iter().map(|x| -x).collect();
@@ -59,7 +59,8 @@ pub fn binary_cross_entropy_with_logits(x: &[f64], t: &[f64]) -> f64 {
     logs.zip(t).map(|((ln_p, ln_not_p), t)| term(*t, ln_p) + term(1.0 - t, ln_not_p)).sum()
 }
 
-/// `dx = scale * (p - t)`, as `scale * ((1 - t) sigmoid(x) - t sigmoid(-x))`, which cancels nothing.
+/// `dx = scale * (p - t)`, computed as `scale * ((1 - t) sigmoid(x) - t sigmoid(-x))`, where no digits
+/// cancel.
 pub fn binary_cross_entropy_with_logits_backward(x: &[f64], t: &[f64], scale: f64) -> Vec<f64> {
     let negated: Vec<f64> = x.iter().map(|x| -x).collect();
     let probs = sigmoid(x).into_iter().zip(sigmoid(&negated));

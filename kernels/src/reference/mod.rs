@@ -1,6 +1,7 @@
-//! Naive implementations in f64, one loop nest a formula: what the kernels are tested against.
+//! Naive implementations in f64, with one loop nest for each formula. The tests compare the kernels with
+//! them.
 //!
-//! They are written to be read, not to be fast, and share no code with the kernels.
+//! They are written for readers and not for speed, and they share no code with the kernels.
 
 pub mod activation;
 pub mod batch_norm;

@@ -19,8 +19,8 @@ pub fn rmsprop(hyper: &RmsProp, w: &mut [f64], g: &[f64], v: &mut [f64]) {
     }
 }
 
-/// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, `w -= lr * m_hat / (sqrt(v_hat) + eps)` with
-/// `m_hat = m / (1 - beta1^step)`, `v_hat = v / (1 - beta2^step)`.
+/// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, `w -= lr * m_hat / (sqrt(v_hat) + eps)`
+/// with `m_hat = m / (1 - beta1^step)`, `v_hat = v / (1 - beta2^step)`.
 pub fn adam(hyper: &Adam, step: u64, w: &mut [f64], g: &[f64], m: &mut [f64], v: &mut [f64]) {
     for i in 0..w.len() {
         update_moments(hyper, g[i], &mut m[i], &mut v[i]);

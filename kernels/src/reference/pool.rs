@@ -3,8 +3,16 @@
 use crate::Activation;
 use crate::pool::Pool2dShape;
 
-/// `(y, argmax)` with `y[o] = max over the window of x`, then ReLU if asked for; `argmax` is -1 where ReLU clipped.
-pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
+/// The results of [`max_pool`].
+pub struct Maxima {
+    /// The maximum over each window, then ReLU if asked for.
+    pub y: Vec<f64>,
+    /// The window index of each maximum; -1 where ReLU clipped it.
+    pub argmax: Vec<f64>,
+}
+
+/// `y[o] = max over the window of x`, then ReLU if asked for.
+pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]) -> Maxima {
     let (mut y, mut argmax) = (Vec::new(), Vec::new());
     for window in windows(shape, n) {
         let (mut best, mut arg) = (x[window[0].1], window[0].0);
@@ -17,7 +25,7 @@ pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]
         y.push(if clipped { 0.0 } else { best });
         argmax.push(if clipped { -1.0 } else { arg as f64 });
     }
-    (y, argmax)
+    Maxima { y, argmax }
 }
 
 /// `dx[winner of o] += dy[o]`.
@@ -51,22 +59,23 @@ pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f
     dx
 }
 
-/// For each output element in memory order: window indices and input offsets of its elements inside the image.
+/// For each output element in memory order, the window index and the input index of each window element
+/// inside the image.
 fn windows(shape: &Pool2dShape, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
     let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = *shape;
     let (kh, kw) = (if kh == 0 { h } else { kh }, if kw == 0 { w } else { kw });
-    let oh = (h + 2 * padding[0] - dilation[0] * (kh - 1) - 1) / stride[0] + 1;
-    let ow = (w + 2 * padding[1] - dilation[1] * (kw - 1) - 1) / stride[1] + 1;
+    let oh = (h + 2 * padding.h - dilation.h * (kh - 1) - 1) / stride.h + 1;
+    let ow = (w + 2 * padding.w - dilation.w * (kw - 1) - 1) / stride.w + 1;
     (0..c * oh * ow * n).map(move |o| {
         let (sample, q, p, channel) = (o % n, o / n % ow, o / n / ow % oh, o / n / ow / oh);
         let mut window = Vec::new();
         for i in 0..kh {
             for j in 0..kw {
-                let (row, col) = (p * stride[0] + i * dilation[0], q * stride[1] + j * dilation[1]);
-                let inside = (padding[0]..padding[0] + h).contains(&row)
-                    && (padding[1]..padding[1] + w).contains(&col);
+                let (row, col) = (p * stride.h + i * dilation.h, q * stride.w + j * dilation.w);
+                let inside =
+                    (padding.h..padding.h + h).contains(&row) && (padding.w..padding.w + w).contains(&col);
                 if inside {
-                    let (row, col) = (row - padding[0], col - padding[1]);
+                    let (row, col) = (row - padding.h, col - padding.w);
                     window.push((i * kw + j, ((channel * h + row) * w + col) * n + sample));
                 }
             }

@@ -1,4 +1,5 @@
-//! What the kernel tests share: every level of this host, data, guarded buffers, and comparison with derived bounds.
+//! What the kernel tests share: every level of this host, data, guarded buffers, and comparison with derived
+//! bounds.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
 use isograd_kernels::{Element, Isa};
@@ -26,7 +27,7 @@ pub fn widen<T: Element>(x: &[T]) -> Vec<f64> {
     x.iter().map(|v| v.to_f64()).collect()
 }
 
-/// A buffer whose start is not aligned to a vector and whose surroundings must survive a kernel's writes.
+/// A buffer that is not aligned to a vector, between guard elements that a kernel must not overwrite.
 pub struct Guarded<T> {
     all: Vec<T>,
     start: usize,
@@ -44,7 +45,7 @@ impl<T: Element> Guarded<T> {
         Self { all, start, len: x.len() }
     }
 
-    /// `len` NaNs: a kernel that overwrites must leave none.
+    /// `len` NaNs. A kernel that overwrites its output must leave none of them.
     pub fn nan(len: usize) -> Self {
         Self::new(&vec![T::from_f64(f64::NAN); len])
     }
@@ -83,15 +84,16 @@ pub fn assert_close<T: Element>(what: &str, y: &[T], reference: &[f64], bound: i
     }
 }
 
-/// A bound of `count` units in the last place of each reference value (of the smallest normal value near zero).
+/// A bound of `count` units in the last place of each reference value (of the smallest normal value near
+/// zero).
 pub fn ulps<T: Element>(count: f64, reference: &[f64]) -> impl Fn(usize) -> f64 {
     let tiny = if T::NAME == "float32" { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
     move |i| count * T::EPSILON.to_f64() * reference[i].abs().max(tiny)
 }
 
-/// The roundings in a sum of `len` elements, in units of half an `EPSILON` of the sum of magnitudes, as [`isograd_kernels::reduce`]
-/// documents them: additions in a stretch of at most 1024 vectors, which go to four accumulators, and in f64 those of the
-/// stretches' totals.
+/// The number of roundings in a sum of `len` elements, in units of half an `EPSILON` of the sum of
+/// magnitudes, as [`isograd_kernels::reduce`] documents it: additions in a chunk of at most 1024 vectors,
+/// which have four accumulators, and additions in f64 of the chunks' totals.
 pub fn additions<T: Element>(isa: Isa, len: usize) -> f64 {
     let lanes = isa.vector_bytes() / size_of::<T>();
     let totals = if T::NAME == "float64" { len / (1024 * lanes) } else { 0 };

@@ -121,6 +121,19 @@ impl Ends {
         primary.or_else(|| self.failures.first().and_then(end))
     }
 
+    /// The rank that all others waited for: they ended because of another rank, and it alone did not end by
+    /// itself, as a stopped process does not.
+    fn silent(&self) -> Option<u32> {
+        let is = |rank: &u32, status| self.ends[*rank as usize] == Some(End::Status(status));
+        let (killed, others): (Vec<u32>, Vec<u32>) =
+            self.failures.iter().partition(|rank| is(rank, RankStatus::Killed));
+        let blame = others.iter().all(|rank| is(rank, RankStatus::Code(CONSEQUENCE.into())));
+        match killed.as_slice() {
+            [rank] if blame && !others.is_empty() => Some(*rank),
+            _ => None,
+        }
+    }
+
     /// What the job as a whole ended with, when `stop` was the signal that asked for its end.
     pub(super) fn result(&self, stop: Option<i32>) -> Result<(), Failure> {
         if let Some((host, problem)) = &self.host_failure {
@@ -133,6 +146,9 @@ impl Ends {
             && (end.exit_code() == 128 + signal as u8 || end.is_consequence())
         {
             return Err(Failure::stopped_by(signal));
+        }
+        if let Some(rank) = self.silent() {
+            return Err(Failure::SilentRank { rank, host: self.hosts[rank as usize].clone() });
         }
         let host = self.hosts[rank as usize].clone();
         Err(Failure::Rank { rank, host, end: end.describe(), exit_code: end.exit_code() })
@@ -169,7 +185,8 @@ mod tests {
         for (list, rank, code, words) in [
             (vec![(1, CODE(3)), (0, CODE(0)), (3, CODE(7)), (2, CODE(9))], 3, 7, "exit status 7"),
             (vec![(0, CODE(3)), (1, killed), (2, SIGNAL(11))], 2, 139, "signal 11 (SIGSEGV)"),
-            (vec![(1, CODE(3)), (0, CODE(3)), (3, killed)], 1, 1, "exit status 3, because of another rank"),
+            (vec![(1, CODE(3)), (0, CODE(3))], 1, 1, "exit status 3, because of another rank"),
+            (vec![(1, CODE(3)), (0, killed), (3, killed)], 1, 1, "exit status 3, because of another rank"),
         ] {
             let ends = ends(&list);
             assert_eq!(ends.cause().map(|(rank, _)| rank), Some(rank), "{list:?}");
@@ -180,6 +197,13 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn the_rank_that_all_others_waited_for_is_the_cause() {
+        let ends = ends(&[(1, CODE(3)), (3, CODE(3)), (0, End::Status(RankStatus::Killed)), (2, CODE(3))]);
+        let error = ends.result(None).unwrap_err();
+        assert!(matches!(error, Failure::SilentRank { rank: 0, .. }), "{error}");
     }
 
     #[test]

@@ -102,12 +102,42 @@ pub(crate) enum Meeting {
 /// What a rank is told through its standard input, as its arguments and variables can be read by others.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Summons {
-    /// Where rank 0 listens.
+    /// Where ranks of this host reach rank 0.
     pub(crate) address: SocketAddr,
-    /// Where a rank of this host listens.
-    pub(crate) listen: IpAddr,
+    /// Where ranks of this host listen. The ports are those of rank 0; other ranks take any free ones.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where ranks of this host reach those of a host that does not have one address for all.
+    pub(crate) routes: Vec<Route>,
     pub(crate) key: [u8; 32],
     pub(crate) job: String,
+}
+
+/// The address at which the ranks of one host reach those of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    /// The other host's ranks.
+    pub(crate) first_rank: u32,
+    pub(crate) ranks: u32,
+    pub(crate) address: IpAddr,
+}
+
+impl Summons {
+    /// Where a rank of this host listens.
+    pub(crate) fn listen_of(&self, rank: usize) -> Vec<SocketAddr> {
+        let port = |address: &SocketAddr| if rank == 0 { address.port() } else { 0 };
+        self.listen.iter().map(|address| SocketAddr::new(address.ip(), port(address))).collect()
+    }
+
+    /// By rank: the address at which to connect to it, if that is not the first one of its host.
+    pub(crate) fn routes_by_rank(&self, world: usize) -> Vec<Option<IpAddr>> {
+        let mut routes = vec![None; world];
+        for route in &self.routes {
+            let first = (route.first_rank as usize).min(world);
+            let end = first.saturating_add(route.ranks as usize).min(world);
+            routes[first..end].fill(Some(route.address));
+        }
+        routes
+    }
 }
 
 /// How a rank ended.

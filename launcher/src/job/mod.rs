@@ -23,7 +23,7 @@ mod supervisor;
 
 pub(crate) use agent::run as run_agent;
 pub(crate) use connection::{Connection, Ear, Event, Wire};
-pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Summons, ToAgent, Way};
+pub(crate) use message::{Assignment, Decoder, FromAgent, Meeting, Route, Summons, ToAgent, Way};
 pub(crate) use options::{JobPlan, check_command};
 pub(crate) use rank::{MEETING, PARENT, PROGRESS};
 pub(crate) use reach::random;

@@ -5,6 +5,7 @@ use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::identity::Seat;
+use crate::rank::stop::StopRequest;
 use isograd_comm::Communicator;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -29,7 +30,9 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
         });
     }
     let agreement = || vec![("the longest vector", args.max_bytes.to_string())];
-    let mut communicator = seat.join(&plan, agreement)?;
+    let request = StopRequest::listen().map_err(Failure::Signals)?;
+    let mut communicator = seat.join(&plan, &request, agreement)?;
+    request.end();
     out.line(&format!("allreduce of f32, {} ranks, {}", seat.world, hosts(&communicator, plan.network())))?;
     out.line(&format!("{:>10}  {:>12}  {:>8}  {:>12}", "bytes", "time", "GB/s", "of copy peak"))?;
     for len in LENGTHS.into_iter().filter(|len| len * size_of::<f32>() <= args.max_bytes) {
@@ -58,7 +61,7 @@ fn hosts(communicator: &Communicator, network: &str) -> String {
 
 /// The median time of an all-reduce of `len` elements, whose result is checked.
 fn measure(communicator: &mut Communicator, len: usize) -> Result<Duration, Failure> {
-    let (rank, world) = (communicator.rank(), communicator.world());
+    let (rank, world) = (communicator.rank(), communicator.world_size());
     let value = |rank: usize, index: usize| ((index % 61) * (rank + 1)) as f32;
     let mut x: Vec<f32> = (0..len).map(|index| value(rank, index)).collect();
     communicator.allreduce(&mut x)?;

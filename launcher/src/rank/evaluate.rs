@@ -9,6 +9,7 @@ use crate::rank::command::RankCommand;
 use crate::rank::identity::Seat;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
+use crate::rank::stop::StopRequest;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Error, Ranks, Trainer};
 
@@ -27,7 +28,10 @@ impl RankCommand for EvaluatePlan {
         let test = self.source.load_test()?;
         let network = build::<T>(self.model, &test)?;
         let state = load_state(&self.load, self.model, &network)?;
-        let communicator = seat.join(&self.ranks, || agreement::of_test(self, &network, &test, &state))?;
+        let request = StopRequest::listen().map_err(Failure::Signals)?;
+        let agreement = || agreement::of_test(self, &network, &test, &state);
+        let communicator = seat.join(&self.ranks, &request, agreement)?;
+        request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
         let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
         *trainer.state_mut() = state;

@@ -4,12 +4,16 @@ use crate::cli::plan::{Execution, RankPlan};
 use crate::failure::Failure;
 use crate::job::{Decoder, MEETING, PARENT, Summons};
 use crate::output::Output;
-use isograd_comm::{Communicator, Key, Meeting, Place, Settings, System, Variables};
+use crate::rank::stop::StopRequest;
+use isograd_comm::{
+    Communicator, Error, Key, Launcher, Meeting, Place, RankVariables, RendezvousError, Settings,
+};
 #[cfg(feature = "mpi")]
 use isograd_comm::{Mpi, Transport};
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 #[cfg(feature = "mpi")]
 use std::sync::Mutex;
 
@@ -17,6 +21,9 @@ use std::sync::Mutex;
 const THREADS_PER_CORE: usize = 4;
 /// Names the file with the job's key, as `--key-file` does.
 const KEY_FILE: &str = "ISOGRAD_KEY_FILE";
+/// What a user of torchrun on several hosts has to do.
+const PORT_BESIDE_TORCHRUN: &str = "torchrun itself listens at the port that it gives to its ranks; \
+    'torchrun ... --no-python env MASTER_PORT=PORT isograd ...' with another free PORT gives them one of their own";
 
 /// This process among the ranks of a job.
 #[derive(Debug)]
@@ -27,15 +34,26 @@ pub(crate) struct Seat {
     pub(crate) local_world: usize,
     place: Option<Place>,
     /// Where this rank listens for the others.
-    listen: Option<IpAddr>,
+    listen: Vec<SocketAddr>,
+    /// By rank: the address at which this rank connects to it, if not at its first one.
+    routes: Vec<Option<IpAddr>>,
     job: String,
+    launcher: Launcher,
 }
+
+/// The variables that an agent sets for its ranks.
+const OF_AGENT: [&str; 4] = ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"];
 
 impl Seat {
     /// Reads the environment; alone if it says nothing of ranks. Of several ranks only the first one prints.
     pub(crate) fn take(plan: &RankPlan, out: &mut Output) -> Result<Self, Failure> {
         let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let variables = Variables::read(get)?;
+        // An agent may itself be a process of mpirun, srun or torchrun. Its ranks inherit the variables of
+        // that launcher, which do not concern them.
+        let variables = match has_agent() {
+            true => RankVariables::read(|name| get(name).filter(|_| OF_AGENT.contains(&name)))?,
+            false => RankVariables::read(get)?,
+        };
         match plan.transport {
             #[cfg(feature = "mpi")]
             Transport::Mpi => return Self::of_mpi(variables.as_ref(), out),
@@ -47,25 +65,29 @@ impl Seat {
                 world: 1,
                 local_world: 1,
                 place: None,
-                listen: None,
+                listen: Vec::new(),
+                routes: Vec::new(),
                 job: String::new(),
+                launcher: Launcher::Plain,
             });
         };
-        let Variables { rank, world, local_world, master, job, system, .. } = variables;
+        let RankVariables { rank, world_size: world, local_world_size: local_world, .. } = variables;
+        let RankVariables { master, job, launcher, .. } = variables;
         if world > 1 {
             out.set_rank(rank);
         }
         let key_file = plan.key_file.clone().or_else(|| get(KEY_FILE).map(PathBuf::from));
         let job = job.unwrap_or_else(|| "isograd".to_string());
-        let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| system == System::Slurm);
+        let nodes = get("SLURM_STEP_NUM_NODES").filter(|_| launcher == Launcher::Slurm);
         let is_one_host =
             local_world.is_none_or(|local| local == world) && nodes.is_none_or(|nodes| nodes == "1");
-        let (mut listen, mut job) = (None, job);
+        let (mut listen, mut routes, mut job) = (Vec::new(), Vec::new(), job);
         let place = match (get(MEETING), master, key_file) {
             _ if world == 1 => None,
             (Some(input), _, _) if input == "-" => {
                 let summons = read_summons().map_err(Failure::Summons)?;
-                (listen, job) = (Some(summons.listen), summons.job);
+                (listen, routes) = (summons.listen_of(rank), summons.routes_by_rank(world));
+                job = summons.job;
                 let address = summons.address.to_string();
                 Some(Place::Address { address, key: Key::from_bytes(summons.key) })
             }
@@ -76,7 +98,12 @@ impl Seat {
             (None, Some(address), None) => {
                 return Err(Failure::Usage {
                     problem: format!("ranks that meet at {address} need a key: --key-file or {KEY_FILE}"),
-                    hint: Some("'isograd keygen FILE' makes one; each host needs a copy".to_string()),
+                    hint: Some(match launcher {
+                        Launcher::Torchrun => {
+                            format!("'isograd keygen FILE' makes one; {PORT_BESIDE_TORCHRUN}")
+                        }
+                        _ => "'isograd keygen FILE' makes one; each host needs a copy".to_string(),
+                    }),
                 });
             }
             (None, None, _) if is_one_host => Some(Place::File(meeting_file(&job))),
@@ -88,26 +115,37 @@ impl Seat {
                 });
             }
         };
-        Ok(Self { rank, world, local_world: local_world.unwrap_or(world), place, listen, job })
+        Ok(Self {
+            rank,
+            world,
+            local_world: local_world.unwrap_or(world),
+            place,
+            listen,
+            routes,
+            job,
+            launcher,
+        })
     }
 
     /// MPI says which rank this is; what else says so must agree.
     #[cfg(feature = "mpi")]
-    fn of_mpi(variables: Option<&Variables>, out: &mut Output) -> Result<Self, Failure> {
+    fn of_mpi(variables: Option<&RankVariables>, out: &mut Output) -> Result<Self, Failure> {
         let mpi = MPI.lock().expect("no panic before").insert(Mpi::start()?).clone();
-        let (rank, world) = (mpi.rank(), mpi.world());
+        let (rank, world) = (mpi.rank(), mpi.world_size());
         if world > 1 {
             out.set_rank(rank);
         }
         variables.map_or(Ok(()), |variables| mpi.check(variables))?;
-        let local_world = variables.and_then(|variables| variables.local_world).unwrap_or(world);
+        let local_world = variables.and_then(|variables| variables.local_world_size).unwrap_or(world);
         Ok(Self {
             rank,
             world,
             local_world,
             place: Some(Place::Mpi(mpi)),
-            listen: None,
+            listen: Vec::new(),
+            routes: Vec::new(),
             job: "mpi".to_string(),
+            launcher: variables.map_or(Launcher::Plain, |variables| variables.launcher),
         })
     }
 
@@ -139,38 +177,45 @@ impl Seat {
         (cores.len() / ranks).max(1)
     }
 
-    /// Meets the others, if there are any, who must have equal values under every name of the `agreement`.
+    /// Meets the other ranks, if there are any. All must have equal values under every name of the
+    /// `agreement`. A signal ends the wait, and leaves no meeting file.
     pub(crate) fn join(
         &self,
         plan: &RankPlan,
+        request: &StopRequest,
         agreement: impl FnOnce() -> Vec<(&'static str, String)>,
     ) -> Result<Communicator, Failure> {
         let Some(place) = self.place.clone() else { return Ok(Communicator::solo()) };
-        let agreement = agreement();
-        let settings = Settings {
-            transport: plan.transport,
-            host: plan.host.clone(),
-            shared_memory: plan.shared_memory.clone(),
-            ..Settings::new(Meeting {
-                place,
-                rank: self.rank,
-                world: self.world,
-                job: self.job.clone(),
-                generation: 0,
-                timeout: plan.timeout,
-                listen: self.listen,
-                encrypt: plan.encrypt,
-                agreement: agreement.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
-            })
-        };
-        Ok(Communicator::join(&settings)?)
+        let mut meeting = Meeting::new(place, self.rank, self.world);
+        meeting.job = self.job.clone();
+        meeting.timeout = plan.timeout;
+        (meeting.listen, meeting.routes) = (self.listen.clone(), self.routes.clone());
+        meeting.encrypt = plan.encrypt;
+        meeting.agreement = agreement().into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        meeting.stop = Some(Arc::clone(&request.flag));
+        let mut settings = Settings::new(meeting);
+        settings.transport = plan.transport;
+        settings.host = plan.host.clone();
+        settings.shared_memory = plan.shared_memory.clone();
+        Communicator::join(&settings).map_err(|error| match error {
+            Error::Rendezvous(RendezvousError::Stopped { .. }) => request.early_failure(),
+            Error::Rendezvous(RendezvousError::PortInUse { address })
+                if self.launcher == Launcher::Torchrun =>
+            {
+                Failure::Usage {
+                    problem: format!("rendezvous at {address}: torchrun itself listens at MASTER_PORT"),
+                    hint: Some(PORT_BESIDE_TORCHRUN.to_string()),
+                }
+            }
+            error => error.into(),
+        })
     }
 }
 
 /// What the agent tells this rank of the meeting.
 fn read_summons() -> io::Result<Summons> {
     /// Longer than any summons, in bytes.
-    const LIMIT: u64 = 4096;
+    const LIMIT: u64 = 1 << 20;
     let mut bytes = Vec::new();
     io::stdin().lock().take(LIMIT).read_to_end(&mut bytes)?;
     let mut decoder = Decoder::new();
@@ -208,13 +253,16 @@ pub(crate) fn end_with_agent() {
     }
 }
 
-/// The file through which ranks of one user on one host meet, that know no more of each other than the job's name.
+/// The file through which ranks of one user on one host meet, that know no more of each other than the job's
+/// name: in a folder that only this user can write to, if there is one.
 fn meeting_file(job: &str) -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folders = [runtime, Some(PathBuf::from(Settings::SHARED_MEMORY))];
+    // What logind makes for a user is there although srun and mpirun do not pass its name on.
+    let logind = PathBuf::from(format!("/run/user/{user}"));
+    let folders = [runtime, Some(logind), Some(PathBuf::from(Settings::SHARED_MEMORY))];
     let folder = folders.into_iter().flatten().find(|folder| folder.is_dir());
     let clean: String =
         job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(100).collect();
-    let user = rustix::process::getuid().as_raw();
     folder.unwrap_or_else(std::env::temp_dir).join(format!("isograd-{user}-{clean}"))
 }

@@ -2,6 +2,7 @@
 
 use crate::failure::{CONSEQUENCE, Failure};
 use crate::system::signals::{ending, name};
+use signal_hook::consts::SIGTERM;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,18 +18,32 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) struct StopRequest {
     pub(crate) flag: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
+    /// Whether signals end the process again.
+    is_over: Arc<AtomicBool>,
 }
 
 impl StopRequest {
-    /// From now on the first signal is a request; the second one ends the process at once, as a shell reports it.
+    /// From now on the first signal is a request; the second one ends the process at once, as a shell reports
+    /// it.
     pub(crate) fn listen() -> io::Result<Self> {
-        let this = Self { flag: Arc::default(), signal: Arc::default() };
+        let this = Self { flag: Arc::default(), signal: Arc::default(), is_over: Arc::default() };
         for signal in ending() {
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&this.is_over))?;
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&this.flag))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&this.signal), signal as usize)?;
             signal_hook::flag::register(signal, Arc::clone(&this.flag))?;
         }
         Ok(this)
+    }
+
+    /// From now on, signals end the process at once.
+    pub(crate) fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// What a run ends with that was stopped before its first step.
+    pub(crate) fn early_failure(&self) -> Failure {
+        Failure::stopped_by(self.await_signal().unwrap_or(SIGTERM))
     }
 
     /// What a run ends with that was stopped after `steps` steps and has saved its parameters, if it was to.
@@ -42,7 +57,8 @@ impl StopRequest {
         }
     }
 
-    /// The signal of this process. A request that came with another rank's sums may be ahead of the signal that goes to all.
+    /// The signal of this process. A request that came with another rank's sums may be ahead of the signal
+    /// that goes to all.
     fn await_signal(&self) -> Option<i32> {
         let start = Instant::now();
         loop {
@@ -69,12 +85,12 @@ mod tests {
 
     #[test]
     fn the_own_signal_counts_although_it_comes_late() {
-        let request = StopRequest { flag: Arc::default(), signal: Arc::default() };
+        let request = StopRequest { flag: Arc::default(), signal: Arc::default(), is_over: Arc::default() };
         let late = Arc::clone(&request.signal);
         let sender = std::thread::spawn(move || late.store(SIGINT as usize, Ordering::Relaxed));
         assert_eq!(failure(&request), ("SIGINT after step 7".to_string(), 130));
         sender.join().unwrap();
-        let alone = StopRequest { flag: Arc::default(), signal: Arc::default() };
+        let alone = StopRequest { flag: Arc::default(), signal: Arc::default(), is_over: Arc::default() };
         assert_eq!(failure(&alone), ("another rank after step 7".to_string(), CONSEQUENCE));
     }
 }

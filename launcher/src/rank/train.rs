@@ -66,7 +66,8 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
     let history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
-    let communicator = seat.join(&plan.ranks, agreement)?;
+    let request = StopRequest::listen().map_err(Failure::Signals)?;
+    let communicator = seat.join(&plan.ranks, &request, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
     let mut trainer = Trainer::with_ranks(network, config, ranks)?;
@@ -88,7 +89,6 @@ fn run<T: Element>(plan: &TrainPlan, seat: &Seat, out: &mut Output) -> Result<()
             (failure, _) => failure,
         })?;
     }
-    let request = StopRequest::listen().map_err(Failure::Signals)?;
     trainer.stop_on(Arc::clone(&request.flag));
     let mut run = Run { plan, is_first, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
     if let Err(failure) = run.train(&parts, out) {

@@ -12,33 +12,73 @@ use std::time::{Duration, Instant};
 
 /// How long a host tries to connect to another, in milliseconds.
 pub(super) const TIMEOUT_MS: u32 = 3000;
-/// How long a host may take for the answer to a question, whatever signs of life it gives: some times what trying all addresses takes.
+/// How long a host may take for the answer to a question, whatever signs of life it gives: some times what
+/// trying all addresses takes.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// What one host says of another: the ways that it found, or what went wrong.
 pub(super) type Reached = Result<Vec<Way>, String>;
 
-/// Of each host, an address that all others reach.
+/// What the ranks of one host need to know of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostNetwork {
+    /// Where they reach rank 0.
+    pub(super) address: SocketAddr,
+    /// Where they listen.
+    pub(super) listen: Vec<SocketAddr>,
+    /// Hosts that they reach at another than the first address, and that address.
+    pub(super) routes: Vec<(usize, IpAddr)>,
+}
+
+/// For each host, where it listens and where it reaches the others: at an address that both have proved to
+/// each other.
 pub(super) fn choose(
     members: &[Member],
     interface: Option<&str>,
     events: &Receiver<Event>,
-) -> Result<Vec<SocketAddr>, Failure> {
+) -> Result<Vec<HostNetwork>, Failure> {
     let Survey { listening, matrix, .. } = survey(members, interface, events)?;
-    let common = |target: usize| {
-        let reaches = |address: &&SocketAddr| {
-            let is_way = |row: &Vec<Reached>| {
-                row[target].as_ref().is_ok_and(|ways| ways.iter().any(|way| way.address == **address))
-            };
-            matrix.iter().enumerate().all(|(host, row)| host == target || is_way(row))
-        };
-        listening[target].iter().find(reaches).copied()
-    };
-    let chosen: Option<Vec<SocketAddr>> = (0..members.len()).map(common).collect();
-    chosen.ok_or_else(|| Failure::Unreachable { matrix: describe(members, &matrix) })
+    networks(&listening, &matrix).ok_or_else(|| Failure::Unreachable { matrix: describe(members, &matrix) })
 }
 
-/// Where the hosts listen, and who reached whom.
+/// The same from where the hosts listen and from who reached whom; nothing if a pair has no address. A higher
+/// rank connects to a lower one, so that a host has to be reached by those behind it. One address for all of
+/// these is preferred: then nobody needs a route.
+fn networks(listening: &[Vec<SocketAddr>], matrix: &[Vec<Reached>]) -> Option<Vec<HostNetwork>> {
+    let hosts = listening.len();
+    let reaches = |from: usize, to: usize, address: SocketAddr| {
+        matrix[from][to].as_ref().is_ok_and(|ways| ways.iter().any(|way| way.address == address))
+    };
+    // By target, and by each host behind it: the address of the target.
+    let mut chosen: Vec<Vec<SocketAddr>> = Vec::new();
+    for (target, addresses) in listening.iter().enumerate() {
+        let behind = target + 1..hosts;
+        let common =
+            addresses.iter().find(|address| behind.clone().all(|host| reaches(host, target, **address)));
+        let of_pair =
+            |host| common.or_else(|| addresses.iter().find(|address| reaches(host, target, **address)));
+        chosen.push(behind.clone().map(|host| of_pair(host).copied()).collect::<Option<_>>()?);
+    }
+    let listen = |target: usize| -> Vec<SocketAddr> {
+        let used: Vec<_> =
+            listening[target].iter().filter(|address| chosen[target].contains(address)).copied().collect();
+        // Nobody connects to the last host from elsewhere; its own ranks may do so, without shared memory.
+        if used.is_empty() { listening[target].first().copied().into_iter().collect() } else { used }
+    };
+    let listen: Vec<Vec<SocketAddr>> = (0..hosts).map(listen).collect();
+    let network = |host: usize| {
+        let way_to = |target: usize| chosen[target][host - target - 1];
+        let is_other = |target: &usize| way_to(*target) != listen[*target][0];
+        Some(HostNetwork {
+            address: if host == 0 { *listen[0].first()? } else { way_to(0) },
+            listen: listen[host].clone(),
+            routes: (0..host).filter(is_other).map(|target| (target, way_to(target).ip())).collect(),
+        })
+    };
+    (0..hosts).map(network).collect()
+}
+
+/// Where the hosts listen, and which host reached which.
 pub(super) struct Survey {
     pub(super) listening: Vec<Vec<SocketAddr>>,
     /// By host and target.
@@ -234,6 +274,58 @@ mod tests {
             FromAgent::Measured { gflops } => Ok(gflops),
             other => Err(other),
         }
+    }
+
+    /// Who reached whom at which of the addresses.
+    fn ways(hosts: usize, reached: &[(usize, usize, &[SocketAddr])]) -> Vec<Vec<Reached>> {
+        let mut matrix: Vec<Vec<Reached>> = vec![vec![Err("no way".to_string()); hosts]; hosts];
+        for (from, to, addresses) in reached {
+            let way =
+                |address: &SocketAddr| Way { address: *address, round_trip_us: 1.0, gbytes_per_s: None };
+            matrix[*from][*to] = Ok(addresses.iter().map(way).collect());
+        }
+        matrix
+    }
+
+    fn addresses<const N: usize>(texts: [&str; N]) -> [SocketAddr; N] {
+        texts.map(|text| text.parse().unwrap())
+    }
+
+    #[test]
+    fn one_address_of_a_host_serves_all_that_reach_it() {
+        // The first address of host 0 is a bridge of its own.
+        let [bridge, a, b, c] = addresses(["172.17.0.1:1", "10.0.0.1:2", "10.0.0.2:3", "10.0.0.3:4"]);
+        let listening = [vec![bridge, a], vec![b], vec![c]];
+        let matrix = ways(3, &[(1, 0, &[a]), (2, 0, &[a]), (2, 1, &[b])]);
+        let network = |address: SocketAddr, listen: SocketAddr| HostNetwork {
+            address,
+            listen: vec![listen],
+            routes: Vec::new(),
+        };
+        assert_eq!(networks(&listening, &matrix).unwrap(), [network(a, a), network(a, b), network(a, c)]);
+    }
+
+    #[test]
+    fn a_cable_between_each_two_hosts_is_enough() {
+        // `ab` is the address of `a` on its cable to `b`.
+        let [ab, ac, ad, ba, bc, bd] =
+            addresses(["10.1.0.1:1", "10.2.0.1:2", "10.3.0.1:3", "10.1.0.2:4", "10.4.0.1:5", "10.5.0.1:6"]);
+        let [ca, cb, cd, da, db, dc] =
+            addresses(["10.2.0.2:1", "10.4.0.2:2", "10.6.0.1:3", "10.3.0.2:4", "10.5.0.2:5", "10.6.0.2:6"]);
+        let listening = [vec![ab, ac, ad], vec![ba, bc, bd], vec![ca, cb, cd], vec![da, db, dc]];
+        let matrix = ways(
+            4,
+            &[(1, 0, &[ab]), (2, 0, &[ac]), (3, 0, &[ad]), (2, 1, &[bc]), (3, 1, &[bd]), (3, 2, &[cd])],
+        );
+        let found = networks(&listening, &matrix).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|host| found[host].address), [ab, ab, ac, ad]);
+        assert_eq!(found[0].listen, [ab, ac, ad]);
+        assert_eq!(found[1].listen, [bc, bd]);
+        assert_eq!((found[1].routes.as_slice(), found[2].routes.as_slice()), (&[][..], &[(0, ac.ip())][..]));
+        assert_eq!(found[3].routes, [(0, ad.ip()), (1, bd.ip())]);
+        // A pair without any address is not.
+        let matrix = ways(4, &[(1, 0, &[ab]), (2, 0, &[ac]), (3, 0, &[ad]), (2, 1, &[bc]), (3, 1, &[bd])]);
+        assert_eq!(networks(&listening, &matrix), None);
     }
 
     #[test]

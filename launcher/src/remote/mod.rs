@@ -5,7 +5,7 @@
 //! on all hosts at once: log in, copy this program if it is not there, start an agent
 //! go on as soon as the first hosts have slots for all ranks
 //! divide the ranks among the hosts
-//! let each host try the addresses of the others, and choose an address of each host
+//! let each host try the addresses of the others, and choose an address for each pair
 //! start the ranks, give them the job's key, and watch them
 //! ```
 
@@ -23,8 +23,9 @@ mod roster;
 use crate::cli::{HostArgs, SshArgs};
 use crate::failure::Failure;
 use crate::hosts::{self, Host, Mistake, Selection};
-use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Summons, random};
+use crate::job::{self, Assignment, HostRanks, JobPlan, Meeting, Route, Summons, random};
 use crate::output::Output;
+use addresses::HostNetwork;
 use roster::{Roster, warn_of_aliases};
 use std::sync::mpsc::channel;
 
@@ -52,14 +53,20 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let meetings = match members.as_slice() {
         [_] => vec![Meeting::Here],
         members => {
-            let addresses = addresses::choose(members, args.hosts.interface.as_deref(), &events)?;
+            let networks = addresses::choose(members, args.hosts.interface.as_deref(), &events)?;
             let secret = || random().map_err(Failure::Random);
             let (key, job) = (secret()?, secret()?.map(|byte| format!("{byte:02x}"))[..8].concat());
-            let summons = |address: &std::net::SocketAddr| {
-                let (address, listen) = (addresses[0], address.ip());
-                Meeting::At(Summons { address, listen, key, job: job.clone() })
+            let route = |(host, address): (usize, _)| Route {
+                first_rank: places[host].first,
+                ranks: places[host].count,
+                address,
             };
-            addresses.iter().map(summons).collect()
+            let summons = |network: HostNetwork| {
+                let HostNetwork { address, listen, routes } = network;
+                let routes = routes.into_iter().map(route).collect();
+                Meeting::At(Summons { address, listen, routes, key, job: job.clone() })
+            };
+            networks.into_iter().map(summons).collect()
         }
     };
     let JobPlan { args, env, bind, relay } = plan;

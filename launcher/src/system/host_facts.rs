@@ -107,7 +107,7 @@ pub(crate) fn gflops() -> f64 {
     let (b, mut c) = (a.clone(), a.clone());
     let mut product = || {
         let [a, b] = [&a, &b].map(|x| MatRef::row_major(black_box(x), SIDE, SIDE));
-        gemm(Isa::best(), MatMut::row_major(&mut c, SIDE, SIDE), Accum::Replace, a, b);
+        gemm(Isa::best(), a, b, Accum::Replace, MatMut::row_major(&mut c, SIDE, SIDE));
     };
     let (start, mut best) = (Instant::now(), Duration::MAX);
     while start.elapsed() < MEASURED {

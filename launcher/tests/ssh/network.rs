@@ -5,6 +5,9 @@
 //! launcher 10.77.0.254 -- bridge -+- host 0: 10.77.0.1
 //!                                 +- host 1: 10.77.0.2 ...
 //! host 0: 10.77.1.1 -- the first host that is hidden: 10.77.1.2
+//!
+//! launcher 10.78.0.254 -- host 0 with cables: 10.78.0.1      launcher 10.78.1.254 -- host 1: 10.78.1.1 ...
+//! host 0: 10.79.1.1 -- host 1: 10.79.1.2      host 0: 10.79.2.1 -- host 2: 10.79.2.2      host 1: 10.79.18.1 -- host 2: 10.79.18.2
 //! ```
 //!
 //! Nothing of it is in the namespace of the tests, so the addresses of one network do not concern another
@@ -42,6 +45,8 @@ pub(crate) struct HostPlan<'a> {
     pub(crate) before: &'a str,
     /// Whether only host 0 reaches it.
     pub(crate) is_hidden: bool,
+    /// Whether it is not on the bridge, but has a cable to the launcher and one to each other host of this kind.
+    pub(crate) is_cabled: bool,
 }
 
 /// A network that is removed, with all its processes, when it is dropped.
@@ -282,7 +287,14 @@ fn script(namespaces: &[String], plans: &[HostPlan<'_>]) -> String {
     );
     for (host, plan) in plans.iter().enumerate() {
         let (namespace, own, first) = (&namespaces[host], address(host, plan), &namespaces[0]);
+        if plan.is_cabled {
+            script += &cables(namespaces, plans, host);
+        }
         script += &match plan.is_hidden {
+            false if plan.is_cabled => format!(
+                "ip -n {launcher} link add host{host} type veth peer name eth0 netns {namespace}\n\
+                 ip -n {launcher} addr add 10.78.{host}.254/24 dev host{host}; ip -n {launcher} link set host{host} up\n"
+            ),
             false => format!(
                 "ip -n {launcher} link add host{host} type veth peer name eth0 netns {namespace}\n\
                  ip -n {launcher} link set host{host} master bridge up\n"
@@ -298,7 +310,24 @@ fn script(namespaces: &[String], plans: &[HostPlan<'_>]) -> String {
     script
 }
 
+/// The cables of a host to those before it.
+fn cables(namespaces: &[String], plans: &[HostPlan<'_>], host: usize) -> String {
+    let others = (0..host).filter(|other| plans[*other].is_cabled);
+    let cable = |other: usize| {
+        let (one, two, net) = (&namespaces[other], &namespaces[host], 16 * other + host);
+        format!(
+            "ip -n {one} link add cable{host} type veth peer name cable{other} netns {two}\n\
+             ip -n {one} addr add 10.79.{net}.1/24 dev cable{host}; ip -n {one} link set cable{host} up\n\
+             ip -n {two} addr add 10.79.{net}.2/24 dev cable{other}; ip -n {two} link set cable{other} up\n"
+        )
+    };
+    others.map(cable).collect()
+}
+
 fn address(host: usize, plan: &HostPlan<'_>) -> String {
+    if plan.is_cabled {
+        return format!("10.78.{host}.1");
+    }
     format!("10.77.{}.{}", u8::from(plan.is_hidden), host + 1)
 }
 

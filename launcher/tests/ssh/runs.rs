@@ -47,6 +47,19 @@ fn three_hosts_have_the_bits_of_one_process() {
 }
 
 #[test]
+fn hosts_with_a_cable_between_each_two_have_an_address_for_each_pair() {
+    let plans = [HostPlan { is_cabled: true, ..HostPlan::default() }; 3];
+    let Some(network) = Network::start(&plans) else { return };
+    let expected = hash(&isograd(&words(RUN)));
+    let hosts = network.hostfile(&["slots=2", "slots=1", "slots=2"]);
+    for training in ["", "--transport tcp"] {
+        let outcome = network.ssh(&format!("--hostfile {} {RUN} {training}", hosts.display()));
+        assert_eq!(hash(&outcome), expected, "{training}");
+        assert_eq!(outcome.stderr, "", "{training}");
+    }
+}
+
+#[test]
 fn hosts_that_are_reached_in_different_ways() {
     let plans = [false, true, false].map(|is_hidden| HostPlan { is_hidden, ..HostPlan::default() });
     let Some(network) = Network::start(&plans) else { return };

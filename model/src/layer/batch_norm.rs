@@ -122,6 +122,6 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let saved = SavedStatistics { mean, inv_std };
         let (dgamma, dbeta) = dw.of(&(self.gamma.start..self.beta.end)).split_at_mut(self.channels);
         let gradient = AffineGradient { dgamma, dbeta };
-        batch_norm_backward(cx.isa, x, dy, gamma, saved, dx, Accum::Replace, gradient);
+        batch_norm_backward(cx.isa, x, dy, gamma, saved, Accum::Replace, dx, gradient);
     }
 }

@@ -5,7 +5,7 @@ use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::conv::{self, Conv2dShape};
-use isograd_kernels::{Accum, Activation, Element};
+use isograd_kernels::{Accum, Activation, Element, Pass};
 use std::ops::Range;
 
 /// 2-D convolution: x `[C, H, W, n]`, weights `[F, C, KH, KW]`, bias `[F]`, y `[F, OH, OW, n]`.
@@ -98,9 +98,9 @@ impl<T: Element> Layer<T> for Conv2D {
             f: self.filters,
             kh: self.kernel[0],
             kw: self.kernel[1],
-            stride: self.stride,
-            padding: self.padding,
-            dilation: self.dilation,
+            stride: self.stride.into(),
+            padding: self.padding.into(),
+            dilation: self.dilation.into(),
         })?;
         let [kh, kw] = self.kernel;
         let fans = [input.c * kh * kw, self.filters * kh * kw];
@@ -123,26 +123,30 @@ impl<T: Element> Layer<T> for Conv2D {
         let Built { conv, weight, bias } = self.built();
         let w = &cx.params[weight.clone()];
         let bias = bias.as_ref().map(|range| &cx.params[range.clone()]);
-        conv.forward(cx.isa, cx.n, x, w, bias, self.relu, y, memory.scratch);
+        conv.forward(Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch }, x, w, bias, self.relu, y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Built { conv, weight, bias } = self.built();
         let Backward { x, dy, dx, mut dw, .. } = tensors;
-        conv.weight_gradient(cx.isa, cx.n, x, dy, Accum::Replace, dw.of(weight), memory.scratch);
+        conv.weight_gradient(
+            Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
+            x,
+            dy,
+            Accum::Replace,
+            dw.of(weight),
+        );
         if let Some(bias) = bias {
             conv.bias_gradient(cx.isa, cx.n, dy, Accum::Replace, dw.of(bias));
         }
         if let Some(dx) = dx {
             let relu_output = self.relu_gradient.then_some(x);
             conv.input_gradient(
-                cx.isa,
-                cx.n,
+                Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
                 dy,
                 &cx.params[weight.clone()],
                 relu_output,
                 dx,
-                memory.scratch,
             );
         }
     }

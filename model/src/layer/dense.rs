@@ -80,7 +80,7 @@ impl<T: Element> Layer<T> for Dense {
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
         let x = MatRef::row_major(x, self.inputs, cx.n);
-        gemm(cx.isa, MatMut::row_major(y, self.outputs, cx.n), Accum::Replace, w, x);
+        gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, self.outputs, cx.n));
         if let Some(bias) = &self.bias {
             elementwise::add_bias(cx.isa, self.outputs, cx.n, &cx.params[bias.clone()], y);
         }
@@ -95,13 +95,13 @@ impl<T: Element> Layer<T> for Dense {
         let dy_matrix = MatRef::row_major(dy, self.outputs, cx.n);
         let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
         let dw_matrix = MatMut::row_major(dw.of(&self.weight), self.outputs, self.inputs);
-        gemm(cx.isa, dw_matrix, Accum::Replace, dy_matrix, x_matrix.t());
+        gemm(cx.isa, dy_matrix, x_matrix.t(), Accum::Replace, dw_matrix);
         if let Some(bias) = &self.bias {
             reduce::sum_rows(cx.isa, self.outputs, cx.n, dy, Accum::Replace, dw.of(bias));
         }
         if let Some(dx) = dx {
             let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
-            gemm(cx.isa, MatMut::row_major(dx, self.inputs, cx.n), Accum::Replace, w.t(), dy_matrix);
+            gemm(cx.isa, w.t(), dy_matrix, Accum::Replace, MatMut::row_major(dx, self.inputs, cx.n));
             if self.relu_gradient {
                 activation::relu_backward_in_place(cx.isa, x, dx);
             }

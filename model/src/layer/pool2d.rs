@@ -23,7 +23,7 @@ impl Window {
 
     fn build(&mut self, input: Shape) -> Result<(Pool2d, Shape), BuildError> {
         let (Shape { c, h, w }, [kh, kw]) = (input, self.size);
-        let Self { stride, padding, dilation, .. } = *self;
+        let [stride, padding, dilation] = [self.stride, self.padding, self.dilation].map(Into::into);
         let pool = Pool2d::new(Pool2dShape { c, h, w, kh, kw, stride, padding, dilation })?;
         self.built = Some(pool);
         Ok((pool, Shape::image(input.c, pool.oh(), pool.ow())))

@@ -3,9 +3,10 @@
 use super::report::Sums;
 use super::step::run;
 use super::worker::Job;
-use super::{Element, Evaluation, Trainer};
+use super::{Evaluation, Trainer};
 use crate::error::Error;
 use isograd_datasets::Dataset;
+use isograd_kernels::Element;
 
 impl<T: Element> Trainer<T> {
     /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any number of threads.

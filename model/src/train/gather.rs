@@ -42,14 +42,14 @@ impl<'d, T: Element> Source<'d, T> {
                     Pixels::U8(bytes) => bytes,
                     Pixels::F32(_) => panic!("sample {} is made of floats, others of bytes", index(i)),
                 };
-                layout::gather_u8(isa, Channels::First, pixels, scaling, sample, n, input);
+                layout::gather_u8(isa, Channels::First, pixels, n, scaling, sample, input);
             }
             Pixels::F32(_) => {
                 let sample = |i| match read(i) {
                     Pixels::F32(floats) => floats,
                     Pixels::U8(_) => panic!("sample {} is made of bytes, others of floats", index(i)),
                 };
-                layout::gather_float(isa, Channels::First, pixels, scaling, sample, n, input);
+                layout::gather_float(isa, Channels::First, pixels, n, scaling, sample, input);
             }
         }
     }

@@ -33,6 +33,7 @@ use buckets::Buckets;
 use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
+use isograd_kernels::Element;
 use partial::Partial;
 use ranks::Exchange;
 use report::ShardSums;
@@ -40,11 +41,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use step::Pending;
 use worker::Worker;
-
-/// The element types that networks are trained in: `f32` and `f64`.
-pub trait Element: isograd_kernels::Element + isograd_comm::Element {}
-
-impl<T: isograd_kernels::Element + isograd_comm::Element> Element for T {}
 
 /// Trains a network.
 ///
@@ -106,7 +102,7 @@ impl<T: Element> Trainer<T> {
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
-        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world() == 1);
+        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
         let most = ranks.shares.most(rank, shards);
         let capacity = Partial::<T>::capacity(most.div_ceil(workers), shards);
         let elements = network.parameter_count() as u128;

@@ -2,7 +2,8 @@
 
 use super::buckets::Buckets;
 use crate::network::GradientMemory;
-use isograd_comm::{Buffer, Element, tree};
+use isograd_comm::{Buffer, tree};
+use isograd_kernels::Element;
 use std::ops::Range;
 
 /// Pending nodes of the tree, in shard order, each with a buffer for every bucket. Siblings are joined when the next shard needs a

@@ -2,9 +2,10 @@
 
 use super::buckets::Buckets;
 use super::partial::Partial;
+use super::shards_of;
 use super::worker::Worker;
-use super::{Element, shards_of};
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
+use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -24,7 +25,7 @@ pub struct Ranks {
 impl Ranks {
     /// Equal shares, buckets of 1 MiB, with overlap.
     pub fn new(communicator: Communicator) -> Self {
-        let shares = Shares::even(communicator.world());
+        let shares = Shares::even(communicator.world_size());
         Self { communicator, shares, bucket_bytes: 1 << 20, overlap: true }
     }
 }

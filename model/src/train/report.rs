@@ -1,11 +1,11 @@
 //! What training tells about itself.
 
-use super::Element;
 use super::ranks::Exchange;
 use super::worker::{Job, Worker};
 use crate::error::Error;
 use crate::metric::Metric;
 use isograd_comm::tree;
+use isograd_kernels::Element;
 use std::ops::Range;
 use std::time::Duration;
 

@@ -3,10 +3,11 @@
 use super::report::Sums;
 use super::update::Update;
 use super::worker::{Job, Reception, Worker};
-use super::{Element, EpochReport, Progress, Trainer, shards_of};
+use super::{EpochReport, Progress, Trainer, shards_of};
 use crate::error::Error;
 use isograd_comm::tree;
 use isograd_datasets::{Dataset, epoch_order};
+use isograd_kernels::Element;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::Ordering;

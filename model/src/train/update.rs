@@ -1,9 +1,10 @@
 //! From the sums of a step to its effect: on the parameters, on the optimizer's moments, on the running statistics.
 
-use super::{Element, TrainConfig};
+use super::TrainConfig;
 use crate::error::Error;
 use crate::memory::{Aligned, round_up};
 use crate::network::{Network, State};
+use isograd_kernels::Element;
 use isograd_kernels::elementwise;
 use rayon::prelude::*;
 use std::ops::Range;

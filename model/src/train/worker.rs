@@ -1,6 +1,5 @@
 //! One thread's share of a step.
 
-use super::Element;
 use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::gather::Source;
@@ -9,6 +8,7 @@ use super::ranks::Exchange;
 use crate::layer::{Context, Mode};
 use crate::loss::Gradient;
 use crate::network::{Network, ShardMemory, State};
+use isograd_kernels::Element;
 use std::ops::Range;
 
 /// Memory for one shard at a time, and the sums of those that are done.

@@ -93,19 +93,19 @@ fn convolutions_fit_their_images() {
 #[test]
 fn pooling_windows_fit_their_images() {
     expect(
-        "layer 1 (MaxPool2D): pooling window spans 7 elements of the width, which has 6 with its padding",
+        "layer 1 (MaxPool2D): a pooling window spans 7 elements of the width, which has only 6, padding included",
         behind_an_image(MaxPool2D::new([2, 7])),
     );
     expect(
-        "layer 1 (AveragePool2D): pooling window spans 9 elements of the height, which has 8 with its padding",
+        "layer 1 (AveragePool2D): a pooling window spans 9 elements of the height, which has only 8, padding included",
         behind_an_image(AveragePool2D::new(3).dilation([4, 1])),
     );
     expect(
-        "layer 1 (MaxPool2D): pooling padding 2 of the height is not smaller than the 2 elements that the window spans",
+        "layer 1 (MaxPool2D): pooling with padding 2 of the height: it must be less than the 2 elements that the window spans",
         behind_an_image(MaxPool2D::new(2).padding([2, 0])),
     );
     expect(
-        "layer 1 (AveragePool2D): pooling with stride [1, 0] and dilation [1, 1]: each must be at least 1",
+        "layer 1 (AveragePool2D): pooling with stride 1x0 and dilation 1x1: each number must be at least 1",
         behind_an_image(AveragePool2D::new(2).stride([1, 0])),
     );
 }

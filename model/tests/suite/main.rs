@@ -7,6 +7,7 @@ mod binary;
 mod build_errors;
 mod checkpoint;
 mod checkpoint_files;
+mod element;
 mod golden;
 mod gradients;
 mod non_finite;

@@ -6,7 +6,6 @@ use isograd_datasets::{Arrays, Synthetic};
 use isograd_model::{Error, Evaluation, Optimizer, Progress, Ranks, TrainConfig, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
 
 const STEPS: u64 = 30;
 const SHARDS: usize = 8;
@@ -94,19 +93,10 @@ fn each_rank<R: Send>(
 ) -> Vec<R> {
     let work = &work;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let world = group.shares.world();
+    let world = group.shares.world_size();
     let run = |rank: usize| {
-        let mut settings = Settings::new(Meeting {
-            place: Place::File(folder.path().join("meeting")),
-            rank,
-            world,
-            job: "law".into(),
-            generation: 0,
-            timeout: Duration::from_secs(60),
-            listen: None,
-            encrypt: false,
-            agreement: Vec::new(),
-        });
+        let place = Place::File(folder.path().join("meeting"));
+        let mut settings = Settings::new(Meeting::new(place, rank, world));
         match group.over {
             Over::SharedMemory => settings.transport = Transport::SharedMemory,
             Over::Tcp => settings.transport = Transport::Tcp,

@@ -2,21 +2,10 @@
 
 use super::*;
 use crate::rendezvous::Place;
-use std::time::Duration;
 
 /// Rank 2 of 4.
 fn meeting() -> Meeting {
-    Meeting {
-        place: Place::File("unused".into()),
-        rank: 2,
-        world: 4,
-        job: "a job".into(),
-        generation: 5,
-        timeout: Duration::ZERO,
-        listen: None,
-        encrypt: false,
-        agreement: Vec::new(),
-    }
+    Meeting { job: "a job".into(), generation: 5, ..Meeting::new(Place::File("unused".into()), 2, 4) }
 }
 
 fn identity(change: impl FnOnce(&mut Meeting)) -> Identity {
@@ -65,7 +54,8 @@ fn describe(outcome: &Outcome) -> String {
     }
 }
 
-/// Lets a client that wants rank `to` talk to a server; `meddle` may change each message, by its place in the talk.
+/// Lets a client that wants rank `to` talk to a server; `meddle` may change each message, by its place in the
+/// talk.
 fn talk(
     client: (&Identity, Purpose, usize),
     server: (&Identity, Purpose),
@@ -125,7 +115,7 @@ fn honest_ends_join() {
 #[test]
 fn other_keys_and_jobs_are_refused_before_the_claim_is_read() {
     // A claim that would be a conflict: it is not even looked at.
-    let stranger = Identity::new(&Meeting { world: 9, ..meeting() }, &Key::from_bytes([8; 32]));
+    let stranger = Identity::new(&Meeting { world_size: 9, ..meeting() }, &Key::from_bytes([8; 32]));
     let server = identity(|m| m.rank = 0);
     let ends = talk((&stranger, Purpose::Rendezvous, 0), (&server, Purpose::Rendezvous), |_, _| ());
     assert_eq!(ends.refusals(), [None, Some(Refusal::Proof)]);
@@ -156,7 +146,7 @@ fn other_purposes_and_ranks_are_refused() {
 
 #[test]
 fn both_ends_name_a_conflict_in_the_same_words() {
-    let worlds = meet(|m| m.world = 3, |_| ());
+    let worlds = meet(|m| m.world_size = 3, |_| ());
     assert_eq!(worlds.conflict(), "ranks 0 and 2 differ in world size: 4 against 3");
     let ciphers = meet(|m| m.encrypt = true, |_| ());
     assert_eq!(ciphers.conflict(), "ranks 0 and 2 differ in encryption: off against on");
@@ -166,10 +156,10 @@ fn both_ends_name_a_conflict_in_the_same_words() {
     let (newer, server) =
         (identity(|m| m.generation = 6).with_version(PROTOCOL + 1), identity(|m| m.rank = 0));
     let versions = talk((&newer, Purpose::Rendezvous, 0), (&server, Purpose::Rendezvous), |_, _| ());
-    assert_eq!(versions.conflict(), "ranks 0 and 2 differ in protocol version: 2 against 3");
+    assert_eq!(versions.conflict(), "ranks 0 and 2 differ in protocol version: 3 against 4");
 
     let beyond = meet(|m| m.rank = 4, |_| ());
-    let Outcome::Conflict(Error::Rank { rank: 4, world: 4 }) = beyond.server else {
+    let Outcome::Conflict(Error::Rank { rank: 4, world_size: 4 }) = beyond.server else {
         panic!("{}", describe(&beyond.server))
     };
 }
@@ -205,7 +195,7 @@ fn reflected_messages_are_refused() {
     assert!(reply.is_empty());
     assert!(matches!(outcome, Outcome::Refused(Refusal::Proof)), "{}", describe(&outcome));
 
-    // The same rank's own door answers in the name of the rank it wants.
+    // The same rank's own acceptor answers in the name of the rank it wants.
     let ends = talk((&client, Purpose::Link, 0), (&client, Purpose::Link), |_, _| ());
     assert_eq!(ends.refusals(), [Some(Refusal::Purpose), Some(Refusal::Purpose)]);
 }

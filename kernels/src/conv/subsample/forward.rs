@@ -1,4 +1,4 @@
-//! The forward pass.
+//! The forward pass of a kernel of one element with a stride.
 //!
 //! ```text
 //! for each block of the pixels that are read, each panel of F filters, each TILE vectors of the block
@@ -9,11 +9,15 @@
 //!   store, with the epilogue
 //! ```
 //!
-//! In a copy, what a tile multiplies is contiguous. A shorter block stores shorter runs of each filter, of which many are a
-//! power of two apart; the copies of a longer one do not stay in the first-level cache. Loads come one a step: the products
-//! hide no more of them. Every sum is taken in the order of the general kernel.
+//! 1. The vectors that a tile multiplies are contiguous in the copy.
+//! 2. While the kernel multiplies one block, it copies the next one, with one load in each step, because the
+//!    products of a step hide the time of only one load.
+//! 3. The length of a block is a compromise. A shorter block stores shorter runs of each filter, and many of
+//!    these runs are a power of two apart. The copies of a longer block do not stay in the first-level cache.
+//!
+//! Every sum is taken in the order of the general kernel.
 
-use super::super::correlate::{Correlate, Epilogue, panel_width};
+use super::super::direct::{DirectPass, Epilogue, panel_width};
 use super::{MAX_LANES, Subsampling};
 use crate::element::Element;
 use crate::simd::Level;
@@ -22,40 +26,41 @@ use pulp::{Simd, WithSimd};
 use std::ops::Range;
 use std::slice::ChunksExact;
 
-/// Vectors of a tile in one channel.
+/// The number of vectors of a tile in one channel.
 const TILE: usize = 2;
-/// Tiles of a block, at most.
+/// The most tiles in a block.
 const MAX_TILES: usize = 8;
-/// Pieces of `TILE` vectors in the copy of a block, at most.
+/// The most groups of `TILE` vectors in the copy of a block.
 const MAX_COPY: usize = 128;
-/// Channels up to which a block is two tiles or more.
+/// The most input channels for which this kernel is used: a block has two tiles or more then.
 const MAX_INPUTS: usize = 64;
 
 impl Subsampling {
-    /// Whether the forward pass from `inputs` channels is of this kind.
+    /// Whether this kernel computes the forward pass from `inputs` channels.
     pub(in super::super) fn has_small_blocks(&self, inputs: usize) -> bool {
         inputs <= MAX_INPUTS
     }
 }
 
-/// Elements of scratch memory for `inputs` channels.
+/// The number of elements of scratch memory for `inputs` channels.
 pub(in super::super) fn scratch_len(inputs: usize) -> usize {
     2 * block_tiles(inputs) * inputs * TILE * MAX_LANES
 }
 
-/// Tiles of a block.
+/// The number of tiles in a block.
 fn block_tiles(inputs: usize) -> usize {
     (MAX_COPY / inputs).clamp(1, MAX_TILES)
 }
 
-/// A forward pass of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+/// A forward pass by this kernel. It is a function of its own, because inlined into the general kernel it
+/// would make the general kernel slower.
+pub(in super::super) struct SubsampledForward<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Correlate<'b, T>,
+    pub(in super::super) call: DirectPass<'b, T>,
     pub(in super::super) plan: &'a Subsampling,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledForward<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -71,19 +76,20 @@ impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
     }
 }
 
-/// The vectors of a channel that are read, in order.
+/// An iterator over the places of those vectors of a channel that are read.
 struct Places<'a> {
     plan: &'a Subsampling,
-    /// Vectors of a pixel.
+    /// The number of vectors in a pixel.
     width: usize,
     row: usize,
     column: usize,
-    /// The next vector in its pixel.
+    /// The index in its pixel of the next vector.
     vector: usize,
 }
 
 impl Places<'_> {
-    /// The next `TILE` of them; beyond the last, something not above `last`.
+    /// The next `TILE` places. Behind the last vector that is read, the places mean nothing, but none is
+    /// above `last`.
     #[inline(always)]
     fn next(&mut self, last: usize) -> [usize; TILE] {
         let mut places = [0; TILE];
@@ -102,15 +108,15 @@ impl Places<'_> {
     }
 }
 
-impl<T: Element, S: Level> Subsampled<'_, '_, T, S> {
-    /// The filters `filters`, whose weights are `packed`; `copies` has room for two blocks.
+impl<T: Element, S: Level> SubsampledForward<'_, '_, T, S> {
+    /// Computes the filters `filters` from their `packed` weights. `copies` has room for two blocks.
     #[inline(always)]
     fn filters(&mut self, filters: Range<usize>, packed: &[T], copies: &mut [T]) {
         let (s, inputs) = (self.s, self.call.plan.inputs);
         let relu = match self.call.epilogue {
             Epilogue::Store => false,
             Epilogue::Relu => true,
-            Epilogue::ReluGradient(_) => unreachable!("the gradient of a ReLU in a forward pass"),
+            Epilogue::ReluGradient(_) => unreachable!("a forward pass does not apply the gradient of a ReLU"),
         };
         let width = self.call.n / T::lanes::<S>();
         let x = T::split::<S>(self.call.x).0;
@@ -186,20 +192,23 @@ struct Panel<'a, T: Element, S: Level> {
     bias: Option<&'a [T]>,
     /// The block's copy.
     copy: &'a [[T::V<S>; TILE]],
-    /// `x` from the first channel to copy on, and what to copy of each one to every tile of the next block.
+    /// `x` from the first channel to copy on.
     from: &'a [T::V<S>],
     x_plane: usize,
+    /// The places in a channel of the vectors to copy, for each tile of the next block.
     places: &'a [[usize; TILE]],
     next: &'a mut [[T::V<S>; TILE]],
     copied: Range<usize>,
-    /// The panel's filters, and where the block starts in each.
+    /// The panel's filters in the output, `plane` vectors each.
     y: &'a mut [T::V<S>],
     plane: usize,
+    /// The first vector of the block in each filter.
     start: usize,
     relu: bool,
 }
 
-/// What to copy, one channel after the other: pixels of one channel are at one distance, which the hardware foresees.
+/// An iterator over the vectors to copy, one channel after the other. Within a channel, the pixels have a
+/// constant distance, so the hardware fetches them in advance.
 struct Sources<'a, V> {
     planes: ChunksExact<'a, V>,
     from: &'a [V],
@@ -209,7 +218,7 @@ struct Sources<'a, V> {
 }
 
 impl<'a, V> Sources<'a, V> {
-    /// A channel of `x`, the places of its next vectors, and where they go in the copy of `inputs` channels.
+    /// A channel of `x`, the places of its next vectors, and their place in the copy of `inputs` channels.
     #[inline(always)]
     fn next(&mut self, inputs: usize) -> (&'a [V], &'a [usize; TILE], usize) {
         if self.tile == 0 {
@@ -234,7 +243,8 @@ impl<T: Element, S: Level> Panel<'_, T, S> {
         if let Some(from) = self.bias {
             bias.copy_from_slice(from);
         }
-        // Channels that are copied beside products, one vector a step; the others follow in one go.
+        // The first `beside` channels are copied between products, one vector in each step. The others are
+        // copied after these steps.
         let beside = self.copied.len().min(inputs / TILE);
         let (moving_weights, other_weights) = panel.split_at(TILE * beside);
         let moving_weights = moving_weights.as_chunks::<TILE>().0;

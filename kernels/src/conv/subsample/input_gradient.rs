@@ -1,4 +1,4 @@
-//! The input gradient.
+//! The input gradient of a kernel of one element with a stride.
 //!
 //! ```text
 //! for each row of dy, each block of it, each panel of F channels of dx
@@ -8,11 +8,13 @@
 //!   store, with the epilogue
 //! ```
 //!
-//! A block is so small that its copy stays in the first-level cache, where channels that are a power of two apart would
-//! not. Zeros are written in long runs, over the places of the results too, which find their lines in the cache then.
+//! 1. A block is so small that its copy stays in the first-level cache. Read in place, channels that are a
+//!    power of two apart would push each other out of the cache.
+//! 2. Most pixels of `dx` are zero, because no output reads them. The zeros are written in long runs, also
+//!    over the places of the results, so that the cache has these lines when the results are written.
 
 use super::super::axis::Axis;
-use super::super::correlate::{Correlate, Epilogue, panel_width, relu_gradient};
+use super::super::direct::{DirectPass, Epilogue, panel_width, relu_gradient};
 use super::{MAX_LANES, Subsampling};
 use crate::element::Element;
 use crate::simd::Level;
@@ -20,24 +22,26 @@ use crate::tile::{self, Tile};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Vectors of a block, all of one pixel.
+/// The number of vectors in a block. They belong to one pixel.
 const BLOCK: usize = 2;
-/// Channels of `dy` up to which movement takes long beside the products: with more of them the general kernel is faster.
+/// The most channels of `dy` for which this kernel is used. With more of them, the products take most of the
+/// time, and the general kernel is faster.
 const MAX_INPUTS: usize = 64;
-/// Vectors of zeros that are written beside the products of one channel.
+/// The number of vectors of zeros that are written with the products of one channel.
 const ZEROS: usize = 2;
 
-/// The geometry, planned once.
+/// The plan. It depends on the shape alone and is made once.
 #[derive(Debug, Clone)]
-pub(in super::super) struct InputGradient {
+pub(in super::super) struct InputGradientPlan {
     joined: Subsampling,
-    /// The rows of `dx` to set to zero before the first row of `dy`, and together with each one: those up to the next one
-    /// with results.
+    /// The rows of `dx` to set to zero: first those before the first row of `dy`, then those to write
+    /// together with each row of `dy`, up to and including the next row with results.
     zero_rows: Vec<Range<usize>>,
 }
 
-impl InputGradient {
-    /// The plan, if the kernel is of this kind and `inputs`, the channels of `dy`, are few.
+impl InputGradientPlan {
+    /// The plan, if the kernel is one element with a stride and `inputs`, the number of channels of `dy`, is
+    /// small.
     pub(in super::super) fn new(inputs: usize, rows: &Axis, columns: &Axis) -> Option<Self> {
         let joined = Subsampling::new(rows, columns).filter(|_| inputs <= MAX_INPUTS)?;
         let end = |row: usize| if row < rows.outputs { row * rows.stride + 1 } else { rows.inputs };
@@ -45,17 +49,18 @@ impl InputGradient {
         Some(Self { joined, zero_rows })
     }
 
-    /// Elements of scratch memory for `inputs` channels of `dy`.
+    /// The number of elements of scratch memory for `inputs` channels of `dy`.
     pub(in super::super) fn scratch_len(inputs: usize) -> usize {
         2 * inputs * BLOCK * MAX_LANES
     }
 
-    /// Whether a pixel of `n` samples is whole blocks.
+    /// Whether a pixel of `n` samples is a whole number of blocks.
     pub(in super::super) fn takes(&self, n: usize, lanes: usize) -> bool {
         n > 0 && n.is_multiple_of(BLOCK * lanes)
     }
 
-    /// Where the results of block `i` of row `row` lie in a channel of `dx`, in vectors, with `width` of them a pixel.
+    /// The place of the results of block `i` of row `row` in a channel of `dx`, in vectors. A pixel has
+    /// `width` vectors.
     #[inline(always)]
     fn place(&self, width: usize, row: usize, i: usize) -> usize {
         let blocks = width / BLOCK;
@@ -63,14 +68,15 @@ impl InputGradient {
     }
 }
 
-/// An input gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+/// An input gradient by this kernel. It is a function of its own, because inlined into the general kernel it
+/// would make the general kernel slower.
+pub(in super::super) struct SubsampledInputGradient<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Correlate<'b, T>,
-    pub(in super::super) plan: &'a InputGradient,
+    pub(in super::super) call: DirectPass<'b, T>,
+    pub(in super::super) plan: &'a InputGradientPlan,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledInputGradient<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -86,28 +92,30 @@ impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
     }
 }
 
-/// What a tile moves beside its products.
+/// The data that a tile moves while it multiplies.
 struct Moves<'a, V> {
-    /// `dy` from the next block in the first channel to copy on, and how far apart channels are.
+    /// `dy`, from the next block of the first channel to copy on.
     from: &'a [V],
+    /// The number of vectors from one channel of `dy` to the next.
     stride: usize,
     to: &'a mut [[V; BLOCK]],
     /// The vectors of `dx` to set to zero.
     zeros: Range<usize>,
 }
 
-/// The zeros of some rows of all channels of `dx`, to be written piece by piece.
+/// An iterator over parts of some rows of all channels of `dx`, which are to be set to zero.
 struct Sweep {
     channels: Range<usize>,
-    /// Vectors of a channel, and of its rows.
+    /// The number of vectors in a channel.
     plane: usize,
+    /// The vectors of these rows in a channel.
     rows: Range<usize>,
-    /// How far the first channel is done.
+    /// The number of vectors of the first channel that are done.
     done: usize,
 }
 
 impl Sweep {
-    /// The next `most` vectors or fewer; none when all are done.
+    /// At most `most` further vectors; none when all are done.
     #[inline(always)]
     fn next(&mut self, most: usize) -> Range<usize> {
         if self.done == self.rows.len() {
@@ -123,19 +131,20 @@ impl Sweep {
         start..start + len
     }
 
-    /// Vectors of all channels.
+    /// The number of vectors in all channels.
     fn len(&self) -> usize {
         self.channels.len() * self.rows.len()
     }
 }
 
-impl<T: Element> Correlate<'_, T> {
-    /// The channels `channels` of `dx`, whose weights are `packed`; `copies` has room for two blocks.
+impl<T: Element> DirectPass<'_, T> {
+    /// Computes the channels `channels` of `dx` from their `packed` weights. `copies` has room for two
+    /// blocks.
     #[inline(always)]
     fn subsampled<S: Level>(
         &mut self,
         s: S,
-        plan: &InputGradient,
+        plan: &InputGradientPlan,
         channels: Range<usize>,
         packed: &[T],
         copies: &mut [T],
@@ -198,14 +207,14 @@ impl<T: Element> Correlate<'_, T> {
 
     /// The `i`-th of the plan's rows of zeros.
     #[inline(always)]
-    fn sweep<S: Level>(&self, plan: &InputGradient, channels: &Range<usize>, i: usize) -> Sweep {
+    fn sweep<S: Level>(&self, plan: &InputGradientPlan, channels: &Range<usize>, i: usize) -> Sweep {
         let plane = self.y.len() / self.plan.outputs / T::lanes::<S>();
         let row_len = plane / self.plan.target[0];
         let rows = &plan.zero_rows[i];
         Sweep { channels: channels.clone(), plane, rows: rows.start * row_len..rows.end * row_len, done: 0 }
     }
 
-    /// Writes what is left of the zeros.
+    /// Writes the zeros that are left of a sweep.
     #[inline(always)]
     fn zero<S: Level>(&mut self, s: S, mut sweep: Sweep) {
         let y = T::split_mut::<S>(self.y).0;
@@ -218,7 +227,8 @@ impl<T: Element> Correlate<'_, T> {
         }
     }
 
-    /// The tile of one panel and one block: where it lies in `dx`, and how far apart channels are there.
+    /// Computes the tile of one panel and one block. In `dx` it begins at `target`, and channels are `plane`
+    /// vectors apart.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     fn block<S: Level, const F: usize>(
@@ -245,7 +255,7 @@ impl<T: Element> Correlate<'_, T> {
     }
 }
 
-/// Adds the products of a block to a tile and moves, a little beside each.
+/// Adds the products of a block to a tile, and moves a little data with each of them.
 #[inline(always)]
 fn multiply_and_move<T: Element, S: Level, const F: usize>(
     s: S,

@@ -1,4 +1,4 @@
-//! The weight gradient.
+//! The weight gradient of a kernel of one element with a stride.
 //!
 //! ```text
 //! for each pane of at most 64 filters and 32 channels
@@ -13,11 +13,14 @@
 //!   sum their lanes
 //! ```
 //!
-//! In the copies, vectors that a tile multiplies are next to each other. The accumulators of a pane pass through the
-//! second-level cache once for each block: a longer block makes fewer passes, but its copies must leave room in the
-//! first-level cache. Every sum is taken in the order of the pixels, as in the general kernel.
+//! 1. The vectors that a tile multiplies are next to each other in the copies.
+//! 2. While the kernel multiplies one group of filters, it copies the next group.
+//! 3. The accumulators of a pane are loaded from the second-level cache and stored there once for each block.
+//!    So a longer block moves less, but its copies must leave room in the first-level cache.
+//!
+//! Every sum is taken in the order of the pixels, as in the general kernel.
 
-use super::super::weight_gradient::Run;
+use super::super::weight_gradient::WeightGradientPass;
 use super::{MAX_LANES, Subsampling};
 use crate::Accum;
 use crate::element::Element;
@@ -25,24 +28,24 @@ use crate::simd::Level;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
-/// Channels and filters whose accumulators are in scratch memory at one time.
+/// The most channels and filters whose accumulators are in scratch memory together.
 const PANE: [usize; 2] = [32, 64];
-/// Vectors of a block in one channel, at most.
+/// The most vectors of a block in one channel.
 const BLOCK: usize = 24;
-/// Vectors of a block in all channels, about.
+/// About the number of vectors of a block in all channels.
 const X_BLOCK: usize = 512;
-/// Filters of a tile, and the most channels of it.
+/// The number of filters in a tile, and the most channels in a tile.
 const SIDE: usize = 4;
 
-/// Elements of scratch memory for `c` channels and `f` filters.
+/// The number of elements of scratch memory for `c` channels and `f` filters.
 pub(in super::super) fn scratch_len([c, f]: [usize; 2]) -> usize {
     let [c, f] = [c.min(PANE[0]).next_multiple_of(SIDE), f.min(PANE[1]).next_multiple_of(SIDE)];
     (c * f + (c + 2 * SIDE) * BLOCK) * MAX_LANES
 }
 
 impl Subsampling {
-    /// Whether the weight gradient of these counts of channels and filters fills tiles, and `n` samples are some whole
-    /// vectors.
+    /// Whether this kernel can compute the weight gradient: there are enough channels and filters, `counts`,
+    /// to fill a tile, and `n` samples are a whole number of vectors that fits in a block.
     pub(in super::super) fn has_tiles(&self, counts: [usize; 2], n: usize, lanes: usize) -> bool {
         counts.iter().all(|count| *count >= SIDE)
             && n.is_multiple_of(lanes)
@@ -50,14 +53,15 @@ impl Subsampling {
     }
 }
 
-/// A weight gradient of this kind, as a function of its own: within the general kernel's it would make that one slower.
-pub(in super::super) struct Subsampled<'a, 'b, T, S> {
+/// A weight gradient by this kernel. It is a function of its own, because inlined into the general kernel it
+/// would make the general kernel slower.
+pub(in super::super) struct SubsampledWeightGradient<'a, 'b, T, S> {
     pub(in super::super) s: S,
-    pub(in super::super) call: Run<'b, T>,
+    pub(in super::super) call: WeightGradientPass<'b, T>,
     pub(in super::super) plan: &'a Subsampling,
 }
 
-impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
+impl<T: Element, S: Level> WithSimd for SubsampledWeightGradient<'_, '_, T, S> {
     type Output = ();
 
     #[inline(always)]
@@ -80,8 +84,8 @@ impl<T: Element, S: Level> WithSimd for Subsampled<'_, '_, T, S> {
 /// The accumulators of a tile.
 type Tile<V, const B: usize> = [[V; B]; SIDE];
 
-impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
-    /// The weights of the pane's channels and filters, `B` channels a tile.
+impl<'b, T: Element, S: Level> SubsampledWeightGradient<'_, 'b, T, S> {
+    /// Computes the weights of the pane's channels and filters, with `B` channels in a tile.
     #[inline(always)]
     fn pane<const B: usize>(&mut self, [channels, filters]: [Range<usize>; 2], scratch: &mut [T]) {
         let (s, zero) = (self.s, T::zero(self.s));
@@ -137,7 +141,7 @@ impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
         }
     }
 
-    /// The vectors of `part` in its filter `i`.
+    /// The vectors of filter `i` of `part`.
     #[inline(always)]
     fn filter(&self, part: &Part, i: usize) -> &'b [T::V<S>] {
         let (width, dy) = (self.call.n / T::lanes::<S>(), T::split::<S>(self.call.dy).0);
@@ -145,7 +149,7 @@ impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
         &dy[start * width..][..part.pixels.len() * width]
     }
 
-    /// Copies the filters of `part` from the `from`-th on.
+    /// Copies the filters of `part`, beginning with number `from`.
     #[inline(always)]
     fn copy_filters(&self, part: &Part, from: usize, to: &mut [[T::V<S>; SIDE]]) {
         for i in from..part.filters.len() {
@@ -155,7 +159,7 @@ impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
         }
     }
 
-    /// Copies the pixels of `x` that are joined to `block`.
+    /// Copies the pixels of `x` that the output pixels `block` read.
     #[inline(always)]
     fn copy_channels<const B: usize>(
         &self,
@@ -190,7 +194,7 @@ impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
         }
     }
 
-    /// Sums the lanes of a tile into `dw`; beyond the last channel and filter a tile has nothing.
+    /// Sums the lanes of a tile into `dw`. The accumulators behind the last channel and filter are left out.
     #[inline(always)]
     fn store<const B: usize>(&mut self, tile: &Tile<T::V<S>, B>, [channels, filters]: [Range<usize>; 2]) {
         let c = self.call.plan.counts()[0];
@@ -207,13 +211,13 @@ impl<'b, T: Element, S: Level> Subsampled<'_, 'b, T, S> {
     }
 }
 
-/// Pixels of at most a tile's filters.
+/// Some pixels of at most as many filters as a tile has.
 struct Part {
     filters: Range<usize>,
     pixels: Range<usize>,
 }
 
-/// The first filters of `filters`: a tile's, or all.
+/// The first filters of `filters`: as many as a tile has, or all.
 fn first_of(filters: &Range<usize>) -> Range<usize> {
     filters.start..(filters.start + SIDE).min(filters.end)
 }
@@ -250,7 +254,7 @@ fn multiply<T: Element, S: Level, const B: usize>(
     *tile = sums;
 }
 
-/// [`multiply`], with a vector of `from` copied to `to` beside each step.
+/// [`multiply`], which also copies a vector of `from` to `to` in each step.
 #[inline(always)]
 fn multiply_and_move<T: Element, S: Level, const B: usize>(
     s: S,

@@ -1,28 +1,32 @@
-//! Copies of image rows in which columns that are a stride apart lie next to each other.
+//! Copies of image rows for convolutions with a stride: columns that are a stride apart lie next to each
+//! other.
 //!
 //! ```text
 //! stride 2: 0 1 2 3 4 5 6  ->  0 2 4 6 | 1 3 5
 //! ```
 //!
-//! What a kernel element reads for successive outputs is contiguous then, as it is at stride 1.
+//! In such a copy, the pixels that a kernel element reads for successive outputs are contiguous, as they are
+//! at stride 1.
 
 use super::axis::Axis;
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Elements (of f32) of a line of the first-level cache: copied channels are apart by one, so as not to compete for places.
+/// The number of f32 elements in a cache line. Copied channels have an offset of one line, so that they do
+/// not compete for the same places of the first-level cache.
 pub(super) const CACHE_LINE: usize = 16;
 
-/// The order of the columns in a copied row: phase by phase, of those that a kernel element reads.
+/// The order of the columns in a copied row. A phase is the set of columns with one remainder modulo the
+/// stride. The phases lie one after the other; phases that no kernel element reads are left out.
 #[derive(Debug, Clone)]
-pub(super) struct Phases {
+pub(super) struct StridedRows {
     pub(super) stride: usize,
     phases: Vec<Phase>,
-    /// Pixels of a copied row.
+    /// The number of pixels in a copied row.
     pub(super) pixels: usize,
 }
 
-/// The columns `first`, `first + stride`, …: `len` of them, from `start` on in the copy.
+/// `len` columns `first`, `first + stride`, … of the image. In the copy they begin at `start`.
 #[derive(Debug, Clone)]
 struct Phase {
     first: usize,
@@ -30,8 +34,8 @@ struct Phase {
     len: usize,
 }
 
-impl Phases {
-    /// For the stride and the kernel of `columns`.
+impl StridedRows {
+    /// The order for the stride and the kernel of `columns`.
     pub(super) fn new(columns: &Axis) -> Self {
         let stride = columns.stride.min(columns.inputs);
         let is_read = |first: &usize| {
@@ -47,16 +51,15 @@ impl Phases {
         Self { stride, phases, pixels: start }
     }
 
-    /// Rows of `columns` columns as they lie in the image.
+    /// The order of the image itself, for rows of `columns` columns.
     pub(super) fn none(columns: usize) -> Self {
         Self { stride: 1, phases: vec![Phase { first: 0, start: 0, len: columns }], pixels: columns }
     }
 
-    /// Where image column `column`, of a phase that is read, lies in a copied row.
+    /// The place of image column `column` in a copied row. Its phase must be one that a kernel element reads.
     pub(super) fn place(&self, column: usize) -> usize {
         let phase = self.phases.iter().find(|phase| phase.first == column % self.stride);
-        let phase =
-            phase.unwrap_or_else(|| panic!("column {column} is in no phase that a kernel element reads"));
+        let phase = phase.unwrap_or_else(|| panic!("no kernel element reads the phase of column {column}"));
         phase.start + column / self.stride
     }
 
@@ -83,7 +86,8 @@ impl Phases {
     }
 }
 
-/// Copies pixels of `W` vectors, `stride` apart in `x`: too few to call a copying function for each.
+/// Copies pixels of `W` vectors, which are `stride` apart in `x`. The pixels are so short that calling
+/// `memcpy` for each would take longer than copying.
 #[inline(always)]
 fn copy_pixels<T: Element, S: Level, const W: usize>(stride: usize, x: &[T], copy: &mut [T]) {
     let (x, copy) = (T::split::<S>(x).0, T::split_mut::<S>(copy).0);

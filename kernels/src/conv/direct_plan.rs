@@ -1,17 +1,20 @@
-//! The plan of the direct forward pass and input gradient: which kernel elements and which input pixels each output row
-//! and run of output columns needs.
+//! The plan of the direct forward pass and of the direct input gradient.
+//!
+//! The plan says which kernel elements and which input pixels each output row and each run of output columns
+//! needs. It depends on the shape alone and is made once. [`super::direct`] runs it.
 
 use super::axis::{Axis, Taps};
-use super::phases::{CACHE_LINE, Phases};
-use super::subsample::{InputGradient, Subsampling, Way, forward_scratch_len};
+use super::strided_rows::{CACHE_LINE, StridedRows};
+use super::subsample::{InputGradientPlan, SubsampledPass, Subsampling, forward_scratch_len};
 use std::ops::RangeInclusive;
 
-/// Packed weights that stay in the second-level cache while all rows of the output pass over them.
+/// The most bytes of packed weights in a group. They stay in the second-level cache while the kernel goes
+/// through all rows of the output.
 const GROUP_BYTES: usize = 256 * 1024;
 
-/// Rows and columns of the output with the kernel elements that each of them needs.
+/// The rows and columns of the output, with the kernel elements that each of them needs.
 #[derive(Debug, Clone)]
-pub(super) struct Correlation {
+pub(super) struct DirectPlan {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) kernel: [usize; 2],
@@ -24,45 +27,49 @@ pub(super) struct Correlation {
     pub(super) rows: Vec<Taps>,
     /// For each input row, whether an output row reads it.
     pub(super) is_read: Vec<bool>,
-    pub(super) runs: Vec<Run>,
-    /// The columns of a row without kernel elements.
-    pub(super) whole_row: Run,
-    /// How the columns of a copied row lie.
-    pub(super) phases: Phases,
-    /// Pixels of the longest run.
+    pub(super) runs: Vec<ColumnRun>,
+    /// All columns, for a row that no kernel element contributes to.
+    pub(super) whole_row: ColumnRun,
+    /// The order of the columns in a copied row.
+    pub(super) strided_rows: StridedRows,
+    /// The number of pixels in the longest run.
     pub(super) longest_run: usize,
-    /// Input rows that a copy must hold so that each output row finds its own, whichever the earlier ones needed.
+    /// The number of input rows that a copy holds, so that every output row finds the rows it reads, in
+    /// whatever order the output rows need them.
     window: usize,
-    /// The way of a kernel of one element with a stride.
-    pub(super) subsampling: Option<Way>,
+    /// The plan of a kernel of one element with a stride.
+    pub(super) subsampling: Option<SubsampledPass>,
 }
 
-/// Successive output columns `[start, start + len)` whose kernel elements `first_k`, `first_k + k_step`, … read the columns
-/// `sources` for the first of them, and for each next one those to the right.
+/// Successive output columns `[start, start + len)` with the same kernel elements `first_k`,
+/// `first_k + k_step`, … For the first output column these read the input columns `sources`, and for each
+/// further one the columns to the right.
 #[derive(Debug, Clone)]
-pub(super) struct Run {
+pub(super) struct ColumnRun {
     pub(super) start: usize,
     pub(super) len: usize,
     first_k: usize,
     sources: Vec<usize>,
 }
 
-/// Channels from which on it matters that they compete for places in the cache.
+/// With at least this many input channels, it matters whether they compete for places of the cache.
 const MANY_CHANNELS: usize = 16;
-/// Elements (of f32, 4 KiB) after which the first-level cache starts over.
+/// Addresses this many f32 elements apart (4 KiB) share a place of the first-level cache.
 const CACHE_PERIOD: usize = 1024;
 
-impl Correlation {
+impl DirectPlan {
     /// The forward pass from `inputs` to `outputs` channels.
     pub(super) fn new(inputs: usize, outputs: usize, rows: &Axis, columns: &Axis) -> Self {
         let steps = [rows.forward_steps(), columns.forward_steps()];
         let planes = [[rows.inputs, columns.inputs], [rows.outputs, columns.outputs]];
         let kernel = [rows.kernel, columns.kernel];
-        let phases = if inputs > 1 { Phases::new(columns) } else { Phases::none(columns.inputs) };
-        let runs = runs(&columns.forward(), steps[1].1, &phases);
+        let strided_rows =
+            if inputs > 1 { StridedRows::new(columns) } else { StridedRows::none(columns.inputs) };
+        let runs = runs(&columns.forward(), steps[1].1, &strided_rows);
         let subsampling = Subsampling::new(rows, columns).filter(|joined| joined.has_small_blocks(inputs));
-        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, phases);
-        Self { subsampling: subsampling.map(Way::Forward), ..plan }
+        let plan =
+            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, strided_rows);
+        Self { subsampling: subsampling.map(SubsampledPass::Forward), ..plan }
     }
 
     /// The input gradient: from the forward pass's output plane (`inputs` channels) to its input plane.
@@ -70,11 +77,12 @@ impl Correlation {
         let steps = [rows.transposed_steps(), columns.transposed_steps()];
         let planes = [[rows.outputs, columns.outputs], [rows.inputs, columns.inputs]];
         let kernel = [rows.kernel, columns.kernel];
-        let phases = Phases::none(columns.outputs);
-        let runs = runs(&columns.transposed(), steps[1].1, &phases);
-        let subsampling = InputGradient::new(inputs, rows, columns);
-        let plan = Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, phases);
-        Self { subsampling: subsampling.map(Way::InputGradient), ..plan }
+        let strided_rows = StridedRows::none(columns.outputs);
+        let runs = runs(&columns.transposed(), steps[1].1, &strided_rows);
+        let subsampling = InputGradientPlan::new(inputs, rows, columns);
+        let plan =
+            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, strided_rows);
+        Self { subsampling: subsampling.map(SubsampledPass::InputGradient), ..plan }
     }
 
     fn from_taps(
@@ -83,8 +91,8 @@ impl Correlation {
         [source, target]: [[usize; 2]; 2],
         [row_steps, column_steps]: [(usize, isize); 2],
         rows: Vec<Taps>,
-        runs: Vec<Run>,
-        phases: Phases,
+        runs: Vec<ColumnRun>,
+        strided_rows: StridedRows,
     ) -> Self {
         let mut plan = Self {
             inputs,
@@ -98,8 +106,8 @@ impl Correlation {
             rows,
             longest_run: runs.iter().map(|run| run.len).fold(0, usize::max),
             runs,
-            whole_row: Run { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
-            phases,
+            whole_row: ColumnRun { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
+            strided_rows,
             window: 1,
             subsampling: None,
         };
@@ -117,50 +125,53 @@ impl Correlation {
         plan
     }
 
-    /// The first and the last input row that an output row with kernel elements `taps` needs.
+    /// The first and the last input row that an output row with kernel elements `taps` reads.
     pub(super) fn source_rows(&self, taps: &Taps) -> Option<RangeInclusive<usize>> {
         let far = taps.source.wrapping_add_signed(taps.count.checked_sub(1)? as isize * self.source_steps[0]);
         Some(taps.source.min(far)..=taps.source.max(far))
     }
 
-    /// Output channels whose packed weights are in scratch memory at one time: a multiple of 8, or all.
+    /// The number of output channels whose packed weights are in scratch memory together: a multiple of 8, or
+    /// all channels.
     pub(super) fn group(&self) -> usize {
         let channel_bytes = self.inputs * self.kernel[0] * self.kernel[1] * size_of::<f32>();
         (GROUP_BYTES / channel_bytes / 8 * 8).max(8).min(self.outputs)
     }
 
-    /// Elements of the packed weights of a group.
+    /// The number of elements in the packed weights of a group.
     pub(super) fn weights_len(&self) -> usize {
         self.group() * self.inputs * self.kernel[0] * self.kernel[1]
     }
 
-    /// Elements of scratch memory for at most `n` samples: fewer may need the copy where more do not.
+    /// The number of elements of scratch memory for at most `n` samples. It always includes the copy where
+    /// there may be one, because fewer samples can need a copy that more samples do not need.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
-        let may_copy = self.inputs >= MANY_CHANNELS || self.phases.stride > 1;
+        let may_copy = self.inputs >= MANY_CHANNELS || self.strided_rows.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
         let blocks = match self.subsampling {
             None => 0,
-            Some(Way::Forward(_)) => forward_scratch_len(self.inputs),
-            Some(Way::InputGradient(_)) => InputGradient::scratch_len(self.inputs),
+            Some(SubsampledPass::Forward(_)) => forward_scratch_len(self.inputs),
+            Some(SubsampledPass::InputGradient(_)) => InputGradientPlan::scratch_len(self.inputs),
         };
         self.weights_len() + copy.max(blocks)
     }
 
-    /// Whether the input channels of `n` samples are so far apart that their pixels share few places of the first-level
-    /// cache: a tile that reads them one after the other then finds none of the lines that its neighbour left there.
+    /// Whether the input channels of `n` samples lie at a distance at which their pixels share few places of
+    /// the first-level cache. Then the channels that a tile reads push each other out of the cache, and the
+    /// next tile misses all of them.
     pub(super) fn channels_compete(&self, n: usize) -> bool {
         self.inputs >= MANY_CHANNELS && n > 0 && self.in_place(n).channel_len.is_multiple_of(CACHE_PERIOD / 2)
     }
 
-    /// The input as it lies.
+    /// The layout of the input itself.
     pub(super) fn in_place(&self, n: usize) -> Layout {
         self.layout(self.source, self.source[0] * self.source[1] * n)
     }
 
-    /// A copy of the rows in use, with channels one line apart in the cache.
+    /// The layout of a copy of the rows in use. Its channels have an offset of one line in the cache.
     pub(super) fn copied(&self, n: usize) -> Layout {
-        let len = self.window * self.phases.pixels * n;
-        self.layout([self.window, self.phases.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
+        let len = self.window * self.strided_rows.pixels * n;
+        self.layout([self.window, self.strided_rows.pixels], len.next_multiple_of(CACHE_PERIOD) + CACHE_LINE)
     }
 
     fn layout(&self, [rows, row_pixels]: [usize; 2], channel_len: usize) -> Layout {
@@ -168,9 +179,15 @@ impl Correlation {
         Layout { rows, row_step, row_pixels, channel_len }
     }
 
-    /// The products of one run of columns in a row with kernel elements `taps`, of `n` samples.
+    /// The products of one run of columns, for `n` samples, in a row with the kernel elements `taps`.
     #[inline(always)]
-    pub(super) fn products<'a>(&self, n: usize, layout: &Layout, taps: &Taps, run: &'a Run) -> Products<'a> {
+    pub(super) fn products<'a>(
+        &self,
+        n: usize,
+        layout: &Layout,
+        taps: &Taps,
+        run: &'a ColumnRun,
+    ) -> Products<'a> {
         let row_len = layout.row_pixels * n;
         let products = Products {
             rows: if run.sources.is_empty() { 0 } else { taps.count },
@@ -195,30 +212,31 @@ impl Correlation {
     }
 }
 
-/// How the tiles find the input: row `r` of a channel in place `r % rows`.
+/// Where the tiles find the input: row `r` of a channel is in place `r % rows`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub(super) rows: usize,
-    /// From one kernel row's place to the next one's, modulo `rows`.
+    /// The distance from the place of one kernel row's input to that of the next kernel row, modulo `rows`.
     row_step: usize,
     pub(super) row_pixels: usize,
     pub(super) channel_len: usize,
 }
 
-/// The products that make up a tile: for each kernel element, `depth` terms that are `stride` apart in the input.
+/// The products of a tile: for each kernel element, `depth` terms, whose inputs are `stride` apart.
 ///
-/// The terms are the input channels; of an image with one channel, they are the kernel columns.
+/// The terms are the input channels. If the image has only one channel, they are the kernel columns.
 #[derive(Clone, Copy)]
 pub(super) struct Products<'a> {
-    /// Rows of kernel elements.
+    /// The number of rows of kernel elements.
     pub(super) rows: usize,
-    /// Where the first one's input row starts, how much further the next one's does, and where rows start over.
+    /// The start of the first kernel row's input, the distance to that of the next kernel row, and the length
+    /// after which input rows start over at zero.
     pub(super) row: usize,
     pub(super) row_step: usize,
     pub(super) window: usize,
-    /// The pixels of a row that its kernel elements read for the run's first pixel.
+    /// The pixels that the kernel elements of a row read for the run's first pixel.
     pub(super) sources: &'a [usize],
-    /// The first kernel element, and from it to the next row's and column's.
+    /// The first kernel element, and the steps to the elements of the next row and the next column.
     pub(super) element: usize,
     pub(super) element_steps: [usize; 2],
     pub(super) depth: usize,
@@ -226,13 +244,14 @@ pub(super) struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// Whether there are three terms for each of three elements.
+    /// Whether there are three rows of one element with three terms each.
     #[inline(always)]
     pub(super) fn are_three_rows_of_three(&self) -> bool {
         (self.rows, self.sources.len(), self.depth) == (3, 1, 3)
     }
 
-    /// The elements row by row: where each one's input starts, of `n` samples, and its index in the kernel.
+    /// For each kernel element, row by row: the start of its input, for `n` samples, and its index in the
+    /// kernel.
     #[inline(always)]
     pub(super) fn elements(&self, n: usize) -> Elements<'_> {
         Elements {
@@ -277,11 +296,12 @@ impl Iterator for Elements<'_> {
     }
 }
 
-/// Joins neighbours whose kernel elements are the same and whose sources in a row that lies in `phases` are shifted by one.
-fn runs(columns: &[Taps], source_step: isize, phases: &Phases) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+/// Joins neighbouring columns to runs: columns with the same kernel elements, whose sources in a row of the
+/// order `strided_rows` are shifted by one.
+fn runs(columns: &[Taps], source_step: isize, strided_rows: &StridedRows) -> Vec<ColumnRun> {
+    let mut runs: Vec<ColumnRun> = Vec::new();
     for (start, taps) in columns.iter().enumerate() {
-        let source = |i| phases.place(taps.source.wrapping_add_signed(i as isize * source_step));
+        let source = |i| strided_rows.place(taps.source.wrapping_add_signed(i as isize * source_step));
         let sources: Vec<usize> = (0..taps.count).map(source).collect();
         match runs.last_mut() {
             Some(run)
@@ -290,7 +310,7 @@ fn runs(columns: &[Taps], source_step: isize, phases: &Phases) -> Vec<Run> {
             {
                 run.len += 1;
             }
-            _ => runs.push(Run { start, len: 1, first_k: taps.first_k, sources }),
+            _ => runs.push(ColumnRun { start, len: 1, first_k: taps.first_k, sources }),
         }
     }
     runs

@@ -1,12 +1,13 @@
-//! The backward pass of overlapping windows, where at most three of them in each dimension hold an element.
+//! The backward pass of overlapping windows, where at most three windows in each dimension contain an
+//! element.
+//!
+//! Each element of `dx` is summed in registers and written once. The order of the sum is the one of
+//! [`Backward`](super::backward::Backward): from the last window to the first.
 //!
 //! ```text
-//! for each row of dx, each run of its columns that as many windows hold in the same way:
-//!     dx[w] = sum over the rows i of a window that lie on the row, over the columns j that lie on w, of part(dy)
+//! for each row of dx, each run of columns that the same number of windows contain in the same way:
+//!     dx[w] = sum over window rows i that lie on the row, over window columns j that lie on w, of part(dy)
 //! ```
-//!
-//! An input gradient is summed in registers and written once. The order of the sum is that of
-//! [`Backward`](super::backward::Backward): from the last window to the first.
 
 use super::backward::{Backward, part};
 use super::geometry::{Axis, Holders};
@@ -14,28 +15,31 @@ use super::{from_index, reciprocal};
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Windows that hold an element, in one dimension.
+/// The most windows that contain an element, in one dimension.
 const MAX_HOLDERS: usize = 3;
-/// Runs of columns: some for each place within a stride, the borders apart.
+/// The most runs of columns. Each place within a stride has some runs, because columns at the borders differ
+/// from the others.
 const MAX_RUNS: usize = 16;
-/// Elements of a window.
+/// The most elements in a window.
 const MAX_TAPS: usize = 64;
 
-/// The windows that hold a position of one dimension, from the last to the first.
+/// The windows that contain a position of one dimension, from the last to the first.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Held {
     count: usize,
-    /// The last window, and which of its elements it is; from one to the next, windows and elements have constant steps.
+    /// The last window, and the index in it of the position's element.
     window: usize,
     element: usize,
+    /// The steps from one window to the one before it, and from its element to that window's.
     window_step: usize,
     element_step: usize,
-    /// How many of the window's elements lie inside the image; zeros for max pooling, which does not care.
+    /// The number of each window's elements inside the image; zeros for max pooling, which does not need the
+    /// number.
     inside: [usize; MAX_HOLDERS],
 }
 
 impl Held {
-    /// `None` when there are too many.
+    /// Returns `None` when more than [`MAX_HOLDERS`] windows contain the position.
     #[inline(always)]
     fn new<const MAX: bool>(axis: &Axis, position: usize) -> Option<Self> {
         let mut held = Self::default();
@@ -52,30 +56,30 @@ impl Held {
         Some(held)
     }
 
-    /// Whether `next` is the same, but for windows that are `distance` further.
+    /// Whether `next` differs only in that its windows are `distance` further.
     fn is_followed_by(&self, next: &Self, distance: usize) -> bool {
         *next == Self { window: self.window + distance, ..*self }
     }
 }
 
-/// Columns a stride apart, from `first` on, that windows hold in the same way.
+/// `count` columns, a stride apart, from `first` on, which windows contain in the same way.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct ColumnRun {
     first: usize,
     count: usize,
     held: Held,
 }
 
-/// All columns of a row.
-struct Runs {
-    runs: [Run; MAX_RUNS],
+/// The runs of all columns of a row.
+struct ColumnRuns {
+    runs: [ColumnRun; MAX_RUNS],
     count: usize,
 }
 
-impl Runs {
-    /// `None` when there are too many.
+impl ColumnRuns {
+    /// Returns `None` when there are more than [`MAX_RUNS`] runs, or when too many windows contain a column.
     fn new<const MAX: bool>(axis: &Axis) -> Option<Self> {
-        let mut runs = Self { runs: [Run::default(); MAX_RUNS], count: 0 };
+        let mut runs = Self { runs: [ColumnRun::default(); MAX_RUNS], count: 0 };
         for place in 0..axis.stride.min(axis.size) {
             let mut open = false;
             for column in (place..axis.size).step_by(axis.stride) {
@@ -87,7 +91,7 @@ impl Runs {
                     run.count += 1;
                     continue;
                 }
-                *runs.runs.get_mut(runs.count)? = Run { first: column, count: 1, held };
+                *runs.runs.get_mut(runs.count)? = ColumnRun { first: column, count: 1, held };
                 runs.count += 1;
                 open = true;
             }
@@ -96,7 +100,8 @@ impl Runs {
     }
 }
 
-/// For max pooling the index of each window element, for average pooling the share in a window of as many elements.
+/// For max pooling, entry `k` is the index `k`. For average pooling, it is the share of an element in a
+/// window of `k` elements.
 struct Weights<T>([T; MAX_TAPS + 1]);
 
 impl<T: Element> Weights<T> {
@@ -109,31 +114,34 @@ impl<T: Element> Weights<T> {
     }
 }
 
-/// What a run of columns in a row of `dx` is made from.
+/// The data that a run of columns in a row of `dx` is computed from.
 struct Source<'a, S: Level, T: Element> {
     argmax: &'a [T::V<S>],
     dy: &'a [T::V<S>],
     weights: &'a Weights<T>,
     rows: &'a Held,
-    run: &'a Run,
-    /// Outputs of a row, elements of a window row, columns from one of the run to the next.
+    run: &'a ColumnRun,
+    /// The number of outputs in a row.
     outputs: usize,
+    /// The number of elements in a window row.
     kw: usize,
+    /// The number of columns from one column of the run to the next.
     stride: usize,
-    /// Vectors of a pixel.
+    /// The number of vectors in a pixel.
     pixel: usize,
 }
 
 impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
-    /// Does all of it, if windows are such as this is for, for samples of whole vectors.
+    /// Computes the whole gradient if the windows are of this kind, and returns whether it did. The number of
+    /// samples must be a whole number of vectors.
     #[inline(always)]
-    pub(super) fn gather<S: Level>(&mut self, s: S) -> bool {
+    pub(super) fn overlapping<S: Level>(&mut self, s: S) -> bool {
         let shape = self.shape;
         let (vertical, horizontal) = (shape.vertical, shape.horizontal);
         if vertical.window * horizontal.window > MAX_TAPS {
             return false;
         }
-        let Some(runs) = Runs::new::<MAX>(&horizontal) else { return false };
+        let Some(runs) = ColumnRuns::new::<MAX>(&horizontal) else { return false };
         let weights = Weights::new(vertical.window * horizontal.window, MAX);
         let pixel = self.n / T::lanes::<S>();
         let dy = T::split::<S>(self.dy).0;
@@ -170,7 +178,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
                         (3, 1) => source.sum::<3, 1, MAX>(s, dx),
                         (3, 2) => source.sum::<3, 2, MAX>(s, dx),
                         (3, 3) => source.sum::<3, 3, MAX>(s, dx),
-                        // Between windows.
+                        // No window contains these columns: they are zero.
                         _ => source.sum::<0, 0, MAX>(s, dx),
                     }
                 }
@@ -184,7 +192,7 @@ impl<S: Level, T: Element> Source<'_, S, T> {
     /// The sums over `R` rows and `C` columns of windows.
     #[inline(always)]
     fn sum<const R: usize, const C: usize, const MAX: bool>(&self, s: S, dx: &mut [T::V<S>]) {
-        let Self { rows, run: &Run { count, held: columns, .. }, pixel, .. } = *self;
+        let Self { rows, run: &ColumnRun { count, held: columns, .. }, pixel, .. } = *self;
         let len = count * pixel;
         let mut weights = [[T::zero(s); C]; R];
         let mut dy: [[&[T::V<S>]; C]; R] = [[&[]; C]; R];
@@ -202,7 +210,7 @@ impl<S: Level, T: Element> Source<'_, S, T> {
                 argmax[r][c] = &self.argmax[from..][..len];
             }
         }
-        // At stride 1 neighbouring columns are neighbours in memory too.
+        // At stride 1, neighbouring columns are neighbours in memory too.
         let (count, pixel) = if self.stride == 1 { (1, len) } else { (count, pixel) };
         for q in 0..count {
             let dx = &mut dx[q * self.stride * pixel..][..pixel];

@@ -1,4 +1,5 @@
-//! A connection that is proving itself: the [`Handshake`] over a socket, without ever waiting for it.
+//! A connection whose two ends are proving themselves: the [`Handshake`] over a socket, which never waits for
+//! the socket.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +12,12 @@ use crate::error::Error;
 use crate::links::Link;
 
 /// How long a connection may take to prove itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the operating system may take to connect before it is asked again.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// How long to wait before the next attempt: briefly at first, since the others may be just about to listen.
+/// How long to wait before the next attempt: briefly at first, since the other rank may be just about to
+/// listen.
 pub(super) struct Backoff(Duration);
 
 impl Backoff {
@@ -32,18 +34,18 @@ impl Backoff {
     }
 }
 
-/// What became of a connection.
-pub(super) enum Joined {
-    /// It is proven.
+/// How a handshake ended.
+pub(super) enum HandshakeResult {
+    /// Both ends have proved themselves.
     Link(Box<Link>),
-    /// The other has the key, but its settings bar it from this group.
+    /// The other end has the key, but its settings keep it out of this group.
     Conflict(Error),
-    /// It is not accepted.
+    /// The connection is not accepted.
     Refused(Refusal),
 }
 
 /// One end of a connection that is not yet proven.
-pub(super) struct Join<'a> {
+pub(super) struct Handshaking<'a> {
     socket: TcpStream,
     address: SocketAddr,
     identity: &'a Identity,
@@ -54,9 +56,9 @@ pub(super) struct Join<'a> {
     since: Instant,
 }
 
-impl<'a> Join<'a> {
-    /// Connects to rank `to`, waiting no longer than `until` and a second at most. An inner error may be gone at the
-    /// next attempt.
+impl<'a> Handshaking<'a> {
+    /// Connects to rank `to`, for at most a second and no longer than `until`. After an inner error the next
+    /// attempt may succeed.
     pub(super) fn connect(
         address: SocketAddr,
         identity: &'a Identity,
@@ -73,7 +75,7 @@ impl<'a> Join<'a> {
         }))
     }
 
-    /// Takes a connection that somebody made to this rank. An inner error is that connection's own.
+    /// Accepts a connection. An inner error concerns this connection only.
     pub(super) fn accept(
         socket: TcpStream,
         address: SocketAddr,
@@ -100,14 +102,14 @@ impl<'a> Join<'a> {
         self.address
     }
 
-    /// Whether not a byte has come.
+    /// Whether nothing has arrived.
     pub(super) fn is_silent(&self) -> bool {
         self.silent
     }
 
-    /// When a proof is due.
+    /// When the proof must be complete.
     pub(super) fn due(&self) -> Instant {
-        self.since + PATIENCE
+        self.since + HANDSHAKE_TIMEOUT
     }
 
     #[cfg(test)]
@@ -115,10 +117,11 @@ impl<'a> Join<'a> {
         self.since -= by;
     }
 
-    /// Goes on as far as it can without waiting; gives itself back when the other end is to speak.
-    pub(super) fn advance(mut self) -> ControlFlow<Joined, Self> {
+    /// Goes on as far as possible without waiting. Returns itself if the next message of the other end has
+    /// not arrived.
+    pub(super) fn advance(mut self) -> ControlFlow<HandshakeResult, Self> {
         loop {
-            // Never more than the next message: what follows the handshake belongs to the link.
+            // Reads no more than the next message: what follows the handshake belongs to the link.
             match self.socket.read(&mut self.buffer[self.filled..self.handshake.wants()]) {
                 Ok(0) => return refuse(self.handshake.closed()),
                 Ok(bytes) => self.filled += bytes,
@@ -135,18 +138,18 @@ impl<'a> Join<'a> {
             }
             let (reply, outcome) = self.handshake.take(&self.buffer[..self.filled]);
             self.filled = 0;
-            // The socket of an honest rank has room for the few bytes of a handshake.
+            // A socket always has room for the few bytes of a handshake, unless its other end does not read.
             let written = self.socket.write_all(&reply);
             match (outcome, written) {
                 (Outcome::Refused(refusal), _) => return refuse(refusal),
-                (Outcome::Conflict(error), _) => return ControlFlow::Break(Joined::Conflict(error)),
+                (Outcome::Conflict(error), _) => return ControlFlow::Break(HandshakeResult::Conflict(error)),
                 (_, Err(error)) => return refuse(Refusal::Other(error.to_string())),
                 (Outcome::More, Ok(())) => (),
                 (Outcome::Joined { theirs, noise }, Ok(())) => {
                     let noise = noise.map(|noise| *noise);
                     let link = Link::new(self.socket, theirs.rank, self.address, self.identity.tag(), noise);
                     return match link {
-                        Ok(link) => ControlFlow::Break(Joined::Link(Box::new(link))),
+                        Ok(link) => ControlFlow::Break(HandshakeResult::Link(Box::new(link))),
                         Err(error) => refuse(Refusal::Other(error.to_string())),
                     };
                 }
@@ -155,11 +158,11 @@ impl<'a> Join<'a> {
     }
 }
 
-fn refuse<C>(refusal: Refusal) -> ControlFlow<Joined, C> {
-    ControlFlow::Break(Joined::Refused(refusal))
+fn refuse<C>(refusal: Refusal) -> ControlFlow<HandshakeResult, C> {
+    ControlFlow::Break(HandshakeResult::Refused(refusal))
 }
 
-impl AsFd for Join<'_> {
+impl AsFd for Handshaking<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

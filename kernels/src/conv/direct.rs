@@ -1,5 +1,8 @@
 //! The direct kernel of the forward pass and of the input gradient.
 //!
+//! The kernel sums products straight from the image, without a matrix of columns. A tile of results stays in
+//! registers while the sum over kernel elements and input channels runs.
+//!
 //! ```text
 //! for each group of output channels whose packed weights stay in the cache
 //!   for each output row, each run of columns with the same kernel elements, each panel of F channels
@@ -10,39 +13,45 @@
 //!       store, with the epilogue
 //! ```
 //!
-//! At a border the list of kernel elements is shorter; nothing is padded. The input gradient is the same loop over the
-//! transposed axes: at stride s every s-th position shares a list, and no product with an inserted zero is made.
+//! 1. Pixels and samples form one contiguous index. So vectors are full even when a shard has few samples.
+//! 2. At a border of the image, the list of kernel elements is shorter. So no image is padded.
+//! 3. The input gradient is the same loop over the transposed axes. At stride `s`, every `s`-th position has
+//!    the same list of kernel elements. So there are no products with inserted zeros.
+//! 4. The weights of a group of output channels are packed in the order in which the tiles read them.
+//! 5. The input is read in place, except in two cases, in which the rows in use are copied. Channels that are
+//!    a power of two apart compete for the same places of the cache; so narrow tiles read a copy whose
+//!    channels do not. And where the columns of a forward pass have a stride, the copy puts the columns that
+//!    a kernel element reads next to each other, so that runs are as long as at stride 1.
 //!
-//! The input is read in place, but for two cases, in which the rows in use are copied, with the channels apart in the cache:
-//! where channels are a power of two apart and tiles are narrow; and where the columns of a forward pass have a stride, with
-//! those that a kernel element reads next to each other, so that runs are as long as at stride 1.
-//!
-//! Both passes of a kernel of one element that has a stride are in [`super::subsample`].
+//! The forward pass and the input gradient of a kernel of one element with a stride are in
+//! [`super::subsample`].
 
-use super::correlation::{Correlation, Layout, Products};
-use super::subsample::{SubsampledForward, SubsampledInputGradient, Way};
+use super::direct_plan::{DirectPlan, Layout, Products};
+use super::subsample::{SubsampledForward, SubsampledInputGradient, SubsampledPass};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
 
-/// Distances in the weights between neighbours of the output and of the input channel; kernel elements are contiguous.
+/// Distances in the weights from one output channel to the next, and from one input channel to the next.
+/// Kernel elements are contiguous.
 #[derive(Clone, Copy)]
 pub(super) struct WeightStrides {
     pub(super) output: usize,
     pub(super) input: usize,
 }
 
-/// What is done to a result before it is stored.
+/// The operation on a result before it is stored.
 #[derive(Clone, Copy)]
 pub(super) enum Epilogue<'a, T> {
     Store,
     Relu,
-    /// Zero where this tensor, shaped as the output, is not above zero.
+    /// The gradient of a ReLU: the result becomes zero where this tensor, which has the output's shape, is
+    /// not above zero.
     ReluGradient(&'a [T]),
 }
 
-pub struct Correlate<'a, T> {
-    pub(super) plan: &'a Correlation,
+pub struct DirectPass<'a, T> {
+    pub(super) plan: &'a DirectPlan,
     pub(super) n: usize,
     pub(super) x: &'a [T],
     pub(super) w: &'a [T],
@@ -53,7 +62,7 @@ pub struct Correlate<'a, T> {
     pub(super) scratch: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Correlate<'_, T> {
+impl<T: Element> Kernel for DirectPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -61,16 +70,17 @@ impl<T: Element> Kernel for Correlate<'_, T> {
         let plan = self.plan;
         let (n, lanes) = (self.n, T::lanes::<S>());
         match &plan.subsampling {
-            Some(Way::Forward(way)) if n > 0 && n.is_multiple_of(lanes) => {
-                return s.vectorize(SubsampledForward { s, call: self, plan: way });
+            Some(SubsampledPass::Forward(subsampled)) if n > 0 && n.is_multiple_of(lanes) => {
+                return s.vectorize(SubsampledForward { s, call: self, plan: subsampled });
             }
-            Some(Way::InputGradient(way)) if way.takes(n, lanes) => {
-                return s.vectorize(SubsampledInputGradient { s, call: self, plan: way });
+            Some(SubsampledPass::InputGradient(subsampled)) if subsampled.takes(n, lanes) => {
+                return s.vectorize(SubsampledInputGradient { s, call: self, plan: subsampled });
             }
             _ => {}
         }
         let group = plan.group();
-        let copies = plan.phases.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
+        let copies =
+            plan.strided_rows.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
         let layout = if copies { plan.copied(self.n) } else { plan.in_place(self.n) };
         let plane = plan.target[0] * plan.target[1] * self.n;
         let scratch = std::mem::take(&mut self.scratch);
@@ -89,7 +99,7 @@ impl<T: Element> Kernel for Correlate<'_, T> {
                     }
                 }
                 let x = if copies { &*copy } else { self.x };
-                // A row without kernel elements is one run.
+                // An output row that no kernel element contributes to is one run.
                 let runs = if taps.count == 0 { std::slice::from_ref(&plan.whole_row) } else { &plan.runs };
                 for run in runs {
                     let target = (row * plan.target[1] + run.start) * self.n;
@@ -107,8 +117,8 @@ impl<T: Element> Kernel for Correlate<'_, T> {
     }
 }
 
-/// Channels of the next panel when `left` are left: as many as there are registers for. Without a fused operation a product
-/// needs one of its own.
+/// The number of channels in the next panel when `left` channels are left: as many as the registers hold.
+/// Without a fused multiply-add, a product needs a register of its own, so the panels are narrower.
 #[inline(always)]
 pub(super) fn panel_width<S: Level>(left: usize) -> usize {
     match left {
@@ -119,8 +129,8 @@ pub(super) fn panel_width<S: Level>(left: usize) -> usize {
     }
 }
 
-impl<T: Element> Correlate<'_, T> {
-    /// Copies the weights of `channels` to `[panel][kh][kw][input][channel of the panel]`.
+impl<T: Element> DirectPass<'_, T> {
+    /// Copies the weights of `channels` to `packed`, as `[panel][kh][kw][input][channel of the panel]`.
     #[inline(always)]
     pub(super) fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
         let kernel_len = self.plan.kernel[0] * self.plan.kernel[1];
@@ -140,8 +150,8 @@ impl<T: Element> Correlate<'_, T> {
         }
     }
 
-    /// Whether the widest tile that the runs fill reads less than three cache lines of a channel at a time. Wider ones wait
-    /// for the cache less than a copy takes.
+    /// Whether the widest tile that the runs fill reads less than three cache lines of a channel at a time. A
+    /// wider tile loses less time to cache misses than a copy takes.
     #[inline(always)]
     fn tiles_are_narrow<S: Level>(&self) -> bool {
         let widest = if S::WIDE_FILE { 3 } else { 2 };
@@ -158,7 +168,7 @@ impl<T: Element> Correlate<'_, T> {
         for (x, copy) in source.zip(copy.chunks_exact_mut(layout.channel_len)) {
             let (x, copy) =
                 (&x[row * x_len..][..x_len], &mut copy[row % layout.rows * copy_len..][..copy_len]);
-            self.plan.phases.copy_row::<T, S>(self.n, x, copy);
+            self.plan.strided_rows.copy_row::<T, S>(self.n, x, copy);
         }
     }
 
@@ -185,7 +195,8 @@ impl<T: Element> Correlate<'_, T> {
         }
     }
 
-    /// One panel of `F` channels over a run, `V` vectors at a time, then `U`, then one, then the last lanes.
+    /// One panel of `F` channels over a run: tiles of `V` vectors, then of `U`, then of one, then the last
+    /// partial vector.
     #[inline(always)]
     fn run_columns<S: Level, const F: usize, const V: usize, const U: usize>(
         &mut self,
@@ -196,7 +207,8 @@ impl<T: Element> Correlate<'_, T> {
         let lanes = T::lanes::<S>();
         let len = at.len;
         let mut column = 0;
-        // A remainder of V + 1 is better cut in two even parts than in V and 1: one vector has too few chains of FMAs.
+        // Four vectors are better cut into 2 + 2 than into 3 + 1: a tile of one vector has too few
+        // independent multiply-adds.
         while len - column >= V * lanes && (V != 3 || (len - column) / lanes != 4) {
             self.tile::<S, F, V>(s, panel, at, column);
             column += V * lanes;
@@ -268,7 +280,7 @@ impl<T: Element> Correlate<'_, T> {
         let products = &at.products;
         for (source, element) in products.elements(self.n) {
             let (w, x) = (&panel[element * self.plan.inputs * F..], &at.x[source + column..]);
-            // With the depth known, the few products of a shallow layer are unrolled.
+            // With a constant depth the compiler unrolls the few products of a shallow layer.
             match products.depth {
                 3 => tile::accumulate::<T, S, F, V>(s, &w[..3 * F], x, products.stride, &mut sums),
                 depth => tile::accumulate::<T, S, F, V>(s, &w[..depth * F], x, products.stride, &mut sums),
@@ -277,7 +289,8 @@ impl<T: Element> Correlate<'_, T> {
         *acc = sums;
     }
 
-    /// First layers are this shallow: with the numbers known, what surrounds their few products is little.
+    /// [`add_products`](Self::add_products) for three rows of three terms each, as in the first layer of a
+    /// network for grey images. With constant counts, the loops around the few products take little time.
     #[inline(always)]
     fn add_three_rows<S: Level, const F: usize, const V: usize>(
         &self,
@@ -359,7 +372,7 @@ impl<T: Element> Correlate<'_, T> {
         acc
     }
 
-    /// Where channel `f` of the panel starts in the output, at the run's first pixel.
+    /// The index in the output of the run's first pixel in channel `f` of the panel.
     #[inline(always)]
     fn start_of(&self, at: &At<'_, T>, f: usize) -> usize {
         at.target + f * at.plane
@@ -372,14 +385,19 @@ pub(super) fn relu_gradient<T: Element, S: Level>(s: S, value: T::V<S>, x: T::V<
     T::select(s, T::less_or_equal(s, x, zero), zero, value)
 }
 
-/// A panel's place: its first channel, where it reads the input and for which products, the length of its run of columns,
-/// where the run starts in the output, and how far apart channels are there.
+/// The place of a panel over one run of columns.
 #[derive(Clone, Copy)]
 struct At<'a, T> {
+    /// The panel's first output channel.
     channel: usize,
+    /// The input, in place or copied.
     x: &'a [T],
+    /// The products of the run.
     products: Products<'a>,
+    /// The number of elements in the run.
     len: usize,
+    /// The index in the output of the run's first element, in the panel's first channel.
     target: usize,
+    /// The number of output elements from one channel to the next.
     plane: usize,
 }

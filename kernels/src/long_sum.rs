@@ -1,34 +1,36 @@
-//! Long sums without long chains of additions in `T`.
+//! Sums over long slices, without long chains of additions in `T`.
 //!
-//! A sum is cut into stretches of 1024 vectors; each is added up in `T`, the stretches' totals in f64. So the error is that of
-//! some 256 additions, whatever the length.
+//! A sum is cut into chunks of 1024 vectors. Each chunk is added up in `T`, and the totals of the chunks are
+//! added up in f64. So the rounding error is that of about 256 additions in `T`, whatever the length.
 //!
-//! Within a stretch, vector `i` goes to accumulator `i mod 4` (the vectors behind the last group of four to the first one), a
-//! last partial vector to the first; the four are merged pairwise and then lane halves with lane halves. The order depends
-//! on the length and the level's lanes only. Four independent accumulators hide the latency of an addition.
+//! Within a chunk there are four accumulators, because four independent additions hide the latency of one.
+//! Vector `i` is added to accumulator `i mod 4`. The vectors behind the last group of four, and a last
+//! partial vector, are added to the first accumulator. At the end the accumulators are added in pairs, and
+//! then the upper half of the lanes to the lower half until one lane is left. The order of all additions
+//! depends only on the length and on the number of lanes.
 
 use crate::element::Element;
 use crate::simd::Level;
 
-/// Vectors of a stretch.
-const STRETCH: usize = 1024;
+/// The number of vectors in a chunk.
+const CHUNK: usize = 1024;
 
-/// `OUT` sums over the elements of `IN` slices of equal length.
+/// The terms of `OUT` sums over the elements of `IN` slices of equal length.
 pub(crate) trait Terms<T: Element, const IN: usize, const OUT: usize>: Copy {
     /// Adds the terms of one vector of each slice.
     fn add<S: Level>(self, s: S, sums: [T::V<S>; OUT], x: [T::V<S>; IN]) -> [T::V<S>; OUT];
 
-    /// Elements whose terms are zeros: what fills up a partial vector.
+    /// Elements whose terms are zero. They fill the unused lanes of a partial vector.
     #[inline(always)]
     fn nothing(self) -> [T; IN] {
         [T::ZERO; IN]
     }
 }
 
-/// Whether slices of `len` elements are at most a stretch.
+/// Whether slices of `len` elements fit in one chunk.
 #[inline(always)]
 pub(crate) fn is_short<S: Level, T: Element>(len: usize) -> bool {
-    len <= STRETCH * T::lanes::<S>()
+    len <= CHUNK * T::lanes::<S>()
 }
 
 /// The sums over whole slices.
@@ -39,15 +41,15 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     x: [&[T]; IN],
 ) -> [f64; OUT] {
     let len = x[0].len();
-    let step = STRETCH * T::lanes::<S>();
+    let step = CHUNK * T::lanes::<S>();
     let mut totals = [0.0; OUT];
     for start in (0..len).step_by(step) {
         let end = len.min(start + step);
-        let mut stretch = x;
-        for x in &mut stretch {
+        let mut chunk = x;
+        for x in &mut chunk {
             *x = &x[start..end];
         }
-        let sums = stretch_sums(s, terms, stretch);
+        let sums = chunk_sums(s, terms, chunk);
         for (total, sum) in totals.iter_mut().zip(sums) {
             *total += sum.to_f64();
         }
@@ -55,16 +57,16 @@ pub(crate) fn sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     totals
 }
 
-/// The sums over short slices, in `T`: one stretch.
+/// The sums over slices that fit in one chunk, in `T`.
 #[inline(always)]
-pub(crate) fn stretch_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
+pub(crate) fn chunk_sums<S: Level, T: Element, const IN: usize, const OUT: usize>(
     s: S,
     terms: impl Terms<T, IN, OUT>,
     x: [&[T]; IN],
 ) -> [T; OUT] {
     let x = x.map(T::split::<S>);
     let vectors = x[0].0.len();
-    // Equal lengths that the compiler can see: no bounds checks in the loop.
+    // The compiler sees here that all slices have one length, and leaves out the bounds checks in the loop.
     let mut whole = [x[0].0; IN];
     for (whole, (all, _)) in whole.iter_mut().zip(&x) {
         *whole = &all[..vectors];

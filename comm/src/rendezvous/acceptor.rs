@@ -1,8 +1,9 @@
-//! The listener of a rank: lets proven ranks in, and bears any number of strangers.
+//! The listeners of a rank: accepts ranks that prove themselves, and withstands any number of other
+//! connections.
 //!
-//! Every pending connection is served when it has something to say and waits for no other. It has 5 s and a buffer of
-//! 64 bytes to prove itself. No more than 128 are pending: a newer one takes the place of the oldest silent one, or of
-//! the oldest.
+//! A pending connection is served whenever it has sent something, and none waits for another. It has 5 s and
+//! a buffer of 64 bytes to prove itself. At most 128 are pending: a newer one replaces the oldest that has
+//! sent nothing, or else the oldest.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,51 +12,51 @@ use std::time::Instant;
 
 use log::warn;
 
-use super::join::{Join, Joined, PATIENCE};
+use super::handshaking::{HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use crate::error::Error;
 use crate::links::Link;
 
-/// How many connections may be proving themselves.
+/// The most connections that are proving themselves at a time.
 const PENDING: usize = 128;
-/// How many connections are accepted before those that are pending are served again.
+/// How many connections are accepted before the pending ones are served again.
 const BATCH: usize = 64;
 /// How many refusals are logged one by one.
 const LOGGED: u64 = 20;
 
-/// Who came through the door.
+/// A process that has proved that it has the job's key.
 pub(super) enum Arrival {
     /// A rank.
     Link(Box<Link>),
-    /// One who has the key, but whose settings bar it from this group.
+    /// It cannot be in this group, because its settings differ.
     Conflict(Error),
 }
 
-pub(super) struct Door<'a> {
-    listener: &'a TcpListener,
+pub(super) struct Acceptor<'a> {
+    listeners: &'a [TcpListener],
     identity: &'a Identity,
     purpose: Purpose,
     /// In order of arrival.
-    pending: Vec<Join<'a>>,
+    pending: Vec<Handshaking<'a>>,
     refused: u64,
 }
 
-impl<'a> Door<'a> {
-    /// The door at a nonblocking listener, for one purpose.
-    pub(super) fn new(listener: &'a TcpListener, identity: &'a Identity, purpose: Purpose) -> Self {
-        Self { listener, identity, purpose, pending: Vec::new(), refused: 0 }
+impl<'a> Acceptor<'a> {
+    /// Accepts at nonblocking listeners, for one purpose.
+    pub(super) fn new(listeners: &'a [TcpListener], identity: &'a Identity, purpose: Purpose) -> Self {
+        Self { listeners, identity, purpose, pending: Vec::new(), refused: 0 }
     }
 
-    /// Names the sockets that [`serve`](Self::serve) wants to know about.
+    /// Adds the sockets that [`serve`](Self::serve) wants to know about.
     pub(super) fn watch<'fd>(&'fd self, poll: &mut Poll<'fd>) {
-        poll.readable(self.listener);
-        self.pending.iter().for_each(|join| poll.readable(join));
+        self.listeners.iter().for_each(|listener| poll.readable(listener));
+        self.pending.iter().for_each(|handshaking| poll.readable(handshaking));
     }
 
     /// When the next proof is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.pending.first().map(Join::due)
+        self.pending.first().map(Handshaking::due)
     }
 
     /// How many connections were refused.
@@ -63,22 +64,23 @@ impl<'a> Door<'a> {
         self.refused
     }
 
-    /// Serves everybody who is ready, in the order of [`watch`](Self::watch).
+    /// Serves every connection that is ready, in the order of [`watch`](Self::watch).
     pub(super) fn serve(&mut self, ready: &mut impl Iterator<Item = bool>) -> Result<Vec<Arrival>, Error> {
         let mut arrivals = Vec::new();
-        let knock = ready.next() == Some(true);
+        let listeners = self.listeners;
+        let waiting: Vec<&TcpListener> = listeners.iter().filter(|_| ready.next() == Some(true)).collect();
         let now = Instant::now();
-        for join in std::mem::take(&mut self.pending) {
+        for handshaking in std::mem::take(&mut self.pending) {
             if ready.next() == Some(true) {
-                self.advance(join, &mut arrivals);
-            } else if join.due() <= now {
-                self.refuse(join.address(), &Refusal::Late(PATIENCE));
+                self.advance(handshaking, &mut arrivals);
+            } else if handshaking.due() <= now {
+                self.refuse(handshaking.address(), &Refusal::Late(HANDSHAKE_TIMEOUT));
             } else {
-                self.pending.push(join);
+                self.pending.push(handshaking);
             }
         }
-        if knock {
-            self.accept(&mut arrivals)?;
+        for listener in waiting {
+            self.accept(listener, &mut arrivals)?;
         }
         Ok(arrivals)
     }
@@ -91,27 +93,27 @@ impl<'a> Door<'a> {
         }
     }
 
-    fn advance(&mut self, join: Join<'a>, arrivals: &mut Vec<Arrival>) {
-        let address = join.address();
-        match join.advance() {
-            ControlFlow::Continue(join) => self.pending.push(join),
-            ControlFlow::Break(Joined::Link(link)) => arrivals.push(Arrival::Link(link)),
-            ControlFlow::Break(Joined::Refused(refusal)) => self.refuse(address, &refusal),
-            ControlFlow::Break(Joined::Conflict(error)) => {
+    fn advance(&mut self, handshaking: Handshaking<'a>, arrivals: &mut Vec<Arrival>) {
+        let address = handshaking.address();
+        match handshaking.advance() {
+            ControlFlow::Continue(handshaking) => self.pending.push(handshaking),
+            ControlFlow::Break(HandshakeResult::Link(link)) => arrivals.push(Arrival::Link(link)),
+            ControlFlow::Break(HandshakeResult::Refused(refusal)) => self.refuse(address, &refusal),
+            ControlFlow::Break(HandshakeResult::Conflict(error)) => {
                 self.refuse(address, &Refusal::Other(error.to_string()));
                 arrivals.push(Arrival::Conflict(error));
             }
         }
     }
 
-    fn accept(&mut self, arrivals: &mut Vec<Arrival>) -> Result<(), Error> {
+    fn accept(&mut self, listener: &TcpListener, arrivals: &mut Vec<Arrival>) -> Result<(), Error> {
         for _ in 0..BATCH {
-            match self.listener.accept() {
+            match listener.accept() {
                 Ok((socket, address)) => {
                     self.make_room(PENDING - 1);
-                    match Join::accept(socket, address, self.identity, self.purpose)? {
-                        // Its first message is often here with it.
-                        Ok(join) => self.advance(join, arrivals),
+                    match Handshaking::accept(socket, address, self.identity, self.purpose)? {
+                        // Its first message has often arrived with it.
+                        Ok(handshaking) => self.advance(handshaking, arrivals),
                         Err(error) => self.refuse(address, &Refusal::Other(error.to_string())),
                     }
                 }
@@ -122,25 +124,25 @@ impl<'a> Door<'a> {
                     }
                     self.make_room(self.pending.len() - 1);
                 }
-                // Others are the failure of the connection that would have been accepted.
+                // Other errors concern only the connection that would have been accepted.
                 Err(_) => (),
             }
         }
         Ok(())
     }
 
-    /// Drops connections until no more than `room` are pending.
+    /// Closes connections until at most `room` are pending.
     fn make_room(&mut self, room: usize) {
         while self.pending.len() > room {
             let count = self.pending.len();
-            let victim = self.pending.iter().position(Join::is_silent).unwrap_or(0);
+            let victim = self.pending.iter().position(Handshaking::is_silent).unwrap_or(0);
             let address = self.pending.remove(victim).address();
             self.refuse(address, &Refusal::Crowded(count));
         }
     }
 }
 
-/// Whether a connection could not be accepted because this process or host has no room for it.
+/// Whether this process or host has no room for another connection.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
@@ -149,10 +151,10 @@ fn is_shortage(error: &io::Error) -> bool {
         .any(|shortage| errno == Some(shortage))
 }
 
-impl Drop for Door<'_> {
+impl Drop for Acceptor<'_> {
     fn drop(&mut self) {
-        for join in std::mem::take(&mut self.pending) {
-            self.refuse(join.address(), &Refusal::Complete);
+        for handshaking in std::mem::take(&mut self.pending) {
+            self.refuse(handshaking.address(), &Refusal::Complete);
         }
         if self.refused > LOGGED {
             warn!("refused {} more connections", self.refused - LOGGED);
@@ -168,17 +170,17 @@ mod tests {
     use std::io::Write;
     use std::net::TcpStream;
 
-    /// Serves until nobody has anything to say.
-    fn settle(door: &mut Door<'_>) -> Vec<Arrival> {
+    /// Serves until no connection has anything to say.
+    fn settle(acceptor: &mut Acceptor<'_>) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         loop {
             let mut poll = Poll::default();
-            door.watch(&mut poll);
+            acceptor.watch(&mut poll);
             let ready: Vec<bool> = poll.wait(Instant::now()).unwrap().collect();
             if !ready.contains(&true) {
                 return arrivals;
             }
-            arrivals.extend(door.serve(&mut ready.into_iter()).unwrap());
+            arrivals.extend(acceptor.serve(&mut ready.into_iter()).unwrap());
         }
     }
 
@@ -189,52 +191,53 @@ mod tests {
         let key = Key::from_bytes([1; 32]);
         let (root, member) = (meeting(0, 3), meeting(2, 3));
         let (root, member) = (Identity::new(&root, &key), Identity::new(&member, &key));
-        let mut door = Door::new(&listener, &root, Purpose::Rendezvous);
+        let mut acceptor = Acceptor::new(std::slice::from_ref(&listener), &root, Purpose::Rendezvous);
 
-        // A rank has said its first word, and then come many more than there is room for.
+        // A rank has sent its first message; then many more connections come than there is room for.
         let until = Instant::now() + DEADLINE;
-        let mut rank = Join::connect(address, &member, Purpose::Rendezvous, 0, until).unwrap().unwrap();
-        while door.pending.len() != 1 || door.pending[0].is_silent() {
-            settle(&mut door);
+        let mut rank =
+            Handshaking::connect(address, &member, Purpose::Rendezvous, 0, until).unwrap().unwrap();
+        while acceptor.pending.len() != 1 || acceptor.pending[0].is_silent() {
+            settle(&mut acceptor);
             assert!(Instant::now() < until);
         }
         let strangers: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
-        while door.refused() < 300 - (PENDING as u64 - 1) {
-            settle(&mut door);
-            assert!(door.pending.len() <= PENDING, "{}", door.pending.len());
+        while acceptor.refused() < 300 - (PENDING as u64 - 1) {
+            settle(&mut acceptor);
+            assert!(acceptor.pending.len() <= PENDING, "{}", acceptor.pending.len());
             assert!(Instant::now() < until);
         }
-        assert_eq!(door.pending.len(), PENDING);
+        assert_eq!(acceptor.pending.len(), PENDING);
 
-        // It still comes in.
-        let mut joined = false;
+        // The rank can still finish its proof.
+        let mut result = false;
         let mut arrived = Vec::new();
-        while !joined || arrived.is_empty() {
-            arrived.extend(settle(&mut door));
+        while !result || arrived.is_empty() {
+            arrived.extend(settle(&mut acceptor));
             match rank.advance() {
                 ControlFlow::Continue(waiting) => rank = waiting,
-                ControlFlow::Break(Joined::Link(link)) => {
+                ControlFlow::Break(HandshakeResult::Link(link)) => {
                     assert_eq!(link.peer(), 0);
-                    joined = true;
+                    result = true;
                     break;
                 }
                 ControlFlow::Break(_) => panic!("the rank was refused"),
             }
             assert!(Instant::now() < until);
         }
-        assert!(joined);
-        arrived.extend(settle(&mut door));
+        assert!(result);
+        arrived.extend(settle(&mut acceptor));
         assert!(matches!(&arrived[..], [Arrival::Link(link)] if link.peer() == 2), "{}", arrived.len());
-        assert_eq!(door.pending.len(), PENDING - 1);
+        assert_eq!(acceptor.pending.len(), PENDING - 1);
 
-        // When their time is over, the others go.
-        door.pending.iter_mut().for_each(|join| join.age(PATIENCE));
-        assert!(door.due().unwrap() <= Instant::now());
+        // When their time is over, the other connections are closed.
+        acceptor.pending.iter_mut().for_each(|handshaking| handshaking.age(HANDSHAKE_TIMEOUT));
+        assert!(acceptor.due().unwrap() <= Instant::now());
         let mut poll = Poll::default();
-        door.watch(&mut poll);
+        acceptor.watch(&mut poll);
         let mut ready = poll.wait(Instant::now()).unwrap();
-        assert_eq!(door.serve(&mut ready).unwrap().len(), 0);
-        assert_eq!((door.pending.len(), door.refused()), (0, 300));
+        assert_eq!(acceptor.serve(&mut ready).unwrap().len(), 0);
+        assert_eq!((acceptor.pending.len(), acceptor.refused()), (0, 300));
         drop(strangers);
     }
 
@@ -243,7 +246,7 @@ mod tests {
         let listener = crate::rendezvous::place::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let root = Identity::new(&meeting(0, 2), &Key::from_bytes([1; 32]));
-        let mut door = Door::new(&listener, &root, Purpose::Rendezvous);
+        let mut acceptor = Acceptor::new(std::slice::from_ref(&listener), &root, Purpose::Rendezvous);
         let connect = |bytes: &[u8]| {
             let mut socket = TcpStream::connect(address).unwrap();
             socket.write_all(bytes).unwrap();
@@ -257,11 +260,11 @@ mod tests {
         ];
         drop(connect(b"isograd\n"));
         let until = Instant::now() + DEADLINE;
-        while door.refused() < 4 {
-            assert_eq!(settle(&mut door).len(), 0);
+        while acceptor.refused() < 4 {
+            assert_eq!(settle(&mut acceptor).len(), 0);
             assert!(Instant::now() < until);
         }
-        assert_eq!(door.pending.len(), 1);
-        assert_eq!(door.pending[0].address(), waiting.local_addr().unwrap());
+        assert_eq!(acceptor.pending.len(), 1);
+        assert_eq!(acceptor.pending[0].address(), waiting.local_addr().unwrap());
     }
 }

@@ -1,8 +1,8 @@
-//! How the bytes of an exchange's frames are found.
+//! Where the bytes of an exchange's frames come from and go to.
 
 use super::bucket::{Call, Stage};
 use super::exchange::Exchange;
-use crate::links::{Frame, Incoming, Kind as FrameKind};
+use crate::links::{Frame, FrameKind, Incoming};
 
 impl Exchange {
     pub(crate) fn outgoing(&self, to: usize, frame: &Frame) -> &[u8] {
@@ -15,15 +15,15 @@ impl Exchange {
         &bytes[..frame.bytes as usize]
     }
 
-    /// What this rank and the sender of a frame do in the operation that it belongs to, if these differ.
-    pub(crate) fn stray_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
+    /// The operations of this rank and of the sender of a frame, if they differ.
+    pub(crate) fn mismatch_with_sender(&self, frame: &Frame) -> Option<[Call; 2]> {
         let state = self.buckets.get(frame.bucket as usize)?;
         let own = state.call();
         let is_same = frame.operation != state.turn || state.turn == 0 || frame.call == own.encode();
         (!is_same).then(|| [own, Call::decode(frame.call)])
     }
 
-    /// Where a frame's bytes belong.
+    /// The place for a frame's bytes.
     pub(crate) fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_> {
         let bucket = frame.bucket as usize;
         if bucket >= self.buckets.len() {
@@ -36,13 +36,13 @@ impl Exchange {
         let (own, theirs) = (self.slice(bucket, self.topology.rank), self.slice(bucket, from));
         let (host, rank) = (self.topology.host_of[from], self.topology.rank);
         let nodes = self.host_nodes[host].len();
-        let speaks = host != self.topology.host() && self.topology.delegate(host, rank) == from;
-        let (in_charge, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
+        let is_delegate = host != self.topology.host() && self.topology.delegate(host, rank) == from;
+        let (holds_result, cleared) = (self.topology.holder(from) == rank, self.is_cleared(bucket));
         let state = &mut self.buckets[bucket];
         let expects = |elements: usize| frame.bytes == (elements * state.kind.bytes()) as u64;
         match frame.kind {
             _ if frame.operation < turn || state.stage == Stage::Idle => Incoming::Unexpected,
-            FrameKind::Scatter if state.rule.reduce && speaks && !state.inboxes[host].arrived => {
+            FrameKind::Scatter if state.rule.reduce && is_delegate && !state.inboxes[host].arrived => {
                 if expects(nodes * own.len()) {
                     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut state.inboxes[host].words);
                     Incoming::Here(&mut bytes[..frame.bytes as usize])
@@ -50,7 +50,7 @@ impl Exchange {
                     Incoming::OtherLength { expected: (nodes * own.len() * state.kind.bytes()) as u64 }
                 }
             }
-            FrameKind::Gather if state.rule.gather && in_charge && !state.gathered[from] => {
+            FrameKind::Gather if state.rule.gather && holds_result && !state.gathered[from] => {
                 if !expects(theirs.len()) {
                     Incoming::OtherLength { expected: (theirs.len() * state.kind.bytes()) as u64 }
                 } else if cleared {
@@ -64,7 +64,7 @@ impl Exchange {
         }
     }
 
-    /// A frame is complete.
+    /// All bytes of a frame have arrived.
     pub(crate) fn received(&mut self, from: usize, frame: &Frame) {
         let state = &mut self.buckets[frame.bucket as usize];
         match frame.kind {

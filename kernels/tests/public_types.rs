@@ -1,0 +1,41 @@
+//! The public types can be moved to other threads and shared among them.
+
+use isograd_kernels::batch_norm::{
+    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics,
+};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
+use isograd_kernels::gemm::{MatMut, MatRef};
+use isograd_kernels::layout::{Channels, Scaling};
+use isograd_kernels::optimizer::{Adam, AdamStep, RmsProp, Sgd};
+use isograd_kernels::philox::{Purpose, Rng};
+use isograd_kernels::pool::{Pool2d, Pool2dShape, PoolError};
+use isograd_kernels::{Accum, Activation, Element, Isa, Pass, Size2, reference};
+
+fn is_send_and_sync<T: Send + Sync>() {}
+
+/// The types with an element type.
+fn generic_types<T: Element>() {
+    is_send_and_sync::<T>();
+    is_send_and_sync::<Pass<'_, T>>();
+    is_send_and_sync::<MatRef<'_, T>>();
+    is_send_and_sync::<MatMut<'_, T>>();
+    is_send_and_sync::<Scaling<'_, T>>();
+    is_send_and_sync::<Affine<'_, T>>();
+    is_send_and_sync::<AffineGradient<'_, T>>();
+    is_send_and_sync::<BatchStatistics<'_, T>>();
+    is_send_and_sync::<SavedStatistics<'_, T>>();
+    is_send_and_sync::<RunningStatistics<'_, T>>();
+}
+
+#[test]
+fn public_types_are_send_and_sync() {
+    generic_types::<f32>();
+    generic_types::<f64>();
+    is_send_and_sync::<(Isa, Size2, Accum, Activation)>();
+    is_send_and_sync::<(Conv2d, Conv2dShape, ConvError, Path)>();
+    is_send_and_sync::<(Pool2d, Pool2dShape, PoolError)>();
+    is_send_and_sync::<(Adam, AdamStep, RmsProp, Sgd)>();
+    is_send_and_sync::<(Channels, Purpose, Rng)>();
+    is_send_and_sync::<(reference::pool::Maxima, reference::batch_norm::Normalised)>();
+    is_send_and_sync::<(reference::batch_norm::Statistics, reference::batch_norm::Gradients)>();
+}
