@@ -84,13 +84,13 @@ pub(crate) struct HostArgs {
 /// How to log in.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Configuration of SSH [default: ~/.ssh/config]
+    /// Configuration of SSH [default: ~/.ssh/config, then /etc/ssh/ssh_config]
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_config: Option<PathBuf>,
     /// File with the host keys to accept [default: from the SSH configuration, or ~/.ssh/known_hosts]
     #[arg(long, value_name = "FILE")]
     pub(crate) known_hosts: Option<PathBuf>,
-    /// Most seconds that a login may take
+    /// Seconds that a login may take, with all its tries
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parsers::timeout)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) connect_timeout: Duration,

@@ -156,6 +156,8 @@ fn check_blanks(word: &Word, next: Option<&Word>) -> Result<(), Problem> {
 /// Parses `[user@]host[:number]`: the host, and the number as it is written.
 fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
     let problem = |text: String| Problem::new(word.column, text);
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
     let (user, rest) = match word.text.rsplit_once('@') {
         Some((user, rest)) => (Some(name_of_user(user, word.column)?), rest),
         None => (None, word.text.as_str()),
@@ -164,8 +166,11 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
         let (name, behind) = inner
             .split_once(']')
             .ok_or_else(|| problem(format!("'{}': the ']' is missing", excerpt(rest))))?;
-        name.parse::<Ipv6Addr>()
-            .map_err(|_| problem(format!("'{}' is not an IPv6 address", excerpt(name))))?;
+        // A link-local address has the interface behind it: fe80::1%eth0.
+        let (address, zone) = name.split_once('%').map_or((name, None), |(name, zone)| (name, Some(zone)));
+        if address.parse::<Ipv6Addr>().is_err() || !zone.is_none_or(is_name) {
+            return Err(problem(format!("'{}' is not an IPv6 address", excerpt(name))));
+        }
         match behind.strip_prefix(':') {
             Some(number) => (name, Some(number)),
             None if behind.is_empty() => (name, None),
@@ -175,8 +180,7 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
         return Err(problem(format!("'{0}': an IPv6 address needs brackets: [{0}]", excerpt(rest))));
     } else {
         let (name, number) = rest.split_once(':').map_or((rest, None), |(name, number)| (name, Some(number)));
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if name.is_empty() || name.len() > MAX_NAME || name.starts_with('-') || !name.chars().all(is_name) {
+        if name.len() > MAX_NAME || name.starts_with('-') || !is_name(name) {
             return Err(problem(format!("'{}' cannot be the name of a host", excerpt(name))));
         }
         (name, number)
@@ -209,8 +213,12 @@ fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
         "workdir" => set(&mut host.folder, text()),
         "addr" => {
             let address = value.text.parse::<IpAddr>();
-            let address = address
-                .map_err(|_| problem(format!("addr={}: expected an IP address", excerpt(&value.text))))?;
+            let expected = match value.text.contains('%') {
+                true => "ranks cannot use an address with a zone: give another address, or iface=",
+                false => "expected an IP address",
+            };
+            let address =
+                address.map_err(|_| problem(format!("addr={}: {expected}", excerpt(&value.text))))?;
             set(&mut host.address, address)
         }
         "cpus" => {

@@ -256,7 +256,7 @@ fn describe(members: &[Member], matrix: &[Vec<Reached>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::nowhere::Nowhere;
+    use super::super::discard::Discard;
     use super::*;
     use crate::job::Connection;
     use crate::system::host_facts;
@@ -268,7 +268,7 @@ mod tests {
             number,
             host: Host { name: name.to_string(), ..Host::default() },
             facts: host_facts::collect(false),
-            connection: Connection::new(Nowhere),
+            connection: Connection::new(Discard),
             clock_skew_s: 0.0,
         }
     }

@@ -1,9 +1,9 @@
-//! How fast bytes go from each host to each other.
+//! Measures the bandwidth from each host to each other one.
 //!
 //! ```text
-//! for each round, of pairs that have no host in common:
+//! for each round of pairs that have no host in common:
 //!     all pairs at once: one sends to the other
-//!     all pairs at once: the other way round
+//!     all pairs at once: in the other direction
 //! ```
 
 use super::addresses::{ANSWER, Survey, TIMEOUT_MS, await_answers, reached, take};
@@ -14,12 +14,13 @@ use crate::system::status_line::StatusLine;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// Bytes that are sent from each host to each other.
+/// Bytes that are sent from each host to each other one.
 const BYTES: u64 = 64 << 20;
-/// The slowest network that is waited for, in bytes per second.
+/// The lowest bandwidth that is waited for, in bytes per second.
 const SLOWEST: u64 = 500_000;
 
-/// Measures the first way of each pair of hosts that has one; the new way, or what went wrong, takes the place of the old ones.
+/// Measures the first address that works for each pair of hosts, and replaces the pair's entry in the survey
+/// by the result.
 pub(super) fn measure(
     members: &[Member],
     survey: &mut Survey,
@@ -54,10 +55,10 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Rounds in which each of `hosts` hosts meets each other once, and no two at a time: as in a tournament, the last one stays and
-/// the others move on around it.
+/// Rounds in which each of `hosts` hosts is paired with each other one exactly once, and never with two at a
+/// time. As in a round-robin tournament, the last host keeps its place and the others rotate around it.
 fn rounds(hosts: usize) -> Vec<Vec<(usize, usize)>> {
-    // Of an odd number, one has a rest in each round.
+    // If the number is odd, one host is idle in each round.
     let seats = hosts.next_multiple_of(2);
     let moving = seats.saturating_sub(1);
     let pair = |round: usize, place: usize| match place {

@@ -1,4 +1,4 @@
-//! `isograd hosts check`: what the hosts are, and what is between them.
+//! `isograd hosts check`: measures the hosts, and the network between them.
 
 use super::addresses::{ANSWER, Reached, await_answers, survey};
 use super::bandwidth;
@@ -11,18 +11,18 @@ use crate::system::cores;
 use crate::system::escape::one_line;
 use std::sync::mpsc::channel;
 
-/// Hosts whose pairs are all shown.
+/// Up to this number of hosts, all pairs are shown.
 const FEW: usize = 16;
-/// A clock that is further off than this is worth a look, in seconds.
+/// The difference of clocks from which on it is shown, in seconds.
 const SKEW_S: f64 = 1.0;
 
-/// Prints a table of hosts and one of pairs; fails if a host cannot take part.
+/// Prints a table of the hosts and one of their pairs; an error if a host cannot take part.
 pub(crate) fn check(args: &HostsCheckArgs, out: &mut Output) -> Result<(), Failure> {
     let hosts = super::chosen(&args.hosts)?;
     let (sender, events) = channel();
     job::watch_signals(&sender)?;
     let mut roster = Roster::start(&hosts, &args.login, &sender)?;
-    roster.wait(&events)?;
+    roster.wait(None, &events)?;
 
     let (mut members, mut losses) = (Vec::new(), Vec::new());
     let mut rows = vec![
@@ -86,7 +86,8 @@ fn row(member: &Member, gflops: f64) -> Vec<String> {
     ]
 }
 
-/// A row for each pair of hosts; of many hosts, for those that do not reach each other, and the extremes of the others.
+/// A row for each pair of hosts. If there are many hosts: the pairs that do not reach each other, and the
+/// fastest and slowest of the others.
 fn pairs(names: &[&str], matrix: &[Vec<Reached>]) -> Vec<Vec<String>> {
     let cells = |(from, row): (usize, &'_ Vec<Reached>)| (0..row.len()).map(move |to| (from, to));
     let mut shown: Vec<(usize, usize)> = matrix.iter().enumerate().flat_map(cells).collect();
@@ -119,12 +120,12 @@ fn pairs(names: &[&str], matrix: &[Vec<Reached>]) -> Vec<Vec<String>> {
         });
     }
     if shown.len() < all {
-        rows.push(vec![format!("{} more pairs lie between these", all - shown.len())]);
+        rows.push(vec![format!("{} more pairs are between these", all - shown.len())]);
     }
     rows
 }
 
-/// Columns as wide as their widest cell, but for the last cell of a row.
+/// Makes columns as wide as their widest cell. The last cell of a row does not count.
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cells = |column: usize| {
@@ -172,7 +173,7 @@ mod tests {
         let ends: Vec<String> = rows[1..rows.len() - 1].iter().map(|row| row[..2].join(" ")).collect();
         assert_eq!(ends, ["h1 h2", "h3 h4", "h4 h3", "h5 h6", "h6 h5"]);
         assert_eq!(rows[1][2], "no\\nroute");
-        assert_eq!(rows[6], ["267 more pairs lie between these"]);
+        assert_eq!(rows[6], ["267 more pairs are between these"]);
         assert_eq!(pairs(&names[..FEW], &matrix(FEW)).len(), 1 + FEW * (FEW - 1));
     }
 }

@@ -1,16 +1,21 @@
-//! `isograd ssh --dry-run`: what would be done.
+//! `isograd ssh --dry-run`: prints what would be done.
 
+use super::needed;
 use super::program::{Cache, Programs};
 use crate::cli::LoginArgs;
 use crate::failure::Failure;
 use crate::hosts::{self, Host};
 use crate::job::JobPlan;
 use crate::output::Output;
-use crate::system::cores::{self, CoreLimits};
+use crate::system::cores;
 use crate::system::quote::quote;
 use std::net::ToSocketAddrs;
+use std::thread;
 
-/// Prints hosts, ranks, cores, addresses and commands, as far as they are known without asking the hosts.
+/// Names that are looked up at the same time.
+const LOOK_UPS: usize = 64;
+
+/// Prints hosts, ranks, cores, addresses and commands, as far as they are known without a login.
 pub(super) fn print(
     hosts: &[Host],
     ranks: Option<u32>,
@@ -18,28 +23,26 @@ pub(super) fn print(
     login: &LoginArgs,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let slots = |host: &Host| {
-        let here = host.is_here().then(|| CoreLimits::of_this_process().usable());
-        let cores = host.cores.as_ref().map(Vec::len).or(here).map(|cores| cores as u32);
-        Some((host.slots.or(cores)?, host.max_slots))
-    };
-    let slots: Option<Vec<_>> = hosts.iter().map(slots).collect();
+    let needed = needed::may_get_ranks(hosts, ranks);
+    let slots = |host: &Host| Some((needed::known_slots(host)?, host.max_slots));
+    let slots: Option<Vec<_>> = needed.iter().map(slots).collect();
     let places = slots.map(|slots| hosts::place(&slots, ranks)).transpose()?;
     if let Some(places) = &places {
         plan.check_world(places.iter().map(|place| place.count).sum())?;
     }
     let programs = Programs::own().map_err(Failure::Start)?;
     let start = programs.here().start_command(&Cache::new(login.cache.as_deref()));
-    for (index, host) in hosts.iter().enumerate() {
+    let addresses = addresses(hosts);
+    for (index, (host, address)) in hosts.iter().zip(addresses).enumerate() {
         let ranks = match &places {
+            _ if index >= needed.len() => "none: the hosts before it have slots for all".to_string(),
             Some(places) => match (places[index].first, places[index].count) {
-                (_, 0) => "none".to_string(),
                 (first, 1) => first.to_string(),
                 (first, count) => format!("{first} to {}", first + count - 1),
             },
-            None => match host.slots {
+            None => match needed::known_slots(host) {
                 Some(slots) => format!("up to {slots}"),
-                None => "as many as it has cores".to_string(),
+                None => "up to as many as it has cores".to_string(),
             },
         };
         let cores = host.cores.as_ref().map_or_else(|| "all".to_string(), |own| cores::list(own));
@@ -48,7 +51,7 @@ pub(super) fn print(
         out.line(&format!("  login:   {}", how_to_login(host)))?;
         out.line(&format!("  ranks:   {ranks}"))?;
         out.line(&format!("  cores:   {cores}, {how}"))?;
-        out.line(&format!("  address: {}", address(host)))?;
+        out.line(&format!("  address: {address}"))?;
         if let Some(folder) = &host.folder {
             out.line(&format!("  folder:  {folder}"))?;
         }
@@ -57,7 +60,7 @@ pub(super) fn print(
     }
     let args: Vec<String> = plan.args.iter().map(|arg| quote(&arg.to_string_lossy())).collect();
     out.line(&format!("each rank: isograd {}", args.join(" ")))?;
-    // Values may be secret.
+    // The values may be secret.
     let names: Vec<&str> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
     if names.is_empty() { Ok(()) } else { out.line(&format!("variables: {}", names.join(", "))) }
 }
@@ -70,6 +73,18 @@ fn how_to_login(host: &Host) -> String {
     let port = host.port.map_or_else(String::new, |port| format!(" port {port}"));
     let key = host.identity.as_ref().map_or_else(String::new, |path| format!(" with {}", path.display()));
     format!("ssh {user}{}{port}{key}", host.name)
+}
+
+/// What is known of the hosts' addresses. Names are looked up in parallel: each may take seconds.
+fn addresses(hosts: &[Host]) -> Vec<String> {
+    let mut addresses = Vec::new();
+    for some in hosts.chunks(LOOK_UPS) {
+        thread::scope(|scope| {
+            let asked: Vec<_> = some.iter().map(|host| scope.spawn(|| address(host))).collect();
+            addresses.extend(asked.into_iter().map(|one| one.join().expect("a look-up does not panic")));
+        });
+    }
+    addresses
 }
 
 fn address(host: &Host) -> String {

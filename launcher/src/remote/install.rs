@@ -1,113 +1,120 @@
 //! The agent on a remote host: this program, copied there if it is not there already.
 //!
-//! The copy's name is the SHA-256 of its content, so another version is another file and a job under way keeps its own. A copy
-//! appears under its name only when all its bytes have come, and the agent that it starts tells the hash of its own file
-//! again: a copy that was changed since, or does not start any more, is replaced.
+//! The copy's name is the SHA-256 of its content, so each version has its own file, and a running job keeps
+//! its version. A copy gets its name when all its bytes have arrived. The agent reports the hash of its own
+//! file: a copy that was changed since, or that does not start, is replaced.
 
-use super::program::{ABSENT, Cache, PRESENT, Program, Programs, UNSAFE};
+use super::program::{ABSENT, Cache, Existing, PRESENT, Program, Programs, UNSAFE};
 use crate::job::{AgentLink, Connection, Event, FromAgent, MessageReader};
 use crate::ssh::{Exit, Input, Session, Stream, input};
 use crate::system::escape::one_line;
 use crate::system::host_facts::HostFacts;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is kept of what a host prints beside the agent's messages, in bytes.
+/// How much is kept of what a host prints beside the agent's messages, in bytes.
 const SAID: usize = 4096;
 
-/// The way to an agent over SSH: nothing passes before the agent runs.
+/// The input of an agent over SSH. What is sent before the agent runs is discarded.
 #[derive(Clone, Default)]
-pub(super) struct SshLink(Arc<Mutex<Option<Input>>>);
+pub(super) struct SshInput(Arc<Mutex<Current>>);
 
-impl SshLink {
+#[derive(Default)]
+struct Current {
+    /// The input of the command that runs.
+    input: Option<Input>,
+    /// The agent is not needed any more, so no further command is started.
+    is_closed: bool,
+}
+
+impl SshInput {
     pub(super) fn connection(&self) -> Connection {
         Connection::new(self.clone())
     }
 
-    fn with(&self, change: impl FnOnce(&mut Option<Input>)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AgentLink for SshLink {
+impl AgentLink for SshInput {
     fn send(&self, bytes: Vec<u8>) {
-        self.with(|input| {
-            if let Some(input) = input {
-                input.send(bytes);
-            }
-        });
+        if let Some(input) = &self.lock().input {
+            input.send(bytes);
+        }
     }
 
     fn close(&self) {
-        self.with(|input| *input = None);
+        *self.lock() = Current { input: None, is_closed: true };
     }
 
     fn cut(&self) {
-        self.with(|input| {
-            if let Some(input) = input {
-                input.abort();
-            }
-        });
+        if let Some(input) = &self.lock().input {
+            input.abort();
+        }
     }
 }
 
-/// Runs the agent of host `host` until it or the connection ends; its messages go to `events`. Returns why it ended.
+/// Runs the agent of host `host` until it or the connection ends; its messages go to `events`. Returns why it
+/// ended.
 pub(super) fn run_agent(
     session: &mut Session,
     host: usize,
     programs: &Programs,
     cache: &Cache,
-    wire: &SshLink,
+    to_agent: &SshInput,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (mut program, mut is_installed) = (programs.here().clone(), false);
     loop {
-        let mut hearing =
-            Hearing { reader: MessageReader::new(host, events.clone()), said: String::new(), verdict: None };
-        let exit = run(session, wire, &program.start_command(cache), None, |stream, bytes| {
-            hearing.hear(stream, bytes, &program);
-            if hearing.verdict.as_ref().is_some_and(Result::is_err) {
-                wire.close();
+        let mut output = AgentOutput {
+            reader: MessageReader::new(host, events.clone()),
+            said: String::new(),
+            verdict: None,
+        };
+        let exit = run(session, to_agent, &program.start_command(cache), None, |stream, bytes| {
+            output.hear(stream, bytes, &program);
+            if output.verdict.as_ref().is_some_and(Result::is_err) {
+                to_agent.lock().input = None;
             }
         });
-        let noise = hearing.reader.noise();
-        // The shell may have printed a line without an end before.
+        let noise = output.reader.noise();
+        // The shell may have printed text without a line break before.
         let behind = |words| noise.split_once(words).and_then(|(_, rest)| rest.lines().next()).map(str::trim);
-        let mut is_replaced = false;
-        match (hearing.verdict, exit) {
+        let mut existing = Existing::Keep;
+        match (output.verdict, exit) {
             (Some(Ok(())), Ok(_)) => return Ok(()),
             (Some(Ok(())) | None, Err(problem)) => return Err(problem),
-            (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => is_replaced = true,
+            (Some(Err(Unfit::OtherFile)), Ok(_)) if !is_installed => existing = Existing::Replace,
             (Some(Err(unfit)), _) => return Err(unfit.describe()),
             (None, Ok(exit)) => match behind(ABSENT) {
                 Some(platform) if platform != program.platform => {
                     program = programs.for_platform(platform)?;
-                    // It may be there.
+                    // The host may have a copy of that one.
                     continue;
                 }
                 Some(_) if !is_installed => (),
                 Some(_) => {
-                    let folder = &cache.0;
                     return Err(format!(
-                        "what is copied to {folder} cannot be executed; --cache names another folder"
+                        "programs in {cache} cannot be executed; choose another folder with --cache"
                     ));
                 }
-                None if !is_installed && noise.contains(PRESENT) => is_replaced = true,
+                None if !is_installed && noise.contains(PRESENT) => existing = Existing::Replace,
                 None => {
-                    let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &hearing.said);
+                    let other = || no_agent(&exit, &noise.replace(PRESENT, ""), &output.said);
                     return Err(behind(UNSAFE).map_or_else(other, unsafe_folder));
                 }
             },
         }
-        install(session, host, &program, cache, is_replaced, wire, events)?;
+        install(session, host, &program, cache, existing, to_agent, events)?;
         is_installed = true;
     }
 }
 
-/// Runs a command whose input is what the wire sends or, with `bytes`, these alone.
+/// Runs a command. Its input is `bytes` or, if there are none, what is sent to the agent.
 fn run(
     session: &mut Session,
-    wire: &SshLink,
+    to_agent: &SshInput,
     command: &str,
     bytes: Option<Arc<[u8]>>,
     hear: impl FnMut(Stream, &[u8]),
@@ -117,9 +124,15 @@ fn run(
         input.send(bytes);
         input.close();
     }
-    wire.with(|place| *place = Some(input));
+    {
+        let mut current = to_agent.lock();
+        if current.is_closed {
+            return Err("it is not needed any more".to_string());
+        }
+        current.input = Some(input);
+    }
     let exit = session.run(command, source, hear);
-    wire.with(|place| *place = None);
+    to_agent.lock().input = None;
     exit.map_err(|error| error.to_string())
 }
 
@@ -129,51 +142,51 @@ fn install(
     host: usize,
     program: &Program,
     cache: &Cache,
-    is_replaced: bool,
-    wire: &SshLink,
+    existing: Existing,
+    to_agent: &SshInput,
     events: &Sender<Event>,
 ) -> Result<(), String> {
     let (bytes, length) = (Arc::clone(&program.bytes), program.bytes.len());
-    // Nobody waits any more when the job is over.
+    // The receiver is gone when the job is over.
     let _ = events.send(Event::Copying(host, length as u64));
-    let (command, mut said) = (program.install_command(cache, is_replaced), String::new());
-    match run(session, wire, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
+    let (command, mut said) = (program.install_command(cache, existing), String::new());
+    match run(session, to_agent, &command, Some(bytes), |_, bytes| keep(&mut said, bytes))? {
         Exit::Code(0) => Ok(()),
         _ => {
-            let (folder, said) = (&cache.0, last_lines(&said));
-            Err(format!("cannot copy the program to {folder} ({length} bytes): {said}"))
+            let said = last_lines(&said);
+            Err(format!("cannot copy the program to {cache} ({length} bytes): {said}"))
         }
     }
 }
 
-/// What comes from a host while its agent should run.
-struct Hearing {
+/// The output of a host whose agent is being started or runs.
+struct AgentOutput {
     reader: MessageReader,
-    /// On standard error.
+    /// The last part of its standard error.
     said: String,
-    /// Of the agent that said hello.
+    /// Whether the agent can be used; `None` before its first message.
     verdict: Option<Result<(), Unfit>>,
 }
 
 /// Why an agent cannot be used.
 #[derive(Debug)]
 enum Unfit {
-    /// Its file is not what was copied.
+    /// Its file differs from the program that was copied.
     OtherFile,
-    /// It sent what is no message.
+    /// It sent bytes that are not a message.
     Message(String),
 }
 
 impl Unfit {
     fn describe(self) -> String {
         match self {
-            Self::OtherFile => "the copy of the program there is not what was sent".to_string(),
+            Self::OtherFile => "its copy of the program differs from what was sent".to_string(),
             Self::Message(problem) => problem,
         }
     }
 }
 
-impl Hearing {
+impl AgentOutput {
     fn hear(&mut self, stream: Stream, bytes: &[u8], program: &Program) {
         if stream == Stream::Stderr {
             return keep(&mut self.said, bytes);
@@ -200,7 +213,7 @@ fn is_copy(facts: &HostFacts, program: &Program) -> bool {
     facts.digest == Some(program.digest)
 }
 
-/// Appends to the last part of what a host has said.
+/// Appends to what a host has said, and keeps the last part of it.
 fn keep(said: &mut String, bytes: &[u8]) {
     said.push_str(&String::from_utf8_lossy(bytes));
     let mut cut = said.len().saturating_sub(SAID);
@@ -212,7 +225,7 @@ fn keep(said: &mut String, bytes: &[u8]) {
 
 fn unsafe_folder(folder: &str) -> String {
     format!(
-        "{} is not the user's, or others can write to it, so nothing is started from it; --cache names another folder",
+        "{} does not belong to the user, or others can write to it, so nothing in it is started; choose another folder with --cache",
         one_line(folder)
     )
 }
@@ -227,7 +240,7 @@ fn no_agent(exit: &Exit, noise: &str, said: &str) -> String {
     format!("its agent did not start ({end}); the host said: {words}")
 }
 
-/// The last lines of what a host has said, as one, and without commands to a terminal.
+/// The last lines of what a host has said, as one line without control characters.
 fn last_lines(text: &str) -> String {
     const LINES: usize = 3;
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

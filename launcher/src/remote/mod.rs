@@ -1,20 +1,22 @@
 //! `isograd ssh`: ranks on other machines.
 //!
 //! ```text
-//! read and choose the hosts
-//! on all at once: log in, copy this program if it is not there, start an agent     // each failure is that host's own
+//! read and choose the hosts; leave out those that cannot get ranks
+//! on all hosts at once: log in, copy this program if it is not there, start an agent
+//! go on as soon as the first hosts have slots for all ranks
 //! divide the ranks among the hosts
-//! let each host try the addresses of the others; choose one for each pair
-//! start the ranks, with the job's key, and watch them
+//! let each host try the addresses of the others, and choose an address for each pair
+//! start the ranks, give them the job's key, and watch them
 //! ```
 
 mod addresses;
 mod bandwidth;
+#[cfg(test)]
+mod discard;
 pub(crate) mod doctor;
 mod dry_run;
 mod install;
-#[cfg(test)]
-mod nowhere;
+mod needed;
 mod program;
 mod roster;
 
@@ -27,7 +29,7 @@ use addresses::HostNetwork;
 use roster::{Roster, warn_of_aliases};
 use std::sync::mpsc::channel;
 
-/// Runs the command on each of the ranks of all hosts; ends when all have ended.
+/// Runs the command as ranks on the hosts, until all ranks have ended.
 pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let hosts = chosen(&args.hosts)?;
     let plan = JobPlan::new(args.job, true)?;
@@ -37,15 +39,13 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     }
     let (sender, events) = channel();
     job::watch_signals(&sender)?;
-    let mut roster = Roster::start(&hosts, &args.login, &sender)?;
-    roster.wait(&events)?;
-    let members = roster.into_members()?;
+    let mut roster = Roster::start(needed::may_get_ranks(&hosts, args.ranks), &args.login, &sender)?;
+    roster.wait(args.ranks, &events)?;
+    let members = roster.into_members(args.ranks)?;
     warn_of_aliases(&members);
 
-    let slots = members.iter().map(|member| {
-        let cores = member.facts.usable_cores(member.host.cores.as_deref());
-        (member.host.slots.unwrap_or(cores as u32), member.host.max_slots)
-    });
+    let slots =
+        members.iter().map(|member| (needed::slots(&member.host, &member.facts), member.host.max_slots));
     let places = hosts::place(&slots.collect::<Vec<_>>(), args.ranks)?;
     let world = places.iter().map(|place| place.count).sum();
     plan.check_world(world)?;
@@ -74,7 +74,7 @@ pub(crate) fn start(args: SshArgs, out: &mut Output) -> Result<(), Failure> {
     let JobPlan { args, env, bind, relay, .. } = plan;
     let ranks = members.into_iter().zip(places).zip(meetings).map(|((member, place), meeting)| {
         let Host { name, cores, folder, env: own, .. } = member.host;
-        // The hostfile knows better than what holds for all.
+        // A variable of the host comes last, so that it replaces one of all ranks.
         let own = own.into_iter().map(|(name, value)| (name, value.into()));
         let assignment = Assignment {
             args: args.clone(),
@@ -99,14 +99,14 @@ impl From<hosts::Error> for Failure {
     }
 }
 
-/// The hosts of a hostfile or of the command line that take part.
+/// The hosts that take part, from a hostfile or from the command line.
 pub(crate) fn chosen(args: &HostArgs) -> Result<Vec<Host>, Failure> {
     let hosts = match (&args.hostfile, &args.host) {
         (Some(path), _) => hosts::read(path)?,
         (None, Some(list)) => hosts::inline(list)?,
         (None, None) => {
             return Err(Failure::Usage {
-                problem: "no hosts: --hostfile or -H is missing".to_string(),
+                problem: "no hosts: expected --hostfile or -H".to_string(),
                 hint: Some("'isograd local -n N COMMAND' runs ranks on this machine".to_string()),
             });
         }

@@ -1,37 +1,38 @@
-//! The program as hosts get it, and what their shells do with it.
+//! The program that is copied to the hosts, and the scripts that copy and start it there.
 //!
-//! A copy lies in a folder `isograd` of the cache, under the SHA-256 of its content. It is started, and the folder written to, only
-//! if both belong to the user and nobody else can write to them: elsewhere somebody else could choose what is started. The commands
-//! are for any login shell, and their scripts for any POSIX `sh`.
+//! A copy lies in a folder `isograd` of the cache, under the SHA-256 of its content. It is started, and the
+//! folder written to, only if both belong to the user and nobody else can write to them: otherwise somebody
+//! else could choose what is started. The command lines are for any login shell, the scripts for any POSIX
+//! `sh`.
 
 use crate::system::host_facts;
 use crate::system::quote::quote;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a host says that has no copy, before its platform.
+/// What a host without a copy prints, before its platform.
 pub(super) const ABSENT: &str = "isograd absent: ";
-/// What a host says that starts its copy.
+/// What a host prints when it starts its copy.
 pub(super) const PRESENT: &str = "isograd present\n";
-/// What a host says whose folder others can write to, before the folder.
+/// What a host prints if others can write to its folder, before the folder.
 pub(super) const UNSAFE: &str = "isograd unsafe: ";
-/// Days after which copies of other versions are removed, when a new one comes.
+/// Days after which copies of other versions are removed when a new one is made.
 const KEPT_DAYS: u32 = 30;
-/// Whether a file or folder is the user's, and nobody else's to write to. The mode of `ls` is one of the few things that all
-/// systems print alike.
-const IS_SAFE: &str =
-    r#"safe() { [ -O "$1" ] && case "$(ls -ldL "$1")" in ?????-??-*) ;; *) false ;; esac; }"#;
+const SAFE: &str = include_str!("safe.sh");
+const START: &str = include_str!("start.sh");
+const INSTALL: &str = include_str!("install.sh");
 
 /// The program for one platform.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    /// The file; shared by all hosts that get it.
+    /// The content of the file, shared by all hosts that get it.
     pub(super) bytes: Arc<[u8]>,
     pub(super) digest: [u8; 32],
-    /// Operating system and architecture that it is for.
+    /// The operating system and the architecture that it is for.
     pub(super) platform: String,
 }
 
@@ -46,50 +47,44 @@ impl Program {
         self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Starts the agent, or says that the copy is absent or the folder unsafe. A copy that others can write to counts as absent:
-    /// in a folder that is safe it can be replaced.
+    /// The command line that starts the agent, or prints why it does not.
     pub(super) fn start_command(&self, cache: &Cache) -> String {
-        let (folder, hash) = (&cache.0, self.hash());
-        let script = format!(
-            "{IS_SAFE}; d={folder}; if d=$(cd -P -- \"$d\" 2>/dev/null >&2 && pwd -P); then \
-             safe \"$d\" || {{ echo \"{UNSAFE}$d\"; exit 1; }}; f=\"$d/{hash}\"; \
-             if [ -x \"$f\" ] && safe \"$f\"; then echo {}; exec \"$f\" agent --digest; fi; fi; \
-             echo \"{ABSENT}$(uname -sm)\"",
-            PRESENT.trim_end()
-        );
-        format!("exec sh -c {}", quote(&script))
+        command(START, &[cache.folder(), &self.hash()])
     }
 
-    /// Makes a file of standard input, instead of one that is there if that is to be `replaced`. Hosts may share the folder,
-    /// and copy at the same time.
-    pub(super) fn install_command(&self, cache: &Cache, replaced: bool) -> String {
-        let (folder, hash, length) = (&cache.0, self.hash(), self.bytes.len());
-        let place = match replaced {
-            true => "mv -f \"$t\" \"$f\"",
-            false => {
-                "{ ln \"$t\" \"$f\" 2>/dev/null || { [ -x \"$f\" ] && safe \"$f\"; } || mv -f \"$t\" \"$f\"; }"
-            }
+    /// The command line that makes a copy of standard input.
+    pub(super) fn install_command(&self, cache: &Cache, existing: Existing) -> String {
+        let existing = match existing {
+            Existing::Keep => "keep",
+            Existing::Replace => "replace",
         };
-        // The pattern h is of the 64 digits of a copy's name; what `mktemp` made for one has more behind them.
-        let script = format!(
-            "{IS_SAFE}; umask 077; d={folder}; mkdir -p \"$d\" && d=$(cd -P -- \"$d\" >/dev/null && pwd -P) || exit 1; \
-             safe \"$d\" || {{ echo \"$d: not the user's, or others can write to it\" >&2; exit 1; }}; \
-             f=\"$d/{hash}\"; t=; trap '[ -z \"$t\" ] || rm -f \"$t\"' EXIT; trap 'exit 1' HUP INT TERM; \
-             t=$(mktemp \"$d/.{hash}.XXXXXX\") && cat > \"$t\" && [ \"$(wc -c < \"$t\")\" -eq {length} ] && \
-             chmod 700 \"$t\" && {place} || exit 1; \
-             h='[0-9a-f]'; h=$h$h$h$h; h=$h$h$h$h; h=$h$h$h$h; \
-             find \"$d\" -maxdepth 1 -type f -mtime +{KEPT_DAYS} \\( -name \"$h\" -o -name \".$h.*\" \\) ! -name {hash} \
-             -exec rm -f {{}} + 2>/dev/null; exit 0"
-        );
-        format!("exec sh -c {}", quote(&script))
+        let (length, days) = (self.bytes.len().to_string(), KEPT_DAYS.to_string());
+        command(INSTALL, &[cache.folder(), &self.hash(), &length, existing, &days])
     }
 }
 
-/// The programs of a run: this one, and those for other platforms that lie beside it.
+/// What to do if there is a copy already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existing {
+    Keep,
+    Replace,
+}
+
+/// The command line that runs a script, for any login shell: as one line, since csh allows no line break in
+/// quotes.
+fn command(script: &str, args: &[&str]) -> String {
+    let lines = SAFE.lines().chain(script.lines()).map(str::trim);
+    let code: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let words =
+        [code.join(" ").as_str(), "isograd"].map(quote).into_iter().chain(args.iter().map(|arg| quote(arg)));
+    format!("exec sh -c {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// The programs of a run: this one, and those for other platforms in the same folder.
 pub(super) struct Programs {
     own: Program,
     path: PathBuf,
-    /// By platform, those that were asked for.
+    /// By platform, the ones that were needed so far.
     others: Mutex<HashMap<String, Program>>,
 }
 
@@ -100,19 +95,19 @@ impl Programs {
         Ok(Self { own, path: std::env::current_exe()?, others: Mutex::default() })
     }
 
-    /// The one for this machine.
+    /// The program for this machine.
     pub(super) fn here(&self) -> &Program {
         &self.own
     }
 
-    /// The one for `platform`, read once in a run.
+    /// The program for `platform`, read once in a run.
     pub(super) fn for_platform(&self, platform: &str) -> Result<Program, String> {
         if platform == self.own.platform {
             return Ok(self.own.clone());
         }
         let is_word = |c: char| c.is_ascii_alphanumeric() || "_-. ".contains(c);
         if platform.is_empty() || !platform.chars().all(is_word) {
-            return Err(format!("it does not tell its platform, but {platform:?}"));
+            return Err(format!("expected the name of its platform, it sent {platform:?}"));
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = others.get(platform) {
@@ -123,7 +118,7 @@ impl Programs {
             let own = &self.own.platform;
             let path = path.display();
             format!(
-                "it is {platform}, this program is for {own}; one for {platform} would be {path}: {error}"
+                "it is {platform}, this program is for {own}; the one for {platform} would be {path}: {error}"
             )
         })?;
         others.insert(platform.to_string(), program.clone());
@@ -131,17 +126,25 @@ impl Programs {
     }
 }
 
-/// The folder of a host that keeps copies, as a word of its shell.
+/// The folder of a host that has the copies; `None` for one in the user's cache.
 #[derive(Debug, Clone)]
-pub(super) struct Cache(pub(super) String);
+pub(super) struct Cache(Option<String>);
 
 impl Cache {
-    /// `isograd` in `folder`, or where programs of the user keep such things.
+    /// The folder `isograd` in `folder`, or where the programs of the user keep such things.
     pub(super) fn new(folder: Option<&Path>) -> Self {
-        Self(folder.map_or_else(
-            || "\"${XDG_CACHE_HOME:-$HOME/.cache}/isograd\"".to_string(),
-            |folder| quote(&folder.join("isograd").to_string_lossy()),
-        ))
+        Self(folder.map(|folder| folder.join("isograd").to_string_lossy().into_owned()))
+    }
+
+    /// The scripts' argument.
+    fn folder(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("${XDG_CACHE_HOME:-~/.cache}/isograd"))
     }
 }
 
@@ -163,20 +166,24 @@ mod tests {
         }
     }
 
-    /// What a shell does with `command` and `input`: whether it succeeds, and what it prints.
+    /// Runs `command` with `input`: whether it succeeds, and what it prints.
     fn shell(command: &str, input: &[u8]) -> (bool, String) {
-        let mut child = Command::new("sh");
+        shell_of("sh", command, input)
+    }
+
+    fn shell_of(shell: &str, command: &str, input: &[u8]) -> (bool, String) {
+        let mut child = Command::new(shell);
         child.args(["-c", command]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = child.spawn().unwrap();
-        // A shell that refuses does not read.
+        // A shell that refuses does not read its input.
         let _ = io::Write::write_all(&mut child.stdin.take().unwrap(), input);
         let output = child.wait_with_output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(text).unwrap())
     }
 
-    fn install(program: &Program, cache: &Cache, replaced: bool) -> (bool, String) {
-        shell(&program.install_command(cache, replaced), &program.bytes)
+    fn install(program: &Program, cache: &Cache, existing: Existing) -> (bool, String) {
+        shell(&program.install_command(cache, existing), &program.bytes)
     }
 
     fn set_mode(path: &Path, mode: u32) {
@@ -199,8 +206,8 @@ mod tests {
         let (cache, program) = (Cache::new(Some(&given)), program(CONTENT));
         let start = program.start_command(&cache);
         assert_eq!(shell(&start, b""), absent());
-        for replaced in [false, false, true] {
-            assert_eq!(install(&program, &cache, replaced), (true, String::new()));
+        for existing in [Existing::Keep, Existing::Keep, Existing::Replace] {
+            assert_eq!(install(&program, &cache, existing), (true, String::new()));
         }
         assert_eq!(shell(&start, b""), present());
         let files = fs::read_dir(given.join("isograd")).unwrap();
@@ -208,13 +215,43 @@ mod tests {
     }
 
     #[test]
+    fn shellcheck_has_nothing_to_say_of_the_scripts() {
+        let scripts = ["safe", "start", "install"]
+            .map(|name| format!("{}/src/remote/{name}.sh", env!("CARGO_MANIFEST_DIR")));
+        match Command::new("shellcheck").args(&scripts).output() {
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+            Err(error) => assert!(std::env::var_os("CI").is_none(), "shellcheck: {error}"),
+        }
+    }
+
+    #[test]
+    fn any_login_shell_takes_the_command_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        for login_shell in ["sh", "bash", "dash", "csh", "tcsh", "fish", "zsh", "ksh"] {
+            let given = folder.path().join(format!("it's {login_shell} in \"$HOME\""));
+            let (cache, program) = (Cache::new(Some(&given)), program(CONTENT));
+            let install = program.install_command(&cache, Existing::Keep);
+            if Command::new(login_shell).args(["-c", "true"]).status().is_err() {
+                continue;
+            }
+            assert_eq!(
+                shell_of(login_shell, &install, &program.bytes),
+                (true, String::new()),
+                "{login_shell}"
+            );
+            let started = shell_of(login_shell, &program.start_command(&cache), b"");
+            assert_eq!(started, present(), "{login_shell}");
+        }
+    }
+
+    #[test]
     fn a_copy_that_breaks_off_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(Some(folder.path()));
         let program = program(CONTENT);
-        assert!(!shell(&program.install_command(&cache, false), b"#!/bin").0);
+        assert!(!shell(&program.install_command(&cache, Existing::Keep), b"#!/bin").0);
         assert_eq!(fs::read_dir(folder.path().join("isograd")).unwrap().count(), 0);
-        let (is_done, said) = install(&program, &Cache::new(Some(Path::new("/dev/null/x"))), false);
+        let (is_done, said) = install(&program, &Cache::new(Some(Path::new("/dev/null/x"))), Existing::Keep);
         assert!(!is_done && said.contains("/dev/null"), "{said}");
     }
 
@@ -245,7 +282,7 @@ mod tests {
         let removed =
             [file(inner.join(&digits), long_ago), file(inner.join(format!(".{digits}.1234")), long_ago)];
         assert_eq!(
-            install(&program(CONTENT), &Cache::new(Some(folder.path())), false),
+            install(&program(CONTENT), &Cache::new(Some(folder.path())), Existing::Keep),
             (true, String::new())
         );
         for path in kept {
@@ -262,12 +299,12 @@ mod tests {
         let (inner, program) = (folder.path().join("isograd"), program(CONTENT));
         let cache = Cache::new(Some(folder.path()));
         let start = program.start_command(&cache);
-        assert!(install(&program, &cache, false).0);
+        assert!(install(&program, &cache, Existing::Keep).0);
         for mode in [0o720, 0o702, 0o1777] {
             set_mode(&inner, mode);
             let place = inner.canonicalize().unwrap();
             assert_eq!(shell(&start, b""), (false, format!("{UNSAFE}{}\n", place.display())), "{mode:o}");
-            let (is_done, said) = install(&program, &cache, true);
+            let (is_done, said) = install(&program, &cache, Existing::Replace);
             assert!(!is_done && said.contains("others can write"), "{mode:o}: {said}");
         }
         set_mode(&inner, 0o755);
@@ -277,7 +314,7 @@ mod tests {
         let copy = inner.join(program.hash());
         set_mode(&copy, 0o777);
         assert_eq!(shell(&start, b""), absent());
-        assert_eq!(install(&program, &cache, false), (true, String::new()));
+        assert_eq!(install(&program, &cache, Existing::Keep), (true, String::new()));
         assert_eq!(shell(&start, b""), present());
     }
 
@@ -293,8 +330,8 @@ mod tests {
         std::os::unix::fs::chown(&inner, Some(65_534), None).unwrap();
         let (cache, program) = (Cache::new(Some(folder.path())), program(CONTENT));
         assert!(shell(&program.start_command(&cache), b"").1.starts_with(UNSAFE));
-        let (is_done, said) = install(&program, &cache, false);
-        assert!(!is_done && said.contains("not the user's"), "{said}");
+        let (is_done, said) = install(&program, &cache, Existing::Keep);
+        assert!(!is_done && said.contains("does not belong to the user"), "{said}");
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 0);
     }
 
@@ -302,14 +339,14 @@ mod tests {
     fn a_planted_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, program) = (Cache::new(Some(folder.path())), program(CONTENT));
-        assert!(install(&program, &cache, false).0);
+        assert!(install(&program, &cache, Existing::Keep).0);
         let (copy, victim) =
             (folder.path().join("isograd").join(program.hash()), folder.path().join("victim"));
         fs::write(&victim, "precious").unwrap();
         fs::remove_file(&copy).unwrap();
         symlink(&victim, &copy).unwrap();
         assert_eq!(shell(&program.start_command(&cache), b""), absent());
-        assert_eq!(install(&program, &cache, false), (true, String::new()));
+        assert_eq!(install(&program, &cache, Existing::Keep), (true, String::new()));
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
         assert_eq!(shell(&program.start_command(&cache), b""), present());
     }
@@ -321,7 +358,8 @@ mod tests {
             Programs { own: program("own"), path: folder.path().join("isograd"), others: Mutex::default() };
         assert_eq!(programs.for_platform(&host_facts::platform()).unwrap().digest, programs.here().digest);
         let error = programs.for_platform("Plan9 mips").unwrap_err();
-        let expected = format!("it is Plan9 mips, this program is for {}; one for", host_facts::platform());
+        let expected =
+            format!("it is Plan9 mips, this program is for {}; the one for", host_facts::platform());
         assert!(error.starts_with(&expected) && error.contains("isograd-Plan9-mips: "), "{error}");
         fs::write(folder.path().join("isograd-Plan9-mips"), "other").unwrap();
         let [first, second] = [(); 2].map(|()| programs.for_platform("Plan9 mips").unwrap());

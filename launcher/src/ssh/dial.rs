@@ -5,43 +5,28 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::deadline::Deadline;
 use super::error::{Address, Error};
 
-/// When a login must have succeeded. Time that the user takes for a prompt does not count.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline {
-    pub(super) allowed: Duration,
-    end: Instant,
-}
+/// Zero would be refused as a time limit.
+const SHORTEST: Duration = Duration::from_millis(1);
 
-impl Deadline {
-    pub(super) fn within(allowed: Duration) -> Self {
-        Self { allowed, end: Instant::now() + allowed }
-    }
-
-    pub(super) fn extend(&mut self, by: Duration) {
-        self.end += by;
-    }
-
-    /// At least a millisecond, since zero means for ever to those who are given it.
-    pub(super) fn remaining(&self) -> Duration {
-        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-    }
-}
-
-/// Connects to the first address of the host that answers.
+/// Connects to the first of `candidates` that answers, which `address` gets.
 ///
 /// # Errors
-/// `Resolve`, `Silent`, or `Connect` with what each address said.
-pub(super) fn dial(address: &mut Address, deadline: Deadline) -> Result<TcpStream, Error> {
-    let candidates = resolve(address, deadline)?;
+/// `Connect` with what came of each candidate.
+pub(super) fn dial(
+    address: &mut Address,
+    candidates: &[SocketAddr],
+    deadline: &Deadline,
+) -> Result<TcpStream, Error> {
     let mut tried = Vec::new();
     for (place, candidate) in candidates.iter().enumerate() {
         // A silent address must not take the time of those after it.
         let share = deadline.remaining() / u32::try_from(candidates.len() - place).unwrap_or(u32::MAX);
-        let connected = TcpStream::connect_timeout(candidate, share.max(Duration::from_millis(1)))
+        let connected = TcpStream::connect_timeout(candidate, share.max(SHORTEST))
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         match connected {
             Ok(stream) => {
@@ -58,9 +43,12 @@ pub(super) fn dial(address: &mut Address, deadline: Deadline) -> Result<TcpStrea
     Err(Error::Connect { address: Arc::new(address.clone()), tried })
 }
 
-/// The addresses of the host. The system's resolver knows no deadline, so it works on a thread that is left to itself when
-/// it is too slow.
-fn resolve(address: &Address, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
+/// The addresses of a host; at least one. The system's resolver has no deadline, so it works on a thread of
+/// its own, which we leave behind if it is too slow.
+///
+/// # Errors
+/// `Resolve`.
+pub(super) fn resolve(address: &Address, deadline: &Deadline) -> Result<Vec<SocketAddr>, Error> {
     let (answer, answered) = mpsc::channel();
     let place = (address.host.clone(), address.port);
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What goes wrong between here and a remote host.
+//! Why a login, a command or a connection fails.
 
 use std::fmt;
 use std::io;
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use super::known_hosts::{ChangedKey, OfferedKey};
 
-/// Who is at the other end: `user@host:port (ip)`, or `user@host:port through user@jump:port`.
+/// The other end of a connection: `user@host:port (ip)`, or `user@host:port through user@jump:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) user: String,
-    /// After the configuration's `HostName`.
+    /// The name or address that is connected to: that of `HostName`, if the configuration has one.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// Unknown before the connection is made, and for a host that a jump host connects to.
+    /// Unknown before the connection is made, and for a host behind a jump host.
     pub(crate) ip: Option<IpAddr>,
-    /// The jump host.
+    /// The login at the jump host.
     pub(crate) via: Option<String>,
 }
 
@@ -53,25 +53,27 @@ pub(super) fn host_and_port(host: &str, port: u16) -> String {
 pub(crate) enum Error {
     #[error("{}: {source}", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{}: {problem}", .path.display())]
-    Config { path: PathBuf, problem: String },
-    #[error("no home folder: the variable HOME is not set")]
+    #[error("{}:{line}: {problem}", .path.display())]
+    Config { path: PathBuf, line: usize, problem: String },
+    #[error("no home folder: set the variable HOME")]
     NoHome,
-    #[error("the name of the user who runs this is unknown: {problem}")]
+    #[error("cannot find out your user name: {problem}")]
     NoUser { problem: String },
-    #[error("the jump host '{jump}' of {host} is not of the form [user@]host[:port]")]
+    #[error("the jump host '{jump}' of {host}: expected [user@]host[:port]")]
     BadJump { host: String, jump: String },
-    #[error("the jump hosts of {host} lead in a circle: {}", .circle.join(" -> "))]
+    #[error("the jump hosts of {host} form a circle: {}", .circle.join(" -> "))]
     JumpCircle { host: String, circle: Vec<String> },
 
-    #[error("{address}: the name {} cannot be resolved: {problem}", .address.host)]
+    #[error("{address}: cannot resolve the name {}: {problem}", .address.host)]
     Resolve { address: Arc<Address>, problem: String },
     #[error("{address}: cannot connect: {}", attempts(.tried))]
     Connect { address: Arc<Address>, tried: Vec<(SocketAddr, io::Error)> },
     #[error("{address}: {via} cannot connect to it: {problem}")]
     Forward { address: Arc<Address>, via: String, problem: String },
-    #[error("{address}: no answer within {} s during {stage}", .after.as_secs_f64())]
-    Silent { address: Arc<Address>, stage: &'static str, after: Duration },
+    #[error("{address}: {stage} was not over after {} s", .after.as_secs_f64())]
+    Late { address: Arc<Address>, stage: &'static str, after: Duration },
+    #[error("{address}: the server closed all {tries} connections of {} s before the login: {problem}", .within.as_secs_f64())]
+    Closed { address: Arc<Address>, problem: String, tries: u32, within: Duration },
     #[error("{address}: no SSH connection: {problem}")]
     Handshake { address: Arc<Address>, problem: String },
 
@@ -85,27 +87,32 @@ pub(crate) enum Error {
     #[error("{address}: login refused; tried: {}; the server offers: {offers}", list(.tried))]
     Refused { address: Arc<Address>, tried: Vec<String>, offers: String },
 
-    #[error("{address}: the command could not be started: {problem}")]
+    #[error("{address}: cannot start the command: {problem}")]
     Start { address: Arc<Address>, problem: String },
-    #[error("{address}: the connection is lost: {problem}")]
+    #[error("{address}: lost the connection: {problem}")]
     Lost { address: Arc<Address>, problem: String },
-    #[error("{address}: broken off")]
+    #[error("{address}: ended by this program")]
     Aborted { address: Arc<Address> },
 }
 
 impl Error {
-    /// The way out, where there is one.
+    /// What the user can do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::HostKeyUnknown { key, .. } => {
                 Some(format!("if this is the key of the host, accept it: {}", key.accept))
             }
             Self::HostKeyChanged { key, .. } => Some(format!(
-                "somebody may be listening in; if the host did get a new key, forget the old one and accept the new: {} && {}",
+                "someone may be intercepting the connection; if the host really has a new key, remove the old key and accept the new: {} && {}",
                 key.forget, key.offered.accept
             )),
+            Self::Closed { .. } => Some(
+                "an OpenSSH server does so while too many logins are under way: MaxStartups of its sshd_config says how many; \
+                 --connect-timeout allows more tries"
+                    .to_string(),
+            ),
             Self::JumpCircle { .. } => {
-                Some("'ProxyJump none' in the section of the jump host ends the circle".to_string())
+                Some("put 'ProxyJump none' into the section of one of these hosts".to_string())
             }
             _ => None,
         }
@@ -113,7 +120,7 @@ impl Error {
 }
 
 fn list(tried: &[String]) -> String {
-    if tried.is_empty() { "no key, for there is none".to_string() } else { tried.join(", ") }
+    if tried.is_empty() { "no keys found".to_string() } else { tried.join(", ") }
 }
 
 fn attempts(tried: &[(SocketAddr, io::Error)]) -> String {

@@ -1,4 +1,5 @@
-//! A queue from any thread to the standard input of a remote command, with a socket that wakes the thread in `poll`.
+//! The standard input of a remote command: any thread can queue bytes, and a socket wakes the thread that
+//! waits in `poll`.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -6,20 +7,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The writing end. Dropping it is the end of the command's input.
+/// The writing end. Dropping it ends the command's input.
 pub(crate) struct Input {
     queue: Arc<Queue>,
     waker: UnixStream,
 }
 
-/// The reading end, for one `Session::run`. Once it is gone, what is sent vanishes.
+/// The reading end, for one `Session::run`. Once it is dropped, bytes that are sent are discarded.
 pub(crate) struct Source {
     queue: Arc<Queue>,
     woken: UnixStream,
-    /// Taken from the queue and not yet written; the first piece from `offset` on.
+    /// Pieces that were taken from the queue and are not yet written, the first one from `offset` on.
     pieces: VecDeque<Arc<[u8]>>,
     offset: usize,
-    state: State,
+    requests: Requests,
 }
 
 /// Makes the two ends.
@@ -36,7 +37,7 @@ pub(crate) fn input() -> io::Result<(Input, Source)> {
         woken,
         pieces: VecDeque::new(),
         offset: 0,
-        state: State::default(),
+        requests: Requests::default(),
     };
     Ok((Input { queue, waker }, source))
 }
@@ -47,18 +48,18 @@ struct Queue(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     pieces: VecDeque<Arc<[u8]>>,
-    state: State,
-    /// One byte lies in the waker's socket, so that it can never fill.
+    requests: Requests,
+    /// Whether a wake-up byte is in the socket. There is never more than one, so the socket cannot fill up.
     signalled: bool,
-    /// The source is gone.
+    /// The source was dropped.
     gone: bool,
 }
 
 #[derive(Default, Clone, Copy)]
-struct State {
+struct Requests {
     ended: bool,
     aborted: bool,
-    /// The input is gone too, and with it the other end of the socket.
+    /// The input was dropped, and with it the other end of the socket.
     dropped: bool,
 }
 
@@ -73,20 +74,20 @@ impl Input {
     pub(crate) fn send(&self, bytes: impl Into<Arc<[u8]>>) {
         let bytes = bytes.into();
         self.change(|waiting| {
-            if !waiting.state.ended && !bytes.is_empty() {
+            if !waiting.requests.ended && !bytes.is_empty() {
                 waiting.pieces.push_back(bytes);
             }
         });
     }
 
-    /// Ends the command's input after what was sent so far.
+    /// Ends the command's input after the bytes that were sent so far.
     pub(crate) fn close(&self) {
-        self.change(|waiting| waiting.state.ended = true);
+        self.change(|waiting| waiting.requests.ended = true);
     }
 
     /// Makes `run` return `Error::Aborted` at once and drop the connection.
     pub(crate) fn abort(&self) {
-        self.change(|waiting| waiting.state.aborted = true);
+        self.change(|waiting| waiting.requests.aborted = true);
     }
 
     fn change(&self, change: impl FnOnce(&mut Waiting)) {
@@ -96,7 +97,7 @@ impl Input {
         }
         change(&mut waiting);
         if !waiting.signalled {
-            // The socket is empty, and if its other end is gone there is nobody to wake.
+            // This fails only if the source was dropped: then there is no thread to wake.
             waiting.signalled = (&self.waker).write(&[1]).is_ok();
         }
     }
@@ -105,18 +106,18 @@ impl Input {
 impl Drop for Input {
     fn drop(&mut self) {
         self.change(|waiting| {
-            waiting.state.ended = true;
-            waiting.state.dropped = true;
+            waiting.requests.ended = true;
+            waiting.requests.dropped = true;
         });
     }
 }
 
 impl Source {
-    /// Takes over what was queued since the last time.
+    /// Takes the pieces that were queued since the last call.
     pub(super) fn refresh(&mut self) {
         let mut waiting = self.queue.lock();
         self.pieces.append(&mut waiting.pieces);
-        self.state = waiting.state;
+        self.requests = waiting.requests;
         if waiting.signalled {
             let _ = (&self.woken).read(&mut [0]);
             waiting.signalled = false;
@@ -124,15 +125,15 @@ impl Source {
     }
 
     pub(super) fn is_aborted(&self) -> bool {
-        self.state.aborted
+        self.requests.aborted
     }
 
-    /// No byte is left, and none will come.
+    /// Whether all bytes are written and no more can come.
     pub(super) fn is_finished(&self) -> bool {
-        self.state.ended && self.pieces.is_empty()
+        self.requests.ended && self.pieces.is_empty()
     }
 
-    /// What to write next: the same bytes until `consume` moves on.
+    /// The next bytes to write: the same ones until `consume` is called.
     pub(super) fn next(&self) -> Option<&[u8]> {
         self.pieces.front().map(|piece| &piece[self.offset..])
     }
@@ -145,9 +146,9 @@ impl Source {
         }
     }
 
-    /// What becomes readable when there is news; nothing once no more can come.
+    /// A descriptor that becomes readable when bytes or a request arrive; `None` once the input was dropped.
     pub(super) fn wake(&self) -> Option<BorrowedFd<'_>> {
-        (!self.state.dropped).then(|| self.woken.as_fd())
+        (!self.requests.dropped).then(|| self.woken.as_fd())
     }
 }
 

@@ -1,4 +1,5 @@
-//! A connection through a jump host: a channel of the login there, joined to a socket here by a thread.
+//! A connection through a jump host: a thread copies bytes between a channel of the login there and a socket
+//! here.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -9,40 +10,57 @@ use std::thread::{self, JoinHandle};
 use rustix::event::PollFlags;
 
 use super::session::Session;
-use super::wire::{Held, Pass, wait};
+use super::transport::{Held, Pass, wait};
 
-/// The thread that owns the login on the jump host. It ends when either side does; dropping this waits for it, so the near
-/// socket must be shut down before.
+/// How long the end of a connection may take, in milliseconds.
+const CLOSE_MS: u32 = 1000;
+
+/// The thread that owns the login at the jump host. The thread ends when either side does. Dropping this
+/// waits for the thread, so the near socket must be shut down first.
 pub(super) struct Jump {
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<(ssh2::Channel, Session)>>,
     end: Arc<OnceLock<String>>,
 }
 
 impl Jump {
-    /// Joins `channel` of the login `via` to the returned socket.
+    /// Starts to copy between `channel` of the login `via` and the returned socket.
     ///
     /// # Errors
     /// The system has no more file descriptors or threads.
     pub(super) fn start(via: Session, channel: ssh2::Channel) -> io::Result<(UnixStream, Self)> {
         let (near, far) = UnixStream::pair()?;
         far.set_nonblocking(true)?;
-        via.wire.ssh.set_blocking(false);
+        via.transport.ssh.set_blocking(false);
         let end = Arc::new(OnceLock::new());
         let told = Arc::clone(&end);
         let thread = thread::Builder::new().name("ssh-jump".to_string()).spawn(move || {
             let login = via.address().login();
-            // Dropped after the reason is told: the near side reads it when its socket ends.
-            let mut join = Join { via, channel, far, up: Pending::new(), down: Pending::new() };
-            if let Err(problem) = join.until_end() {
+            let mut relay = Relay { via, channel, far, up: Pending::new(), down: Pending::new() };
+            if let Err(problem) = relay.until_end() {
                 let _ = told.set(format!("the jump host {login}: {problem}"));
             }
+            // The far end of the socket closes here: the near side then reads the reason.
+            let Relay { channel, via, .. } = relay;
+            (channel, via)
         })?;
         Ok((near, Self { thread: Some(thread), end }))
     }
 
-    /// What went wrong on the way, if the thread has ended for that.
+    /// Why the connection to the jump host ended, if it did.
     pub(super) fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
+    }
+
+    /// Waits for the thread, and gives the login back for another connection. The near socket must be shut
+    /// down before.
+    pub(super) fn into_login(mut self) -> Option<Session> {
+        let (channel, via) = self.thread.take()?.join().ok()?;
+        // Closing the channel must not leave a packet half sent.
+        via.transport.ssh.set_blocking(true);
+        via.transport.ssh.set_timeout(CLOSE_MS);
+        drop(channel);
+        via.transport.ssh.set_timeout(0);
+        Some(via)
     }
 }
 
@@ -54,8 +72,8 @@ impl Drop for Jump {
     }
 }
 
-/// The two sides, and what is on its way between them.
-struct Join {
+/// The two sides, and the bytes on their way between them.
+struct Relay {
     channel: ssh2::Channel,
     via: Session,
     far: UnixStream,
@@ -65,7 +83,7 @@ struct Join {
     down: Pending,
 }
 
-/// Bytes that were read and are not all written.
+/// Bytes that were read, and the part of them that is not yet written.
 struct Pending {
     bytes: Vec<u8>,
     from: usize,
@@ -90,8 +108,8 @@ impl Pending {
     }
 }
 
-impl Join {
-    /// Carries bytes both ways. The near side may end it without an error.
+impl Relay {
+    /// Carries bytes both ways until either side has ended; an error if the connection to the jump host has.
     fn until_end(&mut self) -> Result<(), String> {
         let mut held = Held::of(&self.channel);
         loop {
@@ -102,9 +120,9 @@ impl Join {
                 return Ok(());
             }
             if self.down.is_empty() && self.channel.eof() {
-                return Err("it closed the connection".to_string());
+                return Ok(());
             }
-            pass.renew_keys(&self.via.wire, &mut self.channel)?;
+            pass.renew_keys(&self.via.transport, &mut self.channel)?;
             let now = Held::of(&self.channel);
             if !pass.moved && now == held {
                 self.sleep(pass.room);
@@ -113,13 +131,13 @@ impl Join {
         }
     }
 
-    /// From the channel to the socket; false if nobody reads there any more.
+    /// Copies from the channel to the socket; false if the socket is closed.
     fn carry_down(&mut self, pass: &mut Pass) -> Result<bool, String> {
         if self.down.is_empty() {
             let read = self.channel.read(&mut self.down.bytes);
-            match self.via.wire.attempt_io(read)? {
+            match self.via.transport.attempt_io(read)? {
                 Some(bytes) => self.down.fill(bytes),
-                None => pass.room |= self.via.wire.wants_room(),
+                None => pass.room |= self.via.transport.wants_room(),
             }
         }
         if !self.down.is_empty() {
@@ -134,7 +152,7 @@ impl Join {
         Ok(true)
     }
 
-    /// From the socket to the channel; false if nobody writes there any more.
+    /// Copies from the socket to the channel; false if the socket is closed.
     fn carry_up(&mut self, pass: &mut Pass) -> Result<bool, String> {
         if self.up.is_empty() {
             match self.far.read(&mut self.up.bytes) {
@@ -144,12 +162,12 @@ impl Join {
             }
         }
         let written = self.channel.write(self.up.rest());
-        match self.via.wire.attempt_io(written)? {
+        match self.via.transport.attempt_io(written)? {
             Some(bytes) => {
                 self.up.from += bytes;
                 pass.moved |= bytes > 0;
             }
-            None => pass.room |= self.via.wire.wants_room(),
+            None => pass.room |= self.via.transport.wants_room(),
         }
         Ok(true)
     }
@@ -159,9 +177,10 @@ impl Join {
         near.set(PollFlags::IN, self.up.is_empty());
         near.set(PollFlags::OUT, !self.down.is_empty());
         let mut interests = vec![(self.far.as_fd(), near)];
-        // While the near side takes nothing, only a write reads from the connection: waiting for bytes there would spin.
+        // While the socket takes no bytes, the channel is read only as part of a write. Waiting for bytes of
+        // the connection would then return at once, again and again.
         if self.down.is_empty() || !self.up.is_empty() {
-            interests.push((self.via.wire.socket.as_fd(), self.via.wire.interest(room)));
+            interests.push((self.via.transport.socket.as_fd(), self.via.transport.interest(room)));
         }
         wait(&interests);
     }

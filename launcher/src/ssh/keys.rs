@@ -1,4 +1,4 @@
-//! Proving who we are: keys of the agent, key files, passphrases.
+//! The login itself: keys of the agent, key files, passphrases.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,59 +6,60 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
 use zeroize::Zeroizing;
 
 use super::config::{AgentSocket, Hop};
-use super::dial::Deadline;
+use super::deadline::Deadline;
 use super::error::{Address, Error};
-use super::login::{limit, silent};
+use super::login::late;
 use super::terminal::Terminal;
-use super::wire::{is_broken, words};
+use super::transport::{is_broken, words};
 
-/// A key file is a few kilobytes.
+/// The most that is read of a key file; real ones have a few kilobytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;
-/// Passphrases asked for, as `ssh` does.
+/// How often a passphrase is asked for: as often as `ssh` does.
 const PROMPTS: usize = 3;
-/// `LIBSSH2_ERROR_FILE` and `_KEYFILE_AUTH_FAILED`: a private key that does not decrypt or is none. ssh2 does not export them.
+/// `LIBSSH2_ERROR_FILE` and `_KEYFILE_AUTH_FAILED`: a file that is not a private key, or a wrong
+/// passphrase. ssh2 does not export them.
 const UNREADABLE: [i32; 2] = [-16, -48];
 /// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `_PUBLICKEY_UNVERIFIED`: the server does not know the key.
 const NOT_ACCEPTED: [i32; 2] = [-18, -19];
 
-/// The keys of a run, as far as passphrases were asked for.
+/// The keys of a run that needed a passphrase, so that each is asked for once.
 pub(super) struct Keys {
     interactive: bool,
-    /// By key file; `None` where the user gave no passphrase that fits. Locked while a prompt is on the terminal.
+    /// By key file; `None` if the user gave no right passphrase. Locked while the user is asked.
     unlocked: Mutex<HashMap<PathBuf, Option<Arc<Unlocked>>>>,
     pub(super) terminal: Terminal,
 }
 
-/// An encrypted key, and what it takes to use it: nothing any more or, in formats that libssh2 alone reads, its passphrase.
+/// A key whose passphrase is known: decrypted, or together with the passphrase if only libssh2 can read the
+/// format.
 struct Unlocked {
     text: Zeroizing<String>,
     passphrase: Option<Zeroizing<String>>,
 }
 
-/// What became of a key.
-enum Outcome {
+/// The result of trying a key.
+enum Tried {
     LoggedIn,
-    /// In words for the message.
+    /// It was not accepted; the reason, for the error message.
     Failed(String),
-    /// The private key could not be read; with a passphrase, it is the wrong one.
+    /// The private key cannot be read. If a passphrase was given, that is wrong.
     Unreadable,
-    /// No further key need be tried.
+    /// The login is over: no further key can be tried.
     Stopped(Error),
 }
 
-/// One login under way.
+/// A login that is being made.
 struct Login<'a> {
     ssh: &'a ssh2::Session,
     user: &'a str,
     address: &'a Arc<Address>,
-    deadline: &'a mut Deadline,
+    deadline: &'a Deadline,
     tried: Vec<String>,
     offers: String,
 }
@@ -68,29 +69,35 @@ impl Keys {
         Self { interactive, unlocked: Mutex::default(), terminal: Terminal::new() }
     }
 
-    /// Asks for nothing any more, and leaves the terminal as it was.
+    /// Restores the terminal, and asks for nothing any more.
     pub(super) fn close_terminal(&self) {
         self.terminal.close();
     }
 
-    /// Logs in with the first key that the server accepts: those of the agent that are also named, the agent's others, the files.
+    /// Whether the user is being asked for a passphrase.
+    pub(super) fn is_asking(&self) -> bool {
+        self.terminal.is_asking()
+    }
+
+    /// Logs in with the first key that the server accepts: those of the agent that are also named, the
+    /// agent's others, the files.
     ///
     /// # Errors
-    /// `Refused` with everything that was tried, `Silent`.
+    /// `Refused` with everything that was tried, `Late`.
     pub(super) fn authenticate(
         &self,
         ssh: &ssh2::Session,
         hop: &Hop,
         address: &Arc<Address>,
-        deadline: &mut Deadline,
+        deadline: &Deadline,
     ) -> Result<(), Error> {
-        limit(ssh, *deadline);
         let offers = match ssh.auth_methods(&hop.user) {
             Ok(_) if ssh.authenticated() => return Ok(()),
             Ok(offers) => offers.to_string(),
             Err(error) => {
-                return Err(silent(&error, address, "the login", *deadline).unwrap_or_else(|| {
-                    Error::Handshake { address: Arc::clone(address), problem: words(&error) }
+                return Err(late(address, "the login", deadline).unwrap_or_else(|| Error::Handshake {
+                    address: Arc::clone(address),
+                    problem: words(&error),
                 }));
             }
         };
@@ -109,58 +116,57 @@ impl Keys {
                 Ok(text) if is_encrypted(&text) => self.with_passphrase(login, file, &text),
                 Ok(text) => login.with_key(&text, None),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !hop.identities.named => continue,
-                Err(error) => Outcome::Failed(error.to_string()),
+                Err(error) => Tried::Failed(error.to_string()),
             };
             match outcome {
-                Outcome::LoggedIn => return Ok(true),
-                Outcome::Failed(what) => login.tried.push(format!("{name} ({what})")),
-                Outcome::Unreadable => login.tried.push(format!("{name} (no private key that can be read)")),
-                Outcome::Stopped(error) => return Err(error),
+                Tried::LoggedIn => return Ok(true),
+                Tried::Failed(what) => login.tried.push(format!("{name} ({what})")),
+                Tried::Unreadable => login.tried.push(format!("{name} (no private key that can be read)")),
+                Tried::Stopped(error) => return Err(error),
             }
         }
         Ok(false)
     }
 
-    /// Asks for the passphrase of a key once in a run, with three tries, and never for two keys at a time.
-    fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Outcome {
-        let waiting = Instant::now();
-        let mut unlocked = self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
-        login.deadline.extend(waiting.elapsed());
+    /// Tries a key that needs a passphrase. Each key is asked for once in a run, and one at a time.
+    fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Tried {
+        let deadline = login.deadline;
+        let lock = || self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
+        let mut unlocked = deadline.stopped(lock);
         match unlocked.get(file).cloned() {
             Some(Some(key)) => {
                 drop(unlocked);
                 return login.with_unlocked(&key);
             }
-            Some(None) => return Outcome::Failed("no passphrase that fits was given".to_string()),
+            Some(None) => return Tried::Failed("no right passphrase was given".to_string()),
             None if !self.interactive => {
-                return Outcome::Failed(
+                return Tried::Failed(
                     "encrypted, and there is no terminal to ask for its passphrase".to_string(),
                 );
             }
             None => {}
         }
         for _ in 0..PROMPTS {
-            let asking = Instant::now();
-            let answer = self.terminal.ask(&format!("passphrase for {}: ", file.display()));
+            let question = format!("passphrase for {}: ", file.display());
+            let answer = deadline.stopped(|| self.terminal.ask(&question));
             let key = match answer {
                 Ok(passphrase) if passphrase.is_empty() => break,
                 Ok(passphrase) => unlock(text, passphrase).map(Arc::new),
                 Err(error) => {
-                    // Those who wait for it must not ask again.
+                    // Other logins that wait for this key must not ask again.
                     unlocked.insert(file.to_path_buf(), None);
-                    return Outcome::Failed(format!("asking for its passphrase: {error}"));
+                    return Tried::Failed(format!("asking for its passphrase: {error}"));
                 }
             };
-            login.deadline.extend(asking.elapsed());
             let Some(key) = key else { continue };
             if key.passphrase.is_none() {
                 unlocked.insert(file.to_path_buf(), Some(Arc::clone(&key)));
-                // The other hosts need not wait for this one.
+                // Other logins need not wait until this one is over.
                 drop(unlocked);
                 return login.with_unlocked(&key);
             }
             match login.with_unlocked(&key) {
-                Outcome::Unreadable => {}
+                Tried::Unreadable => {}
                 outcome => {
                     unlocked.insert(file.to_path_buf(), Some(key));
                     return outcome;
@@ -168,12 +174,12 @@ impl Keys {
             }
         }
         unlocked.insert(file.to_path_buf(), None);
-        Outcome::Failed("no passphrase that fits was given".to_string())
+        Tried::Failed("no right passphrase was given".to_string())
     }
 }
 
-/// Decrypts a key, which takes long by design, once for all hosts. `None` if the passphrase is the wrong one, as far as can be told
-/// before a login.
+/// Decrypts a key, once for all hosts, since that is slow by design. `None` if the passphrase is wrong; for a
+/// format that only libssh2 reads, that shows at the login.
 fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
     let decrypted = PrivateKey::from_openssh(text)
         .and_then(|key| key.decrypt(passphrase.as_bytes()))
@@ -186,12 +192,11 @@ fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
 }
 
 impl Login<'_> {
-    /// Tries the keys of the agent. An agent that cannot be reached has none.
+    /// Tries the keys of the agent. If there is no agent, there are no keys to try.
     fn with_agent(&mut self, hop: &Hop) -> Result<bool, Error> {
         if hop.identities.agent == AgentSocket::None {
             return Ok(false);
         }
-        limit(self.ssh, *self.deadline);
         let listed = self.ssh.agent().and_then(|mut agent| {
             if let AgentSocket::Path(path) = &hop.identities.agent {
                 agent.set_identity_path(path)?;
@@ -213,47 +218,43 @@ impl Login<'_> {
             keys.iter().partition(|key| named.iter().any(|named| named == key.blob()));
         let others = if hop.identities.only { Vec::new() } else { others };
         for key in first.into_iter().chain(others) {
-            limit(self.ssh, *self.deadline);
             let result = agent.userauth(self.user, key);
             match self.outcome(result) {
-                Outcome::LoggedIn => return Ok(true),
-                Outcome::Failed(what) => self.tried.push(format!("{} of the agent ({what})", describe(key))),
-                Outcome::Unreadable => {
-                    self.tried.push(format!("{} of the agent (unreadable)", describe(key)))
-                }
-                Outcome::Stopped(error) => return Err(error),
+                Tried::LoggedIn => return Ok(true),
+                Tried::Failed(what) => self.tried.push(format!("{} of the agent ({what})", describe(key))),
+                Tried::Unreadable => self.tried.push(format!("{} of the agent (unreadable)", describe(key))),
+                Tried::Stopped(error) => return Err(error),
             }
         }
         Ok(false)
     }
 
-    fn with_unlocked(&mut self, key: &Unlocked) -> Outcome {
+    fn with_unlocked(&mut self, key: &Unlocked) -> Tried {
         self.with_key(&key.text, key.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
     }
 
-    fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Outcome {
-        limit(self.ssh, *self.deadline);
+    fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Tried {
         self.outcome(self.ssh.userauth_pubkey_memory(self.user, None, text, passphrase))
     }
 
-    fn outcome(&mut self, result: Result<(), ssh2::Error>) -> Outcome {
+    fn outcome(&mut self, result: Result<(), ssh2::Error>) -> Tried {
         let error = match result {
-            Ok(()) => return Outcome::LoggedIn,
+            Ok(()) => return Tried::LoggedIn,
             Err(error) => error,
         };
-        if let Some(error) = silent(&error, self.address, "the login", *self.deadline) {
-            return Outcome::Stopped(error);
+        if let Some(error) = late(self.address, "the login", self.deadline) {
+            return Tried::Stopped(error);
         }
         match error.code() {
             ErrorCode::Session(code) if NOT_ACCEPTED.contains(&code) => {
-                Outcome::Failed("not accepted".to_string())
+                Tried::Failed("not accepted".to_string())
             }
-            ErrorCode::Session(code) if UNREADABLE.contains(&code) => Outcome::Unreadable,
+            ErrorCode::Session(code) if UNREADABLE.contains(&code) => Tried::Unreadable,
             _ if is_broken(&error) => {
-                self.tried.push(format!("one more, upon which the connection was {}", words(&error)));
-                Outcome::Stopped(self.refused())
+                self.tried.push(format!("one more key, after which the connection was {}", words(&error)));
+                Tried::Stopped(self.refused())
             }
-            _ => Outcome::Failed(words(&error)),
+            _ => Tried::Failed(words(&error)),
         }
     }
 
@@ -266,7 +267,7 @@ impl Login<'_> {
 /// The text of a private key.
 ///
 /// # Errors
-/// Those of the system, and one in the words of `ssh` if the key is ours and others may read it.
+/// Those of the system; and, as in `ssh`, if the file belongs to the user and others can read it.
 fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let opened = fs::File::open(file)?;
     let metadata = opened.metadata()?;
@@ -274,7 +275,7 @@ fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     if metadata.uid() == rustix::process::getuid().as_raw() && mode & 0o077 != 0 {
         return Err(io::Error::other(format!("mode {mode:04o} is too open: others can read it")));
     }
-    // With room for all of it from the start: no part stays behind when it grows.
+    // The capacity is reserved at once: a string that grows would leave copies of the key in memory.
     let room = metadata.len().min(KEY_FILE_BYTES) as usize + 1;
     let mut text = Zeroizing::new(String::with_capacity(room));
     opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
@@ -289,8 +290,8 @@ fn is_encrypted(text: &str) -> bool {
     }
 }
 
-/// The public part of a key file, as the agent names it: of the file itself, which may be the public one, or of the `.pub`
-/// beside it.
+/// The public key that belongs to a key file, in the agent's encoding: read from the file itself, or from the
+/// `.pub` file beside it.
 fn public_key(file: &Path) -> Option<Vec<u8>> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".pub");
@@ -305,7 +306,7 @@ fn public_key(file: &Path) -> Option<Vec<u8>> {
         .next()
 }
 
-/// A key of the agent: its comment, or its fingerprint.
+/// Names a key of the agent: by its comment, or by its fingerprint.
 fn describe(key: &ssh2::PublicKey) -> String {
     match PublicKey::from_bytes(key.blob()) {
         _ if !key.comment().is_empty() => key.comment().to_string(),

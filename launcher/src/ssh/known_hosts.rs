@@ -1,8 +1,9 @@
-//! Host keys: what `known_hosts` files say about a host, and what to make of the key that it offers.
+//! Host keys: whether the key that a host offers is the one in the `known_hosts` files.
 //!
-//! Lines are matched as OpenSSH matches them: plain, hashed (HMAC-SHA1), wildcard and negated names, `[host]:port`, and
-//! `@revoked`. `@cert-authority` lines are skipped, so a host with only a certificate is unknown. There is no way to accept a key
-//! unseen: `StrictHostKeyChecking no` of the configuration is not honoured.
+//! Lines are matched as OpenSSH matches them: plain, hashed (HMAC-SHA1), wildcard and negated names,
+//! `[host]:port`, and `@revoked`. `@cert-authority` lines are skipped, so a host with only a certificate is
+//! unknown. No option accepts a key without the user: `StrictHostKeyChecking no` of the configuration has no
+//! effect.
 
 use std::fmt;
 use std::fs;
@@ -15,9 +16,10 @@ use ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use ssh_key::{HashAlg, PublicKey};
 
 use super::error::Error;
+use super::pattern::matches;
 use crate::system::quote::{quote, quote_path};
 
-/// What the host offered.
+/// The key that a host offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OfferedKey {
     algorithm: String,
@@ -33,7 +35,7 @@ impl fmt::Display for OfferedKey {
     }
 }
 
-/// What the host offered in place of the key that is known.
+/// The key that a host offered although another one is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChangedKey {
     pub(super) offered: OfferedKey,
@@ -51,7 +53,7 @@ impl fmt::Display for ChangedKey {
     }
 }
 
-/// What the files say of a key.
+/// What the files say about the key that a host offered.
 #[derive(Debug)]
 pub(super) enum Verdict {
     Known,
@@ -60,35 +62,35 @@ pub(super) enum Verdict {
     Revoked { key: OfferedKey, file: PathBuf, line: usize },
 }
 
-/// What the files say of one host.
+/// The lines of the files that name one host.
 pub(super) struct KnownHost {
-    /// As the files have it: `host`, or `[host]:port`.
+    /// The name in the notation of the files: `host`, or `[host]:port`.
     name: String,
     /// The file to which a new key is added.
     file: PathBuf,
     lines: Vec<Line>,
 }
 
-/// A line that speaks of the host.
+/// A line that names the host.
 struct Line {
     file: PathBuf,
     number: usize,
     key: PublicKey,
     scope: Scope,
-    /// The host is named, not matched by a wildcard.
+    /// Whether the line has the host's name itself, not a wildcard that matches it.
     exact: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Host,
-    /// Of the host without the port: counts only if it has the very key.
+    /// The line names the host without its port: it can make a key known, but not changed.
     OtherPort,
     Revoked,
 }
 
 impl KnownHost {
-    /// Reads what `files` say of `host` at `port`. Files that do not exist say nothing; neither do lines that make no sense.
+    /// Reads the lines of `files` that name `host` at `port`. Missing files and malformed lines are skipped.
     ///
     /// # Errors
     /// `File` for a file that cannot be read.
@@ -111,8 +113,8 @@ impl KnownHost {
         Ok(Self { name, file: files.first().cloned().unwrap_or_default(), lines })
     }
 
-    /// The host-key algorithms to ask for: those of the known keys first, since the server sends only one key. SHA-1 signatures and
-    /// certificates are not asked for.
+    /// The host-key algorithms to ask for. The server sends one key only, so those of the known keys come
+    /// first. SHA-1 signatures and certificates are not asked for.
     pub(super) fn algorithms(&self) -> String {
         let known: Vec<String> = self
             .lines
@@ -133,10 +135,10 @@ impl KnownHost {
         algorithms.map(|(algorithm, _)| algorithm).join(",")
     }
 
-    /// Judges the key, in the format of the wire, that the server has proved to own.
+    /// Judges the key that the server has proved to own, in SSH's encoding.
     ///
     /// # Errors
-    /// The key is none that we understand.
+    /// The key is malformed or of an unknown type.
     pub(super) fn judge(&self, key: &[u8]) -> Result<Verdict, ssh_key::Error> {
         let key = PublicKey::from_bytes(key)?;
         let offered = || self.offered(&key);
@@ -184,7 +186,8 @@ fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// The key of a line that speaks of `name` (or, without its port, of `host`), and whether it does so without wildcards.
+/// The key of a line that speaks of `name` (or, without its port, of `host`), and whether it does so without
+/// wildcards.
 fn parse(text: &str, name: &str, host: &str) -> Option<(PublicKey, Scope, bool)> {
     // The parser takes single spaces only, and comments may be anything.
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -224,30 +227,4 @@ fn speaks_of(patterns: &HostPatterns, name: &str) -> Option<bool> {
             matched
         }
     }
-}
-
-/// Whether `pattern`, with `*` for any bytes and `?` for one, matches `name`. Takes time in proportion to the product of the
-/// lengths at most.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    // The last star, and where what it swallows ends.
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, swallowed)) = star else { return false };
-                star = Some((at, swallowed + 1));
-                (p, n) = (at + 1, swallowed + 1);
-            }
-        }
-    }
-    pattern[p..].iter().all(|&byte| byte == b'*')
 }

@@ -1,9 +1,11 @@
-//! SSH sessions: logins as `ssh` would make them, and commands whose input and output are ours.
+//! SSH sessions: logins like those of `ssh`, and remote commands whose input and output this program handles.
 //!
-//! What is taken from `ssh`: `~/.ssh/config`, `known_hosts`, the agent, key files, jump hosts. What is not: passwords,
-//! certificates, `ProxyCommand`, and any way around the check of the host key (`StrictHostKeyChecking no` is not honoured).
+//! Supported are the configuration of `ssh`, `known_hosts`, the agent, key files and jump hosts. Not
+//! supported are passwords, certificates and `ProxyCommand`. The host key is always checked:
+//! `StrictHostKeyChecking no` has no effect.
 
 mod config;
+mod deadline;
 mod dial;
 mod error;
 mod input;
@@ -11,11 +13,12 @@ mod jump;
 mod keys;
 mod known_hosts;
 mod login;
+mod pattern;
 mod route;
-mod sections;
 mod session;
 mod terminal;
-mod wire;
+mod transport;
+mod turns;
 
 #[cfg(test)]
 mod tests;

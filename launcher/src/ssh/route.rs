@@ -1,11 +1,10 @@
-//! Jump hosts: the logins that lead to a host.
+//! Jump hosts: the chain of logins on the way to a host.
 
-use super::config::{Config, Hop, Target};
+use super::config::{Config, Hop, Proxy, Target};
 use super::error::Error;
-use super::sections::words;
 
 impl Config {
-    /// The logins that lead to `target`, which is the last of them.
+    /// The logins on the way to `target`, in order; the last one is at `target` itself.
     ///
     /// # Errors
     /// `BadJump`, `JumpCircle`, `NoUser`.
@@ -15,37 +14,45 @@ impl Config {
         Ok(route)
     }
 
-    /// Appends the jump hosts of `target`, each but the first without jump hosts of its own, and `target`. `under_way` has
-    /// the hosts whose jump hosts are being looked up.
+    /// Appends the jump hosts of `target`, then `target`. As in `ssh`, the first jump host may have jump
+    /// hosts of its own, the others are reached through the one before. `under_way` has the hosts whose jump
+    /// hosts are being looked up.
     fn extend(
         &self,
         target: &Target,
         under_way: &mut Vec<String>,
         route: &mut Vec<Hop>,
     ) -> Result<(), Error> {
-        let params = self.sections.query(&target.host);
+        let settings = self.settings(target)?;
         let circle = under_way.contains(&target.host);
         under_way.push(target.host.clone());
         if circle {
             return Err(Error::JumpCircle { host: under_way[0].clone(), circle: under_way.clone() });
         }
-        let jumps = params.proxy_jump.iter().flatten().map(String::as_str);
-        for (place, jump) in jumps.filter(|jump| !jump.eq_ignore_ascii_case("none")).enumerate() {
-            let jump = parse_jump(jump)
-                .ok_or_else(|| Error::BadJump { host: target.host.clone(), jump: jump.to_string() })?;
-            if place == 0 {
-                self.extend(&jump, under_way, route)?;
-            } else {
-                route.push(self.hop(&jump, &self.sections.query(&jump.host))?);
+        match &settings.proxy {
+            Some(Proxy::Jump(jumps)) => {
+                for (place, jump) in jumps.split(',').enumerate() {
+                    let jump = parse_jump(jump).ok_or_else(|| Error::BadJump {
+                        host: target.host.clone(),
+                        jump: jump.to_string(),
+                    })?;
+                    if place == 0 {
+                        self.extend(&jump, under_way, route)?;
+                    } else {
+                        route.push(self.hop(&jump, &self.settings(&jump)?)?);
+                    }
+                }
             }
-        }
-        if params.proxy_jump.is_none()
-            && words(&params, "proxycommand").is_some_and(|command| command != ["none"])
-        {
-            log::warn!("{}: ProxyCommand is not supported, ProxyJump is; connecting directly", target.host);
+            Some(Proxy::Command) => {
+                log::warn!(
+                    "{}: ProxyCommand is not supported, ProxyJump is; connecting directly",
+                    target.host
+                );
+            }
+            Some(Proxy::None) | None => {}
         }
         under_way.pop();
-        route.push(self.hop(target, &params)?);
+        route.push(self.hop(target, &settings)?);
         Ok(())
     }
 }
@@ -105,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn jump_hosts_that_lead_nowhere_are_errors() {
+    fn bad_jump_hosts_are_errors() {
         let config = config("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\nHost c\n  ProxyJump d:none\n");
         let circle = config.route(&named("a")).expect_err("a circle");
-        assert!(circle.to_string().ends_with("in a circle: a -> b -> a"), "{circle}");
+        assert!(circle.to_string().ends_with("form a circle: a -> b -> a"), "{circle}");
         assert!(matches!(config.route(&named("c")), Err(Error::BadJump { .. })));
     }
 

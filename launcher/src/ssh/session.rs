@@ -1,10 +1,14 @@
-//! Commands on a host where we are logged in.
+//! Commands of a session.
 //!
-//! libssh2 keeps one packet that it could not send whole, and packets that it read on the way to something else. So:
-//! - a call that would have to wait is made again with the same bytes, until it went through, and nothing is sent before;
-//! - before sleeping, everything it holds must be read, since no more of it may come from the socket: a pass over both
-//!   streams, the input and the end that moves nothing may still have filled a stream that was passed already;
-//! - room to send is waited for if any call of the pass asked for it, since later calls overwrite what earlier ones asked.
+//! libssh2 buffers one packet that it could send only in part, and packets that it read while it looked for
+//! others. So:
+//! - a call that would block is repeated with the same bytes until it succeeds, and nothing else is sent in
+//!   between;
+//! - before the thread sleeps, all buffered packets must be read, since the socket may never become readable
+//!   again. A pass over both streams and the input can fill a stream that it has already read, so the loop
+//!   compares what libssh2 holds;
+//! - the thread waits for room to send if any call of the pass asked for it: later calls overwrite the
+//!   request of earlier ones.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -15,32 +19,33 @@ use rustix::event::PollFlags;
 use super::error::{Address, Error};
 use super::input::Source;
 use super::jump::Jump;
-use super::wire::{Held, Pass, Wire, attempt, wait, words};
+use super::transport::{Held, Pass, Transport, attempt, wait, words};
 
 /// Bytes of one read; two packets of the largest size.
 const READ_BYTES: usize = 64 * 1024;
-/// Packets written in a row before the output gets its turn.
+/// Packets written in a row before the output is read again.
 const WRITES_A_PASS: usize = 16;
-/// `LIBSSH2_ERROR_CHANNEL_FAILURE` and `_REQUEST_DENIED`: the server said no, and the connection lives.
+/// `LIBSSH2_ERROR_CHANNEL_FAILURE` and `_REQUEST_DENIED`: the server refused, and the connection is still
+/// good.
 const SAID_NO: [i32; 2] = [-21, -22];
 
-/// One login. Commands run one after the other.
+/// A login at a host. It runs one command at a time.
 pub(crate) struct Session {
-    pub(super) wire: Wire,
+    pub(super) transport: Transport,
     address: Arc<Address>,
-    /// Why no command can run any more.
+    /// Why the connection was lost, if it was: then no further command can run.
     lost: Option<String>,
     jump: Option<Jump>,
 }
 
-/// Where a piece of output came from.
+/// Which stream a piece of output came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// How a command ended. The signal is named without "SIG".
+/// How a command ended. The name of the signal has no "SIG".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Exit {
     Code(i32),
@@ -49,23 +54,23 @@ pub(crate) enum Exit {
 
 impl Session {
     /// Takes over a connection on which the login has succeeded.
-    pub(super) fn new(wire: Wire, address: Arc<Address>, jump: Option<Jump>) -> Self {
-        wire.ssh.set_blocking(false);
-        Self { wire, address, lost: None, jump }
+    pub(super) fn new(transport: Transport, address: Arc<Address>, jump: Option<Jump>) -> Self {
+        transport.ssh.set_blocking(false);
+        Self { transport, address, lost: None, jump }
     }
 
-    /// What was connected to.
+    /// The other end of the connection.
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Runs `command`, a line for the login shell, with `input` as its standard input, and calls `hear` with every piece of
-    /// its output. Returns when the command has ended and all output is read (a process that it left behind with its
-    /// output open keeps it from ending).
+    /// Runs `command`, a line for the login shell, with `input` as its standard input, and calls `hear` with
+    /// every piece of its output. Returns when the command has ended and all output is read; a background
+    /// process that keeps the output open delays that.
     ///
     /// # Errors
-    /// `Start` if the server does not run it; `Lost` if the connection breaks; `Aborted` after `Input::abort`. After the last
-    /// two the connection is gone.
+    /// `Start` if the server does not run it; `Lost` if the connection breaks; `Aborted` after
+    /// `Input::abort`. The last two end the connection.
     pub(crate) fn run(
         &mut self,
         command: &str,
@@ -80,13 +85,13 @@ impl Session {
             let address = Arc::clone(&self.address);
             let problem = match stop {
                 Stop::Refused(problem) => return Error::Start { address, problem },
-                Stop::Aborted => "broken off".to_string(),
+                Stop::Aborted => "ended by this program".to_string(),
                 Stop::Lost(ref problem) => match self.jump.as_ref().and_then(Jump::end) {
                     Some(end) => end.to_string(),
                     None => problem.clone(),
                 },
             };
-            self.wire.shut_down();
+            self.transport.shut_down();
             self.lost = Some(problem.clone());
             match stop {
                 Stop::Aborted => Error::Aborted { address },
@@ -101,10 +106,10 @@ impl Session {
         input: &mut Source,
         hear: &mut impl FnMut(Stream, &[u8]),
     ) -> Result<Exit, Stop> {
-        let mut channel = self.until(input, || self.wire.ssh.channel_session())?;
+        let mut channel = self.until(input, || self.transport.ssh.channel_session())?;
         self.until(input, || channel.exec(command))?;
-        let mut conversation = Conversation {
-            wire: &self.wire,
+        let mut running = Running {
+            transport: &self.transport,
             channel: &mut channel,
             input,
             buffer: vec![0; READ_BYTES],
@@ -112,17 +117,17 @@ impl Session {
             end_sent: false,
             closed: false,
         };
-        conversation.hold(hear)?;
+        running.carry(hear)?;
         let signal = channel.exit_signal().map_err(Stop::lost)?.exit_signal;
         let code = channel.exit_status().map_err(Stop::lost)?;
-        while !self.wire.has_room() {
+        while !self.transport.has_room() {
             self.wait(input, PollFlags::OUT)?;
         }
         self.until(input, || channel.close())?;
         Ok(signal.map_or(Exit::Code(code), Exit::Signal))
     }
 
-    /// Calls `call` until it need not wait.
+    /// Repeats `call` until it does not block.
     fn until<T>(
         &self,
         input: &mut Source,
@@ -139,12 +144,12 @@ impl Session {
             if let Some(value) = attempt(result).map_err(Stop::Lost)? {
                 return Ok(value);
             }
-            self.wait(input, self.wire.interest(self.wire.wants_room()))?;
+            self.wait(input, self.transport.interest(self.transport.wants_room()))?;
         }
     }
 
     fn wait(&self, input: &mut Source, wanted: PollFlags) -> Result<(), Stop> {
-        wait_either(&self.wire, wanted, input);
+        wait_either(&self.transport, wanted, input);
         input.refresh();
         if input.is_aborted() { Err(Stop::Aborted) } else { Ok(()) }
     }
@@ -153,13 +158,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.lost.is_none() {
-            let _ = self.wire.ssh.disconnect(None, "done", None);
+            let _ = self.transport.ssh.disconnect(None, "done", None);
         }
-        self.wire.shut_down();
+        self.transport.shut_down();
     }
 }
 
-/// Why a conversation stopped.
+/// Why a command could not be run to its end.
 enum Stop {
     Refused(String),
     Lost(String),
@@ -172,23 +177,24 @@ impl Stop {
     }
 }
 
-/// A command that runs.
-struct Conversation<'a> {
-    wire: &'a Wire,
+/// A command that is running.
+struct Running<'a> {
+    transport: &'a Transport,
     channel: &'a mut ssh2::Channel,
     input: &'a mut Source,
     buffer: Vec<u8>,
-    /// The next bytes of the input may be half sent: until the rest is, nothing else can be.
+    /// The next bytes of the input may have been sent in part: the rest of them must be sent before anything
+    /// else.
     in_flight: bool,
-    /// The command knows that its input has ended.
+    /// The end of the input was sent to the command.
     end_sent: bool,
-    /// The command has ended, and its output is read.
+    /// The command has ended, and its output was read.
     closed: bool,
 }
 
-impl Conversation<'_> {
-    /// Until the command has ended and its output is read.
-    fn hold(&mut self, hear: &mut impl FnMut(Stream, &[u8])) -> Result<(), Stop> {
+impl Running<'_> {
+    /// Carries input and output until the command has ended and its output was read.
+    fn carry(&mut self, hear: &mut impl FnMut(Stream, &[u8])) -> Result<(), Stop> {
         let mut held = Held::of(self.channel);
         loop {
             self.input.refresh();
@@ -202,10 +208,10 @@ impl Conversation<'_> {
             if self.channel.eof() && self.finish(&mut pass)? {
                 return Ok(());
             }
-            pass.renew_keys(self.wire, self.channel).map_err(Stop::Lost)?;
+            pass.renew_keys(self.transport, self.channel).map_err(Stop::Lost)?;
             let now = Held::of(self.channel);
             if !pass.moved && now == held {
-                wait_either(self.wire, self.wire.interest(pass.room), self.input);
+                wait_either(self.transport, self.transport.interest(pass.room), self.input);
             }
             held = now;
         }
@@ -221,13 +227,13 @@ impl Conversation<'_> {
             Stream::Stdout => self.channel.read(&mut self.buffer),
             Stream::Stderr => self.channel.stderr().read(&mut self.buffer),
         };
-        match self.wire.attempt_io(result).map_err(Stop::Lost)? {
+        match self.transport.attempt_io(result).map_err(Stop::Lost)? {
             Some(0) => {}
             Some(bytes) => {
                 hear(stream, &self.buffer[..bytes]);
                 pass.moved = true;
             }
-            None => pass.room |= self.wire.wants_room(),
+            None => pass.room |= self.transport.wants_room(),
         }
         Ok(())
     }
@@ -236,8 +242,8 @@ impl Conversation<'_> {
         for _ in 0..WRITES_A_PASS {
             let Some(bytes) = self.input.next().filter(|_| self.in_flight || !self.closed) else { break };
             let result = self.channel.write(bytes);
-            let written = self.wire.attempt_io(result).map_err(Stop::Lost)?;
-            self.in_flight = written.is_none() && self.wire.wants_room();
+            let written = self.transport.attempt_io(result).map_err(Stop::Lost)?;
+            self.in_flight = written.is_none() && self.transport.wants_room();
             pass.room |= self.in_flight;
             match written {
                 Some(written) if written > 0 => self.input.consume(written),
@@ -246,8 +252,9 @@ impl Conversation<'_> {
             pass.moved = true;
         }
         if self.input.is_finished() && !self.end_sent && !self.closed {
-            // libssh2 could not finish this packet later: it keeps it in a frame of its stack.
-            pass.room |= !self.wire.has_room();
+            // This packet must be sent whole: libssh2 builds it on its stack, and could not send the rest
+            // later.
+            pass.room |= !self.transport.has_room();
             if !pass.room {
                 let sent = self.channel.send_eof();
                 self.end_sent = attempt(sent).map_err(Stop::Lost)?.is_some();
@@ -257,22 +264,24 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Once all output is read: whether the other end has closed the channel, and nothing of ours is half sent.
+    /// After all output was read: whether the other end has closed the channel, and no packet of ours was
+    /// sent in part.
     fn finish(&mut self, pass: &mut Pass) -> Result<bool, Stop> {
-        // Reads, which no longer come, have left this behind if it could not be sent whole.
+        // A read may have left a window adjustment that was sent in part, and there are no more reads to
+        // finish it.
         let adjusted = self.channel.adjust_receive_window(0, false);
         let adjusted = attempt(adjusted).map_err(Stop::Lost)?.is_some();
         pass.room |= !adjusted;
         let closed = self.channel.wait_close();
         self.closed = attempt(closed).map_err(Stop::Lost)?.is_some();
-        pass.room |= !self.closed && self.wire.wants_room();
+        pass.room |= !self.closed && self.transport.wants_room();
         Ok(self.closed && adjusted && !self.in_flight)
     }
 }
 
-/// Sleeps until the connection is ready for what is `wanted`, or the input has news.
-fn wait_either(wire: &Wire, wanted: PollFlags, input: &Source) {
-    let mut interests = vec![(wire.socket.as_fd(), wanted)];
+/// Sleeps until the connection is ready for what is `wanted`, or until the input has bytes or a request.
+fn wait_either(transport: &Transport, wanted: PollFlags, input: &Source) {
+    let mut interests = vec![(transport.socket.as_fd(), wanted)];
     interests.extend(input.wake().map(|wake| (wake, PollFlags::IN)));
     wait(&interests);
 }

@@ -1,8 +1,9 @@
-//! The user's terminal, as far as passphrases are asked for there.
+//! Asks for passphrases on the user's terminal.
 //!
-//! While an answer is typed the terminal does not show it. A program that ends meanwhile must undo that, and nobody may do it again:
-//! the terminal is changed under a lock only, and once it is [closed](Terminal::close) nothing is asked any more. Lines and signals
-//! of the keyboard stay the system's, so an interrupt reaches the launcher like any other.
+//! While the user types an answer, the terminal does not show it. If the program ends meanwhile, it must
+//! restore the terminal, and no thread may change it afterwards. So the terminal is changed only under a
+//! lock, and after [`Terminal::close`] nothing is asked. The keyboard's signals stay enabled: Ctrl-C reaches
+//! the launcher as always.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -26,9 +27,9 @@ pub(super) struct Terminal {
 
 enum State {
     Idle,
-    /// A question is open: the terminal, and how it was before.
+    /// A question is open: the terminal, and its settings before.
     Asking(File, Termios),
-    /// Nothing is asked any more.
+    /// The program ends, so nothing is asked any more.
     Closed,
 }
 
@@ -41,7 +42,7 @@ impl Terminal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a line that is not shown. One question at a time.
+    /// Asks for a line that the terminal does not show. There is one question at a time.
     ///
     /// # Errors
     /// Those of the system; no terminal, no answer, or the terminal is closed.
@@ -49,9 +50,14 @@ impl Terminal {
         let mut terminal = self.begin()?;
         let answer = terminal.write_all(question.as_bytes()).and_then(|()| read_line(&mut terminal));
         self.end();
-        // The end of the line was not shown either.
+        // The line break that the user typed was not shown either.
         let _ = terminal.write_all(b"\n");
         answer
+    }
+
+    /// Whether a question is open.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(*self.state(), State::Asking(..))
     }
 
     fn begin(&self) -> io::Result<File> {
@@ -63,7 +69,7 @@ impl Terminal {
         let before = tcgetattr(&terminal)?;
         let mut silent = before.clone();
         silent.local_modes -= LocalModes::ECHO;
-        // Whoever stops the program here would come back to a terminal that shows the answer.
+        // Without Ctrl-Z: after a stop, the shell would reset the terminal, and the answer would be shown.
         silent.special_codes[SpecialCodeIndex::VSUSP] = 0;
         let own = terminal.try_clone()?;
         tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
@@ -79,7 +85,8 @@ impl Terminal {
         }
     }
 
-    /// Leaves the terminal as it was, for good. Untouched if no question is open: a program in the background would be stopped.
+    /// Restores the terminal if a question is open, and lets no further one be asked. If no question is open,
+    /// the terminal is not touched: a program in the background would be stopped.
     pub(super) fn close(&self) {
         let mut state = self.state();
         if let State::Asking(terminal, before) = &*state
@@ -92,12 +99,12 @@ impl Terminal {
 }
 
 fn restore(terminal: &File, before: &Termios) {
-    // A terminal that has gone needs nothing.
+    // If the terminal no longer exists, there is nothing to restore.
     let _ = tcsetattr(terminal, OptionalActions::Now, before);
 }
 
 fn read_line(terminal: &mut File) -> io::Result<Zeroizing<String>> {
-    // With room for all of it from the start: no part stays behind when it grows.
+    // The capacity is reserved at once: a vector that grows would leave copies of the answer in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(ANSWER));
     let mut byte = [0];
     loop {
@@ -108,7 +115,7 @@ fn read_line(terminal: &mut File) -> io::Result<Zeroizing<String>> {
             _ => line.push(byte[0]),
         }
     }
-    let text = str::from_utf8(&line).map_err(|_| io::Error::other("the answer is no UTF-8"))?;
+    let text = str::from_utf8(&line).map_err(|_| io::Error::other("the answer is not UTF-8"))?;
     Ok(Zeroizing::new(text.to_string()))
 }
 

@@ -27,7 +27,7 @@ fn a_host_without_a_place_for_the_copy() {
         "Read-only file system",
         "Not a directory",
         "cannot be executed",
-        "others can write to it, so nothing is started from it",
+        "others can write to it, so nothing in it is started",
     ];
     for (host, reason) in reasons.iter().enumerate() {
         let begin = format!("  host {}: ", network.name(host));

@@ -15,7 +15,8 @@ fn rank(network: &Network, host: usize, rank: u32) -> u32 {
     network.processes_of(host).into_iter().find(is_it).expect("the rank is running")
 }
 
-/// A library with which a program ends with exit code 7 when it is sent SIGALRM, and writes where nothing is upon SIGUSR1.
+/// A library with which a program ends with exit code 7 when it is sent SIGALRM, and writes where nothing is
+/// upon SIGUSR1.
 fn faults(network: &Network) -> PathBuf {
     let source = network.file(
         "faults.c",

@@ -104,3 +104,50 @@ fn a_shell_that_talks_first() {
     assert_eq!(hash(&copied), expected);
     assert!(copied.stderr.contains("copying the program"), "{}", copied.stderr);
 }
+
+#[test]
+fn hosts_that_get_no_ranks_need_not_be_there() {
+    let Some(network) = Network::of(1) else { return };
+    let (name, nobody) = (network.name(0), "10.77.0.100");
+    let cores = std::thread::available_parallelism().expect("a number").get();
+    let run = |hosts: &str, ranks: usize| {
+        let start = Instant::now();
+        let outcome = network.ssh(&format!("-H {hosts} -n {ranks} --connect-timeout 30 {RUN}"));
+        (outcome, start.elapsed())
+    };
+    let expected = hash(&run(name, 1).0);
+    // Slots are known, or there is one at least: the second host is not even asked.
+    for hosts in [format!("{name}:2,{nobody}:2"), format!("{name},{nobody}")] {
+        assert_eq!(hash(&run(&hosts, 1).0), expected);
+    }
+    if cores > 1 {
+        // Both are asked, and the first one turns out to have room for all.
+        let (outcome, took) = run(&format!("{name},{nobody}"), cores);
+        assert_eq!(hash(&outcome), expected);
+        assert!(took < LIMIT / 2, "{took:?}: it waited for the second host");
+    }
+    let start = Instant::now();
+    let needed = network.ssh(&format!("-H {name}:1,{nobody}:1 -n 2 --connect-timeout 1 {RUN}"));
+    assert_error(&needed, 1, &[&format!("error: host {nobody}: "), "cannot connect"]);
+    assert!(start.elapsed() < LIMIT / 2);
+    network.assert_nothing_but(&[].into());
+}
+
+#[test]
+fn an_address_with_a_zone_is_logged_in_at() {
+    let plan = HostPlan {
+        sshd: "ListenAddress 10.77.0.1\nListenAddress fe80::77%eth0",
+        before: "ip addr add fe80::77/64 dev eth0 nodad",
+        ..HostPlan::default()
+    };
+    let Some(mut network) = Network::start(&[plan]) else { return };
+    let near = ["ip", "addr", "add", "fe80::254/64", "dev", "bridge", "nodad"];
+    assert_eq!(network.inside(1, &near).end().code, Some(0));
+    let known = format!("fe80::77%bridge {}\n", network.sshd(0).host_key("ed25519"));
+    let known = network.file("known", &known);
+    let hosts = format!("[fe80::77%bridge] slots=1 identity={}\n", network.sshd(0).identity().display());
+    let hosts = network.file("hosts", &hosts);
+    let run = format!("--hostfile {} --known-hosts {} {RUN}", hosts.display(), known.display());
+    hash(&network.ssh(&run));
+    network.assert_nothing_but(&[].into());
+}

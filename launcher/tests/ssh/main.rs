@@ -1,4 +1,5 @@
-//! `isograd ssh` and `isograd hosts` on real hosts, as far as one machine has them: network namespaces with an SSH server each.
+//! `isograd ssh` and `isograd hosts` on real hosts, as far as one machine has them: network namespaces with
+//! an SSH server each.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -178,5 +178,5 @@ fn a_server_that_dies_is_named() {
     let (_input, source) = input().expect("an input");
     let lost = session.run("echo started; exec cat", source, |_, _| sshd.kill());
     let Err(lost @ Error::Lost { .. }) = lost else { panic!("{lost:?}") };
-    assert!(lost.to_string().contains(&format!("@127.0.0.1:{port}: the connection is lost: ")), "{lost}");
+    assert!(lost.to_string().contains(&format!("@127.0.0.1:{port}: lost the connection: ")), "{lost}");
 }

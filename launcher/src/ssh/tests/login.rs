@@ -220,7 +220,7 @@ fn a_name_that_does_not_exist_is_named() {
     let logins = Logins::new(options(&sshd, "")).expect("the options");
     let unknown = error(logins.connect(&named("no-such-host.invalid")));
     assert!(matches!(unknown, Error::Resolve { .. }), "{unknown}");
-    assert!(unknown.to_string().contains("no-such-host.invalid cannot be resolved"), "{unknown}");
+    assert!(unknown.to_string().contains("cannot resolve the name no-such-host.invalid"), "{unknown}");
 }
 
 #[test]
@@ -231,8 +231,9 @@ fn a_server_that_says_nothing_is_given_up() {
     let options = Options { timeout: Duration::from_millis(300), ..options(&sshd, "") };
     let target = Target { port: Some(port), ..target(&sshd) };
     let silent = error(Logins::new(options).expect("the options").connect(&target));
-    assert!(matches!(silent, Error::Silent { .. }), "{silent}");
-    assert!(silent.to_string().contains(&format!("127.0.0.1:{port}: no answer within 0.3 s")), "{silent}");
+    assert!(matches!(silent, Error::Late { .. }), "{silent}");
+    let expected = format!("127.0.0.1:{port}: the handshake was not over after 0.3 s");
+    assert!(silent.to_string().contains(&expected), "{silent}");
 }
 
 #[test]
@@ -256,17 +257,126 @@ fn a_host_that_does_not_answer_is_given_up() {
     assert!(silent.contains(&format!("cannot connect: {place}: timed out after 0.3 s")), "{silent}");
 }
 
+/// A server on loopback that does the same with every connection: its port.
+fn serve(answer: impl Fn(TcpStream) -> std::io::Result<()> + Copy + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    // They end with the process of the tests, or with the connection.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_talks_for_ever_is_given_up() {
+    let Some(sshd) = Sshd::start() else { return };
+    let flood = |text: &'static str, pause: Duration| {
+        move |mut stream: TcpStream| {
+            loop {
+                stream.write_all(text.as_bytes())?;
+                std::thread::sleep(pause);
+            }
+        }
+    };
+    let slowly = Duration::from_millis(20);
+    let ports = [
+        serve(flood("welcome\r\n", Duration::ZERO)),
+        serve(flood("w", slowly)),
+        serve(flood("SSH-2.0-x\r\n\0\0\0\u{c}\u{a}\u{2}\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", slowly)),
+    ];
+    for port in ports {
+        let options = Options { timeout: Duration::from_millis(700), ..options(&sshd, "") };
+        let target = Target { port: Some(port), ..target(&sshd) };
+        let late = error(Logins::new(options).expect("the options").connect(&target));
+        assert!(matches!(late, Error::Late { .. } | Error::Handshake { .. }), "{late}");
+    }
+}
+
+#[test]
+fn a_server_that_closes_before_the_login_is_asked_again() {
+    use std::io::Write;
+    let Some(sshd) = Sshd::start() else { return };
+    // In the words of OpenSSH.
+    let port = serve(|mut stream| stream.write_all(b"Exceeded MaxStartups\r\n"));
+    let options = Options { timeout: Duration::from_secs(1), ..options(&sshd, "") };
+    let target = Target { port: Some(port), ..target(&sshd) };
+    let closed = error(Logins::new(options).expect("the options").connect(&target));
+    assert!(matches!(closed, Error::Closed { tries: 2.., .. }), "{closed:?}");
+    assert!(closed.to_string().contains("it said 'Exceeded MaxStartups'"), "{closed}");
+    assert!(closed.hint().is_some_and(|hint| hint.contains("MaxStartups")), "{closed:?}");
+}
+
+/// Logs in at all hosts at the same time, and runs a command there.
+fn log_in_everywhere(logins: &Logins, hosts: &[String]) {
+    let here = std::sync::Barrier::new(hosts.len());
+    std::thread::scope(|scope| {
+        for host in hosts {
+            let here = &here;
+            scope.spawn(move || {
+                here.wait();
+                let mut session = logins.connect(&named(host)).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(run(&mut session, &format!("echo {host}"), b"").1, format!("{host}\n").as_bytes());
+            });
+        }
+    });
+}
+
+/// An OpenSSH server as it is installed drops connections while ten logins are under way.
+const AS_INSTALLED: &str = "MaxStartups 10:30:100";
+
+#[test]
+fn many_names_of_one_server_get_in() {
+    let Some(sshd) = Sshd::start_with(&["ed25519"], AS_INSTALLED) else { return };
+    let config = format!(
+        "Host *\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  IdentitiesOnly yes\n",
+        sshd.port(),
+        sshd.identity().display()
+    );
+    let options = Options { timeout: Duration::from_secs(60), ..options(&sshd, &config) };
+    let hosts: Vec<String> = (0..64).map(|host| format!("node{host}")).collect();
+    log_in_everywhere(&Logins::new(options).expect("the options"), &hosts);
+}
+
+#[test]
+fn many_hosts_behind_one_gate_get_in() {
+    let everywhere =
+        sshd::Place { address: "0.0.0.0".parse().expect("an address"), port: None, enter: Vec::new() };
+    let Some(gate) = Sshd::start_with(&["ed25519"], AS_INSTALLED) else { return };
+    let Some(far) = Sshd::start_at(&everywhere, &["ed25519"], AS_INSTALLED) else { return };
+    // One server under as many addresses: they do not wait for each other there, so that it does drop some.
+    let config = format!(
+        "Host gate\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n\
+         Host 127.*\n  ProxyJump gate\n  Port {}\n  IdentityFile {}\nHost *\n  IdentitiesOnly yes\n",
+        gate.port(),
+        gate.identity().display(),
+        far.port(),
+        far.identity().display()
+    );
+    let lines = format!(
+        "{}[127.0.1.*]:{} {}\n",
+        gate.known_hosts_line("ed25519"),
+        far.port(),
+        far.host_key("ed25519")
+    );
+    fs::write(gate.known_hosts(), lines).expect("the known hosts");
+    let options = Options { timeout: Duration::from_secs(60), ..options(&gate, &config) };
+    let hosts: Vec<String> = (1..=64).map(|host| format!("127.0.1.{host}")).collect();
+    log_in_everywhere(&Logins::new(options).expect("the options"), &hosts);
+}
+
 #[test]
 fn something_else_than_ssh_is_named() {
     use std::io::Write;
     let Some(sshd) = Sshd::start() else { return };
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its address").port();
-    let server = std::thread::spawn(move || {
-        listener.accept().and_then(|(mut stream, _)| stream.write_all(b"hello\r\n"))
+    let port = serve(|mut stream| {
+        stream.write_all(b"SSH-1.5-old\r\n")?;
+        stream.read(&mut [0; 64]).map(drop)
     });
     let target = Target { port: Some(port), ..target(&sshd) };
-    let other = error(Logins::new(options(&sshd, "")).expect("the options").connect(&target));
-    server.join().expect("the server").expect("its greeting");
-    assert!(matches!(other, Error::Handshake { .. }), "{other}");
+    let options = Options { timeout: Duration::from_secs(1), ..options(&sshd, "") };
+    let other = error(Logins::new(options).expect("the options").connect(&target));
+    assert!(other.to_string().contains("SSH-1.5-old"), "{other}");
 }

@@ -55,7 +55,7 @@ fn session(sshd: &Sshd) -> Session {
 /// A login whose packets rarely leave in one piece.
 fn narrow_session(sshd: &Sshd) -> Session {
     let session = session(sshd);
-    rustix::net::sockopt::set_socket_send_buffer_size(&session.wire.socket, 1).expect("a small buffer");
+    rustix::net::sockopt::set_socket_send_buffer_size(&session.transport.socket, 1).expect("a small buffer");
     session
 }
 

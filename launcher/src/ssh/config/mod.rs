@@ -1,0 +1,393 @@
+//! `~/.ssh/config` and `/etc/ssh/ssh_config`: the address, the user and the keys that belong to a name.
+//!
+//! Only the keywords of [`settings::Setting`] concern us, apart from `Host`, `Match` and `Include`. The lines
+//! mean what they mean to OpenSSH: a test compares with `ssh -G`. `Match` is honoured for the criteria all,
+//! host, originalhost, user and localuser; a section with another one is skipped, with a warning if it would
+//! have made a difference.
+
+mod conditions;
+mod grammar;
+mod include;
+#[cfg(test)]
+mod oracle;
+mod sections;
+mod settings;
+
+use std::collections::{BTreeSet, HashSet};
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::error::Error;
+use conditions::Query;
+use sections::Sections;
+use settings::Settings;
+
+pub(super) use settings::Proxy;
+
+/// The configuration for all users of this machine.
+const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
+
+/// A host to log in at, as the user named it. What is not given comes from the configuration, then from the
+/// defaults of `ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) user: Option<String>,
+    pub(crate) port: Option<u16>,
+    /// The only key to try.
+    pub(crate) identity: Option<PathBuf>,
+}
+
+/// One login on the way to a host, with all that it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hop {
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) identities: Identities,
+    /// The first file gets new keys.
+    pub(super) known_hosts: Vec<PathBuf>,
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Which keys to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identities {
+    pub(super) files: Vec<PathBuf>,
+    /// Whether the user names the files: then a missing one is reported.
+    pub(super) named: bool,
+    /// Whether the agent's keys are tried only if they are among `files`.
+    pub(super) only: bool,
+    pub(super) agent: AgentSocket,
+}
+
+/// Where the agent listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AgentSocket {
+    /// At the path in `SSH_AUTH_SOCK`.
+    Environment,
+    Path(PathBuf),
+    None,
+}
+
+/// The configuration of a run.
+pub(super) struct Config {
+    sections: Sections,
+    home: PathBuf,
+    /// In place of the files of known hosts that the sections name.
+    known_hosts: Option<PathBuf>,
+    /// The name of the user who runs this program, or why it is unknown.
+    local_user: OnceLock<Result<String, String>>,
+    /// The `Match` lines, and the names in them, of which the user was warned.
+    warned: Mutex<HashSet<(String, String)>>,
+}
+
+impl Config {
+    /// Reads `path`, or else `~/.ssh/config` and the file of the system, as far as they exist.
+    ///
+    /// # Errors
+    /// `NoHome`; `File` if a file cannot be read; `Config` if a line that concerns us makes no sense.
+    pub(super) fn read(path: Option<&Path>, known_hosts: Option<PathBuf>) -> Result<Self, Error> {
+        let home = env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(Error::NoHome)?;
+        let sections = match path {
+            Some(path) => Sections::read(&[text(path, home.join(".ssh"), true)?], &home)?,
+            None => read_default(&home, Path::new(SYSTEM_FILE))?,
+        };
+        Ok(Self::new(sections, home, known_hosts, OnceLock::new()))
+    }
+
+    fn new(
+        sections: Sections,
+        home: PathBuf,
+        known_hosts: Option<PathBuf>,
+        local_user: OnceLock<Result<String, String>>,
+    ) -> Self {
+        Self { sections, home, known_hosts, local_user, warned: Mutex::default() }
+    }
+
+    /// What the sections say of a target.
+    ///
+    /// # Errors
+    /// `NoUser`, if a `Match` asks for the user who runs this program.
+    pub(super) fn settings(&self, target: &Target) -> Result<Settings, Error> {
+        let local_user = || self.local_user().map(str::to_string);
+        let query = Query { host: &target.host, user: target.user.as_deref(), local_user: &local_user };
+        let mut unclear = BTreeSet::new();
+        let settings = self.sections.query(&query, &mut unclear)?;
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, criterion) in unclear {
+            if warned.insert((place.to_string(), criterion.to_string())) {
+                log::warn!(
+                    "{place}: this section is skipped: 'Match {criterion}' is not supported; supported are all, host, originalhost, \
+                     user and localuser"
+                );
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The login at `target`, whose `settings` these are.
+    ///
+    /// # Errors
+    /// `NoUser`.
+    pub(super) fn hop(&self, target: &Target, settings: &Settings) -> Result<Hop, Error> {
+        let host = match &settings.host_name {
+            Some(name) => expand(name, |token| (token == 'h').then(|| target.host.clone())),
+            None => target.host.clone(),
+        };
+        let user = match target.user.as_ref().or(settings.user.as_ref()) {
+            Some(user) => user.clone(),
+            None => self.local_user()?.to_string(),
+        };
+        let port = target.port.or(settings.port).unwrap_or(22);
+        let path = |text: &str| {
+            self.in_home(&expand(text, |token| match token {
+                'd' => Some(self.home.to_string_lossy().into_owned()),
+                'h' => Some(host.clone()),
+                'n' => Some(target.host.clone()),
+                'p' => Some(port.to_string()),
+                'r' => Some(user.clone()),
+                'u' => self.local_user().ok().map(str::to_string),
+                _ => None,
+            }))
+        };
+        let identities = self.identities(target, settings, &path);
+        let known_hosts = self.known_hosts_files(settings, &path);
+        let timeout = settings.connect_timeout.flatten();
+        Ok(Hop { identities, known_hosts, timeout, user, port, host })
+    }
+
+    fn identities(
+        &self,
+        target: &Target,
+        settings: &Settings,
+        path: &impl Fn(&str) -> PathBuf,
+    ) -> Identities {
+        let agent = match settings.identity_agent.as_deref() {
+            None | Some("SSH_AUTH_SOCK") => AgentSocket::Environment,
+            Some(none) if none.eq_ignore_ascii_case("none") => AgentSocket::None,
+            Some(socket) => match socket.strip_prefix('$') {
+                Some(variable) => {
+                    env::var_os(variable).map_or(AgentSocket::None, |path| AgentSocket::Path(path.into()))
+                }
+                None => AgentSocket::Path(path(socket)),
+            },
+        };
+        if let Some(file) = &target.identity {
+            let files = vec![self.in_home(&file.to_string_lossy())];
+            return Identities { files, named: true, only: true, agent };
+        }
+        let only = settings.identities_only.unwrap_or(false);
+        let named = &settings.identity_files;
+        let files = if named.is_empty() {
+            ["id_ed25519", "id_ecdsa", "id_rsa"].map(|name| self.home.join(".ssh").join(name)).to_vec()
+        } else {
+            named.iter().filter(|file| !file.eq_ignore_ascii_case("none")).map(|file| path(file)).collect()
+        };
+        Identities { files, named: !named.is_empty(), only, agent }
+    }
+
+    fn known_hosts_files(&self, settings: &Settings, path: &impl Fn(&str) -> PathBuf) -> Vec<PathBuf> {
+        if let Some(file) = &self.known_hosts {
+            return vec![file.clone()];
+        }
+        let mut files: Vec<PathBuf> = match &settings.known_hosts {
+            Some(files) => files.iter().map(|file| path(file)).collect(),
+            None => ["known_hosts", "known_hosts2"].map(|name| self.home.join(".ssh").join(name)).to_vec(),
+        };
+        files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+        files
+    }
+
+    fn in_home(&self, path: &str) -> PathBuf {
+        match path.strip_prefix("~/") {
+            Some(rest) => self.home.join(rest),
+            None => PathBuf::from(path),
+        }
+    }
+
+    /// The name of the user who runs this program. `id` is asked, since the variable USER survives a change
+    /// of the user; logins that need the name meanwhile wait.
+    fn local_user(&self) -> Result<&str, Error> {
+        let user = self.local_user.get_or_init(|| {
+            let output = Command::new("id").arg("-un").output().map_err(|error| error.to_string())?;
+            match String::from_utf8_lossy(&output.stdout).trim() {
+                "" => Err("'id -un' printed nothing".to_string()),
+                user => Ok(user.to_string()),
+            }
+        });
+        user.as_deref().map_err(|problem| Error::NoUser { problem: problem.clone() })
+    }
+}
+
+/// The user's file, then that of the system: `ssh` reads them in this order, and the first value of a keyword
+/// counts.
+fn read_default(home: &Path, system: &Path) -> Result<Sections, Error> {
+    let own = home.join(".ssh/config");
+    let folder = system.parent().unwrap_or(system).to_path_buf();
+    Sections::read(&[text(&own, home.join(".ssh"), false)?, text(system, folder, false)?], home)
+}
+
+/// The text of a file, and the `folder` of the files that it includes. A file that need not exist counts as
+/// empty if it does not.
+fn text(path: &Path, folder: PathBuf, must_exist: bool) -> Result<(String, &Path, PathBuf), Error> {
+    match fs::read(path) {
+        Ok(bytes) => Ok((String::from_utf8_lossy(&bytes).into_owned(), path, folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
+            Ok((String::new(), path, folder))
+        }
+        Err(source) => Err(Error::File { path: path.to_path_buf(), source }),
+    }
+}
+
+/// Replaces `%x` by what `token` gives for `x`, and `%%` by `%`. Unknown tokens stay as they are.
+fn expand(text: &str, token: impl Fn(char) -> Option<String>) -> String {
+    let mut expanded = String::new();
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            expanded.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('%') => expanded.push('%'),
+            Some(letter) => match token(letter) {
+                Some(value) => expanded.push_str(&value),
+                None => expanded.extend(['%', letter]),
+            },
+            None => expanded.push('%'),
+        }
+    }
+    expanded
+}
+
+#[cfg(test)]
+impl Config {
+    /// What `text` says to the user `user`.
+    pub(super) fn of_text(text: &str, home: &str, user: &str) -> Self {
+        let home = PathBuf::from(home);
+        let texts = [(text.to_string(), Path::new("config"), home.join(".ssh"))];
+        let sections = Sections::read(&texts, &home).unwrap_or_else(|error| panic!("{error}"));
+        Self::new(sections, home, None, OnceLock::from(Ok(user.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(text: &str, target: &Target) -> Hop {
+        let config = Config::of_text(text, "/home/me", "me");
+        config.hop(target, &config.settings(target).expect("settings")).expect("a login")
+    }
+
+    fn named(host: &str) -> Target {
+        Target { host: host.to_string(), user: None, port: None, identity: None }
+    }
+
+    #[test]
+    fn without_sections_the_defaults_of_ssh_hold() {
+        let settled = hop("", &named("node1"));
+        let ssh = |name: &str| Path::new("/home/me/.ssh").join(name);
+        let expected = Hop {
+            user: "me".to_string(),
+            host: "node1".to_string(),
+            port: 22,
+            identities: Identities {
+                files: vec![ssh("id_ed25519"), ssh("id_ecdsa"), ssh("id_rsa")],
+                named: false,
+                only: false,
+                agent: AgentSocket::Environment,
+            },
+            known_hosts: vec![
+                ssh("known_hosts"),
+                ssh("known_hosts2"),
+                PathBuf::from("/etc/ssh/ssh_known_hosts"),
+            ],
+            timeout: None,
+        };
+        assert_eq!(settled, expected);
+    }
+
+    #[test]
+    fn sections_fill_in_what_the_target_leaves_open() {
+        let text = "Host node*\n  hostname %h.cluster\n  User = them\n  User late\n  Port 2222\n  ConnectTimeout 7\n\
+             \x20 IdentityFile ~/keys/%r@%n\n  IdentityFile %d/%%h\n  IdentitiesOnly yes\n  IdentityAgent none\n\
+             \x20 UserKnownHostsFile \"~/a\" /b\n";
+        let settled = hop(text, &named("node1"));
+        assert_eq!(
+            (settled.user.as_str(), settled.host.as_str(), settled.port),
+            ("them", "node1.cluster", 2222)
+        );
+        assert_eq!(settled.timeout, Some(Duration::from_secs(7)));
+        assert_eq!(settled.identities.files, ["/home/me/keys/them@node1", "/home/me/%h"].map(PathBuf::from));
+        assert!(settled.identities.only && settled.identities.agent == AgentSocket::None);
+        assert_eq!(settled.known_hosts, ["/home/me/a", "/b", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from));
+
+        let target = Target {
+            user: Some("me".to_string()),
+            port: Some(22),
+            identity: Some("~/k".into()),
+            ..named("node1")
+        };
+        let settled = hop(text, &target);
+        assert_eq!((settled.user.as_str(), settled.port), ("me", 22));
+        assert_eq!(settled.identities.files, [PathBuf::from("/home/me/k")]);
+    }
+
+    #[test]
+    fn a_match_sees_what_the_lines_before_it_say() {
+        let text = "Host n1\n  HostName %h.cluster\n  User them\nMatch host n1.cluster user them localuser me\n  Port 7\n\
+             Match host n1\n  ConnectTimeout 1\nMatch !originalhost n1\n  User other\nMatch user you\n  Port 8\n";
+        let settled = hop(text, &named("n1"));
+        assert_eq!((settled.user.as_str(), settled.port, settled.timeout), ("them", 7, None));
+        // The user of the hostfile counts before all lines.
+        assert_eq!(hop(text, &Target { user: Some("you".to_string()), ..named("n1") }).port, 8);
+        assert_eq!(hop(text, &named("n2")).user, "other");
+    }
+
+    #[test]
+    fn the_file_of_the_system_counts_after_that_of_the_user() {
+        let root = tempfile::tempdir().unwrap();
+        let (home, system) = (root.path().join("home"), root.path().join("etc/ssh_config"));
+        let ports = |user_file: Option<&str>, system_file: Option<&str>| {
+            let files = [(home.join(".ssh/config"), user_file), (system.clone(), system_file)];
+            for (path, text) in files {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::remove_file(&path).ok();
+                if let Some(text) = text {
+                    fs::write(path, text).unwrap();
+                }
+            }
+            let sections = read_default(&home, &system).unwrap();
+            let config = Config::new(sections, home.clone(), None, OnceLock::from(Ok("me".to_string())));
+            ["a", "b"]
+                .map(|host| config.hop(&named(host), &config.settings(&named(host)).unwrap()).unwrap().port)
+        };
+        fs::create_dir_all(root.path().join("etc/d")).unwrap();
+        fs::write(root.path().join("etc/d/1.conf"), "Host b\n  Port 5\n").unwrap();
+        // A section ends with its file.
+        let (user_file, system_file) = ("Host a\n  Port 3\n", "Include d/*.conf\nHost *\n  Port 4\n");
+        assert_eq!(ports(None, None), [22, 22]);
+        assert_eq!(ports(Some(user_file), None), [3, 22]);
+        assert_eq!(ports(None, Some(system_file)), [4, 5]);
+        assert_eq!(ports(Some(user_file), Some(system_file)), [3, 5]);
+    }
+
+    #[test]
+    fn each_unsupported_match_that_would_make_a_difference_is_reported_once() {
+        let text = "User them\nMatch exec true\n  User me\nMatch host a final\n  ForwardAgent yes\n\
+             Match exec true host a\n  Port 1\nMatch tagged x\n  Host b\n  Port 2\n";
+        let config = Config::of_text(text, "/home/me", "me");
+        for _ in 0..2 {
+            assert_eq!(config.settings(&named("a")).unwrap().port, None);
+        }
+        let warned: Vec<_> = config.warned.lock().unwrap().iter().cloned().collect();
+        assert_eq!(warned, [("config:6".to_string(), "exec".to_string())]);
+    }
+}
