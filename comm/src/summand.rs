@@ -6,8 +6,9 @@ use std::ops::Add;
 
 /// A number that collectives add up: `f32` or `f64`.
 ///
-/// The trait has a blanket implementation, so a generic function whose own bounds are these can call collectives
-/// without naming the trait. Other types that meet the bounds compile, and panic when they are used.
+/// The trait has a blanket implementation, so a generic function whose own bounds are these can call
+/// collectives without naming the trait. Other types that meet the bounds compile, and panic when they are
+/// used.
 pub trait Summand:
     bytemuck::Pod + Debug + Send + Sync + Add<Output = Self> + From<f32> + Into<f64> + 'static
 {

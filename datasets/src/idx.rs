@@ -1,16 +1,17 @@
 //! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip.
 //!
 //! ```text
-//! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4 | D dimensions, u32 big-endian | elements, row-major
+//! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4
+//! D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!
-//! The header is read apart from the elements, so that a caller who knows how many samples belong together can refuse a file
-//! before any element is decoded.
+//! The header is read apart from the elements, so that a caller who knows how many samples belong together
+//! can refuse a file before any element is decoded.
 //!
-//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header that claims
-//! more than its file can hold is one before any element is read: a raw file of L bytes holds L, a gzip file at most 1032 L.
-//! Memory for the elements is never more than the header claims, and that of a gzip file starts with at most 16 L and grows
-//! only as real data comes out of the decoder.
+//! A reader trusts nothing: every file that is not exactly this is an [`Error`] that names the file. A header
+//! that claims more than its file can hold is one before any element is read: a raw file of L bytes holds L,
+//! a gzip file at most 1032 L. Memory for the elements is never more than the header claims, and that of a
+//! gzip file starts with at most 16 L and grows only as real data comes out of the decoder.
 //!
 //! # Source
 //!
@@ -27,11 +28,12 @@ const UNSIGNED_BYTES: u8 = 0x08;
 const MAX_DIMENSIONS: usize = 4;
 const FILE_BUFFER_BYTES: usize = 1 << 16;
 
-/// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of digits reach
-/// 5 to 7; what exceeds the guess is paid for with reallocations.
+/// How much larger than a gzip file its content may be taken to be before any of it is decoded. Images of
+/// digits reach 5 to 7; what exceeds the guess is paid for with reallocations.
 const GZIP_EXPANSION: u64 = 16;
 
-/// The most bytes that deflate (RFC 1951) makes of one: matches of 258, for which a length and a distance code of one bit each.
+/// The most bytes that deflate (RFC 1951) makes of one: matches of 258, for which a length and a distance
+/// code of one bit each.
 const MAX_GZIP_EXPANSION: u64 = 1032;
 
 /// The content of an IDX file of unsigned bytes.
@@ -232,7 +234,8 @@ impl Decoder<'_> {
         Ok(bytes)
     }
 
-    /// Checks that nothing follows, which is also when a gzip decoder checks the length and checksum of its stream.
+    /// Checks that nothing follows, which is also when a gzip decoder checks the length and checksum of its
+    /// stream.
     fn end(&mut self, expected_bytes: usize) -> Result<(), Error> {
         let mut one_more = Vec::new();
         let outcome = self.reader.by_ref().take(1).read_to_end(&mut one_more);

@@ -1,12 +1,13 @@
 //! MNIST, and sets in its format such as Fashion-MNIST: gray images of ten classes in two pairs of IDX files.
 //!
-//! Bytes stay bytes, so the 60,000 training images take 47 MB; they are scaled onto `0..=1` when a shard is laid out.
-//! Each call loads one split, so that a program can load the test images when and where it needs them.
+//! Bytes stay bytes, so the 60,000 training images take 47 MB; they are scaled onto `0..=1` when a shard is
+//! laid out. Each call loads one split, so that a program can load the test images when and where it needs
+//! them.
 //!
 //! # Source
 //!
-//! Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
-//! the IEEE, 1998; H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+//! Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+//! Proceedings of the IEEE, 1998; H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,26 +75,28 @@ pub fn bundled(split: Split) -> Arrays<'static> {
 
 /// One split of MNIST, or of a set with the same file names, from `folder`.
 ///
-/// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or the same with `t10k`. The names may also be spelt
-/// `train-images.idx3-ubyte`, may end in `.gz`, and may be those of folders that hold the file of the same name, as Kaggle
-/// packs them. Where several are files, the first is read: plain before `.gz`, dashes before dots, files before folders.
+/// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or the same with `t10k`. The names may also
+/// be spelt `train-images.idx3-ubyte`, may end in `.gz`, and may be those of folders that hold the file of
+/// the same name, as Kaggle packs them. Where several are files, the first is read: plain before `.gz`,
+/// dashes before dots, files before folders.
 ///
-/// Images may be of any size: `[N, H, W]` gives samples of `[1, H, W]`. Labels are below `num_classes`, which is
-/// [`NUM_CLASSES`] for MNIST and Fashion-MNIST; the sets of EMNIST have up to 62.
+/// Images may be of any size: `[N, H, W]` gives samples of `[1, H, W]`. Labels are below `num_classes`, which
+/// is [`NUM_CLASSES`] for MNIST and Fashion-MNIST; the sets of EMNIST have up to 62.
 ///
 /// # Errors
 ///
-/// [`FileError::MissingFolder`], [`FileError::MissingFile`], [`FileError::NotAFile`] for a pipe or a folder that
-/// has a file's name, every error of [`idx::from_file`], [`IdxError::WrongDimensions`],
-/// [`FileError::CountMismatch`]; and [`Error::Array`] when there are no samples, images have no pixels, or a label
-/// is not below `num_classes`.
+/// [`FileError::MissingFolder`], [`FileError::MissingFile`], [`FileError::NotAFile`] for a pipe or a folder
+/// that has a file's name, every error of [`idx::from_file`], [`IdxError::WrongDimensions`],
+/// [`FileError::CountMismatch`]; and [`Error::Array`] when there are no samples, images have no pixels, or a
+/// label is not below `num_classes`.
 pub fn from_folder(folder: &Path, split: Split, num_classes: usize) -> Result<Arrays<'static>, Error> {
     if !folder.is_dir() {
         return Err(Error::File(FileError::MissingFolder { folder: folder.to_owned() }));
     }
     let labels = idx::open(&find(folder, split.labels_name())?)?;
     let images = idx::open(&find(folder, split.images_name())?)?;
-    // Both headers before any element: a small gzip file may claim and hold a gigabyte of images that no label belongs to.
+    // Both headers before any element: a small gzip file may claim and hold a gigabyte of images that no
+    // label belongs to.
     let sample_shape = shared_shape(&labels, &images)?;
     let origin = labels.name().to_owned();
     let labels = labels.read()?.into_data().into_iter().map(u32::from).collect::<Vec<_>>();

@@ -28,7 +28,8 @@ fn message(folder: &Path, split: Split) -> String {
     from_folder(folder, split).expect_err("a bad folder was read").to_string()
 }
 
-/// Counts per digit and the sum of all pixels are those published for MNIST (mean 33.3184 of the training images).
+/// Counts per digit and the sum of all pixels are those published for MNIST (mean 33.3184 of the training
+/// images).
 #[cfg(feature = "bundled-mnist")]
 #[test]
 fn bundled_files_are_mnist() {

@@ -17,8 +17,8 @@ pub(super) struct Axis {
 }
 
 /// The kernel elements that contribute to a position: `count` of them, from `first_k` on, `k_step` apart. The
-/// first one reads position `source`, and each further one reads `source_step` positions beyond the one before
-/// it. All [`Taps`] of one axis have the same two steps.
+/// first one reads position `source`, and each further one reads `source_step` positions beyond the one
+/// before it. All [`Taps`] of one axis have the same two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taps {
     pub(super) first_k: usize,

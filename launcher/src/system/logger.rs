@@ -18,7 +18,8 @@ impl Log for StandardError {
         if self.enabled(record.metadata()) {
             let level = record.level().as_str().to_lowercase();
             let line = format!("{level}: {}\n", one_line(&record.args().to_string()));
-            // One write, as other ranks may write to the same terminal. If it fails, there is nowhere to say so.
+            // One write, as other ranks may write to the same terminal. If it fails, there is nowhere to say
+            // so.
             let _ = io::stderr().write_all(line.as_bytes());
         }
     }

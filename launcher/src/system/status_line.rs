@@ -42,7 +42,8 @@ impl StatusLine {
             Some(_) => format!("{text}\r"),
             None => format!("\r\x1b[2K{text}"),
         };
-        // One write, as other ranks may write to the same terminal. A failure to show progress must not end a run.
+        // One write, as other ranks may write to the same terminal. A failure to show progress must not end a
+        // run.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }

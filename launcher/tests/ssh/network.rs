@@ -7,7 +7,8 @@
 //! host 0: 10.77.1.1 -- the first host that is hidden: 10.77.1.2
 //!
 //! launcher 10.78.0.254 -- host 0 with cables: 10.78.0.1      launcher 10.78.1.254 -- host 1: 10.78.1.1 ...
-//! host 0: 10.79.1.1 -- host 1: 10.79.1.2      host 0: 10.79.2.1 -- host 2: 10.79.2.2      host 1: 10.79.18.1 -- host 2: 10.79.18.2
+//! host 0: 10.79.1.1 -- host 1: 10.79.1.2      host 0: 10.79.2.1 -- host 2: 10.79.2.2
+//! host 1: 10.79.18.1 -- host 2: 10.79.18.2
 //! ```
 //!
 //! Nothing of it is in the namespace of the tests, so the addresses of one network do not concern another
