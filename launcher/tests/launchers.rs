@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Outcome, lines};
+use common::{Outcome, hash, words};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,10 +11,6 @@ const RUN: &str = "train --dataset synthetic --global-batch-size 54 --shard-size
 
 /// No wait of a test is longer unless something hangs.
 const LIMIT: Duration = Duration::from_secs(60);
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
 
 /// `isograd OPTIONS` with such variables.
 fn start(options: &str, variables: &[(&str, &str)]) -> Child {
@@ -27,15 +23,6 @@ fn outcome(child: Child) -> Outcome {
     let Output { status, stdout, stderr } = child.wait_with_output().expect("a child of this process");
     let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
     Outcome { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-}
-
-#[track_caller]
-fn hash(outcome: &Outcome) -> String {
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    match lines(&outcome.stdout, "params: sha256:").as_slice() {
-        [hash] => (*hash).to_string(),
-        found => panic!("{found:?} in {outcome:?}"),
-    }
 }
 
 #[test]

@@ -5,17 +5,13 @@ mod common;
 #[path = "../../comm/tests/mpirun/mod.rs"]
 mod mpirun;
 
-use common::{Outcome, full_history, isograd, lines};
+use common::{Outcome, full_history, hash, isograd, lines, words};
 use mpirun::mpirun;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const RUN: &str = "train --dataset synthetic --global-batch-size 54 --shard-size 10 --steps 30 --hash";
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
 
 /// The command that starts the program on this number of ranks.
 fn ranks(ranks: usize, options: &str) -> Command {
@@ -28,15 +24,6 @@ fn run(mut command: Command) -> Outcome {
     let output = command.output().expect("mpirun");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-}
-
-#[track_caller]
-fn hash(outcome: &Outcome) -> String {
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    match lines(&outcome.stdout, "params: sha256:").as_slice() {
-        [hash] => (*hash).to_string(),
-        found => panic!("{found:?} in {outcome:?}"),
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Outcome, folder_of, full_history, idx, isograd, lines, train};
+use common::{Outcome, folder_of, full_history, hash, idx, isograd, lines, train, words};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -13,19 +13,6 @@ const RUN: &str = "train --dataset synthetic --global-batch-size 54 --shard-size
 /// The hash that all runs of `RUN` must have.
 fn expected() -> String {
     hash(&isograd(&words(RUN)))
-}
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
-
-#[track_caller]
-fn hash(outcome: &Outcome) -> String {
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    match lines(&outcome.stdout, "params: sha256:").as_slice() {
-        [hash] => (*hash).to_string(),
-        found => panic!("{found:?} in {outcome:?}"),
-    }
 }
 
 /// A rank that is started by hand.

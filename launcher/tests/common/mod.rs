@@ -34,6 +34,23 @@ pub(crate) fn lines<'t>(text: &'t str, prefix: &str) -> Vec<&'t str> {
     text.lines().filter_map(|line| line.strip_prefix(prefix)).collect()
 }
 
+/// The words of a line of options.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+pub(crate) fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+/// The hash of the parameters that a run printed, which must have ended well.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+#[track_caller]
+pub(crate) fn hash(outcome: &Outcome) -> String {
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    match lines(&outcome.stdout, "params: sha256:").as_slice() {
+        [hash] => (*hash).to_string(),
+        found => panic!("{found:?} in {outcome:?}"),
+    }
+}
+
 /// The name of a history file in `folder` that cannot take a byte. The first rank alone writes files.
 #[allow(dead_code, reason = "each test file compiles this module for itself")]
 pub(crate) fn full_history(folder: &Path) -> String {

@@ -5,7 +5,7 @@ mod cluster;
 mod common;
 
 use cluster::Cluster;
-use common::{Outcome, isograd, lines};
+use common::{Outcome, isograd, lines, words};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,10 +16,6 @@ const RUN: &str = "train --dataset synthetic --global-batch-size 54 --shard-size
 /// A run that does not end by itself.
 const ENDLESS: &str =
     "train --dataset synthetic --model simplemlp --global-batch-size 600 --shard-size 50 --epochs 1000000";
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
 
 fn run(mut command: Command) -> Outcome {
     let output = command.output().expect("the program starts");

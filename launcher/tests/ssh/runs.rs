@@ -1,14 +1,10 @@
 //! Runs that go well.
 
-use crate::common::isograd;
+use crate::common::{isograd, words};
 use crate::job::Job;
 use crate::network::{HostPlan, Network, sha256};
 use crate::{RUN, assert_error, hash};
 use std::fs;
-
-fn words(text: &str) -> Vec<&str> {
-    text.split_whitespace().collect()
-}
 
 #[test]
 fn three_hosts_have_the_bits_of_one_process() {
