@@ -15,7 +15,8 @@ pub(crate) struct StatusLine {
 impl StatusLine {
     /// A line on standard error, if that is a terminal.
     pub(crate) fn on_terminal() -> Option<Self> {
-        io::stderr().is_terminal().then_some(Self { relayed_columns: None })
+        // Made only where it is wanted: dropping a line clears it.
+        io::stderr().is_terminal().then(|| Self { relayed_columns: None })
     }
 
     /// A line for a launcher that reads standard error and shows it on a terminal with so many columns.
