@@ -20,6 +20,12 @@ pub enum Launcher {
     Pmix,
     /// Slurm's `srun`.
     Slurm,
+    /// MVAPICH2's `mpirun_rsh`.
+    Mvapich,
+    /// HPE's PALS (`aprun`, `mpiexec`).
+    Pals,
+    /// IBM's job step manager (`jsrun`).
+    Jsm,
 }
 
 impl fmt::Display for Launcher {
@@ -31,6 +37,9 @@ impl fmt::Display for Launcher {
             Self::Pmi => "PMI",
             Self::Pmix => "PMIx",
             Self::Slurm => "Slurm",
+            Self::Mvapich => "MVAPICH2",
+            Self::Pals => "PALS",
+            Self::Jsm => "JSM",
         })
     }
 }

@@ -38,7 +38,9 @@ fn variables_of_a_pod_do_not_make_each_rank_of_a_launcher_the_only_one() {
     ] {
         let refused = outcome(start(&run, &[&pod[..], &launcher].concat()));
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        for part in ["error: RANK=0 WORLD_SIZE=1 contradict ", who, "unset RANK WORLD_SIZE"] {
+        for part in
+            ["error: contradictory variables: RANK=0 WORLD_SIZE=1, but ", who, "unset RANK WORLD_SIZE"]
+        {
             assert!(refused.stderr.contains(part), "'{part}' in {}", refused.stderr);
         }
     }

@@ -73,7 +73,9 @@ impl Job {
     fn begin() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let library = format!("LD_PRELOAD={}", slow_disk(folder.path()).display());
-        let mut launcher = Command::new(env!("CARGO_BIN_EXE_isograd"));
+        // A shell that runs the tests in the background has them ignore SIGINT, which is inherited.
+        let mut launcher = Command::new("env");
+        launcher.args(["--default-signal=INT", env!("CARGO_BIN_EXE_isograd")]);
         launcher.args(["local", "-n", "2", "-x", &library, "--output"]).arg(folder.path().join("output"));
         let train =
             "train --dataset synthetic --model simplemlp --batch-size 1 --shard-size 1 --threads 1 --save";

@@ -63,7 +63,10 @@ fn plain_variables_and_mpirun_must_agree() {
     command.envs([("RANK", "1"), ("WORLD_SIZE", "2")]);
     let outcome = run(command);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("error: RANK=1 WORLD_SIZE=2 contradict "), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("error: contradictory variables: RANK=1 WORLD_SIZE=2, but "),
+        "{outcome:?}"
+    );
     assert!(outcome.stderr.contains("unset RANK WORLD_SIZE"), "{outcome:?}");
 }
 

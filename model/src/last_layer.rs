@@ -15,7 +15,7 @@ use isograd_kernels::Element;
 #[non_exhaustive]
 pub enum LastLayerError {
     /// The last layer gives something else than the loss takes.
-    #[error("{loss} takes {}, the last layer, {index} ({kind}), gives {gives}; {way_out}", takes(*.loss))]
+    #[error("{loss} takes {}, but the last layer, {index} ({kind}), gives {gives}; {way_out}", takes(*.loss))]
     Output {
         /// The loss.
         loss: Loss,

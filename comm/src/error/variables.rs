@@ -30,7 +30,7 @@ pub enum VariablesError {
     /// started this process. If the plain ones counted, each process of the launcher could take itself for
     /// the only one.
     #[error(
-        "{plain} contradict {started}, which {launcher} has set: unset {unset}; or, if they are right, unset \
+        "contradictory variables: {plain}, but {launcher} has set {started}: unset {unset}; or, if they are right, unset \
          {or_unset}"
     )]
     Contradiction {

@@ -91,6 +91,28 @@ const SLURM: Names = Names {
     local_world_size: None,
 };
 
+const MVAPICH: Names = Names {
+    launcher: Launcher::Mvapich,
+    rank: "MV2_COMM_WORLD_RANK",
+    world_size: Some("MV2_COMM_WORLD_SIZE"),
+    local_rank: Some("MV2_COMM_WORLD_LOCAL_RANK"),
+    local_world_size: Some("MV2_COMM_WORLD_LOCAL_SIZE"),
+};
+const PALS: Names = Names {
+    launcher: Launcher::Pals,
+    rank: "PALS_RANKID",
+    world_size: Some("PALS_SIZE"),
+    local_rank: Some("PALS_LOCAL_RANKID"),
+    local_world_size: Some("PALS_LOCAL_SIZE"),
+};
+const JSM: Names = Names {
+    launcher: Launcher::Jsm,
+    rank: "JSM_NAMESPACE_RANK",
+    world_size: Some("JSM_NAMESPACE_SIZE"),
+    local_rank: Some("JSM_NAMESPACE_LOCAL_RANK"),
+    local_world_size: Some("JSM_NAMESPACE_LOCAL_SIZE"),
+};
+
 /// `torchrun` sets this in its ranks only.
 const TORCHRUN_JOB: &str = "TORCHELASTIC_RUN_ID";
 
@@ -193,6 +215,8 @@ fn started_by(get: &impl Fn(&str) -> Option<String>) -> Option<&'static Names> {
         Some(&SLURM)
     } else if pmi {
         Some(&PMI)
+    } else if let Some(names) = [&MVAPICH, &PALS, &JSM].into_iter().find(|names| is_set(get, names.rank)) {
+        Some(names)
     } else {
         // The shell of an allocation may itself be a process of PMIx.
         let is_shell = step.is_some_and(|step| step >= SLURM_RESERVED_STEPS);
@@ -276,7 +300,7 @@ fn master(get: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, Error
 /// The job's name that the launcher gives.
 fn job(get: &impl Fn(&str) -> Option<String>, launcher: Launcher, is_torchrun_here: bool) -> Option<String> {
     match launcher {
-        Launcher::Plain | Launcher::Pmix => None,
+        Launcher::Plain | Launcher::Pmix | Launcher::Mvapich | Launcher::Pals | Launcher::Jsm => None,
         // Ranks that torchrun starts again are a new job: those of the old one may still be there.
         Launcher::Torchrun => is_torchrun_here.then(|| {
             let restarts = get("TORCHELASTIC_RESTART_COUNT").unwrap_or_default();

@@ -74,15 +74,22 @@ fn plain_variables_that_contradict_the_launcher_are_refused() {
         assert_eq!(
             inside(&IN_OPEN_MPI, plain).unwrap_err().to_string(),
             format!(
-                "{words} contradict OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=1 \
-                 OMPI_COMM_WORLD_LOCAL_SIZE=2, which Open MPI has set: unset {}; or, if they are right, unset \
+                "contradictory variables: {words}, but Open MPI has set OMPI_COMM_WORLD_RANK=1 \
+                 OMPI_COMM_WORLD_SIZE=2 OMPI_COMM_WORLD_LOCAL_RANK=1 OMPI_COMM_WORLD_LOCAL_SIZE=2: unset {}; or, if they are right, unset \
                  OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_LOCAL_RANK OMPI_COMM_WORLD_LOCAL_SIZE",
                 names.join(" ")
             )
         );
     }
     let slurm = [("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2")];
-    for launcher in [&slurm[..], &[("PMI_RANK", "1"), ("PMI_SIZE", "2")], &[("PMIX_RANK", "1")]] {
+    for launcher in [
+        &slurm[..],
+        &[("PMI_RANK", "1"), ("PMI_SIZE", "2")],
+        &[("PMIX_RANK", "1")],
+        &[("MV2_COMM_WORLD_RANK", "1"), ("MV2_COMM_WORLD_SIZE", "2")],
+        &[("PALS_RANKID", "1"), ("PALS_SIZE", "2")],
+        &[("JSM_NAMESPACE_RANK", "1"), ("JSM_NAMESPACE_SIZE", "2")],
+    ] {
         let error = inside(launcher, &of_pod).unwrap_err();
         assert!(matches!(error, Error::Variables(VariablesError::Contradiction { .. })), "{error}");
         let same = inside(launcher, &[("RANK", "1"), ("WORLD_SIZE", "2")]).unwrap().unwrap();

@@ -66,7 +66,9 @@ fn rendered(error: &clap::Error) -> (String, Option<String>) {
         paragraph.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
     });
     let problem = paragraphs.next().unwrap_or_default().trim_start_matches("error: ").to_string();
-    let tip = paragraphs.find_map(|paragraph| paragraph.strip_prefix("tip: ").map(str::to_string));
+    // Of several tips the first is the best.
+    let tip = paragraphs
+        .find_map(|paragraph| Some(paragraph.strip_prefix("tip: ")?.split(" tip: ").next()?.into()));
     (problem, tip)
 }
 
@@ -118,6 +120,19 @@ mod tests {
         let (error, hint) = outcome("hosts");
         assert_eq!(error, "'isograd hosts' needs a command: check");
         assert_eq!(hint.as_deref(), Some("see 'isograd hosts --help'"));
+    }
+
+    #[test]
+    fn an_unknown_option_before_the_command_is_no_command() {
+        for (args, option, hint) in [
+            ("ssh --hostfle hosts train", "--hostfle", "a similar argument exists: '--hostfile'"),
+            ("local --rank 2 train", "--rank", "a similar argument exists: '--ranks'"),
+            ("ssh -H a --verbose train", "--verbose", "see 'isograd ssh --help'"),
+        ] {
+            let (error, said) = outcome(args);
+            assert_eq!(error, format!("unexpected argument '{option}' found"));
+            assert_eq!(said.as_deref(), Some(hint), "{args}");
+        }
     }
 
     #[test]

@@ -148,7 +148,7 @@ pub(crate) struct SlurmArgs {
     #[arg(long)]
     pub(crate) submit: bool,
     /// What each rank runs: train, evaluate or bench, with its options
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
     /// How the ranks work together, as `command` says.
     #[arg(skip)]
@@ -179,7 +179,7 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "WHETHER", value_parser = parsers::yes, help = PREFIX_HELP)]
     pub(crate) prefix: Option<bool>,
     /// What each rank runs: train, evaluate or bench, with its options
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
     /// How the ranks work together, as `command` says.
     #[arg(skip)]

@@ -256,7 +256,7 @@ impl TryFrom<DataArgs> for Source {
 
     fn try_from(args: DataArgs) -> Result<Self, Failure> {
         if args.classes.is_some() && args.dataset_train_path.is_none() {
-            return Err(usage("--classes: only a data set in --dataset-train-path has a choice".to_string()));
+            return Err(usage("--classes applies only to a data set in --dataset-train-path".to_string()));
         }
         let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
         match (args.dataset, args.dataset_train_path) {

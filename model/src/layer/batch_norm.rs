@@ -27,7 +27,7 @@ use std::ops::Range;
 ///   in shards of 32 is cut into 17 and 16.
 /// - Batches or shards of one sample are an error, as are batches of an odd number in shards of two.
 /// - The last batch of an epoch may still have a single sample. That sample is normalised with the running
-///   statistics, as in use, and adds nothing to the running variance.
+///   statistics, as in use, and changes neither of them.
 ///
 /// # Source
 ///
@@ -126,7 +126,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
             for (inv_std, var) in inv_std.iter_mut().zip(running.var) {
                 *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
             }
-            // The running variance itself: what stands for this shard in the step's mean moves nothing.
+            // The running statistics stand for this shard in the mean of the step, so that they do not move.
             var.copy_from_slice(running.var);
             elementwise::scale(cx.isa, T::from_f64(share), var);
         } else {
@@ -135,7 +135,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
             elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
         }
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
-        running_mean.copy_from_slice(if has_one_value { x } else { mean });
+        running_mean.copy_from_slice(mean);
         elementwise::scale(cx.isa, T::from_f64(share), running_mean);
     }
 

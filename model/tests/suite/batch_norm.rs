@@ -49,11 +49,14 @@ fn images_of_several_pixels_have_several_values() {
     assert_eq!(report.expect("finite losses").steps, 5);
 }
 
-/// The variance of `shard`, or `running` of a single value.
-fn unbiased(shard: &[f64], running: f64) -> f64 {
+/// Mean and unbiased variance of `shard`, or `running` where it is a single value.
+fn statistics(shard: &[f64], running: [f64; 2]) -> [f64; 2] {
+    if shard.len() == 1 {
+        return running;
+    }
     let n = shard.len() as f64;
     let mean = shard.iter().sum::<f64>() / n;
-    if shard.len() == 1 { running } else { shard.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) }
+    [mean, shard.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)]
 }
 
 /// Trains on batches that are cut as `cuts` says, and compares the running statistics with those of the
@@ -75,8 +78,9 @@ fn expect_cut(batch_size: usize, shard_size: usize, cuts: &[&[usize]]) {
         for len in *batch {
             let shard: Vec<f64> = rest.by_ref().take(*len).collect();
             let share = *len as f64 / batch_len;
-            batch_mean += share * shard.iter().sum::<f64>() / *len as f64;
-            batch_variance += share * unbiased(&shard, variance);
+            let [shard_mean, shard_variance] = statistics(&shard, [mean, variance]);
+            batch_mean += share * shard_mean;
+            batch_variance += share * shard_variance;
         }
         mean = 0.75 * mean + 0.25 * batch_mean;
         variance = 0.75 * variance + 0.25 * batch_variance;
@@ -98,7 +102,7 @@ fn a_rest_of_one_sample_shares_with_the_shard_before_it() {
 }
 
 #[test]
-fn the_last_sample_of_an_epoch_adds_nothing_to_the_running_variance() {
+fn the_last_sample_of_an_epoch_adds_nothing_to_the_running_statistics() {
     expect_cut(32, 16, &[&[16, 16], &[1]]);
     expect_cut(4, 2, &[&[2, 2], &[2, 1]]);
     let variance = |samples| {

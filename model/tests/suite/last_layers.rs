@@ -34,7 +34,7 @@ macro_rules! behind_conv {
 
 #[test]
 fn a_cross_entropy_on_categories_takes_a_softmax() {
-    let takes = "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, the last layer, ";
+    let takes = "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, ";
     let expect = |layers, rest: &str| refuse(CategoricalCrossEntropy, layers, &format!("{takes}{rest}"));
     let scores = "gives numbers of any size; add Softmax behind it";
     expect(behind_dense!(), &format!("1 (Dense), {scores}"));
@@ -78,7 +78,7 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
 
 #[test]
 fn a_binary_cross_entropy_takes_probabilities() {
-    let takes = "binary_cross_entropy takes probabilities, as Sigmoid gives them, the last layer, ";
+    let takes = "binary_cross_entropy takes probabilities, as Sigmoid gives them, but the last layer, ";
     let expect = |layers, rest: &str| refuse(BinaryCrossEntropy, layers, &format!("{takes}{rest}"));
     expect(behind_dense!(), "1 (Dense), gives numbers of any size; add Sigmoid behind it");
     expect(behind_dense!(Tanh), "2 (Tanh), gives numbers of any size; add Sigmoid behind it");
@@ -164,7 +164,7 @@ fn layers_of_a_user_are_believed() {
     refuse(
         CategoricalCrossEntropy,
         behind_dense!(Softmax, Own(Some(OutputKind::Scores))),
-        "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, the last layer, 3 (Own), \
+        "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, 3 (Own), \
          gives numbers of any size; make Softmax the last layer",
     );
     refuse(
