@@ -131,6 +131,7 @@ fn way_out(loss: Loss, given: OutputKind, function: Option<Fusible>) -> &'static
         (_, OutputKind::Scores, Some(Fusible::Softmax)) => "make Softmax the last layer",
         (_, OutputKind::Scores, _) => "add Softmax behind it",
         (_, _, Some(Fusible::Softmax)) => "put Flatten in front of Softmax, and Softmax last",
-        _ => "put Softmax in the place of Sigmoid, or use binary_cross_entropy",
+        (_, _, Some(Fusible::Sigmoid)) => "put Softmax in the place of Sigmoid, or use binary_cross_entropy",
+        _ => "put Softmax in its place, or use binary_cross_entropy",
     }
 }

@@ -96,7 +96,7 @@ fn address(host: &Host) -> String {
             let found: Vec<String> =
                 found.into_iter().flatten().map(|address| address.ip().to_string()).collect();
             let found = if found.is_empty() { "unknown here".to_string() } else { found.join(", ") };
-            format!("one that all others reach (login at: {found})")
+            format!("one that works, for each pair of hosts (login at: {found})")
         }
     }
 }
