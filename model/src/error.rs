@@ -5,6 +5,7 @@
 
 use crate::checkpoint::CheckpointError;
 use crate::last_layer::LastLayerError;
+use crate::place::Place;
 use crate::shape::Shape;
 use crate::train::{DataError, NonFinite};
 use isograd_kernels::conv::ConvError;
@@ -16,12 +17,10 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A layer does not fit its input, or was given a number outside its range.
-    #[error("layer {index} ({kind}): {reason}")]
+    #[error("{place}: {reason}")]
     Build {
-        /// Position in the list of layers, from 0.
-        index: usize,
-        /// Type of the layer.
-        kind: &'static str,
+        /// Where the layer stands.
+        place: Place,
         /// What is wrong.
         reason: BuildError,
     },
@@ -36,14 +35,12 @@ pub enum Error {
     LastLayer(#[from] LastLayerError),
     /// A batch would be cut into shards that are too small for a layer.
     #[error(
-        "layer {index} ({kind}) needs at least {needed} samples in each shard, but a batch of {batch_size} in shards of \
-         {shard_size} has a shard of {smallest}; use {}", more_samples(*needed, *batch_size)
+        "{place} needs at least {needed} samples in each shard, but a batch of {batch_size} in shards of {shard_size} \
+         has a shard of {smallest}; use {}", more_samples(*needed, *enough)
     )]
     ShardTooSmall {
-        /// Position of the layer in the list of layers, from 0.
-        index: usize,
-        /// Type of the layer.
-        kind: &'static str,
+        /// Where the layer stands.
+        place: Place,
         /// The fewest samples that the layer works on.
         needed: usize,
         /// Samples in a batch: all samples of the data set if it has fewer than a batch.
@@ -52,6 +49,16 @@ pub enum Error {
         shard_size: usize,
         /// Samples in the smallest shard.
         smallest: usize,
+        /// The smallest shard size with which the batch has no shard that is too small, if there is one.
+        enough: Option<usize>,
+    },
+    /// A pattern that no parameter's name matches.
+    #[error("no parameter's name matches '{pattern}'{}", suggest(.nearest))]
+    NothingToFreeze {
+        /// The pattern.
+        pattern: String,
+        /// The name that is most similar, if one is similar at all.
+        nearest: Option<String>,
     },
     /// A name that is not known.
     #[error("unknown {what} '{name}'; known are {known}{}", suggest(.nearest))]
@@ -107,24 +114,33 @@ fn suggest(nearest: &Option<String>) -> String {
 }
 
 /// The way out where a shard has fewer samples than the `needed` ones.
-fn more_samples(needed: usize, batch_size: usize) -> String {
-    if batch_size < needed {
-        return format!("batches of at least {needed} samples");
+fn more_samples(needed: usize, enough: Option<usize>) -> String {
+    match enough {
+        Some(shard_size) => format!("shards of at least {shard_size} samples"),
+        None => format!("batches of at least {needed} samples"),
     }
-    // The rest of a batch has at least one sample, so two shards of this size can share what they have.
-    format!("shards of at least {} samples", 2 * needed - 1)
+}
+
+/// The name among `known` that is most similar to `name`, if one is similar at all.
+fn nearest(name: &str, known: &[&str]) -> Option<String> {
+    known
+        .iter()
+        .map(|k| (strsim::jaro_winkler(&k.to_lowercase(), &name.to_lowercase()), *k))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k.to_string())
 }
 
 impl Error {
     /// The error for a `name` that is not among `known`; it suggests the most similar known name.
     pub fn unknown_name(what: &'static str, name: &str, known: &[&str]) -> Self {
-        let nearest = known
-            .iter()
-            .map(|k| (strsim::jaro_winkler(&k.to_lowercase(), &name.to_lowercase()), *k))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, k)| k.to_string());
+        let nearest = nearest(name, known);
         Self::UnknownName { what, name: name.to_string(), known: known.join(", "), nearest }
+    }
+
+    /// The error for a `pattern` that matches none of `names`; it suggests the most similar name.
+    pub(crate) fn nothing_to_freeze(pattern: &str, names: &[&str]) -> Self {
+        Self::NothingToFreeze { pattern: pattern.to_string(), nearest: nearest(pattern, names) }
     }
 }
 
@@ -157,6 +173,36 @@ pub enum BuildError {
         /// The value.
         value: f64,
     },
+    /// A block without layers.
+    #[error("it has no layers")]
+    EmptyBlock,
+    /// A block in front of all layers.
+    #[error("a block cannot be first: it has no input; put Input in front")]
+    BlockFirst,
+    /// A block behind all layers.
+    #[error("a block of paths cannot be last; put a layer behind it")]
+    BlockLast,
+    /// Paths whose outputs cannot be added up.
+    #[error("the outputs of its paths must have one shape to be added up, they are {}", list(.shapes))]
+    PathShapes {
+        /// The output shape of each path.
+        shapes: Vec<Shape>,
+    },
+    /// Paths whose outputs cannot be joined along the channels.
+    #[error("the outputs of its paths must have images of one size to be joined, they are {}", list(.shapes))]
+    PathImages {
+        /// The output shape of each path.
+        shapes: Vec<Shape>,
+    },
+    /// A name that cannot be part of a parameter's name.
+    #[error("the name {name:?} is empty or has blanks or control characters in it")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Something that a layer of your own found wrong.
+    #[error("{0}")]
+    Other(String),
     /// An output without elements.
     #[error("its output {} has no elements: each of channels, height and width must be at least 1", dimensions(.output))]
     EmptyOutput {
@@ -180,9 +226,9 @@ pub enum BuildError {
         dims: Vec<usize>,
     },
     /// Two tensors of one name, which could not be told apart in a checkpoint.
-    #[error("it has two tensors called '{name}'")]
+    #[error("there are two tensors called '{name}'")]
     DuplicateTensor {
-        /// Name of both tensors.
+        /// Full name of both tensors.
         name: String,
     },
     /// More parameters or activations than can be addressed.
@@ -193,4 +239,8 @@ pub enum BuildError {
 /// All three dimensions: where one is 0, the short form of a vector would hide which.
 fn dimensions(shape: &Shape) -> String {
     format!("{}x{}x{}", shape.c, shape.h, shape.w)
+}
+
+fn list(shapes: &[Shape]) -> String {
+    shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -5,54 +5,42 @@
 //! refuses a network whose output the loss does not take. A layer that says nothing is believed to give what
 //! is needed.
 
-use crate::layer::{Fusible, Layer, OutputKind};
+use crate::layer::{Fusible, OutputKind};
 use crate::loss::Loss;
+use crate::place::Place;
 use crate::shape::Shape;
-use isograd_kernels::Element;
 
 /// Why the output of a network does not fit its loss.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LastLayerError {
     /// The last layer gives something else than the loss takes.
-    #[error("{loss} takes {}, but the last layer, {index} ({kind}), gives {gives}; {way_out}", takes(*.loss))]
+    #[error("{loss} takes {}, but the last layer, {place}, gives {gives}; {way_out}", takes(*.loss))]
     Output {
         /// The loss.
         loss: Loss,
-        /// Position of the last layer.
-        index: usize,
-        /// Type of the last layer.
-        kind: &'static str,
+        /// Where the last layer stands.
+        place: Place,
         /// What the last layer gives, in words.
         gives: &'static str,
         /// What to change.
         way_out: &'static str,
     },
     /// A softmax or sigmoid whose input are probabilities already: its output cannot come near 0 and 1.
-    #[error(
-        "layer {index} ({kind}) takes numbers of any size, but layer {first} ({first_kind}) gives probabilities; remove \
-         one of the two"
-    )]
+    #[error("{place} takes numbers of any size, but {first} gives probabilities; remove one of the two")]
     Twice {
-        /// Position of the second of the two layers.
-        index: usize,
-        /// Type of the second layer.
-        kind: &'static str,
-        /// Position of the first of the two layers.
-        first: usize,
-        /// Type of the first layer.
-        first_kind: &'static str,
+        /// Where the second of the two layers stands.
+        place: Place,
+        /// Where the first of the two layers stands.
+        first: Place,
     },
     /// A softmax over a single output, which is 1 whatever the input is.
     #[error(
-        "layer {index} ({kind}) has one output, which is always 1; use one output for each class, or Sigmoid with \
-         binary_cross_entropy"
+        "{place} has one output, which is always 1; use one output for each class, or Sigmoid with binary_cross_entropy"
     )]
     OneOutput {
-        /// Position of the softmax.
-        index: usize,
-        /// Type of the layer.
-        kind: &'static str,
+        /// Where the softmax stands.
+        place: Place,
     },
 }
 
@@ -66,44 +54,49 @@ fn takes(loss: Loss) -> &'static str {
 }
 
 /// What [`check`] needs to know of a layer that has been built.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct LayerOutput {
+    pub(crate) place: Place,
+    pub(crate) function: Option<Fusible>,
     pub(crate) kind: OutputKind,
     pub(crate) shape: Shape,
     pub(crate) has_parameters: bool,
 }
 
-/// Checks that `loss` takes what the last of `layers` gives; `outputs` describes each of them.
-pub(crate) fn check<T: Element>(
-    loss: Loss,
-    layers: &[Box<dyn Layer<T>>],
-    outputs: &[LayerOutput],
-) -> Result<(), LastLayerError> {
-    let last = layers.len() - 1;
-    let LayerOutput { kind: given, shape, .. } = outputs[last];
-    let last_squash_of = |count: usize| (0..count).rev().find(|index| squashing(&*layers[*index]).is_some());
-    let squash = last_squash_of(layers.len());
-    if let Some(index) = squash.filter(|index| *index > 0 && given.is_probability()) {
-        let kind = layers[index].kind();
-        if outputs[index - 1].kind.is_probability() {
-            let first = last_squash_of(index).unwrap_or(index - 1);
-            return Err(LastLayerError::Twice { index, kind, first, first_kind: layers[first].kind() });
-        }
-        if squashing(&*layers[index]) == Some(Fusible::Softmax) && outputs[index].shape.c == 1 {
-            return Err(LastLayerError::OneOutput { index, kind });
-        }
+impl LayerOutput {
+    /// The function of the layer, if it turns numbers of any size into probabilities.
+    fn squash(&self) -> Option<Fusible> {
+        self.function.filter(|function| matches!(function, Fusible::Softmax | Fusible::Sigmoid))
     }
-    let Some(gives) = mismatch(loss, given, shape) else { return Ok(()) };
-    let function = squash.and_then(|index| squashing(&*layers[index]));
-    let is_followed_by_parameters =
-        squash.is_none_or(|index| outputs[index + 1..].iter().any(|output| output.has_parameters));
-    let way_out = way_out(loss, given, function.filter(|_| !is_followed_by_parameters));
-    Err(LastLayerError::Output { loss, index: last, kind: layers[last].kind(), gives, way_out })
+
+    /// Whether what is in front of the layer can be of any kind behind it.
+    fn starts_anew(&self) -> bool {
+        self.has_parameters || self.kind == OutputKind::Unknown
+    }
 }
 
-/// The function of a layer, if it turns numbers of any size into probabilities.
-fn squashing<T: Element>(layer: &dyn Layer<T>) -> Option<Fusible> {
-    layer.fusible().filter(|function| matches!(function, Fusible::Softmax | Fusible::Sigmoid))
+/// Checks that `loss` takes what the last of `chain` gives: layers in a row, each fed by the one before it.
+pub(crate) fn check(loss: Loss, chain: &[LayerOutput]) -> Result<(), LastLayerError> {
+    let last = &chain[chain.len() - 1];
+    // The functions behind the last layer with parameters, from the end.
+    let tail = chain.iter().enumerate().rev().take_while(|(_, layer)| !layer.starts_anew());
+    let mut squashes = tail.filter(|(_, layer)| layer.squash().is_some());
+    let squash = squashes.next();
+    if let Some((index, layer)) = squash.filter(|_| last.kind.is_probability()) {
+        let place = layer.place.clone();
+        let before = index.checked_sub(1).map(|before| &chain[before]);
+        let first = squashes.next().map(|(_, first)| first);
+        if let Some(first) = first.or(before.filter(|before| before.kind.is_probability())) {
+            return Err(LastLayerError::Twice { place, first: first.place.clone() });
+        }
+        if layer.squash() == Some(Fusible::Softmax) && layer.shape.c == 1 {
+            return Err(LastLayerError::OneOutput { place });
+        }
+    }
+    let Some(gives) = mismatch(loss, last.kind, last.shape) else { return Ok(()) };
+    let function = squash.and_then(|(_, layer)| layer.squash());
+    let way_out = way_out(loss, last.kind, function);
+    Err(LastLayerError::Output { loss, place: last.place.clone(), gives, way_out })
 }
 
 /// What an output of kind `given` is in words, if `loss` does not take it.
@@ -111,6 +104,7 @@ fn mismatch(loss: Loss, given: OutputKind, shape: Shape) -> Option<&'static str>
     match (loss, given) {
         (Loss::MeanSquaredError, _) | (_, OutputKind::Unknown) => None,
         (_, OutputKind::Scores) => Some("numbers of any size"),
+        (_, OutputKind::Bounded) => Some("numbers within bounds that are no probabilities"),
         (Loss::BinaryCrossEntropy, OutputKind::Probabilities | OutputKind::Distribution) => None,
         (Loss::CategoricalCrossEntropy, OutputKind::Probabilities) => {
             Some("a probability for each output on its own")
@@ -126,8 +120,11 @@ fn mismatch(loss: Loss, given: OutputKind, shape: Shape) -> Option<&'static str>
 /// behind which no layer has parameters.
 fn way_out(loss: Loss, given: OutputKind, function: Option<Fusible>) -> &'static str {
     match (loss, given, function) {
+        (Loss::BinaryCrossEntropy, OutputKind::Bounded, _) => "put Sigmoid in its place",
         (Loss::BinaryCrossEntropy, _, Some(Fusible::Sigmoid)) => "make Sigmoid the last layer",
+        (Loss::BinaryCrossEntropy, _, Some(Fusible::Softmax)) => "make Softmax the last layer",
         (Loss::BinaryCrossEntropy, ..) => "add Sigmoid behind it",
+        (_, OutputKind::Bounded, _) => "put Softmax in its place",
         (_, OutputKind::Scores, Some(Fusible::Softmax)) => "make Softmax the last layer",
         (_, OutputKind::Scores, _) => "add Softmax behind it",
         (_, _, Some(Fusible::Softmax)) => "put Flatten in front of Softmax, and Softmax last",

@@ -48,8 +48,8 @@ impl Loss {
         if outputs == 1 && self != Self::CategoricalCrossEntropy { 2 } else { outputs }
     }
 
-    /// The layers that run before the loss: all, or all but a softmax or sigmoid that is fused with it.
-    pub(crate) fn layers<T: Element>(self, network: &Network<T>) -> usize {
+    /// The steps that run before the loss: all, or all but a softmax or sigmoid that is fused with it.
+    pub(crate) fn steps<T: Element>(self, network: &Network<T>) -> usize {
         if self.is_fused(network) { network.without_last() } else { network.all() }
     }
 
@@ -61,9 +61,9 @@ impl Loss {
         )
     }
 
-    /// The sum of the losses of the shard in `memory`, after a forward pass through [`layers`](Self::layers).
-    /// Completes the network's output; leaves the gradient, divided by the global batch size, for a backward
-    /// pass through as many layers.
+    /// The sum of the losses of the shard in `memory`, after a forward pass through [`steps`](Self::steps). Completes
+    /// the network's output; leaves the gradient, divided by the global batch size, for a backward pass through
+    /// as many steps.
     pub(crate) fn evaluate<T: Element>(
         self,
         cx: &Context<'_, T>,
@@ -78,10 +78,10 @@ impl Loss {
         let fused = self.is_fused(network);
         if self == Self::CategoricalCrossEntropy {
             if !fused {
-                let OutputAndGradient { y, dy, labels, .. } = network.output_and_gradient(memory, n);
+                let OutputAndGradient { y, dy, labels, .. } = network.output_and_gradient(memory);
                 return loss::cross_entropy(outputs, n, y, labels, scale, is_wanted.then_some(dy));
             }
-            let LastLayer { x, y, dx, labels, .. } = network.last_layer(memory, n);
+            let LastLayer { x, y, dx, labels, .. } = network.last_layer(memory);
             return if is_wanted {
                 loss::softmax_cross_entropy(isa, outputs, n, x, labels, scale, y, dx)
             } else {
@@ -90,7 +90,7 @@ impl Loss {
         }
         let scale = scale / outputs as f64;
         let sum = if fused {
-            let LastLayer { x, y, dx, targets, labels } = network.last_layer(memory, n);
+            let LastLayer { x, y, dx, targets, labels } = network.last_layer(memory);
             set_targets(labels, targets);
             if is_wanted {
                 loss::binary_cross_entropy_with_logits(isa, x, targets, scale, y, dx)
@@ -98,7 +98,7 @@ impl Loss {
                 loss::binary_cross_entropy_with_logits_eval(isa, x, targets, y)
             }
         } else {
-            let OutputAndGradient { y, dy, targets, labels } = network.output_and_gradient(memory, n);
+            let OutputAndGradient { y, dy, targets, labels } = network.output_and_gradient(memory);
             set_targets(labels, targets);
             let dy = is_wanted.then_some(dy);
             match self {

@@ -1,13 +1,10 @@
 //! Networks by name.
 
 use crate::error::Error;
-use crate::layer::{Conv2D, Dense, Flatten, Input, Layer, MaxPool2D, ReLU, Softmax};
+use crate::layer::{Conv2D, Dense, Flatten, Input, Layers, MaxPool2D, ReLU, Softmax};
 use crate::layers;
 use crate::shape::Shape;
 use isograd_kernels::Element;
-
-/// A list of layers for [`Network::build`](crate::Network::build).
-pub type Layers<T> = Vec<Box<dyn Layer<T>>>;
 
 /// The names of all networks.
 pub const NAMES: [&str; 2] = ["simplecnn", "simplemlp"];

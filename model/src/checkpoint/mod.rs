@@ -1,6 +1,6 @@
 //! Parameters and running statistics in safetensors files.
 //!
-//! A file holds each tensor under its name (`1.conv2d.weight`), little-endian, and the network's name under
+//! A file holds each tensor under its name (`conv2d1.weight`), little-endian, and the network's name under
 //! the metadata key `model`. Any safetensors reader can open it.
 
 mod error;

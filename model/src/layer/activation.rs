@@ -1,6 +1,6 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{Backward, Context, Fusible, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
@@ -35,6 +35,10 @@ macro_rules! elementwise_layer {
                     $backward(cx.isa, tensors.$of, tensors.dy, dx);
                 }
             }
+
+            fn backward_reads(&self) -> BackwardReads {
+                BackwardReads { $of: true, ..BackwardReads::NOTHING }
+            }
             $(
                 fn fusible(&self) -> Option<Fusible> {
                     Some($fusible)
@@ -53,11 +57,11 @@ elementwise_layer!(
 );
 elementwise_layer!(
     /// The hyperbolic tangent.
-    Tanh, activation::tanh, activation::tanh_backward, y, OutputKind::Scores
+    Tanh, activation::tanh, activation::tanh_backward, y, OutputKind::Bounded
 );
 elementwise_layer!(
     /// The logarithm of the logistic function.
-    LogSigmoid, activation::log_sigmoid, activation::log_sigmoid_backward, y, OutputKind::Scores
+    LogSigmoid, activation::log_sigmoid, activation::log_sigmoid_backward, y, OutputKind::Bounded
 );
 elementwise_layer!(
     /// The inverse hyperbolic tangent, of inputs between -1 and 1.
@@ -91,6 +95,10 @@ impl<T: Element> Layer<T> for ReLU {
         if let Some(dx) = tensors.dx {
             activation::relu_backward(cx.isa, tensors.y, tensors.dy, dx);
         }
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::Y
     }
 
     fn fusible(&self) -> Option<Fusible> {
@@ -127,6 +135,10 @@ impl<T: Element> Layer<T> for Softmax {
             let columns = tensors.y.len() / cx.input.c;
             softmax::softmax_backward(cx.isa, cx.input.c, columns, tensors.y, tensors.dy, dx);
         }
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::Y
     }
 
     fn fusible(&self) -> Option<Fusible> {

@@ -1,6 +1,6 @@
 //! Batch normalisation.
 
-use super::{Backward, Context, Fans, Layer, LayerPlan, Memory, Mode, OutputKind};
+use super::{Backward, BackwardReads, Context, Fans, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -12,6 +12,8 @@ use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
 
 /// `y = gamma * (x - mean) / sqrt(var + epsilon) + beta` per channel (per feature of a vector).
+///
+/// The parameters gamma and beta are called `weight` and `bias`, as elsewhere in the field.
 ///
 /// In training, mean and variance are those of the shard, over samples and pixels; they depend on the shard
 /// size, never on the hardware. After each step the running statistics become `momentum * running + (1 -
@@ -89,8 +91,8 @@ impl<T: Element> Layer<T> for BatchNormalization {
         }
         self.channels = input.c;
         let dims = [input.c];
-        self.gamma = plan.parameter("gamma", &dims, Initializer::Ones, Fans::ELEMENTWISE)?;
-        self.beta = plan.parameter("beta", &dims, Initializer::Zeros, Fans::ELEMENTWISE)?;
+        self.gamma = plan.parameter("weight", &dims, Initializer::Ones, Fans::ELEMENTWISE)?;
+        self.beta = plan.parameter("bias", &dims, Initializer::Zeros, Fans::ELEMENTWISE)?;
         self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, self.momentum)?;
         self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, self.momentum)?;
         plan.save(0, 2 * input.c);
@@ -102,6 +104,10 @@ impl<T: Element> Layer<T> for BatchNormalization {
 
     fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
         OutputKind::Scores
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::X
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

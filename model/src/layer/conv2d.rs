@@ -1,6 +1,8 @@
 //! The convolution layer.
 
-use super::{Backward, Context, Fans, Geometry, Layer, LayerPlan, Memory, OutputKind, Size2};
+use super::{
+    Backward, BackwardReads, Context, Fans, Fusion, Geometry, Layer, LayerPlan, Memory, OutputKind, Size2,
+};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -155,13 +157,16 @@ impl<T: Element> Layer<T> for Conv2D {
         }
     }
 
-    fn fuse_relu(&mut self) -> bool {
-        self.relu = Activation::Relu;
-        true
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::X
     }
 
-    fn fuse_relu_gradient(&mut self) -> bool {
-        self.relu_gradient = true;
+    fn fuse(&mut self, fusion: Fusion) -> bool {
+        match fusion {
+            Fusion::ReluForward => self.relu = Activation::Relu,
+            Fusion::ReluGradient => self.relu_gradient = true,
+            _ => return false,
+        }
         true
     }
 

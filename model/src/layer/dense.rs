@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Backward, Context, Fans, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Fans, Fusion, Layer, LayerPlan, Memory, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -95,7 +95,7 @@ impl<T: Element> Layer<T> for Dense {
 
     // dx = W^T dy, dW = dy x^T, db = sum of dy over the samples.
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        let Backward { x, dy, dx, mut dw, .. } = tensors;
+        let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
         let dy_matrix = MatRef::row_major(dy, self.outputs, cx.n);
         let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
         let dw_matrix = MatMut::row_major(dw.of(&self.weight), self.outputs, self.inputs);
@@ -105,20 +105,27 @@ impl<T: Element> Layer<T> for Dense {
         }
         if let Some(dx) = dx {
             let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
-            gemm(cx.isa, w.t(), dy_matrix, Accum::Replace, MatMut::row_major(dx, self.inputs, cx.n));
+            gemm(cx.isa, w.t(), dy_matrix, accum, MatMut::row_major(dx, self.inputs, cx.n));
             if self.relu_gradient {
                 activation::relu_backward_in_place(cx.isa, x, dx);
             }
         }
     }
 
-    fn fuse_relu(&mut self) -> bool {
-        self.relu = true;
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::X
+    }
+
+    fn can_add_to_dx(&self) -> bool {
         true
     }
 
-    fn fuse_relu_gradient(&mut self) -> bool {
-        self.relu_gradient = true;
+    fn fuse(&mut self, fusion: Fusion) -> bool {
+        match fusion {
+            Fusion::ReluForward => self.relu = true,
+            Fusion::ReluGradient => self.relu_gradient = true,
+            _ => return false,
+        }
         true
     }
 }

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, Mode, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
@@ -45,8 +45,9 @@ impl<T: Element> Layer<T> for Dropout {
         Ok(input)
     }
 
-    fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
-        OutputKind::Scores
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        // What is kept grows, so that probabilities no longer are some.
+        if self.rate == 0.0 { input } else { OutputKind::Scores }
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
@@ -64,5 +65,9 @@ impl<T: Element> Layer<T> for Dropout {
         if let Some(dx) = tensors.dx {
             elementwise::mul(cx.isa, tensors.dy, memory.saved, dx);
         }
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::NOTHING
     }
 }

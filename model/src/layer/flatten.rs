@@ -1,6 +1,6 @@
 //! Flatten: from images to vectors.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
+use super::{Layer, LayerPlan, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -30,8 +30,4 @@ impl<T: Element> Layer<T> for Flatten {
     fn placement(&self) -> Placement {
         Placement::InPlace
     }
-
-    fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}
-
-    fn backward(&self, _: &Context<'_, T>, _: Backward<'_, T>, _: Memory<'_, T>) {}
 }

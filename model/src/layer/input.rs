@@ -1,6 +1,6 @@
 //! The input layer: the shape of a sample.
 
-use super::{Backward, Context, Layer, LayerPlan, Memory, OutputKind, Placement};
+use super::{Layer, LayerPlan, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -54,8 +54,4 @@ impl<T: Element> Layer<T> for Input {
     fn placement(&self) -> Placement {
         Placement::InPlace
     }
-
-    fn forward(&self, _: &Context<'_, T>, _: &[T], _: &mut [T], _: Memory<'_, T>) {}
-
-    fn backward(&self, _: &Context<'_, T>, _: Backward<'_, T>, _: Memory<'_, T>) {}
 }

@@ -7,17 +7,18 @@
 
 mod activation;
 mod batch_norm;
+mod block;
 mod conv2d;
 mod dense;
 mod dropout;
 mod flatten;
 mod input;
-
 mod plan;
 mod pool2d;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use batch_norm::BatchNormalization;
+pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named};
 pub use conv2d::Conv2D;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -31,8 +32,11 @@ pub use pool2d::{AveragePool2D, MaxPool2D};
 
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::{Element, Isa};
+use isograd_kernels::{Accum, Element, Isa};
 use std::fmt::Debug;
+
+/// A list of layers, each fed by the one before it; see [`layers!`](crate::layers).
+pub type Layers<T> = Vec<Box<dyn Layer<T>>>;
 
 /// Whether a network is being trained or used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,9 @@ pub enum OutputKind {
     Unknown,
     /// Numbers of any size: scores, logits, features.
     Scores,
+    /// Numbers within bounds that are no probabilities, as of a hyperbolic tangent. A softmax or sigmoid of
+    /// them cannot come near 0 and 1.
+    Bounded,
     /// Each element is a probability on its own, as of a sigmoid.
     Probabilities,
     /// The channels at each pixel are probabilities that add up to 1, as of a softmax.
@@ -115,14 +122,17 @@ pub struct Memory<'a, T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Backward<'a, T> {
-    /// The layer's input, `[input shape, n]`.
+    /// The layer's input, `[input shape, n]`; empty if the layer [does not read it](Layer::backward_reads).
     pub x: &'a [T],
-    /// Its output, `[output shape, n]`.
+    /// Its output, `[output shape, n]`; empty if the layer does not read it.
     pub y: &'a [T],
     /// The gradient of the loss by the output.
     pub dy: &'a [T],
-    /// The gradient by the input, to be overwritten; `None` if no layer in front has parameters.
+    /// The gradient by the input; `None` if no layer in front is trained.
     pub dx: Option<&'a mut [T]>,
+    /// Whether `dx` is to be overwritten or added to. Only a layer that
+    /// [can add](Layer::can_add_to_dx) is asked to.
+    pub accum: Accum,
     /// The gradients of the layer's parameters, to be overwritten.
     pub dw: Gradients<'a, T>,
 }
@@ -148,6 +158,26 @@ impl<'a, T> Gradients<'a, T> {
     pub fn of(&mut self, range: &std::ops::Range<usize>) -> &mut [T] {
         &mut self.values[range.start - self.start..range.end - self.start]
     }
+}
+
+/// What the backward pass of a layer reads of its forward pass. What it does not read need not be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackwardReads {
+    /// The input.
+    pub x: bool,
+    /// The output.
+    pub y: bool,
+}
+
+impl BackwardReads {
+    /// Neither input nor output.
+    pub const NOTHING: Self = Self { x: false, y: false };
+    /// The input.
+    pub const X: Self = Self { x: true, y: false };
+    /// The output.
+    pub const Y: Self = Self { x: false, y: true };
+    /// Input and output.
+    pub const BOTH: Self = Self { x: true, y: true };
 }
 
 /// A layer of a network.
@@ -180,34 +210,44 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         0
     }
 
-    /// Computes `y` `[output shape, n]` from `x` `[input shape, n]`.
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>);
+    /// Computes `y` `[output shape, n]` from `x` `[input shape, n]`. It is not called where the output lies
+    /// [in place](Placement::InPlace).
+    fn forward(&self, _cx: &Context<'_, T>, _x: &[T], _y: &mut [T], _memory: Memory<'_, T>) {
+        unreachable!("{} has no forward pass", self.kind());
+    }
 
-    /// Computes the gradients of the input and of the parameters from that of the output.
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>);
+    /// Computes the gradients of the input and of the parameters from that of the output. It is not called
+    /// where the output lies in place.
+    fn backward(&self, _cx: &Context<'_, T>, _tensors: Backward<'_, T>, _memory: Memory<'_, T>) {
+        unreachable!("{} has no backward pass", self.kind());
+    }
+
+    /// What [`backward`](Self::backward) reads of the forward pass.
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::BOTH
+    }
+
+    /// Whether [`backward`](Self::backward) can add to `dx` as well as overwrite it. Where several layers
+    /// read one input, their gradients are added up; for a layer that cannot add, the network does it, which
+    /// takes a pass over memory.
+    fn can_add_to_dx(&self) -> bool {
+        false
+    }
 
     /// Names the layer's function, if a neighbouring layer or the loss can compute it instead of this layer.
     fn fusible(&self) -> Option<Fusible> {
         None
     }
 
-    /// Asks the layer to apply the ReLU behind it to its own output. A layer that returns true must do so
-    /// from then on.
-    fn fuse_relu(&mut self) -> bool {
+    /// Asks the layer to do the work of a neighbour as well. A layer that returns true must do so from then
+    /// on.
+    fn fuse(&mut self, _fusion: Fusion) -> bool {
         false
     }
 
-    /// Tells the layer that its input is the output of a ReLU, and asks it to apply that ReLU's gradient to
-    /// `dx`: 0 where `x` is not positive. A layer that returns true must do so from then on.
-    fn fuse_relu_gradient(&mut self) -> bool {
-        false
-    }
-
-    /// Asks the layer to apply the ReLU *in front of it*, forward and backward. A layer that returns true
-    /// must do so from then on. It pays where the layer commutes with a ReLU and has a smaller output than
-    /// input, as max pooling.
-    fn absorb_relu(&mut self) -> bool {
-        false
+    /// The layers that this one is made of, if it is a [`Block`]. Only `Network::build` calls it, once.
+    fn take_block(&mut self) -> Option<Block<T>> {
+        None
     }
 
     /// Padding and stride for the summary, where the layer has them.
@@ -226,6 +266,23 @@ pub enum Fusible {
     Softmax,
     /// A logistic function, which the binary cross-entropy computes.
     Sigmoid,
+}
+
+/// Work of a neighbouring ReLU that a layer can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fusion {
+    /// The ReLU *behind* the layer, forward and backward: the layer applies it to its output, and its backward
+    /// pass gets the gradient by the ReLU's output.
+    Relu,
+    /// The forward pass of the ReLU behind the layer: the layer applies it to its output.
+    ReluForward,
+    /// The backward pass of the ReLU whose output is the layer's input: `dx` becomes 0 where `x` is not
+    /// positive, after the layer has added to it if it was asked to add.
+    ReluGradient,
+    /// The ReLU *in front of* the layer, forward and backward. It pays where the layer commutes with a ReLU
+    /// and has a smaller output than input, as max pooling.
+    ReluInFront,
 }
 
 /// Padding and stride of a layer, as its [summary](crate::Network::summary) shows them.

@@ -2,13 +2,16 @@
 
 use crate::error::BuildError;
 use crate::initializer::Initializer;
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// A named tensor in a flat buffer: a parameter, or a running statistic.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Tensor {
-    /// `<layer index>.<layer type>.<name>`, unique in the network.
+    /// The names of the blocks around the layer and of the layer itself, and then the tensor's own:
+    /// `layer1.0.conv1.weight`. A layer without a name goes by its type and its number among those of this
+    /// type in its list: `conv2d1.weight`. Unique in the network.
     pub name: String,
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,
@@ -20,6 +23,8 @@ pub struct Tensor {
     pub fans: Fans,
     /// The share of its old value that a running statistic keeps in a step; 0 of a parameter.
     pub momentum: f64,
+    /// Whether training leaves it as it is.
+    pub frozen: bool,
 }
 
 /// How many inputs and outputs a tensor of weights joins; for a convolution, channels times kernel elements.
@@ -41,7 +46,11 @@ impl Fans {
 #[derive(Debug, Default)]
 pub struct LayerPlan {
     index: usize,
-    pub(crate) kind: &'static str,
+    /// What the names of the layer's tensors begin with.
+    prefix: String,
+    frozen: bool,
+    /// The names of all tensors.
+    names: HashSet<String>,
     pub(crate) parameters: Vec<Tensor>,
     pub(crate) statistics: Vec<Tensor>,
     pub(crate) saved: Reservation,
@@ -64,13 +73,14 @@ impl Reservation {
 
 impl LayerPlan {
     /// The plan of the next layer: nothing saved, the same flat buffers.
-    pub(crate) fn start_layer(&mut self, index: usize, kind: &'static str) {
-        (self.index, self.kind) = (index, kind);
+    pub(crate) fn start_layer(&mut self, index: usize, prefix: &str, frozen: bool) {
+        (self.index, self.prefix, self.frozen) = (index, prefix.to_string(), frozen);
         self.saved = Reservation::default();
         self.least_samples = 1;
     }
 
-    /// The layer's position in the network, from 0: what makes its random stream, if it needs one, its own.
+    /// The layer's number in the network, from 0 in reading order, blocks not counted: what makes its random
+    /// stream, if it needs one, its own.
     ///
     /// ```
     /// use isograd_model::kernels::philox::{Purpose, Rng};
@@ -86,7 +96,7 @@ impl LayerPlan {
     ///
     /// # Errors
     ///
-    /// When a dimension or a fan is 0, when the layer has a tensor of this name already, or when the number
+    /// When a dimension or a fan is 0, when the network has a tensor of this name already, or when the number
     /// of elements overflows.
     pub fn parameter(
         &mut self,
@@ -145,16 +155,16 @@ impl LayerPlan {
     }
 
     /// A tensor of the layer that has no place yet.
-    fn tensor(&self, name: &str, dims: &[usize], initializer: Initializer) -> Result<Tensor, BuildError> {
+    fn tensor(&mut self, name: &str, dims: &[usize], initializer: Initializer) -> Result<Tensor, BuildError> {
         if dims.contains(&0) {
             return Err(BuildError::EmptyTensor { name: name.to_string(), dims: dims.to_vec() });
         }
-        let full_name = format!("{}.{}.{name}", self.index, self.kind.to_lowercase());
-        if self.parameters.iter().chain(&self.statistics).any(|tensor| tensor.name == full_name) {
-            return Err(BuildError::DuplicateTensor { name: name.to_string() });
+        let full_name = format!("{}{name}", self.prefix);
+        if !self.names.insert(full_name.clone()) {
+            return Err(BuildError::DuplicateTensor { name: full_name });
         }
-        let (dims, fans) = (dims.to_vec(), Fans::ELEMENTWISE);
-        Ok(Tensor { name: full_name, dims, range: 0..0, initializer, fans, momentum: 0.0 })
+        let (dims, fans, frozen) = (dims.to_vec(), Fans::ELEMENTWISE, self.frozen);
+        Ok(Tensor { name: full_name, dims, range: 0..0, initializer, fans, momentum: 0.0, frozen })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The pooling layers.
 
-use super::{Backward, Context, Geometry, Layer, LayerPlan, Memory, Mode, OutputKind, Size2};
+use super::{
+    Backward, BackwardReads, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, OutputKind, Size2,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::pool::{self, Pool2d, Pool2dShape};
@@ -124,9 +126,16 @@ impl<T: Element> Layer<T> for MaxPool2D {
         }
     }
 
-    fn absorb_relu(&mut self) -> bool {
-        self.relu = Activation::Relu;
-        true
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::NOTHING
+    }
+
+    fn fuse(&mut self, fusion: Fusion) -> bool {
+        let is_in_front = fusion == Fusion::ReluInFront;
+        if is_in_front {
+            self.relu = Activation::Relu;
+        }
+        is_in_front
     }
 
     fn geometry(&self) -> Option<Geometry> {
@@ -172,6 +181,10 @@ impl<T: Element> Layer<T> for AveragePool2D {
         if let Some(dx) = tensors.dx {
             pool::average_pool_backward(cx.isa, self.window.built(), cx.n, tensors.dy, dx);
         }
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::NOTHING
     }
 
     fn geometry(&self) -> Option<Geometry> {

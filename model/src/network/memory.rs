@@ -1,130 +1,201 @@
 //! The memory that one shard needs for its passes through the network.
+//!
+//! All buffers of a pass lie in one arena, planned once. Training and use have plans of their own in the same
+//! memory: use keeps nothing for a backward pass.
 
-use super::{Network, offsets};
+use super::Network;
+use super::arena::{self, Packing};
+use super::graph::Inside;
+use super::lifetimes::Slot;
 use crate::error::Error;
-use crate::memory::{self, Aligned, round_up};
+use crate::layer::Mode;
+use crate::memory::{self, Aligned};
 use isograd_kernels::Element;
 use std::ops::Range;
+use std::sync::Arc;
 
-/// Activations, what layers save for the backward pass, scratch space and gradients of at most `capacity`
-/// samples, allocated once.
+/// Where the buffers of shards of at most `capacity` samples lie.
+#[derive(Debug)]
+pub(crate) struct MemoryPlan {
+    capacity: usize,
+    /// By [item](Network::item); empty for a mode that is not planned for.
+    train: Vec<usize>,
+    eval: Vec<usize>,
+    arena_len: usize,
+    scratch_len: usize,
+}
+
+impl MemoryPlan {
+    pub(super) fn starts(&self, mode: Mode) -> &[usize] {
+        match mode {
+            Mode::Train => &self.train,
+            Mode::Eval => &self.eval,
+        }
+    }
+
+    /// Memory for one shard at a time.
+    pub(crate) fn allocate<T: Element>(plan: &Arc<Self>) -> ShardMemory<T> {
+        ShardMemory {
+            arena: Aligned::zeroed(plan.arena_len),
+            scratch: Aligned::zeroed(plan.scratch_len),
+            mode: Mode::Train,
+            n: 0,
+            labels: Vec::with_capacity(plan.capacity),
+            plan: Arc::clone(plan),
+        }
+    }
+}
+
+/// Activations, what layers save for the backward pass, scratch space and gradients of one shard, allocated
+/// once.
 #[derive(Debug)]
 pub(crate) struct ShardMemory<T> {
-    capacity: usize,
-    /// Where each activation buffer starts.
-    activation_offsets: Vec<usize>,
-    /// Where each layer's saved values start.
-    saved_offsets: Vec<usize>,
-    pub(super) activations: Aligned<T>,
-    pub(super) saved: Aligned<T>,
+    pub(super) plan: Arc<MemoryPlan>,
+    pub(super) arena: Aligned<T>,
     pub(super) scratch: Aligned<T>,
-    /// The gradient by a layer's output, and the gradient by its input, which the layer computes from it.
-    pub(super) dy: Aligned<T>,
-    pub(super) dx: Aligned<T>,
+    /// The mode of the pass under way, and the samples of its shard.
+    mode: Mode,
+    n: usize,
     /// Classes of the shard's samples.
     pub(crate) labels: Vec<u32>,
 }
 
 impl<T: Element> Network<T> {
-    /// Checks that there is memory for `count` shards of at most `capacity` samples at a time.
-    pub(crate) fn check_shard_memory(&self, capacity: usize, count: usize) -> Result<(), Error> {
-        let of_samples = |per_sample: usize| per_sample as u128 * capacity as u128;
-        let pair = round_up::<T>(1);
-        let activations = self.buffers.iter().flat_map(|elements| [of_samples(*elements), pair as u128]);
-        let saved = self
-            .steps
-            .iter()
-            .flat_map(|step| [of_samples(step.saved.per_sample), step.saved.fixed as u128, pair as u128]);
-        let gradients = [of_samples(self.buffers.iter().copied().max().unwrap_or(0)); 2];
-        let elements = activations.chain(saved).chain(gradients).fold(0, u128::saturating_add);
+    /// Plans the memory of shards of at most `capacity` samples for passes in `modes`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for `count` of them at a time.
+    pub(crate) fn plan_memory(
+        &self,
+        capacity: usize,
+        modes: &[Mode],
+        count: usize,
+    ) -> Result<Arc<MemoryPlan>, Error> {
+        let pack = |mode| modes.contains(&mode).then(|| self.pack(mode, capacity));
+        let [train, eval] = [Mode::Train, Mode::Eval].map(pack);
+        let arena_len = train.iter().chain(&eval).map(|packing| packing.end).max().unwrap_or(0);
         let check = |elements: u128| {
             let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
             memory::check(|| format!("shards of {capacity} samples, {count} at a time"), bytes)
         };
         // The scratch memory of so many samples might overflow, so the samples themselves are checked first.
-        check(elements)?;
-        check(elements.saturating_add(self.scratch_len(capacity) as u128))
+        check(arena_len)?;
+        let scratch_len = self.scratch_len(capacity);
+        check(arena_len.saturating_add(scratch_len as u128))?;
+        let starts = |packing: Option<Packing>| {
+            packing.map_or_else(Vec::new, |packing| {
+                packing.starts.into_iter().map(|start| start as usize).collect()
+            })
+        };
+        let (train, eval) = (starts(train), starts(eval));
+        Ok(Arc::new(MemoryPlan { capacity, train, eval, arena_len: arena_len as usize, scratch_len }))
+    }
+
+    fn pack(&self, mode: Mode, capacity: usize) -> Packing {
+        arena::pack::<T>(&self.items(mode), capacity)
     }
 
     fn scratch_len(&self, capacity: usize) -> usize {
         self.layers.iter().map(|layer| layer.scratch_len(capacity)).max().unwrap_or(0)
     }
 
-    /// Memory for shards of at most `capacity` samples.
-    pub(crate) fn shard_memory(&self, capacity: usize) -> ShardMemory<T> {
-        let activation_offsets = self.activation_offsets(capacity);
-        let saved_offsets = offsets::<T>(self.steps.iter().map(|step| step.saved.elements(capacity)));
-        let gradient = self.buffers.iter().max().unwrap_or(&0) * capacity;
-        let end = |offsets: &[usize]| offsets[offsets.len() - 1];
-        ShardMemory {
-            capacity,
-            activations: Aligned::zeroed(end(&activation_offsets)),
-            saved: Aligned::zeroed(end(&saved_offsets)),
-            scratch: Aligned::zeroed(self.scratch_len(capacity)),
-            dy: Aligned::zeroed(gradient),
-            dx: Aligned::zeroed(gradient),
-            labels: Vec::with_capacity(capacity),
-            activation_offsets,
-            saved_offsets,
+    /// Bytes of memory that a shard of `n` samples takes in `mode`: activations, what layers save, gradients
+    /// by activations, and scratch space. Buffers that are in use at different times share memory.
+    pub fn shard_bytes(&self, mode: Mode, n: usize) -> u128 {
+        (self.pack(mode, n).end + self.scratch_len(n) as u128) * size_of::<T>() as u128
+    }
+
+    /// Starts a pass in `mode` over `n` samples; returns the network's input, to be filled with them: `[C, H,
+    /// W, n]`.
+    pub(crate) fn start_pass<'m>(&self, memory: &'m mut ShardMemory<T>, mode: Mode, n: usize) -> &'m mut [T] {
+        let capacity = memory.plan.capacity;
+        assert!(n <= capacity, "a shard of {n} samples in memory for {capacity}");
+        (memory.mode, memory.n) = (mode, n);
+        let range = self.data_range(memory, 0);
+        &mut memory.arena[range]
+    }
+
+    /// The network's output in `memory` after a forward pass.
+    pub(crate) fn output<'m>(&self, memory: &'m ShardMemory<T>) -> &'m [T] {
+        &memory.arena[self.data_range(memory, self.output)]
+    }
+
+    /// Input and output of the last step, the gradient buffer for its input (empty in use), scratch space of
+    /// the same size, and the labels.
+    pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>) -> LastLayer<'m, T> {
+        let last = &self.graph.steps[self.graph.steps.len() - 1];
+        let (x, y) = (last.reads[0], last.writes);
+        let ranges = [
+            self.data_range(memory, x),
+            self.data_range(memory, y),
+            self.loss_gradient_range(memory, x),
+            self.targets_range(memory, x),
+        ];
+        let [x, y, dx, targets] = disjoint(&mut memory.arena, ranges);
+        LastLayer { x, y, dx, targets, labels: &memory.labels }
+    }
+
+    /// The network's output, the gradient buffer for it (empty in use), scratch space of the same size, and
+    /// the labels.
+    pub(crate) fn output_and_gradient<'m>(&self, memory: &'m mut ShardMemory<T>) -> OutputAndGradient<'m, T> {
+        let y = self.output;
+        let ranges =
+            [self.data_range(memory, y), self.loss_gradient_range(memory, y), self.targets_range(memory, y)];
+        let [y, dy, targets] = disjoint(&mut memory.arena, ranges);
+        OutputAndGradient { y, dy, targets, labels: &memory.labels }
+    }
+
+    fn loss_gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+        match memory.mode {
+            Mode::Train => self.gradient_range(memory, value),
+            Mode::Eval => 0..0,
         }
     }
 
-    /// The network's input in `memory`, to be filled with `n` samples: `[C, H, W, n]`.
-    pub(crate) fn input_mut<'m>(&self, memory: &'m mut ShardMemory<T>, n: usize) -> &'m mut [T] {
-        assert!(n <= memory.capacity, "a shard of {n} samples in memory for {}", memory.capacity);
-        let range = self.activation(memory, 0, n);
-        &mut memory.activations[range]
+    fn targets_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+        self.slot_range(memory, Slot::Targets, self.graph.values[value].elements * memory.n)
     }
 
-    /// The network's output in `memory` after a forward pass of `n` samples.
-    pub(crate) fn output<'m>(&self, memory: &'m ShardMemory<T>, n: usize) -> &'m [T] {
-        &memory.activations[self.activation(memory, self.steps[self.steps.len() - 1].output, n)]
+    /// Where the data of `value` lie in the arena.
+    pub(super) fn data_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+        let Inside { value: buffer, offset } = self.data[value];
+        self.part_range(memory, Slot::Data(buffer), offset, self.graph.values[value].elements)
     }
 
-    /// Input and output of the last layer, the gradient buffer for its input, scratch space of the same size,
-    /// and the labels.
-    pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>, n: usize) -> LastLayer<'m, T> {
-        let step = &self.steps[self.steps.len() - 1];
-        let (input, output) =
-            (self.activation(memory, step.input, n), self.activation(memory, step.output, n));
-        let (left, right) = memory.activations.split_at_mut(output.start);
-        let len = input.len();
-        LastLayer {
-            x: &left[input],
-            y: &mut right[..output.len()],
-            dx: &mut memory.dy[..len],
-            targets: &mut memory.dx[..len],
-            labels: &memory.labels,
-        }
+    /// Where the gradient by `value` lies.
+    pub(super) fn gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+        let Inside { value: buffer, offset } = self.gradients[value];
+        self.part_range(memory, Slot::Gradient(buffer), offset, self.graph.values[value].elements)
     }
 
-    /// The network's output, the gradient buffer for it, scratch space of the same size, and the labels.
-    pub(crate) fn output_and_gradient<'m>(
+    /// Elements `offset` and on of each sample in a slot.
+    pub(super) fn part_range(
         &self,
-        memory: &'m mut ShardMemory<T>,
-        n: usize,
-    ) -> OutputAndGradient<'m, T> {
-        let output = self.activation(memory, self.steps[self.steps.len() - 1].output, n);
-        let len = output.len();
-        OutputAndGradient {
-            y: &memory.activations[output],
-            dy: &mut memory.dy[..len],
-            targets: &mut memory.dx[..len],
-            labels: &memory.labels,
-        }
+        memory: &ShardMemory<T>,
+        slot: Slot,
+        offset: usize,
+        elements: usize,
+    ) -> Range<usize> {
+        let start = memory.plan.starts(memory.mode)[self.item(slot)] + offset * memory.n;
+        start..start + elements * memory.n
     }
 
-    /// The range of activation buffer `index` for `n` samples.
-    pub(super) fn activation(&self, memory: &ShardMemory<T>, index: usize, n: usize) -> Range<usize> {
-        let start = memory.activation_offsets[index];
-        start..start + self.buffers[index] * n
+    /// The first `len` elements of a slot.
+    pub(super) fn slot_range(&self, memory: &ShardMemory<T>, slot: Slot, len: usize) -> Range<usize> {
+        let start = memory.plan.starts(memory.mode)[self.item(slot)];
+        start..start + len
     }
+}
 
-    /// The range of what layer `index` saves of `n` samples.
-    pub(super) fn saved(&self, memory: &ShardMemory<T>, index: usize, n: usize) -> Range<usize> {
-        let start = memory.saved_offsets[index];
-        start..start + self.steps[index].saved.elements(n)
-    }
+/// Buffers that are in use at the same time.
+pub(super) fn disjoint<T, const COUNT: usize>(
+    arena: &mut [T],
+    ranges: [Range<usize>; COUNT],
+) -> [&mut [T]; COUNT] {
+    // An empty range inside of another one would count as an overlap.
+    let ranges = ranges.map(|range| if range.is_empty() { 0..0 } else { range });
+    arena.get_disjoint_mut(ranges).expect("buffers in use at the same time do not overlap")
 }
 
 /// What a loss that is fused with the last layer works on.

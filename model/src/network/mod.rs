@@ -1,7 +1,19 @@
-//! A network: layers, checked and planned once.
+//! A network: layers and blocks, checked and planned once.
+//!
+//! ```text
+//! layers and blocks --lower--> steps over values --fuse--> fewer steps --gradients--> who adds to what
+//!                   --lifetimes--> when each buffer is used --arena--> one piece of memory a shard
+//! ```
+//!
+//! What is left are two plain loops over a list of steps.
 
+mod arena;
+mod freeze;
 mod fuse;
-
+mod gradients;
+mod graph;
+mod lifetimes;
+mod lower;
 mod memory;
 mod pass;
 mod predict;
@@ -11,20 +23,22 @@ mod summary;
 pub use predict::Randomness;
 pub use state::State;
 
-pub(crate) use memory::{LastLayer, OutputAndGradient, ShardMemory};
+pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
 pub(crate) use pass::GradientMemory;
 
-use crate::error::{BuildError, Error};
+use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};
-use crate::layer::{Fusible, Layer, LayerPlan, OutputKind, Placement, Reservation, Tensor};
+use crate::layer::{Fusible, Layers, Reservation, Tensor};
 use crate::loss::Loss;
-use crate::memory::round_up;
+use crate::place::Place;
 use crate::shape::Shape;
-use fuse::Fused;
+use graph::{Graph, Inside};
 use isograd_kernels::Element;
+use lower::{LayerInfo, Lowering};
 use std::ops::Range;
+use summary::Row;
 
-/// A feed-forward network: a list of layers, each fed by the one before it.
+/// A feed-forward network: a list of layers and blocks, each fed by the one before it.
 ///
 /// It holds no numbers: parameters are in a [`State`], activations in the memory of each shard.
 ///
@@ -38,35 +52,20 @@ use std::ops::Range;
 /// ```
 #[derive(Debug)]
 pub struct Network<T> {
-    layers: Vec<Box<dyn Layer<T>>>,
-    steps: Vec<Step>,
+    /// All layers that are no blocks, in reading order.
+    layers: Layers<T>,
+    infos: Vec<LayerInfo>,
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
-    /// Elements of all activations of one sample, each rounded up to pairs of cache lines when `n` samples
-    /// are laid out.
-    buffers: Vec<usize>,
-    /// The first layer with parameters: no gradient is needed below it.
-    first_trained: usize,
-}
-
-/// What the passes need to know of a layer.
-#[derive(Debug, Clone)]
-struct Step {
-    shape: Shape,
-    output_kind: OutputKind,
-    /// Which buffers hold its input and output; the same one where the output takes the input's place.
-    input: usize,
+    /// The steps before their gradients were planned: what that plan starts from when layers are frozen.
+    fused: Graph,
+    graph: Graph,
+    /// The buffer of each value's data, and of the gradient by it.
+    data: Vec<Inside>,
+    gradients: Vec<Inside>,
+    /// The value that is the output.
     output: usize,
-    saved: Reservation,
-    /// The passes do not call the layer: its output lies in place, or a neighbouring layer applies this ReLU.
-    skip_forward: bool,
-    skip_backward: bool,
-    /// Its tensors among all of the network's.
-    parameters: Range<usize>,
-    /// Their elements in the flat buffer.
-    elements: Range<usize>,
-    /// The fewest samples of a shard that it can be trained on.
-    least_samples: usize,
+    rows: Vec<Row>,
 }
 
 impl<T: Element> Network<T> {
@@ -75,111 +74,84 @@ impl<T: Element> Network<T> {
     /// # Errors
     ///
     /// [`Error::NoInput`] when the first layer is not [`Input`](crate::layer::Input), [`Error::Build`] with
-    /// position and type of the first layer that does not fit, or whose output has no elements.
-    pub fn build(mut layers: Vec<Box<dyn Layer<T>>>) -> Result<Self, Error> {
+    /// place and type of the first layer that does not fit, or whose output has no elements.
+    pub fn build(layers: Layers<T>) -> Result<Self, Error> {
         match layers.first().map(|layer| layer.kind()) {
             Some("Input") => {}
             found => return Err(Error::NoInput { found: found.unwrap_or("missing") }),
         }
-        let fused = fuse::fuse(&mut layers);
-        let mut plan = LayerPlan::default();
+        let Lowering { mut layers, infos, plan, mut graph, rows, output, .. } = Lowering::run(layers)?;
+        fuse::fuse(&mut graph, &mut layers, output);
         let mut network = Self {
-            layers: Vec::new(),
-            steps: Vec::new(),
-            parameters: Vec::new(),
-            statistics: Vec::new(),
-            buffers: Vec::new(),
-            first_trained: layers.len(),
+            layers,
+            infos,
+            parameters: plan.parameters,
+            statistics: plan.statistics,
+            fused: graph,
+            graph: Graph::default(),
+            data: Vec::new(),
+            gradients: Vec::new(),
+            output,
+            rows,
         };
-        for (index, (mut layer, fused)) in layers.into_iter().zip(fused).enumerate() {
-            let kind = layer.kind();
-            let step = network
-                .plan_step(&mut *layer, fused, &mut plan, index)
-                .map_err(|reason| Error::Build { index, kind, reason })?;
-            network.steps.push(step);
-            network.layers.push(layer);
-        }
-        (network.parameters, network.statistics) = (plan.parameters, plan.statistics);
+        network.plan_gradients();
         Ok(network)
     }
 
-    /// Builds layer `index` behind those that have been built, and gives its output a buffer where it needs
-    /// one.
-    fn plan_step(
-        &mut self,
-        layer: &mut dyn Layer<T>,
-        fused: Fused,
-        plan: &mut LayerPlan,
-        index: usize,
-    ) -> Result<Step, BuildError> {
-        plan.start_layer(index, layer.kind());
-        let first_parameter = plan.parameters.len();
-        let first_element = plan.parameters.last().map_or(0, |tensor| tensor.range.end);
-        let before = self.steps.last();
-        let input_shape = before.map_or(Shape::vector(0), |step| step.shape);
-        let input_kind = before.map_or(OutputKind::Unknown, |step| step.output_kind);
-        let shape = layer.build(input_shape, plan)?;
-        if [shape.c, shape.h, shape.w].contains(&0) {
-            return Err(BuildError::EmptyOutput { output: shape });
-        }
-        let elements = shape.c.checked_mul(shape.h).and_then(|e| e.checked_mul(shape.w));
-        let elements = elements.ok_or(BuildError::TooLarge)?;
-
-        let in_place = layer.placement() == Placement::InPlace;
-        if in_place && index > 0 && elements != input_shape.elements() {
-            return Err(BuildError::NotInPlace { input: input_shape, output: shape });
-        }
-        let input = self.buffers.len().saturating_sub(1);
-        if index == 0 || !in_place && !fused.forward {
-            self.buffers.push(elements);
-        }
-        if plan.parameters.len() > first_parameter {
-            self.first_trained = self.first_trained.min(index);
-        }
-        Ok(Step {
-            shape,
-            output_kind: layer.output_kind(input_kind, input_shape),
-            input,
-            output: self.buffers.len() - 1,
-            saved: plan.saved,
-            skip_forward: in_place || fused.forward,
-            skip_backward: in_place || fused.backward,
-            parameters: first_parameter..plan.parameters.len(),
-            elements: first_element..plan.parameters.last().map_or(0, |tensor| tensor.range.end),
-            least_samples: plan.least_samples,
-        })
+    /// Plans the backward pass, given which layers are frozen.
+    fn plan_gradients(&mut self) {
+        let mut graph = self.fused.clone();
+        gradients::plan(&mut graph, &self.layers, &self.infos, self.output);
+        self.data = (0..graph.values.len()).map(|value| graph.data(value)).collect();
+        self.gradients = (0..graph.values.len()).map(|value| graph.gradient(value)).collect();
+        self.graph = graph;
     }
 
     /// Checks that `loss` takes the network's output.
     pub(crate) fn check_loss(&self, loss: Loss) -> Result<(), LastLayerError> {
-        let output = |step: &Step| LayerOutput {
-            kind: step.output_kind,
-            shape: step.shape,
-            has_parameters: !step.parameters.is_empty(),
-        };
-        last_layer::check(loss, &self.layers, &self.steps.iter().map(output).collect::<Vec<_>>())
+        // The layers behind the last block: a block gives numbers of any size.
+        let mut chain = Vec::new();
+        let mut next = Some(self.layers.len() - 1);
+        while let Some(index) = next {
+            let info = &self.infos[index];
+            chain.push(LayerOutput {
+                place: info.place.clone(),
+                function: self.layers[index].fusible(),
+                kind: info.output_kind,
+                shape: info.shape,
+                has_parameters: !info.parameters.is_empty(),
+            });
+            next = info.input_layer;
+        }
+        chain.reverse();
+        last_layer::check(loss, &chain)
     }
 
     /// The fewest samples of a shard that all layers can be trained on.
     pub(crate) fn least_samples(&self) -> usize {
-        self.steps.iter().map(|step| step.least_samples).max().unwrap_or(1)
+        self.trained().map(|info| info.least_samples).max().unwrap_or(1)
     }
 
-    /// Position and type of the first layer that needs [`least_samples`](Self::least_samples).
-    pub(crate) fn layer_of_least_samples(&self) -> (usize, &'static str) {
+    /// Place of the first layer that needs [`least_samples`](Self::least_samples).
+    pub(crate) fn layer_of_least_samples(&self) -> &Place {
         let least = self.least_samples();
-        let index = self.steps.iter().position(|step| step.least_samples == least).unwrap_or(0);
-        (index, self.layers[index].kind())
+        let first = self.trained().find(|info| info.least_samples == least);
+        &first.unwrap_or(&self.infos[0]).place
+    }
+
+    /// The layers that are not frozen.
+    fn trained(&self) -> impl Iterator<Item = &LayerInfo> {
+        self.infos.iter().filter(|info| !info.frozen)
     }
 
     /// Shape of a sample.
     pub fn input_shape(&self) -> Shape {
-        self.steps[0].shape
+        self.infos[0].shape
     }
 
     /// Shape of the output of one sample.
     pub fn output_shape(&self) -> Shape {
-        self.steps[self.steps.len() - 1].shape
+        self.infos[self.infos.len() - 1].shape
     }
 
     /// All trained parameters, in layer order; their ranges tile the flat buffer.
@@ -204,7 +176,7 @@ impl<T: Element> Network<T> {
 
     /// The range of each layer's parameters, in layer order; they tile the flat buffer.
     pub(crate) fn layer_parameters(&self) -> impl DoubleEndedIterator<Item = Range<usize>> {
-        self.steps.iter().map(|step| step.elements.clone())
+        self.infos.iter().map(|info| info.elements.clone())
     }
 
     /// The function of the last layer, if a loss can compute it.
@@ -214,33 +186,16 @@ impl<T: Element> Network<T> {
         last.filter(|function| *function != Fusible::Softmax || self.output_shape().is_vector())
     }
 
-    /// Shape of the input of layer `index`.
-    fn input_of(&self, index: usize) -> Shape {
-        self.steps[index.saturating_sub(1)].shape
-    }
-
-    /// The number of layers without the last one.
+    /// The number of steps without the last one.
     pub(crate) fn without_last(&self) -> usize {
-        self.layers.len() - 1
+        self.graph.steps.len() - 1
     }
 
-    /// The number of layers.
+    /// The number of steps.
     pub(crate) fn all(&self) -> usize {
-        self.layers.len()
-    }
-
-    /// Where each activation starts in a shard of at most `n` samples, and the end of the last.
-    fn activation_offsets(&self, n: usize) -> Vec<usize> {
-        offsets::<T>(self.buffers.iter().map(|elements| elements * n))
+        self.graph.steps.len()
     }
 }
 
-/// Starts of buffers of these lengths one after the other, each on a pair of cache lines, and the end of the
-/// last.
-fn offsets<T>(lens: impl Iterator<Item = usize>) -> Vec<usize> {
-    let mut offsets = vec![0];
-    for len in lens {
-        offsets.push(offsets[offsets.len() - 1] + round_up::<T>(len));
-    }
-    offsets
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Single passes outside of a training run: the outputs of a batch, and the gradients of a batch.
 
-use super::{Network, ShardMemory, State};
+use super::{MemoryPlan, Network, ShardMemory, State};
 use crate::layer::{Context, Mode};
 use crate::loss::{Gradient, Loss};
 use isograd_kernels::{Element, Isa};
@@ -37,10 +37,10 @@ impl<T: Element> Network<T> {
     /// When `n` is 0, when `x` does not have `n` samples, when `state` is that of a network with other
     /// parameters, or when there is no memory for the pass.
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
-        let mut memory = self.memory_of(state, x, n);
+        let mut memory = self.memory_of(state, Mode::Eval, x, n);
         let cx = self.context(state, isa, Mode::Eval, n, Randomness::default());
         self.forward(&cx, &mut memory, &mut [], self.all());
-        self.output(&memory, n).to_vec()
+        self.output(&memory).to_vec()
     }
 
     /// The mean loss of the samples `x` `[input shape, n]`, `n` being the number of `labels`, and its
@@ -79,7 +79,7 @@ impl<T: Element> Network<T> {
         labels: &[u32],
     ) -> (f64, Vec<T>) {
         let n = labels.len();
-        let mut memory = self.memory_of(state, x, n);
+        let mut memory = self.memory_of(state, Mode::Train, x, n);
         let outputs = self.output_shape().elements();
         let classes = loss.most_classes(outputs);
         for (sample, label) in labels.iter().enumerate() {
@@ -87,25 +87,25 @@ impl<T: Element> Network<T> {
         }
         memory.labels.extend_from_slice(labels);
 
-        let (cx, layers) = (self.context(state, isa, Mode::Train, n, randomness), loss.layers(self));
+        let (cx, steps) = (self.context(state, isa, Mode::Train, n, randomness), loss.steps(self));
         let mut statistics = vec![T::ZERO; self.statistics_count()];
         let mut dw = vec![T::ZERO; self.parameter_count()];
-        self.forward(&cx, &mut memory, &mut statistics, layers);
+        self.forward(&cx, &mut memory, &mut statistics, steps);
         let sum = loss.evaluate(&cx, self, &mut memory, Gradient::Wanted);
-        self.backward(&cx, &mut memory, dw.as_mut_slice(), layers);
+        self.backward(&cx, &mut memory, dw.as_mut_slice(), steps);
         (sum / n as f64, dw)
     }
 
-    /// Memory for one pass over the `n` samples `x`, with `x` as the network's input.
-    fn memory_of(&self, state: &State<T>, x: &[T], n: usize) -> ShardMemory<T> {
+    /// Memory for one pass in `mode` over the `n` samples `x`, with `x` as the network's input.
+    fn memory_of(&self, state: &State<T>, mode: Mode, x: &[T], n: usize) -> ShardMemory<T> {
         assert!(n > 0, "a pass over no samples");
         let shape = self.input_shape();
         let len = shape.elements().checked_mul(n);
         assert_eq!(Some(x.len()), len, "x has {} elements, not those of {n} samples of {shape}", x.len());
         state.assert_fits(self);
-        self.check_shard_memory(n, 1).unwrap_or_else(|error| panic!("{error}"));
-        let mut memory = self.shard_memory(n);
-        self.input_mut(&mut memory, n).copy_from_slice(x);
+        let plan = self.plan_memory(n, &[mode], 1).unwrap_or_else(|error| panic!("{error}"));
+        let mut memory = MemoryPlan::allocate(&plan);
+        self.start_pass(&mut memory, mode, n).copy_from_slice(x);
         memory
     }
 

@@ -1,35 +1,76 @@
-//! The table of a network's layers.
+//! The table of a network's layers and blocks.
 
 use super::Network;
 use crate::layer::{Geometry, Size2};
+use crate::place::Place;
+use crate::shape::Shape;
 use isograd_kernels::Element;
 
 const HEADER: [&str; 7] =
     ["layer", "type", "parameters", "output shape", "weight shape", "padding", "stride"];
 
+/// A line of the table: a layer, a block, or a path of a block.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// The position in each list from the network's own to that of the layer, with paths between: `7.1.2`.
+    position: String,
+    /// How far the type is indented.
+    depth: usize,
+    /// Name and type.
+    label: String,
+    /// The number of a layer.
+    layer: Option<usize>,
+    /// Shape of the output of a block or a path that is the identity.
+    pub(super) shape: Option<Shape>,
+}
+
+impl Row {
+    fn new(place: &Place, label: String) -> Self {
+        Self { position: place.position(), depth: place.depth(), label, layer: None, shape: None }
+    }
+
+    pub(super) fn layer(place: &Place, number: usize) -> Self {
+        Self { layer: Some(number), ..Self::new(place, place.label()) }
+    }
+
+    pub(super) fn block(place: &Place) -> Self {
+        Self::new(place, place.label())
+    }
+
+    /// Path `number` of the block at `place`, with the block's input shape if the path is the identity.
+    pub(super) fn path(place: &Place, number: usize, identity: Option<Shape>) -> Self {
+        let label = match identity {
+            Some(_) => format!("path {number}: identity"),
+            None => format!("path {number}"),
+        };
+        let position = format!("{}.{number}", place.position());
+        Self { position, depth: place.depth() + 1, label, layer: None, shape: identity }
+    }
+}
+
 impl<T: Element> Network<T> {
-    /// A table of the layers (number, type, parameters, output shape, weight shape, padding, stride), and the
-    /// total of the parameters below it.
+    /// A table of the layers (position, type, parameters, output shape, weight shape, padding, stride), in
+    /// which the layers of a block are indented, and the total of the parameters below it.
     pub fn summary(&self) -> String {
         let mut rows: Vec<[String; 7]> = vec![HEADER.map(String::from)];
-        for (index, (layer, step)) in self.layers.iter().zip(&self.steps).enumerate() {
-            let parameters = &self.parameters[step.parameters.clone()];
+        for row in &self.rows {
+            let label = format!("{:1$}{2}", "", 2 * row.depth, row.label);
+            let Some(layer) = row.layer else {
+                let shape = row.shape.map_or_else(String::new, |shape| shape.to_string());
+                let [empty, weight, padding, stride] = [(); 4].map(|()| String::new());
+                rows.push([row.position.clone(), label, empty, shape, weight, padding, stride]);
+                continue;
+            };
+            let parameters = &self.parameters[self.infos[layer].parameters.clone()];
             let count: usize = parameters.iter().map(|p| p.range.len()).sum();
             let weight =
                 parameters.iter().find(|p| p.dims.len() > 1).map(|p| join(&p.dims)).unwrap_or_default();
-            let (padding, stride) = match layer.geometry() {
+            let (padding, stride) = match self.layers[layer].geometry() {
                 Some(Geometry { padding, stride }) => (size(padding), size(stride)),
                 None => (String::new(), String::new()),
             };
-            rows.push([
-                index.to_string(),
-                layer.kind().to_string(),
-                count.to_string(),
-                step.shape.to_string(),
-                weight,
-                padding,
-                stride,
-            ]);
+            let (count, shape) = (count.to_string(), self.infos[layer].shape.to_string());
+            rows.push([row.position.clone(), label, count, shape, weight, padding, stride]);
         }
         format!("{}\nparameters: {}\n", table(&rows), self.parameter_count())
     }

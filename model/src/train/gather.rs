@@ -1,6 +1,7 @@
 //! From a data set to a shard's input.
 
 use super::DataError;
+use crate::layer::Mode;
 use crate::network::{Network, ShardMemory};
 use isograd_datasets::{Dataset, Pixels};
 use isograd_kernels::layout::{self, Channels, Scaling};
@@ -41,13 +42,14 @@ impl<'d, T: Element> Source<'d, T> {
         })
     }
 
-    /// Fills the network's input in `memory` with the samples `index(0)`, …, `index(n - 1)`: read, normalised
+    /// Starts a pass in `mode` over the samples `index(0)`, …, `index(n - 1)`: read, normalised
     /// and laid out in one pass; notes their labels.
     pub(super) fn gather(
         &self,
         isa: Isa,
         network: &Network<T>,
         memory: &mut ShardMemory<T>,
+        mode: Mode,
         n: usize,
         index: impl Fn(usize) -> usize,
     ) {
@@ -55,7 +57,7 @@ impl<'d, T: Element> Source<'d, T> {
         memory.labels.extend((0..n).map(|i| self.dataset.read(index(i)).label));
         let shape = network.input_shape();
         let pixels = shape.h * shape.w;
-        let input = network.input_mut(memory, n);
+        let input = network.start_pass(memory, mode, n);
         let scaling = Scaling { scale: &self.scale, shift: &self.shift };
         let read = |i: usize| self.dataset.read(index(i)).pixels;
         match read(0) {

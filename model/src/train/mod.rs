@@ -30,6 +30,7 @@ pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
 use crate::error::Error;
+use crate::layer::Mode;
 use crate::memory::{self, Aligned};
 use crate::network::{Network, State};
 use crate::shape::Shape;
@@ -116,7 +117,7 @@ impl<T: Element> Trainer<T> {
         let capacity = PartialSums::<T>::capacity(most.div_ceil(workers), shards);
         let elements = network.parameter_count() as u128;
         memory::check(|| "the optimizer's moments".to_string(), 2 * elements * size_of::<T>() as u128)?;
-        network.check_shard_memory(config.shard_len(), workers)?;
+        let memory_plan = network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers)?;
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
@@ -137,7 +138,8 @@ impl<T: Element> Trainer<T> {
             let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
             (buckets, Some(exchange), buffers)
         };
-        let worker = |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &config, PartialSums::new(buffers));
+        let worker =
+            |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &memory_plan, PartialSums::new(buffers));
         Ok(Self {
             moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
             squares: Vec::new(),
@@ -255,12 +257,14 @@ impl<T: Element> Trainer<T> {
         let needed = self.network.least_samples();
         let batch_size = self.config.batch_size.min(samples);
         let shard_size = self.config.shard_len();
-        let smallest = Cut { samples: batch_size, shard_len: shard_size, least: needed }.smallest();
-        if smallest >= needed {
+        let smallest = |shard_len| Cut { samples: batch_size, shard_len, least: needed }.smallest();
+        if smallest(shard_size) >= needed {
             return Ok(());
         }
-        let (index, kind) = self.network.layer_of_least_samples();
-        Err(Error::ShardTooSmall { index, kind, needed, batch_size, shard_size, smallest })
+        // Two shards of this size can share what they have, since the rest of a batch has at least one sample.
+        let enough = (needed..2 * needed).find(|shard_len| smallest(*shard_len) >= needed);
+        let (place, smallest) = (self.network.layer_of_least_samples().clone(), smallest(shard_size));
+        Err(Error::ShardTooSmall { place, needed, batch_size, shard_size, smallest, enough })
     }
 }
 

@@ -63,7 +63,7 @@ impl<T: Element> Update<'_, T> {
         });
 
         let first = network.parameter_count();
-        for tensor in network.statistics() {
+        for tensor in network.statistics().iter().filter(|tensor| !tensor.frozen) {
             let mut shares = [T::ZERO; BLOCK];
             for start in tensor.range.clone().step_by(BLOCK) {
                 let block = start..(start + BLOCK).min(tensor.range.end);

@@ -8,9 +8,10 @@ use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
 use crate::layer::{Context, Mode};
 use crate::loss::Gradient;
-use crate::network::{Network, ShardMemory, State};
+use crate::network::{MemoryPlan, Network, ShardMemory, State};
 use isograd_kernels::Element;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Memory for one shard at a time, and the sums of those that are done.
 #[derive(Debug)]
@@ -85,15 +86,15 @@ impl<'a, T: Element> Job<'a, T> {
         }
     }
 
-    /// Fills the network's input with the samples of `shard`.
-    fn gather(&self, memory: &mut ShardMemory<T>, shard: &Range<usize>) {
+    /// Starts a pass in `mode` with the samples of `shard`.
+    fn gather(&self, memory: &mut ShardMemory<T>, mode: Mode, shard: &Range<usize>) {
         let index = |i: usize| self.index(shard.start + i);
-        self.source.gather(self.config.isa, self.network, memory, shard.len(), index);
+        self.source.gather(self.config.isa, self.network, memory, mode, shard.len(), index);
     }
 
-    /// Appends the loss and the metrics of the shard of `n` samples whose output is in `memory`.
-    fn push_sums(&self, memory: &ShardMemory<T>, n: usize, loss: f64, sums: &mut Vec<f64>) {
-        let output = self.network.output(memory, n);
+    /// Appends the loss and the metrics of the shard whose output is in `memory`.
+    fn push_sums(&self, memory: &ShardMemory<T>, loss: f64, sums: &mut Vec<f64>) {
+        let output = self.network.output(memory);
         sums.push(loss);
         sums.extend(self.config.metrics.iter().map(|metric| metric.sum(output, &memory.labels)));
     }
@@ -110,9 +111,9 @@ pub(super) struct GradientSink<'a, T> {
 
 impl<T: Element> Worker<T> {
     /// A worker that sums up gradients in `partial_sums`.
-    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial_sums: PartialSums<T>) -> Self {
+    pub(super) fn new(network: &Network<T>, memory: &Arc<MemoryPlan>, partial_sums: PartialSums<T>) -> Self {
         Self {
-            memory: network.shard_memory(config.shard_len()),
+            memory: MemoryPlan::allocate(memory),
             partial_sums,
             sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
@@ -127,16 +128,16 @@ impl<T: Element> Worker<T> {
         for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
-            job.gather(memory, &shard);
-            let layers = job.config.loss.layers(job.network);
+            job.gather(memory, Mode::Train, &shard);
+            let steps = job.config.loss.steps(job.network);
             partial_sums.push(index);
             // The first bucket holds the last layers' gradients and, behind them, the statistics.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
             let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
-            job.network.forward(&cx, memory, &mut last[statistics..], layers);
+            job.network.forward(&cx, memory, &mut last[statistics..], steps);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
-            job.push_sums(memory, cx.n, loss, sums);
+            job.push_sums(memory, loss, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
@@ -147,7 +148,7 @@ impl<T: Element> Worker<T> {
             };
             let mut writer =
                 BucketWriter { partial_sums: &mut *partial_sums, buckets: to.buckets, done: 0, complete };
-            job.network.backward(&cx, memory, &mut writer, layers);
+            job.network.backward(&cx, memory, &mut writer, steps);
         }
         if let Some(exchange) = to.exchange.filter(|exchange| !exchange.overlap && !own.is_empty()) {
             for bucket in 0..to.buckets.count() {
@@ -163,11 +164,11 @@ impl<T: Element> Worker<T> {
         for index in own {
             let shard = job.shard(index);
             let cx = job.context(Mode::Eval, &shard);
-            job.gather(memory, &shard);
-            let layers = job.config.loss.layers(job.network);
-            job.network.forward(&cx, memory, unused, layers);
+            job.gather(memory, Mode::Eval, &shard);
+            let steps = job.config.loss.steps(job.network);
+            job.network.forward(&cx, memory, unused, steps);
             let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Unwanted);
-            job.push_sums(memory, cx.n, loss, sums);
+            job.push_sums(memory, loss, sums);
         }
     }
 }

@@ -15,14 +15,14 @@ import torch
 
 # Name in isograd, dimensions, and the power of two that the values of the tensor are divided by.
 PARAMETERS = [
-    ("1.conv2d.weight", (4, 1, 3, 3), 2),
-    ("1.conv2d.bias", (4,), 8),
-    ("3.conv2d.weight", (8, 4, 3, 3), 4),
-    ("3.conv2d.bias", (8,), 8),
-    ("7.dense.weight", (128, 1152), 16),
-    ("7.dense.bias", (128,), 8),
-    ("9.dense.weight", (10, 128), 8),
-    ("9.dense.bias", (10,), 8),
+    ("conv2d1.weight", (4, 1, 3, 3), 2),
+    ("conv2d1.bias", (4,), 8),
+    ("conv2d2.weight", (8, 4, 3, 3), 4),
+    ("conv2d2.bias", (8,), 8),
+    ("dense1.weight", (128, 1152), 16),
+    ("dense1.bias", (128,), 8),
+    ("dense2.weight", (10, 128), 8),
+    ("dense2.bias", (10,), 8),
 ]
 PIXELS, LABELS = len(PARAMETERS), len(PARAMETERS) + 1
 BATCHES = (5, 48)

@@ -36,7 +36,7 @@ fn shards_of_one_value_are_refused_before_the_first_step() {
     };
     refuse(8, 1, 32, "1 in shards of 1 has a shard of 1; use batches of at least 2 samples");
     refuse(1, 8, 4, "1 in shards of 4 has a shard of 1; use batches of at least 2 samples");
-    refuse(8, 4, 1, "4 in shards of 1 has a shard of 1; use shards of at least 3 samples");
+    refuse(8, 4, 1, "4 in shards of 1 has a shard of 1; use shards of at least 2 samples");
     refuse(8, 3, 2, "3 in shards of 2 has a shard of 1; use shards of at least 3 samples");
 }
 

@@ -185,7 +185,7 @@ fn tensors_of_a_users_layer_have_elements_and_names_of_their_own() {
     expect("its tensor 's' has the dimensions [0], which hold no element", |plan| {
         plan.statistic("s", &[0], Initializer::Zeros, 0.5)
     });
-    expect("it has two tensors called 'w'", |plan| {
+    expect("there are two tensors called 'own1.w'", |plan| {
         plan.parameter("w", &[3], Initializer::Zeros, Fans::ELEMENTWISE)?;
         plan.statistic("w", &[3], Initializer::Zeros, 0.5)
     });

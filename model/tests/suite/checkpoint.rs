@@ -77,19 +77,19 @@ fn a_file_is_a_table_of_named_tensors() {
     let mut names = tensors.names();
     names.sort();
     let expected = [
-        "1.conv2d.bias",
-        "1.conv2d.weight",
-        "2.batchnormalization.beta",
-        "2.batchnormalization.gamma",
-        "2.batchnormalization.running_mean",
-        "2.batchnormalization.running_var",
-        "5.dense.weight",
+        "batchnormalization1.bias",
+        "batchnormalization1.running_mean",
+        "batchnormalization1.running_var",
+        "batchnormalization1.weight",
+        "conv2d1.bias",
+        "conv2d1.weight",
+        "dense1.weight",
     ];
     assert_eq!(names, expected);
-    let dense = tensors.tensor("5.dense.weight").expect("a tensor");
+    let dense = tensors.tensor("dense1.weight").expect("a tensor");
     assert_eq!((dense.dtype(), dense.shape()), (Dtype::F32, &[3, 8][..]));
     let range =
-        network.parameters().iter().find(|t| t.name == "5.dense.weight").expect("a tensor").range.clone();
+        network.parameters().iter().find(|t| t.name == "dense1.weight").expect("a tensor").range.clone();
     let values: Vec<u8> = state.params()[range].iter().flat_map(|w| w.to_le_bytes()).collect();
     assert_eq!(dense.data(), values);
 }
@@ -162,21 +162,21 @@ fn files_of_other_networks_are_refused() {
     refuse("a checkpoint of model 'red\\u{1b}[31m\\n', not of 'tiny'", &|c| {
         c.metadata = Some(HashMap::from([("model".to_string(), "red\u{1b}[31m\n".to_string())]));
     });
-    refuse("1 tensor missing: '1.conv2d.weight'", &|c| {
+    refuse("1 tensor missing: 'conv2d1.weight'", &|c| {
         c.tensors.remove(0);
     });
-    refuse("1 tensor that the network does not have: '9.dense.bias'", &|c| {
-        c.tensors.push(("9.dense.bias".to_string(), Dtype::F32, vec![2]));
+    refuse("1 tensor that the network does not have: 'dense9.bias'", &|c| {
+        c.tensors.push(("dense9.bias".to_string(), Dtype::F32, vec![2]));
     });
-    refuse("1 tensor missing: '5.dense.weight'; in the file instead: '4.dense.weight'", &|c| {
-        c.tensors[4].0 = "4.dense.weight".to_string();
+    refuse("1 tensor missing: 'dense1.weight'; in the file instead: 'dense4.weight'", &|c| {
+        c.tensors[4].0 = "dense4.weight".to_string();
     });
-    refuse("1 tensor missing: '5.dense.weight'; in the file instead: 'red\\u{1b}[31m\\n'", &|c| {
+    refuse("1 tensor missing: 'dense1.weight'; in the file instead: 'red\\u{1b}[31m\\n'", &|c| {
         c.tensors[4].0 = "red\u{1b}[31m\n".to_string();
     });
-    refuse("tensor '5.dense.weight' is [8, 3], expected [3, 8]", &|c| c.tensors[4].2 = vec![8, 3]);
-    refuse("tensor '2.batchnormalization.running_var' is [3], expected [2]", &|c| c.tensors[6].2 = vec![3]);
-    refuse("tensor '1.conv2d.weight' is F64, expected F32", &|c| c.tensors[0].1 = Dtype::F64);
+    refuse("tensor 'dense1.weight' is [8, 3], expected [3, 8]", &|c| c.tensors[4].2 = vec![8, 3]);
+    refuse("tensor 'batchnormalization1.running_var' is [3], expected [2]", &|c| c.tensors[6].2 = vec![3]);
+    refuse("tensor 'conv2d1.weight' is F64, expected F32", &|c| c.tensors[0].1 = Dtype::F64);
 }
 
 #[test]
@@ -231,11 +231,12 @@ fn other_files_are_refused() {
 fn a_file_of_another_network_takes_no_memory() {
     let (_folder, path) = place();
     Contents::new().write(&path);
-    let huge = build::<f32>(layers![Input::vector(1 << 30), Dense::new(1 << 30).without_bias()]);
+    let layers = layers![Input::vector(1 << 30), named("huge", Dense::new(1 << 30).without_bias())];
+    let huge = build::<f32>(layers);
     let error = load(&path, MODEL, &huge).expect_err("a file of another network").to_string();
-    let expected = "1 tensor missing: '1.dense.weight'; in the file instead: '1.conv2d.bias', '1.conv2d.weight', \
-                    '2.batchnormalization.beta', '2.batchnormalization.gamma', '2.batchnormalization.running_mean', \
-                    '2.batchnormalization.running_var', '5.dense.weight'";
+    let expected = "1 tensor missing: 'huge.weight'; in the file instead: 'batchnormalization1.bias', \
+                    'batchnormalization1.running_mean', 'batchnormalization1.running_var', \
+                    'batchnormalization1.weight', 'conv2d1.bias', 'conv2d1.weight', 'dense1.weight'";
     assert_eq!(error, format!("{}: {expected}", path.display()));
 }
 
@@ -252,10 +253,10 @@ fn a_prefix_of_all_names_is_named() {
         contents.tensors.iter_mut().for_each(|tensor| tensor.0 = format!("{prefix}{}", tensor.0));
         contents.write(&path);
         let message = load(&path, MODEL, &network::<f32>()).expect_err("other names").to_string();
-        let start = format!("{}: 7 tensors missing: '1.conv2d.weight', '1.conv2d.bias', ", path.display());
+        let start = format!("{}: 7 tensors missing: 'conv2d1.weight', 'conv2d1.bias', ", path.display());
         assert!(message.starts_with(&start), "{message}");
         let end = format!(
-            "'{prefix}5.dense.weight'; the names in the file begin with '{prefix}'{origin}: save the tensors without it"
+            "'{prefix}dense1.weight'; the names in the file begin with '{prefix}'{origin}: save the tensors without it"
         );
         assert!(message.ends_with(&end), "{message}");
     }
@@ -275,8 +276,9 @@ fn ten_names_are_listed() {
     let mut layers = layers![Input::vector(2)];
     layers.extend((0..6).map(|_| Box::new(Dense::new(2)) as Box<dyn Layer<f32>>));
     let error = load(&path, MODEL, &build(layers)).expect_err("other names").to_string();
-    let listed = "'5.dense.bias', '6.dense.weight' and 1 more; in the file instead: '1.conv2d.bias', ";
-    assert!(error.contains("11 tensors missing: '1.dense.weight', ") && error.contains(listed), "{error}");
+    let listed =
+        "'dense5.bias', 'dense6.weight' and 1 more; in the file instead: 'batchnormalization1.bias', ";
+    assert!(error.contains("11 tensors missing: 'dense1.bias', ") && error.contains(listed), "{error}");
 }
 
 /// Neither read nor parsed: it would take much memory and time.

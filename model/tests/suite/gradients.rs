@@ -9,7 +9,7 @@ use isograd_model::{BuildError, Loss, Network, Randomness, Shape, State, layers}
 
 /// A ReLU in plain loops, which its neighbours do not know for one.
 #[derive(Debug, Clone, Copy)]
-struct PlainReLU;
+pub(crate) struct PlainReLU;
 
 impl<T: Element> Layer<T> for PlainReLU {
     fn kind(&self) -> &'static str {

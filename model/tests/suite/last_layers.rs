@@ -37,32 +37,33 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
     let takes = "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, ";
     let expect = |layers, rest: &str| refuse(CategoricalCrossEntropy, layers, &format!("{takes}{rest}"));
     let scores = "gives numbers of any size; add Softmax behind it";
-    expect(behind_dense!(), &format!("1 (Dense), {scores}"));
-    expect(behind_dense!(ReLU), &format!("2 (ReLU), {scores}"));
-    expect(behind_dense!(Tanh), &format!("2 (Tanh), {scores}"));
-    expect(behind_dense!(LogSigmoid), &format!("2 (LogSigmoid), {scores}"));
-    expect(behind_dense!(BatchNormalization::new()), &format!("2 (BatchNormalization), {scores}"));
-    expect(behind_conv!(Flatten), &format!("2 (Flatten), {scores}"));
-    expect(behind_conv!(MaxPool2D::new(2)), &format!("2 (MaxPool2D), {scores}"));
+    expect(behind_dense!(), &format!("layer 1 (Dense), {scores}"));
+    expect(behind_dense!(ReLU), &format!("layer 2 (ReLU), {scores}"));
+    let bounded = "gives numbers within bounds that are no probabilities; put Softmax in its place";
+    expect(behind_dense!(Tanh), &format!("layer 2 (Tanh), {bounded}"));
+    expect(behind_dense!(LogSigmoid), &format!("layer 2 (LogSigmoid), {bounded}"));
+    expect(behind_dense!(BatchNormalization::new()), &format!("layer 2 (BatchNormalization), {scores}"));
+    expect(behind_conv!(Flatten), &format!("layer 2 (Flatten), {scores}"));
+    expect(behind_conv!(MaxPool2D::new(2)), &format!("layer 2 (MaxPool2D), {scores}"));
     // A softmax further inside is not the network's output.
-    expect(behind_dense!(Softmax, Dense::new(3)), &format!("3 (Dense), {scores}"));
+    expect(behind_dense!(Softmax, Dense::new(3)), &format!("layer 3 (Dense), {scores}"));
     expect(
         behind_dense!(Softmax, Dropout::new(0.5)),
-        "3 (Dropout), gives numbers of any size; make Softmax the last layer",
+        "layer 3 (Dropout), gives numbers of any size; make Softmax the last layer",
     );
     expect(
         behind_dense!(Sigmoid),
-        "2 (Sigmoid), gives a probability for each output on its own; put Softmax in the place of Sigmoid, or use \
+        "layer 2 (Sigmoid), gives a probability for each output on its own; put Softmax in the place of Sigmoid, or use \
          binary_cross_entropy",
     );
     expect(
         behind_conv!(Softmax),
-        "2 (Softmax), gives probabilities that add up to 1 at each pixel; put Flatten in front of Softmax, and \
+        "layer 2 (Softmax), gives probabilities that add up to 1 at each pixel; put Flatten in front of Softmax, and \
          Softmax last",
     );
     expect(
         behind_conv!(Softmax, Flatten),
-        "3 (Flatten), gives a probability for each output on its own; put Flatten in front of Softmax, and Softmax last",
+        "layer 3 (Flatten), gives a probability for each output on its own; put Flatten in front of Softmax, and Softmax last",
     );
 
     accept(CategoricalCrossEntropy, behind_dense!(Softmax));
@@ -80,14 +81,22 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
 fn a_binary_cross_entropy_takes_probabilities() {
     let takes = "binary_cross_entropy takes probabilities, as Sigmoid gives them, but the last layer, ";
     let expect = |layers, rest: &str| refuse(BinaryCrossEntropy, layers, &format!("{takes}{rest}"));
-    expect(behind_dense!(), "1 (Dense), gives numbers of any size; add Sigmoid behind it");
-    expect(behind_dense!(Tanh), "2 (Tanh), gives numbers of any size; add Sigmoid behind it");
+    expect(behind_dense!(), "layer 1 (Dense), gives numbers of any size; add Sigmoid behind it");
+    expect(
+        behind_dense!(Tanh),
+        "layer 2 (Tanh), gives numbers within bounds that are no probabilities; put Sigmoid in its place",
+    );
+    expect(
+        behind_dense!(Softmax, Dropout::new(0.5)),
+        "layer 3 (Dropout), gives numbers of any size; make Softmax the last layer",
+    );
     expect(
         behind_dense!(Sigmoid, Dropout::new(0.5)),
-        "3 (Dropout), gives numbers of any size; make Sigmoid the last layer",
+        "layer 3 (Dropout), gives numbers of any size; make Sigmoid the last layer",
     );
     accept(BinaryCrossEntropy, behind_dense!(Sigmoid));
     accept(BinaryCrossEntropy, behind_dense!(Softmax));
+    accept(BinaryCrossEntropy, behind_dense!(Softmax, Dropout::new(0.0)));
     accept(BinaryCrossEntropy, behind_conv!(Sigmoid));
     accept(BinaryCrossEntropy, behind_conv!(Sigmoid, MaxPool2D::new(0), Flatten));
 }
@@ -113,6 +122,9 @@ fn probabilities_are_not_squashed_again() {
         expect(loss, behind_dense!(Sigmoid, Softmax), 3, "Softmax", 2, "Sigmoid");
         expect(loss, behind_dense!(Sigmoid, Flatten, Softmax), 4, "Softmax", 2, "Sigmoid");
         expect(loss, behind_dense!(Softmax, ReLU, Softmax, Flatten), 4, "Softmax", 2, "Softmax");
+        // What lies between changes the probabilities, but not their size.
+        expect(loss, behind_dense!(Softmax, Dropout::new(0.5), Softmax), 4, "Softmax", 2, "Softmax");
+        expect(loss, behind_dense!(Softmax, Tanh, Softmax), 4, "Softmax", 2, "Softmax");
     }
     expect(BinaryCrossEntropy, behind_dense!(Softmax, Sigmoid), 3, "Sigmoid", 2, "Softmax");
 }
@@ -164,7 +176,7 @@ fn layers_of_a_user_are_believed() {
     refuse(
         CategoricalCrossEntropy,
         behind_dense!(Softmax, Own(Some(OutputKind::Scores))),
-        "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, 3 (Own), \
+        "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, layer 3 (Own), \
          gives numbers of any size; make Softmax the last layer",
     );
     refuse(

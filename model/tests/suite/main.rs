@@ -5,6 +5,7 @@ mod common;
 
 mod batch_norm;
 mod binary;
+mod blocks;
 mod build_errors;
 mod checkpoint;
 mod checkpoint_files;

@@ -27,7 +27,7 @@ fn parameters_that_overflow_are_found() {
             let mut progress = 0;
             let error =
                 trainer.train_epoch(&pattern(0..100), |_| progress += 1).expect_err("infinite parameters");
-            let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in '1.conv2d.weight'; \
+            let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in 'conv2d1.weight'; \
                             a smaller learning rate may help";
             assert_eq!(error.to_string(), expected);
             assert_eq!((trainer.steps(), progress), (1, 1));
@@ -45,7 +45,7 @@ fn running_statistics_that_overflow_are_found() {
         .train_epoch(&data, |_| ())
         .expect_err("an infinite variance");
     assert!(
-        matches!(&error, Error::NonFinite(NonFinite::Parameters { tensor, step: 1, epoch: 1 }) if tensor == "1.batchnormalization.running_var"),
+        matches!(&error, Error::NonFinite(NonFinite::Parameters { tensor, step: 1, epoch: 1 }) if tensor == "batchnormalization1.running_var"),
         "{error}"
     );
 }

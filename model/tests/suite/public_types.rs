@@ -12,7 +12,7 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Error, BuildError, LastLayerError, DataError, NonFinite, CheckpointError)>();
     is_send_and_sync::<(Loss, Metric, Initializer, Optimizer, Randomness, Shape)>();
     is_send_and_sync::<(SgdParameters, RmsPropParameters, AdamParameters)>();
-    is_send_and_sync::<(Box<dyn Layer<f32>>, zoo::Layers<f64>)>();
+    is_send_and_sync::<(Box<dyn Layer<f32>>, Layers<f64>)>();
     is_send_and_sync::<(Context<'_, f32>, Memory<'_, f32>, Backward<'_, f32>, Gradients<'_, f32>)>();
     is_send_and_sync::<(LayerPlan, Tensor, Fans, Geometry, Mode, Placement, OutputKind, Fusible)>();
     is_send_and_sync::<(Input, Flatten, Dense, Conv2D, MaxPool2D, AveragePool2D)>();

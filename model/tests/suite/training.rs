@@ -394,7 +394,7 @@ fn what_no_machine_has_memory_for_is_an_error() {
     let weights = 128 * 8 * 499_998usize.pow(2);
     let parameters = huge.parameter_count();
     let expected = format!(
-        "no memory for {parameters} parameters, of which '7.dense.weight' has {weights}: {} bytes",
+        "no memory for {parameters} parameters, of which 'dense1.weight' has {weights}: {} bytes",
         4 * parameters
     );
     assert_eq!(fails(huge, TrainConfig::default()), expected);
