@@ -121,10 +121,13 @@ impl Im2col {
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
+        accum: Accum,
         dx: &mut [T],
     ) {
         let plane = self.rows.outputs * self.columns.outputs * n;
-        dx.fill(T::ZERO);
+        if accum == Accum::Replace {
+            dx.fill(T::ZERO);
+        }
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
             let columns = &mut scratch[..self.depth() * len];
