@@ -135,7 +135,7 @@ impl Im2col {
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
             gemm(isa, w.t(), dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
             self.for_each_run(n, &block, |inside, source| {
-                elementwise::add_assign(isa, &columns[inside], &mut dx[source]);
+                elementwise::add_assign(isa, &columns[inside], Activation::Identity, &mut dx[source]);
             });
         }
         if let Some(x) = relu_output {
