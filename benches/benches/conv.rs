@@ -131,7 +131,7 @@ impl Tensors {
 
     fn input_gradient(&mut self, isa: Isa, dx: &mut [f32]) {
         let Self { conv, n, w, dy, scratch, .. } = self;
-        conv.input_gradient(Pass { isa, n: *n, scratch }, dy, w, None, dx);
+        conv.input_gradient(Pass { isa, n: *n, scratch }, dy, w, None, Accum::Replace, dx);
     }
 
     fn weight_gradient(&mut self, isa: Isa, dw: &mut [f32]) {

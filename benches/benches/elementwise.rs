@@ -6,7 +6,7 @@ use isograd_comm::tree;
 use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reference::{activation as reference, loss as reference_loss};
-use isograd_kernels::{Accum, Isa, activation, elementwise, loss, reduce, softmax};
+use isograd_kernels::{Accum, Activation, Isa, activation, elementwise, loss, reduce, softmax};
 
 /// The number of outputs of a first convolution, for one shard.
 const ACTIVATIONS: [(&str, usize); 3] =
@@ -31,11 +31,12 @@ const UNARY: [Unary; 3] = [
     ("tanh", activation::tanh, f64::tanh, TOLERANCE),
 ];
 
-const BINARY: [Binary; 5] = [
+const BINARY: [Binary; 6] = [
     ("relu backward", activation::relu_backward, |y, dy| if y <= 0.0 { 0.0 } else { dy }),
     ("sigmoid backward", activation::sigmoid_backward, |y, dy| dy * y * (1.0 - y)),
     ("tanh backward", activation::tanh_backward, |y, dy| dy * (1.0 - y * y)),
-    ("add", elementwise::add, |a, b| a + b),
+    ("add", |isa, a, b, y| elementwise::add(isa, a, b, Activation::Identity, y), |a, b| a + b),
+    ("add relu", |isa, a, b, y| elementwise::add(isa, a, b, Activation::Relu, y), |a, b| (a + b).max(0.0)),
     ("mul", elementwise::mul, |a, b| a * b),
 ];
 

@@ -5,8 +5,8 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
-    batch_norm_eval, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, InputGradient, RunningStatistics, SavedStatistics,
+    batch_norm_backward, batch_norm_eval, batch_norm_train,
 };
 use isograd_kernels::reference::batch_norm as reference;
 use isograd_kernels::{Accum, Activation, Isa};
@@ -57,19 +57,24 @@ impl Tensors {
 
     fn train(&mut self, isa: Isa) {
         let Self { x, out, gamma, beta, mean, inv_std, var, .. } = self;
-        batch_norm_train(isa, x, Affine { gamma, beta }, EPS, out, BatchStatistics { mean, var, inv_std });
+        let affine = Affine { gamma: Some(&**gamma), beta: Some(&**beta) };
+        let statistics = BatchStatistics { mean, var, inv_std };
+        batch_norm_train(isa, x, affine, EPS, Activation::Identity, out, statistics);
     }
 
     fn eval(&mut self, isa: Isa) {
         let Self { x, out, gamma, beta, mean, var, .. } = self;
+        let affine = Affine { gamma: Some(&**gamma), beta: Some(&**beta) };
         let running = RunningStatistics { mean, var };
-        batch_norm_eval(isa, x, Affine { gamma, beta }, running, EPS, Activation::Relu, out);
+        batch_norm_eval(isa, x, affine, running, EPS, Activation::Relu, out);
     }
 
     fn backward(&mut self, isa: Isa) {
         let Self { x, out, dy, gamma, mean, inv_std, dgamma, dbeta, .. } = self;
-        let (saved, gradient) = (SavedStatistics { mean, inv_std }, AffineGradient { dgamma, dbeta });
-        batch_norm_backward(isa, x, dy, gamma, saved, Accum::Replace, Some(out), gradient);
+        let (accum, saved) = (Accum::Replace, SavedStatistics { mean, inv_std });
+        let gradient = AffineGradient { accum, dgamma: Some(&mut **dgamma), dbeta: Some(&mut **dbeta) };
+        let dx = Some(InputGradient { accum, dx: out });
+        batch_norm_backward(isa, x, dy, Some(&**gamma), saved, dx, gradient);
     }
 
     fn widened(&self) -> [Vec<f64>; 7] {

@@ -8,6 +8,7 @@
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
+use crate::{Accum, Activation};
 
 /// An update of `OUT` slices `y`, lane by lane, from their old values and from `IN` further slices `x`.
 ///
@@ -55,6 +56,61 @@ pub(crate) fn update<T: Element, const OUT: usize, const IN: usize>(
         assert_eq!(x.len(), len, "{what}: input {j} has {} elements, but the output has {len}", x.len());
     }
     isa.run(Update { op, y, x });
+}
+
+/// [`update`] of one slice, whose new values go through `activation`.
+pub(crate) fn update_activated<T: Element, const IN: usize>(
+    isa: Isa,
+    what: &str,
+    op: impl Lanewise<T, 1, IN>,
+    activation: Activation,
+    y: &mut [T],
+    x: [&[T]; IN],
+) {
+    match activation {
+        Activation::Identity => update(isa, what, op, [y], x),
+        Activation::Relu => update(isa, what, Rectified(op), [y], x),
+    }
+}
+
+/// The update `max(op, 0)`; NaN stays NaN.
+#[derive(Clone, Copy)]
+struct Rectified<F>(F);
+
+impl<T: Element, F: Lanewise<T, 1, IN>, const IN: usize> Lanewise<T, 1, IN> for Rectified<F> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], x: [T::V<S>; IN]) -> [T::V<S>; 1] {
+        let [y] = self.0.apply(s, y, x);
+        [T::relu(s, y)]
+    }
+}
+
+/// [`update`] of one slice by an update `op` that ignores old values: with [`Accum::Add`], the old values are
+/// added to the new ones.
+pub(crate) fn update_accumulated<T: Element, const IN: usize>(
+    isa: Isa,
+    what: &str,
+    op: impl Lanewise<T, 1, IN>,
+    accum: Accum,
+    y: &mut [T],
+    x: [&[T]; IN],
+) {
+    match accum {
+        Accum::Replace => update(isa, what, op, [y], x),
+        Accum::Add => update(isa, what, Added(op), [y], x),
+    }
+}
+
+/// The update `y + op`.
+#[derive(Clone, Copy)]
+struct Added<F>(F);
+
+impl<T: Element, F: Lanewise<T, 1, IN>, const IN: usize> Lanewise<T, 1, IN> for Added<F> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], x: [T::V<S>; IN]) -> [T::V<S>; 1] {
+        let [new] = self.0.apply(s, y, x);
+        [T::vadd(s, y[0], new)]
+    }
 }
 
 struct Update<'a, T, F, const OUT: usize, const IN: usize> {
@@ -126,20 +182,20 @@ lanewise!(AddAssign<1, 1>, s, [y], [x] => [T::vadd(s, y, x)]);
 lanewise!(Mul<1, 2>, s, [_], [a, b] => [T::vmul(s, a, b)]);
 lanewise!(MulAssign<1, 1>, s, [y], [x] => [T::vmul(s, y, x)]);
 
-/// `y[i] = a[i] + b[i]`; overwrites `y`.
+/// `y[i] = activation(a[i] + b[i])`; overwrites `y`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add<T: Element>(isa: Isa, a: &[T], b: &[T], y: &mut [T]) {
-    update(isa, "add", Add, [y], [a, b]);
+pub fn add<T: Element>(isa: Isa, a: &[T], b: &[T], activation: Activation, y: &mut [T]) {
+    update_activated(isa, "add", Add, activation, y, [a, b]);
 }
 
-/// `y[i] += x[i]`.
+/// `y[i] = activation(y[i] + x[i])`.
 ///
 /// # Panics
 /// When the lengths differ.
-pub fn add_assign<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
-    update(isa, "add_assign", AddAssign, [y], [x]);
+pub fn add_assign<T: Element>(isa: Isa, x: &[T], activation: Activation, y: &mut [T]) {
+    update_activated(isa, "add_assign", AddAssign, activation, y, [x]);
 }
 
 /// `y[i] = a[i] * b[i]`; overwrites `y`.

@@ -5,8 +5,10 @@ mod common;
 
 use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
-    batch_norm_eval, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, RunningStatistics,
+    SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
+    batch_norm_gradient_sums, batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise,
+    batch_norm_train,
 };
 use isograd_kernels::reference::batch_norm::{Gradients, Normalised};
 use isograd_kernels::{Accum, Activation, Element, Isa, reference};
@@ -26,7 +28,17 @@ struct Trained<T> {
 }
 
 fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
-    let c = gamma.len();
+    let affine = Affine { gamma: Some(gamma), beta: Some(beta) };
+    train_with(isa, gamma.len(), x, affine, Activation::Identity)
+}
+
+fn train_with<T: Element>(
+    isa: Isa,
+    c: usize,
+    x: &[T],
+    affine: Affine<'_, T>,
+    activation: Activation,
+) -> Trained<T> {
     let mut out = Trained {
         y: Guarded::nan(x.len()),
         mean: Guarded::nan(c),
@@ -35,7 +47,7 @@ fn train<T: Element>(isa: Isa, x: &[T], gamma: &[T], beta: &[T]) -> Trained<T> {
     };
     let statistics =
         BatchStatistics { mean: out.mean.slice(), var: out.var.slice(), inv_std: out.inv_std.slice() };
-    batch_norm_train(isa, x, Affine { gamma, beta }, EPS, out.y.slice(), statistics);
+    batch_norm_train(isa, x, affine, EPS, activation, out.y.slice(), statistics);
     out
 }
 
@@ -103,6 +115,59 @@ fn variance_with_an_outlier() {
     });
 }
 
+fn bits<T: Element>(x: &[T]) -> Vec<u64> {
+    x.iter().map(|x| x.to_f64().to_bits()).collect()
+}
+
+fn relu<T: Element>(x: &[T]) -> Vec<T> {
+    x.iter().map(|x| if *x < T::ZERO { T::ZERO } else { *x }).collect()
+}
+
+/// An absent factor is 1 and an absent addend 0, to the bit. So is a ReLU in the same pass as one behind it.
+fn check_options_of_train<T: Element>() {
+    each_isa(|isa| {
+        for m in LENGTHS.into_iter().filter(|&m| m > 0) {
+            let (x, gamma, beta) = (data::<T>(C * m, 18), data::<T>(C, 19), data::<T>(C, 20));
+            let (ones, zeros) = (vec![T::ONE; C], vec![T::ZERO; C]);
+            for (affine, same) in [
+                (Affine { gamma: None, beta: None }, Affine { gamma: Some(&*ones), beta: Some(&*zeros) }),
+                (
+                    Affine { gamma: Some(&*gamma), beta: None },
+                    Affine { gamma: Some(&*gamma), beta: Some(&*zeros) },
+                ),
+                (
+                    Affine { gamma: None, beta: Some(&*beta) },
+                    Affine { gamma: Some(&*ones), beta: Some(&*beta) },
+                ),
+            ] {
+                let expected = train_with(isa, C, &x, same, Activation::Identity);
+                let what = format!("{isa}, {}, {m} values", T::NAME);
+                let out = train_with(isa, C, &x, affine, Activation::Identity);
+                assert_eq!(bits(out.y.check()), bits(expected.y.check()), "{what}");
+                let out = train_with(isa, C, &x, affine, Activation::Relu);
+                assert_eq!(out.y.check(), relu(expected.y.check()), "{what}, ReLU");
+                assert_eq!(bits(out.var.check()), bits(expected.var.check()), "{what}, variance");
+
+                let running = RunningStatistics { mean: out.mean.check(), var: out.var.check() };
+                let [mut y, mut same_y] = [Guarded::nan(x.len()), Guarded::nan(x.len())];
+                batch_norm_eval(isa, &x, affine, running, EPS, Activation::Identity, y.slice());
+                batch_norm_eval(isa, &x, same, running, EPS, Activation::Identity, same_y.slice());
+                assert_eq!(bits(y.check()), bits(same_y.check()), "{what}, evaluation");
+            }
+        }
+    });
+}
+
+#[test]
+fn options_of_train_f32() {
+    check_options_of_train::<f32>();
+}
+
+#[test]
+fn options_of_train_f64() {
+    check_options_of_train::<f64>();
+}
+
 #[test]
 fn nan_stays_in_its_channel() {
     each_isa(|isa| {
@@ -140,7 +205,7 @@ fn check_eval<T: Element>() {
             let var = [0.5, 1.0, 2.0].map(T::from_f64);
             for activation in [Activation::Identity, Activation::Relu] {
                 let mut y = Guarded::nan(C * m);
-                let affine = Affine { gamma: &gamma, beta: &beta };
+                let affine = Affine { gamma: Some(&*gamma), beta: Some(&*beta) };
                 let running = RunningStatistics { mean: &mean, var: &var };
                 batch_norm_eval(isa, x.slice(), affine, running, EPS, activation, y.slice());
                 let expected = reference::batch_norm::eval(
@@ -175,11 +240,15 @@ fn eval_keeps_nan_through_relu() {
     each_isa(|isa| {
         let mut y = [0.0; 2];
         let x = [f32::NAN, -1.0];
-        let affine = Affine { gamma: &[1.0], beta: &[0.0] };
+        let affine = Affine { gamma: Some(&[1.0][..]), beta: Some(&[0.0][..]) };
         let running = RunningStatistics { mean: &[0.0], var: &[1.0] };
         batch_norm_eval(isa, &x, affine, running, EPS, Activation::Relu, &mut y);
         assert!(y[0].is_nan() && y[1] == 0.0, "{isa}: {y:?}");
     });
+}
+
+fn no_gradient<'a, T>() -> AffineGradient<'a, T> {
+    AffineGradient { accum: Accum::Replace, dgamma: None, dbeta: None }
 }
 
 fn check_backward<T: Element>() {
@@ -201,8 +270,13 @@ fn check_backward<T: Element>() {
             let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
             let (x, dy) = (x.slice(), dy.slice());
             let [got_dgamma, got_dbeta] = &mut sums;
-            let gradient = AffineGradient { dgamma: got_dgamma.slice(), dbeta: got_dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Add, Some(got.slice()), gradient);
+            let gradient = AffineGradient {
+                accum: Accum::Add,
+                dgamma: Some(got_dgamma.slice()),
+                dbeta: Some(got_dbeta.slice()),
+            };
+            let input = InputGradient { accum: Accum::Replace, dx: got.slice() };
+            batch_norm_backward(isa, x, dy, Some(&gamma), saved, Some(input), gradient);
 
             // Each addition rounds. So do the differences, the products, the product with inv_std and the
             // result.
@@ -229,12 +303,32 @@ fn check_backward<T: Element>() {
             // Without dx, and with Accum::Replace: the old NaNs must be gone.
             let mut replaced = [Guarded::<T>::nan(C), Guarded::nan(C)];
             let [dgamma, dbeta] = &mut replaced;
-            let gradient = AffineGradient { dgamma: dgamma.slice(), dbeta: dbeta.slice() };
-            batch_norm_backward(isa, x, dy, &gamma, saved, Accum::Replace, None, gradient);
+            let gradient = AffineGradient {
+                accum: Accum::Replace,
+                dgamma: Some(dgamma.slice()),
+                dbeta: Some(dbeta.slice()),
+            };
+            batch_norm_backward(isa, x, dy, Some(&gamma), saved, None, gradient);
             for (added, replaced) in sums.iter().zip(&replaced) {
                 let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
                 assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
             }
+
+            // With Accum::Add, dx is the old value plus the same gradient.
+            let mut sum = Guarded::new(x);
+            let input = InputGradient { accum: Accum::Add, dx: sum.slice() };
+            batch_norm_backward(isa, x, dy, Some(&gamma), saved, Some(input), no_gradient());
+            let expected: Vec<T> = x.iter().zip(got.check()).map(|(x, dx)| *x + *dx).collect();
+            assert_eq!(bits(sum.check()), bits(&expected), "{}", what("dx, added"));
+
+            // Without factors, they are ones.
+            let ones = [T::ONE; C];
+            let [mut with, mut without] = [Guarded::nan(C * m), Guarded::nan(C * m)];
+            for (gamma, dx) in [(Some(ones.as_slice()), &mut with), (None, &mut without)] {
+                let input = InputGradient { accum: Accum::Replace, dx: dx.slice() };
+                batch_norm_backward(isa, x, dy, gamma, saved, Some(input), no_gradient());
+            }
+            assert_eq!(bits(with.check()), bits(without.check()), "{}", what("dx without factors"));
         }
     });
 }
@@ -259,13 +353,166 @@ fn gradients_of_long_channels() {
     each_isa(|isa| {
         let (mut dgamma, mut dbeta) = ([0.0], [0.0]);
         let saved = SavedStatistics { mean: &[0.0], inv_std: &[1.0] };
-        let gradient = AffineGradient { dgamma: &mut dgamma, dbeta: &mut dbeta };
-        batch_norm_backward(isa, &x, &dy, &[1.0], saved, Accum::Replace, None, gradient);
+        let gradient = AffineGradient {
+            accum: Accum::Replace,
+            dgamma: Some(&mut dgamma[..]),
+            dbeta: Some(&mut dbeta[..]),
+        };
+        batch_norm_backward(isa, &x, &dy, Some(&[1.0]), saved, None, gradient);
         let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
         for (name, sum) in [("dgamma", dgamma), ("dbeta", dbeta)] {
             assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);
         }
     });
+}
+
+/// The parts of the two passes, run one after the other over the values of one shard, give the bits of the
+/// passes.
+fn check_parts<T: Element>() {
+    each_isa(|isa| {
+        for m in lengths() {
+            let what = |name: &str| format!("{name} at {isa}, {}, {m} values", T::NAME);
+            let (x, dy) = (data::<T>(C * m, 21), data::<T>(C * m, 22));
+            let (gamma, beta) = (data::<T>(C, 23), data::<T>(C, 24));
+            let affine = Affine { gamma: Some(&*gamma), beta: Some(&*beta) };
+            let whole = train_with(isa, C, &x, affine, Activation::Relu);
+
+            let mut moments = [Moments::default(); C];
+            batch_norm_moments(isa, &x, &mut moments);
+            let mean = moments.map(|moments| T::from_f64(moments.mean));
+            let var = moments.map(|moments| T::from_f64(moments.variance()));
+            let inv_std = moments.map(|moments| T::from_f64(moments.inverse_std(EPS)));
+            assert_eq!(moments.map(|moments| moments.count), [m as f64; C]);
+            for (name, got, expected) in
+                [("mean", mean, &whole.mean), ("var", var, &whole.var), ("inv_std", inv_std, &whole.inv_std)]
+            {
+                assert_eq!(bits(&got), bits(expected.check()), "{}", what(name));
+            }
+            let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
+            let mut y = Guarded::nan(C * m);
+            batch_norm_normalise(isa, &x, affine, saved, Activation::Relu, y.slice());
+            assert_eq!(bits(y.check()), bits(whole.y.check()), "{}", what("y"));
+
+            let run = |parts: bool, accum: Accum| {
+                let [mut dgamma, mut dbeta] = [Guarded::new(&gamma), Guarded::new(&beta)];
+                let mut dx = Guarded::new(&x);
+                let gradient =
+                    AffineGradient { accum, dgamma: Some(dgamma.slice()), dbeta: Some(dbeta.slice()) };
+                let input = InputGradient { accum, dx: dx.slice() };
+                if parts {
+                    let mut sums = [[f64::NAN; 2]; C];
+                    batch_norm_gradient_sums(isa, &x, &dy, &mean, &mut sums);
+                    batch_norm_affine_gradient(&sums, &inv_std, gradient);
+                    let sums = GradientSums { count: m as f64, sums: &sums };
+                    batch_norm_input_gradient(isa, &x, &dy, Some(&gamma), saved, sums, input);
+                } else {
+                    batch_norm_backward(isa, &x, &dy, Some(&gamma), saved, Some(input), gradient);
+                }
+                [dx, dgamma, dbeta].map(|gradient| bits(gradient.check()))
+            };
+            for accum in [Accum::Replace, Accum::Add] {
+                assert_eq!(run(true, accum), run(false, accum), "{}", what("gradients"));
+            }
+        }
+    });
+}
+
+#[test]
+fn parts_f32() {
+    check_parts::<f32>();
+}
+
+#[test]
+fn parts_f64() {
+    check_parts::<f64>();
+}
+
+/// Three shards of unequal length, with statistics and sums over all of them, against the reference over all
+/// values.
+#[test]
+fn statistics_over_shards() {
+    const CENTRE: f64 = 7.5;
+    let shards = [40, 300, 5000];
+    let total: usize = shards.iter().sum();
+    let all: Vec<f32> = data::<f32>(total, 25).iter().map(|x| x + 8.0).collect();
+    let all_dy = data::<f32>(total, 26);
+    let (gamma, beta) = ([1.25f32], [0.5f32]);
+    let Normalised { y, statistics } = reference::batch_norm::train(1, &widen(&all), &[1.25], &[0.5], EPS);
+    let Gradients { dx, dgamma, dbeta } = reference::batch_norm::backward(
+        &widen(&all),
+        &widen(&all_dy),
+        &[1.25],
+        &statistics.mean,
+        &statistics.inv_std,
+    );
+    let cut = |values: &[f32]| -> Vec<Vec<f32>> {
+        let mut rest = values;
+        shards.iter().map(|len| rest.split_off(..*len).expect("long enough").to_vec()).collect()
+    };
+    let (x, dy) = (cut(&all), cut(&all_dy));
+    // Values are below 10 and sums have less than 6000 terms, of which a chain adds less than 1100.
+    let bound = 1100.0 * f64::from(f32::EPSILON);
+    each_isa(|isa| {
+        let mut sums = [0.0; 2];
+        for x in &x {
+            let mut moments = [Moments::default()];
+            batch_norm_moments(isa, x, &mut moments);
+            let [sum, squares] = moments[0].sums(CENTRE);
+            sums = [sums[0] + sum, sums[1] + squares];
+        }
+        let moments = Moments::from_sums(total as f64, CENTRE, sums);
+        assert_close("mean", &[moments.mean], &statistics.mean, |_| bound);
+        assert_close("var", &[moments.variance()], &statistics.var, |_| bound);
+        let (mean, inv_std) = ([moments.mean as f32], [moments.inverse_std(EPS) as f32]);
+        let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
+
+        let mut sums = [[0.0; 2]];
+        let (mut got_y, mut got_dgamma, mut got_dbeta) = (Vec::new(), [0.0], [0.0]);
+        for (x, dy) in x.iter().zip(&dy) {
+            let mut y = vec![f32::NAN; x.len()];
+            let affine = Affine { gamma: Some(&gamma[..]), beta: Some(&beta[..]) };
+            batch_norm_normalise(isa, x, affine, saved, Activation::Identity, &mut y);
+            got_y.extend(y);
+            let mut part = [[f64::NAN; 2]];
+            batch_norm_gradient_sums(isa, x, dy, &mean, &mut part);
+            sums[0] = [sums[0][0] + part[0][0], sums[0][1] + part[0][1]];
+            let gradient = AffineGradient {
+                accum: Accum::Add,
+                dgamma: Some(&mut got_dgamma[..]),
+                dbeta: Some(&mut got_dbeta[..]),
+            };
+            batch_norm_affine_gradient(&part, &inv_std, gradient);
+        }
+        assert_close("y", &got_y, &y, |_| 4.0 * bound);
+        let magnitude: f64 = widen(&all_dy).iter().map(|dy| dy.abs()).sum();
+        assert_close("dbeta", &got_dbeta, &dbeta, |_| bound * magnitude);
+        assert_close("dgamma", &got_dgamma, &dgamma, |_| 4.0 * bound * magnitude);
+        let mut got_dx = Vec::new();
+        for (x, dy) in x.iter().zip(&dy) {
+            let mut dx = vec![f32::NAN; x.len()];
+            let sums = GradientSums { count: total as f64, sums: &sums };
+            let input = InputGradient { accum: Accum::Replace, dx: &mut dx };
+            batch_norm_input_gradient(isa, x, dy, Some(&gamma), saved, sums, input);
+            got_dx.extend(dx);
+        }
+        assert_close("dx", &got_dx, &dx, |_| 20.0 * bound);
+    });
+}
+
+/// Sums about any centre hold the same moments; NaN stays NaN, and no values have no moments.
+#[test]
+fn moments_from_sums() {
+    let moments = Moments { count: 12.0, mean: -3.5, squares: 6.0 };
+    for centre in [0.0, -3.5, 100.0] {
+        let same = Moments::from_sums(12.0, centre, moments.sums(centre));
+        assert_close("moments", &[same.count, same.mean, same.squares], &[12.0, -3.5, 6.0], |_| {
+            4.0 * f64::EPSILON * 12.0 * (centre + 3.5).powi(2).max(10.0)
+        });
+    }
+    let constant = Moments { count: 3.0, mean: 0.1, squares: 0.0 };
+    assert!(Moments::from_sums(3.0, 0.0, constant.sums(0.0)).squares >= 0.0);
+    assert!(Moments::from_sums(3.0, 0.0, [f64::NAN; 2]).variance().is_nan());
+    assert_eq!(Moments::from_sums(0.0, 1.0, [0.0; 2]), Moments::default());
 }
 
 /// The reference's gradients against central differences of the reference's forward pass.
@@ -303,6 +550,7 @@ fn reference_gradients() {
 #[should_panic(expected = "batch_norm_eval: 7 elements cannot be 2 channels of equal length")]
 fn uneven_channels() {
     let two = [1.0f32; 2];
-    let (affine, running) = (Affine { gamma: &two, beta: &two }, RunningStatistics { mean: &two, var: &two });
-    batch_norm_eval(Isa::best(), &[0.0; 7], affine, running, EPS, Activation::Identity, &mut [0.0; 7]);
+    let running = RunningStatistics { mean: &two, var: &two };
+    let activation = Activation::Identity;
+    batch_norm_eval(Isa::best(), &[0.0; 7], Affine::default(), running, EPS, activation, &mut [0.0; 7]);
 }

@@ -138,25 +138,53 @@ impl Case {
         assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
 
         let mut dx = Guarded::nan(self.x.len());
-        conv.input_gradient(Pass { isa, n, scratch: scratch.slice() }, &dy, &w, None, dx.slice());
-        self.dx.assert_close(&what("input gradient"), dx.check());
-
-        let mut masked = Guarded::nan(self.x.len());
-        let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
         conv.input_gradient(
             Pass { isa, n, scratch: scratch.slice() },
             &dy,
             &w,
-            Some(&relu_output),
-            masked.slice(),
+            None,
+            Accum::Replace,
+            dx.slice(),
         );
-        for (i, (masked, dx)) in masked.check().iter().zip(dx.check()).enumerate() {
-            let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
-            assert!(
-                *masked == expected,
-                "{}: element {i} is {masked}, not {expected}",
-                what("ReLU gradient")
+        self.dx.assert_close(&what("input gradient"), dx.check());
+
+        let mut sum = Guarded::new(&x);
+        conv.input_gradient(
+            Pass { isa, n, scratch: scratch.slice() },
+            &dy,
+            &w,
+            None,
+            Accum::Add,
+            sum.slice(),
+        );
+        self.dx.assert_added(&what("input gradient, added"), &x, sum.check());
+        if path == Path::Direct {
+            let expected: Vec<T> = x.iter().zip(dx.check()).map(|(x, dx)| *x + *dx).collect();
+            assert_eq!(sum.check(), expected, "{}", what("input gradient, added at the end"));
+        }
+
+        let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
+        for (accum, before, unmasked) in [
+            (Accum::Replace, &vec![T::from_f64(f64::NAN); x.len()], dx.check()),
+            (Accum::Add, &x, sum.check()),
+        ] {
+            let mut masked = Guarded::new(before);
+            conv.input_gradient(
+                Pass { isa, n, scratch: scratch.slice() },
+                &dy,
+                &w,
+                Some(&relu_output),
+                accum,
+                masked.slice(),
             );
+            for (i, (masked, dx)) in masked.check().iter().zip(unmasked).enumerate() {
+                let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
+                assert!(
+                    *masked == expected,
+                    "{}, {accum:?}: element {i} is {masked}, not {expected}",
+                    what("ReLU gradient")
+                );
+            }
         }
 
         let mut dw = Guarded::nan(self.w.len());
@@ -388,7 +416,14 @@ fn gradients_are_adjoint() {
                 Activation::Identity,
                 &mut y,
             );
-            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &case.dy, &case.w, None, &mut dx);
+            conv.input_gradient(
+                Pass { isa, n, scratch: &mut scratch },
+                &case.dy,
+                &case.w,
+                None,
+                Accum::Replace,
+                &mut dx,
+            );
             conv.weight_gradient(
                 Pass { isa, n, scratch: &mut scratch },
                 &case.x,
@@ -438,6 +473,7 @@ fn the_same_bits_at_any_alignment() {
                     &dy[shift..],
                     &w[shift..],
                     None,
+                    Accum::Add,
                     &mut dx[shift..],
                 );
                 conv.weight_gradient(
@@ -474,8 +510,11 @@ fn nan_propagates() {
                 assert_eq!(y.is_nan(), i % plane == 2, "{isa}, {path:?}: element {i} is {y}");
             }
             let (dy, mut dx) = (vec![1.0; y.len()], vec![0.0; x.len()]);
-            conv.input_gradient(Pass { isa, n, scratch: &mut scratch }, &dy, &w, Some(&x), &mut dx);
-            assert!(dx.iter().all(|dx| *dx > 0.0), "{isa}, {path:?}: {dx:?}");
+            for accum in [Accum::Replace, Accum::Add] {
+                let pass = Pass { isa, n, scratch: &mut scratch };
+                conv.input_gradient(pass, &dy, &w, Some(&x), accum, &mut dx);
+                assert!(dx.iter().all(|dx| *dx > 0.0), "{isa}, {path:?}, {accum:?}: {dx:?}");
+            }
         }
     });
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa};
-use isograd_kernels::{Element, Isa, elementwise};
+use isograd_kernels::{Activation, Element, Isa, elementwise};
 
 /// Runs `f` on a guarded copy of `y` and compares the result with `expected`. They must be equal, unless
 /// `magnitude` allows for the one rounding that a fused multiply-add saves.
@@ -26,9 +26,15 @@ fn check_all<T: Element>() {
             let what = format!("{isa}, length {len}, {}", T::NAME);
             let (a, b, y) = (data::<T>(len, 1), data::<T>(len, 2), data::<T>(len, 3));
             let alpha = T::from_f64(-1.7);
-            check(&what, &y, |i| a[i] + b[i], 0.0, |y| elementwise::add(isa, &a, &b, y));
             check(&what, &y, |i| a[i] * b[i], 0.0, |y| elementwise::mul(isa, &a, &b, y));
-            check(&what, &y, |i| y[i] + a[i], 0.0, |y| elementwise::add_assign(isa, &a, y));
+            for activation in [Activation::Identity, Activation::Relu] {
+                let activate = |y: T| if activation == Activation::Relu && y < T::ZERO { T::ZERO } else { y };
+                let what = format!("{what}, {activation:?}");
+                let sum = |i: usize| activate(a[i] + b[i]);
+                check(&what, &y, sum, 0.0, |y| elementwise::add(isa, &a, &b, activation, y));
+                let sum = |i: usize| activate(y[i] + a[i]);
+                check(&what, &y, sum, 0.0, |y| elementwise::add_assign(isa, &a, activation, y));
+            }
             check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, &a, y));
             check(&what, &y, |i| alpha * y[i], 0.0, |y| elementwise::scale(isa, alpha, y));
             check(&what, &y, |i| y[i] + alpha * a[i], 2.7, |y| elementwise::axpy(isa, alpha, &a, y));
@@ -65,8 +71,11 @@ fn infinities_and_nan_follow_ieee_rules() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     each_isa(|isa| {
         let mut y = [0.0; 4];
-        elementwise::add(isa, &[inf, inf, nan, -0.0], &[1.0, -inf, 1.0, -0.0], &mut y);
+        let identity = Activation::Identity;
+        elementwise::add(isa, &[inf, inf, nan, -0.0], &[1.0, -inf, 1.0, -0.0], identity, &mut y);
         assert!(y[0] == inf && y[1].is_nan() && y[2].is_nan() && y[3].is_sign_negative(), "{isa}: {y:?}");
+        elementwise::add(isa, &[inf, inf, nan, -inf], &[1.0, -inf, 1.0, 1.0], Activation::Relu, &mut y);
+        assert!(y[0] == inf && y[1].is_nan() && y[2].is_nan() && y[3] == 0.0, "{isa}: {y:?}");
         elementwise::mul(isa, &[inf, inf, nan, f32::MIN_POSITIVE], &[-1.0, 0.0, 0.0, 0.5], &mut y);
         assert!(y[0] == -inf && y[1].is_nan() && y[2].is_nan(), "{isa}: {y:?}");
         assert!(y[3] == f32::MIN_POSITIVE / 2.0, "subnormal flushed at {isa}");

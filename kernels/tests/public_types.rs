@@ -1,7 +1,8 @@
 //! The public types can be moved to other threads and shared among them.
 
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, RunningStatistics,
+    SavedStatistics,
 };
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::gemm::{MatMut, MatRef};
@@ -22,6 +23,7 @@ fn generic_types<T: Element>() {
     is_send_and_sync::<Scaling<'_, T>>();
     is_send_and_sync::<Affine<'_, T>>();
     is_send_and_sync::<AffineGradient<'_, T>>();
+    is_send_and_sync::<InputGradient<'_, T>>();
     is_send_and_sync::<BatchStatistics<'_, T>>();
     is_send_and_sync::<SavedStatistics<'_, T>>();
     is_send_and_sync::<RunningStatistics<'_, T>>();
@@ -32,6 +34,7 @@ fn public_types_are_send_and_sync() {
     generic_types::<f32>();
     generic_types::<f64>();
     is_send_and_sync::<(Isa, Size2, Accum, Activation)>();
+    is_send_and_sync::<(GradientSums<'_>, Moments)>();
     is_send_and_sync::<(Conv2d, Conv2dShape, ConvError, Path)>();
     is_send_and_sync::<(Pool2d, Pool2dShape, PoolError)>();
     is_send_and_sync::<(Adam, AdamStep, RmsProp, Sgd)>();

@@ -1,5 +1,8 @@
 //! The mean and the variance of a channel, in one pass over its values.
 
+use super::block_len;
+use super::forward::inverse_std;
+use crate::Isa;
 use crate::element::Element;
 use crate::long_sum::{Terms, chunk_sums};
 use crate::simd::{Kernel, Level};
@@ -10,15 +13,76 @@ const CHUNK: usize = 4096;
 /// The mean of this many first elements is subtracted from the first chunk.
 const PREFIX: usize = 512;
 
-/// The count, the mean, and the sum of squared deviations from the mean.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Moments {
-    count: f64,
-    pub(super) mean: f64,
-    squares: f64,
+/// The moments of some values.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Moments {
+    /// The number of values.
+    pub count: f64,
+    /// The mean; 0 of no values.
+    pub mean: f64,
+    /// The sum of squared deviations from the mean.
+    pub squares: f64,
+}
+
+/// The moments of each channel; overwrites `moments`.
+///
+/// `x` has one block of equal length for each element of `moments`. The sums do not cancel: see
+/// [`batch_norm_train`](super::batch_norm_train).
+///
+/// # Panics
+///
+/// When `x` cannot be cut into as many equal blocks as there are channels.
+pub fn batch_norm_moments<T: Element>(isa: Isa, x: &[T], moments: &mut [Moments]) {
+    let m = block_len("batch_norm_moments", moments.len(), x.len(), x.len());
+    for (channel, moments) in moments.iter_mut().enumerate() {
+        *moments = isa.run(Measure { x: &x[channel * m..(channel + 1) * m] });
+    }
 }
 
 impl Moments {
+    /// The moments of `count` values `x` with the sums `sum(x - centre)` and `sum((x - centre)^2)`.
+    ///
+    /// The sums of several sets of values may be added up before, if `centre` is the same. The relative
+    /// rounding error of the variance is a few units of f64, times `1 + (mean - centre)^2 / variance`. So any
+    /// `centre` does for values of f32 whose mean is less than ten thousand standard deviations away from it.
+    ///
+    /// ```
+    /// use isograd_kernels::Isa;
+    /// use isograd_kernels::batch_norm::{Moments, batch_norm_moments};
+    /// let mut parts = [Moments::default(); 2]; // of 1, 2 and of 3, 6
+    /// batch_norm_moments(Isa::best(), &[1.0f32, 2.0, 3.0, 6.0], &mut parts);
+    /// let [a, b] = parts.map(|part| part.sums(0.0));
+    /// let all = Moments::from_sums(4.0, 0.0, [a[0] + b[0], a[1] + b[1]]);
+    /// assert_eq!((all.mean, all.variance()), (3.0, 3.5));
+    /// ```
+    pub fn from_sums(count: f64, centre: f64, [sum, squares]: [f64; 2]) -> Self {
+        if count == 0.0 {
+            return Self::default();
+        }
+        let offset = sum / count;
+        let difference = squares - sum * offset;
+        // A rounding error can make the difference negative. NaN stays NaN.
+        let squares = if difference < 0.0 { 0.0 } else { difference };
+        Self { count, mean: centre + offset, squares }
+    }
+
+    /// `[sum(x - centre), sum((x - centre)^2)]` of the values `x`.
+    pub fn sums(&self, centre: f64) -> [f64; 2] {
+        let offset = self.mean - centre;
+        let sum = self.count * offset;
+        [sum, self.squares + sum * offset]
+    }
+
+    /// The mean of the squared deviations from the mean, which is the biased variance; 0 of no values.
+    pub fn variance(&self) -> f64 {
+        if self.count == 0.0 { 0.0 } else { self.squares / self.count }
+    }
+
+    /// `1 / sqrt(variance + eps)`.
+    pub fn inverse_std(&self, eps: f64) -> f64 {
+        inverse_std(self.variance(), eps)
+    }
+
     /// Includes `count` further values with `sum = sum(x - centre)` and `squares = sum((x - centre)^2)`.
     ///
     /// `squares` is larger than the chunk's squared deviations from its own mean, by
@@ -35,10 +99,6 @@ impl Moments {
         self.squares += (squares - sum * offset).max(0.0) + delta * delta * (self.count * count / total);
         self.mean += delta * (count / total);
         self.count = total;
-    }
-
-    pub(super) fn variance(&self) -> f64 {
-        if self.count == 0.0 { 0.0 } else { self.squares / self.count }
     }
 }
 

@@ -28,9 +28,11 @@
 
 use super::direct_plan::{DirectPlan, Layout, Products};
 use super::subsample::{SubsampledForward, SubsampledInputGradient, SubsampledPass};
+use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
+use std::ops::Range;
 
 /// Distances in the weights from one output channel to the next, and from one input channel to the next.
 /// Kernel elements are contiguous.
@@ -45,9 +47,25 @@ pub(super) struct WeightStrides {
 pub(super) enum Epilogue<'a, T> {
     Store,
     Relu,
-    /// The gradient of a ReLU: the result becomes zero where this tensor, which has the output's shape, is
-    /// not above zero.
-    ReluGradient(&'a [T]),
+    Gradient(GradientEpilogue<'a, T>),
+}
+
+/// The operation on a gradient before it is stored: first the addition, then the gradient of the ReLU.
+#[derive(Clone, Copy)]
+pub(super) struct GradientEpilogue<'a, T> {
+    /// Whether the result is added to the output.
+    pub(super) accum: Accum,
+    /// A ReLU's output, of the shape of the result. The result becomes zero where it is not above zero.
+    pub(super) relu_output: Option<&'a [T]>,
+}
+
+impl<'a, T> Epilogue<'a, T> {
+    pub(super) fn gradient(accum: Accum, relu_output: Option<&'a [T]>) -> Self {
+        match (accum, relu_output) {
+            (Accum::Replace, None) => Self::Store,
+            _ => Self::Gradient(GradientEpilogue { accum, relu_output }),
+        }
+    }
 }
 
 pub struct DirectPass<'a, T> {
@@ -132,7 +150,7 @@ pub(super) fn panel_width<S: Level>(left: usize) -> usize {
 impl<T: Element> DirectPass<'_, T> {
     /// Copies the weights of `channels` to `packed`, as `[panel][kh][kw][input][channel of the panel]`.
     #[inline(always)]
-    pub(super) fn pack<S: Level>(&self, channels: std::ops::Range<usize>, packed: &mut [T]) {
+    pub(super) fn pack<S: Level>(&self, channels: Range<usize>, packed: &mut [T]) {
         let kernel_len = self.plan.kernel[0] * self.plan.kernel[1];
         let (mut first, mut rest) = (channels.start, packed);
         while first < channels.end {
@@ -174,7 +192,7 @@ impl<T: Element> DirectPass<'_, T> {
 
     /// All panels of `channels` over one run of one row.
     #[inline(always)]
-    fn panels<S: Level>(&mut self, s: S, channels: std::ops::Range<usize>, packed: &[T], at: At<'_, T>) {
+    fn panels<S: Level>(&mut self, s: S, channels: Range<usize>, packed: &[T], at: At<'_, T>) {
         let channel_len = self.plan.kernel[0] * self.plan.kernel[1] * self.plan.inputs;
         let (mut first, mut rest) = (channels.start, packed);
         while first < channels.end {
@@ -254,14 +272,8 @@ impl<T: Element> DirectPass<'_, T> {
                 }
                 self.store(at, column, &acc);
             }
-            Epilogue::ReluGradient(x) => {
-                for f in 0..F {
-                    let start = self.start_of(at, f) + column;
-                    let (x, _) = T::split::<S>(&x[start..][..V * T::lanes::<S>()]);
-                    for v in 0..V {
-                        acc[f][v] = relu_gradient::<T, S>(s, acc[f][v], x[v]);
-                    }
-                }
+            Epilogue::Gradient(gradient) => {
+                gradient.apply(s, self.y, [at.target + column, at.plane], &mut acc);
                 self.store(at, column, &acc);
             }
         }
@@ -353,9 +365,7 @@ impl<T: Element> DirectPass<'_, T> {
             let value = match self.epilogue {
                 Epilogue::Store => sum,
                 Epilogue::Relu => T::relu(s, sum),
-                Epilogue::ReluGradient(x) => {
-                    relu_gradient::<T, S>(s, sum, T::load_partial(s, &x[start..start + len]))
-                }
+                Epilogue::Gradient(gradient) => gradient.apply_partial(s, self.y, start..start + len, sum),
             };
             T::store_partial(s, &mut self.y[start..start + len], value);
         }
@@ -376,6 +386,51 @@ impl<T: Element> DirectPass<'_, T> {
     #[inline(always)]
     fn start_of(&self, at: &At<'_, T>, f: usize) -> usize {
         at.target + f * at.plane
+    }
+}
+
+impl<T: Element> GradientEpilogue<'_, T> {
+    /// Applies the operation to a tile. Its row `f` belongs at `start + f * stride` of the output `y`.
+    ///
+    /// The conditions are outside the loops, because the compiler would keep the tile in memory otherwise.
+    #[inline(always)]
+    pub(super) fn apply<S: Level, const F: usize, const V: usize>(
+        &self,
+        s: S,
+        y: &[T],
+        [start, stride]: [usize; 2],
+        tile: &mut Tile<T, S, F, V>,
+    ) {
+        let len = V * T::lanes::<S>();
+        if self.accum == Accum::Add {
+            for f in 0..F {
+                let (y, _) = T::split::<S>(&y[start + f * stride..][..len]);
+                for v in 0..V {
+                    tile[f][v] = T::vadd(s, y[v], tile[f][v]);
+                }
+            }
+        }
+        if let Some(x) = self.relu_output {
+            for f in 0..F {
+                let (x, _) = T::split::<S>(&x[start + f * stride..][..len]);
+                for v in 0..V {
+                    tile[f][v] = relu_gradient::<T, S>(s, tile[f][v], x[v]);
+                }
+            }
+        }
+    }
+
+    /// [`apply`](Self::apply) for a partial vector, which belongs at `places`.
+    #[inline(always)]
+    fn apply_partial<S: Level>(&self, s: S, y: &[T], places: Range<usize>, result: T::V<S>) -> T::V<S> {
+        let sum = match self.accum {
+            Accum::Replace => result,
+            Accum::Add => T::vadd(s, T::load_partial(s, &y[places.clone()]), result),
+        };
+        match self.relu_output {
+            None => sum,
+            Some(x) => relu_gradient::<T, S>(s, sum, T::load_partial(s, &x[places])),
+        }
     }
 }
 

@@ -121,10 +121,13 @@ impl Im2col {
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
+        accum: Accum,
         dx: &mut [T],
     ) {
         let plane = self.rows.outputs * self.columns.outputs * n;
-        dx.fill(T::ZERO);
+        if accum == Accum::Replace {
+            dx.fill(T::ZERO);
+        }
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
             let columns = &mut scratch[..self.depth() * len];
@@ -132,7 +135,7 @@ impl Im2col {
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
             gemm(isa, w.t(), dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
             self.for_each_run(n, &block, |inside, source| {
-                elementwise::add_assign(isa, &columns[inside], &mut dx[source]);
+                elementwise::add_assign(isa, &columns[inside], Activation::Identity, &mut dx[source]);
             });
         }
         if let Some(x) = relu_output {

@@ -273,10 +273,12 @@ impl Conv2d {
         );
     }
 
-    /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]` from `dy` `[F, OH, OW, n]`.
+    /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`
+    /// `[F, OH, OW, n]`.
     ///
     /// `relu_output` is for a convolution whose input `x` `[C, H, W, n]` is the output of a ReLU. With
-    /// `Some(x)`, this function applies the gradient of that ReLU too: `dx` is 0 wherever `x <= 0`.
+    /// `Some(x)`, this function applies the gradient of that ReLU too, after the addition: `dx` is 0 wherever
+    /// `x <= 0`.
     ///
     /// # Panics
     ///
@@ -287,6 +289,7 @@ impl Conv2d {
         dy: &[T],
         w: &[T],
         relu_output: Option<&[T]>,
+        accum: Accum,
         dx: &mut [T],
     ) {
         self.check(&pass, dx.len(), w.len(), dy.len());
@@ -294,7 +297,7 @@ impl Conv2d {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
         if self.paths.input_gradient == Path::Im2col {
-            return self.im2col.input_gradient(pass, dy, w, relu_output, dx);
+            return self.im2col.input_gradient(pass, dy, w, relu_output, accum, dx);
         }
         let Pass { isa, n, scratch } = pass;
         let kernel_len = self.shape.kh * self.shape.kw;
@@ -307,7 +310,7 @@ impl Conv2d {
                 w,
                 w_strides: WeightStrides { output: kernel_len, input: self.shape.c * kernel_len },
                 bias: None,
-                epilogue: relu_output.map_or(Epilogue::Store, Epilogue::ReluGradient),
+                epilogue: Epilogue::gradient(accum, relu_output),
                 y: dx,
                 scratch,
             },

@@ -5,8 +5,8 @@ use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, RunningStatistics, SavedStatistics, batch_norm_backward,
-    batch_norm_eval, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, InputGradient, RunningStatistics, SavedStatistics,
+    batch_norm_backward, batch_norm_eval, batch_norm_train,
 };
 use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
@@ -111,7 +111,8 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let affine = Affine { gamma: &cx.params[self.gamma.clone()], beta: &cx.params[self.beta.clone()] };
+        let affine =
+            Affine { gamma: Some(&cx.params[self.gamma.clone()]), beta: Some(&cx.params[self.beta.clone()]) };
         let running = RunningStatistics {
             mean: &cx.statistics[self.running_mean.clone()],
             var: &cx.statistics[self.running_var.clone()],
@@ -137,7 +138,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
             elementwise::scale(cx.isa, T::from_f64(share), var);
         } else {
             let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
-            batch_norm_train(cx.isa, x, affine, self.epsilon, y, statistics);
+            batch_norm_train(cx.isa, x, affine, self.epsilon, Activation::Identity, y, statistics);
             elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
         }
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
@@ -162,7 +163,9 @@ impl<T: Element> Layer<T> for BatchNormalization {
             return;
         }
         let saved = SavedStatistics { mean, inv_std };
-        let gradient = AffineGradient { dgamma, dbeta };
-        batch_norm_backward(cx.isa, x, dy, gamma, saved, Accum::Replace, dx, gradient);
+        let accum = Accum::Replace;
+        let gradient = AffineGradient { accum, dgamma: Some(dgamma), dbeta: Some(dbeta) };
+        let dx = dx.map(|dx| InputGradient { accum, dx });
+        batch_norm_backward(cx.isa, x, dy, Some(gamma), saved, dx, gradient);
     }
 }

@@ -152,6 +152,7 @@ impl<T: Element> Layer<T> for Conv2D {
                 dy,
                 &cx.params[weight.clone()],
                 relu_output,
+                Accum::Replace,
                 dx,
             );
         }

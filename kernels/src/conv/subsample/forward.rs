@@ -116,7 +116,7 @@ impl<T: Element, S: Level> SubsampledForward<'_, '_, T, S> {
         let relu = match self.call.epilogue {
             Epilogue::Store => false,
             Epilogue::Relu => true,
-            Epilogue::ReluGradient(_) => unreachable!("a forward pass does not apply the gradient of a ReLU"),
+            Epilogue::Gradient(_) => unreachable!("a forward pass has no operation on gradients"),
         };
         let width = self.call.n / T::lanes::<S>();
         let x = T::split::<S>(self.call.x).0;

@@ -12,10 +12,13 @@
 //!    power of two apart would push each other out of the cache.
 //! 2. Most pixels of `dx` are zero, because no output reads them. The zeros are written in long runs, also
 //!    over the places of the results, so that the cache has these lines when the results are written.
+//! 3. A pass that adds to `dx` writes no zeros. If it applies the gradient of a ReLU too, it applies that to
+//!    the old values where it would write zeros, and to the sums.
 
 use super::super::axis::Axis;
 use super::super::direct::{DirectPass, Epilogue, panel_width, relu_gradient};
 use super::{MAX_LANES, Subsampling};
+use crate::Accum;
 use crate::element::Element;
 use crate::simd::Level;
 use crate::tile::{self, Tile};
@@ -161,10 +164,12 @@ impl<T: Element> DirectPass<'_, T> {
         for (to, from) in T::split_mut::<S>(copy).0.chunks_exact_mut(BLOCK).zip(dy.chunks(stride)) {
             to.copy_from_slice(&from[..BLOCK]);
         }
-        self.zero(s, self.sweep::<S>(plan, &channels, 0));
+        let adds = matches!(self.epilogue, Epilogue::Gradient(gradient) if gradient.accum == Accum::Add);
+        self.clear(s, self.sweep::<S>(plan, &channels, 0));
         for row in 0..rows {
             let mut sweep = self.sweep::<S>(plan, &channels, row + 1);
-            let zeros = sweep.len().div_ceil(blocks * panels).next_multiple_of(ZEROS).min(ZEROS * inputs);
+            let share = sweep.len().div_ceil(blocks * panels).next_multiple_of(ZEROS);
+            let zeros = if adds { 0 } else { share.min(ZEROS * inputs) };
             for block in 0..blocks {
                 let target = plan.place(width, row, block);
                 let following = (row * blocks + block + 1) * BLOCK;
@@ -193,7 +198,7 @@ impl<T: Element> DirectPass<'_, T> {
                 }
                 std::mem::swap(&mut copy, &mut next);
             }
-            self.zero(s, sweep);
+            self.clear(s, sweep);
         }
     }
 
@@ -214,23 +219,32 @@ impl<T: Element> DirectPass<'_, T> {
         Sweep { channels: channels.clone(), plane, rows: rows.start * row_len..rows.end * row_len, done: 0 }
     }
 
-    /// Writes the zeros that are left of a sweep.
+    /// Writes the zeros that are left of a sweep. A pass that adds applies the gradient of the ReLU to the old
+    /// values instead, if there is one.
     #[inline(always)]
-    fn zero<S: Level>(&mut self, s: S, mut sweep: Sweep) {
+    fn clear<S: Level>(&mut self, s: S, mut sweep: Sweep) {
         let y = T::split_mut::<S>(self.y).0;
         loop {
-            let zeros = sweep.next(usize::MAX);
-            if zeros.is_empty() {
+            let places = sweep.next(usize::MAX);
+            if places.is_empty() {
                 return;
             }
-            y[zeros].fill(T::zero(s));
+            match self.epilogue {
+                Epilogue::Gradient(gradient) if gradient.accum == Accum::Add => {
+                    let Some(x) = gradient.relu_output else { return };
+                    let x = &T::split::<S>(x).0[places.clone()];
+                    for (y, x) in y[places].iter_mut().zip(x) {
+                        *y = relu_gradient::<T, S>(s, *y, *x);
+                    }
+                }
+                _ => y[places].fill(T::zero(s)),
+            }
         }
     }
 
     /// Computes the tile of one panel and one block. In `dx` it begins at `target`, and channels are `plane`
     /// vectors apart.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     fn block<S: Level, const F: usize>(
         &mut self,
         s: S,
@@ -240,17 +254,14 @@ impl<T: Element> DirectPass<'_, T> {
         moves: Moves<'_, T::V<S>>,
     ) {
         let mut acc: Tile<T, S, F, BLOCK> = [[T::zero(s); BLOCK]; F];
+        multiply_and_move(s, panel, copy, moves, T::split_mut::<S>(self.y).0, &mut acc);
+        if let Epilogue::Gradient(gradient) = self.epilogue {
+            let lanes = T::lanes::<S>();
+            gradient.apply(s, self.y, [target * lanes, plane * lanes], &mut acc);
+        }
         let y = T::split_mut::<S>(self.y).0;
-        multiply_and_move(s, panel, copy, moves, y, &mut acc);
         for f in 0..F {
-            let at = target + f * plane;
-            if let Epilogue::ReluGradient(x) = self.epilogue {
-                let x = &T::split::<S>(x).0[at..][..BLOCK];
-                for v in 0..BLOCK {
-                    acc[f][v] = relu_gradient::<T, S>(s, acc[f][v], x[v]);
-                }
-            }
-            y[at..][..BLOCK].copy_from_slice(&acc[f]);
+            y[target + f * plane..][..BLOCK].copy_from_slice(&acc[f]);
         }
     }
 }
