@@ -36,6 +36,7 @@ mod isa;
 pub mod layout;
 mod long_sum;
 pub mod loss;
+mod normal;
 pub mod optimizer;
 pub mod philox;
 pub mod pool;
