@@ -3,7 +3,8 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::pool::{
-    Pool2d, Pool2dShape, average_pool, average_pool_backward, max_pool, max_pool_backward, max_pool_eval,
+    Divisor, Pool2d, Pool2dShape, Rounding, average_pool, average_pool_backward, max_pool, max_pool_backward,
+    max_pool_eval,
 };
 use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Isa, reference};
@@ -41,6 +42,8 @@ impl Layer {
             stride: stride.into(),
             padding: padding.into(),
             dilation: 1.into(),
+            rounding: Rounding::Down,
+            divisor: Divisor::Inside,
         }
     }
 

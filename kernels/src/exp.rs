@@ -1,4 +1,4 @@
-//! The exponential function, the hyperbolic tangent and a logarithm in vector registers.
+//! The exponential function, the hyperbolic tangent and logarithms in vector registers.
 //!
 //! The identity is `e^x = 2^k * e^r` with `k = round(x / ln 2)` and `|r| <= ln(2)/2`.
 //!
@@ -19,11 +19,30 @@ pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     const UNDERFLOW: f32 = -87.336_54;
     const OVERFLOW: f32 = 88.722_83;
 
-    let shifted = fma(s, a, s.splat_f32s(std::f32::consts::LOG2_E), s.splat_f32s(ROUNDER));
-    let k = s.sub_f32s(shifted, s.splat_f32s(ROUNDER));
-    let r = fma(s, k, s.splat_f32s(-0.693_359_4), a);
-    let r = fma(s, k, s.splat_f32s(2.121_944_4e-4), r);
+    let k = whole_ln2s(s, a);
+    let r = fma(s, k, s.splat_f32s(-LN_2_HIGH), a);
+    let result = scaled_exp(s, k, fma(s, k, s.splat_f32s(-LN_2_LOW), r));
 
+    let result = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(UNDERFLOW)), s.splat_f32s(0.0), result);
+    let result =
+        s.select_f32s(s.less_than_f32s(s.splat_f32s(OVERFLOW), a), s.splat_f32s(f32::INFINITY), result);
+    s.select_f32s(s.equal_f32s(a, a), result, a)
+}
+
+/// `ln 2` in two parts. The first one has so few bits that its product with an exponent is exact.
+pub(crate) const LN_2_HIGH: f32 = 0.693_359_4;
+pub(crate) const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// `k = round(a / ln 2)`, for |a| < 2^22.
+#[inline(always)]
+pub(crate) fn whole_ln2s<S: Level>(s: S, a: S::f32s) -> S::f32s {
+    let shifted = fma(s, a, s.splat_f32s(std::f32::consts::LOG2_E), s.splat_f32s(ROUNDER));
+    s.sub_f32s(shifted, s.splat_f32s(ROUNDER))
+}
+
+/// `2^k e^r` for whole `-126 <= k <= 128` and `|r| <= 0.36`.
+#[inline(always)]
+pub(crate) fn scaled_exp<S: Level>(s: S, k: S::f32s, r: S::f32s) -> S::f32s {
     let mut p = s.splat_f32s(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = fma(s, p, r, s.splat_f32s(coefficient));
@@ -32,11 +51,28 @@ pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     // 2^k is the product of two factors, because k = 128 occurs just below the overflow bound and 2^128 is
     // not an f32.
     let half = s.sub_f32s(fma(s, k, s.splat_f32s(0.5), s.splat_f32s(ROUNDER)), s.splat_f32s(ROUNDER));
-    let result = s.mul_f32s(s.mul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.sub_f32s(k, half)));
+    s.mul_f32s(s.mul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.sub_f32s(k, half)))
+}
 
-    let result = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(UNDERFLOW)), s.splat_f32s(0.0), result);
-    let result =
-        s.select_f32s(s.less_than_f32s(s.splat_f32s(OVERFLOW), a), s.splat_f32s(f32::INFINITY), result);
+/// `e^a - 1` in f32 for `a <= 0`, within 2 ULP, also near 0; NaN for NaN.
+///
+/// With `a = k ln 2 + r`, it is `2^k (e^r - 1) + (2^k - 1)`. The polynomial gives `e^r - 1` without its
+/// leading 1, so that no digits cancel where `k` is 0.
+#[inline(always)]
+pub(crate) fn exp_m1_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
+    /// From here down, the nearest f32 is -1.
+    const SATURATED: f32 = -80.0;
+
+    let a = <f32 as Vectors>::larger(s, s.splat_f32s(SATURATED), a);
+    let k = whole_ln2s(s, a);
+    let r = fma(s, k, s.splat_f32s(-LN_2_LOW), fma(s, k, s.splat_f32s(-LN_2_HIGH), a));
+    let mut p = s.splat_f32s(1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
+        p = fma(s, p, r, s.splat_f32s(coefficient));
+    }
+    let rise = fma(s, s.mul_f32s(r, r), p, r);
+    let power = exp2_integer(s, k);
+    let result = fma(s, rise, power, s.sub_f32s(power, s.splat_f32s(1.0)));
     s.select_f32s(s.equal_f32s(a, a), result, a)
 }
 
@@ -85,12 +121,44 @@ pub(crate) fn ln_1p_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     s.mul_f32s(s.add_f32s(quotient, quotient), p)
 }
 
+/// `ln a` in f32 for normal `a > 0`, within 3 ULP; infinity for infinity, and NaN for NaN.
+///
+/// With `a = 2^e m` and `m` between the square roots of 1/2 and 2, it is `e ln 2 + 2 artanh(q)`, where `q =
+/// (m - 1) / (m + 1)` is at most 0.172. The Taylor polynomial up to `q^9` has a relative error below 3e-9.
+#[inline(always)]
+pub(crate) fn ln_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
+    /// The bits of 1, and of the square root of 1/2.
+    const ONE: u32 = 0x3f80_0000;
+    const ROOT: u32 = 0x3f35_04f3;
+
+    let significand_bits = s.splat_u32s(23);
+    let bits = s.transmute_u32s_f32s(a);
+    // e + 127.
+    let biased = s.wrapping_dyn_shr_u32s(s.add_u32s(bits, s.splat_u32s(ONE - ROOT)), significand_bits);
+    let power = s.wrapping_dyn_shl_u32s(biased, significand_bits);
+    let m = s.transmute_f32s_u32s(s.sub_u32s(s.add_u32s(bits, s.splat_u32s(ONE)), power));
+    // The last bits of 2^23 + b are those of the whole number b.
+    let e = s.transmute_f32s_u32s(s.add_u32s(biased, s.splat_u32s(0x4b00_0000)));
+    let e = s.sub_f32s(e, s.splat_f32s(8_388_608.0 + 127.0));
+
+    let one = s.splat_f32s(1.0);
+    let q = s.div_f32s(s.sub_f32s(m, one), s.add_f32s(m, one));
+    let square = s.mul_f32s(q, q);
+    let mut p = s.splat_f32s(1.0 / 9.0);
+    for odd in [7.0, 5.0, 3.0, 1.0] {
+        p = fma(s, p, square, s.splat_f32s(1.0 / odd));
+    }
+    let result = fma(s, e, s.splat_f32s(LN_2_LOW), s.mul_f32s(s.add_f32s(q, q), p));
+    let result = fma(s, e, s.splat_f32s(LN_2_HIGH), result);
+    s.select_f32s(s.less_than_f32s(a, s.splat_f32s(f32::INFINITY)), result, a)
+}
+
 /// 1.5 * 2^23. Neighbouring f32 values near this number are 1 apart, so adding a number to it rounds the
 /// number to an integer.
 const ROUNDER: f32 = 12_582_912.0;
 
 #[inline(always)]
-fn fma<S: Level>(s: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+pub(crate) fn fma<S: Level>(s: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     <f32 as Vectors>::mul_add(s, a, b, c)
 }
 
@@ -117,6 +185,18 @@ pub(crate) fn tanh_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
 #[inline(always)]
 pub(crate) fn ln_1p_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
     map_lanes::<f64, S>(a, libm::log1p)
+}
+
+/// `e^a - 1` in f64, one lane at a time.
+#[inline(always)]
+pub(crate) fn exp_m1_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
+    map_lanes::<f64, S>(a, libm::expm1)
+}
+
+/// `ln a` in f64, one lane at a time.
+#[inline(always)]
+pub(crate) fn ln_f64<S: Level>(_: S, a: S::f64s) -> S::f64s {
+    map_lanes::<f64, S>(a, libm::log)
 }
 
 /// Applies `f` to each lane in f64 and rounds each result once.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{LENGTHS, data, each_isa, widen};
+use isograd_kernels::reference::activation as reference;
 use isograd_kernels::{Element, Isa, activation, elementwise};
 
 /// A name, a kernel, and the function that it computes.
@@ -69,6 +70,38 @@ fn sigmoid_is_within_three_ulp() {
 fn log_sigmoid_is_within_three_ulp() {
     let reference = |x: f64| if x < 0.0 { x - x.exp().ln_1p() } else { -(-x).exp().ln_1p() };
     check_sampled("log_sigmoid", activation::log_sigmoid, reference, 3.0, f64::from(f32::MIN_POSITIVE));
+}
+
+#[test]
+fn silu_is_within_four_ulp() {
+    // Below, the exponential overflows, and the kernel gives 0.
+    let silu = |x: f64| if x < -88.722_83 { 0.0 } else { reference::silu(&[x])[0] };
+    check_sampled("silu", activation::silu, silu, 4.0, f64::from(f32::MIN_POSITIVE));
+}
+
+#[test]
+fn gelu_is_within_six_ulp() {
+    check_sampled("gelu", activation::gelu, |x| reference::gelu(&[x])[0], 6.0, f64::from(f32::MIN_POSITIVE));
+}
+
+#[test]
+fn elu_is_within_three_ulp() {
+    let elu: fn(Isa, &[f32], &mut [f32]) = |isa, x, y| activation::elu(isa, 1.0, x, y);
+    check_sampled("elu", elu, |x| reference::elu(1.0, &[x])[0], 3.0, f64::from(f32::MIN_POSITIVE));
+}
+
+#[test]
+fn softplus_is_within_six_ulp() {
+    let softplus = |x: f64| reference::softplus(&[x])[0];
+    check_sampled("softplus", activation::softplus, softplus, 6.0, f64::from(f32::MIN_POSITIVE));
+}
+
+#[test]
+fn hard_functions_are_within_three_ulp() {
+    let [hard_sigmoid, hard_swish]: [fn(f64) -> f64; 2] =
+        [|x| reference::hard_sigmoid(&[x])[0], |x| reference::hard_swish(&[x])[0]];
+    check_sampled("hard_sigmoid", activation::hard_sigmoid, hard_sigmoid, 2.0, f64::from(f32::MIN_POSITIVE));
+    check_sampled("hard_swish", activation::hard_swish, hard_swish, 3.0, f64::from(f32::MIN_POSITIVE));
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation and
-//! gaps, sample counts around the vector length.
+//! Pooling against the f64 reference: every level, both types, geometries with overlap, padding, dilation,
+//! gaps and windows that do not fit, sample counts around the vector length.
 
 mod common;
 
 use common::{Guarded, assert_close, data, each_isa, widen};
 use isograd_kernels::pool::{
-    Pool2d, Pool2dShape, PoolError, average_pool, average_pool_backward, max_pool, max_pool_backward,
-    max_pool_eval,
+    Divisor, Pool2d, Pool2dShape, PoolError, Rounding, average_pool, average_pool_backward, max_pool,
+    max_pool_backward, max_pool_eval,
 };
 use isograd_kernels::reference::pool::Maxima;
 use isograd_kernels::{Activation, Element, Isa, reference};
@@ -20,7 +20,19 @@ fn shape(
     [h, w]: [usize; 2],
     [[kh, kw], stride, padding, dilation]: [[usize; 2]; 4],
 ) -> Pool2dShape {
-    Pool2dShape { c, h, w, kh, kw, stride: stride.into(), padding: padding.into(), dilation: dilation.into() }
+    let [stride, padding, dilation] = [stride, padding, dilation].map(Into::into);
+    let (rounding, divisor) = (Rounding::Down, Divisor::Inside);
+    Pool2dShape { c, h, w, kh, kw, stride, padding, dilation, rounding, divisor }
+}
+
+/// `shape` with a last window that need not fit.
+fn rounded_up(shape: Pool2dShape) -> Pool2dShape {
+    Pool2dShape { rounding: Rounding::Up, ..shape }
+}
+
+/// `shape` with averages that count the padding.
+fn counting_padding(shape: Pool2dShape) -> Pool2dShape {
+    Pool2dShape { divisor: Divisor::Padded, ..shape }
 }
 
 fn shapes() -> Vec<Pool2dShape> {
@@ -45,6 +57,17 @@ fn shapes() -> Vec<Pool2dShape> {
         shape(1, [8, 7], [[2, 3], [2, 1], [1, 2], [2, 2]]),
         shape(1, [1, 9], [[1, 4], [1, 2], [0, 1], [1, 2]]),
         shape(3, [3, 3], [[1, 1], [1, 1], [0, 0], [1, 1]]),
+        // Whole images of one, few and many pixels.
+        shape(2, [1, 1], [[0, 0], [1, 1], [0, 0], [1, 1]]),
+        shape(3, [7, 7], [[0, 0], [1, 1], [0, 0], [1, 1]]),
+        // GoogLeNet's: the last windows have a part of their elements. Then a window larger than the image.
+        rounded_up(shape(2, [6, 8], [[3, 3], [2, 2], [0, 0], [1, 1]])),
+        rounded_up(shape(1, [5, 7], [[2, 2], [2, 2], [0, 0], [1, 1]])),
+        rounded_up(shape(2, [2, 2], [[3, 3], [2, 2], [0, 0], [1, 1]])),
+        rounded_up(shape(1, [6, 9], [[2, 3], [3, 4], [1, 1], [2, 1]])),
+        counting_padding(shape(1, [6, 5], [[3, 3], [1, 1], [1, 1], [1, 1]])),
+        counting_padding(shape(2, [7, 8], [[3, 2], [2, 2], [1, 1], [1, 1]])),
+        rounded_up(counting_padding(shape(1, [6, 7], [[3, 5], [2, 3], [1, 2], [1, 1]]))),
     ]
 }
 
@@ -224,14 +247,61 @@ fn output_sizes() {
         (4, 0, 1, 0, 1, 1),
         (1, 3, 1, 1, 1, 1),
     ] {
-        let rows = shape(1, [size, 1], [[window, 1], [stride, 1], [padding, 0], [dilation, 1]]);
-        let columns = shape(1, [1, size], [[1, window], [1, stride], [0, padding], [1, dilation]]);
-        for (shape, expected) in [(rows, [outputs, 1]), (columns, [1, outputs])] {
-            let pool = Pool2d::new(shape).expect("a possible shape");
-            assert_eq!([pool.oh(), pool.ow()], expected, "{shape:?}");
-            let y = reference::pool::average_pool(&shape, 3, &vec![1.0; size * 3]);
-            assert_eq!(y, vec![1.0; outputs * 3], "{shape:?}");
-        }
+        check_outputs(|shape| shape, [size, window, stride, padding, dilation], outputs);
+    }
+    // PyTorch's ceil_mode: one output more where the last step leaves a rest, unless the window would begin
+    // behind the image.
+    for (size, window, stride, padding, dilation, outputs) in [
+        (6, 3, 2, 0, 1, 3),
+        (7, 3, 2, 0, 1, 3),
+        (8, 3, 2, 0, 1, 4),
+        (2, 3, 2, 0, 1, 1),
+        (5, 2, 2, 0, 1, 3),
+        (5, 1, 3, 0, 1, 2),
+        (1, 3, 3, 1, 1, 1),
+        (1, 2, 3, 1, 1, 1),
+        (4, 2, 4, 1, 1, 2),
+        (3, 2, 4, 1, 1, 1),
+        (10, 4, 4, 1, 2, 3),
+    ] {
+        check_outputs(rounded_up, [size, window, stride, padding, dilation], outputs);
+    }
+}
+
+/// Checks the number of outputs of the kernel and of the reference along both dimensions.
+fn check_outputs(
+    option: fn(Pool2dShape) -> Pool2dShape,
+    [size, window, stride, padding, dilation]: [usize; 5],
+    outputs: usize,
+) {
+    let rows = shape(1, [size, 1], [[window, 1], [stride, 1], [padding, 0], [dilation, 1]]);
+    let columns = shape(1, [1, size], [[1, window], [1, stride], [0, padding], [1, dilation]]);
+    for (shape, expected) in [(option(rows), [outputs, 1]), (option(columns), [1, outputs])] {
+        let pool = Pool2d::new(shape).expect("a possible shape");
+        assert_eq!([pool.oh(), pool.ow()], expected, "{shape:?}");
+        assert_eq!(pool.shape(), Pool2dShape { kh: pool.shape().kh, kw: pool.shape().kw, ..shape });
+        let y = reference::pool::average_pool(&shape, 3, &vec![1.0; size * 3]);
+        assert_eq!(y, vec![1.0; outputs * 3], "{shape:?}");
+    }
+}
+
+/// Averages of ones are the shares of the windows inside the image, or 1. A window of 3 at either end of 6
+/// pixels with padding 1 has two of them; with stride 2 and rounding up, the last one begins at the fifth
+/// pixel and reaches beyond the padding, which does not count.
+#[test]
+fn counted_padding_by_hand() {
+    let third = 1.0 / 3.0;
+    let row = |steps| shape(1, [1, 6], [[1, 3], steps, [0, 1], [1, 1]]);
+    for (shape, expected) in [
+        (row([1, 1]), vec![1.0; 6]),
+        (counting_padding(row([1, 1])), vec![2.0 * third, 1.0, 1.0, 1.0, 1.0, 2.0 * third]),
+        (rounded_up(row([1, 2])), vec![1.0; 4]),
+        (rounded_up(counting_padding(row([1, 2]))), vec![2.0 * third, 1.0, 1.0, 0.5]),
+    ] {
+        let pool = Pool2d::new(shape).expect("a possible shape");
+        let mut y = vec![0.0; pool.ow()];
+        average_pool(Isa::best(), &pool, 1, &[1.0; 6], &mut y);
+        assert_close(&format!("{shape:?}"), &y, &expected, |_| f64::EPSILON);
     }
 }
 
@@ -264,6 +334,10 @@ fn impossible_geometries() {
         new([2, 2], [1, 1], [2, 0], [1, 1]),
         Err(PoolError::PaddingTooLarge { dimension: "height", padding: 2, span: 2 })
     );
+    assert_eq!(
+        Pool2d::new(rounded_up(shape(2, [5, 6], [[8, 2], [2, 1], [0, 0], [1, 1]]))),
+        Err(PoolError::WindowTooLarge { dimension: "height", span: 8, padded: 5 })
+    );
     // Elements at -1 and 1 of an image that has only 0.
     assert_eq!(
         Pool2d::new(shape(1, [1, 6], [[2, 2], [1, 1], [1, 0], [2, 1]])),
@@ -292,7 +366,7 @@ fn wrong_length() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     /// Any geometry that `new` accepts works, with windows, strides and dilations of every kind.
     #[test]
@@ -302,9 +376,11 @@ proptest! {
         stride in [1usize..4, 1usize..4],
         padding in [0usize..4, 0usize..4],
         dilation in [1usize..4, 1usize..4],
+        rounding in prop::sample::select(vec![Rounding::Down, Rounding::Up]),
+        divisor in prop::sample::select(vec![Divisor::Inside, Divisor::Padded]),
         n in prop::sample::select(vec![1usize, 5, 16, 32]),
     ) {
-        let shape = shape(2, [h, w], [window, stride, padding, dilation]);
+        let shape = Pool2dShape { rounding, divisor, ..shape(2, [h, w], [window, stride, padding, dilation]) };
         if Pool2d::new(shape).is_ok() {
             let isa = Isa::best();
             check_max(isa, &shape, n, &data::<f32>(input_len(&shape, n), 23));

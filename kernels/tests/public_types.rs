@@ -7,9 +7,11 @@ use isograd_kernels::batch_norm::{
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::gemm::{MatMut, MatRef};
 use isograd_kernels::layout::{Channels, Scaling};
+use isograd_kernels::local_response::LocalResponse;
 use isograd_kernels::optimizer::{Adam, AdamStep, RmsProp, Sgd};
+use isograd_kernels::padding::Padding2d;
 use isograd_kernels::philox::{Purpose, Rng};
-use isograd_kernels::pool::{Pool2d, Pool2dShape, PoolError};
+use isograd_kernels::pool::{AdaptivePool2d, Divisor, Pool2d, Pool2dShape, PoolError, Rounding};
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass, Size2, reference};
 
 fn is_send_and_sync<T: Send + Sync>() {}
@@ -36,7 +38,8 @@ fn public_types_are_send_and_sync() {
     is_send_and_sync::<(Isa, Size2, Accum, Activation)>();
     is_send_and_sync::<(GradientSums<'_>, Moments)>();
     is_send_and_sync::<(Conv2d, Conv2dShape, ConvError, Path)>();
-    is_send_and_sync::<(Pool2d, Pool2dShape, PoolError)>();
+    is_send_and_sync::<(Pool2d, Pool2dShape, PoolError, AdaptivePool2d, Rounding, Divisor)>();
+    is_send_and_sync::<(LocalResponse, Padding2d)>();
     is_send_and_sync::<(Adam, AdamStep, RmsProp, Sgd)>();
     is_send_and_sync::<(Channels, Purpose, Rng)>();
     is_send_and_sync::<(reference::pool::Maxima, reference::batch_norm::Normalised)>();

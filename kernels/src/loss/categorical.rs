@@ -49,7 +49,7 @@ impl<T: Element> Kernel for SoftmaxCrossEntropy<'_, T> {
     }
 }
 
-fn check_labels(what: &str, classes: usize, n: usize, labels: &[u32]) {
+pub(super) fn check_labels(what: &str, classes: usize, n: usize, labels: &[u32]) {
     assert_eq!(labels.len(), n, "{what}: there are {} labels for {n} samples", labels.len());
     for (sample, label) in labels.iter().enumerate() {
         assert!(

@@ -1,37 +1,19 @@
 //! The squared error.
 
-use super::check_len;
+use super::pairs::{self, PairLoss};
 use crate::element::Element;
-use crate::elementwise::{Lanewise, update};
+use crate::elementwise::Lanewise;
 use crate::isa::Isa;
-use crate::simd::{Kernel, Level};
+use crate::simd::Level;
 
-struct SquaredError<'a, T> {
-    y: &'a [T],
-    t: &'a [T],
-}
+#[derive(Clone, Copy)]
+struct SquaredError;
 
-impl<T: Element> Kernel for SquaredError<'_, T> {
-    type Output = f64;
-
+impl PairLoss for SquaredError {
     #[inline(always)]
-    fn run<S: Level>(self, _: S) -> f64 {
-        // This plain loop has eight independent sums, so that the compiler can vectorise it.
-        let (y, y_rest) = self.y.as_chunks::<8>();
-        let (t, t_rest) = self.t.as_chunks::<8>();
-        let mut sums = [0.0; 8];
-        for (y, t) in y.iter().zip(t) {
-            for lane in 0..8 {
-                let d = y[lane].to_f64() - t[lane].to_f64();
-                sums[lane] += d * d;
-            }
-        }
-        for (sum, (y, t)) in sums.iter_mut().zip(y_rest.iter().zip(t_rest)) {
-            let d = y.to_f64() - t.to_f64();
-            *sum += d * d;
-        }
-        let [a, b, c, d, e, f, g, h] = sums;
-        ((a + b) + (c + d)) + ((e + f) + (g + h))
+    fn of(self, y: f64, t: f64) -> f64 {
+        let d = y - t;
+        d * d
     }
 }
 
@@ -54,9 +36,6 @@ impl<T: Element> Lanewise<T, 1, 2> for ScaledDifference<T> {
 /// # Panics
 /// When the lengths differ.
 pub fn mean_squared_error<T: Element>(isa: Isa, y: &[T], t: &[T], scale: f64, dy: Option<&mut [T]>) -> f64 {
-    check_len("mean_squared_error", "t", t, y.len());
-    if let Some(dy) = dy {
-        update(isa, "mean_squared_error", ScaledDifference(T::from_f64(2.0 * scale)), [dy], [y, t]);
-    }
-    isa.run(SquaredError { y, t })
+    let gradient = ScaledDifference(T::from_f64(2.0 * scale));
+    pairs::run(isa, "mean_squared_error", SquaredError, gradient, [y, t], dy)
 }

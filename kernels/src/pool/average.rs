@@ -2,27 +2,32 @@
 
 use super::backward::Backward;
 use super::geometry::{Axis, Run, Runs};
-use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors};
-use crate::Isa;
+use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors, whole};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
+use crate::{Accum, Isa, elementwise, reduce};
 use std::slice::{from_mut, from_ref};
 
-/// Average pooling: `y = sum over the window of x / number of window elements inside the image`.
+/// Average pooling: `y = sum over the window of x / number of window elements that count`.
 ///
-/// `x` is `[C, H, W, N]`; `y` is `[C, OH, OW, N]` and is overwritten. Padding is neither summed nor counted.
-/// The sum is multiplied by the rounded reciprocal of the count. NaN and infinities propagate.
+/// `x` is `[C, H, W, N]`; `y` is `[C, OH, OW, N]` and is overwritten. The elements inside the image count, and
+/// those in the padding with [`Divisor::Padded`](super::Divisor::Padded). The sum is multiplied by the rounded reciprocal of the count. NaN and infinities propagate.
 ///
 /// # Panics
 ///
 /// When a length does not fit the shape.
 pub fn average_pool<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T], y: &mut [T]) {
     shape.check_lengths(n, x.len(), y.len());
+    if shape.is_whole() && n == 1 {
+        // The pixels of a channel are contiguous, so the vectors go along them.
+        reduce::sum_rows(isa, shape.c, shape.pixels(), x, Accum::Replace, y);
+        return elementwise::scale(isa, reciprocal(shape.pixels()), y);
+    }
     isa.run(Forward { shape: shape.flattened(), n, x, y });
 }
 
 /// The input gradient of [`average_pool`]:
-/// `dx = sum over the windows that contain x of dy / number of window elements inside the image`.
+/// `dx = sum over the windows that contain x of dy / number of window elements that count`.
 ///
 /// `dy` is `[C, OH, OW, N]`; `dx` is `[C, H, W, N]` and is overwritten. Overlapping windows add in a fixed
 /// order. Elements that belong to no window get 0.
@@ -58,21 +63,36 @@ impl<T: Element> Kernel for Forward<'_, T> {
     #[inline(always)]
     fn run<S: Level>(self, s: S) {
         let Self { shape, n, x, y } = self;
-        let vectors = vectors::<S, T>(n);
-        match (shape.halves(), vectors) {
+        match (shape.halves(), vectors::<S, T>(n)) {
             (true, 1) => return halve_average::<S, T, 1, 8>(s, &shape, x, y),
             (true, 2) => return halve_average::<S, T, 2, 4>(s, &shape, x, y),
             (true, 4) => return halve_average::<S, T, 4, 2>(s, &shape, x, y),
             _ => {}
         }
-        for run in Runs::new(&shape, n) {
-            let x = &x[run.input..];
-            let y = &mut y[run.start..][..run.outputs()];
-            match vectors {
-                0 => average_run(s, &run, x, y),
-                v if v % 2 == 0 => average_blocks::<S, T, 2>(s, &run, x, y),
-                _ => average_blocks::<S, T, 1>(s, &run, x, y),
-            }
+        if shape.is_whole() && whole::average(s, shape.pixels(), n, x, y) {
+            return;
+        }
+        average_runs(s, Runs::new(&shape, n), n, x, y);
+    }
+}
+
+/// The averages of all `runs`.
+#[inline(always)]
+pub(super) fn average_runs<S: Level, T: Element>(
+    s: S,
+    runs: impl Iterator<Item = Run>,
+    n: usize,
+    x: &[T],
+    y: &mut [T],
+) {
+    let vectors = vectors::<S, T>(n);
+    for run in runs {
+        let x = &x[run.input..];
+        let y = &mut y[run.start..][..run.outputs()];
+        match vectors {
+            0 => average_run(s, &run, x, y),
+            v if v % 2 == 0 => average_blocks::<S, T, 2>(s, &run, x, y),
+            _ => average_blocks::<S, T, 1>(s, &run, x, y),
         }
     }
 }
@@ -156,7 +176,7 @@ fn average_window<S: Level, T: Element, const B: usize>(
     x: &[[T::V<S>; B]],
     y: &mut [[T::V<S>; B]],
 ) {
-    let share = T::splat(s, reciprocal(rows * cols));
+    let share = T::splat(s, reciprocal(run.divisor));
     for o in 0..run.count {
         for at in 0..run.len {
             let (from, to) = (o * run.piece_step + at, o * run.len + at);
@@ -179,7 +199,7 @@ fn average_window<S: Level, T: Element, const B: usize>(
 /// The averages of a run with any number of samples.
 #[inline(always)]
 fn average_run<S: Level, T: Element>(s: S, run: &Run, x: &[T], y: &mut [T]) {
-    let share = T::splat(s, reciprocal(run.rows * run.cols));
+    let share = T::splat(s, reciprocal(run.divisor));
     for o in 0..run.count {
         for at in (0..run.len).step_by(T::lanes::<S>()) {
             let len = T::lanes::<S>().min(run.len - at);

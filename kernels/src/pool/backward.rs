@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::slice::from_ref;
 
 /// With `MAX`, `dy` goes to the window element whose index is `argmax`. Without it, `dy` is divided equally
-/// among the window's elements inside the image, and `argmax` is empty.
+/// among the window's elements that count ([`Divisor`](super::Divisor)), and `argmax` is empty.
 pub(super) struct Backward<'a, T, const MAX: bool> {
     pub(super) shape: &'a Pool2d,
     pub(super) n: usize,
@@ -138,7 +138,7 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
                         axis: &horizontal,
                         n,
                         first: i * horizontal.window,
-                        rows: vertical.taps(p).len(),
+                        rows: vertical.counted(p),
                         argmax: if MAX { &argmax[from..][..len] } else { &[] },
                         dy: &dy[from..][..len],
                     };
@@ -177,7 +177,7 @@ struct Row<'a, T> {
     n: usize,
     /// The index of the window row's first element.
     first: usize,
-    /// The number of window rows inside the image.
+    /// The number of window rows that count in an average.
     rows: usize,
     argmax: &'a [T],
     dy: &'a [T],
@@ -246,12 +246,12 @@ impl<T: Element> Row<'_, T> {
                 self.add_element::<S, MAX>(s, j, outputs, share, dx);
                 continue;
             }
-            // A window that reaches into the padding has fewer elements, so its shares are larger.
+            // A window that reaches into the padding may have fewer elements, and larger shares then.
             let start = interior.start.clamp(outputs.start, outputs.end);
             let end = interior.end.clamp(start, outputs.end);
             self.add_element::<S, MAX>(s, j, start..end, share, dx);
             for o in (outputs.start..start).chain(end..outputs.end) {
-                self.add_element::<S, MAX>(s, j, o..o + 1, reciprocal(rows * axis.taps(o).len()), dx);
+                self.add_element::<S, MAX>(s, j, o..o + 1, reciprocal(rows * axis.counted(o)), dx);
             }
         }
     }
@@ -276,11 +276,29 @@ impl<T: Element> Row<'_, T> {
         let argmax = if MAX { &argmax[outputs.start * n..][..count * len] } else { dy };
         let dx = &mut dx[axis.position(outputs.start, j) * n..];
         let step = axis.stride * n;
+        let weight = if MAX { k } else { share };
         match vectors::<S, T>(n) {
-            0 => add_any::<S, T, MAX>(s, k, share, [count, len, step], argmax, dy, dx),
-            v if v % 2 == 0 => add_blocks::<S, T, 2, MAX>(s, k, share, [count, len, step], argmax, dy, dx),
-            _ => add_blocks::<S, T, 1, MAX>(s, k, share, [count, len, step], argmax, dy, dx),
+            0 => add_any::<S, T, MAX>(s, weight, [count, len, step], argmax, dy, dx),
+            v if v % 2 == 0 => add_blocks::<S, T, 2, MAX>(s, weight, [count, len, step], argmax, dy, dx),
+            _ => add_blocks::<S, T, 1, MAX>(s, weight, [count, len, step], argmax, dy, dx),
         }
+    }
+}
+
+/// Adds the part of one output's gradient `dy` to one element `dx` of its window, for all samples. `weight` is
+/// that of [`part`].
+#[inline(always)]
+pub(super) fn add_to_element<S: Level, T: Element, const MAX: bool>(
+    s: S,
+    weight: T,
+    argmax: &[T],
+    dy: &[T],
+    dx: &mut [T],
+) {
+    let (weight, n) = (T::splat(s, weight), dy.len());
+    match vectors::<S, T>(n) {
+        0 => add_any::<S, T, MAX>(s, weight, [1, n, n], argmax, dy, dx),
+        _ => add_blocks::<S, T, 1, MAX>(s, weight, [1, n, n], argmax, dy, dx),
     }
 }
 
@@ -288,8 +306,7 @@ impl<T: Element> Row<'_, T> {
 #[inline(always)]
 fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
     s: S,
-    k: T::V<S>,
-    share: T::V<S>,
+    weight: T::V<S>,
     [count, len, step]: [usize; 3],
     argmax: &[T],
     dy: &[T],
@@ -304,8 +321,7 @@ fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
             let (dy, argmax) = (dy[o * len + at], argmax[o * len + at]);
             let dx = &mut dx[o * step + at];
             for b in 0..B {
-                dx[b] =
-                    T::vadd(s, dx[b], part::<S, T, MAX>(s, if MAX { k } else { share }, argmax[b], dy[b]));
+                dx[b] = T::vadd(s, dx[b], part::<S, T, MAX>(s, weight, argmax[b], dy[b]));
             }
         }
     }
@@ -315,8 +331,7 @@ fn add_blocks<S: Level, T: Element, const B: usize, const MAX: bool>(
 #[inline(always)]
 fn add_any<S: Level, T: Element, const MAX: bool>(
     s: S,
-    k: T::V<S>,
-    share: T::V<S>,
+    weight: T::V<S>,
     [count, len, step]: [usize; 3],
     argmax: &[T],
     dy: &[T],
@@ -328,11 +343,7 @@ fn add_any<S: Level, T: Element, const MAX: bool>(
             let dy = load(s, &dy[o * len + at..][..width]);
             let argmax = load(s, &argmax[o * len + at..][..width]);
             let dx = &mut dx[o * step + at..][..width];
-            store(
-                s,
-                dx,
-                T::vadd(s, load(s, dx), part::<S, T, MAX>(s, if MAX { k } else { share }, argmax, dy)),
-            );
+            store(s, dx, T::vadd(s, load(s, dx), part::<S, T, MAX>(s, weight, argmax, dy)));
         }
     }
 }

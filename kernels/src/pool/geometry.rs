@@ -1,6 +1,6 @@
 //! Which input elements an output reads, and which neighbouring outputs can be treated as one run.
 
-use super::{Pool2d, PoolError};
+use super::{Divisor, Pool2d, PoolError, Rounding};
 use std::ops::Range;
 
 /// One dimension of a pooling.
@@ -11,6 +11,8 @@ pub(super) struct Axis {
     pub(super) stride: usize,
     pub(super) padding: usize,
     pub(super) dilation: usize,
+    pub(super) rounding: Rounding,
+    pub(super) divisor: Divisor,
     /// The number of input positions from the first element of a window to its last.
     pub(super) span: usize,
     pub(super) outputs: usize,
@@ -19,21 +21,30 @@ pub(super) struct Axis {
 impl Axis {
     /// Returns `None` when the numbers overflow. The axis has no outputs when the window does not fit.
     pub(super) fn new(
-        size: usize,
-        window: usize,
-        stride: usize,
-        padding: usize,
-        dilation: usize,
+        [size, window]: [usize; 2],
+        [stride, padding, dilation]: [usize; 3],
+        rounding: Rounding,
+        divisor: Divisor,
     ) -> Option<Self> {
         let span = (window - 1).checked_mul(dilation)?.checked_add(1)?;
         let padded = padding.checked_mul(2)?.checked_add(size)?;
-        let outputs = padded.checked_sub(span).map_or(0, |last| last / stride + 1);
-        Some(Self { size, window, stride, padding, dilation, span, outputs })
+        let rounded_up = match rounding {
+            Rounding::Down => padded,
+            Rounding::Up => padded.checked_add(stride - 1)?,
+        };
+        let mut outputs = rounded_up.checked_sub(span).map_or(0, |last| last / stride + 1);
+        // A window that begins in the padding behind the image has no element.
+        if rounding == Rounding::Up && outputs > 0 && (outputs - 1) * stride >= size + padding {
+            outputs -= 1;
+        }
+        Some(Self { size, window, stride, padding, dilation, rounding, divisor, span, outputs })
     }
 
     /// An axis with one window, which is all of its `size` positions.
     pub(super) fn whole(size: usize) -> Self {
-        Self { size, window: size, stride: 1, padding: 0, dilation: 1, span: size, outputs: 1 }
+        let (rounding, divisor) = (Rounding::Down, Divisor::Inside);
+        let (stride, padding, dilation, outputs) = (1, 0, 1, 1);
+        Self { size, window: size, stride, padding, dilation, rounding, divisor, span: size, outputs }
     }
 
     pub(super) fn check(&self, dimension: &'static str) -> Result<(), PoolError> {
@@ -53,9 +64,13 @@ impl Axis {
         Ok(())
     }
 
-    /// Whether windows lie side by side, without overlap or gap, from the first input element on.
+    /// Whether windows lie side by side, without overlap or gap, from the first input element on, and none of
+    /// them reaches beyond the last one.
     pub(super) fn tiles(&self) -> bool {
-        self.padding == 0 && self.span == self.window && (self.stride == self.window || self.outputs == 1)
+        self.padding == 0
+            && self.span == self.window
+            && (self.stride == self.window || self.outputs == 1)
+            && (self.outputs - 1) * self.stride + self.span <= self.size
     }
 
     /// Whether the only window is the whole input, without gaps.
@@ -73,6 +88,19 @@ impl Axis {
         let first = self.padding.saturating_sub(start).div_ceil(self.dilation);
         let end = (self.size + self.padding).saturating_sub(start).div_ceil(self.dilation);
         first..end.min(self.window)
+    }
+
+    /// The number of elements of output `o`'s window that count in an average.
+    #[inline(always)]
+    pub(super) fn counted(&self, o: usize) -> usize {
+        match self.divisor {
+            Divisor::Inside => self.taps(o).len(),
+            // What lies beyond the padding does not count.
+            Divisor::Padded => {
+                let left = self.size + 2 * self.padding - o * self.stride;
+                left.div_ceil(self.dilation).min(self.window)
+            }
+        }
     }
 
     /// The input position of element `k` of output `o`, which lies inside the image.
@@ -145,6 +173,8 @@ pub(super) struct Run {
     /// The number of rows and columns of the window that lie inside the image.
     pub(super) rows: usize,
     pub(super) cols: usize,
+    /// The number that an average divides by.
+    pub(super) divisor: usize,
     /// The window index of the first element inside the image.
     pub(super) first: usize,
     /// The distance in window indices from one row of the window to the next.
@@ -211,6 +241,7 @@ impl Iterator for Runs {
             len,
             rows: rows.len(),
             cols: cols.len(),
+            divisor: vertical.counted(oh) * horizontal.counted(ow),
             first: rows.start * horizontal.window + cols.start,
             kw: horizontal.window,
             input: (row * horizontal.size + horizontal.position(ow, cols.start)) * n,

@@ -100,9 +100,8 @@ impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
     #[inline(always)]
     fn run<S: Level>(self, s: S) {
         let Self { shape, n, relu, x, y, argmax } = self;
-        let vectors = vectors::<S, T>(n);
         let done = shape.halves()
-            && match vectors {
+            && match vectors::<S, T>(n) {
                 1 => halve_max::<S, T, 1, 8, ARGMAX>(s, shape, relu, x, y, argmax),
                 2 => halve_max::<S, T, 2, 4, ARGMAX>(s, shape, relu, x, y, argmax),
                 4 => halve_max::<S, T, 4, 2, ARGMAX>(s, shape, relu, x, y, argmax),
@@ -111,18 +110,33 @@ impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
         if done {
             return;
         }
-        for run in Runs::new(shape, n) {
-            let x = &x[run.input..];
-            let y = &mut y[run.start..][..run.outputs()];
-            let argmax = if ARGMAX { &mut argmax[run.start..][..run.outputs()] } else { &mut [] };
-            let done = match vectors {
-                0 => false,
-                v if v % 2 == 0 => max_blocks::<S, T, 2, ARGMAX>(s, &run, relu, x, y, argmax),
-                _ => max_blocks::<S, T, 1, ARGMAX>(s, &run, relu, x, y, argmax),
-            };
-            if !done {
-                max_run::<S, T, ARGMAX>(s, &run, relu, x, y, argmax);
-            }
+        max_runs::<S, T, ARGMAX>(s, Runs::new(shape, n), n, relu, x, y, argmax);
+    }
+}
+
+/// The maxima of all `runs`.
+#[inline(always)]
+pub(super) fn max_runs<S: Level, T: Element, const ARGMAX: bool>(
+    s: S,
+    runs: impl Iterator<Item = Run>,
+    n: usize,
+    relu: bool,
+    x: &[T],
+    y: &mut [T],
+    argmax: &mut [T],
+) {
+    let vectors = vectors::<S, T>(n);
+    for run in runs {
+        let x = &x[run.input..];
+        let y = &mut y[run.start..][..run.outputs()];
+        let argmax = if ARGMAX { &mut argmax[run.start..][..run.outputs()] } else { &mut [] };
+        let done = match vectors {
+            0 => false,
+            v if v % 2 == 0 => max_blocks::<S, T, 2, ARGMAX>(s, &run, relu, x, y, argmax),
+            _ => max_blocks::<S, T, 1, ARGMAX>(s, &run, relu, x, y, argmax),
+        };
+        if !done {
+            max_run::<S, T, ARGMAX>(s, &run, relu, x, y, argmax);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Max and average pooling over `[C, H, W, N]` images, forward and backward.
 //!
 //! Along each dimension, output position `o` reads the input positions `o * stride - padding + k * dilation`
-//! for `k = 0..window`, if they lie inside the image. So padding is never an element of a window.
+//! for `k = 0..window`, if they lie inside the image. So padding is never an element of a window; an average
+//! can count it all the same ([`Divisor`]).
 //!
 //! The forward pass goes through *runs*: neighbouring outputs with the same window elements inside the image.
 //! The backward pass goes through the input gradient row by row. It writes each element once where windows
@@ -10,17 +11,23 @@
 //!
 //! 2x2 windows with stride 2, the most frequent ones, have kernels of their own.
 
+mod adaptive;
 mod average;
 mod backward;
 mod geometry;
 mod max;
 mod overlapping;
+mod whole;
 
 use crate::Size2;
 use crate::element::Element;
 use crate::simd::Level;
 use geometry::Axis;
 
+pub use adaptive::{
+    AdaptivePool2d, adaptive_average_pool, adaptive_average_pool_backward, adaptive_max_pool,
+    adaptive_max_pool_backward, adaptive_max_pool_eval,
+};
 pub use average::{average_pool, average_pool_backward};
 pub use max::{max_pool, max_pool_backward, max_pool_eval};
 
@@ -43,6 +50,32 @@ pub struct Pool2dShape {
     pub padding: Size2,
     /// Distance between neighbouring elements of a window.
     pub dilation: Size2,
+    /// Whether a last window that does not fit has an output.
+    pub rounding: Rounding,
+    /// What an average divides by.
+    pub divisor: Divisor,
+}
+
+/// How the number of outputs is rounded: whether a last window has an output if only a part of it lies on the
+/// padded image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// Only windows that lie on the padded image have an output.
+    #[default]
+    Down,
+    /// The last window may reach beyond the padded image, if it begins on the image or in the padding in front
+    /// of it. This is PyTorch's `ceil_mode`.
+    Up,
+}
+
+/// The number of elements that an average over a window divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Divisor {
+    /// The elements inside the image.
+    #[default]
+    Inside,
+    /// The elements on the padded image, as if the padding were zeros: PyTorch's `count_include_pad`.
+    Padded,
 }
 
 /// Why a shape is no pooling.
@@ -58,6 +91,12 @@ pub enum PoolError {
         h: usize,
         /// Width.
         w: usize,
+    },
+    /// The image to pool to has no element.
+    #[error("pooling to an image of {output}: each number must be at least 1")]
+    EmptyOutput {
+        /// The size to pool to.
+        output: Size2,
     },
     /// A stride or a dilation is 0.
     #[error("pooling with stride {stride} and dilation {dilation}: each number must be at least 1")]
@@ -132,7 +171,8 @@ const MAX_TAPS: usize = 1 << 24;
 /// ```
 /// use isograd_kernels::pool::{Pool2d, Pool2dShape};
 /// let [stride, padding, dilation] = [2, 0, 1].map(Into::into);
-/// let shape = Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride, padding, dilation };
+/// let (rounding, divisor) = Default::default();
+/// let shape = Pool2dShape { c: 8, h: 7, w: 5, kh: 2, kw: 2, stride, padding, dilation, rounding, divisor };
 /// let halves = Pool2d::new(shape)?;
 /// assert_eq!([halves.oh(), halves.ow()], [3, 2]);
 /// let whole = Pool2d::new(Pool2dShape { kh: 0, kw: 0, ..shape })?;
@@ -154,7 +194,7 @@ impl Pool2d {
     /// [`PoolError`] when a size, stride or dilation is zero, when the window with its dilation is larger
     /// than the padded image, when some window would lie entirely in the padding, or when sizes overflow.
     pub fn new(shape: Pool2dShape) -> Result<Self, PoolError> {
-        let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = shape;
+        let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation, rounding, divisor } = shape;
         if c == 0 || h == 0 || w == 0 {
             return Err(PoolError::EmptyImage { c, h, w });
         }
@@ -167,8 +207,9 @@ impl Pool2d {
             return Err(PoolError::TooManyTaps { kh, kw });
         }
         let overflow = PoolError::Overflow { c, h, w };
-        let vertical = Axis::new(h, kh, stride.h, padding.h, dilation.h).ok_or(overflow.clone())?;
-        let horizontal = Axis::new(w, kw, stride.w, padding.w, dilation.w).ok_or(overflow.clone())?;
+        let axis = |sizes, steps| Axis::new(sizes, steps, rounding, divisor).ok_or(overflow.clone());
+        let vertical = axis([h, kh], [stride.h, padding.h, dilation.h])?;
+        let horizontal = axis([w, kw], [stride.w, padding.w, dilation.w])?;
         vertical.check("height")?;
         horizontal.check("width")?;
         let rows = c.checked_mul(h.max(vertical.outputs)).ok_or(overflow.clone())?;
@@ -188,10 +229,13 @@ impl Pool2d {
             stride: Size2 { h: v.stride, w: h.stride },
             padding: Size2 { h: v.padding, w: h.padding },
             dilation: Size2 { h: v.dilation, w: h.dilation },
+            rounding: v.rounding,
+            divisor: v.divisor,
         }
     }
 
-    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, rounded down.
+    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, with the quotient rounded as the
+    /// shape says. If it is rounded up, a last window that begins behind the image is left out.
     pub fn oh(&self) -> usize {
         self.vertical.outputs
     }
@@ -239,17 +283,19 @@ impl Pool2d {
 
     /// Asserts that a buffer of inputs and one of outputs have the lengths of `n` samples.
     fn check_lengths(&self, n: usize, input: usize, output: usize) {
-        let (c, h, w) = (self.c, self.vertical.size, self.horizontal.size);
-        let (oh, ow) = (self.oh(), self.ow());
+        let input_size = Size2 { h: self.vertical.size, w: self.horizontal.size };
+        let output_size = Size2 { h: self.oh(), w: self.ow() };
+        check_lengths(self.c, n, [input_size, output_size], [input, output]);
+    }
+}
+
+/// Asserts that buffers of inputs and of outputs have the lengths of `n` samples of `c` channels.
+fn check_lengths(c: usize, n: usize, sizes: [Size2; 2], lengths: [usize; 2]) {
+    for ((what, Size2 { h, w }), len) in ["input", "output"].into_iter().zip(sizes).zip(lengths) {
         assert!(
-            (c * h * w).checked_mul(n) == Some(input),
-            "pooling input has {input} elements, but [{c}, {h}, {w}, {n}] needs {}",
+            (c * h * w).checked_mul(n) == Some(len),
+            "pooling {what} has {len} elements, but [{c}, {h}, {w}, {n}] needs {}",
             (c * h * w).saturating_mul(n)
-        );
-        assert!(
-            (c * oh * ow).checked_mul(n) == Some(output),
-            "pooling output has {output} elements, but [{c}, {oh}, {ow}, {n}] needs {}",
-            (c * oh * ow).saturating_mul(n)
         );
     }
 }

@@ -33,9 +33,9 @@ struct Held {
     /// The steps from one window to the one before it, and from its element to that window's.
     window_step: usize,
     element_step: usize,
-    /// The number of each window's elements inside the image; zeros for max pooling, which does not need the
-    /// number.
-    inside: [usize; MAX_HOLDERS],
+    /// The number of each window's elements that count in an average; zeros for max pooling, which does not
+    /// need the number.
+    counted: [usize; MAX_HOLDERS],
 }
 
 impl Held {
@@ -50,7 +50,7 @@ impl Held {
                 1 => (held.window_step, held.element_step) = (held.window - window, element - held.element),
                 _ => {}
             }
-            *held.inside.get_mut(held.count)? = if MAX { 0 } else { axis.taps(window).len() };
+            *held.counted.get_mut(held.count)? = if MAX { 0 } else { axis.counted(window) };
             held.count += 1;
         }
         Some(held)
@@ -202,7 +202,7 @@ impl<S: Level, T: Element> Source<'_, S, T> {
                 let k = (rows.element + r * rows.element_step) * self.kw
                     + columns.element
                     + c * columns.element_step;
-                let weight = if MAX { k } else { rows.inside[r] * columns.inside[c] };
+                let weight = if MAX { k } else { rows.counted[r] * columns.counted[c] };
                 weights[r][c] = T::splat(s, self.weights.0[weight]);
                 let row = rows.window - r * rows.window_step;
                 let from = (row * self.outputs + columns.window - c * columns.window_step) * pixel;

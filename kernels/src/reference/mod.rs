@@ -7,6 +7,7 @@ pub mod activation;
 pub mod batch_norm;
 pub mod conv;
 pub mod gemm;
+pub mod local_response;
 pub mod loss;
 pub mod optimizer;
 pub mod pool;

@@ -1,7 +1,7 @@
 //! Max and average pooling.
 
-use crate::Activation;
-use crate::pool::Pool2dShape;
+use crate::pool::{AdaptivePool2d, Divisor, Pool2dShape, Rounding};
+use crate::{Activation, Size2};
 
 /// The results of [`max_pool`].
 pub struct Maxima {
@@ -13,10 +13,57 @@ pub struct Maxima {
 
 /// `y[o] = max over the window of x`, then ReLU if asked for.
 pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]) -> Maxima {
+    maxima(&windows(shape, n), activation, x)
+}
+
+/// `dx[winner of o] += dy[o]`.
+pub fn max_pool_backward(shape: &Pool2dShape, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
+    to_winners(&windows(shape, n), shape.c * shape.h * shape.w * n, argmax, dy)
+}
+
+/// `y[o] = sum over the window of x / elements of the window that count`.
+pub fn average_pool(shape: &Pool2dShape, n: usize, x: &[f64]) -> Vec<f64> {
+    means(&windows(shape, n), x)
+}
+
+/// `dx[each element of o's window] += dy[o] / elements of the window that count`.
+pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f64> {
+    to_all(&windows(shape, n), shape.c * shape.h * shape.w * n, dy)
+}
+
+/// [`max_pool`] to a given size, without ReLU.
+pub fn adaptive_max_pool(shape: &AdaptivePool2d, n: usize, x: &[f64]) -> Maxima {
+    maxima(&adaptive_windows(shape, n), Activation::Identity, x)
+}
+
+/// [`max_pool_backward`] for [`adaptive_max_pool`].
+pub fn adaptive_max_pool_backward(shape: &AdaptivePool2d, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
+    to_winners(&adaptive_windows(shape, n), adaptive_inputs(shape, n), argmax, dy)
+}
+
+/// [`average_pool`] to a given size.
+pub fn adaptive_average_pool(shape: &AdaptivePool2d, n: usize, x: &[f64]) -> Vec<f64> {
+    means(&adaptive_windows(shape, n), x)
+}
+
+/// [`average_pool_backward`] for [`adaptive_average_pool`].
+pub fn adaptive_average_pool_backward(shape: &AdaptivePool2d, n: usize, dy: &[f64]) -> Vec<f64> {
+    to_all(&adaptive_windows(shape, n), adaptive_inputs(shape, n), dy)
+}
+
+/// The window of one output.
+struct Window {
+    /// The window index and the input index of each element inside the image.
+    elements: Vec<(usize, usize)>,
+    /// The number of elements that count in an average.
+    counted: usize,
+}
+
+fn maxima(windows: &[Window], activation: Activation, x: &[f64]) -> Maxima {
     let (mut y, mut argmax) = (Vec::new(), Vec::new());
-    for window in windows(shape, n) {
-        let (mut best, mut arg) = (x[window[0].1], window[0].0);
-        for (k, from) in window {
+    for Window { elements, .. } in windows {
+        let (mut best, mut arg) = (x[elements[0].1], elements[0].0);
+        for &(k, from) in elements {
             if !best.is_nan() && (x[from] > best || x[from].is_nan()) {
                 (best, arg) = (x[from], k);
             }
@@ -28,11 +75,10 @@ pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]
     Maxima { y, argmax }
 }
 
-/// `dx[winner of o] += dy[o]`.
-pub fn max_pool_backward(shape: &Pool2dShape, n: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
-    let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
-    for (o, window) in windows(shape, n).enumerate() {
-        for (k, to) in window {
+fn to_winners(windows: &[Window], inputs: usize, argmax: &[f64], dy: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; inputs];
+    for (o, window) in windows.iter().enumerate() {
+        for &(k, to) in &window.elements {
             if argmax[o] == k as f64 {
                 dx[to] += dy[o];
             }
@@ -41,45 +87,80 @@ pub fn max_pool_backward(shape: &Pool2dShape, n: usize, argmax: &[f64], dy: &[f6
     dx
 }
 
-/// `y[o] = sum over the window of x / elements of the window inside the image`.
-pub fn average_pool(shape: &Pool2dShape, n: usize, x: &[f64]) -> Vec<f64> {
-    windows(shape, n)
-        .map(|window| window.iter().map(|&(_, from)| x[from]).sum::<f64>() / window.len() as f64)
-        .collect()
+fn means(windows: &[Window], x: &[f64]) -> Vec<f64> {
+    let mean = |window: &Window| {
+        window.elements.iter().map(|&(_, from)| x[from]).sum::<f64>() / window.counted as f64
+    };
+    windows.iter().map(mean).collect()
 }
 
-/// `dx[each element of o's window] += dy[o] / elements of the window inside the image`.
-pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f64> {
-    let mut dx = vec![0.0; shape.c * shape.h * shape.w * n];
-    for (o, window) in windows(shape, n).enumerate() {
-        for &(_, to) in &window {
-            dx[to] += dy[o] / window.len() as f64;
+fn to_all(windows: &[Window], inputs: usize, dy: &[f64]) -> Vec<f64> {
+    let mut dx = vec![0.0; inputs];
+    for (window, dy) in windows.iter().zip(dy) {
+        for &(_, to) in &window.elements {
+            dx[to] += dy / window.counted as f64;
         }
     }
     dx
 }
 
-/// For each output element in memory order, the window index and the input index of each window element
-/// inside the image.
-fn windows(shape: &Pool2dShape, n: usize) -> impl Iterator<Item = Vec<(usize, usize)>> {
-    let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation } = *shape;
+/// The windows of all outputs, in memory order.
+fn windows(shape: &Pool2dShape, n: usize) -> Vec<Window> {
+    let Pool2dShape { c, h, w, kh, kw, stride, padding, dilation, rounding, divisor } = *shape;
     let (kh, kw) = (if kh == 0 { h } else { kh }, if kw == 0 { w } else { kw });
-    let oh = (h + 2 * padding.h - dilation.h * (kh - 1) - 1) / stride.h + 1;
-    let ow = (w + 2 * padding.w - dilation.w * (kw - 1) - 1) / stride.w + 1;
-    (0..c * oh * ow * n).map(move |o| {
+    let outputs = |size: usize, window: usize, stride: usize, padding: usize, dilation: usize| {
+        let (span, padded) = (dilation * (window - 1) + 1, size + 2 * padding);
+        let exists = |o: &usize| match rounding {
+            Rounding::Down => o * stride + span <= padded,
+            Rounding::Up => o * stride + span < padded + stride && o * stride < size + padding,
+        };
+        (0..).take_while(exists).count()
+    };
+    let oh = outputs(h, kh, stride.h, padding.h, dilation.h);
+    let ow = outputs(w, kw, stride.w, padding.w, dilation.w);
+    let window = |o: usize| {
         let (sample, q, p, channel) = (o % n, o / n % ow, o / n / ow % oh, o / n / ow / oh);
-        let mut window = Vec::new();
+        let mut window = Window { elements: Vec::new(), counted: 0 };
         for i in 0..kh {
             for j in 0..kw {
                 let (row, col) = (p * stride.h + i * dilation.h, q * stride.w + j * dilation.w);
-                let inside =
+                let is_inside =
                     (padding.h..padding.h + h).contains(&row) && (padding.w..padding.w + w).contains(&col);
-                if inside {
+                let is_padded = row < h + 2 * padding.h && col < w + 2 * padding.w;
+                if is_inside || (is_padded && divisor == Divisor::Padded) {
+                    window.counted += 1;
+                }
+                if is_inside {
                     let (row, col) = (row - padding.h, col - padding.w);
-                    window.push((i * kw + j, ((channel * h + row) * w + col) * n + sample));
+                    window.elements.push((i * kw + j, ((channel * h + row) * w + col) * n + sample));
                 }
             }
         }
         window
-    })
+    };
+    (0..c * oh * ow * n).map(window).collect()
+}
+
+/// The windows of all outputs of a pooling to a given size, in memory order: those of the input rows `row`
+/// with `p H < (row + 1) OH` and `row OH < (p + 1) H`.
+fn adaptive_windows(shape: &AdaptivePool2d, n: usize) -> Vec<Window> {
+    let (Size2 { h, w }, Size2 { h: oh, w: ow }) = (shape.input(), shape.output());
+    let positions = |o: usize, size: usize, outputs: usize| -> Vec<usize> {
+        (0..size).filter(|i| o * size < (i + 1) * outputs && i * outputs < (o + 1) * size).collect()
+    };
+    let window = |o: usize| {
+        let (sample, q, p, channel) = (o % n, o / n % ow, o / n / ow % oh, o / n / ow / oh);
+        let (rows, cols) = (positions(p, h, oh), positions(q, w, ow));
+        let elements: Vec<_> = rows
+            .iter()
+            .flat_map(|row| cols.iter().map(move |col| ((channel * h + row) * w + col) * n + sample))
+            .enumerate()
+            .collect();
+        Window { counted: elements.len(), elements }
+    };
+    (0..shape.channels() * oh * ow * n).map(window).collect()
+}
+
+fn adaptive_inputs(shape: &AdaptivePool2d, n: usize) -> usize {
+    shape.channels() * shape.input().h * shape.input().w * n
 }

@@ -1,7 +1,21 @@
 //! Activation functions, forward and backward, on slices of any equal length.
 //!
-//! Every function is element-wise, so none takes a shape. The backward functions take the output `y` of the
-//! forward function, except [`arctanh_backward`], which takes its input. Every function gives NaN for NaN.
+//! Every function is element-wise, so none takes a shape. A backward function takes the output `y` of the
+//! forward function where the output tells the slope, because the input need not be kept then. Where it does
+//! not, the backward function takes the input `x`: those of arctanh, SiLU, both forms of GELU, and hard-swish.
+//! Every function gives NaN for NaN.
+
+mod piecewise;
+mod smooth;
+
+pub use piecewise::{
+    hard_sigmoid, hard_sigmoid_backward, hard_swish, hard_swish_backward, leaky_relu, leaky_relu_backward,
+    relu6, relu6_backward,
+};
+pub use smooth::{
+    elu, elu_backward, gelu, gelu_backward, gelu_tanh, gelu_tanh_backward, silu, silu_backward, softplus,
+    softplus_backward,
+};
 
 use crate::element::Element;
 use crate::elementwise::{Lanewise, lanewise, update};

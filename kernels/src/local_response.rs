@@ -1,0 +1,336 @@
+//! Local response normalisation: each element is divided by a power of the energy around it, over
+//! neighbouring channels.
+//!
+//! The channels of `[C, H, W, N]` are rows of `pixels * n` elements. A sum over neighbouring channels is a sum
+//! of rows, so every loop runs along contiguous memory. The kernels work on blocks of columns that are narrow
+//! enough for the rows of all channels to stay in the cache. Blocks change no result: a column sees only
+//! itself.
+
+use crate::Pass;
+use crate::element::Element;
+use crate::elementwise::{Lanewise, lanewise, update_lanes};
+use crate::simd::{Kernel, Level};
+use std::ops::Range;
+
+/// Local response normalisation of images of `c` channels of `pixels` pixels:
+///
+/// ```text
+/// d[i] = k + alpha / size * sum over the channels j around i of x[j]^2
+/// y[i] = x[i] / d[i]^beta
+/// ```
+///
+/// The channels around `i` are those from `i - size / 2` to `i + (size - 1) / 2` (quotients rounded down) that
+/// exist. So at the first and the last channels, the sum has fewer terms, but `alpha` is divided by `size` all
+/// the same.
+///
+/// # Numerics
+///
+/// All terms of `d` are positive, and its relative error is at most `(size + 2) EPSILON`. Powers of 1/2, 3/4
+/// and 1 are square roots and divisions. Any other power is `e^(-beta ln d)`, whose relative error is at most
+/// `(3 + 4 beta |ln d|) EPSILON` beyond that of `d`. A square that overflows makes `d` infinite and `y` 0. NaN
+/// makes all elements around it NaN.
+///
+/// # Source
+///
+/// Krizhevsky, Sutskever, Hinton: "ImageNet classification with deep convolutional neural networks", NIPS
+/// 2012, section 3.3, where `alpha` is not divided by `size`. The division is that of Caffe and PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LocalResponse {
+    /// Channels.
+    pub c: usize,
+    /// Pixels of an image, height times width.
+    pub pixels: usize,
+    /// The number of channels in a sum, at least 1.
+    pub size: usize,
+    /// The factor of the mean square, at least 0.
+    pub alpha: f64,
+    /// The power, at least 0.
+    pub beta: f64,
+    /// The number that is added, above 0.
+    pub k: f64,
+}
+
+/// The elements of all channels in a block of columns: a quarter of a small second-level cache in f32.
+const BLOCK_ELEMENTS: usize = 1 << 14;
+/// The fewest columns of a block, so that rows are long enough for the CPU to prefetch them.
+const LEAST_COLUMNS: usize = 64;
+
+impl LocalResponse {
+    /// Computes `y` from `x`, both `[C, H, W, N]`; overwrites `y`. Needs no scratch memory.
+    ///
+    /// # Panics
+    ///
+    /// When a length does not fit, or a parameter is outside its range.
+    pub fn forward<T: Element>(&self, pass: Pass<'_, T>, x: &[T], y: &mut [T]) {
+        self.check(pass.n, &[("x", x.len()), ("y", y.len())]);
+        pass.isa.run(Forward { rows: Rows::new(self, pass.n), x, y });
+    }
+
+    /// Computes the gradient by the input from the input and the gradient by the output:
+    ///
+    /// ```text
+    /// dx[i] = dy[i] / d[i]^beta - 2 alpha beta / size * x[i] * sum over j of dy[j] x[j] / d[j]^(beta + 1)
+    /// ```
+    ///
+    /// where `j` goes over the channels whose sums contain channel `i`. `x`, `dy` and `dx` are
+    /// `[C, H, W, N]`; overwrites `dx`. `d` is computed again: it would take as much memory as the output.
+    ///
+    /// # Panics
+    ///
+    /// When a length does not fit, the scratch memory is too short, or a parameter is outside its range.
+    pub fn backward<T: Element>(&self, pass: Pass<'_, T>, x: &[T], dy: &[T], dx: &mut [T]) {
+        self.check(pass.n, &[("x", x.len()), ("dy", dy.len()), ("dx", dx.len())]);
+        let (len, needed) = (pass.scratch.len(), self.scratch_len(pass.n));
+        assert!(
+            len >= needed,
+            "local response: the scratch memory has {len} elements, but {needed} are needed"
+        );
+        let scratch = &mut pass.scratch[..needed];
+        pass.isa.run(Backward { rows: Rows::new(self, pass.n), x, dy, dx, scratch });
+    }
+
+    /// The number of scratch elements that [`backward`](Self::backward) needs for `n` samples.
+    pub fn scratch_len(&self, n: usize) -> usize {
+        (self.c + 1) * self.block(n)
+    }
+
+    /// The number of columns in a block.
+    fn block(&self, n: usize) -> usize {
+        let most = (BLOCK_ELEMENTS / self.c.max(1)).max(LEAST_COLUMNS);
+        // A whole number of vectors at every level.
+        (most / LEAST_COLUMNS * LEAST_COLUMNS).min(self.pixels * n)
+    }
+
+    fn check(&self, n: usize, lengths: &[(&str, usize)]) {
+        let Self { c, pixels, size, alpha, beta, k } = *self;
+        let valid = size > 0 && alpha >= 0.0 && beta >= 0.0 && k > 0.0 && (alpha + beta + k).is_finite();
+        assert!(valid, "local response: size {size}, alpha {alpha}, beta {beta}, k {k}");
+        for (name, len) in lengths {
+            assert!(
+                c.checked_mul(pixels).and_then(|len| len.checked_mul(n)) == Some(*len),
+                "local response: {name} has {len} elements, but {c} channels of {pixels} pixels of {n} samples \
+                 need {}",
+                c.saturating_mul(pixels).saturating_mul(n)
+            );
+        }
+    }
+
+    /// The channels whose squares are in the sum of channel `i`.
+    fn around(&self, i: usize) -> Range<usize> {
+        i.saturating_sub(self.size / 2)..i.saturating_add(self.size.div_ceil(2)).min(self.c)
+    }
+
+    /// The channels whose sums contain the square of channel `i`.
+    fn holders(&self, i: usize) -> Range<usize> {
+        i.saturating_sub((self.size - 1) / 2)..i.saturating_add(self.size / 2 + 1).min(self.c)
+    }
+}
+
+/// `d^-beta`.
+#[derive(Clone, Copy)]
+enum Power<T> {
+    Half,
+    ThreeQuarters,
+    One,
+    /// Minus beta.
+    Any(T),
+}
+
+impl<T: Element> Power<T> {
+    fn new(beta: f64) -> Self {
+        match beta {
+            0.5 => Self::Half,
+            0.75 => Self::ThreeQuarters,
+            1.0 => Self::One,
+            beta => Self::Any(T::from_f64(-beta)),
+        }
+    }
+
+    #[inline(always)]
+    fn of<S: Level>(self, s: S, d: T::V<S>) -> T::V<S> {
+        let one = T::splat(s, T::ONE);
+        match self {
+            Self::Half => T::vdiv(s, one, T::sqrt(s, d)),
+            Self::ThreeQuarters => {
+                let root = T::sqrt(s, d);
+                T::vdiv(s, one, T::vmul(s, root, T::sqrt(s, root)))
+            }
+            Self::One => T::vdiv(s, one, d),
+            Self::Any(minus_beta) => T::exp(s, T::vmul(s, T::splat(s, minus_beta), T::ln(s, d))),
+        }
+    }
+}
+
+/// The parameters as elements, and the rows of the blocks.
+#[derive(Clone, Copy)]
+struct Rows<'a, T> {
+    shape: &'a LocalResponse,
+    /// The number of elements in a channel.
+    row: usize,
+    block: usize,
+    k: T,
+    /// `alpha / size`.
+    factor: T,
+    power: Power<T>,
+}
+
+impl<'a, T: Element> Rows<'a, T> {
+    fn new(shape: &'a LocalResponse, n: usize) -> Self {
+        Self {
+            shape,
+            row: shape.pixels * n,
+            block: shape.block(n),
+            k: T::from_f64(shape.k),
+            factor: T::from_f64(shape.alpha / shape.size as f64),
+            power: Power::new(shape.beta),
+        }
+    }
+
+    /// The columns from `first` on that are one block, in channel `i`.
+    #[inline(always)]
+    fn columns(&self, i: usize, first: usize) -> Range<usize> {
+        let start = i * self.row + first;
+        start..start + self.block.min(self.row - first)
+    }
+
+    /// `d` of channel `i` for the block that begins at column `first`.
+    #[inline(always)]
+    fn denominators<S: Level>(&self, s: S, i: usize, first: usize, x: &[T], d: &mut [T]) {
+        let around = self.shape.around(i);
+        update_lanes(
+            s,
+            FirstSquare { k: self.k, factor: self.factor },
+            [&mut *d],
+            [&x[self.columns(around.start, first)]],
+        );
+        for j in around.start + 1..around.end {
+            update_lanes(s, NextSquare(self.factor), [&mut *d], [&x[self.columns(j, first)]]);
+        }
+    }
+}
+
+/// `d = k + factor x^2`.
+#[derive(Clone, Copy)]
+struct FirstSquare<T> {
+    k: T,
+    factor: T,
+}
+
+impl<T: Element> Lanewise<T, 1, 1> for FirstSquare<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, _: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        let scaled = T::vmul(s, T::splat(s, self.factor), x);
+        [T::mul_add(s, scaled, x, T::splat(s, self.k))]
+    }
+}
+
+/// `d += factor x^2`.
+#[derive(Clone, Copy)]
+struct NextSquare<T>(T);
+
+impl<T: Element> Lanewise<T, 1, 1> for NextSquare<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [d]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        [T::mul_add(s, T::vmul(s, T::splat(s, self.0), x), x, d)]
+    }
+}
+
+/// `y = x / y^beta`, where `y` was `d`.
+#[derive(Clone, Copy)]
+struct Normalise<T>(Power<T>);
+
+impl<T: Element> Lanewise<T, 1, 1> for Normalise<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [d]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        [T::vmul(s, x, self.0.of(s, d))]
+    }
+}
+
+struct Forward<'a, T> {
+    rows: Rows<'a, T>,
+    x: &'a [T],
+    y: &'a mut [T],
+}
+
+impl<T: Element> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(self, s: S) {
+        let Self { rows, x, y } = self;
+        for first in (0..rows.row).step_by(rows.block.max(1)) {
+            for i in 0..rows.shape.c {
+                let y = &mut y[rows.columns(i, first)];
+                rows.denominators(s, i, first, x, y);
+                update_lanes(s, Normalise(rows.power), [y], [&x[rows.columns(i, first)]]);
+            }
+        }
+    }
+}
+
+/// `dx = dy / d^beta`, and `dx x / d` in the place of `d`.
+#[derive(Clone, Copy)]
+struct Direct<T>(Power<T>);
+
+impl<T: Element> Lanewise<T, 2, 2> for Direct<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [_, d]: [T::V<S>; 2], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 2] {
+        let dx = T::vmul(s, dy, self.0.of(s, d));
+        [dx, T::vmul(s, dx, T::vdiv(s, x, d))]
+    }
+}
+
+lanewise!(Assign<1, 1>, _, [_], [x] => [x]);
+lanewise!(Sum<1, 1>, s, [y], [x] => [T::vadd(s, y, x)]);
+
+/// `dx += factor x sum`.
+#[derive(Clone, Copy)]
+struct Indirect<T>(T);
+
+impl<T: Element> Lanewise<T, 1, 2> for Indirect<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, [dx]: [T::V<S>; 1], [x, sum]: [T::V<S>; 2]) -> [T::V<S>; 1] {
+        [T::mul_add(s, T::vmul(s, T::splat(s, self.0), x), sum, dx)]
+    }
+}
+
+struct Backward<'a, T> {
+    rows: Rows<'a, T>,
+    x: &'a [T],
+    dy: &'a [T],
+    dx: &'a mut [T],
+    /// One row for each channel, and one row for a sum of them.
+    scratch: &'a mut [T],
+}
+
+impl<T: Element> Kernel for Backward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level>(self, s: S) {
+        let Self { rows, x, dy, dx, scratch } = self;
+        let LocalResponse { c, size, alpha, beta, .. } = *rows.shape;
+        let indirect = Indirect(T::from_f64(-2.0 * alpha * beta / size as f64));
+        let (ratios, sum) = scratch.split_at_mut(c * rows.block);
+        for first in (0..rows.row).step_by(rows.block.max(1)) {
+            for i in 0..c {
+                let columns = rows.columns(i, first);
+                let ratio = &mut ratios[i * rows.block..][..columns.len()];
+                rows.denominators(s, i, first, x, ratio);
+                let inputs = [&x[columns.clone()], &dy[columns.clone()]];
+                update_lanes(s, Direct(rows.power), [&mut dx[columns], ratio], inputs);
+            }
+            for i in 0..c {
+                let columns = rows.columns(i, first);
+                let sum = &mut sum[..columns.len()];
+                let holders = rows.shape.holders(i);
+                let ratio = |j: usize| j * rows.block..j * rows.block + columns.len();
+                update_lanes(s, Assign, [&mut *sum], [&ratios[ratio(holders.start)]]);
+                for j in holders.start + 1..holders.end {
+                    update_lanes(s, Sum, [&mut *sum], [&ratios[ratio(j)]]);
+                }
+                update_lanes(s, indirect, [&mut dx[columns.clone()]], [&x[columns], &*sum]);
+            }
+        }
+    }
+}
