@@ -5,7 +5,7 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, InputGradient, RunningStatistics, SavedStatistics,
+    Affine, AffineGradient, BatchStatistics, InputGradient, Normalisation, RunningStatistics, SavedStatistics,
     batch_norm_backward, batch_norm_eval, batch_norm_train,
 };
 use isograd_kernels::reference::batch_norm as reference;
@@ -74,7 +74,9 @@ impl Tensors {
         let (accum, saved) = (Accum::Replace, SavedStatistics { mean, inv_std });
         let gradient = AffineGradient { accum, dgamma: Some(&mut **dgamma), dbeta: Some(&mut **dbeta) };
         let dx = Some(InputGradient { accum, dx: out });
-        batch_norm_backward(isa, x, dy, Some(&**gamma), saved, dx, gradient);
+        let affine = Affine { gamma: Some(&**gamma), beta: None };
+        let forward = Normalisation { affine, saved, activation: Activation::Identity };
+        batch_norm_backward(isa, x, dy, forward, dx, gradient);
     }
 
     fn widened(&self) -> [Vec<f64>; 7] {

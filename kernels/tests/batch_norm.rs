@@ -5,7 +5,7 @@ mod common;
 
 use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, RunningStatistics,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation, RunningStatistics,
     SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
     batch_norm_gradient_sums, batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise,
     batch_norm_train,
@@ -247,6 +247,11 @@ fn eval_keeps_nan_through_relu() {
     });
 }
 
+/// A forward pass without an activation.
+fn plain<'a, T>(gamma: Option<&'a [T]>, saved: SavedStatistics<'a, T>) -> Normalisation<'a, T> {
+    Normalisation { affine: Affine { gamma, beta: None }, saved, activation: Activation::Identity }
+}
+
 fn no_gradient<'a, T>() -> AffineGradient<'a, T> {
     AffineGradient { accum: Accum::Replace, dgamma: None, dbeta: None }
 }
@@ -276,7 +281,7 @@ fn check_backward<T: Element>() {
                 dbeta: Some(got_dbeta.slice()),
             };
             let input = InputGradient { accum: Accum::Replace, dx: got.slice() };
-            batch_norm_backward(isa, x, dy, Some(&gamma), saved, Some(input), gradient);
+            batch_norm_backward(isa, x, dy, plain(Some(&gamma), saved), Some(input), gradient);
 
             // Each addition rounds. So do the differences, the products, the product with inv_std and the
             // result.
@@ -308,7 +313,7 @@ fn check_backward<T: Element>() {
                 dgamma: Some(dgamma.slice()),
                 dbeta: Some(dbeta.slice()),
             };
-            batch_norm_backward(isa, x, dy, Some(&gamma), saved, None, gradient);
+            batch_norm_backward(isa, x, dy, plain(Some(&gamma), saved), None, gradient);
             for (added, replaced) in sums.iter().zip(&replaced) {
                 let plus_one: Vec<T> = replaced.check().iter().map(|sum| T::ONE + *sum).collect();
                 assert_eq!(added.check(), plus_one, "{}", what("the sums in the place of others"));
@@ -317,7 +322,7 @@ fn check_backward<T: Element>() {
             // With Accum::Add, dx is the old value plus the same gradient.
             let mut sum = Guarded::new(x);
             let input = InputGradient { accum: Accum::Add, dx: sum.slice() };
-            batch_norm_backward(isa, x, dy, Some(&gamma), saved, Some(input), no_gradient());
+            batch_norm_backward(isa, x, dy, plain(Some(&gamma), saved), Some(input), no_gradient());
             let expected: Vec<T> = x.iter().zip(got.check()).map(|(x, dx)| *x + *dx).collect();
             assert_eq!(bits(sum.check()), bits(&expected), "{}", what("dx, added"));
 
@@ -326,7 +331,7 @@ fn check_backward<T: Element>() {
             let [mut with, mut without] = [Guarded::nan(C * m), Guarded::nan(C * m)];
             for (gamma, dx) in [(Some(ones.as_slice()), &mut with), (None, &mut without)] {
                 let input = InputGradient { accum: Accum::Replace, dx: dx.slice() };
-                batch_norm_backward(isa, x, dy, gamma, saved, Some(input), no_gradient());
+                batch_norm_backward(isa, x, dy, plain(gamma, saved), Some(input), no_gradient());
             }
             assert_eq!(bits(with.check()), bits(without.check()), "{}", what("dx without factors"));
         }
@@ -358,7 +363,7 @@ fn gradients_of_long_channels() {
             dgamma: Some(&mut dgamma[..]),
             dbeta: Some(&mut dbeta[..]),
         };
-        batch_norm_backward(isa, &x, &dy, Some(&[1.0]), saved, None, gradient);
+        batch_norm_backward(isa, &x, &dy, plain(Some(&[1.0]), saved), None, gradient);
         let bound = (additions::<f32>(isa, m) + 6.0) / 2.0 * f64::from(f32::EPSILON);
         for (name, sum) in [("dgamma", dgamma), ("dbeta", dbeta)] {
             assert_close(&format!("{name} at {isa}"), &sum, &[expected], |_| bound * expected);
@@ -401,12 +406,12 @@ fn check_parts<T: Element>() {
                 let input = InputGradient { accum, dx: dx.slice() };
                 if parts {
                     let mut sums = [[f64::NAN; 2]; C];
-                    batch_norm_gradient_sums(isa, &x, &dy, &mean, &mut sums);
+                    batch_norm_gradient_sums(isa, &x, &dy, plain(Some(&gamma), saved), &mut sums);
                     batch_norm_affine_gradient(&sums, &inv_std, gradient);
                     let sums = GradientSums { count: m as f64, sums: &sums };
-                    batch_norm_input_gradient(isa, &x, &dy, Some(&gamma), saved, sums, input);
+                    batch_norm_input_gradient(isa, &x, &dy, plain(Some(&gamma), saved), sums, input);
                 } else {
-                    batch_norm_backward(isa, &x, &dy, Some(&gamma), saved, Some(input), gradient);
+                    batch_norm_backward(isa, &x, &dy, plain(Some(&gamma), saved), Some(input), gradient);
                 }
                 [dx, dgamma, dbeta].map(|gradient| bits(gradient.check()))
             };
@@ -474,7 +479,7 @@ fn statistics_over_shards() {
             batch_norm_normalise(isa, x, affine, saved, Activation::Identity, &mut y);
             got_y.extend(y);
             let mut part = [[f64::NAN; 2]];
-            batch_norm_gradient_sums(isa, x, dy, &mean, &mut part);
+            batch_norm_gradient_sums(isa, x, dy, plain(Some(&gamma), saved), &mut part);
             sums[0] = [sums[0][0] + part[0][0], sums[0][1] + part[0][1]];
             let gradient = AffineGradient {
                 accum: Accum::Add,
@@ -492,7 +497,7 @@ fn statistics_over_shards() {
             let mut dx = vec![f32::NAN; x.len()];
             let sums = GradientSums { count: total as f64, sums: &sums };
             let input = InputGradient { accum: Accum::Replace, dx: &mut dx };
-            batch_norm_input_gradient(isa, x, dy, Some(&gamma), saved, sums, input);
+            batch_norm_input_gradient(isa, x, dy, plain(Some(&gamma), saved), sums, input);
             got_dx.extend(dx);
         }
         assert_close("dx", &got_dx, &dx, |_| 20.0 * bound);
@@ -553,4 +558,49 @@ fn uneven_channels() {
     let running = RunningStatistics { mean: &two, var: &two };
     let activation = Activation::Identity;
     batch_norm_eval(Isa::best(), &[0.0; 7], Affine::default(), running, EPS, activation, &mut [0.0; 7]);
+}
+
+/// With a ReLU, the gradients are those without one of a `dy` that is 0 where the output is not positive.
+fn check_backward_of_relu<T: Element>() {
+    each_isa(|isa| {
+        for m in lengths() {
+            let (x, dy) = (data::<T>(C * m, 20), data::<T>(C * m, 21));
+            let (gamma, beta) = (data::<T>(C, 22), data::<T>(C, 23));
+            let (mean, inv_std) = (data::<T>(C, 24), [0.5, 1.0, 2.0].map(T::from_f64));
+            let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
+            let affine = Affine { gamma: Some(&gamma), beta: Some(&beta) };
+            let mut y = vec![T::ZERO; C * m];
+            batch_norm_normalise(isa, &x, affine, saved, Activation::Relu, &mut y);
+            let masked: Vec<T> =
+                y.iter().zip(&dy).map(|(y, dy)| if *y > T::ZERO { *dy } else { T::ZERO }).collect();
+            let run = |dy: &[T], activation| {
+                let (mut dx, mut sums) = (vec![T::ZERO; C * m], [[T::ZERO; C]; 2]);
+                let [dgamma, dbeta] = &mut sums;
+                let gradient =
+                    AffineGradient { accum: Accum::Replace, dgamma: Some(dgamma), dbeta: Some(dbeta) };
+                let input = InputGradient { accum: Accum::Replace, dx: &mut dx };
+                let forward = Normalisation { affine, saved, activation };
+                batch_norm_backward(isa, &x, dy, forward, Some(input), gradient);
+                let mut parts = [[f64::NAN; 2]; C];
+                batch_norm_gradient_sums(isa, &x, dy, forward, &mut parts);
+                let mut apart = vec![T::ZERO; C * m];
+                let input = InputGradient { accum: Accum::Replace, dx: &mut apart };
+                let parts = GradientSums { count: m as f64, sums: &parts };
+                batch_norm_input_gradient(isa, &x, dy, forward, parts, input);
+                assert_eq!(bits(&dx), bits(&apart), "in one call and in parts");
+                (bits(&dx), sums.map(|sums| bits(&sums)))
+            };
+            assert_eq!(run(&dy, Activation::Relu), run(&masked, Activation::Identity), "{isa}, {m} values");
+        }
+    });
+}
+
+#[test]
+fn backward_of_relu_f32() {
+    check_backward_of_relu::<f32>();
+}
+
+#[test]
+fn backward_of_relu_f64() {
+    check_backward_of_relu::<f64>();
 }

@@ -1,7 +1,7 @@
 //! The public types can be moved to other threads and shared among them.
 
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, RunningStatistics,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation, RunningStatistics,
     SavedStatistics,
 };
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
@@ -25,7 +25,7 @@ fn generic_types<T: Element>() {
     is_send_and_sync::<Scaling<'_, T>>();
     is_send_and_sync::<Affine<'_, T>>();
     is_send_and_sync::<AffineGradient<'_, T>>();
-    is_send_and_sync::<InputGradient<'_, T>>();
+    is_send_and_sync::<(InputGradient<'_, T>, Normalisation<'_, T>)>();
     is_send_and_sync::<BatchStatistics<'_, T>>();
     is_send_and_sync::<SavedStatistics<'_, T>>();
     is_send_and_sync::<RunningStatistics<'_, T>>();

@@ -1,12 +1,13 @@
 //! The gradients of batch normalisation. The sums over a channel come first, because every value of `dx`
 //! depends on them.
 
-use super::{SavedStatistics, block_len, check_channels, factor};
+use super::forward::{self, check_affine};
+use super::{Normalisation, SavedStatistics, block_len, check_channels, factor};
 use crate::element::Element;
 use crate::elementwise::{Lanewise, update_accumulated};
 use crate::long_sum::{Terms, sums};
 use crate::simd::{Kernel, Level};
-use crate::{Accum, Isa};
+use crate::{Accum, Activation, Isa};
 
 /// The gradients of [`Affine`](super::Affine), one value for each channel.
 #[derive(Debug)]
@@ -37,15 +38,15 @@ pub struct GradientSums<'a> {
     pub sums: &'a [[f64; 2]],
 }
 
-/// The gradients of [`batch_norm_train`](super::batch_norm_train) without an activation. For each channel,
-/// with `xhat = (x - mean) * inv_std`:
+/// The gradients of [`batch_norm_train`](super::batch_norm_train). For each channel, with
+/// `xhat = (x - mean) * inv_std`, and with 0 in the place of `dy` where the activation is a ReLU of a number
+/// that is not positive:
 ///
 /// `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`.
 ///
-/// - `x`, `dy`: one block of `m` values for each channel of `saved`.
-/// - `gamma`: the factors; `None` stands for ones.
-/// - `saved`: statistics that the forward pass wrote.
+/// - `x`, `dy`: one block of `m` values for each channel of `forward`.
+/// - `forward`: what the forward pass normalised with.
 /// - `dx`: as `x`; overwritten or added to. `None` if the gradient of `x` is not needed.
 /// - `gradient`: overwritten or added to.
 ///
@@ -58,27 +59,23 @@ pub fn batch_norm_backward<T: Element>(
     isa: Isa,
     x: &[T],
     dy: &[T],
-    gamma: Option<&[T]>,
-    saved: SavedStatistics<'_, T>,
+    forward: Normalisation<'_, T>,
     mut dx: Option<InputGradient<'_, T>>,
     mut gradient: AffineGradient<'_, T>,
 ) {
-    let SavedStatistics { mean, inv_std } = saved;
-    let c = mean.len();
+    let c = forward.channels();
     let m = block_len("batch_norm_backward", c, x.len(), dy.len());
     if let Some(InputGradient { dx, .. }) = &dx {
         block_len("batch_norm_backward", c, x.len(), dx.len());
     }
-    check_channels(c, [("inv_std", Some(inv_std.len())), ("gamma", gamma.map(<[T]>::len))]);
     gradient.check(c);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
-        let (x, dy, mean, inv_std) = (&x[block.clone()], &dy[block.clone()], mean[channel], inv_std[channel]);
-        let sums = isa.run(Sums { x, dy, mean });
-        gradient.store(channel, sums, inv_std);
+        let (x, dy) = (&x[block.clone()], &dy[block.clone()]);
+        let sums = forward.sums(isa, channel, x, dy);
+        gradient.store(channel, sums, forward.saved.inv_std[channel]);
         if let Some(InputGradient { accum, dx }) = &mut dx {
-            let line = Line::new(factor(gamma, channel), mean, inv_std, m as f64, sums);
-            update_accumulated(isa, "batch_norm_backward", line, *accum, &mut dx[block], [x, dy]);
+            forward.input_gradient(isa, channel, [x, dy], m as f64, sums, *accum, &mut dx[block]);
         }
     }
 }
@@ -86,19 +83,26 @@ pub fn batch_norm_backward<T: Element>(
 /// The sums that the gradients of batch normalisation depend on. For each channel:
 /// `[sum(dy), sum(dy * (x - mean))]`; overwrites `sums`.
 ///
-/// `x`, `dy`: one block of equal length for each channel of `mean`. `mean` is the mean that `x` was
-/// normalised with. The error of a sum is that of [`reduce::sum`](crate::reduce::sum), plus two roundings.
+/// `x`, `dy`: one block of equal length for each channel of `forward`, which is what the forward pass
+/// normalised with. As in [`batch_norm_backward`], a ReLU makes some of `dy` 0. The error of a sum is that of
+/// [`reduce::sum`](crate::reduce::sum), plus two roundings.
 ///
 /// # Panics
 ///
 /// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
-pub fn batch_norm_gradient_sums<T: Element>(isa: Isa, x: &[T], dy: &[T], mean: &[T], sums: &mut [[f64; 2]]) {
-    let c = mean.len();
+pub fn batch_norm_gradient_sums<T: Element>(
+    isa: Isa,
+    x: &[T],
+    dy: &[T],
+    forward: Normalisation<'_, T>,
+    sums: &mut [[f64; 2]],
+) {
+    let c = forward.channels();
     let m = block_len("batch_norm_gradient_sums", c, x.len(), dy.len());
     check_channels(c, [("sums", Some(sums.len()))]);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
-        sums[channel] = isa.run(Sums { x: &x[block.clone()], dy: &dy[block], mean: mean[channel] });
+        sums[channel] = forward.sums(isa, channel, &x[block.clone()], &dy[block]);
     }
 }
 
@@ -126,8 +130,9 @@ pub fn batch_norm_affine_gradient<T: Element>(
 ///
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`; overwrites `dx` or adds to it.
 ///
-/// - `x`, `dy`: one block of equal length for each channel of `saved`. They may be a part of the `m` values.
-/// - `gamma`: the factors; `None` stands for ones.
+/// - `x`, `dy`: one block of equal length for each channel of `forward`. They may be a part of the `m` values.
+///   As in [`batch_norm_backward`], a ReLU makes some of `dy` 0.
+/// - `forward`: what the forward pass normalised with.
 /// - `sums`: `m`, and the sums of [`batch_norm_gradient_sums`], added up over all parts.
 ///
 /// # Panics
@@ -137,25 +142,102 @@ pub fn batch_norm_input_gradient<T: Element>(
     isa: Isa,
     x: &[T],
     dy: &[T],
-    gamma: Option<&[T]>,
-    saved: SavedStatistics<'_, T>,
+    forward: Normalisation<'_, T>,
     sums: GradientSums<'_>,
     dx: InputGradient<'_, T>,
 ) {
-    let (SavedStatistics { mean, inv_std }, InputGradient { accum, dx }) = (saved, dx);
-    let GradientSums { count, sums } = sums;
-    let c = mean.len();
+    let (InputGradient { accum, dx }, GradientSums { count, sums }) = (dx, sums);
+    let c = forward.channels();
     let m = block_len("batch_norm_input_gradient", c, x.len(), dy.len());
     block_len("batch_norm_input_gradient", c, x.len(), dx.len());
-    check_channels(
-        c,
-        [("inv_std", Some(inv_std.len())), ("gamma", gamma.map(<[T]>::len)), ("sums", Some(sums.len()))],
-    );
+    check_channels(c, [("sums", Some(sums.len()))]);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
-        let line = Line::new(factor(gamma, channel), mean[channel], inv_std[channel], count, sums[channel]);
         let inputs = [&x[block.clone()], &dy[block.clone()]];
-        update_accumulated(isa, "batch_norm_input_gradient", line, accum, &mut dx[block], inputs);
+        forward.input_gradient(isa, channel, inputs, count, sums[channel], accum, &mut dx[block]);
+    }
+}
+
+impl<T: Element> Normalisation<'_, T> {
+    /// The number of channels, after a check that all lengths are equal.
+    fn channels(&self) -> usize {
+        let c = self.saved.mean.len();
+        check_channels(c, [("inv_std", Some(self.saved.inv_std.len()))]);
+        check_affine(c, self.affine);
+        c
+    }
+
+    /// What the ReLU of a channel was applied to.
+    fn rectified(&self, channel: usize) -> forward::Line<T> {
+        let SavedStatistics { mean, inv_std } = self.saved;
+        forward::Line::new(channel, self.affine, mean[channel], inv_std[channel])
+    }
+
+    /// `sum(dy)` and `sum(dy * (x - mean))` of a channel.
+    fn sums(&self, isa: Isa, channel: usize, x: &[T], dy: &[T]) -> [f64; 2] {
+        let mean = self.saved.mean[channel];
+        match self.activation {
+            Activation::Identity => isa.run(Sums { x, dy, terms: GradientTerms { mean, mask: Everywhere } }),
+            Activation::Relu => {
+                let mask = WherePositive(self.rectified(channel));
+                isa.run(Sums { x, dy, terms: GradientTerms { mean, mask } })
+            }
+        }
+    }
+
+    /// The gradient of the input of a channel with `count` values and these `sums`.
+    #[expect(clippy::too_many_arguments, reason = "each is one tensor or one number of the formula")]
+    fn input_gradient(
+        &self,
+        isa: Isa,
+        channel: usize,
+        inputs: [&[T]; 2],
+        count: f64,
+        sums: [f64; 2],
+        accum: Accum,
+        dx: &mut [T],
+    ) {
+        const WHAT: &str = "the input gradient of a batch normalisation";
+        let SavedStatistics { mean, inv_std } = self.saved;
+        let gamma = factor(self.affine.gamma, channel);
+        let line = Line::new(gamma, mean[channel], inv_std[channel], count, sums);
+        match self.activation {
+            Activation::Identity => update_accumulated(isa, WHAT, line, accum, dx, inputs),
+            Activation::Relu => {
+                let masked = Masked { line, mask: WherePositive(self.rectified(channel)) };
+                update_accumulated(isa, WHAT, masked, accum, dx, inputs);
+            }
+        }
+    }
+}
+
+/// Which of the values of `dy` count.
+trait Mask<T: Element>: Copy {
+    /// `dy`, or 0.
+    fn apply<S: Level>(self, s: S, x: T::V<S>, dy: T::V<S>) -> T::V<S>;
+}
+
+/// All.
+#[derive(Clone, Copy)]
+struct Everywhere;
+
+impl<T: Element> Mask<T> for Everywhere {
+    #[inline(always)]
+    fn apply<S: Level>(self, _: S, _: T::V<S>, dy: T::V<S>) -> T::V<S> {
+        dy
+    }
+}
+
+/// Those where the normalised value is positive, or NaN.
+#[derive(Clone, Copy)]
+struct WherePositive<T>(forward::Line<T>);
+
+impl<T: Element> Mask<T> for WherePositive<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, x: T::V<S>, dy: T::V<S>) -> T::V<S> {
+        let zero = T::zero(s);
+        let [normalised] = self.0.apply(s, [zero], [x]);
+        T::select(s, T::less_or_equal(s, normalised, zero), zero, dy)
     }
 }
 
@@ -178,38 +260,54 @@ impl<T: Element> AffineGradient<'_, T> {
     }
 }
 
-struct Sums<'a, T> {
+struct Sums<'a, T, M> {
     x: &'a [T],
     dy: &'a [T],
-    mean: T,
+    terms: GradientTerms<T, M>,
 }
 
-impl<T: Element> Kernel for Sums<'_, T> {
+impl<T: Element, M: Mask<T>> Kernel for Sums<'_, T, M> {
     type Output = [f64; 2];
 
     /// `sum(dy)` and `sum(dy * (x - mean))`.
     #[inline(always)]
     fn run<S: Level>(self, s: S) -> [f64; 2] {
-        sums(s, GradientTerms { mean: self.mean }, [self.x, self.dy])
+        sums(s, self.terms, [self.x, self.dy])
     }
 }
 
 /// The terms `dy` and `dy * (x - mean)`.
 #[derive(Clone, Copy)]
-struct GradientTerms<T> {
+struct GradientTerms<T, M> {
     mean: T,
+    mask: M,
 }
 
-impl<T: Element> Terms<T, 2, 2> for GradientTerms<T> {
+impl<T: Element, M: Mask<T>> Terms<T, 2, 2> for GradientTerms<T, M> {
     #[inline(always)]
     fn add<S: Level>(self, s: S, [sum, product]: [T::V<S>; 2], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 2] {
         let deviation = T::vsub(s, x, T::splat(s, self.mean));
+        let dy = self.mask.apply(s, x, dy);
         [T::vadd(s, sum, dy), T::mul_add(s, deviation, dy, product)]
     }
 
     #[inline(always)]
     fn nothing(self) -> [T; 2] {
         [self.mean, T::ZERO]
+    }
+}
+
+/// An update by [`Line`] with some of `dy` made 0.
+#[derive(Clone, Copy)]
+struct Masked<T, M> {
+    line: Line<T>,
+    mask: M,
+}
+
+impl<T: Element, M: Mask<T>> Lanewise<T, 1, 2> for Masked<T, M> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], [x, dy]: [T::V<S>; 2]) -> [T::V<S>; 1] {
+        self.line.apply(s, y, [x, self.mask.apply(s, x, dy)])
     }
 }
 

@@ -129,7 +129,7 @@ pub fn batch_norm_normalise<T: Element>(
     }
 }
 
-fn check_affine<T>(c: usize, Affine { gamma, beta }: Affine<'_, T>) {
+pub(super) fn check_affine<T>(c: usize, Affine { gamma, beta }: Affine<'_, T>) {
     check_channels(c, [("gamma", gamma.map(<[T]>::len)), ("beta", beta.map(<[T]>::len))]);
 }
 
@@ -142,14 +142,14 @@ pub(super) fn inverse_std(variance: f64, eps: f64) -> f64 {
 /// The mean could be part of the shift, without this subtraction. But then small differences between large
 /// values would be lost.
 #[derive(Clone, Copy)]
-struct Line<T> {
+pub(super) struct Line<T> {
     mean: T,
     scale: T,
     shift: T,
 }
 
 impl<T: Element> Line<T> {
-    fn new(channel: usize, Affine { gamma, beta }: Affine<'_, T>, mean: T, inv_std: T) -> Self {
+    pub(super) fn new(channel: usize, Affine { gamma, beta }: Affine<'_, T>, mean: T, inv_std: T) -> Self {
         let shift = beta.map_or(T::ZERO, |beta| beta[channel]);
         Self { mean, scale: factor(gamma, channel) * inv_std, shift }
     }

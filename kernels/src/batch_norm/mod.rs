@@ -38,6 +38,7 @@ pub use forward::{
 };
 pub use moments::{Moments, batch_norm_moments};
 
+use crate::Activation;
 use crate::element::Element;
 
 /// The factor and the addend of each normalised channel: one value for each channel.
@@ -56,6 +57,18 @@ pub struct SavedStatistics<'a, T> {
     pub mean: &'a [T],
     /// `1 / sqrt(var + eps)`.
     pub inv_std: &'a [T],
+}
+
+/// What a forward pass normalised with: the functions of the backward pass need to know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalisation<'a, T> {
+    /// Factors and addends.
+    pub affine: Affine<'a, T>,
+    /// Mean and standard deviation.
+    pub saved: SavedStatistics<'a, T>,
+    /// The function of the result. The gradient of a ReLU needs no output: what it was applied to is computed
+    /// again, to the bit.
+    pub activation: Activation,
 }
 
 /// The factor of a channel.

@@ -1,12 +1,13 @@
 //! Batch normalisation.
 
-use super::{Backward, BackwardReads, Context, Fans, Layer, LayerPlan, Memory, Mode, OutputKind};
+use super::{Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, InputGradient, RunningStatistics, SavedStatistics,
-    batch_norm_backward, batch_norm_eval, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Normalisation, SavedStatistics,
+    batch_norm_affine_gradient, batch_norm_backward, batch_norm_gradient_sums, batch_norm_input_gradient,
+    batch_norm_normalise, batch_norm_train,
 };
 use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
@@ -39,11 +40,15 @@ use std::ops::Range;
 pub struct BatchNormalization {
     momentum: f64,
     epsilon: f64,
+    use_scale: bool,
+    use_shift: bool,
     channels: usize,
-    gamma: Range<usize>,
-    beta: Range<usize>,
+    gamma: Option<Range<usize>>,
+    beta: Option<Range<usize>>,
     running_mean: Range<usize>,
     running_var: Range<usize>,
+    /// The function of the output: a ReLU that stands behind the layer is applied here.
+    activation: Activation,
 }
 
 impl Default for BatchNormalization {
@@ -58,11 +63,14 @@ impl BatchNormalization {
         Self {
             momentum: 0.9,
             epsilon: 1e-5,
+            use_scale: true,
+            use_shift: true,
             channels: 0,
-            gamma: 0..0,
-            beta: 0..0,
+            gamma: None,
+            beta: None,
             running_mean: 0..0,
             running_var: 0..0,
+            activation: Activation::Identity,
         }
     }
 
@@ -76,6 +84,68 @@ impl BatchNormalization {
     #[must_use]
     pub fn epsilon(self, epsilon: f64) -> Self {
         Self { epsilon, ..self }
+    }
+
+    /// Leaves gamma out: it is 1.
+    #[must_use]
+    pub fn without_scale(self) -> Self {
+        Self { use_scale: false, ..self }
+    }
+
+    /// Leaves beta out: it is 0.
+    #[must_use]
+    pub fn without_shift(self) -> Self {
+        Self { use_shift: false, ..self }
+    }
+
+    fn affine<'a, T>(&self, params: &'a [T]) -> Affine<'a, T> {
+        let of = |range: &Option<Range<usize>>| range.as_ref().map(|range| &params[range.clone()]);
+        Affine { gamma: of(&self.gamma), beta: of(&self.beta) }
+    }
+
+    /// Whether a pass takes the running statistics in the place of the shard's: in use, and where a channel
+    /// of the shard has a single value.
+    fn uses_running_statistics(&self, mode: Mode, values: usize) -> bool {
+        mode == Mode::Eval || values == self.channels
+    }
+
+    /// The gradients where the statistics are constants, which do not depend on x.
+    fn backward_of_constants<T: Element>(
+        &self,
+        cx: &Context<'_, T>,
+        x: &[T],
+        dy: &[T],
+        forward: Normalisation<'_, T>,
+        mut dx: Option<InputGradient<'_, T>>,
+        mut gradient: AffineGradient<'_, T>,
+    ) {
+        let m = x.len() / self.channels;
+        let Normalisation { affine, saved, activation } = forward;
+        for c in 0..self.channels {
+            let block = c * m..(c + 1) * m;
+            let (x, dy) = (&x[block.clone()], &dy[block.clone()]);
+            let one = |values: Option<&'_ [T]>| values.map(|values| [values[c]]);
+            let (gamma, beta) = (one(affine.gamma), one(affine.beta));
+            let affine = Affine {
+                gamma: gamma.as_ref().map(|gamma| &gamma[..]),
+                beta: beta.as_ref().map(|beta| &beta[..]),
+            };
+            let saved = SavedStatistics { mean: &saved.mean[c..=c], inv_std: &saved.inv_std[c..=c] };
+            let forward = Normalisation { affine, saved, activation };
+            let mut sums = [[0.0; 2]];
+            batch_norm_gradient_sums(cx.isa, x, dy, forward, &mut sums);
+            let of_channel = AffineGradient {
+                accum: gradient.accum,
+                dgamma: gradient.dgamma.as_deref_mut().map(|dgamma| &mut dgamma[c..=c]),
+                dbeta: gradient.dbeta.as_deref_mut().map(|dbeta| &mut dbeta[c..=c]),
+            };
+            batch_norm_affine_gradient(&sums, saved.inv_std, of_channel);
+            if let Some(InputGradient { accum, dx }) = &mut dx {
+                let nothing = GradientSums { count: 1.0, sums: &[[0.0; 2]] };
+                let dx = InputGradient { accum: *accum, dx: &mut dx[block] };
+                batch_norm_input_gradient(cx.isa, x, dy, forward, nothing, dx);
+            }
+        }
     }
 }
 
@@ -91,8 +161,12 @@ impl<T: Element> Layer<T> for BatchNormalization {
         }
         self.channels = input.c;
         let dims = [input.c];
-        self.gamma = plan.parameter("weight", &dims, Initializer::Ones, Fans::ELEMENTWISE)?;
-        self.beta = plan.parameter("bias", &dims, Initializer::Zeros, Fans::ELEMENTWISE)?;
+        if self.use_scale {
+            self.gamma = Some(plan.parameter("weight", &dims, Initializer::Ones, Fans::ELEMENTWISE)?);
+        }
+        if self.use_shift {
+            self.beta = Some(plan.parameter("bias", &dims, Initializer::Zeros, Fans::ELEMENTWISE)?);
+        }
         self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, self.momentum)?;
         self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, self.momentum)?;
         plan.save(0, 2 * input.c);
@@ -110,35 +184,45 @@ impl<T: Element> Layer<T> for BatchNormalization {
         BackwardReads::X
     }
 
+    fn can_add_to_dx(&self) -> bool {
+        true
+    }
+
+    fn fuse(&mut self, fusion: Fusion) -> bool {
+        let is_behind = fusion == Fusion::Relu;
+        if is_behind {
+            self.activation = Activation::Relu;
+        }
+        is_behind
+    }
+
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let affine =
-            Affine { gamma: Some(&cx.params[self.gamma.clone()]), beta: Some(&cx.params[self.beta.clone()]) };
-        let running = RunningStatistics {
-            mean: &cx.statistics[self.running_mean.clone()],
-            var: &cx.statistics[self.running_var.clone()],
-        };
-        let has_one_value = x.len() == self.channels;
-        if cx.mode == Mode::Eval || has_one_value {
-            batch_norm_eval(cx.isa, x, affine, running, self.epsilon, Activation::Identity, y);
-        }
-        if cx.mode == Mode::Eval {
-            return;
-        }
+        let affine = self.affine(cx.params);
         let (mean, inv_std) = memory.saved.split_at_mut(self.channels);
-        let var = &mut memory.statistics[self.running_var.clone()];
         let share = cx.n as f64 / cx.global_batch_size as f64;
-        let count = (x.len() / self.channels) as f64;
-        if has_one_value {
-            mean.copy_from_slice(running.mean);
-            for (inv_std, var) in inv_std.iter_mut().zip(running.var) {
+        if self.uses_running_statistics(cx.mode, x.len()) {
+            let running_var = &cx.statistics[self.running_var.clone()];
+            mean.copy_from_slice(&cx.statistics[self.running_mean.clone()]);
+            for (inv_std, var) in inv_std.iter_mut().zip(running_var) {
                 *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
             }
+            let saved = SavedStatistics { mean, inv_std };
+            batch_norm_normalise(cx.isa, x, affine, saved, self.activation, y);
+            if cx.mode == Mode::Eval {
+                return;
+            }
             // The running statistics stand for this shard in the mean of the step, so that they do not move.
-            var.copy_from_slice(running.var);
-            elementwise::scale(cx.isa, T::from_f64(share), var);
+            memory.statistics[self.running_var.clone()].copy_from_slice(running_var);
+            elementwise::scale(
+                cx.isa,
+                T::from_f64(share),
+                &mut memory.statistics[self.running_var.clone()],
+            );
         } else {
+            let var = &mut memory.statistics[self.running_var.clone()];
+            let count = (x.len() / self.channels) as f64;
             let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
-            batch_norm_train(cx.isa, x, affine, self.epsilon, Activation::Identity, y, statistics);
+            batch_norm_train(cx.isa, x, affine, self.epsilon, self.activation, y, statistics);
             elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
         }
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
@@ -147,25 +231,37 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        let Backward { x, dy, dx, mut dw, .. } = tensors;
-        let gamma = &cx.params[self.gamma.clone()];
+        let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
         let (mean, inv_std) = memory.saved.split_at(self.channels);
-        let (dgamma, dbeta) = dw.of(&(self.gamma.start..self.beta.end)).split_at_mut(self.channels);
-        if x.len() == self.channels {
-            // The running statistics are constants: they do not depend on x.
-            dbeta.copy_from_slice(dy);
-            for (c, dgamma) in dgamma.iter_mut().enumerate() {
-                *dgamma = dy[c] * ((x[c] - mean[c]) * inv_std[c]);
-            }
-            for (c, dx) in dx.into_iter().flatten().enumerate() {
-                *dx = dy[c] * (gamma[c] * inv_std[c]);
-            }
-            return;
-        }
-        let saved = SavedStatistics { mean, inv_std };
-        let accum = Accum::Replace;
-        let gradient = AffineGradient { accum, dgamma: Some(dgamma), dbeta: Some(dbeta) };
+        let forward = Normalisation {
+            affine: self.affine(cx.params),
+            saved: SavedStatistics { mean, inv_std },
+            activation: self.activation,
+        };
+        let (dgamma, dbeta) = affine_gradients(&mut dw, &self.gamma, &self.beta);
+        let gradient = AffineGradient { accum: Accum::Replace, dgamma, dbeta };
         let dx = dx.map(|dx| InputGradient { accum, dx });
-        batch_norm_backward(cx.isa, x, dy, Some(gamma), saved, dx, gradient);
+        if self.uses_running_statistics(cx.mode, x.len()) {
+            self.backward_of_constants(cx, x, dy, forward, dx, gradient);
+        } else {
+            batch_norm_backward(cx.isa, x, dy, forward, dx, gradient);
+        }
+    }
+}
+
+/// The gradients of gamma and beta, which lie one behind the other.
+fn affine_gradients<'g, T>(
+    dw: &'g mut Gradients<'_, T>,
+    gamma: &Option<Range<usize>>,
+    beta: &Option<Range<usize>>,
+) -> (Option<&'g mut [T]>, Option<&'g mut [T]>) {
+    match (gamma, beta) {
+        (Some(gamma), Some(beta)) => {
+            let (dgamma, dbeta) = dw.of(&(gamma.start..beta.end)).split_at_mut(gamma.len());
+            (Some(dgamma), Some(dbeta))
+        }
+        (Some(gamma), None) => (Some(dw.of(gamma)), None),
+        (None, Some(beta)) => (None, Some(dw.of(beta))),
+        (None, None) => (None, None),
     }
 }

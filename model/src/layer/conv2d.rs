@@ -134,7 +134,7 @@ impl<T: Element> Layer<T> for Conv2D {
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Built { conv, weight, bias } = self.built();
-        let Backward { x, dy, dx, mut dw, .. } = tensors;
+        let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
         conv.weight_gradient(
             Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
             x,
@@ -152,7 +152,7 @@ impl<T: Element> Layer<T> for Conv2D {
                 dy,
                 &cx.params[weight.clone()],
                 relu_output,
-                Accum::Replace,
+                accum,
                 dx,
             );
         }
@@ -160,6 +160,10 @@ impl<T: Element> Layer<T> for Conv2D {
 
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::X
+    }
+
+    fn can_add_to_dx(&self) -> bool {
+        true
     }
 
     fn fuse(&mut self, fusion: Fusion) -> bool {

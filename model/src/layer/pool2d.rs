@@ -31,7 +31,18 @@ impl Window {
         let window = Size2 { h: whole(kh, h), w: whole(kw, w) };
         let stride = self.stride.unwrap_or(window);
         let Self { padding, dilation, .. } = *self;
-        let pool = Pool2d::new(Pool2dShape { c, h, w, kh, kw, stride, padding, dilation })?;
+        let pool = Pool2d::new(Pool2dShape {
+            c,
+            h,
+            w,
+            kh,
+            kw,
+            stride,
+            padding,
+            dilation,
+            rounding: pool::Rounding::Down,
+            divisor: pool::Divisor::Inside,
+        })?;
         self.built = Some(pool);
         Ok((pool, Shape::image(c, pool.oh(), pool.ow())))
     }

@@ -83,27 +83,29 @@ impl<T: Element> Network<T> {
         match step.reads.len() {
             1 => {
                 let [y, x] = disjoint(&mut memory.arena, [y, first]);
-                y.copy_from_slice(x);
-                if function == Activation::Relu {
-                    activation::relu_in_place(isa, y);
+                match function {
+                    Activation::Relu => activation::relu(isa, x, y),
+                    _ => y.copy_from_slice(x),
                 }
             }
             count => {
                 let second = term(memory, 1);
+                // The function comes with the last term.
+                let function_of = |place: usize| match place + 1 == count {
+                    true => function,
+                    false => Activation::Identity,
+                };
                 if first == second {
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), first]);
-                    elementwise::add(isa, x, x, y);
+                    elementwise::add(isa, x, x, function_of(1), y);
                 } else {
                     let [y, a, b] = disjoint(&mut memory.arena, [y.clone(), first, second]);
-                    elementwise::add(isa, a, b, y);
+                    elementwise::add(isa, a, b, function_of(1), y);
                 }
                 for place in 2..count {
                     let x = term(memory, place);
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), x]);
-                    elementwise::add_assign(isa, x, y);
-                }
-                if function == Activation::Relu {
-                    activation::relu_in_place(isa, &mut memory.arena[y]);
+                    elementwise::add_assign(isa, x, function_of(place), y);
                 }
             }
         }
@@ -183,7 +185,7 @@ impl<T: Element> Network<T> {
         }
         if let (GradientWrite::Spare, Some(spare)) = (step.gradients[0], dx) {
             let [dx, spare] = disjoint(&mut memory.arena, [gradient, spare]);
-            elementwise::add_assign(cx.isa, spare, dx);
+            elementwise::add_assign(cx.isa, spare, Activation::Identity, dx);
         }
     }
 
@@ -196,7 +198,7 @@ impl<T: Element> Network<T> {
                 GradientWrite::Direct(Accum::Replace) => memory.arena.copy_within(dy.clone(), dx.start),
                 GradientWrite::Direct(Accum::Add) => {
                     let [dx, dy] = disjoint(&mut memory.arena, [dx, dy.clone()]);
-                    elementwise::add_assign(isa, dy, dx);
+                    elementwise::add_assign(isa, dy, Activation::Identity, dx);
                 }
                 GradientWrite::Unneeded | GradientWrite::Shared | GradientWrite::Spare => {}
             }
