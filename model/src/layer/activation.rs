@@ -48,6 +48,8 @@ macro_rules! elementwise_layer {
     };
 }
 
+pub(super) use elementwise_layer;
+
 elementwise_layer!(
     /// The logistic function, `1 / (1 + e^-x)`.
     ///

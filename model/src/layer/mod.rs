@@ -6,6 +6,7 @@
 //! side by side without locks.
 
 mod activation;
+mod adaptive_pool2d;
 mod batch_norm;
 mod block;
 mod conv2d;
@@ -13,10 +14,14 @@ mod dense;
 mod dropout;
 mod flatten;
 mod input;
+mod local_response;
 mod plan;
 mod pool2d;
+mod rectifier;
+mod zero_padding2d;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
+pub use adaptive_pool2d::{AdaptiveAveragePool2D, AdaptiveMaxPool2D};
 pub use batch_norm::BatchNormalization;
 pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named};
 pub use conv2d::Conv2D;
@@ -26,9 +31,12 @@ pub use flatten::Flatten;
 pub use input::Input;
 
 pub use isograd_kernels::Size2;
+pub use local_response::LocalResponseNormalization;
 pub(crate) use plan::Reservation;
 pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
+pub use rectifier::{ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, ReLU6, SiLU, Softplus};
+pub use zero_padding2d::{Sides, ZeroPadding2D};
 
 use crate::error::BuildError;
 use crate::shape::Shape;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::pool::{self, Pool2d, Pool2dShape};
+use isograd_kernels::pool::{self, Divisor, Pool2d, Pool2dShape, Rounding};
 use isograd_kernels::{Activation, Element};
 
 /// Window, stride, padding and dilation of a pooling layer.
@@ -16,12 +16,16 @@ struct Window {
     stride: Option<Size2>,
     padding: Size2,
     dilation: Size2,
+    rounding: Rounding,
+    divisor: Divisor,
     built: Option<Pool2d>,
 }
 
 impl Window {
     fn new(size: Size2) -> Self {
-        Self { size, stride: None, padding: Size2::from(0), dilation: Size2::from(1), built: None }
+        let (padding, dilation) = (Size2::from(0), Size2::from(1));
+        let (rounding, divisor) = (Rounding::Down, Divisor::Inside);
+        Self { size, stride: None, padding, dilation, rounding, divisor, built: None }
     }
 
     fn build(&mut self, input: Shape) -> Result<(Pool2d, Shape), BuildError> {
@@ -30,19 +34,9 @@ impl Window {
         let whole = |size: usize, dimension: usize| if size == 0 { dimension } else { size };
         let window = Size2 { h: whole(kh, h), w: whole(kw, w) };
         let stride = self.stride.unwrap_or(window);
-        let Self { padding, dilation, .. } = *self;
-        let pool = Pool2d::new(Pool2dShape {
-            c,
-            h,
-            w,
-            kh,
-            kw,
-            stride,
-            padding,
-            dilation,
-            rounding: pool::Rounding::Down,
-            divisor: pool::Divisor::Inside,
-        })?;
+        let Self { padding, dilation, rounding, divisor, .. } = *self;
+        let shape = Pool2dShape { c, h, w, kh, kw, stride, padding, dilation, rounding, divisor };
+        let pool = Pool2d::new(shape)?;
         self.built = Some(pool);
         Ok((pool, Shape::image(c, pool.oh(), pool.ow())))
     }
@@ -64,6 +58,11 @@ macro_rules! window_options {
             Window::new(size.into()).into()
         }
 
+        /// A window that is the whole image, whatever its size: one output for each channel.
+        pub fn global() -> Self {
+            Self::new(0)
+        }
+
         /// Steps by `stride`.
         #[must_use]
         pub fn stride(mut self, stride: impl Into<Size2>) -> Self {
@@ -71,7 +70,7 @@ macro_rules! window_options {
             self
         }
 
-        /// Adds `padding` on each side, which takes no part in the result.
+        /// Adds `padding` on each side. No element of it enters a maximum or a sum.
         #[must_use]
         pub fn padding(mut self, padding: impl Into<Size2>) -> Self {
             self.window.padding = padding.into();
@@ -82,6 +81,15 @@ macro_rules! window_options {
         #[must_use]
         pub fn dilation(mut self, dilation: impl Into<Size2>) -> Self {
             self.window.dilation = dilation.into();
+            self
+        }
+
+        /// Keeps a last window of which only a part lies on the padded image, if it begins on the image or in
+        /// the padding in front of it; without this, there are only whole windows. The size of the output is
+        /// that of PyTorch's `ceil_mode`.
+        #[must_use]
+        pub fn ceil_mode(mut self) -> Self {
+            self.window.rounding = Rounding::Up;
             self
         }
     };
@@ -154,7 +162,8 @@ impl<T: Element> Layer<T> for MaxPool2D {
     }
 }
 
-/// The mean over each window's elements inside the image.
+/// The mean over each window's elements inside the image, or over those of the padded image with
+/// [`count_padding`](Self::count_padding).
 #[derive(Debug, Clone, Copy)]
 pub struct AveragePool2D {
     window: Window,
@@ -168,6 +177,14 @@ impl From<Window> for AveragePool2D {
 
 impl AveragePool2D {
     window_options!();
+
+    /// Divides by the number of elements on the padded image, as if the padding were zeros. This is PyTorch's
+    /// `count_include_pad`, which is its default.
+    #[must_use]
+    pub fn count_padding(mut self) -> Self {
+        self.window.divisor = Divisor::Padded;
+        self
+    }
 }
 
 impl<T: Element> Layer<T> for AveragePool2D {
@@ -180,8 +197,12 @@ impl<T: Element> Layer<T> for AveragePool2D {
     }
 
     fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
-        // The mean of distributions is a distribution.
-        input
+        match input {
+            // Means with zeros among them are smaller.
+            OutputKind::Distribution if self.window.divisor == Divisor::Padded => OutputKind::Probabilities,
+            // The mean of distributions is a distribution.
+            input => input,
+        }
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {

@@ -220,6 +220,39 @@ fn numbers_are_in_their_ranges() {
 }
 
 #[test]
+fn further_layers_check_their_numbers() {
+    let out_of_range = |what: &str, layer: Box<dyn Layer<f32>>| {
+        let kind = layer.kind();
+        expect(&format!("layer 1 ({kind}): {what}"), vec![Box::new(Input::new(3, 8, 6)), layer]);
+    };
+    let lrn = LocalResponseNormalization::new;
+    let at_least_0 = "must be a number of at least 0, it is";
+    out_of_range(&format!("the slope {at_least_0} -0.1"), Box::new(LeakyReLU::new(-0.1)));
+    out_of_range(&format!("the slope {at_least_0} NaN"), Box::new(LeakyReLU::new(f64::NAN)));
+    out_of_range(&format!("alpha {at_least_0} inf"), Box::new(ELU::new(f64::INFINITY)));
+    out_of_range("the size must be at least 1, it is 0", Box::new(lrn().size(0)));
+    out_of_range(&format!("alpha {at_least_0} -1"), Box::new(lrn().alpha(-1.0)));
+    out_of_range(&format!("beta {at_least_0} NaN"), Box::new(lrn().beta(f64::NAN)));
+    out_of_range("k must be a positive number, it is 0", Box::new(lrn().k(0.0)));
+    out_of_range(
+        "pooling to an image of 2x0: each number must be at least 1",
+        Box::new(AdaptiveAveragePool2D::new([2, 0])),
+    );
+    out_of_range(
+        "pooling to an image of 0x0: each number must be at least 1",
+        Box::new(AdaptiveMaxPool2D::new(0)),
+    );
+    out_of_range(
+        "the layer has more elements than can be addressed",
+        Box::new(ZeroPadding2D::new([usize::MAX, 0, 0, 0])),
+    );
+    out_of_range(
+        "a pooling window spans 11 elements of the height, which has only 8, padding included",
+        Box::new(MaxPool2D::new([11, 2]).stride(3).ceil_mode()),
+    );
+}
+
+#[test]
 fn unknown_names_are_answered_with_known_ones() {
     let shape = Shape::image(1, 28, 28);
     let errors = [

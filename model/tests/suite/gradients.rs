@@ -2,6 +2,7 @@
 //! differences; and those with ReLUs taken over by their neighbours, bit for bit against those without.
 
 use crate::common::{assert_close, build, labels, largest, values};
+use crate::layer_networks::further;
 use crate::small_networks::{rectified, smooth};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
@@ -71,7 +72,7 @@ fn gradients_are_central_differences() {
     /// Half the distance of the two points, exact in binary.
     const H: f64 = 1.0 / (1u64 << 18) as f64;
     for isa in Isa::available() {
-        for (name, loss, layers) in rectified(ReLU).into_iter().chain(smooth()) {
+        for (name, loss, layers) in rectified(ReLU).into_iter().chain(smooth()).chain(further()) {
             let mut fixture = Fixture::<f64>::new(loss, layers, 5);
             let (value, gradient) = fixture.evaluate(isa);
             let size = largest(&gradient);

@@ -66,6 +66,19 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
         "layer 3 (Flatten), gives a probability for each output on its own; put Flatten in front of Softmax, and Softmax last",
     );
 
+    expect(
+        behind_dense!(HardSigmoid),
+        "layer 2 (HardSigmoid), gives a probability for each output on its own; put Softmax in its place, or use \
+         binary_cross_entropy",
+    );
+    expect(behind_dense!(GELU::new()), &format!("layer 2 (GELU), {scores}"));
+    // Zeros among the pixels take from the sum.
+    expect(
+        behind_conv!(Softmax, AveragePool2D::new(4).padding(2).stride(8).count_padding()),
+        "layer 3 (AveragePool2D), gives a probability for each output on its own; put Flatten in front of Softmax, and \
+         Softmax last",
+    );
+
     accept(CategoricalCrossEntropy, behind_dense!(Softmax));
     accept(CategoricalCrossEntropy, behind_dense!(ReLU, Softmax));
     accept(CategoricalCrossEntropy, behind_dense!(Softmax, Dense::new(4), Softmax));
@@ -73,6 +86,8 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
     accept(CategoricalCrossEntropy, behind_conv!(Flatten, Softmax));
     // The mean of the pixels' distributions is one.
     accept(CategoricalCrossEntropy, behind_conv!(Softmax, AveragePool2D::new(0)));
+    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AveragePool2D::global()));
+    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AdaptiveAveragePool2D::new(1)));
     accept(CategoricalCrossEntropy, behind_conv!(AveragePool2D::new(0), Softmax));
     accept(CategoricalCrossEntropy, behind_conv!(Sigmoid, Flatten, Dense::new(3), Softmax));
 }
@@ -97,7 +112,9 @@ fn a_binary_cross_entropy_takes_probabilities() {
     accept(BinaryCrossEntropy, behind_dense!(Sigmoid));
     accept(BinaryCrossEntropy, behind_dense!(Softmax));
     accept(BinaryCrossEntropy, behind_dense!(Softmax, Dropout::new(0.0)));
+    accept(BinaryCrossEntropy, behind_dense!(HardSigmoid));
     accept(BinaryCrossEntropy, behind_conv!(Sigmoid));
+    accept(BinaryCrossEntropy, behind_conv!(Softmax, ZeroPadding2D::new(1)));
     accept(BinaryCrossEntropy, behind_conv!(Sigmoid, MaxPool2D::new(0), Flatten));
 }
 

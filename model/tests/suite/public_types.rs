@@ -18,4 +18,7 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Input, Flatten, Dense, Conv2D, MaxPool2D, AveragePool2D)>();
     is_send_and_sync::<(BatchNormalization, Dropout, ReLU, Softmax)>();
     is_send_and_sync::<(Sigmoid, Tanh, LogSigmoid, ArcTanh)>();
+    is_send_and_sync::<(LeakyReLU, ReLU6, SiLU, GELU, HardSwish, HardSigmoid, ELU, Softplus)>();
+    is_send_and_sync::<(LocalResponseNormalization, ZeroPadding2D, Sides)>();
+    is_send_and_sync::<(AdaptiveAveragePool2D, AdaptiveMaxPool2D)>();
 }

@@ -1,0 +1,118 @@
+//! Pooling to images of a given size.
+
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, OutputKind, Size2};
+use crate::error::BuildError;
+use crate::shape::Shape;
+use isograd_kernels::Element;
+use isograd_kernels::pool::{self, AdaptivePool2d};
+
+/// A size to pool to, and the pooling once the input is known.
+#[derive(Debug, Clone, Copy)]
+struct Adaptive {
+    size: Size2,
+    built: Option<AdaptivePool2d>,
+}
+
+impl Adaptive {
+    fn build(&mut self, input: Shape) -> Result<Shape, BuildError> {
+        let Shape { c, h, w } = input;
+        self.built = Some(AdaptivePool2d::new(c, Size2 { h, w }, self.size)?);
+        Ok(Shape::image(c, self.size.h, self.size.w))
+    }
+
+    fn built(&self) -> &AdaptivePool2d {
+        self.built.as_ref().expect("a layer is built before it is used")
+    }
+}
+
+/// The mean over windows that divide an image of any size into an image of a given size.
+///
+/// Output row `p` of `OH` is the mean of the rows from `p H / OH`, rounded down, to `(p + 1) H / OH`, rounded
+/// up and exclusive; columns likewise. Where the sizes do not divide, windows overlap. The output may be larger
+/// than the input: then elements are repeated.
+#[derive(Debug, Clone, Copy)]
+pub struct AdaptiveAveragePool2D(Adaptive);
+
+impl AdaptiveAveragePool2D {
+    /// Pools to `size`: one number for a square image, or `[height, width]`.
+    pub fn new(size: impl Into<Size2>) -> Self {
+        Self(Adaptive { size: size.into(), built: None })
+    }
+}
+
+impl<T: Element> Layer<T> for AdaptiveAveragePool2D {
+    fn kind(&self) -> &'static str {
+        "AdaptiveAveragePool2D"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        self.0.build(input)
+    }
+
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        // The mean of distributions is a distribution.
+        input
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::NOTHING
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+        pool::adaptive_average_pool(cx.isa, self.0.built(), cx.n, x, y);
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+        if let Some(dx) = tensors.dx {
+            pool::adaptive_average_pool_backward(cx.isa, self.0.built(), cx.n, tensors.dy, dx);
+        }
+    }
+}
+
+/// The maximum over the windows of [`AdaptiveAveragePool2D`].
+#[derive(Debug, Clone, Copy)]
+pub struct AdaptiveMaxPool2D(Adaptive);
+
+impl AdaptiveMaxPool2D {
+    /// Pools to `size`: one number for a square image, or `[height, width]`.
+    pub fn new(size: impl Into<Size2>) -> Self {
+        Self(Adaptive { size: size.into(), built: None })
+    }
+}
+
+impl<T: Element> Layer<T> for AdaptiveMaxPool2D {
+    fn kind(&self) -> &'static str {
+        "AdaptiveMaxPool2D"
+    }
+
+    fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
+        let output = self.0.build(input)?;
+        plan.save(output.elements(), 0);
+        Ok(output)
+    }
+
+    fn output_kind(&self, input: OutputKind, _: Shape) -> OutputKind {
+        match input {
+            OutputKind::Distribution => OutputKind::Probabilities,
+            input => input,
+        }
+    }
+
+    fn backward_reads(&self) -> BackwardReads {
+        BackwardReads::NOTHING
+    }
+
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let pool = self.0.built();
+        match cx.mode {
+            Mode::Train => pool::adaptive_max_pool(cx.isa, pool, cx.n, x, y, memory.saved),
+            Mode::Eval => pool::adaptive_max_pool_eval(cx.isa, pool, cx.n, x, y),
+        }
+    }
+
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        if let Some(dx) = tensors.dx {
+            pool::adaptive_max_pool_backward(cx.isa, self.0.built(), cx.n, memory.saved, tensors.dy, dx);
+        }
+    }
+}
