@@ -103,8 +103,13 @@ impl RankIdentity {
 
     /// Where ranks meet that were not started by an agent.
     fn place_of(&self, variables: &RankVariables, key_file: Option<PathBuf>) -> Result<Place, Failure> {
-        let nodes = std::env::var("SLURM_STEP_NUM_NODES").ok().filter(|nodes| !nodes.is_empty());
-        let nodes = nodes.filter(|_| self.launcher == Launcher::Slurm);
+        // These launchers do not tell the number of ranks on a host.
+        let nodes = match self.launcher {
+            Launcher::Slurm => std::env::var("SLURM_STEP_NUM_NODES").ok(),
+            Launcher::Flux => std::env::var("FLUX_JOB_NNODES").ok(),
+            _ => None,
+        };
+        let nodes = nodes.filter(|nodes| !nodes.is_empty());
         let is_one_host = self.local_world == self.world && nodes.is_none_or(|nodes| nodes == "1");
         match (&variables.master, key_file) {
             (Some(address), Some(file)) => {
