@@ -84,7 +84,8 @@ impl Meeting {
 pub enum Place {
     /// Rank 0 listens at this address, all others connect to it.
     Address {
-        /// `host:port`; ranks may reach rank 0 at different addresses.
+        /// `host:port`, with an IPv6 address in brackets: `[fd00::1]:29500`, `[fe80::1%eth0]:29500`. Ranks
+        /// may reach rank 0 at different addresses.
         address: String,
         /// Every process that has this key may join.
         key: Key,

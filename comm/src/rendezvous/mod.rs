@@ -14,6 +14,7 @@ mod acceptor;
 mod follower;
 mod handshaking;
 mod host;
+mod host_port;
 mod leader;
 mod meeting;
 mod mesh;
@@ -91,9 +92,10 @@ fn follow(meeting: &Meeting, info: impl Fn(Vec<SocketAddr>) -> RankInfo) -> Resu
     let (link, identity) = follower::join(meeting)?;
     let mut listen = meeting.listen.clone();
     if listen.is_empty() {
-        // One address, never all of this host.
-        let ip = place::address_of(link.local_address())?.ip();
-        listen.push(SocketAddr::new(ip, 0));
+        // One address, never all of this host; with its zone, if it has one.
+        let mut own = place::address_of(link.local_address())?;
+        own.set_port(0);
+        listen.push(own);
     }
     let listener =
         |address| place::listen(address).map_err(|source| Error::io(format!("listen at {address}"), source));
