@@ -1,8 +1,8 @@
 //! The secret of a job: every process that has it may join, and no other.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -107,8 +107,18 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 /// Writes a new file that only its owner may open.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let write = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content);
-    write().map_err(|source| Error::io(format!("create {}", path.display()), source))
+    create_private(path)?.write_all(content).map_err(|source| cannot_create(path, source))
+}
+
+/// Makes a new, empty file that only its owner may open.
+pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.map_err(|source| cannot_create(path, source))
+}
+
+/// The error for a file that cannot be made or filled.
+pub(crate) fn cannot_create(path: &Path, source: io::Error) -> Error {
+    Error::io(format!("create {}", path.display()), source)
 }
 
 /// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can

@@ -131,3 +131,21 @@ fn ranks_of_flux_meet_on_one_host_and_ask_for_a_place_on_several() {
     assert_eq!(several.code, Some(2), "{several:?}");
     assert!(several.stderr.contains("ranks on several hosts need a place to meet"), "{several:?}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_meeting_file_of_a_killed_rank_is_removed_by_the_next_job() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let count = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    let mut killed = start(RUN, &flux("0", "1", "killed", folder.path()));
+    let since = Instant::now();
+    while count() == 0 {
+        assert!(since.elapsed() < LIMIT, "no meeting file");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    killed.kill().and_then(|()| killed.wait()).expect("a child of this process");
+    assert_eq!(count(), 1, "nobody was there to remove it");
+    let ranks = ["0", "1"].map(|rank| start(RUN, &flux(rank, "1", "next", folder.path()))).map(outcome);
+    assert!(ranks.iter().all(|rank| rank.code == Some(0)), "{ranks:?}");
+    assert_eq!(count(), 0);
+}

@@ -92,7 +92,8 @@ pub enum Place {
     },
     /// The ranks are processes of one user on one host. Rank 0 listens at a free port of 127.0.0.1 and writes
     /// it, with a fresh key, into this file, which only the user can read. The file is gone when all ranks
-    /// have come, and when they have not.
+    /// have come, and when they have not. A process that is killed leaves it; the next rank 0 that meets in
+    /// the same folder removes it.
     File(PathBuf),
     /// MPI started the ranks, and also carries the links between them.
     #[cfg(feature = "mpi")]

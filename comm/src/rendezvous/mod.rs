@@ -17,6 +17,7 @@ mod host;
 mod host_port;
 mod leader;
 mod meeting;
+mod meeting_file;
 mod mesh;
 mod message;
 #[cfg(feature = "mpi")]
