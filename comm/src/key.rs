@@ -8,6 +8,9 @@ use std::path::Path;
 
 use crate::error::{Error, FileError};
 
+/// What editors write before text in UTF-8, and in the two kinds of UTF-16.
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+
 /// The 32 random bytes that prove membership in a job.
 ///
 /// A key file holds them as 64 hexadecimal digits and a newline, and is open to its owner only. `Debug` does
@@ -61,6 +64,9 @@ impl Key {
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = read_private(path, 65)?;
+        if BYTE_ORDER_MARKS.iter().any(|mark| text.starts_with(mark)) {
+            return Err(FileError::ByteOrderMark { file: path.to_owned() }.into());
+        }
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         Self::from_hex(digits).ok_or_else(|| {
             Error::File(FileError::Content {
@@ -211,6 +217,13 @@ mod tests {
             write_private(&path, text.as_bytes()).unwrap();
             let error = Key::read_file(&path).unwrap_err();
             assert!(matches!(error, Error::File(FileError::Content { .. })), "{text:?}: {error}");
+        }
+        for mark in BYTE_ORDER_MARKS {
+            let path = folder.path().join(format!("{mark:?}"));
+            write_private(&path, &[mark, hex.as_bytes(), b"\n"].concat()).unwrap();
+            let expected = "it begins with a byte-order mark; save it as UTF-8 without one";
+            let error = Key::read_file(&path).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: {expected}", path.display()));
         }
         let path = folder.path().join("good");
         write_private(&path, hex.as_bytes()).unwrap();
