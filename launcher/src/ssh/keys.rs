@@ -17,6 +17,7 @@ use super::error::{Address, Error};
 use super::login::late;
 use super::terminal::Terminal;
 use super::transport::{is_broken, words};
+use crate::system::text_file;
 
 /// The most that is read of a key file; real ones have a few kilobytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;
@@ -279,6 +280,7 @@ fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let room = metadata.len().min(KEY_FILE_BYTES) as usize + 1;
     let mut text = Zeroizing::new(String::with_capacity(room));
     opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
+    text_file::check_start(text.as_bytes())?;
     Ok(text)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ssh2::MethodType;
 
-use super::config::{Config, Hop, Target};
+use super::config::{Config, Hop, SSH_PORT, Target};
 use super::deadline::{Deadline, Watchdog};
 use super::dial::{dial, resolve};
 use super::error::{Address, Error};
@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Options of all logins of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Read instead of `~/.ssh/config` and `/etc/ssh/ssh_config`.
+    /// Read instead of `~/.ssh/config` and `/etc/ssh/ssh_config`; with `none`, nothing is read.
     pub(crate) config: Option<PathBuf>,
     /// Read instead of all other files of known hosts.
     pub(crate) known_hosts: Option<PathBuf>,
@@ -79,7 +79,11 @@ impl Logins {
     /// One login, with further tries if the server closes the connection before it: a busy one does that at
     /// random.
     fn log_in(&self, hop: &Hop, mut via: Option<Session>) -> Result<Session, Error> {
-        let known_host = KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?;
+        let known_host = match &hop.host_key_alias {
+            // With the usual port, a name has no port in the files.
+            Some(alias) => KnownHost::read(alias, SSH_PORT, &hop.known_hosts)?,
+            None => KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?,
+        };
         let deadline = Arc::new(Deadline::within(hop.timeout.unwrap_or(self.timeout)));
         let mut tries = 0;
         loop {

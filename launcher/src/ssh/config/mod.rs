@@ -13,9 +13,8 @@ mod oracle;
 mod sections;
 mod settings;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::env;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +22,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::error::Error;
+use crate::system::escape::excerpt;
+use crate::system::text_file;
 use conditions::Query;
 use sections::Sections;
 use settings::Settings;
@@ -31,6 +32,11 @@ pub(super) use settings::Proxy;
 
 /// The configuration for all users of this machine.
 const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
+/// The files with the host keys that all users of this machine know, if the configuration names no others.
+const SYSTEM_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
+/// The port of SSH, unless the user names another one.
+pub(super) const SSH_PORT: u16 = 22;
 
 /// A host to log in at, as the user named it. What is not given comes from the configuration, then from the
 /// defaults of `ssh`.
@@ -52,6 +58,8 @@ pub(super) struct Hop {
     pub(super) identities: Identities,
     /// The first file gets new keys.
     pub(super) known_hosts: Vec<PathBuf>,
+    /// The host's name in these files, whatever the port, if not that of `host` and `port`.
+    pub(super) host_key_alias: Option<String>,
     pub(super) timeout: Option<Duration>,
 }
 
@@ -88,13 +96,15 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// Reads `path`, or else `~/.ssh/config` and the file of the system, as far as they exist.
+    /// Reads `path`, or else `~/.ssh/config` and the file of the system, as far as they exist. With `none` as
+    /// the path it reads nothing, as `ssh -F none` does.
     ///
     /// # Errors
     /// `NoHome`; `File` if a file cannot be read; `Config` if a line that concerns us makes no sense.
     pub(super) fn read(path: Option<&Path>, known_hosts: Option<PathBuf>) -> Result<Self, Error> {
         let home = env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(Error::NoHome)?;
         let sections = match path {
+            Some(path) if path.as_os_str().eq_ignore_ascii_case("none") => Sections::read(&[], &home)?,
             Some(path) => Sections::read(&[text(path, home.join(".ssh"), true)?], &home)?,
             None => read_default(&home, Path::new(SYSTEM_FILE))?,
         };
@@ -117,14 +127,15 @@ impl Config {
     pub(super) fn settings(&self, target: &Target) -> Result<Settings, Error> {
         let local_user = || self.local_user().map(str::to_string);
         let query = Query { host: &target.host, user: target.user.as_deref(), local_user: &local_user };
-        let mut unclear = BTreeSet::new();
+        let mut unclear = Vec::new();
         let settings = self.sections.query(&query, &mut unclear)?;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, criterion) in unclear {
             if warned.insert((place.to_string(), criterion.to_string())) {
                 log::warn!(
-                    "{place}: this section is skipped: 'Match {criterion}' is not supported; supported are all, host, originalhost, \
-                     user and localuser"
+                    "{place}: this section is skipped: 'Match {}' is not supported; supported are all, host, originalhost, \
+                     user and localuser",
+                    excerpt(criterion)
                 );
             }
         }
@@ -144,7 +155,7 @@ impl Config {
             Some(user) => user.clone(),
             None => self.local_user()?.to_string(),
         };
-        let port = target.port.or(settings.port).unwrap_or(22);
+        let port = target.port.or(settings.port).unwrap_or(SSH_PORT);
         let path = |text: &str| {
             self.in_home(&expand(text, |token| match token {
                 'd' => Some(self.home.to_string_lossy().into_owned()),
@@ -158,8 +169,9 @@ impl Config {
         };
         let identities = self.identities(target, settings, &path);
         let known_hosts = self.known_hosts_files(settings, &path);
+        let host_key_alias = settings.host_key_alias.clone();
         let timeout = settings.connect_timeout.flatten();
-        Ok(Hop { identities, known_hosts, timeout, user, port, host })
+        Ok(Hop { identities, known_hosts, host_key_alias, timeout, user, port, host })
     }
 
     fn identities(
@@ -200,7 +212,10 @@ impl Config {
             Some(files) => files.iter().map(|file| path(file)).collect(),
             None => ["known_hosts", "known_hosts2"].map(|name| self.home.join(".ssh").join(name)).to_vec(),
         };
-        files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+        match &settings.system_known_hosts {
+            Some(system) => files.extend(system.iter().map(|file| self.in_home(file))),
+            None => files.extend(SYSTEM_KNOWN_HOSTS.map(PathBuf::from)),
+        }
         files
     }
 
@@ -236,7 +251,7 @@ fn read_default(home: &Path, system: &Path) -> Result<Sections, Error> {
 /// The text of a file, and the `folder` of the files that it includes. A file that need not exist counts as
 /// empty if it does not.
 fn text(path: &Path, folder: PathBuf, must_exist: bool) -> Result<(String, &Path, PathBuf), Error> {
-    match fs::read(path) {
+    match text_file::read_bytes(path) {
         Ok(bytes) => Ok((String::from_utf8_lossy(&bytes).into_owned(), path, folder)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
             Ok((String::new(), path, folder))
@@ -280,6 +295,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn hop(text: &str, target: &Target) -> Hop {
         let config = Config::of_text(text, "/home/me", "me");
@@ -308,7 +324,9 @@ mod tests {
                 ssh("known_hosts"),
                 ssh("known_hosts2"),
                 PathBuf::from("/etc/ssh/ssh_known_hosts"),
+                PathBuf::from("/etc/ssh/ssh_known_hosts2"),
             ],
+            host_key_alias: None,
             timeout: None,
         };
         assert_eq!(settled, expected);
@@ -318,7 +336,7 @@ mod tests {
     fn sections_fill_in_what_the_target_leaves_open() {
         let text = "Host node*\n  hostname %h.cluster\n  User = them\n  User late\n  Port 2222\n  ConnectTimeout 7\n\
              \x20 IdentityFile ~/keys/%r@%n\n  IdentityFile %d/%%h\n  IdentitiesOnly yes\n  IdentityAgent none\n\
-             \x20 UserKnownHostsFile \"~/a\" /b\n";
+             \x20 UserKnownHostsFile \"~/a\" /b\n  GlobalKnownHostsFile ~/c %d\n  HostKeyAlias Node\n";
         let settled = hop(text, &named("node1"));
         assert_eq!(
             (settled.user.as_str(), settled.host.as_str(), settled.port),
@@ -327,7 +345,8 @@ mod tests {
         assert_eq!(settled.timeout, Some(Duration::from_secs(7)));
         assert_eq!(settled.identities.files, ["/home/me/keys/them@node1", "/home/me/%h"].map(PathBuf::from));
         assert!(settled.identities.only && settled.identities.agent == AgentSocket::None);
-        assert_eq!(settled.known_hosts, ["/home/me/a", "/b", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from));
+        assert_eq!(settled.known_hosts, ["/home/me/a", "/b", "/home/me/c", "%d"].map(PathBuf::from));
+        assert_eq!(settled.host_key_alias.as_deref(), Some("Node"));
 
         let target = Target {
             user: Some("me".to_string()),
@@ -389,5 +408,42 @@ mod tests {
         }
         let warned: Vec<_> = config.warned.lock().unwrap().iter().cloned().collect();
         assert_eq!(warned, [("config:6".to_string(), "exec".to_string())]);
+    }
+
+    #[test]
+    fn warnings_come_in_the_order_of_the_lines() {
+        let lines = |number: usize| format!("Match exec {number}\n  Port {number}\n");
+        let config = Config::of_text(&(1..=6).map(lines).collect::<String>(), "/home/me", "me");
+        let target = named("a");
+        let query = Query { host: &target.host, user: None, local_user: &|| Ok("me".to_string()) };
+        let mut unclear = Vec::new();
+        config.sections.query(&query, &mut unclear).unwrap();
+        let places: Vec<&str> = unclear.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, ["config:1", "config:3", "config:5", "config:7", "config:9", "config:11"]);
+    }
+
+    #[test]
+    fn a_configuration_is_read_if_there_is_to_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let port = || {
+            let config = Config::read(Some(&path), None)?;
+            Ok::<_, Error>(config.settings(&named("a"))?.port)
+        };
+        let message = |result: Result<Option<u16>, Error>| result.unwrap_err().to_string();
+        assert!(message(port()).starts_with(&format!("{}: No such file", path.display())));
+        fs::write(&path, "Port 3\n").unwrap();
+        assert_eq!(port().unwrap(), Some(3));
+        for none in ["none", "NONE"] {
+            let config = Config::read(Some(Path::new(none)), None).unwrap();
+            assert_eq!(config.settings(&named("a")).unwrap(), Settings::default());
+        }
+        let marked = "it begins with a byte-order mark; save it as UTF-8 without one";
+        fs::write(&path, "\u{feff}Port 3\n").unwrap();
+        assert_eq!(message(port()), format!("{}: {marked}", path.display()));
+        let included = folder.path().join("included");
+        fs::rename(&path, &included).unwrap();
+        fs::write(&path, format!("Include {}\n", included.display())).unwrap();
+        assert_eq!(message(port()), format!("{}: {marked}", included.display()));
     }
 }

@@ -204,6 +204,20 @@ fn keys_of_the_agent_log_in_unless_only_others_may() {
 }
 
 #[test]
+fn a_login_key_with_a_byte_order_mark_is_named() {
+    let Some(sshd) = Sshd::start() else { return };
+    let path = key(&sshd, "marked", "ed25519", "");
+    let text = fs::read_to_string(&path).expect("a key");
+    fs::write(&path, format!("\u{feff}{text}")).expect("a key");
+    let target = Target { identity: Some(path), ..target(&sshd) };
+    let refused = error(Logins::new(options(&sshd, "")).expect("the options").connect(&target)).to_string();
+    assert!(
+        refused.contains("marked (it begins with a byte-order mark; save it as UTF-8 without one)"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_named() {
     let Some(mut sshd) = Sshd::start() else { return };
     sshd.kill();
