@@ -83,6 +83,20 @@ pub(super) enum AgentSocket {
     None,
 }
 
+impl AgentSocket {
+    /// Where it is, in an error message.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Environment => match env::var_os("SSH_AUTH_SOCK") {
+                Some(path) => Path::new(&path).display().to_string(),
+                None => "SSH_AUTH_SOCK".to_string(),
+            },
+            Self::Path(path) => path.display().to_string(),
+            Self::None => "none".to_string(),
+        }
+    }
+}
+
 /// The configuration of a run.
 pub(super) struct Config {
     sections: Sections,
