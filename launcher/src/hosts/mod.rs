@@ -7,7 +7,7 @@ mod placement;
 
 pub(crate) use error::Error;
 pub(crate) use hostfile::{inline, read};
-pub(crate) use placement::{Selection, place, select};
+pub(crate) use placement::{Place, Selection, place, select};
 
 use std::net::IpAddr;
 use std::path::PathBuf;
