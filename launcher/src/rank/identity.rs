@@ -9,6 +9,7 @@ use crate::system::cores::CoreLimits;
 use crate::system::variables::{self, PARENT};
 use isograd_comm::{
     Communicator, Error, Key, Launcher, Meeting, Place, RankVariables, RendezvousError, Settings,
+    SharedMemoryError,
 };
 #[cfg(feature = "mpi")]
 use isograd_comm::{Mpi, Transport};
@@ -196,6 +197,14 @@ impl RankIdentity {
         settings.shared_memory = plan.shared_memory.clone();
         Communicator::join(&settings).map_err(|error| match error {
             Error::Rendezvous(RendezvousError::Stopped { .. }) => request.early_failure(),
+            Error::SharedMemory(SharedMemoryError::Refused { folder, source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                Failure::Usage {
+                    problem: format!("--shared-memory {}: there is no such folder", folder.display()),
+                    hint: None,
+                }
+            }
             Error::Rendezvous(RendezvousError::PortInUse { address })
                 if self.launcher == Launcher::Torchrun =>
             {
