@@ -31,8 +31,8 @@ impl MeetingFile {
     pub(super) fn write(path: &Path, address: SocketAddr, key: &Key) -> Result<Self, Error> {
         let beside = beside(path)?;
         let mut file = create_private(&beside)?;
-        // Locked while it is empty: nobody takes an empty file for a meeting file. Where the file system has no
-        // locks, nobody can take one, and abandoned files stay.
+        // Locked while it is empty: nobody takes an empty file for a meeting file. Where the file system has
+        // no locks, nobody can take one, and abandoned files stay.
         let _ = file.try_lock();
         let content = format!("{TITLE}\n{address}\n{}\n", key.to_hex());
         let placed = file.write_all(content.as_bytes()).and_then(|()| {
@@ -102,7 +102,8 @@ fn remove_if_abandoned(path: &Path) -> Result<(), Error> {
     let aside = beside(path)?;
     fs::rename(path, &aside).map_err(failed)?;
     if identity(&aside).map_err(failed)? != (opened.dev(), opened.ino()) {
-        // A new rank 0 took the name at this moment. It gets its file back, unless there is a newer one still.
+        // A new rank 0 took the name at this moment. It gets its file back, unless there is a newer one
+        // still.
         let _ = fs::hard_link(&aside, path);
     }
     fs::remove_file(&aside).map_err(failed)

@@ -26,7 +26,7 @@ const KEY_FILE_BYTES: u64 = 1 << 20;
 /// How often a passphrase is asked for: as often as `ssh` does.
 const PROMPTS: usize = 3;
 /// How long after the deadline the watchdog has surely ended a call to a server.
-const SERVER_CUT: Duration = Duration::from_millis(500);
+const SERVER_CUT: Duration = Duration::from_secs(1);
 /// `LIBSSH2_ERROR_FILE` and `_KEYFILE_AUTH_FAILED`: a file that is not a private key, or a wrong
 /// passphrase. ssh2 does not export them.
 const UNREADABLE: [i32; 2] = [-16, -48];
@@ -199,8 +199,8 @@ fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
 impl Login<'_> {
     /// Tries the keys of the agent. If there is no agent, there are no keys to try.
     ///
-    /// A call to the agent has no time limit of its own, so it is made on another thread, which we leave behind
-    /// with the SSH session if the agent hangs.
+    /// A call to the agent has no time limit of its own, so it is made on another thread, which we leave
+    /// behind with the SSH session if the agent hangs.
     fn with_agent(&mut self, hop: &Hop) -> Result<bool, Error> {
         if hop.identities.agent == AgentSocket::None {
             return Ok(false);
@@ -286,8 +286,8 @@ struct AgentCalls {
 }
 
 impl AgentCalls {
-    /// Tries the agent's keys: first those that are also named, then the others, if they may be tried. False if
-    /// none was accepted or there is no agent.
+    /// Tries the agent's keys: first those that are also named, then the others, if they may be tried. False
+    /// if none was accepted or there is no agent.
     ///
     /// # Errors
     /// Those after which no further key can be tried.
