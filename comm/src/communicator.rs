@@ -29,13 +29,13 @@ impl Communicator {
     ///
     /// # Panics
     ///
-    /// When only one of transport and [place](crate::Place) is MPI, or
-    /// [`Meeting::listen`](crate::Meeting::listen) has 64 addresses or more.
+    /// When only one of transport and [place](crate::Place) is MPI.
     ///
     /// # Errors
     ///
     /// When some ranks do not come in time, differ in a setting that must be the same, cannot prove that they
     /// belong to the job, or cannot be reached; when the ranks of a host cannot share memory; when
+    /// [`Meeting::listen`](crate::Meeting::listen) has more than 256 addresses; when
     /// [`Meeting::stop`](crate::Meeting::stop) was set.
     pub fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;

@@ -1,12 +1,15 @@
 //! The secret of a job: every process that has it may join, and no other.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::error::{Error, FileError};
+
+/// What editors write before text in UTF-8, and in the two kinds of UTF-16.
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
 
 /// The 32 random bytes that prove membership in a job.
 ///
@@ -61,6 +64,9 @@ impl Key {
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = read_private(path, 65)?;
+        if BYTE_ORDER_MARKS.iter().any(|mark| text.starts_with(mark)) {
+            return Err(FileError::ByteOrderMark { file: path.to_owned() }.into());
+        }
         let digits = text.strip_suffix(b"\n").unwrap_or(&text);
         Self::from_hex(digits).ok_or_else(|| {
             Error::File(FileError::Content {
@@ -107,8 +113,18 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 /// Writes a new file that only its owner may open.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let write = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(content);
-    write().map_err(|source| Error::io(format!("create {}", path.display()), source))
+    create_private(path)?.write_all(content).map_err(|source| cannot_create(path, source))
+}
+
+/// Makes a new, empty file that only its owner may open.
+pub(crate) fn create_private(path: &Path) -> Result<File, Error> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.map_err(|source| cannot_create(path, source))
+}
+
+/// The error for a file that cannot be made or filled.
+pub(crate) fn cannot_create(path: &Path, source: io::Error) -> Error {
+    Error::io(format!("create {}", path.display()), source)
 }
 
 /// Reads a file of at most `limit` bytes, and one byte more of a longer one; refuses a file that others can
@@ -201,6 +217,13 @@ mod tests {
             write_private(&path, text.as_bytes()).unwrap();
             let error = Key::read_file(&path).unwrap_err();
             assert!(matches!(error, Error::File(FileError::Content { .. })), "{text:?}: {error}");
+        }
+        for mark in BYTE_ORDER_MARKS {
+            let path = folder.path().join(format!("{mark:?}"));
+            write_private(&path, &[mark, hex.as_bytes(), b"\n"].concat()).unwrap();
+            let expected = "it begins with a byte-order mark; save it as UTF-8 without one";
+            let error = Key::read_file(&path).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: {expected}", path.display()));
         }
         let path = folder.path().join("good");
         write_private(&path, hex.as_bytes()).unwrap();

@@ -26,6 +26,8 @@ pub enum Launcher {
     Pals,
     /// IBM's job step manager (`jsrun`).
     Jsm,
+    /// Flux (`flux run`).
+    Flux,
 }
 
 impl fmt::Display for Launcher {
@@ -40,6 +42,7 @@ impl fmt::Display for Launcher {
             Self::Mvapich => "MVAPICH2",
             Self::Pals => "PALS",
             Self::Jsm => "JSM",
+            Self::Flux => "Flux",
         })
     }
 }

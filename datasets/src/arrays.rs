@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(message(Arrays::from_u8(vec![], vec![], [1, 2, 3], 2)), "array in memory has no samples");
         assert_eq!(
             message(Arrays::from_f32(vec![], vec![0], [1, 0, 3], 2)),
-            "array in memory: sample shape [1, 0, 3] is empty or too large for 1 samples"
+            "array in memory: sample shape [1, 0, 3] is empty or too large for 1 sample"
         );
         let huge = usize::MAX / 2;
         assert_eq!(

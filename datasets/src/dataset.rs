@@ -1,6 +1,7 @@
 //! What a data set is: a number of labelled samples of one shape, each readable in place by its index.
 
 use crate::Normalization;
+use crate::count::Count;
 use std::ops::Range;
 
 /// A finite set of samples of one shape, each labelled with a class.
@@ -124,7 +125,9 @@ impl Pixels<'_> {
 #[non_exhaustive]
 pub enum SampleError {
     /// A sample with another number of values than its shape has.
-    #[error("sample {index} has {got} values, expected {expected} for sample shape {sample_shape:?}")]
+    #[error(
+        "sample {index} has {}, expected {expected} for sample shape {sample_shape:?}", Count::of(*got, "value")
+    )]
     Length {
         /// Index of the sample in the data set.
         index: usize,
@@ -146,7 +149,7 @@ pub enum SampleError {
         expected: &'static str,
     },
     /// A label that is not a class.
-    #[error("label {label} of sample {index} is out of range for {num_classes} classes")]
+    #[error("label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class"))]
     Label {
         /// Index of the sample in the data set.
         index: usize,

@@ -4,8 +4,11 @@
 //! operating system or decoder, which is therefore not handed out as a [`source`](std::error::Error::source)
 //! as well.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+use crate::count::Count;
 
 /// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,10 @@ pub enum FileError {
     },
 
     /// A folder lacks one of the files of the data set.
-    #[error("folder {} has no file {name} or {dotted_name}, with or without .gz", folder.display())]
+    #[error(
+        "folder {} has no file {name} or {dotted_name}, with or without .gz; {}",
+        folder.display(), Listed(entries, *entry_count)
+    )]
     MissingFile {
         /// The folder.
         folder: PathBuf,
@@ -60,6 +66,31 @@ pub enum FileError {
         name: String,
         /// The other spelling of the name.
         dotted_name: String,
+        /// The first ten names of what the folder has, in their order; those of folders end in `/`.
+        entries: Vec<String>,
+        /// How many names it has.
+        entry_count: usize,
+    },
+
+    /// A folder has files of several data sets.
+    #[error(
+        "folder {} has files of several data sets: {}; each set needs a folder of its own",
+        folder.display(), files.join(", ")
+    )]
+    SeveralSets {
+        /// The folder.
+        folder: PathBuf,
+        /// A file of each set.
+        files: Vec<String>,
+    },
+
+    /// Several files with different contents have names of one file.
+    #[error("several files that differ could be {name}: {}; only one may be there", Paths(files))]
+    SeveralFiles {
+        /// The name that the file has when it is not compressed.
+        name: String,
+        /// The files.
+        files: Vec<PathBuf>,
     },
 
     /// Something other than a file has the name of one of the files of a data set: a folder, a pipe, a
@@ -72,7 +103,8 @@ pub enum FileError {
 
     /// A header asks for more than its gzip file can hold, however well it is compressed.
     #[error(
-        "{file}: the header asks for {expected_bytes} bytes, {gzip_bytes} bytes of gzip hold at most {most_bytes}"
+        "{file}: the header asks for {}, {} of gzip hold at most {most_bytes}",
+        Count(*expected_bytes, "byte"), Count(*gzip_bytes, "byte")
     )]
     GzipTooSmall {
         /// The file.
@@ -86,7 +118,7 @@ pub enum FileError {
     },
 
     /// A gzip stream breaks off, is corrupt, or fails its checksum.
-    #[error("{file}: broken gzip stream after {decoded_bytes} decoded bytes: {reason}")]
+    #[error("{file}: broken gzip stream after {}: {reason}", Count(*decoded_bytes, "decoded byte"))]
     Gzip {
         /// The file.
         file: String,
@@ -97,7 +129,7 @@ pub enum FileError {
     },
 
     /// A file ends before its content does.
-    #[error("{file} is truncated: expected {expected_bytes} bytes, got {got_bytes}")]
+    #[error("{file} is truncated: expected {}, got {got_bytes}", Count(*expected_bytes, "byte"))]
     Truncated {
         /// The file.
         file: String,
@@ -108,7 +140,7 @@ pub enum FileError {
     },
 
     /// A file goes on after its content.
-    #[error("{file} is too long: expected {expected_bytes} bytes, got at least {got_bytes}")]
+    #[error("{file} is too long: expected {}, got at least {got_bytes}", Count(*expected_bytes, "byte"))]
     TooLong {
         /// The file.
         file: String,
@@ -119,7 +151,10 @@ pub enum FileError {
     },
 
     /// Images and labels do not belong together.
-    #[error("{images_file} has {images} images, but {labels_file} has {labels} labels")]
+    #[error(
+        "{images_file} has {}, but {labels_file} has {}",
+        Count::of(*images, "image"), Count::of(*labels, "label")
+    )]
     CountMismatch {
         /// The file of the images.
         images_file: String,
@@ -165,7 +200,7 @@ pub enum IdxError {
     },
 
     /// An IDX file has no or too many dimensions.
-    #[error("{file}: IDX header has {got} dimensions, expected 1 to 4")]
+    #[error("{file}: IDX header has {}, expected 1 to 4", Count::of(*got, "dimension"))]
     DimensionCount {
         /// The file.
         file: String,
@@ -174,7 +209,7 @@ pub enum IdxError {
     },
 
     /// An IDX file is well-formed, but has another number of dimensions than its use asks for.
-    #[error("{file} has {got} dimensions, expected {expected}")]
+    #[error("{file} has {}, expected {expected}", Count::of(*got, "dimension"))]
     WrongDimensions {
         /// The file.
         file: String,
@@ -199,7 +234,9 @@ pub enum IdxError {
 #[non_exhaustive]
 pub enum ArrayError {
     /// A label is not a class.
-    #[error("{origin}: label {label} of sample {index} is out of range for {num_classes} classes")]
+    #[error(
+        "{origin}: label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class")
+    )]
     LabelOutOfRange {
         /// The file or array of the labels.
         origin: String,
@@ -219,7 +256,9 @@ pub enum ArrayError {
     },
 
     /// The shape of a sample has a zero, or the samples would not fit in memory.
-    #[error("{origin}: sample shape {sample_shape:?} is empty or too large for {samples} samples")]
+    #[error(
+        "{origin}: sample shape {sample_shape:?} is empty or too large for {}", Count::of(*samples, "sample")
+    )]
     SampleShape {
         /// The file or array.
         origin: String,
@@ -231,7 +270,8 @@ pub enum ArrayError {
 
     /// An array has another length than its samples need.
     #[error(
-        "pixel array has {got} values, expected {expected} for {samples} labels and sample shape {sample_shape:?}"
+        "pixel array has {}, expected {expected} for {} and sample shape {sample_shape:?}",
+        Count::of(*got, "value"), Count::of(*samples, "label")
     )]
     PixelCount {
         /// The number of labels.
@@ -250,7 +290,9 @@ pub enum ArrayError {
 #[non_exhaustive]
 pub enum NormalizationError {
     /// Scales and shifts of a normalization differ in number.
-    #[error("normalization has {scales} scales but {shifts} shift values")]
+    #[error(
+        "normalization has {} but {}", Count::of(*scales, "scale"), Count::of(*shifts, "shift value")
+    )]
     Length {
         /// The number of scales.
         scales: usize,
@@ -270,7 +312,7 @@ pub enum NormalizationError {
     },
 
     /// A normalization has another number of channels than the samples.
-    #[error("normalization has {got} channels, but the samples have {expected}")]
+    #[error("normalization has {}, but the samples have {expected}", Count::of(*got, "channel"))]
     Channels {
         /// The number of channels of a sample.
         expected: usize,
@@ -291,7 +333,7 @@ pub enum SplitError {
     },
 
     /// A validation split takes every sample.
-    #[error("validation split {fraction:?} of {samples} samples leaves none to train on")]
+    #[error("validation split {fraction:?} of {} leaves none to train on", Count::of(*samples, "sample"))]
     NoTrainingSamples {
         /// The fraction.
         fraction: f64,
@@ -300,7 +342,7 @@ pub enum SplitError {
     },
 
     /// A validation split that is not 0 takes no sample.
-    #[error("validation split {fraction:?} of {samples} samples leaves none to validate on")]
+    #[error("validation split {fraction:?} of {} leaves none to validate on", Count::of(*samples, "sample"))]
     NoValidationSamples {
         /// The fraction.
         fraction: f64,
@@ -328,4 +370,29 @@ pub enum SyntheticError {
         /// The number of classes.
         num_classes: usize,
     },
+}
+
+/// What a folder has: `it has a, b/ and 3 more`.
+struct Listed<'a>(&'a [String], usize);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(entries, count) = self;
+        if entries.is_empty() {
+            return f.write_str("it is empty");
+        }
+        write!(f, "it has {}", entries.join(", "))?;
+        let more = count.saturating_sub(entries.len());
+        if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
+    }
+}
+
+/// Paths, separated by commas.
+struct Paths<'a>(&'a [PathBuf]);
+
+impl fmt::Display for Paths<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths: Vec<String> = self.0.iter().map(|path| path.display().to_string()).collect();
+        f.write_str(&paths.join(", "))
+    }
 }

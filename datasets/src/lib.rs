@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+mod count;
 pub mod dataset;
 pub mod error;
 mod gzip;

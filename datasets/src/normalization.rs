@@ -117,11 +117,11 @@ mod tests {
         let message = |result: Result<Normalization, Error>| result.unwrap_err().to_string();
         assert_eq!(
             message(Normalization::new(vec![1.0; 3], vec![0.0])),
-            "normalization has 3 scales but 1 shift values"
+            "normalization has 3 scales but 1 shift value"
         );
         assert_eq!(
             message(Normalization::from_mean_std(&[0.1], &[0.2, 0.3])),
-            "normalization has 2 scales but 1 shift values"
+            "normalization has 2 scales but 1 shift value"
         );
         assert_eq!(
             message(Normalization::new(vec![1.0, f64::NAN], vec![0.0, 0.0])),

@@ -89,10 +89,68 @@ fn a_folder_is_read_raw_or_compressed() {
     assert_eq!(train.read(1).pixels, Pixels::U8(b"efgh"));
     let test = from_folder(folder, Split::Test).unwrap();
     assert_eq!((test.read(0).pixels, test.read(0).label), (Pixels::U8(b"xyz"), 7));
+}
 
-    // Where both exist, the raw file counts.
-    fs::write(folder.join(format!("{TRAIN_LABELS}.gz")), b"anything").unwrap();
+/// Kaggle's archive of MNIST has each file under both spellings, once in a folder of its own; and `gzip -k`
+/// keeps the packed file.
+#[test]
+fn a_file_may_be_there_twice_with_one_content_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_training_set(folder);
+    let labels = idx(&[3], &[9, 0, 4]);
+    let nested = folder.join("train-labels.idx1-ubyte");
+    fs::create_dir(&nested).unwrap();
+    fs::write(nested.join("train-labels.idx1-ubyte"), &labels).unwrap();
+    let packed = folder.join(format!("{TRAIN_LABELS}.gz"));
+    fs::write(&packed, gzip(&labels)).unwrap();
     assert_eq!(from_folder(folder, Split::Train).unwrap().labels(), [9, 0, 4]);
+
+    let plain = folder.join(TRAIN_LABELS);
+    let all = [&plain, &packed, &nested.join("train-labels.idx1-ubyte")];
+    let all = all.map(|path| path.display().to_string()).join(", ");
+    let expected = format!("several files that differ could be {TRAIN_LABELS}: {all}; only one may be there");
+    for other in [gzip(&idx(&[3], &[9, 0, 5])), gzip(&[&labels[..], &[0]].concat()), b"anything".to_vec()] {
+        fs::write(&packed, other).unwrap();
+        assert_eq!(message(folder, Split::Train), expected);
+    }
+    fs::remove_file(&packed).unwrap();
+    fs::write(nested.join("train-labels.idx1-ubyte"), &labels[..10]).unwrap();
+    assert!(message(folder, Split::Train).starts_with("several files that differ could be "));
+}
+
+#[test]
+fn the_names_of_emnist_are_found_and_sets_are_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let name = |set: &str, file: &str| format!("emnist-{set}-{file}-ubyte.gz");
+    let write = |set: &str, split: &str, label: u8| {
+        let images = name(set, &format!("{split}-images-idx3"));
+        fs::write(folder.join(images), gzip(&idx(&[1, 1, 1], b"x"))).unwrap();
+        let labels = name(set, &format!("{split}-labels-idx1"));
+        fs::write(folder.join(labels), gzip(&idx(&[1], &[label]))).unwrap();
+    };
+    write("letters", "train", 26);
+    write("letters", "test", 1);
+    fs::write(folder.join("emnist-letters-mapping.txt"), "1 65 97\n").unwrap();
+    let labels = |split| mnist::from_folder(folder, split, 27).unwrap().labels().to_vec();
+    assert_eq!((labels(Split::Train), labels(Split::Test)), (vec![26], vec![1]));
+
+    fs::remove_file(folder.join(name("letters", "test-labels-idx1"))).unwrap();
+    let missing = message(folder, Split::Test);
+    let expected =
+        "has no file emnist-letters-test-labels-idx1-ubyte or emnist-letters-test-labels.idx1-ubyte, ";
+    assert!(missing.contains(expected), "{missing}");
+
+    write("digits", "train", 3);
+    let several = format!(
+        "folder {} has files of several data sets: {}, {}; each set needs a folder of its own",
+        folder.display(),
+        name("digits", "train-images-idx3"),
+        name("letters", "test-images-idx3")
+    );
+    assert_eq!(message(folder, Split::Train), several);
+    assert_eq!(message(folder, Split::Test), several);
 }
 
 #[test]
@@ -101,27 +159,35 @@ fn missing_folders_and_files_are_named() {
     let folder = folder.path();
     let absent = folder.join("absent");
     assert_eq!(message(&absent, Split::Train), format!("no folder {}", absent.display()));
-    let lacks = |name: &str| {
+    let lacks = |name: &str, has: &str| {
         let dotted = name.replace("-idx", ".idx");
-        format!("folder {} has no file {name} or {dotted}, with or without .gz", folder.display())
+        format!("folder {} has no file {name} or {dotted}, with or without .gz; it {has}", folder.display())
     };
-    assert_eq!(message(folder, Split::Train), lacks(TRAIN_LABELS));
+    assert_eq!(message(folder, Split::Train), lacks(TRAIN_LABELS, "is empty"));
     fs::write(folder.join(TRAIN_LABELS), idx(&[1], &[0])).unwrap();
-    assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES));
-    assert_eq!(message(folder, Split::Test), lacks("t10k-labels-idx1-ubyte"));
+    let has = format!("has {TRAIN_LABELS}");
+    assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES, &has));
+    assert_eq!(message(folder, Split::Test), lacks("t10k-labels-idx1-ubyte", &has));
+    fs::create_dir(folder.join("raw")).unwrap();
+    for number in 0..9 {
+        fs::write(folder.join(format!("file{number}")), "").unwrap();
+    }
+    let has = "has file0, file1, file2, file3, file4, file5, file6, file7, file8, raw/ and 1 more";
+    assert_eq!(message(folder, Split::Train), lacks(TRAIN_IMAGES, has));
 }
 
 /// The names with dots are those of the original distribution, the folders those of Kaggle's archive.
 #[test]
 fn other_spellings_of_the_names_are_found() {
     type Spelling = fn(&str) -> String;
-    let spellings: [Spelling; 6] = [
+    let spellings: [Spelling; 7] = [
         |name| name.replace("-idx", ".idx"),
         |name| format!("{}.gz", name.replace("-idx", ".idx")),
         |name| format!("{name}/{name}"),
         |name| format!("{name}.gz/{name}.gz"),
         |name| format!("{0}/{0}", name.replace("-idx", ".idx")),
         |name| format!("{0}.gz/{0}.gz", name.replace("-idx", ".idx")),
+        |name| format!("{name}/{}", name.replace("-idx", ".idx")),
     ];
     for spelling in spellings {
         let folder = tempfile::tempdir().unwrap();
@@ -220,7 +286,7 @@ fn images_and_labels_must_belong_together() {
     assert_eq!(message(folder, Split::Train), format!("{} has 3 dimensions, expected 1", labels.display()));
     fs::write(&labels, idx(&[3], &[1, 2, 3])).unwrap();
     fs::copy(&labels, &images).unwrap();
-    assert_eq!(message(folder, Split::Train), format!("{} has 1 dimensions, expected 3", images.display()));
+    assert_eq!(message(folder, Split::Train), format!("{} has 1 dimension, expected 3", images.display()));
 }
 
 #[test]
@@ -235,7 +301,7 @@ fn empty_sets_are_refused() {
     fs::write(&labels, idx(&[1], &[0])).unwrap();
     assert_eq!(
         message(folder, Split::Train),
-        format!("{}: sample shape [1, 0, 28] is empty or too large for 1 samples", images.display())
+        format!("{}: sample shape [1, 0, 28] is empty or too large for 1 sample", images.display())
     );
 }
 

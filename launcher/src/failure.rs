@@ -3,7 +3,8 @@
 use crate::system::escape::one_line;
 use crate::system::signals;
 use isograd_comm as comm;
-use isograd_model as model;
+use isograd_datasets::{self as datasets, ArrayError};
+use isograd_model::{self as model, CheckpointError};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ pub(crate) enum Failure {
     Usage { problem: String, hint: Option<String> },
     /// Data that cannot be used.
     #[error("{option}: {source}")]
-    Data { option: &'static str, source: isograd_datasets::Error },
+    Data { option: &'static str, source: datasets::Error },
     /// Training and test set do not belong together.
     #[error("--dataset-train-path: training samples are {train:?}, test samples are {test:?}")]
     TestShape { train: [usize; 3], test: [usize; 3] },
@@ -57,8 +58,11 @@ pub(crate) enum Failure {
     #[error("{}", describe_lost(losses))]
     LostHosts { losses: Vec<(String, HostFailure)> },
     /// Hosts that do not reach each other.
-    #[error("the hosts do not all reach each other; {matrix}")]
-    Unreachable { matrix: String },
+    #[error("the hosts do not all reach each other{}", matrix.as_ref().map_or_else(String::new, |text| format!("; {text}")))]
+    Unreachable {
+        /// Who reached whom, if that is not printed already.
+        matrix: Option<String>,
+    },
     /// The system gives no random numbers.
     #[error("cannot make a key: {0}")]
     Random(io::Error),
@@ -156,17 +160,10 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Logins { hint, .. } => hint.clone(),
-            Self::Load(model::Error::Checkpoint { reason, .. }) if reason.is_mismatch() => {
-                Some(
-                    "--model, --dtype, --dataset and --classes must be those that the file was saved with"
-                        .to_string(),
-                )
-            }
-            Self::Data { source: isograd_datasets::Error::Array(isograd_datasets::ArrayError::LabelOutOfRange { .. }), .. } => Some(
-                "--classes is the number of classes, every label is below it; EMNIST's letters are numbered from 1 \
-                 and need --classes 27"
-                    .to_string(),
-            ),
+            Self::Load(model::Error::Checkpoint { reason, .. }) => load_hint(reason),
+            Self::Data {
+                source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
+            } => Some(label_hint(*label)),
             Self::Stopped { saved: Some(path), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }
@@ -175,11 +172,12 @@ impl Failure {
                 [(_, loss)] => loss.hint.clone(),
                 _ => None,
             },
-            Self::Unreachable { .. } => Some(
-                "iface=NAME or addr=ADDRESS in the hostfile, or --interface NAME, says where a host is reached; \
-                 'isograd hosts check' shows more"
-                    .to_string(),
-            ),
+            Self::Unreachable { matrix } => {
+                let more = if matrix.is_some() { "; 'isograd hosts check' shows more" } else { "" };
+                Some(format!(
+                    "iface=NAME or addr=ADDRESS in the hostfile, or --interface NAME, says where a host is reached{more}"
+                ))
+            }
             Self::Diverged { good_epochs, save: Some(path), .. } => Some(match good_epochs {
                 0 => format!("{} was not written: no epoch ended well", path.display()),
                 epochs => format!("{} holds the parameters after epoch {epochs}", path.display()),
@@ -199,10 +197,29 @@ impl Failure {
     }
 }
 
+/// The way out where a file holds the parameters of another network, unless the error says it already.
+fn load_hint(reason: &CheckpointError) -> Option<String> {
+    let is_prefix = matches!(reason, CheckpointError::OtherTensors { prefix: Some(_), .. });
+    (reason.is_mismatch() && !is_prefix).then(|| {
+        "--model, --dtype, --dataset and --classes must be those that the file was saved with".to_string()
+    })
+}
+
+/// The way out where a label is not below the number of classes.
+fn label_hint(label: u32) -> String {
+    /// The largest label of the sets of EMNIST.
+    const EMNIST: u32 = 61;
+    let of_emnist = "; EMNIST's letters are numbered from 1 and need --classes 27, its sets balanced and bymerge 47, byclass 62";
+    let more = if label <= EMNIST { of_emnist } else { "" };
+    format!("--classes is the number of classes, every label is below it{more}")
+}
+
 /// The way out of a failure of ranks, where there is one.
 fn rank_hint(error: &comm::Error) -> Option<String> {
     match error {
-        comm::Error::SharedMemory(comm::SharedMemoryError::Full { .. }) => {
+        comm::Error::SharedMemory(
+            comm::SharedMemoryError::Full { .. } | comm::SharedMemoryError::Refused { .. },
+        ) => {
             Some("--shared-memory FOLDER names another folder; with --transport tcp the ranks need none".to_string())
         }
         comm::Error::File(comm::FileError::Owner { .. } | comm::FileError::Type { .. }) => Some(
@@ -237,4 +254,25 @@ fn describe_lost(losses: &[(String, HostFailure)]) -> String {
         text += &hint.as_ref().map_or_else(String::new, |hint| format!("\n    hint: {}", one_line(hint)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_fit_their_errors() {
+        let tensors = |prefix: Option<&str>| CheckpointError::OtherTensors {
+            missing: vec!["a".to_string()],
+            missing_count: 1,
+            unexpected: vec!["module.a".to_string()],
+            unexpected_count: 1,
+            prefix: prefix.map(str::to_string),
+        };
+        assert_eq!(load_hint(&tensors(Some("module."))), None);
+        assert!(load_hint(&tensors(None)).unwrap().starts_with("--model, "));
+        assert_eq!(load_hint(&CheckpointError::Read(io::ErrorKind::NotFound.into())), None);
+        assert!(label_hint(26).ends_with("need --classes 27, its sets balanced and bymerge 47, byclass 62"));
+        assert_eq!(label_hint(255), "--classes is the number of classes, every label is below it");
+    }
 }

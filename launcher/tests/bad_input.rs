@@ -114,7 +114,9 @@ fn the_command_of_ranks() {
         assert_eq!((help.code, lines(&help.stdout, "Usage: ").len()), (Some(0), 1), "{help:?}");
     }
     assert_usage("local -n 2 -x RANK=1 train", &["-x RANK", "is set by isograd itself"]);
+    assert_usage("local -n 2 -x A=1 -x A=2 train", &["-x A=1 and -x A=2"]);
     assert_usage("local -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
+    assert_usage("local -n 2 train --shards-per-rank 1", &["1 number for 2 ranks"]);
     assert_usage("ssh -H nowhere.invalid -n 2 train --shards-per-rank 1,1,1", &["3 numbers for 2 ranks"]);
 }
 
@@ -208,7 +210,8 @@ fn classes_of_a_folder() {
     let path = text(folder.path());
     let refused = isograd(&["train", "--dataset-train-path", path]);
     assert_error(&refused, 1, &[path, "label 26 of sample 0", "10 classes"]);
-    assert!(refused.stderr.contains("\nhint: --classes "), "{}", refused.stderr);
+    let hint = "\nhint: --classes is the number of classes, every label is below it; EMNIST's letters ";
+    assert!(refused.stderr.contains(hint), "{}", refused.stderr);
     let trained = isograd(&["train", "--dataset-train-path", path, "--classes", "27", "--epochs", "1"]);
     assert_eq!(trained.code, Some(0), "{}", trained.stderr);
     let row = trained.stdout.lines().find(|line| line.starts_with("classes: "));

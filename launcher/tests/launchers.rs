@@ -35,6 +35,7 @@ fn variables_of_a_pod_do_not_make_each_rank_of_a_launcher_the_only_one() {
         ([("OMPI_COMM_WORLD_RANK", "1"), ("OMPI_COMM_WORLD_SIZE", "2"), ("X", "")], "Open MPI"),
         ([("PMI_RANK", "1"), ("PMI_SIZE", "2"), ("X", "")], "PMI"),
         ([("SLURM_STEP_ID", "0"), ("SLURM_PROCID", "1"), ("SLURM_NTASKS", "2")], "Slurm"),
+        ([("FLUX_TASK_RANK", "1"), ("FLUX_JOB_SIZE", "2"), ("X", "")], "Flux"),
     ] {
         let refused = outcome(start(&run, &[&pod[..], &launcher].concat()));
         assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -110,4 +111,41 @@ fn a_rank_that_is_asked_to_end_while_it_waits_leaves_no_meeting_file() {
         assert!(ended.stderr.contains("stopped by SIGTERM"), "{run}: {ended:?}");
         assert_eq!(count(folder.path()), 0, "{run}");
     }
+}
+
+/// What Flux sets for a rank of two, with the meeting file in `folder`.
+fn flux<'a>(rank: &'a str, nodes: &'a str, job: &'a str, folder: &'a Path) -> Vec<(&'a str, &'a str)> {
+    let folder = folder.to_str().expect("a name in UTF-8");
+    let numbers = [("FLUX_TASK_RANK", rank), ("FLUX_JOB_SIZE", "2"), ("FLUX_TASK_LOCAL_ID", rank)];
+    let job = [("FLUX_JOB_ID", job), ("FLUX_JOB_NNODES", nodes), ("XDG_RUNTIME_DIR", folder)];
+    [numbers, job].concat()
+}
+
+#[test]
+fn ranks_of_flux_meet_on_one_host_and_ask_for_a_place_on_several() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ranks = ["0", "1"].map(|rank| start(RUN, &flux(rank, "1", "f1", folder.path()))).map(outcome);
+    assert_eq!(hash(&ranks[0]), hash(&outcome(start(RUN, &[]))));
+    assert_eq!(ranks[1].code, Some(0), "{:?}", ranks[1]);
+    let several = outcome(start(RUN, &flux("0", "2", "f2", folder.path())));
+    assert_eq!(several.code, Some(2), "{several:?}");
+    assert!(several.stderr.contains("ranks on several hosts need a place to meet"), "{several:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_meeting_file_of_a_killed_rank_is_removed_by_the_next_job() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let count = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    let mut killed = start(RUN, &flux("0", "1", "killed", folder.path()));
+    let since = Instant::now();
+    while count() == 0 {
+        assert!(since.elapsed() < LIMIT, "no meeting file");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    killed.kill().and_then(|()| killed.wait()).expect("a child of this process");
+    assert_eq!(count(), 1, "nobody was there to remove it");
+    let ranks = ["0", "1"].map(|rank| start(RUN, &flux(rank, "1", "next", folder.path()))).map(outcome);
+    assert!(ranks.iter().all(|rank| rank.code == Some(0)), "{ranks:?}");
+    assert_eq!(count(), 0);
 }

@@ -238,3 +238,13 @@ fn a_slow_folder_for_output_does_not_end_a_job() {
     assert_eq!(reader.join().expect("no panic").expect("what rank 1 wrote"), b"");
     assert!(std::fs::read_to_string(output.join("rank.0/stdout")).expect("a file").contains("\ntest_acc: "));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_missing_folder_for_shared_memory_is_named_with_its_option() {
+    let args = ["local", "-n", "2", "train", "--dataset", "synthetic", "--shared-memory", "/nowhere/at/all"];
+    let outcome = common::isograd(&args);
+    assert_eq!(outcome.code, Some(2), "{outcome:?}");
+    let problem = "--shared-memory /nowhere/at/all: there is no such folder\n";
+    assert!(outcome.stderr.contains(problem), "{}", outcome.stderr);
+}

@@ -33,6 +33,13 @@ pub enum FileError {
         file: PathBuf,
     },
 
+    /// The file begins with a byte-order mark, as some editors write it.
+    #[error("{}: it begins with a byte-order mark; save it as UTF-8 without one", file.display())]
+    ByteOrderMark {
+        /// The file.
+        file: PathBuf,
+    },
+
     /// The file holds something else.
     #[error("{} does not hold {expected}", file.display())]
     Content {

@@ -17,6 +17,17 @@ pub enum RendezvousError {
         reason: String,
     },
 
+    /// A rank was given more addresses to listen at than the others can be told of.
+    #[error("rendezvous at {place}: {count} addresses to listen at, at most {most} are possible")]
+    Addresses {
+        /// Where the group meets.
+        place: String,
+        /// The number of addresses.
+        count: usize,
+        /// The most that are possible.
+        most: usize,
+    },
+
     /// Rank 0 was given the address of another host.
     #[error("rendezvous at {address}: no interface of this host, which runs rank 0, has that address")]
     NotLocal {

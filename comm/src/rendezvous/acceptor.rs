@@ -156,8 +156,10 @@ impl Drop for Acceptor<'_> {
         for handshaking in std::mem::take(&mut self.pending) {
             self.refuse(handshaking.address(), &Refusal::Complete);
         }
-        if self.refused > LOGGED {
-            warn!("refused {} more connections", self.refused - LOGGED);
+        match self.refused.saturating_sub(LOGGED) {
+            0 => (),
+            1 => warn!("refused 1 more connection"),
+            more => warn!("refused {more} more connections"),
         }
     }
 }

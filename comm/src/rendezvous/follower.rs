@@ -9,10 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::handshaking::{Backoff, HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
+use super::host_port::HostPort;
 use super::meeting::{Meeting, Place};
+use super::meeting_file::read_meeting_file;
 use super::mesh::Mesh;
 use super::message::{Message, MessageLink, answer_limit};
-use super::place::{HostPort, read_meeting_file};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use super::rank_info::RankInfo;

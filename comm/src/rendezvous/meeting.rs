@@ -84,14 +84,16 @@ impl Meeting {
 pub enum Place {
     /// Rank 0 listens at this address, all others connect to it.
     Address {
-        /// `host:port`; ranks may reach rank 0 at different addresses.
+        /// `host:port`, with an IPv6 address in brackets: `[fd00::1]:29500`, `[fe80::1%eth0]:29500`. Ranks
+        /// may reach rank 0 at different addresses.
         address: String,
         /// Every process that has this key may join.
         key: Key,
     },
     /// The ranks are processes of one user on one host. Rank 0 listens at a free port of 127.0.0.1 and writes
     /// it, with a fresh key, into this file, which only the user can read. The file is gone when all ranks
-    /// have come, and when they have not.
+    /// have come, and when they have not. A process that is killed leaves it; the next rank 0 that meets in
+    /// the same folder removes it.
     File(PathBuf),
     /// MPI started the ranks, and also carries the links between them.
     #[cfg(feature = "mpi")]

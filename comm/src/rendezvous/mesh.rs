@@ -50,7 +50,7 @@ impl<'a> Mesh<'a> {
         let until = Instant::now() + meeting.timeout;
         let mut wanted: Vec<usize> = (0..infos.len()).filter(|&r| infos[r].host != infos[own].host).collect();
         let below = wanted.iter().filter(|&&rank| rank < own);
-        let dial = |rank: usize| Dial::new(rank, route(meeting, rank, &infos[rank]));
+        let dial = |rank: usize| Dial::new(rank, route(meeting, rank, infos));
         self.dials = below.map(|&rank| dial(rank)).collect();
         let mut links: Vec<Option<Link>> = infos.iter().map(|_| None).collect();
         loop {
@@ -126,10 +126,20 @@ impl<'a> Mesh<'a> {
 }
 
 /// The address at which this rank connects to another one.
-fn route(meeting: &Meeting, rank: usize, info: &RankInfo) -> SocketAddr {
+fn route(meeting: &Meeting, rank: usize, infos: &[RankInfo]) -> SocketAddr {
     let wanted = meeting.routes.get(rank).copied().flatten();
-    let found = info.addresses.iter().find(|address| wanted == Some(address.ip()));
-    *found.unwrap_or(&info.addresses[0])
+    let addresses = &infos[rank].addresses;
+    let found = addresses.iter().find(|address| wanted == Some(address.ip()));
+    let mut address = *found.unwrap_or(&addresses[0]);
+    // The zone of a link-local address is a number of the host that has the address. From here, the way leads
+    // over the interface by which this rank has reached rank 0.
+    if let (SocketAddr::V6(theirs), SocketAddr::V6(root)) = (&mut address, infos[0].addresses[0])
+        && theirs.ip().is_unicast_link_local()
+        && root.ip().is_unicast_link_local()
+    {
+        theirs.set_scope_id(root.scope_id());
+    }
+    address
 }
 
 impl<'a> Dial<'a> {
@@ -169,5 +179,29 @@ impl<'a> Dial<'a> {
     fn fail(&mut self, reason: String) {
         self.reason = Some(format!("{}: {reason}", self.address));
         self.next = Instant::now() + self.backoff.next();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::HostId;
+    use super::super::tests::meeting;
+    use super::*;
+
+    #[test]
+    fn a_zone_is_that_of_the_own_host() {
+        let info = |addresses: &[&str]| RankInfo {
+            host: HostId::of_rank(0),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            local_info: Vec::new(),
+        };
+        let mut meeting = meeting(2, 3);
+        meeting.routes = vec![None, Some("fe80::b".parse().unwrap())];
+        let infos = [info(&["[fe80::a%3]:1"]), info(&["[fd00::b]:2", "[fe80::b%7]:3"]), info(&["[::1]:4"])];
+        let route = |meeting: &Meeting, rank| super::route(meeting, rank, &infos).to_string();
+        assert_eq!(route(&meeting, 0), "[fe80::a%3]:1");
+        assert_eq!(route(&meeting, 1), "[fe80::b%3]:3");
+        meeting.routes.clear();
+        assert_eq!(route(&meeting, 1), "[fd00::b]:2");
     }
 }

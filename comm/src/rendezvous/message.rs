@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::host::HostId;
-use super::rank_info::{ADDRESS_LIMIT, LOCAL_INFO_LIMIT, RankInfo};
+use super::rank_info::{LOCAL_INFO_LIMIT, MOST_ADDRESSES, RankInfo};
 use crate::error::Error;
 use crate::links::{Frame, FrameKind, Incoming, Link, Memory, Socket, Stream};
 
@@ -16,8 +16,10 @@ pub(super) type Agreement = Vec<(String, String)>;
 
 /// The longest information of a rank with its agreement, in bytes.
 pub(super) const INFO_LIMIT: u64 = 1 << 20;
-/// The longest entry of the table for a rank, in bytes.
-const ENTRY_LIMIT: u64 = 4 << 10;
+/// The longest text of an address: `[`, 39 characters, `%`, 10 digits, `]:`, 5 digits, and a blank.
+const ADDRESS_BYTES: usize = 60;
+/// The longest entry of the table for a rank, in bytes: three lengths, the host, its addresses, the rest.
+const ENTRY_LIMIT: u64 = (3 * 4 + 32 + ADDRESS_BYTES * (MOST_ADDRESSES + 1) + LOCAL_INFO_LIMIT) as u64;
 /// The longest text of a failure, in bytes.
 const TEXT_LIMIT: usize = 16 << 10;
 
@@ -117,7 +119,8 @@ fn info(bytes: &mut &[u8]) -> Option<RankInfo> {
     let host = HostId(field(bytes)?.try_into().ok()?);
     let addresses = text(bytes)?.split(' ').map(str::parse).collect::<Result<Vec<SocketAddr>, _>>().ok()?;
     let local_info = field(bytes)?;
-    let fits = local_info.len() <= LOCAL_INFO_LIMIT && addresses.len() <= ADDRESS_LIMIT;
+    // Rank 0 also listens at the place.
+    let fits = local_info.len() <= LOCAL_INFO_LIMIT && addresses.len() <= MOST_ADDRESSES + 1;
     fits.then(|| RankInfo { host, addresses, local_info: local_info.to_vec() })
 }
 

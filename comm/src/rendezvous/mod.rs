@@ -14,8 +14,10 @@ mod acceptor;
 mod follower;
 mod handshaking;
 mod host;
+mod host_port;
 mod leader;
 mod meeting;
+mod meeting_file;
 mod mesh;
 mod message;
 #[cfg(feature = "mpi")]
@@ -31,12 +33,12 @@ pub(crate) use host::HostId;
 pub use meeting::{Meeting, Place};
 pub(crate) use rank_info::{MetGroup, RankInfo};
 
-use crate::error::Error;
+use crate::error::{Error, RendezvousError};
 use crate::limits::MAX_WORLD;
 use crate::links::Link;
 use mesh::Mesh;
 use proof::Identity;
-use rank_info::{ADDRESS_LIMIT, LOCAL_INFO_LIMIT, UNUSED_ADDRESS};
+use rank_info::{LOCAL_INFO_LIMIT, MOST_ADDRESSES, UNUSED_ADDRESS};
 use std::net::{SocketAddr, TcpListener};
 
 /// Meets the other ranks of the group.
@@ -44,21 +46,25 @@ use std::net::{SocketAddr, TcpListener};
 /// # Errors
 ///
 /// When a rank is missing at the deadline, came twice, or disagrees; when the place cannot be opened or rank
-/// 0 cannot be reached. All ranks that came get the same error where that is possible.
+/// 0 cannot be reached; when [`Meeting::listen`] has more than [`MOST_ADDRESSES`]. All ranks that came get
+/// the same error where that is possible.
 ///
 /// # Panics
 ///
-/// When `local_info` is longer than [`LOCAL_INFO_LIMIT`], or [`Meeting::listen`] than [`ADDRESS_LIMIT`].
+/// When `local_info` is longer than [`LOCAL_INFO_LIMIT`].
 pub(crate) fn meet(meeting: &Meeting, host: HostId, local_info: &[u8]) -> Result<MetGroup, Error> {
-    let (bytes, listen) = (local_info.len(), meeting.listen.len());
+    let (bytes, count) = (local_info.len(), meeting.listen.len());
     assert!(
         bytes <= LOCAL_INFO_LIMIT,
         "{bytes} bytes for the ranks of a host, at most {LOCAL_INFO_LIMIT} fit"
     );
-    assert!(listen < ADDRESS_LIMIT, "{listen} addresses to listen at, fewer than {ADDRESS_LIMIT} fit");
     let &Meeting { rank, world_size, .. } = meeting;
     if rank >= world_size || world_size > MAX_WORLD {
         return Err(Error::Rank { rank, world_size });
+    }
+    if count > MOST_ADDRESSES {
+        let place = meeting.place.describe();
+        return Err(RendezvousError::Addresses { place, count, most: MOST_ADDRESSES }.into());
     }
     let info = |addresses| RankInfo { host, addresses, local_info: local_info.to_vec() };
     if world_size == 1 {
@@ -91,9 +97,10 @@ fn follow(meeting: &Meeting, info: impl Fn(Vec<SocketAddr>) -> RankInfo) -> Resu
     let (link, identity) = follower::join(meeting)?;
     let mut listen = meeting.listen.clone();
     if listen.is_empty() {
-        // One address, never all of this host.
-        let ip = place::address_of(link.local_address())?.ip();
-        listen.push(SocketAddr::new(ip, 0));
+        // One address, never all of this host; with its zone, if it has one.
+        let mut own = place::address_of(link.local_address())?;
+        own.set_port(0);
+        listen.push(own);
     }
     let listener =
         |address| place::listen(address).map_err(|source| Error::io(format!("listen at {address}"), source));

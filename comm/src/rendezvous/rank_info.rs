@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The most bytes of [`RankInfo::local_info`].
 pub(crate) const LOCAL_INFO_LIMIT: usize = 512;
-/// The most addresses of [`RankInfo::addresses`].
-pub(super) const ADDRESS_LIMIT: usize = 64;
+/// The most addresses of [`Meeting::listen`](super::Meeting::listen).
+pub(super) const MOST_ADDRESSES: usize = 256;
 /// The address of a rank that listens nowhere.
 pub(super) const UNUSED_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

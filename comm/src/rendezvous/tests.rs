@@ -214,6 +214,35 @@ fn each_pair_has_an_address_of_its_own() {
 }
 
 #[test]
+fn more_addresses_than_others_can_be_told_of_are_an_error() {
+    let listen = |count: usize| Meeting {
+        place: by_address(),
+        listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); count],
+        timeout: Duration::from_millis(50),
+        ..meeting(0, 2)
+    };
+    let (few, many) = (listen(MOST_ADDRESSES), listen(MOST_ADDRESSES + 1));
+    let error = |meeting: &Meeting| meet(meeting, HostId::of_rank(0), &[]).unwrap_err();
+    assert_eq!(
+        error(&many).to_string(),
+        format!(
+            "rendezvous at {}: 257 addresses to listen at, at most 256 are possible",
+            many.place.describe()
+        )
+    );
+    let missing = error(&few);
+    assert!(matches!(missing, Error::Rendezvous(RendezvousError::Missing { .. })), "{missing}");
+    // All of them fit into what rank 0 sends.
+    let longest: SocketAddr = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%4294967295]:65535".parse().unwrap();
+    let addresses = vec![longest; MOST_ADDRESSES + 1];
+    let info = RankInfo { host: HostId::of_rank(0), addresses, local_info: vec![0; LOCAL_INFO_LIMIT] };
+    let table = Message::Table(vec![info; 9]);
+    let bytes = table.encode();
+    assert!(bytes.len() as u64 <= message::answer_limit(9), "{} bytes", bytes.len());
+    assert_eq!(Message::decode(&bytes), Some(table));
+}
+
+#[test]
 fn a_rank_that_is_asked_to_stop_ends_the_meeting_and_leaves_no_file() {
     for stopped in [0, 1] {
         let folder = tempfile::tempdir().unwrap();

@@ -113,6 +113,14 @@ const JSM: Names = Names {
     local_world_size: Some("JSM_NAMESPACE_LOCAL_SIZE"),
 };
 
+const FLUX: Names = Names {
+    launcher: Launcher::Flux,
+    rank: "FLUX_TASK_RANK",
+    world_size: Some("FLUX_JOB_SIZE"),
+    local_rank: Some("FLUX_TASK_LOCAL_ID"),
+    local_world_size: None,
+};
+
 /// `torchrun` sets this in its ranks only.
 const TORCHRUN_JOB: &str = "TORCHELASTIC_RUN_ID";
 
@@ -211,6 +219,9 @@ fn started_by(get: &impl Fn(&str) -> Option<String>) -> Option<&'static Names> {
         Some(&OPEN_MPI)
     } else if pmi && is_set(get, "MPI_LOCALRANKID") {
         Some(&PMI)
+    } else if is_set(get, FLUX.rank) {
+        // Flux is itself often a job of Slurm; and it also speaks PMI.
+        Some(&FLUX)
     } else if step.is_some_and(|step| step < SLURM_RESERVED_STEPS) && is_set(get, SLURM.rank) {
         Some(&SLURM)
     } else if pmi {
@@ -312,6 +323,7 @@ fn job(get: &impl Fn(&str) -> Option<String>, launcher: Launcher, is_torchrun_he
             Some(format!("openmpi-{id}"))
         }
         Launcher::Pmi => Some(format!("pmi-{}", get("PMI_JOBID")?)),
+        Launcher::Flux => Some(format!("flux-{}", get("FLUX_JOB_ID")?)),
         Launcher::Slurm => Some(format!("slurm-{}.{}", get("SLURM_JOB_ID")?, get("SLURM_STEP_ID")?)),
     }
 }

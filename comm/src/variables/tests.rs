@@ -89,6 +89,7 @@ fn plain_variables_that_contradict_the_launcher_are_refused() {
         &[("MV2_COMM_WORLD_RANK", "1"), ("MV2_COMM_WORLD_SIZE", "2")],
         &[("PALS_RANKID", "1"), ("PALS_SIZE", "2")],
         &[("JSM_NAMESPACE_RANK", "1"), ("JSM_NAMESPACE_SIZE", "2")],
+        &[("FLUX_TASK_RANK", "1"), ("FLUX_JOB_SIZE", "2")],
     ] {
         let error = inside(launcher, &of_pod).unwrap_err();
         assert!(matches!(error, Error::Variables(VariablesError::Contradiction { .. })), "{error}");
@@ -254,6 +255,31 @@ fn slurm() {
         shell.push(("SLURM_STEP_ID", step));
         assert_eq!(read(&shell).unwrap(), None);
     }
+}
+
+#[test]
+fn flux() {
+    let set = [
+        ("FLUX_JOB_ID", "ƒ2WkCsFz"),
+        ("FLUX_JOB_SIZE", "8"),
+        ("FLUX_JOB_NNODES", "2"),
+        ("FLUX_TASK_LOCAL_ID", "1"),
+        ("FLUX_TASK_RANK", "5"),
+        // Flux speaks PMI, and its broker was a task of Slurm.
+        ("PMI_RANK", "5"),
+        ("PMI_SIZE", "8"),
+        ("SLURM_STEP_ID", "0"),
+        ("SLURM_PROCID", "1"),
+        ("SLURM_NTASKS", "2"),
+    ];
+    let variables = rank(&set);
+    assert_eq!(variables.launcher, Launcher::Flux);
+    assert_eq!((variables.rank, variables.world_size), (5, 8));
+    assert_eq!((variables.local_rank, variables.local_world_size), (Some(1), None));
+    assert_eq!(variables.job.as_deref(), Some("flux-ƒ2WkCsFz"));
+    // What sees the job, but is no task of it.
+    assert_eq!(read(&set[..3]).unwrap(), None);
+    assert_eq!(message(&set[4..5]), "FLUX_TASK_RANK is set, but FLUX_JOB_SIZE is not");
 }
 
 #[cfg(target_os = "linux")]

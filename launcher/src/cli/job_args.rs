@@ -84,7 +84,7 @@ pub(crate) struct HostArgs {
 /// How to log in.
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Configuration of SSH [default: ~/.ssh/config, then /etc/ssh/ssh_config]
+    /// Configuration of SSH, or none [default: ~/.ssh/config, then /etc/ssh/ssh_config]
     #[arg(long, value_name = "FILE")]
     pub(crate) ssh_config: Option<PathBuf>,
     /// File with the host keys to accept [default: from the SSH configuration, or ~/.ssh/known_hosts]

@@ -6,6 +6,7 @@ use crate::cli::{
     DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs,
 };
 use crate::failure::Failure;
+use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
@@ -158,7 +159,8 @@ impl RankPlan {
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
         let usage = |problem| Failure::Usage { problem, hint: None };
         if weights.len() != world {
-            return Err(usage(format!("--shards-per-rank has {} numbers for {world} ranks", weights.len())));
+            let (numbers, ranks) = (count(weights.len(), "number"), count(world, "rank"));
+            return Err(usage(format!("--shards-per-rank has {numbers} for {ranks}")));
         }
         Shares::new(weights).ok_or_else(|| usage("--shards-per-rank: no rank has any shard".to_string()))
     }
@@ -274,7 +276,8 @@ impl TryFrom<DataArgs> for Source {
                 problem: "--dataset-train-path is missing: the data set is not built in".to_string(),
                 hint: Some(
                     "give the folder with its four files, train-images-idx3-ubyte.gz and so on; Debian has those of \
-                     Fashion-MNIST in /usr/share/datasets/fashion-mnist (package dataset-fashion-mnist)"
+                     Fashion-MNIST in /usr/share/datasets/fashion-mnist (package dataset-fashion-mnist); \
+                     '--dataset synthetic' needs no files"
                         .to_string(),
                 ),
             }),

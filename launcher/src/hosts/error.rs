@@ -1,5 +1,6 @@
 //! What can be wrong with a list of hosts, or with a choice among them.
 
+use crate::system::count::count;
 use std::io;
 use std::path::PathBuf;
 
@@ -16,7 +17,9 @@ pub(crate) enum Error {
     /// A choice that leaves no host, or that names one which the list does not have.
     #[error("{option}: {problem}")]
     Choice { option: &'static str, problem: String },
-    #[error("-n {ranks}: the hosts have {slots} slots, and take at most {most} ranks")]
+    #[error(
+        "-n {ranks}: the hosts have {}, and take at most {}", count(*slots as usize, "slot"), count(*most as usize, "rank")
+    )]
     TooFewSlots { ranks: u32, slots: u32, most: u32 },
 }
 

@@ -192,10 +192,10 @@ fn address(word: &Word) -> Result<(Host, Option<Word>), Problem> {
 
 fn option(host: &mut Host, word: &Word) -> Result<(), Problem> {
     let Some((name, value)) = word.text.split_once('=') else {
-        return Err(Problem::new(
-            word.column,
-            format!("'{}' is not an option: expected name=value", excerpt(&word.text)),
-        ));
+        let is_count = word.text.parse().is_ok_and(|count: u32| (1..=MAX_SLOTS).contains(&count));
+        let meant = if is_count { format!("; did you mean 'slots={}'?", word.text) } else { String::new() };
+        let text = format!("'{}' is not an option: expected name=value{meant}", excerpt(&word.text));
+        return Err(Problem::new(word.column, text));
     };
     let value = Word { text: value.to_string(), column: word.column + name.chars().count() + 1 };
     let problem = |text: String| Problem::new(value.column, text);

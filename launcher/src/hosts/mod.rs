@@ -7,8 +7,9 @@ mod placement;
 
 pub(crate) use error::Error;
 pub(crate) use hostfile::{inline, read};
-pub(crate) use placement::{Selection, place, select};
+pub(crate) use placement::{Place, Selection, place, select};
 
+use crate::system::count::count;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -50,7 +51,8 @@ impl Host {
         /// Ports from here on can be anybody's.
         const FIRST_FREE: u16 = 1024;
         let port = self.port.filter(|port| *port < FIRST_FREE && *port != SSH)?;
-        Some(format!("'{}:{port}' names a port; 'slots={port}' gives the host {port} ranks", self.name))
+        let ranks = count(port.into(), "rank");
+        Some(format!("'{}:{port}' names a port; 'slots={port}' gives the host {ranks}", self.name))
     }
 
     /// Whether two lines name the same host.

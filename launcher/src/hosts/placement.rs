@@ -92,6 +92,8 @@ mod tests {
         assert_eq!(counts(&slots, Some(7)), [(0, 3), (3, 2), (5, 2)]);
         let message = place(&slots, Some(8)).unwrap_err().to_string();
         assert_eq!(message, "-n 8: the hosts have 4 slots, and take at most 7 ranks");
+        let message = place(&[(1, None)], Some(2)).unwrap_err().to_string();
+        assert_eq!(message, "-n 2: the hosts have 1 slot, and take at most 1 rank");
     }
 
     #[test]

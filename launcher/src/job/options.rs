@@ -26,22 +26,7 @@ impl JobPlan {
     /// `with_labels` is the default of `--prefix`: whether lines of output begin with their rank.
     pub(crate) fn new(args: JobArgs, with_labels: bool) -> Result<Self, Failure> {
         let mut env = args.env_file.as_deref().map_or_else(|| Ok(Vec::new()), read_env_file)?;
-        for export in &args.export {
-            let variable = match export.split_once('=') {
-                Some((name, value)) => (name.to_string(), value.into()),
-                None => {
-                    let value = std::env::var_os(export);
-                    (
-                        export.clone(),
-                        value.ok_or_else(|| usage(format!("-x {export}: the variable is not set here")))?,
-                    )
-                }
-            };
-            // Its value may be secret.
-            let name = excerpt(&variable.0);
-            variables::check(&variable.0).map_err(|problem| usage(format!("-x {name}: {problem}")))?;
-            env.push(variable);
-        }
+        env.extend(read_exports(&args.export)?);
         let lengths = env.iter().map(|(name, value)| name.len() + value.len());
         let bytes: usize = lengths.chain(args.command.iter().map(|arg| arg.len())).sum();
         // The other half of the message is for the rest of the assignment.
@@ -66,11 +51,46 @@ impl JobPlan {
     }
 }
 
+/// Reads `NAME=VALUE`, and `NAME` of a variable that is set here.
+fn read_exports(exports: &[String]) -> Result<Vec<(String, OsString)>, Failure> {
+    let mut env: Vec<(String, OsString)> = Vec::new();
+    // As they were given, without those that repeat another one.
+    let mut given: Vec<&str> = Vec::new();
+    for export in exports {
+        let (name, value) = match export.split_once('=') {
+            Some((name, value)) => (name, value.into()),
+            None => {
+                let value = std::env::var_os(export);
+                let absent = || usage(format!("-x {}: the variable is not set here", excerpt(export)));
+                (export.as_str(), value.ok_or_else(absent)?)
+            }
+        };
+        // Its value may be secret.
+        variables::check(name).map_err(|problem| usage(format!("-x {}: {problem}", excerpt(name))))?;
+        match env.iter().position(|(other, _)| other == name) {
+            Some(place) if env[place].1 == value => (),
+            Some(place) => {
+                let [first, second] = [given[place], export].map(excerpt);
+                return Err(usage(format!(
+                    "-x {first} and -x {second}: one variable cannot have two values"
+                )));
+            }
+            None => {
+                env.push((name.to_string(), value));
+                given.push(export);
+            }
+        }
+    }
+    Ok(env)
+}
+
 /// Reads lines of `NAME=VALUE`. Empty lines and lines that begin with `#` are skipped.
 fn read_env_file(path: &Path) -> Result<Vec<(String, OsString)>, Failure> {
     let text = text_file::read(path);
     let text = text.map_err(|error| usage(format!("--env-file {}: {error}", path.display())))?;
-    let mut env = Vec::new();
+    let mut env: Vec<(String, OsString)> = Vec::new();
+    // Of each variable, its line.
+    let mut numbers: Vec<usize> = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
@@ -83,7 +103,16 @@ fn read_env_file(path: &Path) -> Result<Vec<(String, OsString)>, Failure> {
         if value.contains('\0') {
             return Err(mistake(format!("the value of {name} has a null character")));
         }
-        env.push((name.to_string(), value.into()));
+        match env.iter().position(|(other, _)| other == name) {
+            Some(place) if env[place].1 == value => (),
+            Some(place) => {
+                return Err(mistake(format!("{name} has another value in line {}", numbers[place])));
+            }
+            None => {
+                env.push((name.to_string(), value.into()));
+                numbers.push(number);
+            }
+        }
     }
     Ok(env)
 }
@@ -126,6 +155,16 @@ mod tests {
     fn what_is_no_variable_is_named_with_its_place() {
         let message = |export, file| JobPlan::new(args(export, file), true).unwrap_err().to_string();
         assert_eq!(message(&["ISOGRAD_NOT_SET"], None), "-x ISOGRAD_NOT_SET: the variable is not set here");
+        let twice = message(&["A=1", "B=1", "A=1", "A=2"], None);
+        assert_eq!(twice, "-x A=1 and -x A=2: one variable cannot have two values");
+        assert_eq!(
+            message(&["PATH=1", "PATH"], None),
+            "-x PATH=1 and -x PATH: one variable cannot have two values"
+        );
+        assert_eq!(
+            JobPlan::new(args(&["A=1", "A=1"], None), true).unwrap().env,
+            [("A".to_string(), "1".into())]
+        );
         assert_eq!(message(&["a b=1"], None), "-x a b: 'a b' cannot be the name of a variable");
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("env");
@@ -138,6 +177,7 @@ mod tests {
         assert_eq!(of_file("A=1\nexport B=2\n"), "2: 'export B' cannot be the name of a variable");
         assert_eq!(of_file("A=1\nB\n"), "2: expected NAME=VALUE, found 'B'");
         assert_eq!(of_file("WORLD_SIZE=1\n"), "1: WORLD_SIZE is set by isograd itself, for each rank");
+        assert_eq!(of_file("A=1\nA=1\n\nA=2\n"), "4: A has another value in line 1");
         assert!(of_file("\u{feff}A=1\n").contains("byte-order mark"));
         assert!(of_file(&"x".repeat(1 << 20)).len() < 200);
         let long = format!("A={}", "x".repeat(LIMIT));

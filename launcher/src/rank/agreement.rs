@@ -6,6 +6,7 @@
 
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::rank::data::TestSet;
+use crate::system::count::count;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
@@ -52,7 +53,7 @@ pub(crate) fn of_training<T: Element>(
     } = plan;
     let mut agreement = common::<T>(model, network, samples);
     let [train, test] = source.digests(samples, test);
-    agreement.push((TRAIN, format!("{} samples, sha256:{train}", samples.len())));
+    agreement.push((TRAIN, format!("{}, sha256:{train}", count(samples.len(), "sample"))));
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the epochs", epochs);
@@ -75,7 +76,7 @@ pub(crate) fn of_test<T: Element>(
     // `state` is what was loaded; the loss is a part of the configuration.
     let EvaluatePlan { model, source, load: _, loss: _, execution, ranks } = plan;
     let mut agreement = common::<T>(model, network, test);
-    agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), source.test_digest(test))));
+    agreement.push((TEST, format!("{}, sha256:{}", count(test.len(), "sample"), source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.extend(of_config(&plan.config(test.len())));
     agreement.extend(of_execution::<T>(execution));

@@ -9,6 +9,7 @@ use crate::system::cores::CoreLimits;
 use crate::system::variables::{self, PARENT};
 use isograd_comm::{
     Communicator, Error, Key, Launcher, Meeting, Place, RankVariables, RendezvousError, Settings,
+    SharedMemoryError,
 };
 #[cfg(feature = "mpi")]
 use isograd_comm::{Mpi, Transport};
@@ -103,8 +104,13 @@ impl RankIdentity {
 
     /// Where ranks meet that were not started by an agent.
     fn place_of(&self, variables: &RankVariables, key_file: Option<PathBuf>) -> Result<Place, Failure> {
-        let nodes = std::env::var("SLURM_STEP_NUM_NODES").ok().filter(|nodes| !nodes.is_empty());
-        let nodes = nodes.filter(|_| self.launcher == Launcher::Slurm);
+        // These launchers do not tell the number of ranks on a host.
+        let nodes = match self.launcher {
+            Launcher::Slurm => std::env::var("SLURM_STEP_NUM_NODES").ok(),
+            Launcher::Flux => std::env::var("FLUX_JOB_NNODES").ok(),
+            _ => None,
+        };
+        let nodes = nodes.filter(|nodes| !nodes.is_empty());
         let is_one_host = self.local_world == self.world && nodes.is_none_or(|nodes| nodes == "1");
         match (&variables.master, key_file) {
             (Some(address), Some(file)) => {
@@ -191,6 +197,14 @@ impl RankIdentity {
         settings.shared_memory = plan.shared_memory.clone();
         Communicator::join(&settings).map_err(|error| match error {
             Error::Rendezvous(RendezvousError::Stopped { .. }) => request.early_failure(),
+            Error::SharedMemory(SharedMemoryError::Refused { folder, source, .. })
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                Failure::Usage {
+                    problem: format!("--shared-memory {}: there is no such folder", folder.display()),
+                    hint: None,
+                }
+            }
             Error::Rendezvous(RendezvousError::PortInUse { address })
                 if self.launcher == Launcher::Torchrun =>
             {

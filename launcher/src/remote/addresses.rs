@@ -38,7 +38,8 @@ pub(super) fn choose(
     events: &Receiver<Event>,
 ) -> Result<Vec<HostNetwork>, Failure> {
     let Survey { listening, matrix, .. } = survey(members, interface, events)?;
-    networks(&listening, &matrix).ok_or_else(|| Failure::Unreachable { matrix: describe(members, &matrix) })
+    networks(&listening, &matrix)
+        .ok_or_else(|| Failure::Unreachable { matrix: Some(describe(members, &matrix)) })
 }
 
 /// The same from where the hosts listen and from who reached whom; nothing if a pair has no address. A higher
@@ -210,8 +211,12 @@ fn candidates(host: &Host, facts: &HostFacts, interface: Option<&str>) -> Result
     match (own.is_empty(), wanted) {
         (false, _) => Ok(own),
         (true, Some(wanted)) => {
-            let mut names: Vec<&str> = facts.addresses.iter().map(|(name, _)| name.as_str()).collect();
-            names.dedup();
+            let mut names: Vec<&str> = Vec::new();
+            for (name, _) in &facts.addresses {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
             failure(format!("it has no interface {wanted} with an address; it has {}", names.join(", ")))
         }
         (true, None) => failure("it has no address".to_string()),
@@ -330,6 +335,15 @@ mod tests {
         // A pair without any address is not.
         let matrix = ways(4, &[(1, 0, &[ab]), (2, 0, &[ac]), (3, 0, &[ad]), (2, 1, &[bc]), (3, 1, &[bd])]);
         assert_eq!(networks(&listening, &matrix), None);
+    }
+
+    #[test]
+    fn an_interface_is_listed_once() {
+        let mut facts = host_facts::collect(false);
+        let address = |name: &str, text: &str| (name.to_string(), text.parse().unwrap());
+        facts.addresses = vec![address("lo", "127.0.0.1"), address("eth0", "10.0.0.1"), address("lo", "::1")];
+        let problem = candidates(&member(0, "a").host, &facts, Some("eth1")).unwrap_err().to_string();
+        assert_eq!(problem, "host a: it has no interface eth1 with an address; it has lo, eth0");
     }
 
     #[test]

@@ -4,10 +4,11 @@ use super::addresses::{ANSWER, Reached, await_answers, survey};
 use super::bandwidth;
 use super::roster::{Member, Roster, warn_of_aliases};
 use crate::cli::HostsCheckArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, HostFailure};
 use crate::job::{self, FromAgent, ToAgent, Way};
 use crate::output::Output;
 use crate::system::cores;
+use crate::system::count::count;
 use crate::system::escape::one_line;
 use std::sync::mpsc::channel;
 
@@ -56,11 +57,23 @@ pub(crate) fn check(args: &HostsCheckArgs, out: &mut Output) -> Result<(), Failu
         out.line("")?;
         out.text(&table(&pairs(&names, &matrix)))?;
         let is_whole = matrix.iter().flatten().all(Result::is_ok);
-        if !is_whole {
-            losses.push(("network".to_string(), "some hosts do not reach others".to_string().into()));
+        return outcome(losses, is_whole);
+    }
+    outcome(losses, true)
+}
+
+/// What the check found out: hosts that cannot take part, and whether the others reach each other.
+fn outcome(losses: Vec<(String, HostFailure)>, is_whole: bool) -> Result<(), Failure> {
+    match (losses.is_empty(), is_whole) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Failure::Unreachable { matrix: None }),
+        (false, _) => {
+            if !is_whole {
+                log::warn!("the other hosts do not all reach each other");
+            }
+            Err(Failure::LostHosts { losses })
         }
     }
-    if losses.is_empty() { Ok(()) } else { Err(Failure::LostHosts { losses }) }
 }
 
 fn row(member: &Member, gflops: f64) -> Vec<String> {
@@ -120,7 +133,9 @@ fn pairs(names: &[&str], matrix: &[Vec<Reached>]) -> Vec<Vec<String>> {
         });
     }
     if shown.len() < all {
-        rows.push(vec![format!("{} more pairs are between these", all - shown.len())]);
+        let more = all - shown.len();
+        let verb = if more == 1 { "is" } else { "are" };
+        rows.push(vec![format!("{} {verb} between these", count(more, "more pair"))]);
     }
     rows
 }
@@ -148,6 +163,16 @@ mod tests {
         let rows = [vec!["a", "bbb", "c"], vec!["aaa", "b", "a long one"], vec!["x", "a long problem"]];
         let rows = rows.map(|row| row.into_iter().map(String::from).collect());
         assert_eq!(table(&rows), "a    bbb  c\naaa  b    a long one\nx    a long problem\n");
+    }
+
+    #[test]
+    fn a_network_that_is_not_whole_is_no_host() {
+        let message = |losses, is_whole| outcome(losses, is_whole).unwrap_err().to_string();
+        assert!(outcome(Vec::new(), true).is_ok());
+        assert_eq!(message(Vec::new(), false), "the hosts do not all reach each other");
+        let lost = || vec![("a".to_string(), "it is down".to_string().into())];
+        assert_eq!(message(lost(), true), "host a: it is down");
+        assert_eq!(message(lost(), false), "host a: it is down");
     }
 
     #[test]

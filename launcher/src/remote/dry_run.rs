@@ -2,11 +2,13 @@
 
 use super::needed;
 use super::program::{Cache, Programs};
+use super::roster::{cannot_log_in, logins, target};
 use crate::cli::LoginArgs;
 use crate::failure::Failure;
-use crate::hosts::{self, Host};
+use crate::hosts::{self, Host, Place};
 use crate::job::JobPlan;
 use crate::output::Output;
+use crate::ssh::LoginPlan;
 use crate::system::cores;
 use crate::system::quote::quote;
 use std::net::ToSocketAddrs;
@@ -30,16 +32,12 @@ pub(super) fn print(
     if let Some(places) = &places {
         plan.check_world(places.iter().map(|place| place.count).sum())?;
     }
-    let programs = Programs::own().map_err(Failure::Start)?;
-    let start = programs.here().start_command(&Cache::new(login.cache.as_deref()));
-    let addresses = addresses(hosts);
-    for (index, (host, address)) in hosts.iter().zip(addresses).enumerate() {
+    let logins = plan_logins(hosts, login)?;
+    let addresses = addresses(hosts, &logins);
+    for (index, host) in hosts.iter().enumerate() {
         let ranks = match &places {
             _ if index >= needed.len() => "none: the hosts before it have slots for all".to_string(),
-            Some(places) => match (places[index].first, places[index].count) {
-                (first, 1) => first.to_string(),
-                (first, count) => format!("{first} to {}", first + count - 1),
-            },
+            Some(places) => ranks_of(places[index]),
             None => match needed::known_slots(host) {
                 Some(slots) => format!("up to {slots}"),
                 None => "up to as many as it has cores".to_string(),
@@ -47,16 +45,21 @@ pub(super) fn print(
         };
         let cores = host.cores.as_ref().map_or_else(|| "all".to_string(), |own| cores::list(own));
         let how = if plan.bind { "divided among its ranks, if there are enough" } else { "not bound" };
+        let login = logins[index].as_ref().map_or("none: this machine", |login| login.text.as_str());
         out.line(&format!("host {}", host.name))?;
-        out.line(&format!("  login:   {}", how_to_login(host)))?;
+        out.line(&format!("  login:   {login}"))?;
         out.line(&format!("  ranks:   {ranks}"))?;
         out.line(&format!("  cores:   {cores}, {how}"))?;
-        out.line(&format!("  address: {address}"))?;
+        out.line(&format!("  address: {}", addresses[index]))?;
         if let Some(folder) = &host.folder {
             out.line(&format!("  folder:  {folder}"))?;
         }
-        let command = if host.is_here() { "isograd agent" } else { &start };
-        out.line(&format!("  agent:   {command}"))?;
+    }
+    if logins.iter().any(Option::is_some) {
+        let (programs, cache) =
+            (Programs::own().map_err(Failure::Start)?, Cache::new(login.cache.as_deref()));
+        out.line(&format!("each agent: {}, copied there if it is absent", programs.here().place(&cache)))?;
+        log::debug!("each agent is started by: {}", programs.here().start_command(&cache));
     }
     let args: Vec<String> = plan.args.iter().map(|arg| quote(&arg.to_string_lossy())).collect();
     out.line(&format!("each rank: isograd {}", args.join(" ")))?;
@@ -65,38 +68,58 @@ pub(super) fn print(
     if names.is_empty() { Ok(()) } else { out.line(&format!("variables: {}", names.join(", "))) }
 }
 
-fn how_to_login(host: &Host) -> String {
-    if host.is_here() {
-        return "none: this machine".to_string();
+fn ranks_of(place: Place) -> String {
+    let Place { first, count } = place;
+    match count {
+        0 => "none".to_string(),
+        1 => first.to_string(),
+        _ => format!("{first} to {}", first + count - 1),
     }
-    let user = host.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
-    let port = host.port.map_or_else(String::new, |port| format!(" port {port}"));
-    let key = host.identity.as_ref().map_or_else(String::new, |path| format!(" with {}", path.display()));
-    format!("ssh {user}{}{port}{key}", host.name)
+}
+
+/// How to log in at each host; nothing for this machine.
+fn plan_logins(hosts: &[Host], args: &LoginArgs) -> Result<Vec<Option<LoginPlan>>, Failure> {
+    if hosts.iter().all(Host::is_here) {
+        return Ok(vec![None; hosts.len()]);
+    }
+    let logins = logins(args)?;
+    let (mut plans, mut losses) = (Vec::new(), Vec::new());
+    for host in hosts {
+        match (!host.is_here()).then(|| logins.plan(&target(host))).transpose() {
+            Ok(plan) => plans.push(plan),
+            Err(error) => losses.push((host.name.clone(), cannot_log_in(host, &error))),
+        }
+    }
+    if losses.is_empty() { Ok(plans) } else { Err(Failure::LostHosts { losses }) }
 }
 
 /// What is known of the hosts' addresses. Names are looked up in parallel: each may take seconds.
-fn addresses(hosts: &[Host]) -> Vec<String> {
+fn addresses(hosts: &[Host], logins: &[Option<LoginPlan>]) -> Vec<String> {
     let mut addresses = Vec::new();
+    let hosts: Vec<_> = hosts.iter().zip(logins).collect();
     for some in hosts.chunks(LOOK_UPS) {
         thread::scope(|scope| {
-            let asked: Vec<_> = some.iter().map(|host| scope.spawn(|| address(host))).collect();
+            let asked: Vec<_> =
+                some.iter().map(|(host, login)| scope.spawn(|| address(host, login.as_ref()))).collect();
             addresses.extend(asked.into_iter().map(|one| one.join().expect("a look-up does not panic")));
         });
     }
     addresses
 }
 
-fn address(host: &Host) -> String {
+fn address(host: &Host, login: Option<&LoginPlan>) -> String {
     match (&host.address, &host.interface) {
         (Some(address), _) => address.to_string(),
         (None, Some(interface)) => format!("one of its interface {interface}"),
         (None, None) => {
-            let found = (host.name.as_str(), 0).to_socket_addrs();
+            let any = "one that works, for each pair of hosts";
+            let name = login.map_or(Some("localhost"), |login| login.looked_up.as_deref());
+            let Some(name) = name else { return any.to_string() };
+            let found = (name, 0).to_socket_addrs();
             let found: Vec<String> =
                 found.into_iter().flatten().map(|address| address.ip().to_string()).collect();
             let found = if found.is_empty() { "unknown here".to_string() } else { found.join(", ") };
-            format!("one that works, for each pair of hosts (login at: {found})")
+            format!("{any} (login at: {found})")
         }
     }
 }

@@ -47,6 +47,15 @@ impl Program {
         self.digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Where a host has its copy, for people.
+    pub(super) fn place(&self, cache: &Cache) -> String {
+        let folder = match cache.folder() {
+            "" => "~/.cache/isograd (or $XDG_CACHE_HOME/isograd)",
+            folder => folder,
+        };
+        format!("{folder}/{}", self.hash())
+    }
+
     /// The command line that starts the agent, or prints why it does not.
     pub(super) fn start_command(&self, cache: &Cache) -> String {
         command(START, &[cache.folder(), &self.hash()])

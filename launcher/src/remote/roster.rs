@@ -217,6 +217,32 @@ fn aliases(members: &[Member]) -> Vec<String> {
     members.iter().enumerate().filter_map(alias).collect()
 }
 
+/// Prepares the logins at all hosts: reads the configuration of SSH.
+pub(super) fn logins(args: &LoginArgs) -> Result<Logins, Failure> {
+    let options = Options {
+        config: args.ssh_config.clone(),
+        known_hosts: args.known_hosts.clone(),
+        timeout: args.connect_timeout,
+        interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+    };
+    Logins::new(options).map_err(|error| {
+        let is_own = |path: &PathBuf| args.ssh_config.as_ref() == Some(path);
+        let option = match &error {
+            ssh::Error::File { path, .. } | ssh::Error::Config { path, .. } if is_own(path) => {
+                "--ssh-config "
+            }
+            _ => "",
+        };
+        Failure::Logins { problem: format!("{option}{error}"), hint: error.hint() }
+    })
+}
+
+/// What a hostfile says of the login at a host.
+pub(super) fn target(host: &Host) -> Target {
+    let identity = host.identity.clone().map(with_home);
+    Target { host: host.name.clone(), user: host.user.clone(), port: host.port, identity }
+}
+
 /// What the logins at all hosts share.
 struct Shared {
     logins: Logins,
@@ -226,14 +252,8 @@ struct Shared {
 
 impl Shared {
     fn new(args: &LoginArgs) -> Result<Self, Failure> {
-        let options = Options {
-            config: args.ssh_config.clone(),
-            known_hosts: args.known_hosts.clone(),
-            timeout: args.connect_timeout,
-            interactive: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
-        };
         Ok(Self {
-            logins: Logins::new(options).map_err(cannot_log_in)?,
+            logins: logins(args)?,
             programs: Programs::own().map_err(Failure::Start)?,
             cache: Cache::new(args.cache.as_deref()),
         })
@@ -241,9 +261,7 @@ impl Shared {
 
     /// Logs in at a host, and runs its agent until that ends.
     fn serve(&self, number: usize, host: &Host, to_agent: &SshInput, events: &Sender<Event>) {
-        let identity = host.identity.clone().map(with_home);
-        let target = Target { host: host.name.clone(), user: host.user.clone(), port: host.port, identity };
-        let end = match self.logins.connect(&target) {
+        let end = match self.logins.connect(&target(host)) {
             Ok(mut session) => {
                 let _ = events.send(Event::LoggedIn(number));
                 match run_agent(&mut session, number, &self.programs, &self.cache, to_agent, events) {
@@ -251,10 +269,7 @@ impl Shared {
                     Err(problem) => one_line(&problem).into(),
                 }
             }
-            Err(error) => HostFailure {
-                problem: one_line(&error.to_string()),
-                hint: error.hint().or_else(|| host.port_hint()),
-            },
+            Err(error) => cannot_log_in(host, &error),
         };
         // The receiver is gone when the job is over.
         let _ = events.send(Event::Closed(number, end));
@@ -269,8 +284,8 @@ fn with_home(path: PathBuf) -> PathBuf {
     }
 }
 
-fn cannot_log_in(error: ssh::Error) -> Failure {
-    Failure::Logins { problem: error.to_string(), hint: error.hint() }
+pub(super) fn cannot_log_in(host: &Host, error: &ssh::Error) -> HostFailure {
+    HostFailure { problem: one_line(&error.to_string()), hint: error.hint().or_else(|| host.port_hint()) }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! TCP connections with a deadline.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::error::{Address, Error};
+use crate::system::escape::excerpt;
 
 /// Zero would be refused as a time limit.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -58,12 +59,40 @@ pub(super) fn resolve(address: &Address, deadline: &Deadline) -> Result<Vec<Sock
     match answered.recv_timeout(deadline.remaining()) {
         Ok(Ok(found)) if found.is_empty() => Err(failed("it has no address".to_string())),
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => match zone(&address.host) {
+            Some(zone) => Err(failed(format!("this machine has no interface '{}'", excerpt(zone)))),
+            None => Err(failed(error.to_string())),
+        },
         Err(RecvTimeoutError::Timeout) => {
             Err(failed(format!("timed out after {} s", deadline.allowed.as_secs_f64())))
         }
         Err(RecvTimeoutError::Disconnected) => {
             panic!("the resolver of {} ended without an answer", address.host)
         }
+    }
+}
+
+/// The zone of an IPv6 address: the interface that a link-local one needs.
+fn zone(host: &str) -> Option<&str> {
+    let (ip, zone) = host.split_once('%')?;
+    ip.parse::<Ipv6Addr>().is_ok().then_some(zone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_does_not_exist_is_named() {
+        let resolve = |host: &str| {
+            let host = host.to_string();
+            let address = Address { user: "me".to_string(), host, port: 22, ip: None, via: None };
+            super::resolve(&address, &Deadline::within(Duration::from_secs(20)))
+                .map_err(|error| error.to_string())
+        };
+        let problem = resolve("fe80::1%nowhere0").unwrap_err();
+        assert!(problem.ends_with("fe80::1%nowhere0: this machine has no interface 'nowhere0'"), "{problem}");
+        let found = resolve("fe80::1%lo").unwrap();
+        assert!(matches!(found[..], [SocketAddr::V6(address)] if address.scope_id() > 0), "{found:?}");
     }
 }

@@ -72,7 +72,9 @@ pub(crate) enum Error {
     Forward { address: Arc<Address>, via: String, problem: String },
     #[error("{address}: {stage} was not over after {} s", .after.as_secs_f64())]
     Late { address: Arc<Address>, stage: &'static str, after: Duration },
-    #[error("{address}: the server closed all {tries} connections of {} s before the login: {problem}", .within.as_secs_f64())]
+    #[error("{address}: the SSH agent at {agent} did not answer within {} s", .after.as_secs_f64())]
+    SilentAgent { address: Arc<Address>, agent: String, after: Duration },
+    #[error("{address}: the server closed {} of {} s before the login: {problem}", connections(*.tries), .within.as_secs_f64())]
     Closed { address: Arc<Address>, problem: String, tries: u32, within: Duration },
     #[error("{address}: no SSH connection: {problem}")]
     Handshake { address: Arc<Address>, problem: String },
@@ -111,6 +113,10 @@ impl Error {
                  --connect-timeout allows more tries"
                     .to_string(),
             ),
+            Self::SilentAgent { .. } => Some(
+                "'IdentityAgent none' in the SSH configuration, or the variable SSH_AUTH_SOCK without a value, leaves the agent out"
+                    .to_string(),
+            ),
             Self::JumpCircle { .. } => {
                 Some("put 'ProxyJump none' into the section of one of these hosts".to_string())
             }
@@ -121,6 +127,10 @@ impl Error {
 
 fn list(tried: &[String]) -> String {
     if tried.is_empty() { "no keys found".to_string() } else { tried.join(", ") }
+}
+
+fn connections(tries: u32) -> String {
+    if tries == 1 { "the only connection".to_string() } else { format!("all {tries} connections") }
 }
 
 fn attempts(tried: &[(SocketAddr, io::Error)]) -> String {

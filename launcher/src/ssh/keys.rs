@@ -5,23 +5,28 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
 use zeroize::Zeroizing;
 
-use super::config::{AgentSocket, Hop};
+use super::config::{AgentSocket, Hop, Identities};
 use super::deadline::Deadline;
 use super::error::{Address, Error};
 use super::login::late;
 use super::terminal::Terminal;
 use super::transport::{is_broken, words};
+use crate::system::text_file;
 
 /// The most that is read of a key file; real ones have a few kilobytes.
 const KEY_FILE_BYTES: u64 = 1 << 20;
 /// How often a passphrase is asked for: as often as `ssh` does.
 const PROMPTS: usize = 3;
+/// How long after the deadline the watchdog has surely ended a call to a server.
+const SERVER_CUT: Duration = Duration::from_secs(1);
 /// `LIBSSH2_ERROR_FILE` and `_KEYFILE_AUTH_FAILED`: a file that is not a private key, or a wrong
 /// passphrase. ssh2 does not export them.
 const UNREADABLE: [i32; 2] = [-16, -48];
@@ -83,7 +88,7 @@ impl Keys {
     /// agent's others, the files.
     ///
     /// # Errors
-    /// `Refused` with everything that was tried, `Late`.
+    /// `Refused` with everything that was tried, `Late`, `SilentAgent`.
     pub(super) fn authenticate(
         &self,
         ssh: &ssh2::Session,
@@ -193,40 +198,40 @@ fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
 
 impl Login<'_> {
     /// Tries the keys of the agent. If there is no agent, there are no keys to try.
+    ///
+    /// A call to the agent has no time limit of its own, so it is made on another thread, which we leave
+    /// behind with the SSH session if the agent hangs.
     fn with_agent(&mut self, hop: &Hop) -> Result<bool, Error> {
         if hop.identities.agent == AgentSocket::None {
             return Ok(false);
         }
-        let listed = self.ssh.agent().and_then(|mut agent| {
-            if let AgentSocket::Path(path) = &hop.identities.agent {
-                agent.set_identity_path(path)?;
-            }
-            agent.connect()?;
-            agent.list_identities()?;
-            let keys = agent.identities()?;
-            Ok((agent, keys))
-        });
-        let (agent, keys) = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                log::debug!("{}: no agent: {}", self.address, words(&error));
-                return Ok(false);
-            }
+        let mut calls = AgentCalls {
+            ssh: self.ssh.clone(),
+            user: self.user.to_string(),
+            address: Arc::clone(self.address),
+            identities: hop.identities.clone(),
+            tried: Vec::new(),
         };
-        let named: Vec<Vec<u8>> = hop.identities.files.iter().filter_map(|file| public_key(file)).collect();
-        let (first, others): (Vec<_>, Vec<_>) =
-            keys.iter().partition(|key| named.iter().any(|named| named == key.blob()));
-        let others = if hop.identities.only { Vec::new() } else { others };
-        for key in first.into_iter().chain(others) {
-            let result = agent.userauth(self.user, key);
-            match self.outcome(result) {
-                Tried::LoggedIn => return Ok(true),
-                Tried::Failed(what) => self.tried.push(format!("{} of the agent ({what})", describe(key))),
-                Tried::Unreadable => self.tried.push(format!("{} of the agent (unreadable)", describe(key))),
-                Tried::Stopped(error) => return Err(error),
-            }
+        let (answer, answered) = mpsc::channel();
+        thread::spawn(move || {
+            let outcome = calls.log_in();
+            // The receiver is gone if the agent was too slow.
+            let _ = answer.send((outcome, calls.tried));
+        });
+        // If it is the server that hangs, the watchdog ends the call at the deadline.
+        let Ok((outcome, tried)) = answered.recv_timeout(self.deadline.remaining() + SERVER_CUT) else {
+            return Err(Error::SilentAgent {
+                address: Arc::clone(self.address),
+                agent: hop.identities.agent.place(),
+                after: self.deadline.allowed,
+            });
+        };
+        self.tried.extend(tried);
+        match outcome {
+            Ok(true) => Ok(true),
+            Ok(false) => late(self.address, "the login", self.deadline).map_or(Ok(false), Err),
+            Err(error) => Err(self.stop(&error)),
         }
-        Ok(false)
     }
 
     fn with_unlocked(&mut self, key: &Unlocked) -> Tried {
@@ -242,25 +247,83 @@ impl Login<'_> {
             Ok(()) => return Tried::LoggedIn,
             Err(error) => error,
         };
-        if let Some(error) = late(self.address, "the login", self.deadline) {
-            return Tried::Stopped(error);
-        }
         match error.code() {
-            ErrorCode::Session(code) if NOT_ACCEPTED.contains(&code) => {
-                Tried::Failed("not accepted".to_string())
-            }
+            _ if self.deadline.is_over() || is_broken(&error) => Tried::Stopped(self.stop(&error)),
             ErrorCode::Session(code) if UNREADABLE.contains(&code) => Tried::Unreadable,
-            _ if is_broken(&error) => {
-                self.tried.push(format!("one more key, after which the connection was {}", words(&error)));
-                Tried::Stopped(self.refused())
-            }
-            _ => Tried::Failed(words(&error)),
+            _ => Tried::Failed(why_not(&error)),
         }
+    }
+
+    /// The end of the login: the time was over, or the connection was lost.
+    fn stop(&mut self, error: &ssh2::Error) -> Error {
+        late(self.address, "the login", self.deadline).unwrap_or_else(|| {
+            self.tried.push(format!("one more key, after which the connection was {}", words(error)));
+            self.refused()
+        })
     }
 
     fn refused(&mut self) -> Error {
         let tried = std::mem::take(&mut self.tried);
         Error::Refused { address: Arc::clone(self.address), tried, offers: self.offers.clone() }
+    }
+}
+
+/// Why a key was not accepted.
+fn why_not(error: &ssh2::Error) -> String {
+    match error.code() {
+        ErrorCode::Session(code) if NOT_ACCEPTED.contains(&code) => "not accepted".to_string(),
+        _ => words(error),
+    }
+}
+
+/// What the thread that speaks to the agent needs.
+struct AgentCalls {
+    ssh: ssh2::Session,
+    user: String,
+    address: Arc<Address>,
+    identities: Identities,
+    tried: Vec<String>,
+}
+
+impl AgentCalls {
+    /// Tries the agent's keys: first those that are also named, then the others, if they may be tried. False
+    /// if none was accepted or there is no agent.
+    ///
+    /// # Errors
+    /// Those after which no further key can be tried.
+    fn log_in(&mut self) -> Result<bool, ssh2::Error> {
+        let (agent, keys) = match self.list() {
+            Ok(listed) => listed,
+            Err(error) => {
+                log::debug!("{}: no agent: {}", self.address, words(&error));
+                return Ok(false);
+            }
+        };
+        let named: Vec<Vec<u8>> = self.identities.files.iter().filter_map(|file| public_key(file)).collect();
+        let (first, others): (Vec<_>, Vec<_>) =
+            keys.iter().partition(|key| named.iter().any(|named| named == key.blob()));
+        let others = if self.identities.only { Vec::new() } else { others };
+        for key in first.into_iter().chain(others) {
+            match agent.userauth(&self.user, key) {
+                Ok(()) => return Ok(true),
+                Err(error) if is_broken(&error) => return Err(error),
+                Err(error) => {
+                    self.tried.push(format!("{} of the agent ({})", describe(key), why_not(&error)));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn list(&self) -> Result<(ssh2::Agent, Vec<ssh2::PublicKey>), ssh2::Error> {
+        let mut agent = self.ssh.agent()?;
+        if let AgentSocket::Path(path) = &self.identities.agent {
+            agent.set_identity_path(path)?;
+        }
+        agent.connect()?;
+        agent.list_identities()?;
+        let keys = agent.identities()?;
+        Ok((agent, keys))
     }
 }
 
@@ -279,6 +342,7 @@ fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let room = metadata.len().min(KEY_FILE_BYTES) as usize + 1;
     let mut text = Zeroizing::new(String::with_capacity(room));
     opened.take(KEY_FILE_BYTES).read_to_string(&mut text)?;
+    text_file::check_start(text.as_bytes())?;
     Ok(text)
 }
 

@@ -15,9 +15,11 @@ use sha1::Sha1;
 use ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use ssh_key::{HashAlg, PublicKey};
 
+use super::config::SSH_PORT;
 use super::error::Error;
 use super::pattern::matches;
 use crate::system::quote::{quote, quote_path};
+use crate::system::text_file;
 
 /// The key that a host offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,13 +95,14 @@ impl KnownHost {
     /// Reads the lines of `files` that name `host` at `port`. Missing files and malformed lines are skipped.
     ///
     /// # Errors
-    /// `File` for a file that cannot be read.
+    /// `File` for a file that cannot be read or that begins with a byte-order mark.
     pub(super) fn read(host: &str, port: u16, files: &[PathBuf]) -> Result<Self, Error> {
         let host = host.to_lowercase();
-        let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
+        let name = if port == SSH_PORT { host.clone() } else { format!("[{host}]:{port}") };
         let mut lines = Vec::new();
         for file in files {
-            let bytes = match fs::read(file) {
+            let read = fs::read(file).and_then(|bytes| text_file::check_start(&bytes).map(|()| bytes));
+            let bytes = match read {
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(Error::File { path: file.clone(), source }),

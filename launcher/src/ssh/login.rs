@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use ssh2::MethodType;
 
-use super::config::{Config, Hop, Target};
+use super::config::{Config, Hop, SSH_PORT, Target};
 use super::deadline::{Deadline, Watchdog};
 use super::dial::{dial, resolve};
-use super::error::{Address, Error};
+use super::error::{Address, Error, host_and_port};
 use super::jump::Jump;
 use super::keys::Keys;
 use super::known_hosts::{KnownHost, Verdict};
@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Options of all logins of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Read instead of `~/.ssh/config` and `/etc/ssh/ssh_config`.
+    /// Read instead of `~/.ssh/config` and `/etc/ssh/ssh_config`; with `none`, nothing is read.
     pub(crate) config: Option<PathBuf>,
     /// Read instead of all other files of known hosts.
     pub(crate) known_hosts: Option<PathBuf>,
@@ -36,6 +36,15 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     /// Whether the user can be asked for a passphrase: standard input and standard error are terminals.
     pub(crate) interactive: bool,
+}
+
+/// A login as it would be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoginPlan {
+    /// `user@host:port`, the keys that the user names for it, and the jump hosts on the way.
+    pub(crate) text: String,
+    /// The name or address that this machine connects to; nothing for a host behind a jump host.
+    pub(crate) looked_up: Option<String>,
 }
 
 /// Makes the logins of a run. Several threads can log in at the same time.
@@ -70,6 +79,25 @@ impl Logins {
         Ok(session.expect("a route has its target at least"))
     }
 
+    /// How [`connect`](Self::connect) would log in at `target`.
+    ///
+    /// # Errors
+    /// `BadJump`, `JumpCircle`, `NoUser`.
+    pub(crate) fn plan(&self, target: &Target) -> Result<LoginPlan, Error> {
+        let mut jumps = self.config.route(target)?;
+        let last = jumps.pop().expect("a route has its target at least");
+        let login = |hop: &Hop| format!("{}@{}", hop.user, host_and_port(&hop.host, hop.port));
+        let mut text = login(&last);
+        if last.identities.named && !last.identities.files.is_empty() {
+            let files = last.identities.files.iter().map(|file| file.display().to_string());
+            text += &format!(" with {}", files.collect::<Vec<_>>().join(", "));
+        }
+        if !jumps.is_empty() {
+            text += &format!(" through {}", jumps.iter().map(login).collect::<Vec<_>>().join(", "));
+        }
+        Ok(LoginPlan { text, looked_up: jumps.is_empty().then_some(last.host) })
+    }
+
     /// Restores the terminal, and asks for nothing any more: the program may end while a login waits for a
     /// passphrase.
     pub(crate) fn close_terminal(&self) {
@@ -79,7 +107,11 @@ impl Logins {
     /// One login, with further tries if the server closes the connection before it: a busy one does that at
     /// random.
     fn log_in(&self, hop: &Hop, mut via: Option<Session>) -> Result<Session, Error> {
-        let known_host = KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?;
+        let known_host = match &hop.host_key_alias {
+            // With the usual port, a name has no port in the files.
+            Some(alias) => KnownHost::read(alias, SSH_PORT, &hop.known_hosts)?,
+            None => KnownHost::read(&hop.host, hop.port, &hop.known_hosts)?,
+        };
         let deadline = Arc::new(Deadline::within(hop.timeout.unwrap_or(self.timeout)));
         let mut tries = 0;
         loop {

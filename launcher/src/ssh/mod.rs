@@ -26,5 +26,5 @@ mod tests;
 pub(crate) use config::Target;
 pub(crate) use error::Error;
 pub(crate) use input::{Input, input};
-pub(crate) use login::{Logins, Options};
+pub(crate) use login::{LoginPlan, Logins, Options};
 pub(crate) use session::{Exit, Session, Stream};

@@ -2,6 +2,7 @@
 
 use super::config::{Config, Hop, Proxy, Target};
 use super::error::Error;
+use crate::system::escape::excerpt;
 
 impl Config {
     /// The logins on the way to `target`, in order; the last one is at `target` itself.
@@ -32,10 +33,8 @@ impl Config {
         match &settings.proxy {
             Some(Proxy::Jump(jumps)) => {
                 for (place, jump) in jumps.split(',').enumerate() {
-                    let jump = parse_jump(jump).ok_or_else(|| Error::BadJump {
-                        host: target.host.clone(),
-                        jump: jump.to_string(),
-                    })?;
+                    let jump = parse_jump(jump)
+                        .ok_or_else(|| Error::BadJump { host: target.host.clone(), jump: excerpt(jump) })?;
                     if place == 0 {
                         self.extend(&jump, under_way, route)?;
                     } else {

@@ -2,6 +2,7 @@
 //! imports no other room.
 
 pub(crate) mod cores;
+pub(crate) mod count;
 pub(crate) mod cpu_quota;
 pub(crate) mod escape;
 pub(crate) mod host_facts;

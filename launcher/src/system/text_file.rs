@@ -7,28 +7,40 @@ use std::path::Path;
 /// The most bytes that such a file may have.
 const LIMIT: u64 = 16 << 20;
 
-/// Reads a file of UTF-8. A byte-order mark is an error that names it: it would be part of the first word.
+/// What editors write before text in UTF-8, and in the two kinds of UTF-16.
+const BYTE_ORDER_MARKS: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+
+/// Reads a file of UTF-8.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(io::Error::other(format!("it has more than {LIMIT} bytes")));
-    }
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(io::Error::other("it is UTF-16; save it as UTF-8"));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(read_bytes(path)?).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()
             .filter(|byte| **byte == b'\n')
             .count();
         io::Error::other(format!("line {line} is not UTF-8"))
-    })?;
-    match text.starts_with('\u{feff}') {
-        true => {
-            Err(io::Error::other("it begins with a byte-order mark (EF BB BF); save it as UTF-8 without one"))
-        }
-        false => Ok(text),
+    })
+}
+
+/// Reads a file of about UTF-8: names of other encodings may be in it.
+pub(crate) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::Error::other(format!("it has more than {LIMIT} bytes")));
+    }
+    check_start(&bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses the bytes of a file that begins with a byte-order mark: it would be part of the first word.
+///
+/// # Errors
+/// `InvalidData` for such a mark.
+pub(crate) fn check_start(bytes: &[u8]) -> io::Result<()> {
+    let problem = "it begins with a byte-order mark; save it as UTF-8 without one";
+    match BYTE_ORDER_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, problem)),
+        false => Ok(()),
     }
 }
 
@@ -46,8 +58,9 @@ mod tests {
     #[test]
     fn what_is_not_plain_utf_8_is_named() {
         assert_eq!(problem("é\n".as_bytes()), "read: é\n");
-        assert!(problem(b"\xef\xbb\xbfnode1\n").contains("byte-order mark"));
-        assert!(problem(b"\xff\xfen\0").contains("UTF-16"));
+        for marked in [&b"\xef\xbb\xbfnode1\n"[..], b"\xff\xfen\0", b"\xfe\xff\0n"] {
+            assert_eq!(problem(marked), "it begins with a byte-order mark; save it as UTF-8 without one");
+        }
         assert_eq!(problem(b"a\nb\n\xe9\n"), "line 3 is not UTF-8");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::ssh::error::Error;
 use crate::ssh::pattern::any_matches;
+use crate::system::escape::excerpt;
 
 /// What a section is asked about: a host that the user wants to log in at.
 pub(in crate::ssh) struct Query<'q> {
@@ -68,7 +69,7 @@ impl Match {
             let value = value.map(str::to_string);
             if has_value != value.as_ref().is_some_and(|value| !value.is_empty()) {
                 let problem = if has_value { "lacks its value" } else { "takes no value" };
-                return Err(format!("the criterion '{name}' {problem}"));
+                return Err(format!("the criterion '{}' {problem}", excerpt(&name)));
             }
             let value = value.unwrap_or_default();
             let kind = match name.as_str() {

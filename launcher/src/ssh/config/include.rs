@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::ssh::pattern::matches;
+use crate::system::escape::excerpt;
 
 /// The files that `pattern` names, in the order of their names: below `home` if it begins with `~/`, below
 /// `folder` if it is relative.
@@ -18,7 +19,7 @@ pub(super) fn files(pattern: &str, home: &Path, folder: &Path) -> Result<Vec<Pat
         (None, None) => (folder, pattern),
     };
     if pattern.is_empty() || rest.contains('[') || (pattern.starts_with('~') && base != home) {
-        return Err(format!("Include '{pattern}': expected a file; supported are ~/, * and ?"));
+        return Err(format!("Include '{}': expected a file; supported are ~/, * and ?", excerpt(pattern)));
     }
     let mut found = vec![base.to_path_buf()];
     for name in rest.split('/').filter(|name| !name.is_empty()) {

@@ -12,10 +12,11 @@ mod include;
 mod oracle;
 mod sections;
 mod settings;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::env;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::error::Error;
+use crate::system::escape::excerpt;
+use crate::system::text_file;
 use conditions::Query;
 use sections::Sections;
 use settings::Settings;
@@ -31,6 +34,11 @@ pub(super) use settings::Proxy;
 
 /// The configuration for all users of this machine.
 const SYSTEM_FILE: &str = "/etc/ssh/ssh_config";
+/// The files with the host keys that all users of this machine know, if the configuration names no others.
+const SYSTEM_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
+/// The port of SSH, unless the user names another one.
+pub(super) const SSH_PORT: u16 = 22;
 
 /// A host to log in at, as the user named it. What is not given comes from the configuration, then from the
 /// defaults of `ssh`.
@@ -52,6 +60,8 @@ pub(super) struct Hop {
     pub(super) identities: Identities,
     /// The first file gets new keys.
     pub(super) known_hosts: Vec<PathBuf>,
+    /// The host's name in these files, whatever the port, if not that of `host` and `port`.
+    pub(super) host_key_alias: Option<String>,
     pub(super) timeout: Option<Duration>,
 }
 
@@ -75,6 +85,20 @@ pub(super) enum AgentSocket {
     None,
 }
 
+impl AgentSocket {
+    /// Where it is, in an error message.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Environment => match env::var_os("SSH_AUTH_SOCK") {
+                Some(path) => Path::new(&path).display().to_string(),
+                None => "SSH_AUTH_SOCK".to_string(),
+            },
+            Self::Path(path) => path.display().to_string(),
+            Self::None => "none".to_string(),
+        }
+    }
+}
+
 /// The configuration of a run.
 pub(super) struct Config {
     sections: Sections,
@@ -88,13 +112,15 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// Reads `path`, or else `~/.ssh/config` and the file of the system, as far as they exist.
+    /// Reads `path`, or else `~/.ssh/config` and the file of the system, as far as they exist. With `none` as
+    /// the path it reads nothing, as `ssh -F none` does.
     ///
     /// # Errors
     /// `NoHome`; `File` if a file cannot be read; `Config` if a line that concerns us makes no sense.
     pub(super) fn read(path: Option<&Path>, known_hosts: Option<PathBuf>) -> Result<Self, Error> {
         let home = env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(Error::NoHome)?;
         let sections = match path {
+            Some(path) if path.as_os_str().eq_ignore_ascii_case("none") => Sections::read(&[], &home)?,
             Some(path) => Sections::read(&[text(path, home.join(".ssh"), true)?], &home)?,
             None => read_default(&home, Path::new(SYSTEM_FILE))?,
         };
@@ -117,14 +143,15 @@ impl Config {
     pub(super) fn settings(&self, target: &Target) -> Result<Settings, Error> {
         let local_user = || self.local_user().map(str::to_string);
         let query = Query { host: &target.host, user: target.user.as_deref(), local_user: &local_user };
-        let mut unclear = BTreeSet::new();
+        let mut unclear = Vec::new();
         let settings = self.sections.query(&query, &mut unclear)?;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, criterion) in unclear {
             if warned.insert((place.to_string(), criterion.to_string())) {
                 log::warn!(
-                    "{place}: this section is skipped: 'Match {criterion}' is not supported; supported are all, host, originalhost, \
-                     user and localuser"
+                    "{place}: this section is skipped: 'Match {}' is not supported; supported are all, host, originalhost, \
+                     user and localuser",
+                    excerpt(criterion)
                 );
             }
         }
@@ -144,7 +171,7 @@ impl Config {
             Some(user) => user.clone(),
             None => self.local_user()?.to_string(),
         };
-        let port = target.port.or(settings.port).unwrap_or(22);
+        let port = target.port.or(settings.port).unwrap_or(SSH_PORT);
         let path = |text: &str| {
             self.in_home(&expand(text, |token| match token {
                 'd' => Some(self.home.to_string_lossy().into_owned()),
@@ -158,8 +185,9 @@ impl Config {
         };
         let identities = self.identities(target, settings, &path);
         let known_hosts = self.known_hosts_files(settings, &path);
+        let host_key_alias = settings.host_key_alias.clone();
         let timeout = settings.connect_timeout.flatten();
-        Ok(Hop { identities, known_hosts, timeout, user, port, host })
+        Ok(Hop { identities, known_hosts, host_key_alias, timeout, user, port, host })
     }
 
     fn identities(
@@ -200,7 +228,10 @@ impl Config {
             Some(files) => files.iter().map(|file| path(file)).collect(),
             None => ["known_hosts", "known_hosts2"].map(|name| self.home.join(".ssh").join(name)).to_vec(),
         };
-        files.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
+        match &settings.system_known_hosts {
+            Some(system) => files.extend(system.iter().map(|file| self.in_home(file))),
+            None => files.extend(SYSTEM_KNOWN_HOSTS.map(PathBuf::from)),
+        }
         files
     }
 
@@ -236,7 +267,7 @@ fn read_default(home: &Path, system: &Path) -> Result<Sections, Error> {
 /// The text of a file, and the `folder` of the files that it includes. A file that need not exist counts as
 /// empty if it does not.
 fn text(path: &Path, folder: PathBuf, must_exist: bool) -> Result<(String, &Path, PathBuf), Error> {
-    match fs::read(path) {
+    match text_file::read_bytes(path) {
         Ok(bytes) => Ok((String::from_utf8_lossy(&bytes).into_owned(), path, folder)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
             Ok((String::new(), path, folder))
@@ -274,120 +305,5 @@ impl Config {
         let texts = [(text.to_string(), Path::new("config"), home.join(".ssh"))];
         let sections = Sections::read(&texts, &home).unwrap_or_else(|error| panic!("{error}"));
         Self::new(sections, home, None, OnceLock::from(Ok(user.to_string())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hop(text: &str, target: &Target) -> Hop {
-        let config = Config::of_text(text, "/home/me", "me");
-        config.hop(target, &config.settings(target).expect("settings")).expect("a login")
-    }
-
-    fn named(host: &str) -> Target {
-        Target { host: host.to_string(), user: None, port: None, identity: None }
-    }
-
-    #[test]
-    fn without_sections_the_defaults_of_ssh_hold() {
-        let settled = hop("", &named("node1"));
-        let ssh = |name: &str| Path::new("/home/me/.ssh").join(name);
-        let expected = Hop {
-            user: "me".to_string(),
-            host: "node1".to_string(),
-            port: 22,
-            identities: Identities {
-                files: vec![ssh("id_ed25519"), ssh("id_ecdsa"), ssh("id_rsa")],
-                named: false,
-                only: false,
-                agent: AgentSocket::Environment,
-            },
-            known_hosts: vec![
-                ssh("known_hosts"),
-                ssh("known_hosts2"),
-                PathBuf::from("/etc/ssh/ssh_known_hosts"),
-            ],
-            timeout: None,
-        };
-        assert_eq!(settled, expected);
-    }
-
-    #[test]
-    fn sections_fill_in_what_the_target_leaves_open() {
-        let text = "Host node*\n  hostname %h.cluster\n  User = them\n  User late\n  Port 2222\n  ConnectTimeout 7\n\
-             \x20 IdentityFile ~/keys/%r@%n\n  IdentityFile %d/%%h\n  IdentitiesOnly yes\n  IdentityAgent none\n\
-             \x20 UserKnownHostsFile \"~/a\" /b\n";
-        let settled = hop(text, &named("node1"));
-        assert_eq!(
-            (settled.user.as_str(), settled.host.as_str(), settled.port),
-            ("them", "node1.cluster", 2222)
-        );
-        assert_eq!(settled.timeout, Some(Duration::from_secs(7)));
-        assert_eq!(settled.identities.files, ["/home/me/keys/them@node1", "/home/me/%h"].map(PathBuf::from));
-        assert!(settled.identities.only && settled.identities.agent == AgentSocket::None);
-        assert_eq!(settled.known_hosts, ["/home/me/a", "/b", "/etc/ssh/ssh_known_hosts"].map(PathBuf::from));
-
-        let target = Target {
-            user: Some("me".to_string()),
-            port: Some(22),
-            identity: Some("~/k".into()),
-            ..named("node1")
-        };
-        let settled = hop(text, &target);
-        assert_eq!((settled.user.as_str(), settled.port), ("me", 22));
-        assert_eq!(settled.identities.files, [PathBuf::from("/home/me/k")]);
-    }
-
-    #[test]
-    fn a_match_sees_what_the_lines_before_it_say() {
-        let text = "Host n1\n  HostName %h.cluster\n  User them\nMatch host n1.cluster user them localuser me\n  Port 7\n\
-             Match host n1\n  ConnectTimeout 1\nMatch !originalhost n1\n  User other\nMatch user you\n  Port 8\n";
-        let settled = hop(text, &named("n1"));
-        assert_eq!((settled.user.as_str(), settled.port, settled.timeout), ("them", 7, None));
-        // The user of the hostfile counts before all lines.
-        assert_eq!(hop(text, &Target { user: Some("you".to_string()), ..named("n1") }).port, 8);
-        assert_eq!(hop(text, &named("n2")).user, "other");
-    }
-
-    #[test]
-    fn the_file_of_the_system_counts_after_that_of_the_user() {
-        let root = tempfile::tempdir().unwrap();
-        let (home, system) = (root.path().join("home"), root.path().join("etc/ssh_config"));
-        let ports = |user_file: Option<&str>, system_file: Option<&str>| {
-            let files = [(home.join(".ssh/config"), user_file), (system.clone(), system_file)];
-            for (path, text) in files {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::remove_file(&path).ok();
-                if let Some(text) = text {
-                    fs::write(path, text).unwrap();
-                }
-            }
-            let sections = read_default(&home, &system).unwrap();
-            let config = Config::new(sections, home.clone(), None, OnceLock::from(Ok("me".to_string())));
-            ["a", "b"]
-                .map(|host| config.hop(&named(host), &config.settings(&named(host)).unwrap()).unwrap().port)
-        };
-        fs::create_dir_all(root.path().join("etc/d")).unwrap();
-        fs::write(root.path().join("etc/d/1.conf"), "Host b\n  Port 5\n").unwrap();
-        // A section ends with its file.
-        let (user_file, system_file) = ("Host a\n  Port 3\n", "Include d/*.conf\nHost *\n  Port 4\n");
-        assert_eq!(ports(None, None), [22, 22]);
-        assert_eq!(ports(Some(user_file), None), [3, 22]);
-        assert_eq!(ports(None, Some(system_file)), [4, 5]);
-        assert_eq!(ports(Some(user_file), Some(system_file)), [3, 5]);
-    }
-
-    #[test]
-    fn each_unsupported_match_that_would_make_a_difference_is_reported_once() {
-        let text = "User them\nMatch exec true\n  User me\nMatch host a final\n  ForwardAgent yes\n\
-             Match exec true host a\n  Port 1\nMatch tagged x\n  Host b\n  Port 2\n";
-        let config = Config::of_text(text, "/home/me", "me");
-        for _ in 0..2 {
-            assert_eq!(config.settings(&named("a")).unwrap().port, None);
-        }
-        let warned: Vec<_> = config.warned.lock().unwrap().iter().cloned().collect();
-        assert_eq!(warned, [("config:6".to_string(), "exec".to_string())]);
     }
 }

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config as Cases, TestRunner};
 use super::*;
 
 /// The keywords of `ssh -G` that are compared.
-const COMPARED: [&str; 8] = [
+const COMPARED: [&str; 10] = [
     "hostname",
     "user",
     "port",
@@ -19,6 +19,8 @@ const COMPARED: [&str; 8] = [
     "connecttimeout",
     "proxyjump",
     "proxycommand",
+    "globalknownhostsfile",
+    "hostkeyalias",
 ];
 
 fn one_of<const N: usize>(words: [&'static str; N]) -> impl Strategy<Value = String> + use<N> {
@@ -75,6 +77,8 @@ fn any_line() -> impl Strategy<Value = String> {
         1 => line("ConnectTimeout", written(one_of(["3", "1m30", "2H", "1d1s"]))),
         1 => bare("ProxyJump", one_of(["gate", "me@gate:3,far", "none", "NONE", "one,two,three"]).boxed()),
         1 => bare("ProxyCommand", one_of(["nc %h %p", "none"]).boxed()),
+        1 => bare("GlobalKnownHostsFile", one_of(["/a", "/a ~/b", "none"]).boxed()),
+        1 => line("HostKeyAlias", written(one_of(["alias", "Other.x"]))),
         1 => line("ServerAliveInterval", one_of(["3"])),
         1 => one_of(["", "# Host a", "   "]),
     ]
@@ -113,6 +117,11 @@ fn ours(config: &Config, host: &str, user: Option<&str>) -> BTreeSet<String> {
         format!("identitiesonly {}", if hop.identities.only { "yes" } else { "no" }),
     ];
     lines.extend(hop.timeout.map(|timeout| format!("connecttimeout {}", timeout.as_secs())));
+    let system = settings.system_known_hosts.clone();
+    let system = system.unwrap_or_else(|| SYSTEM_KNOWN_HOSTS.map(str::to_string).to_vec());
+    let system = if system.is_empty() { vec!["none".to_string()] } else { system };
+    lines.push(format!("globalknownhostsfile {}", system.join(" ")));
+    lines.extend(hop.host_key_alias.iter().map(|alias| format!("hostkeyalias {}", alias.to_lowercase())));
     lines.extend(settings.identity_files.iter().map(|file| format!("identityfile {file}")));
     match &settings.proxy {
         Some(Proxy::Jump(jumps)) => lines.push(format!("proxyjump {jumps}")),

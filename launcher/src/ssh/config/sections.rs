@@ -7,8 +7,6 @@
 //!     any other line that concerns us, if it is for the host: it counts if it is the first of its keyword
 //! ```
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +16,8 @@ use super::settings::{Setting, Settings};
 use super::{grammar, include};
 use crate::ssh::error::Error;
 use crate::ssh::pattern::any_matches;
+use crate::system::escape::excerpt;
+use crate::system::text_file;
 
 /// How deep files may include each other: as deep as `ssh` allows.
 const DEPTH: usize = 16;
@@ -57,14 +57,14 @@ impl Sections {
     }
 
     /// What holds for a host. `unclear` gets the `Match` lines that would have had a say, were their criteria
-    /// supported.
+    /// supported, in their order.
     ///
     /// # Errors
     /// `NoUser`, if a criterion asks for the user who runs this program.
     pub(super) fn query<'s>(
         &'s self,
         query: &Query<'_>,
-        unclear: &mut BTreeSet<(&'s str, &'s str)>,
+        unclear: &mut Vec<(&'s str, &'s str)>,
     ) -> Result<Settings, Error> {
         let mut search = Search { query, settings: Settings::default(), unclear };
         for lines in &self.0 {
@@ -81,13 +81,8 @@ impl Source<'_> {
             let problem = |problem: String| Error::Config {
                 path: self.path.to_path_buf(),
                 line: number,
-                problem: format!("'{}': {problem}", line.trim()),
+                problem: format!("'{}': {problem}", excerpt(line.trim())),
             };
-            if line.starts_with('\u{feff}') {
-                return Err(problem(
-                    "the file begins with a byte order mark (U+FEFF): remove it".to_string(),
-                ));
-            }
             let Some((keyword, words)) = grammar::parse(line).map_err(problem)? else { continue };
             match keyword.as_str() {
                 "host" => lines.push(Line::Host(words)),
@@ -98,7 +93,7 @@ impl Source<'_> {
                 "include" => {
                     for pattern in &words {
                         for path in include::files(pattern, self.home, self.folder).map_err(problem)? {
-                            let Some(text) = read_included(&path) else { continue };
+                            let Some(text) = read_included(&path)? else { continue };
                             if self.depth == DEPTH {
                                 return Err(problem(format!("more than {DEPTH} files include each other")));
                             }
@@ -115,13 +110,20 @@ impl Source<'_> {
 }
 
 /// The text of an included file. Like `ssh`, we go on without a file that cannot be read.
-fn read_included(file: &Path) -> Option<String> {
-    match fs::read(file) {
-        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+///
+/// # Errors
+/// `File` for one that begins with a byte-order mark.
+fn read_included(file: &Path) -> Result<Option<String>, Error> {
+    match text_file::read_bytes(file) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+            Err(Error::File { path: file.to_path_buf(), source })
+        }
         Err(error) => {
-            log::warn!("{}: not included: {error}", file.display());
-            None
+            if error.kind() != io::ErrorKind::NotFound {
+                log::warn!("{}: not included: {error}", file.display());
+            }
+            Ok(None)
         }
     }
 }
@@ -130,7 +132,7 @@ fn read_included(file: &Path) -> Option<String> {
 struct Search<'q, 'a, 's> {
     query: &'a Query<'q>,
     settings: Settings,
-    unclear: &'a mut BTreeSet<(&'s str, &'s str)>,
+    unclear: &'a mut Vec<(&'s str, &'s str)>,
 }
 
 impl<'s> Search<'_, '_, 's> {
@@ -153,7 +155,8 @@ impl<'s> Search<'_, '_, 's> {
                 Line::Include(lines) => self.collect(lines, unclear)?,
                 Line::Setting(setting) => match unclear {
                     Some(section) if self.settings.lacks(setting) => {
-                        self.unclear.extend(section.unsupported().map(|name| (section.place.as_str(), name)));
+                        let line = section.unsupported().map(|name| (section.place.as_str(), name));
+                        self.unclear.extend(line.filter(|line| !self.unclear.contains(line)));
                     }
                     Some(_) => {}
                     None => self.settings.take(setting),
@@ -174,6 +177,7 @@ impl<'s> Search<'_, '_, 's> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// A home folder with files in its `.ssh`.
     fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -193,7 +197,7 @@ mod tests {
     fn settings(text: &str, home: &Path, host: &str) -> Settings {
         let sections = read(text, home).unwrap_or_else(|error| panic!("{error}"));
         let query = Query { host, user: None, local_user: &|| Ok("me".to_string()) };
-        sections.query(&query, &mut BTreeSet::new()).expect("settings")
+        sections.query(&query, &mut Vec::new()).expect("settings")
     }
 
     /// The user, the port and the name of a host.
@@ -227,14 +231,15 @@ mod tests {
     #[test]
     fn what_concerns_us_must_make_sense_wherever_it_stands() {
         let home = home(&[("more", "Host b\n  Port few\n")]);
-        let problem = |text| read(text, home.path()).err().expect("no sections").to_string();
+        let problem = |text: &str| read(text, home.path()).err().expect("no sections").to_string();
         assert_eq!(
             problem("Host a\n  Port many\n"),
             "config:2: 'Port many': expected a number from 1 to 65535"
         );
         assert!(problem("User \"me\n").starts_with("config:1: 'User \"me': a quotation does not end"));
         assert!(problem("Host a\nMatch user\n").starts_with("config:2: 'Match user': "));
-        assert!(problem("\u{feff}Host a\n").contains("byte order mark"));
+        let long = problem(&format!("Port many {}", "x".repeat(10_000)));
+        assert!(long.starts_with("config:1: 'Port many xxx") && long.len() < 300, "{long}");
         let included = problem("Include more\n");
         assert!(included.contains("/.ssh/more:2: 'Port few': "), "{included}");
     }

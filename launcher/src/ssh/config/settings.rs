@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::system::escape::excerpt;
+
 /// What one line sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setting {
@@ -16,6 +18,8 @@ pub(super) enum Setting {
     ConnectTimeout(Option<Duration>),
     Proxy(Proxy),
     UserKnownHostsFile(Vec<String>),
+    GlobalKnownHostsFile(Vec<String>),
+    HostKeyAlias(String),
 }
 
 /// How a host is connected to. `ProxyJump` and `ProxyCommand` are one setting: the first line of either
@@ -41,6 +45,8 @@ pub(in crate::ssh) struct Settings {
     pub(super) connect_timeout: Option<Option<Duration>>,
     pub(in crate::ssh) proxy: Option<Proxy>,
     pub(super) known_hosts: Option<Vec<String>>,
+    pub(super) system_known_hosts: Option<Vec<String>>,
+    pub(super) host_key_alias: Option<String>,
 }
 
 impl Setting {
@@ -62,6 +68,7 @@ impl Setting {
                 "no" | "false" => Ok(Self::IdentitiesOnly(false)),
                 _ => Err("expected yes or no".to_string()),
             },
+            "hostkeyalias" => |word| Ok(Self::HostKeyAlias(word.to_string())),
             "identityagent" => |word| Ok(Self::IdentityAgent(word.to_string())),
             "connecttimeout" => |word| {
                 let expected = "expected a time like 30, 1m30s or none";
@@ -78,15 +85,12 @@ impl Setting {
                 let is_none = first(words)?.eq_ignore_ascii_case("none");
                 return Ok(Some(Self::Proxy(if is_none { Proxy::None } else { Proxy::Command })));
             }
-            "userknownhostsfile" => {
-                first(words)?;
-                let files = if words == ["none"] { Vec::new() } else { words.to_vec() };
-                return Ok(Some(Self::UserKnownHostsFile(files)));
-            }
+            "userknownhostsfile" => return Ok(Some(Self::UserKnownHostsFile(files(words)?))),
+            "globalknownhostsfile" => return Ok(Some(Self::GlobalKnownHostsFile(files(words)?))),
             _ => return Ok(None),
         };
         match words {
-            [_, extra, ..] => Err(format!("'{extra}' stands behind the value")),
+            [_, extra, ..] => Err(format!("'{}' stands behind the value", excerpt(extra))),
             _ => make(first(words)?).map(Some),
         }
     }
@@ -96,6 +100,18 @@ fn first(words: &[String]) -> Result<&str, String> {
     match words {
         [first, ..] if !first.is_empty() => Ok(first),
         _ => Err("the value is missing".to_string()),
+    }
+}
+
+/// One or more files; `none` are none.
+fn files(words: &[String]) -> Result<Vec<String>, String> {
+    first(words)?;
+    match words {
+        [word] if word.eq_ignore_ascii_case("none") => Ok(Vec::new()),
+        _ if words.iter().any(|word| word.eq_ignore_ascii_case("none")) => {
+            Err("none stands beside files".to_string())
+        }
+        _ => Ok(words.to_vec()),
     }
 }
 
@@ -140,6 +156,8 @@ impl Settings {
             Setting::ConnectTimeout(timeout) => set(&mut self.connect_timeout, timeout),
             Setting::Proxy(proxy) => set(&mut self.proxy, proxy),
             Setting::UserKnownHostsFile(files) => set(&mut self.known_hosts, files),
+            Setting::GlobalKnownHostsFile(files) => set(&mut self.system_known_hosts, files),
+            Setting::HostKeyAlias(alias) => set(&mut self.host_key_alias, alias),
         }
     }
 
@@ -177,12 +195,25 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        for line in ["port 0", "port many", "port 65536", "port", "user", "identitiesonly maybe", "port 1 2"]
-        {
+        for line in [
+            "port 0",
+            "port many",
+            "port 65536",
+            "port",
+            "user",
+            "identitiesonly maybe",
+            "port 1 2",
+            "hostkeyalias",
+            "globalknownhostsfile /a none",
+            "userknownhostsfile",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
+        assert!(parse(&format!("port 1 {}", "2".repeat(1000))).unwrap_err().len() < 200);
         assert_eq!(parse("forwardagent perhaps"), Ok(None));
         assert_eq!(parse("proxyjump NONE"), Ok(Some(Setting::Proxy(Proxy::None))));
-        assert_eq!(parse("userknownhostsfile none"), Ok(Some(Setting::UserKnownHostsFile(Vec::new()))));
+        assert_eq!(parse("userknownhostsfile None"), Ok(Some(Setting::UserKnownHostsFile(Vec::new()))));
+        let system = Setting::GlobalKnownHostsFile(vec!["/a".to_string(), "b".to_string()]);
+        assert_eq!(parse("globalknownhostsfile /a b"), Ok(Some(system)));
     }
 }

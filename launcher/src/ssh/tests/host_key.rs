@@ -128,3 +128,32 @@ fn nothing_in_the_configuration_turns_the_check_off() {
     let refused = error(Logins::new(options).expect("the configuration").connect(&target(&sshd)));
     assert!(matches!(refused, Error::HostKeyUnknown { .. }), "{refused}");
 }
+
+#[test]
+fn an_alias_and_the_files_of_all_users_are_honoured() {
+    let Some(sshd) = Sshd::start() else { return };
+    let folder = sshd.folder();
+    let (own, system) = (folder.join("own_hosts"), folder.join("system_hosts"));
+    let connect = || {
+        let config = format!(
+            "Host 127.0.0.1\n  HostKeyAlias Cluster\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile {} {}\n",
+            own.display(),
+            folder.join("missing").display(),
+            system.display()
+        );
+        let options = Options { known_hosts: None, ..options(&sshd, &config) };
+        Logins::new(options).expect("the options").connect(&target(&sshd)).map(drop)
+    };
+    let key = sshd.host_key("ed25519");
+    // The alias counts alone: it has no port, and the address says nothing.
+    fs::write(&own, format!("[127.0.0.1]:{} {key}\n127.0.0.1 {key}\n", sshd.port())).expect("a file");
+    let Err(Error::HostKeyUnknown { key: offered, .. }) = connect() else { panic!("not unknown") };
+    assert!(offered.accept.starts_with("echo 'cluster ssh-ed25519 "), "{}", offered.accept);
+    assert!(offered.accept.ends_with(&format!(" >> {}", own.display())), "{}", offered.accept);
+    fs::write(&system, format!("cluster {key}\n")).expect("a file");
+    connect().unwrap_or_else(|error| panic!("{error}"));
+    fs::write(&system, format!("\u{feff}cluster {key}\n")).expect("a file");
+    let marked = connect().expect_err("a mark").to_string();
+    let expected = "it begins with a byte-order mark; save it as UTF-8 without one";
+    assert_eq!(marked, format!("{}: {expected}", system.display()));
+}

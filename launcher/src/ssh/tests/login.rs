@@ -204,6 +204,35 @@ fn keys_of_the_agent_log_in_unless_only_others_may() {
 }
 
 #[test]
+fn an_agent_that_never_answers_is_given_up() {
+    let Some(sshd) = Sshd::start() else { return };
+    let socket = sshd.folder().join("hung");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let held = std::thread::spawn(move || listener.accept());
+    let config = format!("IdentityAgent {}\n", socket.display());
+    let options = Options { timeout: Duration::from_secs(2), ..options(&sshd, &config) };
+    let hung = error(Logins::new(options).expect("the options").connect(&target(&sshd)));
+    let expected = format!(": the SSH agent at {} did not answer within 2 s", socket.display());
+    assert!(hung.to_string().ends_with(&expected), "{hung}");
+    assert!(hung.hint().is_some_and(|hint| hint.contains("IdentityAgent none")), "{hung:?}");
+    held.join().expect("no panic").expect("the login has asked it");
+}
+
+#[test]
+fn a_login_key_with_a_byte_order_mark_is_named() {
+    let Some(sshd) = Sshd::start() else { return };
+    let path = key(&sshd, "marked", "ed25519", "");
+    let text = fs::read_to_string(&path).expect("a key");
+    fs::write(&path, format!("\u{feff}{text}")).expect("a key");
+    let target = Target { identity: Some(path), ..target(&sshd) };
+    let refused = error(Logins::new(options(&sshd, "")).expect("the options").connect(&target)).to_string();
+    assert!(
+        refused.contains("marked (it begins with a byte-order mark; save it as UTF-8 without one)"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_named() {
     let Some(mut sshd) = Sshd::start() else { return };
     sshd.kill();
