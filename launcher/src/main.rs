@@ -58,6 +58,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
+        Command::Models => summary::print_models(out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),

@@ -72,6 +72,16 @@ pub enum Error {
         /// The known name that is most similar, if one is similar at all.
         nearest: Option<String>,
     },
+    /// The start of several known names.
+    #[error("the {what} '{name}' can be {names}")]
+    AmbiguousName {
+        /// The kind of thing that the name should be of.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// The names that begin with it, separated by commas.
+        names: String,
+    },
     /// A number outside its range.
     #[error("{name} must be {expected}, it is {value}")]
     OutOfRange {

@@ -16,7 +16,8 @@ Examples:
   isograd train                               Train simplecnn on the built-in MNIST
   isograd train --epochs 20 --validation-split 0.1 --save digits.safetensors
   isograd evaluate --load digits.safetensors  Test the saved network
-  isograd summary --model simplemlp           Show the layers of a network
+  isograd models                              List all networks
+  isograd summary --model resnet20            Show the layers of a network
   isograd local -n 2 train                    Train on two ranks of this machine
   isograd ssh hosts train                     Train on all machines of the hostfile 'hosts'
 
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Show the layers of a network
     Summary(SummaryArgs),
+    /// List all networks
+    Models,
     /// Run a command on several ranks of this machine
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(LocalArgs),
@@ -178,20 +181,23 @@ pub(crate) struct SummaryArgs {
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// Samples of a shard, whose memory is shown
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::count)]
+    pub(crate) shard_size: usize,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Network: simplecnn or simplemlp
+    /// Network: 'isograd models' lists all
     #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
     pub(crate) model: &'static str,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Data set: mnist, fashion-mnist or synthetic
-    #[arg(long, value_name = "NAME", default_value = "mnist", value_parser = parsers::dataset)]
-    pub(crate) dataset: DatasetName,
+    /// Data set: mnist, fashion-mnist, or synthetic, which fits any network [default: mnist]
+    #[arg(long, value_name = "NAME", value_parser = parsers::dataset)]
+    pub(crate) dataset: Option<DatasetName>,
     /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built
     /// in)
     #[arg(long, value_name = "FOLDER")]

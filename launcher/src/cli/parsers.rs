@@ -205,10 +205,16 @@ pub(crate) fn yes(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The name of a network.
+/// The name of a network. A name without its last part is enough where it means one network.
 pub(crate) fn model(text: &str) -> Result<&'static str, String> {
-    let known = zoo::NAMES.into_iter().find(|name| *name == text);
-    known.ok_or_else(|| names::unknown("model", text, &zoo::NAMES))
+    zoo::find(text).map(|model| model.name).map_err(|error| match error {
+        // There are too many to list them here.
+        Error::UnknownName { nearest, .. } => {
+            let nearest = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
+            format!("unknown model '{text}'{nearest} 'isograd models' lists all")
+        }
+        error => error.to_string(),
+    })
 }
 
 /// The name of an optimizer, with its default parameters.

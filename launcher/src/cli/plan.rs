@@ -10,6 +10,7 @@ use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
+use isograd_model::zoo::{self, Model};
 use isograd_model::{AdamParameters, Loss, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +67,9 @@ const BATCH_SIZE: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct SummaryPlan {
     pub(crate) model: &'static str,
-    pub(crate) source: Source,
+    /// The data that the network is for; if there is none, what it was made for.
+    pub(crate) source: Option<Source>,
+    pub(crate) shard_size: usize,
 }
 
 /// Where samples come from.
@@ -77,8 +80,8 @@ pub(crate) enum Source {
     Bundled,
     /// IDX files.
     Folder { name: &'static str, folder: PathBuf, num_classes: usize },
-    /// Random images with a pattern, of MNIST's shape.
-    Synthetic,
+    /// Random images with a pattern, of the shape and the classes that the network was made for.
+    Synthetic { sample_shape: [usize; 3], num_classes: usize },
 }
 
 /// How ranks work together.
@@ -198,7 +201,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
         let optimizer = with_parameters(optimizer, given)?;
         Ok(Self {
             model: network.model,
-            source: data.try_into()?,
+            source: Source::new(data, network.model)?,
             validation_split,
             epochs: schedule.epochs,
             steps: schedule.steps,
@@ -229,7 +232,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
-        let (source, execution) = (data.try_into()?, execution.try_into()?);
+        let (source, execution) = (Source::new(data, network.model)?, execution.try_into()?);
         let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
         Ok(Self { model, source, load, loss, execution, ranks })
     }
@@ -239,7 +242,11 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        Ok(Self { model: args.network.model, source: args.data.try_into()? })
+        let SummaryArgs { network, data, shard_size } = args;
+        let DataArgs { dataset, dataset_train_path, classes } = &data;
+        let has_data = dataset.is_some() || dataset_train_path.is_some() || classes.is_some();
+        let source = has_data.then(|| Source::new(data, network.model)).transpose()?;
+        Ok(Self { model: network.model, source, shard_size })
     }
 }
 
@@ -253,20 +260,22 @@ impl TryFrom<ExecutionArgs> for Execution {
     }
 }
 
-impl TryFrom<DataArgs> for Source {
-    type Error = Failure;
-
-    fn try_from(args: DataArgs) -> Result<Self, Failure> {
+impl Source {
+    /// The data for the network called `model`.
+    fn new(args: DataArgs, model: &str) -> Result<Self, Failure> {
         if args.classes.is_some() && args.dataset_train_path.is_none() {
             return Err(usage("--classes applies only to a data set in --dataset-train-path".to_string()));
         }
         let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
-        match (args.dataset, args.dataset_train_path) {
+        match (args.dataset.unwrap_or(DatasetName::Mnist), args.dataset_train_path) {
             (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder, num_classes }),
             (DatasetName::FashionMnist, Some(folder)) => {
                 Ok(Self::Folder { name: "fashion-mnist", folder, num_classes })
             }
-            (DatasetName::Synthetic, None) => Ok(Self::Synthetic),
+            (DatasetName::Synthetic, None) => {
+                let Model { input, classes: num_classes, .. } = *zoo::find(model)?;
+                Ok(Self::Synthetic { sample_shape: [input.c, input.h, input.w], num_classes })
+            }
             #[cfg(feature = "bundled-mnist")]
             (DatasetName::Mnist, None) => Ok(Self::Bundled),
             (DatasetName::Synthetic, Some(_)) => {

@@ -9,8 +9,10 @@ use std::cell::LazyCell;
 use std::ops::Range;
 use std::path::Path;
 
-const SYNTHETIC_TRAIN: Range<u64> = 0..6_000;
-const SYNTHETIC_TEST: Range<u64> = 6_000..7_000;
+/// Random images to train on: as many as this, but no more bytes than that. There is a test image for each
+/// six of them.
+const SYNTHETIC_SAMPLES: u64 = 6_000;
+const SYNTHETIC_BYTES: u64 = 128 << 20;
 
 /// The [`digest`] of the built-in samples. It is known, so their 47 MB need not be hashed at each start.
 #[cfg(feature = "bundled-mnist")]
@@ -29,7 +31,7 @@ impl Source {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => "mnist",
             Self::Folder { name, .. } => name,
-            Self::Synthetic => "synthetic",
+            Self::Synthetic { .. } => "synthetic",
         }
     }
 
@@ -50,8 +52,11 @@ impl Source {
                 }
                 Ok((train, TestSet::new(Box::new(|| test))))
             }
-            Self::Synthetic => {
-                Ok((synthetic(SYNTHETIC_TRAIN), TestSet::new(Box::new(|| synthetic(SYNTHETIC_TEST)))))
+            Self::Synthetic { sample_shape, num_classes } => {
+                let (shape, classes) = (*sample_shape, *num_classes);
+                let [train, test] = synthetic_ranges(shape);
+                let test = move || synthetic(test, shape, classes);
+                Ok((synthetic(train, shape, classes), TestSet::new(Box::new(test))))
             }
         }
     }
@@ -62,7 +67,10 @@ impl Source {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => Ok(mnist::bundled(mnist::Split::Test)),
             Self::Folder { folder, num_classes, .. } => from_folder(folder, mnist::Split::Test, *num_classes),
-            Self::Synthetic => Ok(synthetic(SYNTHETIC_TEST)),
+            Self::Synthetic { sample_shape, num_classes } => {
+                let [_, test] = synthetic_ranges(*sample_shape);
+                Ok(synthetic(test, *sample_shape, *num_classes))
+            }
         }
     }
 
@@ -115,8 +123,15 @@ fn from_folder(folder: &Path, split: mnist::Split, num_classes: usize) -> Result
         .map_err(|source| Failure::Data { option: "--dataset-train-path", source })
 }
 
-fn synthetic(samples: Range<u64>) -> Arrays<'static> {
-    let sequence = Synthetic { seed: 0, sample_shape: [1, 28, 28], num_classes: mnist::NUM_CLASSES };
+/// Which samples of the random sequence are to train on, and which to test with.
+fn synthetic_ranges(sample_shape: [usize; 3]) -> [Range<u64>; 2] {
+    let bytes = sample_shape.iter().product::<usize>() as u64;
+    let train = (SYNTHETIC_BYTES / bytes.max(1)).clamp(6, SYNTHETIC_SAMPLES);
+    [0..train, train..train + train / 6]
+}
+
+fn synthetic(samples: Range<u64>, sample_shape: [usize; 3], num_classes: usize) -> Arrays<'static> {
+    let sequence = Synthetic { seed: 0, sample_shape, num_classes };
     sequence.samples(samples).expect("the range, the shape and the classes are not empty")
 }
 

@@ -1,13 +1,53 @@
-//! `isograd summary`.
+//! `isograd summary` and `isograd models`: what networks are made of.
 
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::network::build;
+use isograd_model::layer::Mode;
+use isograd_model::{Network, zoo};
 
-/// Prints the table of the network's layers.
+/// Prints the table of the network's layers, and what a shard takes of memory.
 pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {
-    // The test samples have the shape of the others, and there are fewer of them to load.
-    let network = build::<f32>(plan.model, &plan.source.load_test()?)?;
-    out.text(&network.summary())
+    let network = match &plan.source {
+        // The test samples have the shape of the others, and there are fewer of them to load.
+        Some(source) => build::<f32>(plan.model, &source.load_test()?)?,
+        None => {
+            let model = zoo::find(plan.model)?;
+            Network::build(model.layers(model.input, model.classes))?
+        }
+    };
+    let [train, eval] = [Mode::Train, Mode::Eval].map(|mode| network.shard_bytes(mode, plan.shard_size));
+    let memory = format!(
+        "multiply-adds of a sample: {}\nmemory of a shard of {}: {} in training, {} in use\n",
+        network.multiply_adds(),
+        plan.shard_size,
+        megabytes(train),
+        megabytes(eval)
+    );
+    out.text(&(network.summary() + &memory))
+}
+
+/// Prints a table of all networks.
+pub(crate) fn print_models(out: &mut Output) -> Result<(), Failure> {
+    let mut text = format!(
+        "{:<22} {:>10} {:>12} {:>14}  {}\n",
+        "name", "input", "parameters", "multiply-adds", "source"
+    );
+    for model in &zoo::ALL {
+        let network = Network::<f32>::build(model.layers(model.input, model.classes))?;
+        text += &format!(
+            "{:<22} {:>10} {:>12} {:>14}  {}\n",
+            model.name,
+            model.input.to_string(),
+            network.parameter_count(),
+            network.multiply_adds(),
+            model.source
+        );
+    }
+    out.text(&text)
+}
+
+fn megabytes(bytes: u128) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -158,6 +158,11 @@ impl<T: Element> Layer<T> for Conv2D {
         }
     }
 
+    fn multiply_adds(&self) -> u64 {
+        let conv = &self.built().conv;
+        (conv.weight_len() as u64).saturating_mul((conv.oh() * conv.ow()) as u64)
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::X
     }

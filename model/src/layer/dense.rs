@@ -112,6 +112,10 @@ impl<T: Element> Layer<T> for Dense {
         }
     }
 
+    fn multiply_adds(&self) -> u64 {
+        (self.inputs * self.outputs) as u64
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::X
     }

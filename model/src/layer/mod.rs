@@ -258,6 +258,12 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         None
     }
 
+    /// Multiplications with an addition that the forward pass of one sample does; those of element-wise work
+    /// are not counted.
+    fn multiply_adds(&self) -> u64 {
+        0
+    }
+
     /// Padding and stride for the summary, where the layer has them.
     fn geometry(&self) -> Option<Geometry> {
         None

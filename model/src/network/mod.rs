@@ -174,6 +174,12 @@ impl<T: Element> Network<T> {
         self.statistics.last().map_or(0, |last| last.range.end)
     }
 
+    /// Multiplications with an addition that the forward pass of one sample does in convolutions and dense
+    /// layers.
+    pub fn multiply_adds(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.multiply_adds()).fold(0, u64::saturating_add)
+    }
+
     /// The range of each layer's parameters, in layer order; they tile the flat buffer.
     pub(crate) fn layer_parameters(&self) -> impl DoubleEndedIterator<Item = Range<usize>> {
         self.infos.iter().map(|info| info.elements.clone())
