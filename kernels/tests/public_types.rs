@@ -6,7 +6,7 @@ use isograd_kernels::batch_norm::{
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::gemm::{MatMut, MatRef};
 use isograd_kernels::layout::{Channels, Scaling};
-use isograd_kernels::optimizer::{Adam, AdamStep, RmsProp, Sgd};
+use isograd_kernels::optimizer::{Adam, AdamStep, Lars, RmsProp, Sgd};
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::pool::{Pool2d, Pool2dShape, PoolError};
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass, Size2, reference};
@@ -34,7 +34,7 @@ fn public_types_are_send_and_sync() {
     is_send_and_sync::<(Isa, Size2, Accum, Activation)>();
     is_send_and_sync::<(Conv2d, Conv2dShape, ConvError, Path)>();
     is_send_and_sync::<(Pool2d, Pool2dShape, PoolError)>();
-    is_send_and_sync::<(Adam, AdamStep, RmsProp, Sgd)>();
+    is_send_and_sync::<(Adam, AdamStep, Lars, RmsProp, Sgd)>();
     is_send_and_sync::<(Channels, Purpose, Rng)>();
     is_send_and_sync::<(reference::pool::Maxima, reference::batch_norm::Normalised)>();
     is_send_and_sync::<(reference::batch_norm::Statistics, reference::batch_norm::Gradients)>();
