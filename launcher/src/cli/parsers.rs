@@ -3,7 +3,7 @@
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
-use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
+use isograd_model::{Error, Loss, Metric, zoo};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -209,11 +209,6 @@ pub(crate) fn yes(text: &str) -> Result<bool, String> {
 pub(crate) fn model(text: &str) -> Result<&'static str, String> {
     let known = zoo::NAMES.into_iter().find(|name| *name == text);
     known.ok_or_else(|| names::unknown("model", text, &zoo::NAMES))
-}
-
-/// The name of an optimizer, with its default parameters.
-pub(crate) fn optimizer(text: &str) -> Result<Optimizer, Error> {
-    Optimizer::from_str(text)
 }
 
 /// The name of a loss, or its usual abbreviation.

@@ -22,7 +22,7 @@ const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
-    config: &TrainConfig,
+    config: &TrainConfig<T>,
     samples: &dyn Dataset,
     test: &TestSet,
 ) -> Agreement {
@@ -30,12 +30,12 @@ pub(crate) fn of_training<T: Element>(
         model,
         source,
         validation_split,
-        epochs,
         load,
         evaluate_before,
         execution,
         ranks,
         // Parts of `config`, which ranks compare whole.
+        epochs: _,
         steps: _,
         batch: _,
         accumulate: _,
@@ -44,7 +44,10 @@ pub(crate) fn of_training<T: Element>(
         metrics: _,
         optimizer: _,
         learning_rate: _,
+        scale_learning_rate: _,
+        schedule: _,
         clip_norm: _,
+        ema: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
@@ -55,7 +58,6 @@ pub(crate) fn of_training<T: Element>(
     agreement.push((TRAIN, format!("{} samples, sha256:{train}", samples.len())));
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
-    row("the epochs", epochs);
     row("the validation split", validation_split);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
@@ -77,7 +79,7 @@ pub(crate) fn of_test<T: Element>(
     let mut agreement = common::<T>(model, network, test);
     agreement.push((TEST, format!("{} samples, sha256:{}", test.len(), source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
-    agreement.extend(of_config(&plan.config(test.len())));
+    agreement.extend(of_config(&plan.config::<T>(test.len())));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
     agreement
@@ -95,18 +97,21 @@ fn common<T: Element>(model: &str, network: &Network<T>, samples: &dyn Dataset) 
     ]
 }
 
-fn of_config(config: &TrainConfig) -> Agreement {
+fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
     let TrainConfig {
         batch_size,
         shard_size,
         optimizer,
         learning_rate,
+        schedule,
         loss,
         metrics,
         seed,
         isa,
         clip_norm,
+        ema,
         max_steps,
+        max_epochs,
     } = config;
     vec![
         ("the instruction-set level", isa.to_string()),
@@ -116,9 +121,12 @@ fn of_config(config: &TrainConfig) -> Agreement {
         ("the seed", seed.to_string()),
         ("the global batch", batch_size.to_string()),
         ("the steps", format!("{max_steps:?}")),
+        ("the epochs", format!("{max_epochs:?}")),
         ("the optimizer", format!("{optimizer:?}")),
         ("the learning rate", format!("{learning_rate:?}")),
+        ("the schedule", format!("{schedule:?}")),
         ("the norm to clip gradients to", format!("{clip_norm:?}")),
+        ("the decay of the averages", format!("{ema:?}")),
     ]
 }
 

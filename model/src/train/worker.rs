@@ -27,7 +27,7 @@ pub(super) struct Worker<T> {
 /// What all shards of a pass have in common.
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
-    pub(super) config: &'a TrainConfig,
+    pub(super) config: &'a TrainConfig<T>,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
@@ -110,7 +110,7 @@ pub(super) struct GradientSink<'a, T> {
 
 impl<T: Element> Worker<T> {
     /// A worker that sums up gradients in `partial_sums`.
-    pub(super) fn new(network: &Network<T>, config: &TrainConfig, partial_sums: PartialSums<T>) -> Self {
+    pub(super) fn new(network: &Network<T>, config: &TrainConfig<T>, partial_sums: PartialSums<T>) -> Self {
         Self {
             memory: network.shard_memory(config.shard_len()),
             partial_sums,
