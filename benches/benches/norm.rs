@@ -5,8 +5,8 @@
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, InputGradient, Normalisation, RunningStatistics, SavedStatistics,
-    batch_norm_backward, batch_norm_eval, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, InputGradient, Normalisation, RunningStatistics,
+    SavedStatistics, batch_norm_backward, batch_norm_eval, batch_norm_train,
 };
 use isograd_kernels::reference::batch_norm as reference;
 use isograd_kernels::{Accum, Activation, Isa};

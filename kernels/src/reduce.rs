@@ -66,6 +66,45 @@ pub fn sum_of_squares<T: Element>(isa: Isa, x: &[T]) -> T {
     dot(isa, x, x)
 }
 
+/// Sums of squares in f64, of every sixteenth element each.
+struct SquaresInF64<'a, T>(&'a [T]);
+
+impl<T: Element> Kernel for SquaresInF64<'_, T> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Level>(self, _: S) -> f64 {
+        // The compiler turns each group into the level's vectors: the sums do not depend on each other.
+        let (groups, rest) = self.0.as_chunks::<16>();
+        let mut sums = [0.0; 16];
+        for group in groups {
+            for (sum, x) in sums.iter_mut().zip(group) {
+                *sum += x.to_f64() * x.to_f64();
+            }
+        }
+        for (sum, x) in sums.iter_mut().zip(rest) {
+            *sum += x.to_f64() * x.to_f64();
+        }
+        let mut half = sums.len() / 2;
+        while half > 0 {
+            for i in 0..half {
+                sums[i] += sums[i + half];
+            }
+            half /= 2;
+        }
+        sums[0]
+    }
+}
+
+/// `sum of x[i]^2` in f64, for norms of tensors whose squares may leave the range of `f32`; 0 for an empty
+/// slice. The bits are the same at every level.
+///
+/// Element `i` is added to sum `i mod 16`, in order; then the upper half of the sums is added to the lower
+/// half until one is left. The error is at most `(len / 16 + 6) * f64::EPSILON / 2 * sum of x[i]^2`.
+pub fn sum_of_squares_in_f64<T: Element>(isa: Isa, x: &[T]) -> f64 {
+    isa.run(SquaresInF64(x))
+}
+
 struct Max<'a, T>(&'a [T]);
 
 impl<T: Element> Kernel for Max<'_, T> {

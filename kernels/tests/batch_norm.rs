@@ -5,8 +5,8 @@ mod common;
 
 use common::{Guarded, LENGTHS, additions, assert_close, data, each_isa, widen};
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation, RunningStatistics,
-    SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation,
+    RunningStatistics, SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
     batch_norm_gradient_sums, batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise,
     batch_norm_train,
 };

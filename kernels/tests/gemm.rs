@@ -253,6 +253,37 @@ fn the_same_bits_at_any_alignment() {
     });
 }
 
+/// A product made of blocks of rows, as by several threads.
+#[test]
+fn blocks_of_rows_make_up_the_product() {
+    each_isa(|isa| {
+        let (m, n, k) = (13, 21, 10);
+        let (a, b) = (data::<f32>(m * k, 1), data::<f32>(k * n, 2));
+        for storage in STORAGES {
+            let memory = storage.scatter(m, k, &a, GAP);
+            let a = storage.view(&memory, m, k);
+            let b = MatRef::row_major(&b, k, n);
+            let (mut whole, mut blocks) = (vec![0.0; m * n], vec![0.0; m * n]);
+            gemm(isa, a, b, Accum::Replace, MatMut::row_major(&mut whole, m, n));
+            for (first, block) in (0..m).step_by(5).zip(blocks.chunks_mut(5 * n)) {
+                let rows = first..(first + 5).min(m);
+                let c = MatMut::row_major(block, rows.len(), n);
+                gemm(isa, a.rows(rows), b, Accum::Replace, c);
+            }
+            let expected: Vec<f64> = widen(&whole);
+            let bound = 2.0 * (k + 4) as f64 * f64::from(f32::EPSILON) * k as f64;
+            assert_close(&format!("{isa}, {storage:?}"), &blocks, &expected, |_| bound);
+            gemm(isa, a.rows(m..m), b, Accum::Replace, MatMut::row_major(&mut [], 0, n));
+        }
+    });
+}
+
+#[test]
+#[should_panic(expected = "rows 2..4 of a matrix with 3")]
+fn rows_behind_the_last() {
+    let _ = MatRef::row_major(&[0.0f32; 6], 3, 2).rows(2..4);
+}
+
 #[test]
 #[should_panic(expected = "shapes do not match: a 2 x 3 result for 2 x 4 times 5 x 3")]
 fn shapes_that_do_not_fit() {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa, widen};
-use isograd_kernels::optimizer::{self, Adam, RmsProp, Sgd};
+use isograd_kernels::optimizer::{self, Adam, Lars, RmsProp, Sgd};
 use isograd_kernels::reference::optimizer as reference;
 use isograd_kernels::{Element, Isa};
 
@@ -91,6 +91,160 @@ fn kernels_match_the_reference_in_f32() {
 #[test]
 fn kernels_match_the_reference_in_f64() {
     check::<f64>();
+}
+
+/// Compares a kernel that updates two slices with its reference. `sizes` are the sums of the magnitudes that
+/// are rounded on the way to the first and to the second; at most ten roundings contribute to each.
+fn check_pair<T: Element>(
+    what: &str,
+    [x, y]: [&[T]; 2],
+    kernel: impl Fn(&mut [T], &mut [T]),
+    reference: impl Fn(&mut [f64], &mut [f64]),
+    sizes: impl Fn(usize) -> [f64; 2],
+) {
+    let (mut new_x, mut new_y) = (Guarded::new(x), Guarded::new(y));
+    kernel(new_x.slice(), new_y.slice());
+    let (mut x, mut y) = (widen(x), widen(y));
+    reference(&mut x, &mut y);
+    let bound = |size: f64| 5.0 * T::EPSILON.to_f64() * size;
+    assert_close(what, new_x.check(), &x, |i| bound(sizes(i)[0]));
+    assert_close(what, new_y.check(), &y, |i| bound(sizes(i)[1]));
+}
+
+fn check_layer_wise<T: Element>() {
+    each_isa(|isa| {
+        for len in LENGTHS {
+            let what = |name: &str| format!("{name} at {isa}, length {len}, {}", T::NAME);
+            let [w, g, v] = [1, 2, 3].map(|seed| data::<T>(len, seed));
+            let guarded = Guarded::new(&g);
+            let (g, wide) = (guarded.check(), [&w, &g, &v].map(|x| widen(x)));
+            let [size_w, size_g, size_v] = [0, 1, 2].map(|k| {
+                let x = &wide[k];
+                move |i: usize| x[i].abs()
+            });
+
+            for weight_decay in [0.0, 0.1] {
+                let lars = Lars { lr: 0.05, momentum: 0.9, weight_decay };
+                let step = |i| size_v(i) + 0.05 * (size_g(i) + weight_decay * size_w(i));
+                check_pair(
+                    &what("lars"),
+                    [&w, &v],
+                    |w, v| optimizer::lars(isa, &lars, g, w, v),
+                    |w, v| reference::lars(&lars, w, &wide[1], v),
+                    |i| [size_w(i) + step(i), step(i)],
+                );
+            }
+            for nesterov in [false, true] {
+                check_pair(
+                    &what("momentum"),
+                    [g, &v],
+                    |g, v| optimizer::momentum(isa, 0.95, nesterov, g, v),
+                    |g, v| reference::momentum(0.95, nesterov, g, v),
+                    |i| [size_g(i) + size_v(i); 2],
+                );
+            }
+            check_pair(
+                &what("descend and average"),
+                [&w, &v],
+                |w, v| {
+                    optimizer::descend(isa, 0.05, 0.01, g, w);
+                    optimizer::average(isa, 0.9, g, v);
+                },
+                |w, v| {
+                    w.iter_mut().zip(&wide[1]).for_each(|(w, g)| *w -= 0.01 * *w + 0.05 * g);
+                    v.iter_mut().zip(&wide[1]).for_each(|(v, g)| *v = 0.9 * *v + (1.0 - 0.9) * g);
+                },
+                |i| [size_w(i) + 0.05 * size_g(i), size_v(i) + size_g(i)],
+            );
+        }
+    });
+}
+
+fn check_lamb<T: Element>() {
+    each_isa(|isa| {
+        for len in LENGTHS {
+            for (weight_decay, step) in [(0.0, 1), (0.1, 1), (0.1, 100_000)] {
+                let hyper = Adam { weight_decay, ..ADAM };
+                let what = format!("lamb_direction in step {step} at {isa}, length {len}, {}", T::NAME);
+                let [w, g, m] = [1, 2, 3].map(|seed| data::<T>(len, seed));
+                let v: Vec<T> = data::<T>(len, 4).into_iter().map(|v| v * v).collect();
+                let [mut new_g, mut new_m, mut new_v] = [&g, &m, &v].map(|x| Guarded::new(x));
+                let at_step = hyper.at_step(step);
+                optimizer::lamb_direction(isa, &at_step, &w, new_g.slice(), new_m.slice(), new_v.slice());
+                // The direction of magnitudes has the magnitudes that are rounded.
+                let magnitudes = |x: &[T]| x.iter().map(|x| x.to_f64().abs()).collect::<Vec<_>>();
+                let [size_w, mut size_r, mut size_m] = [&w, &g, &m].map(|x| magnitudes(x));
+                reference::lamb_direction(&hyper, step, &size_w, &mut size_r, &mut size_m, &mut widen(&v));
+                let [w, mut r, mut m, mut v] = [&w, &g, &m, &v].map(|x| widen(x));
+                reference::lamb_direction(&hyper, step, &w, &mut r, &mut m, &mut v);
+                let eps = T::EPSILON.to_f64();
+                assert_close(&what, new_g.check(), &r, |i| 5.0 * eps * size_r[i]);
+                assert_close(&what, new_m.check(), &m, |i| 2.0 * eps * size_m[i]);
+                assert_close(&what, new_v.check(), &v, |i| 2.0 * eps * v[i]);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_parts_of_layer_wise_optimizers_match_the_reference() {
+    check_layer_wise::<f32>();
+    check_layer_wise::<f64>();
+    check_lamb::<f32>();
+    check_lamb::<f64>();
+}
+
+/// Without momentum, the velocity is the gradient: it need not be kept.
+#[test]
+fn descent_is_sgd_without_its_velocity() {
+    each_isa(|isa| {
+        for len in LENGTHS {
+            let (g, before) = (data::<f32>(len, 1), data::<f32>(len, 2));
+            let (mut w, mut expected) = (before.clone(), before);
+            let hyper = Sgd { lr: 0.3, momentum: 0.0, nesterov: false, weight_decay: 0.5 };
+            optimizer::sgd(isa, &hyper, &g, &mut expected, &mut data(len, 3));
+            optimizer::descend(isa, 0.3, 0.3 * 0.5, &g, &mut w);
+            assert_eq!(w, expected, "{isa}, length {len}");
+        }
+    });
+}
+
+#[test]
+fn an_average_of_equal_values_stays() {
+    each_isa(|isa| {
+        let x = data::<f32>(33, 5);
+        let mut y = x.clone();
+        (0..100).for_each(|_| optimizer::average(isa, 0.999, &x, &mut y));
+        assert_eq!(y, x, "{isa}");
+    });
+}
+
+#[test]
+fn nan_gradients_reach_what_they_enter() {
+    each_isa(|isa| {
+        let mut g = [0.5f32; 20];
+        g[13] = f32::NAN;
+        let assert_one = |what: &str, x: &[f32]| {
+            for (i, x) in x.iter().enumerate() {
+                assert_eq!(x.is_nan(), i == 13, "{what} at {isa}: element {i} is {x}");
+            }
+        };
+        let (mut w, mut v) = ([1.0; 20], [0.0; 20]);
+        optimizer::lars(isa, &Lars { lr: 0.1, momentum: 0.9, weight_decay: 0.0 }, &g, &mut w, &mut v);
+        assert_one("lars", &w);
+        let (mut direction, mut v) = (g, [0.0; 20]);
+        optimizer::momentum(isa, 0.9, true, &mut direction, &mut v);
+        assert_one("momentum", &direction);
+        let (mut direction, mut m, mut v) = (g, [0.0; 20], [0.0; 20]);
+        optimizer::lamb_direction(isa, &ADAM.at_step(1), &[1.0; 20], &mut direction, &mut m, &mut v);
+        assert_one("lamb_direction", &direction);
+        let mut w = [1.0; 20];
+        optimizer::descend(isa, 0.1, 0.0, &g, &mut w);
+        assert_one("descend", &w);
+        let mut mean = [1.0; 20];
+        optimizer::average(isa, 0.9, &g, &mut mean);
+        assert_one("average", &mean);
+    });
 }
 
 #[test]

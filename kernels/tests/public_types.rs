@@ -1,14 +1,14 @@
 //! The public types can be moved to other threads and shared among them.
 
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation, RunningStatistics,
-    SavedStatistics,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation,
+    RunningStatistics, SavedStatistics,
 };
 use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
 use isograd_kernels::gemm::{MatMut, MatRef};
 use isograd_kernels::layout::{Channels, Scaling};
 use isograd_kernels::local_response::LocalResponse;
-use isograd_kernels::optimizer::{Adam, AdamStep, RmsProp, Sgd};
+use isograd_kernels::optimizer::{Adam, AdamStep, Lars, RmsProp, Sgd};
 use isograd_kernels::padding::Padding2d;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::pool::{AdaptivePool2d, Divisor, Pool2d, Pool2dShape, PoolError, Rounding};
@@ -40,7 +40,7 @@ fn public_types_are_send_and_sync() {
     is_send_and_sync::<(Conv2d, Conv2dShape, ConvError, Path)>();
     is_send_and_sync::<(Pool2d, Pool2dShape, PoolError, AdaptivePool2d, Rounding, Divisor)>();
     is_send_and_sync::<(LocalResponse, Padding2d)>();
-    is_send_and_sync::<(Adam, AdamStep, RmsProp, Sgd)>();
+    is_send_and_sync::<(Adam, AdamStep, Lars, RmsProp, Sgd)>();
     is_send_and_sync::<(Channels, Purpose, Rng)>();
     is_send_and_sync::<(reference::pool::Maxima, reference::batch_norm::Normalised)>();
     is_send_and_sync::<(reference::batch_norm::Statistics, reference::batch_norm::Gradients)>();

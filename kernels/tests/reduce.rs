@@ -69,6 +69,43 @@ fn sums_and_maxima_in_f64() {
     check::<f64>();
 }
 
+fn check_squares_in_f64<T: Element>() {
+    let lengths = || LENGTHS.into_iter().chain([128, 1000, 2049, 16_385]);
+    for len in lengths() {
+        let x = Guarded::new(&data::<T>(len, 1));
+        let squares: Vec<f64> = widen(x.check()).iter().map(|x| x * x).collect();
+        let expected = accurate_sum(&squares);
+        let sums: Vec<f64> =
+            Isa::available().into_iter().map(|isa| reduce::sum_of_squares_in_f64(isa, x.check())).collect();
+        assert!(
+            sums.iter().all(|sum| sum.to_bits() == sums[0].to_bits()),
+            "levels differ at {len}: {sums:?}"
+        );
+        let bound = (len / 16 + 6) as f64 * f64::EPSILON / 2.0 * expected;
+        assert_close(&format!("length {len}, {}", T::NAME), &sums[..1], &[expected], |_| bound);
+    }
+}
+
+#[test]
+fn squares_in_f64_are_accurate_and_the_same_at_every_level() {
+    check_squares_in_f64::<f32>();
+    check_squares_in_f64::<f64>();
+    each_isa(|isa| {
+        // Neither square is in the range of f32.
+        assert_eq!(reduce::sum_of_squares_in_f64(isa, &[2f32.powi(100); 20]), 20.0 * 2f64.powi(200), "{isa}");
+        assert_eq!(
+            reduce::sum_of_squares_in_f64(isa, &[2f32.powi(-100); 20]),
+            20.0 * 2f64.powi(-200),
+            "{isa}"
+        );
+        for at in [0, 15, 16, 19] {
+            let mut x = [1f32; 20];
+            x[at] = f32::NAN;
+            assert!(reduce::sum_of_squares_in_f64(isa, &x).is_nan(), "{isa}, NaN at {at}");
+        }
+    });
+}
+
 #[test]
 fn integers_add_exactly() {
     each_isa(|isa| {

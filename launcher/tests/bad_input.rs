@@ -64,6 +64,10 @@ fn numbers_outside_their_ranges() {
     assert_usage("train --clip-norm inf", &["finite", "above 0"]);
     assert_usage("train --optimizer sgd --momentum 1.5", &["--momentum", "below 1", "1.5"]);
     assert_usage("train --epsilon -1", &["--epsilon", "at least 0", "-1"]);
+    assert_usage("train --ema 1", &["--ema", "below 1", "'1'"]);
+    assert_usage("train --warm-up-epochs 0", &["--warm-up-epochs", "above 0", "'0'"]);
+    assert_usage("train --schedule step --gamma -1", &["--gamma", "above 0", "'-1'"]);
+    assert_usage("train --schedule multi-step --milestones 3,x", &["--milestones", "above 0", "'x'"]);
 }
 
 #[test]
@@ -73,6 +77,7 @@ fn unknown_names_with_the_nearest_known_one() {
         ("summary --model simple_mlp", "simplemlp"),
         ("train --dataset mnits", "mnist"),
         ("train --optimizer adm", "adam"),
+        ("train --schedule one_cyle", "one-cycle"),
         ("train --loss-func categorical_crossentropy", "categorical_cross_entropy"),
         ("train --metrics categorical_accuracy,categorical_hing", "categorical_hinge"),
         ("train --dtype flaot32", "float32"),
@@ -91,6 +96,14 @@ fn command_lines_without_meaning() {
     assert_usage("train --seed 1 --seed 2", &["--seed"]);
     assert_usage("evaluate", &["--load"]);
     assert_usage("train --momentum 0.9", &["--momentum", "adam", "--beta1"]);
+    assert_usage("train --optimizer lars --beta1 0.9", &["--beta1", "lars", "--trust-coefficient"]);
+    assert_usage("train --gamma 0.9", &["--gamma", "the schedule constant, which has none"]);
+    assert_usage("train --schedule multi-step", &["multi-step needs --milestones"]);
+    assert_usage("train --warm-up-factor 0.1", &["--warm-up-epochs"]);
+    assert_usage(
+        "train --scale-learning-rate --global-batch-size 64",
+        &["--scale-learning-rate", "--global-batch-size"],
+    );
     assert_usage("train --dataset fashion-mnist", &["--dataset-train-path"]);
     assert_usage("train --dataset synthetic --dataset-train-path x", &["--dataset-train-path", "synthetic"]);
     assert_usage("train --history run.txt", &["--history", ".csv", "'run.txt'"]);

@@ -75,7 +75,25 @@ fn parameters_in_force_are_listed() {
     ] {
         assert_eq!(value(name).as_deref(), Some(expected), "{name} in: {stdout}");
     }
-    assert_eq!((value("beta1"), value("accumulate")), (None, None));
+    assert_eq!(value("schedule").as_deref(), Some("constant"));
+    assert_eq!((value("beta1"), value("accumulate"), value("ema")), (None, None, None));
+
+    let schedule = "--schedule multi-step --milestones 1.5,2 --warm-up-epochs 0.5 --scale-learning-rate";
+    let stdout = train(&format!("--steps 1 --optimizer lamb --decay-all --ema 0.99 {schedule}"));
+    for (name, expected) in [
+        ("learning-rate", "0.001 (0.001 for each rank)"),
+        ("schedule", "multi-step"),
+        ("milestones", "1.5,2"),
+        ("gamma", "0.1"),
+        ("warm-up-epochs", "0.5"),
+        ("warm-up-factor", "1.0"),
+        ("optimizer", "lamb"),
+        ("epsilon", "1e-6"),
+        ("decay-all", "true"),
+        ("ema", "0.99"),
+    ] {
+        assert_eq!(lines(&stdout, &format!("{name}:"))[0].trim(), expected, "{name} in: {stdout}");
+    }
 
     let stdout = train("--steps 1 --batch-size 100 --accumulate 3 --threads 1024");
     for (name, expected) in [("global-batch-size", "100"), ("accumulate", "3"), ("samples per step", "300")] {
@@ -118,7 +136,9 @@ fn epochs_end_training_before_the_steps_do() {
 fn help_has_groups_defaults_and_an_example() {
     let outcome = isograd(&["train", "--help"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
-    for part in ["Network and data:", "Training:", "Optimizer:", "Execution:", "Files and output:"] {
+    for part in
+        ["Network and data:", "Training:", "Learning rate:", "Optimizer:", "Execution:", "Files and output:"]
+    {
         assert_eq!(lines(&outcome.stdout, part).len(), 1, "'{part}' in: {}", outcome.stdout);
     }
     for part in ["[default: 64]", "[default: simplecnn]", "--num-epochs", "Examples:\n  isograd train --"] {

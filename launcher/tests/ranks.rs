@@ -77,6 +77,27 @@ fn a_batch_per_rank_is_a_larger_global_one() {
     assert_eq!(hash(&accumulated), hash(&together));
 }
 
+/// Unlike the batch, a schedule does not depend on the ranks, unless the learning rate is to.
+#[test]
+fn optimizers_and_schedules_have_the_bits_of_one_process() {
+    for options in [
+        "--optimizer muon --schedule one-cycle --ema 0.9",
+        "--optimizer lars --schedule polynomial --power 2 --warm-up-epochs 0.1",
+    ] {
+        let run = |start: &str| isograd(&words(&format!("{start} {RUN} {options}")));
+        let (alone, together) = (run(""), run("local -n 2"));
+        assert_eq!(hash(&together), hash(&alone), "{options}");
+        assert_eq!(lines(&together.stdout, "averages: "), lines(&alone.stdout, "averages: "), "{options}");
+    }
+    let options = "--dataset synthetic --steps 6 --hash --optimizer sgd";
+    let scaled =
+        format!("local -n 2 train {options} --batch-size 40 --learning-rate 0.01 --scale-learning-rate");
+    let scaled = isograd(&words(&scaled));
+    let alone = isograd(&words(&format!("train {options} --batch-size 80 --learning-rate 0.02")));
+    assert_eq!(hash(&scaled), hash(&alone));
+    assert_eq!(lines(&scaled.stdout, "learning-rate:")[0].trim(), "0.02 (0.01 for each rank)");
+}
+
 #[test]
 fn what_one_rank_saves_several_test_and_load() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -40,6 +40,26 @@ fn what_is_saved_tests_as_it_did() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the file is left");
 }
 
+/// Averages are what is tested and saved; the parameters that are trained are those of a run without.
+#[test]
+fn averages_are_saved_and_test_as_they_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_in(&folder, "net.safetensors");
+    let run = "--steps 10 --hash --optimizer adamw --schedule cosine";
+    let stdout = train(&format!("{run} --ema 0.8 --save {path}"));
+    let plain = train(run);
+    let (params, averages) = (lines(&stdout, "params: "), lines(&stdout, "averages: "));
+    assert_eq!((params.len(), averages.len()), (1, 1), "{stdout}");
+    assert_eq!(params, lines(&plain, "params: "));
+    assert_ne!(params, averages);
+    assert_ne!(lines(&stdout, "test_acc: "), lines(&plain, "test_acc: "));
+
+    let outcome = isograd(&["evaluate", "--dataset", "synthetic", "--load", &path]);
+    assert_eq!(outcome.stdout, format!("test_acc: {}\n", lines(&stdout, "test_acc: ")[0]), "{outcome:?}");
+    let loaded = train(&format!("--steps 1 --learning-rate 0 --hash --load {path}"));
+    assert_eq!(lines(&loaded, "params: "), averages);
+}
+
 #[test]
 fn training_starts_from_what_is_loaded() {
     let folder = tempfile::tempdir().unwrap();

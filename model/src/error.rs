@@ -92,6 +92,21 @@ pub enum Error {
         /// The value.
         value: String,
     },
+    /// A schedule gave a step a learning rate that is none. The step was not done.
+    #[error(
+        "the schedule gives step {step} (epoch {epoch}) the learning rate {rate}; it must be a number of at least 0"
+    )]
+    LearningRate {
+        /// The learning rate.
+        rate: f64,
+        /// The step, from 1 at the start of training.
+        step: u64,
+        /// The epoch, from 1.
+        epoch: u32,
+    },
+    /// A schedule that needs to know when training ends, in a configuration that does not say so.
+    #[error("the schedule depends on when training ends: set the number of epochs or of steps")]
+    NoEnd,
     /// The system has less memory than is needed.
     #[error("no memory for {what}: {bytes} bytes")]
     OutOfMemory {

@@ -35,7 +35,7 @@ pub(crate) use named;
 
 #[cfg(test)]
 mod tests {
-    use crate::{AdamParameters, Initializer, Loss, Metric, Optimizer};
+    use crate::{Initializer, Loss, Metric};
     use std::fmt::Display;
     use std::str::FromStr;
 
@@ -51,13 +51,5 @@ mod tests {
         round_trip::<Initializer>(&Initializer::NAMES);
         round_trip::<Loss>(&Loss::NAMES);
         round_trip::<Metric>(&Metric::NAMES);
-        round_trip::<Optimizer>(&Optimizer::NAMES);
-    }
-
-    #[test]
-    fn names_say_nothing_of_parameters() {
-        let parameters = AdamParameters { beta1: 0.5, ..AdamParameters::default() };
-        assert_eq!(Optimizer::Nadam(parameters).to_string(), "nadam");
-        assert_eq!(format!("{:<6}|", Optimizer::default()), "adam  |");
     }
 }

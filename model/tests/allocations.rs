@@ -9,7 +9,7 @@ use common::{build, pool};
 use isograd_datasets::Synthetic;
 use isograd_kernels::Isa;
 use isograd_model::{
-    Loss, Metric, Network, Optimizer, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
+    Loss, Metric, Network, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, optimizer, zoo,
 };
 use rayon::ThreadPool;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -125,10 +125,14 @@ fn steps_after_the_first_allocate_nothing() {
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);
-        for name in Optimizer::NAMES {
-            let optimizer = name.parse().expect("a known name");
+        for name in optimizer::NAMES {
+            let optimizer = optimizer::by_name(name).expect("a known name");
             check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);
         }
+        // Tensors that are worth several tasks, in several blocks of rows.
+        let optimizer = optimizer::by_name("muon").expect("a known name");
+        let config = TrainConfig { optimizer, ema: Some(0.9), ..TrainConfig::default() };
+        check("muon and averages of simplecnn", simplecnn(), config, pool);
         // So low a limit that every step is clipped.
         let config = TrainConfig { clip_norm: Some(1e-3), ..TrainConfig::default() };
         check("clipped simplecnn", simplecnn(), config, pool);

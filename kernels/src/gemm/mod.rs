@@ -19,6 +19,7 @@ pub(crate) use packed::Product;
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
+use std::ops::Range;
 
 /// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +72,20 @@ impl<'a, T> MatRef<'a, T> {
             col_stride: self.row_stride,
             ..self
         }
+    }
+
+    /// The rows in `range`, without a copy.
+    ///
+    /// # Panics
+    ///
+    /// When `range` ends behind the last row.
+    #[must_use]
+    pub fn rows(self, range: Range<usize>) -> Self {
+        let Range { start, end } = range;
+        assert!(start <= end && end <= self.rows, "rows {start}..{end} of a matrix with {}", self.rows);
+        // An empty range may begin behind the last element.
+        let first = (start * self.row_stride).min(self.data.len());
+        Self { data: &self.data[first..], rows: end - start, ..self }
     }
 }
 

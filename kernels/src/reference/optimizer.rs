@@ -1,6 +1,6 @@
 //! Optimizer updates, one parameter at a time.
 
-use crate::optimizer::{Adam, RmsProp, Sgd};
+use crate::optimizer::{Adam, Lars, RmsProp, Sgd};
 
 /// `v = momentum v + g`, `w -= lr * v`, or with Nesterov `w -= lr * (g + momentum v)`.
 pub fn sgd(hyper: &Sgd, w: &mut [f64], g: &[f64], v: &mut [f64]) {
@@ -36,6 +36,31 @@ pub fn nadam(hyper: &Adam, step: u64, w: &mut [f64], g: &[f64], m: &mut [f64], v
         let m_hat = hyper.beta1 * m[i] / missing(hyper.beta1, step + 1)
             + (1.0 - hyper.beta1) * g[i] / missing(hyper.beta1, step);
         apply(hyper, m_hat, v[i] / missing(hyper.beta2, step), &mut w[i]);
+    }
+}
+
+/// `v = momentum v + lr * (g + weight_decay w)`, `w -= v`.
+pub fn lars(hyper: &Lars, w: &mut [f64], g: &[f64], v: &mut [f64]) {
+    for i in 0..w.len() {
+        v[i] = hyper.momentum * v[i] + hyper.lr * (g[i] + hyper.weight_decay * w[i]);
+        w[i] -= v[i];
+    }
+}
+
+/// `m` and `v` as in [`adam`], `g = m_hat / (sqrt(v_hat) + eps) + weight_decay w`.
+pub fn lamb_direction(hyper: &Adam, step: u64, w: &[f64], g: &mut [f64], m: &mut [f64], v: &mut [f64]) {
+    for i in 0..w.len() {
+        update_moments(hyper, g[i], &mut m[i], &mut v[i]);
+        let (m_hat, v_hat) = (m[i] / missing(hyper.beta1, step), v[i] / missing(hyper.beta2, step));
+        g[i] = m_hat / (v_hat.sqrt() + hyper.eps) + hyper.weight_decay * w[i];
+    }
+}
+
+/// `v = momentum v + (1 - momentum) g`, `g = v`, or with Nesterov `g = momentum v + (1 - momentum) g`.
+pub fn momentum(momentum: f64, nesterov: bool, g: &mut [f64], v: &mut [f64]) {
+    for i in 0..g.len() {
+        v[i] = momentum * v[i] + (1.0 - momentum) * g[i];
+        g[i] = if nesterov { momentum * v[i] + (1.0 - momentum) * g[i] } else { v[i] };
     }
 }
 

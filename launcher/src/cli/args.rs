@@ -3,11 +3,13 @@
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
+use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
+use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_model::{Loss, Metric, Optimizer};
+use isograd_model::{Loss, Metric};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ Options can also be spelled with underscores: --batch_size 64.";
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   isograd train --optimizer sgd --momentum 0.9 --nesterov --learning-rate 0.05
+  isograd train --optimizer adamw --schedule cosine --warm-up-epochs 1 --ema 0.99
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
 
@@ -147,7 +150,9 @@ pub(crate) struct TrainArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
     #[command(flatten, next_help_heading = "Training")]
-    pub(crate) schedule: ScheduleArgs,
+    pub(crate) training: TrainingArgs,
+    #[command(flatten, next_help_heading = "Learning rate")]
+    pub(crate) rate: RateArgs,
     #[command(flatten, next_help_heading = "Optimizer")]
     pub(crate) optimizer: OptimizerArgs,
     #[command(flatten, next_help_heading = "Execution")]
@@ -216,7 +221,7 @@ pub(crate) struct LossArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ScheduleArgs {
+pub(crate) struct TrainingArgs {
     /// Passes over the training samples
     #[arg(long, visible_alias = "num-epochs", value_name = "N", default_value = "10", value_parser = parsers::count)]
     #[arg(allow_negative_numbers = true)]
@@ -250,16 +255,64 @@ pub(crate) struct ScheduleArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct OptimizerArgs {
-    /// Optimizer: sgd, rmsprop, adam or nadam
-    #[arg(long, value_name = "NAME", default_value = "adam", value_parser = parsers::optimizer)]
-    pub(crate) optimizer: Optimizer,
-    /// Learning rate [default: 0.001; sgd: 0.01]
+pub(crate) struct RateArgs {
+    /// Learning rate; schedules start from it [default: 0.001; sgd: 0.01; lars, muon:
+    /// 0.02]
     #[arg(long, value_name = "RATE", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
+    /// Multiply the learning rate by the number of ranks, as their batches add up to a larger one
+    #[arg(long, conflicts_with = "global_batch_size")]
+    pub(crate) scale_learning_rate: bool,
+    /// Schedule of the learning rate: constant, step, multi-step, exponential, polynomial, cosine or one-cycle
+    #[arg(long, value_name = "NAME", default_value = "constant", value_parser = schedule_plan::Kind::from_name)]
+    pub(crate) schedule: schedule_plan::Kind,
+    /// Raise the learning rate with every step of the first N epochs
+    #[arg(long, value_name = "N", value_parser = parsers::positive, allow_negative_numbers = true)]
+    pub(crate) warm_up_epochs: Option<f64>,
+    /// Part of the learning rate that the warm-up starts from [default: 0.01; with --scale-learning-rate: 1
+    /// over the number of ranks]
+    #[arg(long, value_name = "FACTOR", value_parser = parsers::nonnegative, requires = "warm_up_epochs")]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) warm_up_factor: Option<f64>,
+    /// step: epochs between two decays [default: 30]
+    #[arg(long, value_name = "N", value_parser = parsers::positive, allow_negative_numbers = true)]
+    pub(crate) step_size: Option<f64>,
+    /// multi-step: epochs after which the learning rate decays, separated by commas
+    #[arg(long, value_name = "EPOCHS", value_delimiter = ',', value_parser = parsers::positive)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) milestones: Option<Vec<f64>>,
+    /// step, multi-step, exponential: factor of a decay [default: 0.1; exponential, each epoch: 0.95]
+    #[arg(long, value_name = "FACTOR", value_parser = parsers::positive, allow_negative_numbers = true)]
+    pub(crate) gamma: Option<f64>,
+    /// polynomial: exponent of the part of training that is left [default: 1]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
+    pub(crate) power: Option<f64>,
+    /// cosine: learning rate at the end [default: 0]
+    #[arg(long, value_name = "RATE", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
+    pub(crate) min_learning_rate: Option<f64>,
+    /// one-cycle: part of training in which the learning rate rises [default: 0.3]
+    #[arg(long, value_name = "FRACTION", value_parser = parsers::share, allow_negative_numbers = true)]
+    pub(crate) pct_start: Option<f64>,
+    /// one-cycle: learning rate over the first one [default: 25]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::positive, allow_negative_numbers = true)]
+    pub(crate) div_factor: Option<f64>,
+    /// one-cycle: first learning rate over the last one [default: 10000]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::positive, allow_negative_numbers = true)]
+    pub(crate) final_div_factor: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OptimizerArgs {
+    /// Optimizer: sgd, rmsprop, adam, nadam, adamw, lars, lamb or muon
+    #[arg(long, value_name = "NAME", default_value = "adam", value_parser = OptimizerPlan::from_name)]
+    pub(crate) optimizer: OptimizerPlan,
     /// Clip gradients to this global norm
     #[arg(long, value_name = "NORM", value_parser = parsers::positive, allow_negative_numbers = true)]
     pub(crate) clip_norm: Option<f64>,
+    /// Test and save exponential moving averages of the parameters, which keep this part of their value in
+    /// each step, such as 0.999
+    #[arg(long, value_name = "DECAY", value_parser = parsers::share, allow_negative_numbers = true)]
+    pub(crate) ema: Option<f64>,
     #[command(flatten)]
     pub(crate) given: HyperParameters,
 }
@@ -267,28 +320,43 @@ pub(crate) struct OptimizerArgs {
 /// Parameters of optimizers; each optimizer has some of them.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HyperParameters {
-    /// sgd: momentum coefficient [default: 0.9]
+    /// sgd, lars, muon: momentum coefficient [default: 0.9; muon: 0.95]
     #[arg(long, value_name = "COEFFICIENT", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
-    /// sgd: Nesterov momentum
+    /// sgd: Nesterov momentum (muon always has it)
     #[arg(long)]
     pub(crate) nesterov: bool,
     /// rmsprop: decay rate of the mean of squared gradients [default: 0.9]
     #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) rho: Option<f64>,
-    /// adam, nadam: decay rate of the first moment estimate [default: 0.9]
+    /// adam, nadam, adamw, lamb, and muon for biases and normalisations: decay rate of the first moment
+    /// estimate [default: 0.9]
     #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    /// adam, nadam: decay rate of the second moment estimate [default: 0.999]
+    /// As --beta1, of the second moment estimate [default: 0.999; muon: 0.95]
     #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    /// rmsprop, adam, nadam: added to the denominator for numerical stability [default: 1e-7]
+    /// Added to the denominator for numerical stability; not of sgd and lars [default: 1e-7; adamw: 1e-8; lamb:
+    /// 1e-6; muon: 1e-10]
     #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
-    /// Decoupled weight decay [default: 0]
+    /// Weight decay, decoupled but in lars and lamb [default: 0; adamw, lamb: 0.01; lars: 0.0005]
     #[arg(long, visible_alias = "decay", value_name = "RATE", value_parser = parsers::nonnegative)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
+    /// adamw, lars, lamb: do not spare biases and normalisations from weight decay and from layer-wise rates
+    #[arg(long)]
+    pub(crate) decay_all: bool,
+    /// lars: how far a step at learning rate 1 moves a layer, relative to its norm [default: 0.02]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
+    pub(crate) trust_coefficient: Option<f64>,
+    /// muon: Newton-Schulz iterations [default: 5]
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
+    pub(crate) ns_steps: Option<u32>,
+    /// muon: learning rate of biases and normalisations, whose optimizer is adamw, over that of weights
+    /// [default: 0.015]
+    #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
+    pub(crate) adamw_rate: Option<f64>,
 }
 
 #[derive(Debug, Args)]
@@ -314,7 +382,8 @@ pub(crate) struct OutputArgs {
     /// Start from the parameters in this file; the optimizer starts cold
     #[arg(long, value_name = "FILE")]
     pub(crate) load: Option<PathBuf>,
-    /// Write the parameters to this file (safetensors) after every epoch with a finite loss
+    /// Write the parameters, or their averages, to this file (safetensors) after every epoch with a finite
+    /// loss
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) save: Option<PathBuf>,
@@ -360,10 +429,10 @@ mod tests {
             "--seed",
             "7",
         ]);
-        assert_eq!((args.schedule.epochs, args.schedule.seed), (3, 7));
-        assert_eq!(args.schedule.loss.loss, Loss::MeanSquaredError);
+        assert_eq!((args.training.epochs, args.training.seed), (3, 7));
+        assert_eq!(args.training.loss.loss, Loss::MeanSquaredError);
         assert_eq!(args.optimizer.given.weight_decay, Some(0.5));
-        let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).schedule.metrics;
+        let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).training.metrics;
         assert_eq!(metrics, [Metric::CategoricalMse, Metric::RegressionMae]);
     }
 }

@@ -10,9 +10,12 @@
 mod args;
 mod clap_error;
 mod job_args;
+pub(crate) mod optimizer_plan;
+mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
 mod rank_command;
+pub(crate) mod schedule_plan;
 mod spelling;
 
 pub(crate) use args::*;

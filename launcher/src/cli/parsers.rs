@@ -3,7 +3,7 @@
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
-use isograd_model::{Error, Loss, Metric, Optimizer, zoo};
+use isograd_model::{Error, Loss, Metric, zoo};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -215,11 +215,6 @@ pub(crate) fn model(text: &str) -> Result<&'static str, String> {
         }
         error => error.to_string(),
     })
-}
-
-/// The name of an optimizer, with its default parameters.
-pub(crate) fn optimizer(text: &str) -> Result<Optimizer, Error> {
-    Optimizer::from_str(text)
 }
 
 /// The name of a loss, or its usual abbreviation.

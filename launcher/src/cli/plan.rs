@@ -1,17 +1,17 @@
 //! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each
 //! other.
 
+use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
-use crate::cli::{
-    DataArgs, EvaluateArgs, ExecutionArgs, HyperParameters, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs,
-};
+use crate::cli::schedule_plan::SchedulePlan;
+use crate::cli::{DataArgs, EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
 use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{AdamParameters, Loss, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig};
+use isograd_model::{Element, Loss, Metric, TrainConfig};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,9 +28,13 @@ pub(crate) struct TrainPlan {
     pub(crate) seed: u64,
     pub(crate) loss: Loss,
     pub(crate) metrics: Vec<Metric>,
-    pub(crate) optimizer: Optimizer,
+    pub(crate) optimizer: OptimizerPlan,
+    /// Before it is scaled by the number of ranks.
     pub(crate) learning_rate: f64,
+    pub(crate) scale_learning_rate: bool,
+    pub(crate) schedule: SchedulePlan,
     pub(crate) clip_norm: Option<f64>,
+    pub(crate) ema: Option<f64>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
@@ -62,6 +66,9 @@ pub(crate) enum Batch {
 
 /// Samples in each rank's part of a batch, by default.
 const BATCH_SIZE: u32 = 64;
+
+/// The part of the learning rate that a warm-up starts from, by default.
+const WARM_UP_FACTOR: f64 = 0.01;
 
 /// The table of a network's layers.
 #[derive(Debug)]
@@ -110,7 +117,7 @@ pub(crate) struct Execution {
 impl TrainPlan {
     /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are
     /// those of the plan and, for the test, the accuracy.
-    pub(crate) fn config(&self, samples: usize, world: usize) -> TrainConfig {
+    pub(crate) fn config<T: Element>(&self, samples: usize, world: usize) -> TrainConfig<T> {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
         let mut metrics = self.metrics.clone();
@@ -120,15 +127,28 @@ impl TrainPlan {
         TrainConfig {
             batch_size,
             shard_size: self.execution.shard_size.min(batch_size),
-            optimizer: self.optimizer,
-            learning_rate: self.learning_rate,
+            optimizer: self.optimizer.build(),
+            learning_rate: if self.scale_learning_rate {
+                self.learning_rate * world as f64
+            } else {
+                self.learning_rate
+            },
+            schedule: self.schedule.build(self.warm_up_factor(world)),
             loss: self.loss,
             metrics,
             seed: self.seed,
             isa: self.execution.isa,
             clip_norm: self.clip_norm,
+            ema: self.ema,
             max_steps: self.steps.map(u64::from),
+            max_epochs: Some(self.epochs),
         }
+    }
+
+    /// The part of the learning rate that a warm-up starts from unless it was given: of a scaled rate, what
+    /// one rank alone would have.
+    pub(crate) fn warm_up_factor(&self, world: usize) -> f64 {
+        if self.scale_learning_rate { 1.0 / world as f64 } else { WARM_UP_FACTOR }
     }
 
     /// The samples in a batch of `world` ranks, for a training set of `samples`. A step takes `accumulate`
@@ -144,7 +164,7 @@ impl TrainPlan {
 
 impl EvaluatePlan {
     /// The configuration of a trainer that only evaluates `samples` samples.
-    pub(crate) fn config(&self, samples: usize) -> TrainConfig {
+    pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.min(samples);
         TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
@@ -189,33 +209,45 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
     type Error = Failure;
 
     fn try_from(args: Box<TrainArgs>) -> Result<Self, Failure> {
-        let TrainArgs { network, data, validation_split, schedule, optimizer, execution, ranks, output } =
-            *args;
+        let TrainArgs {
+            network,
+            data,
+            validation_split,
+            training,
+            rate,
+            optimizer,
+            execution,
+            ranks,
+            output,
+        } = *args;
         let mut metrics = Vec::new();
-        for metric in schedule.metrics {
+        for metric in training.metrics {
             if !metrics.contains(&metric) {
                 metrics.push(metric);
             }
         }
-        let OptimizerArgs { optimizer, learning_rate, clip_norm, given } = optimizer;
-        let optimizer = with_parameters(optimizer, given)?;
+        let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
+        let optimizer = optimizer.with(given)?;
         Ok(Self {
             model: network.model,
             source: Source::new(data, network.model)?,
             validation_split,
-            epochs: schedule.epochs,
-            steps: schedule.steps,
-            batch: match schedule.global_batch_size {
+            epochs: training.epochs,
+            steps: training.steps,
+            batch: match training.global_batch_size {
                 Some(samples) => Batch::Global(samples),
-                None => Batch::PerRank(schedule.batch_size.unwrap_or(BATCH_SIZE)),
+                None => Batch::PerRank(training.batch_size.unwrap_or(BATCH_SIZE)),
             },
-            accumulate: schedule.accumulate,
-            seed: schedule.seed,
-            loss: schedule.loss.loss,
+            accumulate: training.accumulate,
+            seed: training.seed,
+            loss: training.loss.loss,
             metrics,
             optimizer,
-            learning_rate: learning_rate.unwrap_or(optimizer.default_learning_rate()),
+            learning_rate: rate.learning_rate.unwrap_or(optimizer.default_learning_rate()),
+            scale_learning_rate: rate.scale_learning_rate,
+            schedule: SchedulePlan::new(rate)?,
             clip_norm,
+            ema,
             execution: execution.try_into()?,
             ranks: ranks.into(),
             load: output.load,
@@ -294,57 +326,6 @@ impl Source {
     }
 }
 
-/// Sets the given parameters of `optimizer`. One that the optimizer does not have is an error.
-fn with_parameters(mut optimizer: Optimizer, mut given: HyperParameters) -> Result<Optimizer, Failure> {
-    fn set(parameter: &mut f64, given: &mut Option<f64>) {
-        *parameter = given.take().unwrap_or(*parameter);
-    }
-    let known = match &mut optimizer {
-        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
-            set(momentum, &mut given.momentum);
-            *nesterov = std::mem::take(&mut given.nesterov);
-            set(weight_decay, &mut given.weight_decay);
-            "--momentum, --nesterov and --weight-decay"
-        }
-        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
-            set(rho, &mut given.rho);
-            set(eps, &mut given.epsilon);
-            set(weight_decay, &mut given.weight_decay);
-            "--rho, --epsilon and --weight-decay"
-        }
-        Optimizer::Adam(AdamParameters { beta1, beta2, eps, weight_decay })
-        | Optimizer::Nadam(AdamParameters { beta1, beta2, eps, weight_decay }) => {
-            set(beta1, &mut given.beta1);
-            set(beta2, &mut given.beta2);
-            set(eps, &mut given.epsilon);
-            set(weight_decay, &mut given.weight_decay);
-            "--beta1, --beta2, --epsilon and --weight-decay"
-        }
-        other => unreachable!("no option names the optimizer {other}"),
-    };
-    match left_over(&given) {
-        None => Ok(optimizer),
-        Some(option) => {
-            Err(usage(format!("{option} is not a parameter of the optimizer {optimizer}, which has {known}")))
-        }
-    }
-}
-
-/// The first option that the optimizer has not taken.
-fn left_over(given: &HyperParameters) -> Option<&'static str> {
-    let HyperParameters { momentum, nesterov, rho, beta1, beta2, epsilon, weight_decay } = given;
-    let options = [
-        ("--momentum", momentum.is_some()),
-        ("--nesterov", *nesterov),
-        ("--rho", rho.is_some()),
-        ("--beta1", beta1.is_some()),
-        ("--beta2", beta2.is_some()),
-        ("--epsilon", epsilon.is_some()),
-        ("--weight-decay", weight_decay.is_some()),
-    ];
-    options.into_iter().find_map(|(option, is_left)| is_left.then_some(option))
-}
-
 fn usage(problem: String) -> Failure {
     Failure::Usage { problem, hint: None }
 }
@@ -354,6 +335,7 @@ mod tests {
     use super::*;
     use crate::cli::{Arguments, Command};
     use clap::Parser;
+    use isograd_model::optimizer::{Nadam, RmsProp, Sgd};
 
     fn plan(options: &[&str]) -> Result<TrainPlan, Failure> {
         let args = ["isograd", "train", "--dataset", "synthetic"].iter().chain(options);
@@ -370,18 +352,14 @@ mod tests {
     #[test]
     fn an_optimizer_takes_its_parameters_and_no_others() {
         let sgd = plan(&["--optimizer", "sgd", "--momentum", "0.5", "--nesterov"]).unwrap();
-        assert_eq!(
-            sgd.optimizer,
-            Optimizer::Sgd(SgdParameters { momentum: 0.5, nesterov: true, weight_decay: 0.0 })
-        );
+        let expected = Sgd { momentum: 0.5, nesterov: true, weight_decay: 0.0 };
+        assert_eq!(sgd.optimizer, OptimizerPlan::Sgd(expected));
         let rmsprop = plan(&["--optimizer", "rmsprop", "--rho", "0.5", "--weight-decay", "0.1"]).unwrap();
-        assert_eq!(
-            rmsprop.optimizer,
-            Optimizer::RmsProp(RmsPropParameters { rho: 0.5, eps: 1e-7, weight_decay: 0.1 })
-        );
+        let expected = RmsProp { rho: 0.5, eps: 1e-7, weight_decay: 0.1 };
+        assert_eq!(rmsprop.optimizer, OptimizerPlan::RmsProp(expected));
         let nadam = plan(&["--optimizer", "nadam", "--beta1", "0.5", "--epsilon", "0"]).unwrap();
-        let parameters = AdamParameters { beta1: 0.5, eps: 0.0, ..AdamParameters::default() };
-        assert_eq!(nadam.optimizer, Optimizer::Nadam(parameters));
+        let expected = Nadam { beta1: 0.5, eps: 0.0, ..Nadam::default() };
+        assert_eq!(nadam.optimizer, OptimizerPlan::Nadam(expected));
         assert_eq!(
             message(&["--optimizer", "sgd", "--beta2", "0.9"]),
             "--beta2 is not a parameter of the optimizer sgd, which has --momentum, --nesterov and --weight-decay"
@@ -390,24 +368,42 @@ mod tests {
     }
 
     #[test]
+    fn a_learning_rate_may_grow_with_the_ranks() {
+        let config = |options: &[&str], world| {
+            let config = plan(options).unwrap().config::<f32>(1000, world);
+            (config.learning_rate, format!("{:?}", config.schedule))
+        };
+        let warm_up = |from: &str| format!("WarmUp {{ over: Epochs(2.0), from: {from}, then: Constant }}");
+        assert_eq!(config(&[], 4), (0.001, "Constant".to_string()));
+        assert_eq!(config(&["--scale-learning-rate"], 4), (0.004, "Constant".to_string()));
+        assert_eq!(config(&["--warm-up-epochs", "2"], 4), (0.001, warm_up("0.01")));
+        let scaled = ["--scale-learning-rate", "--learning-rate", "0.1", "--warm-up-epochs", "2"];
+        assert_eq!(config(&scaled, 4), (0.4, warm_up("0.25")));
+        assert_eq!(config(&[&scaled[..], &["--warm-up-factor", "0.5"]].concat(), 4), (0.4, warm_up("0.5")));
+    }
+
+    #[test]
     fn the_learning_rate_is_the_optimizers_unless_given() {
         let rate = |options: &[&str]| plan(options).unwrap().learning_rate;
         assert_eq!(rate(&[]), 0.001);
         assert_eq!(rate(&["--optimizer", "sgd"]), 0.01);
+        assert_eq!(rate(&["--optimizer", "muon"]), 0.02);
+        assert_eq!(rate(&["--optimizer", "lars"]), 0.02);
         assert_eq!(rate(&["--optimizer", "sgd", "--learning-rate", "0"]), 0.0);
     }
 
     #[test]
     fn batch_and_shard_are_no_larger_than_what_there_is() {
-        let config = plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config(100, 1);
+        let config =
+            plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config::<f32>(100, 1);
         assert_eq!((config.batch_size, config.shard_size), (100, 100));
-        let config = plan(&["--batch-size", "16"]).unwrap().config(100, 1);
+        let config = plan(&["--batch-size", "16"]).unwrap().config::<f32>(100, 1);
         assert_eq!((config.batch_size, config.shard_size), (16, 16));
     }
 
     #[test]
     fn a_batch_is_per_rank_or_global() {
-        let batch = |options: &[&str], world| plan(options).unwrap().config(10_000, world).batch_size;
+        let batch = |options: &[&str], world| plan(options).unwrap().config::<f32>(10_000, world).batch_size;
         assert_eq!(batch(&[], 3), 192);
         assert_eq!(batch(&["--batch-size", "10"], 3), 30);
         assert_eq!(batch(&["--global-batch-size", "10"], 3), 10);
@@ -424,7 +420,8 @@ mod tests {
             Command::Evaluate(args) => args.try_into().unwrap(),
             other => panic!("{other:?}"),
         };
-        let sizes = |samples| (plan.config(samples).batch_size, plan.config(samples).shard_size);
+        let sizes =
+            |samples| (plan.config::<f32>(samples).batch_size, plan.config::<f32>(samples).shard_size);
         assert_eq!((sizes(7), sizes(1000)), ((7, 7), (32, 32)));
     }
 
@@ -432,7 +429,7 @@ mod tests {
     fn the_accuracy_is_always_measured() {
         let metrics = |names: &str| {
             let plan = plan(&["--metrics", names]).unwrap();
-            (plan.metrics.clone(), plan.config(1, 1).metrics)
+            (plan.metrics.clone(), plan.config::<f32>(1, 1).metrics)
         };
         let (mae, accuracy) = (Metric::RegressionMae, Metric::CategoricalAccuracy);
         assert_eq!(metrics("regression_mae,regression_mae"), (vec![mae], vec![mae, accuracy]));

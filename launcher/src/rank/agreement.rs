@@ -23,7 +23,7 @@ const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
-    config: &TrainConfig,
+    config: &TrainConfig<T>,
     samples: &dyn Dataset,
     test: &TestSet,
 ) -> Agreement {
@@ -31,12 +31,12 @@ pub(crate) fn of_training<T: Element>(
         model,
         source,
         validation_split,
-        epochs,
         load,
         evaluate_before,
         execution,
         ranks,
         // Parts of `config`, which ranks compare whole.
+        epochs: _,
         steps: _,
         batch: _,
         accumulate: _,
@@ -45,7 +45,10 @@ pub(crate) fn of_training<T: Element>(
         metrics: _,
         optimizer: _,
         learning_rate: _,
+        scale_learning_rate: _,
+        schedule: _,
         clip_norm: _,
+        ema: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
@@ -56,7 +59,6 @@ pub(crate) fn of_training<T: Element>(
     agreement.push((TRAIN, format!("{}, sha256:{train}", count(samples.len(), "sample"))));
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
-    row("the epochs", epochs);
     row("the validation split", validation_split);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
@@ -78,7 +80,7 @@ pub(crate) fn of_test<T: Element>(
     let mut agreement = common::<T>(model, network, test);
     agreement.push((TEST, format!("{}, sha256:{}", count(test.len(), "sample"), source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
-    agreement.extend(of_config(&plan.config(test.len())));
+    agreement.extend(of_config(&plan.config::<T>(test.len())));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
     agreement
@@ -96,18 +98,21 @@ fn common<T: Element>(model: &str, network: &Network<T>, samples: &dyn Dataset) 
     ]
 }
 
-fn of_config(config: &TrainConfig) -> Agreement {
+fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
     let TrainConfig {
         batch_size,
         shard_size,
         optimizer,
         learning_rate,
+        schedule,
         loss,
         metrics,
         seed,
         isa,
         clip_norm,
+        ema,
         max_steps,
+        max_epochs,
     } = config;
     vec![
         ("the instruction-set level", isa.to_string()),
@@ -117,9 +122,12 @@ fn of_config(config: &TrainConfig) -> Agreement {
         ("the seed", seed.to_string()),
         ("the global batch", batch_size.to_string()),
         ("the steps", format!("{max_steps:?}")),
+        ("the epochs", format!("{max_epochs:?}")),
         ("the optimizer", format!("{optimizer:?}")),
         ("the learning rate", format!("{learning_rate:?}")),
+        ("the schedule", format!("{schedule:?}")),
         ("the norm to clip gradients to", format!("{clip_norm:?}")),
+        ("the decay of the averages", format!("{ema:?}")),
     ]
 }
 

@@ -6,17 +6,14 @@
 use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
-use isograd_model::{
-    AdamParameters, Element, Metric, Optimizer, RmsPropParameters, SgdParameters, TrainConfig,
-};
-use std::fmt::Debug;
+use isograd_model::{Element, Metric, TrainConfig};
 
 /// One `name: value` a line, values below each other, under the names that the options have. `samples` are
 /// those of training and validation.
 pub(crate) fn list<T: Element>(
     plan: &TrainPlan,
     identity: &RankIdentity,
-    config: &TrainConfig,
+    config: &TrainConfig<T>,
     samples: [usize; 2],
 ) -> String {
     let TrainPlan {
@@ -30,9 +27,12 @@ pub(crate) fn list<T: Element>(
         seed: _,
         loss: _,
         metrics,
-        optimizer: _,
-        learning_rate: _,
-        clip_norm: _,
+        optimizer,
+        learning_rate,
+        scale_learning_rate,
+        schedule,
+        clip_norm,
+        ema,
         execution,
         ranks: _,
         load,
@@ -58,6 +58,17 @@ pub(crate) fn list<T: Element>(
         rows.push(("samples per step", config.batch_size.to_string()));
     }
     rows.extend(of_config(config, metrics));
+    let rate = config.learning_rate;
+    let rate = match scale_learning_rate {
+        true => format!("{rate:?} ({learning_rate:?} for each rank)"),
+        false => format!("{rate:?}"),
+    };
+    rows.push(("learning-rate", rate));
+    rows.extend(schedule.rows(plan.warm_up_factor(identity.world)));
+    rows.extend(optimizer.rows());
+    for (name, value) in [("clip-norm", clip_norm), ("ema", ema)] {
+        rows.extend(value.map(|value| (name, format!("{value:?}"))));
+    }
     rows.extend([
         ("ranks", identity.world.to_string()),
         ("threads", identity.describe_threads(execution)),
@@ -75,58 +86,30 @@ pub(crate) fn list<T: Element>(
 }
 
 /// What the trainer is configured with, and the metrics that the user asked for.
-fn of_config(config: &TrainConfig, metrics: &[Metric]) -> Vec<(&'static str, String)> {
+fn of_config<T>(config: &TrainConfig<T>, metrics: &[Metric]) -> Vec<(&'static str, String)> {
     let TrainConfig {
         // Rows beside those of the plan.
         batch_size: _,
         isa: _,
+        optimizer: _,
+        learning_rate: _,
+        schedule: _,
+        clip_norm: _,
+        ema: _,
+        max_steps: _,
+        max_epochs: _,
         shard_size,
-        optimizer,
-        learning_rate,
         loss,
         // With the accuracy, which is always measured: the plan has those that were asked for.
         metrics: _,
         seed,
-        clip_norm,
-        max_steps: _,
     } = config;
-    let mut rows = vec![
+    vec![
         ("shard-size", shard_size.to_string()),
         ("seed", seed.to_string()),
         ("loss", loss.to_string()),
         ("metrics", metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(",")),
-        ("learning-rate", format!("{learning_rate:?}")),
-    ];
-    rows.extend(of_optimizer(optimizer));
-    rows.extend(clip_norm.map(|norm| ("clip-norm", format!("{norm:?}"))));
-    rows
-}
-
-fn of_optimizer(optimizer: &Optimizer) -> Vec<(&'static str, String)> {
-    let mut rows = vec![("optimizer", optimizer.to_string())];
-    // Unlike Display, Debug writes small numbers with an exponent.
-    let mut row = |name, value: &dyn Debug| rows.push((name, format!("{value:?}")));
-    match optimizer {
-        Optimizer::Sgd(SgdParameters { momentum, nesterov, weight_decay }) => {
-            row("momentum", momentum);
-            row("nesterov", nesterov);
-            row("weight-decay", weight_decay);
-        }
-        Optimizer::RmsProp(RmsPropParameters { rho, eps, weight_decay }) => {
-            row("rho", rho);
-            row("epsilon", eps);
-            row("weight-decay", weight_decay);
-        }
-        Optimizer::Adam(AdamParameters { beta1, beta2, eps, weight_decay })
-        | Optimizer::Nadam(AdamParameters { beta1, beta2, eps, weight_decay }) => {
-            row("beta1", beta1);
-            row("beta2", beta2);
-            row("epsilon", eps);
-            row("weight-decay", weight_decay);
-        }
-        other => unreachable!("no option names the optimizer {other}"),
-    }
-    rows
+    ]
 }
 
 fn aligned(rows: &[(&str, String)]) -> String {
@@ -139,13 +122,6 @@ fn aligned(rows: &[(&str, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn small_numbers_have_an_exponent() {
-        let rows = of_optimizer(&Optimizer::RmsProp(RmsPropParameters::default()));
-        let values: Vec<&str> = rows.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, ["rmsprop", "0.9", "1e-7", "0.0"]);
-    }
 
     #[test]
     fn values_stand_below_each_other() {

@@ -25,7 +25,7 @@ use crate::rank::stop::StopRequest;
 use crate::system::same_file;
 use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
 use isograd_model::{
-    Element, EpochReport, Error, Evaluation, NonFinite, Optimizer, Progress, Ranks, Trainer, check_save, save,
+    Element, EpochReport, Error, Evaluation, NonFinite, Progress, Ranks, Trainer, check_save, save,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
     let network = build::<T>(plan.model, &samples)?;
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
-    let (is_first, config) = (identity.is_first(), plan.config(parts.train.len(), identity.world));
+    let (is_first, config) = (identity.is_first(), plan.config::<T>(parts.train.len(), identity.world));
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
@@ -103,6 +103,9 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     print_test(&mut run.trainer, &*test, out)?;
     if plan.hash {
         out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
+        if let Some(averages) = run.trainer.averaged_state() {
+            out.line(&format!("averages: sha256:{}", averages.params_sha256()))?;
+        }
     }
     Ok(())
 }
@@ -158,8 +161,9 @@ impl<T: Element> Run<'_, T> {
             self.samples += report.train.samples;
             let validation = self.validate(parts)?;
             if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
-                save(path, self.plan.model, self.trainer.network(), self.trainer.state())
-                    .map_err(Failure::Save)?;
+                // What was validated, and is tested in the end.
+                let state = self.trainer.averaged_state().unwrap_or(self.trainer.state());
+                save(path, self.plan.model, self.trainer.network(), state).map_err(Failure::Save)?;
             }
             self.epochs = report.epoch;
             out.line(&epoch_line(self.plan.epochs, &report, validation.as_ref(), &self.plan.metrics))?;
@@ -223,17 +227,13 @@ impl<T: Element> Run<'_, T> {
     /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other
     /// parameters of the optimizer that are unusual.
     fn diverged(&self, mut problem: String) -> Failure {
-        let (eps, weight_decay) = match self.plan.optimizer {
-            Optimizer::Sgd(sgd) => (None, sgd.weight_decay),
-            Optimizer::RmsProp(rmsprop) => (Some(rmsprop.eps), rmsprop.weight_decay),
-            Optimizer::Adam(adam) | Optimizer::Nadam(adam) => (Some(adam.eps), adam.weight_decay),
-            other => unreachable!("no option names the optimizer {other}"),
-        };
-        if eps == Some(0.0) {
+        let optimizer = &self.plan.optimizer;
+        if optimizer.epsilon() == Some(0.0) {
             problem += ", and so may an --epsilon above 0";
         }
+        let weight_decay = optimizer.weight_decay();
         // A step with such a decay moves a parameter past zero.
-        if weight_decay * self.plan.learning_rate > 1.0 {
+        if weight_decay * self.trainer.config().learning_rate > 1.0 {
             problem += &format!(", and so may a smaller --weight-decay than {weight_decay:?}");
         }
         Failure::Diverged { problem, good_epochs: self.epochs, save: self.plan.save.clone() }

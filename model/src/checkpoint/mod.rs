@@ -31,8 +31,7 @@ const CHUNK: usize = 1 << 14;
 ///
 /// A symbolic link at `path` is followed. The permissions of a file that is replaced stay as they are.
 ///
-/// The state of the optimizer is not saved: see
-/// [`Optimizer::keeps_moments`](crate::Optimizer::keeps_moments).
+/// What the optimizer keeps is not saved: see [`Optimizer::slots`](crate::Optimizer::slots).
 ///
 /// # Errors
 ///

@@ -1,6 +1,8 @@
 //! Batch normalisation.
 
-use super::{Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, OutputKind};
+use super::{
+    Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, OutputKind,
+};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -213,11 +215,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
             }
             // The running statistics stand for this shard in the mean of the step, so that they do not move.
             memory.statistics[self.running_var.clone()].copy_from_slice(running_var);
-            elementwise::scale(
-                cx.isa,
-                T::from_f64(share),
-                &mut memory.statistics[self.running_var.clone()],
-            );
+            elementwise::scale(cx.isa, T::from_f64(share), &mut memory.statistics[self.running_var.clone()]);
         } else {
             let var = &mut memory.statistics[self.running_var.clone()];
             let count = (x.len() / self.channels) as f64;

@@ -10,7 +10,7 @@ use isograd_kernels::conv::{self, Conv2dShape};
 use isograd_kernels::{Accum, Activation, Element, Pass};
 use std::ops::Range;
 
-/// 2-D convolution: x `[C, H, W, n]`, weights `[F, C, KH, KW]`, bias `[F]`, y `[F, OH, OW, n]`.
+/// 2-D convolution: x `[C, H, W, n]`, weights `[F, C / groups, KH, KW]`, bias `[F]`, y `[F, OH, OW, n]`.
 #[derive(Debug, Clone)]
 pub struct Conv2D {
     filters: usize,
@@ -18,6 +18,7 @@ pub struct Conv2D {
     stride: Size2,
     padding: Size2,
     dilation: Size2,
+    groups: usize,
     use_bias: bool,
     weights_initializer: Initializer,
     biases_initializer: Initializer,
@@ -43,6 +44,7 @@ impl Conv2D {
             stride: Size2::from(1),
             padding: Size2::from(0),
             dilation: Size2::from(1),
+            groups: 1,
             use_bias: true,
             weights_initializer: Initializer::GlorotUniform,
             biases_initializer: Initializer::Zeros,
@@ -68,6 +70,13 @@ impl Conv2D {
     #[must_use]
     pub fn dilation(self, dilation: impl Into<Size2>) -> Self {
         Self { dilation: dilation.into(), ..self }
+    }
+
+    /// Cuts channels and filters into `groups` groups; a filter reads the channels of its own group. With as
+    /// many groups as channels, the convolution is depthwise.
+    #[must_use]
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
     }
 
     /// Leaves the bias out.
@@ -105,9 +114,10 @@ impl<T: Element> Layer<T> for Conv2D {
             dilation: self.dilation,
         })?;
         let Size2 { h: kh, w: kw } = self.kernel;
-        let fans = Fans { inputs: input.c * kh * kw, outputs: self.filters * kh * kw };
-        let weight =
-            plan.parameter("weight", &[self.filters, input.c, kh, kw], self.weights_initializer, fans)?;
+        let (channels, filters) = (input.c / self.groups, self.filters / self.groups);
+        let fans = Fans { inputs: channels * kh * kw, outputs: filters * kh * kw };
+        let dims = [self.filters, channels, kh, kw];
+        let weight = plan.parameter("weight", &dims, self.weights_initializer, fans)?;
         let bias = match self.use_bias {
             true => Some(plan.parameter("bias", &[self.filters], self.biases_initializer, fans)?),
             false => None,

@@ -3,14 +3,16 @@
 use crate::error::Error;
 use crate::loss::Loss;
 use crate::metric::Metric;
-use crate::optimizer::Optimizer;
-use isograd_kernels::Isa;
+use crate::optimizer::{Adam, Optimizer};
+use crate::schedule::{Constant, Schedule};
+use isograd_kernels::{Element, Isa};
+use std::sync::Arc;
 
 /// The parameters of training. Together with the network and the data they fix every bit of the result.
 ///
 /// Later versions may have more fields: fill in those that you do not set from `TrainConfig::default()`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrainConfig {
+#[derive(Debug, Clone)]
+pub struct TrainConfig<T = f32> {
     /// Samples of a step, over all ranks. The last step of an epoch has those that are left.
     pub batch_size: usize,
     /// Samples of a shard, the unit of work of a thread. It is part of the arithmetic, unlike the number of
@@ -18,10 +20,12 @@ pub struct TrainConfig {
     /// these (see [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two
     /// shards have half of theirs each.
     pub shard_size: usize,
-    /// Optimizer.
-    pub optimizer: Optimizer,
-    /// Learning rate.
+    /// Optimizer: one of [`optimizer`](crate::optimizer), or your own.
+    pub optimizer: Arc<dyn Optimizer<T>>,
+    /// The base learning rate, of which the schedule makes that of each step.
     pub learning_rate: f64,
+    /// The schedule of the learning rate: one of [`schedule`](crate::schedule), or your own.
+    pub schedule: Arc<dyn Schedule>,
     /// The loss that training minimises.
     pub loss: Loss,
     /// Metrics that are reported beside the loss.
@@ -33,31 +37,40 @@ pub struct TrainConfig {
     /// The largest norm (the root of the sum of the squares, over all parameters) that a step's gradient may
     /// have. A gradient with a larger norm is scaled down to it.
     pub clip_norm: Option<f64>,
+    /// The share of the old average, in [0, 1), that a step keeps in exponential moving averages of the
+    /// parameters and running statistics. With such averages, evaluation uses them; see
+    /// [`Trainer::averaged_state`](super::Trainer::averaged_state).
+    pub ema: Option<f64>,
     /// The number of steps after which training ends, even in the middle of an epoch.
     pub max_steps: Option<u64>,
+    /// The number of epochs after which training ends. Schedules over the whole run need it, or
+    /// [`max_steps`](Self::max_steps).
+    pub max_epochs: Option<u32>,
 }
 
-impl Default for TrainConfig {
-    /// Batches of 64 in shards of 32, Adam at 0.001, categorical cross-entropy and accuracy, seed 0, the
-    /// CPU's best level.
+impl<T: Element> Default for TrainConfig<T> {
+    /// Batches of 64 in shards of 32, Adam at a constant 0.001, categorical cross-entropy and accuracy, seed
+    /// 0, the CPU's best level.
     fn default() -> Self {
-        let optimizer = Optimizer::default();
         Self {
             batch_size: 64,
             shard_size: 32,
-            optimizer,
-            learning_rate: optimizer.default_learning_rate(),
+            optimizer: Arc::new(Adam::default()),
+            learning_rate: 0.001,
+            schedule: Arc::new(Constant),
             loss: Loss::default(),
             metrics: vec![Metric::CategoricalAccuracy],
             seed: 0,
             isa: Isa::best(),
             clip_norm: None,
+            ema: None,
             max_steps: None,
+            max_epochs: None,
         }
     }
 }
 
-impl TrainConfig {
+impl<T> TrainConfig<T> {
     /// Samples of a full shard: a batch smaller than the shard size is one shard, in evaluation as in
     /// training.
     pub(crate) fn shard_len(&self) -> usize {
@@ -71,18 +84,37 @@ impl TrainConfig {
                 return Err(Error::OutOfRange { name, expected: "at least 1", value: value.to_string() });
             }
         }
-        if !(self.learning_rate >= 0.0 && self.learning_rate.is_finite()) {
-            let value = self.learning_rate.to_string();
-            return Err(Error::OutOfRange {
-                name: "the learning rate",
-                expected: "a number of at least 0",
-                value,
-            });
-        }
+        check_learning_rate(self.learning_rate)?;
         if let Some(norm) = self.clip_norm.filter(|norm| !(*norm > 0.0 && norm.is_finite())) {
             let (name, expected) = ("the norm to clip gradients to", "a number above 0");
             return Err(Error::OutOfRange { name, expected, value: norm.to_string() });
         }
-        self.optimizer.check()
+        if let Some(decay) = self.ema.filter(|decay| !(0.0..1.0).contains(decay)) {
+            let (name, expected) = ("the decay of the averages", "at least 0 and below 1");
+            return Err(Error::OutOfRange { name, expected, value: decay.to_string() });
+        }
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        if self.schedule.needs_end() && self.max_steps.is_none() && self.max_epochs.is_none() {
+            return Err(Error::NoEnd);
+        }
+        Ok(())
+    }
+
+    /// All steps of the run, if it is known when it ends.
+    pub(super) fn total_steps(&self, steps_per_epoch: u64) -> Option<u64> {
+        let of_epochs = self.max_epochs.map(|epochs| steps_per_epoch.saturating_mul(epochs.into()));
+        [self.max_steps, of_epochs].into_iter().flatten().min()
+    }
+}
+
+/// Checks a base learning rate.
+pub(super) fn check_learning_rate(rate: f64) -> Result<(), Error> {
+    match rate >= 0.0 && rate.is_finite() {
+        true => Ok(()),
+        false => {
+            let (name, expected) = ("the learning rate", "a number of at least 0");
+            Err(Error::OutOfRange { name, expected, value: rate.to_string() })
+        }
     }
 }

@@ -9,8 +9,8 @@ use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 
 impl<T: Element> Trainer<T> {
-    /// Mean loss and metrics over all samples of `dataset`, with the state as it is; the same bits on any
-    /// number of threads.
+    /// Mean loss and metrics over all samples of `dataset`, with the state as it is, or with its
+    /// [averages](Self::averaged_state) if there are any; the same bits on any number of threads.
     ///
     /// # Errors
     ///
@@ -21,7 +21,7 @@ impl<T: Element> Trainer<T> {
         let job = Job {
             network: &self.network,
             config: &self.config,
-            state: &self.state,
+            state: self.update_memory.averaged().unwrap_or(&self.state),
             source: &source,
             order: &[],
             positions: 0..dataset.len(),

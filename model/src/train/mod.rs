@@ -22,6 +22,7 @@ mod ranks;
 mod report;
 mod step;
 mod update;
+mod update_memory;
 mod worker;
 
 pub use config::TrainConfig;
@@ -31,7 +32,7 @@ pub use report::{EpochReport, Evaluation, Progress};
 
 use crate::error::Error;
 use crate::layer::Mode;
-use crate::memory::{self, Aligned};
+use crate::memory;
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
@@ -46,6 +47,7 @@ use report::ShardSums;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use step::Pending;
+use update_memory::UpdateMemory;
 use worker::Worker;
 
 /// Trains a network.
@@ -70,11 +72,8 @@ use worker::Worker;
 pub struct Trainer<T> {
     network: Network<T>,
     state: State<T>,
-    /// The optimizer's first and second moment. An optimizer with one moment leaves the first one 0.
-    moments: [Aligned<T>; 2],
-    /// Sums of squares of parts of the gradient, if it is to be clipped.
-    squares: Vec<f64>,
-    config: TrainConfig,
+    update_memory: UpdateMemory<T>,
+    config: TrainConfig<T>,
     buckets: Buckets,
     workers: Vec<Worker<T>>,
     /// The other ranks, if there are any.
@@ -95,7 +94,7 @@ impl<T: Element> Trainer<T> {
     ///
     /// When a number of the configuration is outside its range, when the network's output is not what the
     /// loss takes ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
-    pub fn new(network: Network<T>, config: TrainConfig) -> Result<Self, Error> {
+    pub fn new(network: Network<T>, config: TrainConfig<T>) -> Result<Self, Error> {
         Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
     }
 
@@ -106,7 +105,7 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// As `new`; and when the ranks cannot work together.
-    pub fn with_ranks(network: Network<T>, config: TrainConfig, ranks: Ranks) -> Result<Self, Error> {
+    pub fn with_ranks(network: Network<T>, config: TrainConfig<T>, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
         network.check_loss(config.loss)?;
         let state = network.initial_state(config.seed)?;
@@ -115,8 +114,7 @@ impl<T: Element> Trainer<T> {
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
         let most = ranks.shares.most(rank, shards);
         let capacity = PartialSums::<T>::capacity(most.div_ceil(workers), shards);
-        let elements = network.parameter_count() as u128;
-        memory::check(|| "the optimizer's moments".to_string(), 2 * elements * size_of::<T>() as u128)?;
+        let update_memory = UpdateMemory::new(&network, &*config.optimizer, config.ema.is_some())?;
         let memory_plan = network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers)?;
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);
@@ -141,8 +139,7 @@ impl<T: Element> Trainer<T> {
         let worker =
             |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &memory_plan, PartialSums::new(buffers));
         Ok(Self {
-            moments: [(); 2].map(|()| Aligned::zeroed(network.parameter_count())),
-            squares: Vec::new(),
+            update_memory,
             workers: buffers.into_iter().map(worker).collect(),
             buckets,
             exchange,
@@ -169,16 +166,49 @@ impl<T: Element> Trainer<T> {
         &self.state
     }
 
-    /// Parameters and running statistics, to replace them, as by those of a checkpoint. The optimizer's
-    /// moments stay as they are: 0 before the first step; see
-    /// [`Optimizer::keeps_moments`](crate::Optimizer::keeps_moments).
+    /// Parameters and running statistics, to replace them, as by those of a checkpoint. What the optimizer
+    /// keeps stays as it is: 0 before the first step; see
+    /// [`Optimizer::slots`](crate::Optimizer::slots). Averages begin anew.
     pub fn state_mut(&mut self) -> &mut State<T> {
+        self.update_memory.restart_average();
         &mut self.state
     }
 
+    /// The exponential moving averages of parameters and running statistics, which evaluation uses; `None`
+    /// without [`TrainConfig::ema`].
+    ///
+    /// After the first step they are the parameters themselves, then each step makes them `decay * average +
+    /// (1 - decay) * parameters`, as PyTorch's `AveragedModel` with `get_ema_multi_avg_fn` does. Before the
+    /// first step, they are [`state`](Self::state).
+    pub fn averaged_state(&self) -> Option<&State<T>> {
+        self.config.ema.map(|_| self.update_memory.averaged().unwrap_or(&self.state))
+    }
+
     /// The configuration.
-    pub fn config(&self) -> &TrainConfig {
+    pub fn config(&self) -> &TrainConfig<T> {
         &self.config
+    }
+
+    /// Sets the base learning rate, of which the schedule makes that of each step to come.
+    ///
+    /// # Errors
+    ///
+    /// When it is negative, infinite or NaN.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<(), Error> {
+        config::check_learning_rate(learning_rate)?;
+        self.config.learning_rate = learning_rate;
+        Ok(())
+    }
+
+    /// Epochs done so far.
+    pub fn epochs(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Goes on as after `epochs` epochs: they give the order of the samples, the random numbers, and the
+    /// place in the schedule. [`steps`](Self::steps) stays as it is.
+    pub fn set_epoch(&mut self, epochs: u32) {
+        self.epoch = epochs;
     }
 
     /// Steps done so far.
@@ -186,9 +216,13 @@ impl<T: Element> Trainer<T> {
         self.step
     }
 
-    /// Whether [`TrainConfig::max_steps`] have been done, or training was stopped.
+    /// Whether [`TrainConfig::max_steps`] or [`TrainConfig::max_epochs`] have been done, or training was
+    /// stopped.
     pub fn is_finished(&self) -> bool {
-        self.is_stopped || self.config.max_steps.is_some_and(|max| self.step >= max)
+        let TrainConfig { max_steps, max_epochs, .. } = self.config;
+        let is_at_end =
+            max_steps.is_some_and(|max| self.step >= max) || max_epochs.is_some_and(|max| self.epoch >= max);
+        self.is_stopped || is_at_end
     }
 
     /// Ends training after the step in which `request` becomes true, at this rank or at any other: all ranks
@@ -202,12 +236,14 @@ impl<T: Element> Trainer<T> {
         self.is_stopped
     }
 
-    /// Broadcasts the state of rank 0 to all ranks. Moments of the optimizer stay as they are.
+    /// Broadcasts the state of rank 0 to all ranks. What the optimizer keeps stays as it is; averages begin
+    /// anew.
     ///
     /// # Errors
     ///
     /// When a rank is lost.
     pub fn broadcast_state(&mut self) -> Result<(), Error> {
+        self.update_memory.restart_average();
         if let Some(exchange) = &mut self.exchange {
             exchange.broadcast(&mut self.state.params)?;
             exchange.broadcast(&mut self.state.statistics)?;

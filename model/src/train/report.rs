@@ -69,6 +69,8 @@ pub struct Progress<'a> {
     pub loss: f64,
     /// Mean metrics of the epoch so far.
     pub metrics: &'a [f64],
+    /// Learning rate of the step.
+    pub learning_rate: f64,
     /// Time since the epoch's first step began.
     pub elapsed: Duration,
 }

@@ -6,6 +6,7 @@ use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
 use super::{EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::error::Error;
+use crate::schedule::StepPosition;
 use isograd_comm::tree;
 use isograd_datasets::{Dataset, epoch_order};
 use isograd_kernels::Element;
@@ -23,6 +24,8 @@ impl<T: Element> Trainer<T> {
     ///
     /// Before the first step: [`DataError`](super::DataError) when the data set does not fit the network or
     /// contradicts itself, [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
+    ///
+    /// [`Error::LearningRate`] when the schedule gives a step a rate that is none, before the step.
     ///
     /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
     /// is to be clipped does: the state is then that before the step. [`NonFinite::Parameters`] when that
@@ -49,7 +52,8 @@ impl<T: Element> Trainer<T> {
                     break;
                 }
                 let last = first.saturating_add(self.config.batch_size).min(order.len());
-                self.step(&source, &order, first..last, &mut step)?;
+                let learning_rate = self.learning_rate(first, order.len())?;
+                self.step(&source, &order, first..last, learning_rate, &mut step)?;
                 total.add(step.samples, &step.values);
                 total.means(&mut means);
                 progress(Progress {
@@ -58,6 +62,7 @@ impl<T: Element> Trainer<T> {
                     epoch_samples: order.len(),
                     loss: means[0],
                     metrics: &means[1..],
+                    learning_rate,
                     elapsed: start.elapsed(),
                 });
             }
@@ -74,6 +79,22 @@ impl<T: Element> Trainer<T> {
         Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed })
     }
 
+    /// The learning rate of the step that begins with sample `first` of an epoch of `samples`.
+    fn learning_rate(&self, first: usize, samples: usize) -> Result<f64, Error> {
+        let steps_per_epoch = samples.div_ceil(self.config.batch_size) as u64;
+        let step = u64::from(self.epoch) * steps_per_epoch + (first / self.config.batch_size) as u64;
+        let at = StepPosition {
+            epoch: self.epoch,
+            total_steps: self.config.total_steps(steps_per_epoch),
+            ..StepPosition::new(step, steps_per_epoch, self.config.learning_rate)
+        };
+        let rate = self.config.schedule.learning_rate(&at);
+        if rate >= 0.0 && rate.is_finite() {
+            return Ok(rate);
+        }
+        Err(Error::LearningRate { rate, step: self.step + 1, epoch: self.epoch + 1 })
+    }
+
     /// One step on the samples at `positions` in the `order` of the epoch. Overwrites `sums` with the sums of
     /// their losses and metrics before the step.
     fn step(
@@ -81,6 +102,7 @@ impl<T: Element> Trainer<T> {
         source: &Source<'_, T>,
         order: &[u32],
         positions: Range<usize>,
+        learning_rate: f64,
         sums: &mut Sums,
     ) -> Result<(), Error> {
         let job = Job {
@@ -113,7 +135,7 @@ impl<T: Element> Trainer<T> {
             let (step, epoch) = (self.step + 1, self.epoch + 1);
             return Err(NonFinite::Loss { step, epoch, loss, bad_sample }.into());
         }
-        self.update()?;
+        self.update(learning_rate)?;
         self.is_stopped |= stop;
         Ok(())
     }
@@ -132,16 +154,16 @@ impl<T: Element> Trainer<T> {
 
     /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the
     /// running statistics.
-    fn update(&mut self) -> Result<(), Error> {
-        let Self { network, config, workers, state, moments, squares, buckets, exchange, pending, .. } = self;
-        let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1 };
+    fn update(&mut self, learning_rate: f64) -> Result<(), Error> {
+        let Self { network, config, workers, state, update_memory, buckets, exchange, pending, .. } = self;
+        let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1, learning_rate };
         match exchange {
             None => {
                 pending.collect(workers);
                 let sum = |range: Range<usize>, g: &mut [T]| {
                     tree::sum(&pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
                 };
-                update.apply(state, moments, squares, workers.len(), sum)?;
+                update.apply(state, update_memory, workers.len(), sum)?;
             }
             Some(exchange) => {
                 exchange.wait()?;
@@ -152,7 +174,7 @@ impl<T: Element> Trainer<T> {
                             read(bucket, place, &mut g[part]);
                         }
                     };
-                    update.apply(state, moments, squares, workers.len(), sum)
+                    update.apply(state, update_memory, workers.len(), sum)
                 };
                 exchange.finish(workers);
                 result?;

@@ -28,7 +28,7 @@ pub(super) struct Worker<T> {
 /// What all shards of a pass have in common.
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
-    pub(super) config: &'a TrainConfig,
+    pub(super) config: &'a TrainConfig<T>,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.

@@ -8,8 +8,8 @@
 
 use super::parts::{conv, numbered_sequence};
 use crate::layer::{
-    AdaptiveAveragePool2D, Dense, Dropout, Flatten, Input, Layers, LocalResponseNormalization, MaxPool2D, ReLU, Softmax,
-    named,
+    AdaptiveAveragePool2D, Dense, Dropout, Flatten, Input, Layers, LocalResponseNormalization, MaxPool2D,
+    ReLU, Softmax, named,
 };
 use crate::layers;
 use crate::shape::Shape;

@@ -6,8 +6,8 @@
 
 use super::parts::conv;
 use crate::layer::{
-    AveragePool2D, BatchNormalization, Concatenation, Dense, Flatten, Input, Layers, MaxPool2D, ReLU, Sequence, Softmax,
-    named,
+    AveragePool2D, BatchNormalization, Concatenation, Dense, Flatten, Input, Layer, Layers, MaxPool2D, ReLU,
+    Sequence, Softmax, named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -31,7 +31,7 @@ pub(super) struct Densenet {
 
 impl Densenet {
     pub(super) fn layers<T: Element>(self, input: Shape, classes: usize) -> Layers<T> {
-        let mut features = if self.large {
+        let mut features: Layers<T> = if self.large {
             layers![
                 named("conv0", conv(self.start, 7).stride(2).padding(3).without_bias()),
                 named("norm0", BatchNormalization::new()),
@@ -48,7 +48,7 @@ impl Densenet {
             let dense = (0..count).map(|index| {
                 let name = format!("denselayer{}", index + 1);
                 let paths = [layers![], self.dense_layer()];
-                Box::new(named(name, Concatenation::new(paths))) as Box<_>
+                Box::new(named(name, Concatenation::new(paths))) as Box<dyn Layer<T>>
             });
             let name = format!("denseblock{}", block + 1);
             features.push(Box::new(named(name, Sequence::new(dense.collect()))));

@@ -2,7 +2,8 @@
 
 use super::parts::{conv, conv_bn_relu};
 use crate::layer::{
-    BatchNormalization, Conv2D, Dense, Flatten, GELU, Input, Layers, MaxPool2D, Residual, Sequence, Softmax, named,
+    BatchNormalization, Conv2D, Dense, Flatten, GELU, Input, Layers, MaxPool2D, Residual, Sequence, Softmax,
+    named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -25,7 +26,8 @@ pub(super) fn resnet9<T: Element>(input: Shape, classes: usize) -> Layers<T> {
         body.extend(unit(filters));
         Residual::new(body)
     };
-    let mut layers = layers![Input::new(input.c, input.h, input.w), named("prep", Sequence::new(unit(64)))];
+    let mut layers: Layers<T> =
+        layers![Input::new(input.c, input.h, input.w), named("prep", Sequence::new(unit(64)))];
     layers.extend(layers![
         named("layer1", Sequence::new(stage(128))),
         named("residual1", residual(128)),

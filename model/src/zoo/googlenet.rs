@@ -7,7 +7,8 @@
 
 use super::parts::{basic_conv, conv};
 use crate::layer::{
-    AveragePool2D, Concatenation, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, Named, Sequence, Softmax, named,
+    AveragePool2D, Concatenation, Dense, Dropout, Flatten, Input, Layer, Layers, MaxPool2D, Named, Sequence,
+    Softmax, named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -49,20 +50,15 @@ pub(super) fn small<T: Element>(input: Shape, classes: usize) -> Layers<T> {
     network(input, classes, layers![basic_conv("conv1", conv(192, 3).padding(1))], [pool(), pool()])
 }
 
-fn network<T: Element>(
-    input: Shape,
-    classes: usize,
-    stem: Layers<T>,
-    pools: [MaxPool2D; 2],
-) -> Layers<T> {
-    let mut layers = layers![Input::new(input.c, input.h, input.w)];
+fn network<T: Element>(input: Shape, classes: usize, stem: Layers<T>, pools: [MaxPool2D; 2]) -> Layers<T> {
+    let mut layers: Layers<T> = layers![Input::new(input.c, input.h, input.w)];
     layers.extend(stem);
     let mut pools = pools.into_iter();
     for stage in STAGES {
         for (name, filters) in stage {
             layers.push(Box::new(inception(name, *filters)));
         }
-        layers.extend(pools.next().map(|pool| Box::new(pool) as Box<_>));
+        layers.extend(pools.next().map(|pool| Box::new(pool) as Box<dyn Layer<T>>));
     }
     layers.extend(layers![
         AveragePool2D::global(),

@@ -7,7 +7,8 @@
 
 use super::parts::{basic_conv, conv};
 use crate::layer::{
-    AveragePool2D, Concatenation, Conv2D, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, Named, Softmax, named,
+    AveragePool2D, Concatenation, Conv2D, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, Named, Softmax,
+    named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -40,7 +41,7 @@ pub(super) fn small<T: Element>(input: Shape, classes: usize) -> Layers<T> {
 }
 
 fn network<T: Element>(input: Shape, classes: usize, stem: Layers<T>) -> Layers<T> {
-    let mut layers = layers![Input::new(input.c, input.h, input.w)];
+    let mut layers: Layers<T> = layers![Input::new(input.c, input.h, input.w)];
     layers.extend(stem);
     layers.extend(layers![
         block_a("Mixed_5b", 32),
@@ -82,10 +83,7 @@ fn pooled<T: Element>(filters: usize) -> Layers<T> {
 fn block_a<T: Element>(name: &str, pool_filters: usize) -> Named<T> {
     let paths = [
         layers![basic_conv("branch1x1", conv(64, 1))],
-        layers![
-            basic_conv("branch5x5_1", conv(48, 1)),
-            basic_conv("branch5x5_2", conv(64, 5).padding(2)),
-        ],
+        layers![basic_conv("branch5x5_1", conv(48, 1)), basic_conv("branch5x5_2", conv(64, 5).padding(2)),],
         layers![
             basic_conv("branch3x3dbl_1", conv(64, 1)),
             basic_conv("branch3x3dbl_2", conv(96, 3).padding(1)),

@@ -8,8 +8,8 @@
 
 use super::parts::{conv, conv_bn_relu, numbered, numbered_sequence};
 use crate::layer::{
-    AveragePool2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Layer, Layers, ReLU6, Residual, Sequence,
-    Softmax, named,
+    AveragePool2D, BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Layer, Layers, ReLU6,
+    Residual, Sequence, Softmax, named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -78,7 +78,7 @@ pub(super) fn v2<T: Element>(size: Size, input: Shape, classes: usize) -> Layers
         (6, 320, 1, 1),
     ];
     let first = if size == Size::Large { 2 } else { 1 };
-    let mut features = layers![conv_bn_relu6(conv(32, 3).stride(first).padding(1))];
+    let mut features: Layers<T> = layers![conv_bn_relu6(conv(32, 3).stride(first).padding(1))];
     let mut channels = 32;
     for (expansion, filters, blocks, stride) in STAGES {
         for block in 0..blocks {
@@ -116,9 +116,9 @@ fn inverted_residual<T: Element>(
     stride: usize,
 ) -> Box<dyn Layer<T>> {
     let width = channels * expansion;
-    let mut body = layers![];
+    let mut body: Layers<T> = layers![];
     if expansion > 1 {
-        body.push(Box::new(conv_bn_relu6(conv(width, 1))) as Box<dyn Layer<T>>);
+        body.push(Box::new(conv_bn_relu6(conv(width, 1))));
     }
     body.extend(layers![
         conv_bn_relu6(depthwise(width, stride)),

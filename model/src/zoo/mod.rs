@@ -67,9 +67,7 @@ pub fn find(name: &str) -> Result<&'static Model, Error> {
     if let Some(model) = ALL.iter().find(|model| model.name == name) {
         return Ok(model);
     }
-    let is_meant = |model: &&Model| {
-        model.name.rsplit_once('_').is_some_and(|(start, _)| start == name)
-    };
+    let is_meant = |model: &&Model| model.name.rsplit_once('_').is_some_and(|(start, _)| start == name);
     let meant: Vec<&'static Model> = ALL.iter().filter(is_meant).collect();
     match meant[..] {
         [model] => Ok(model),

@@ -1,7 +1,7 @@
 //! What several families share.
 
 use crate::initializer::Initializer;
-use crate::layer::{BatchNormalization, Conv2D, Layers, Named, ReLU, Sequence, Size2, named};
+use crate::layer::{BatchNormalization, Conv2D, Layer, Layers, Named, ReLU, Sequence, Size2, named};
 use crate::layers;
 use isograd_kernels::Element;
 
@@ -28,8 +28,10 @@ pub(super) fn basic_conv<T: Element>(name: &str, conv: Conv2D) -> Named<T> {
 
 /// `layers`, each with its position as its name.
 pub(super) fn numbered<T: Element>(layers: Layers<T>) -> Layers<T> {
-    let name = |(index, layer)| Box::new(Named::boxed(index.to_string(), layer)) as Box<_>;
-    layers.into_iter().enumerate().map(name).collect()
+    let named = |(index, layer): (usize, Box<dyn Layer<T>>)| -> Box<dyn Layer<T>> {
+        Box::new(Named::boxed(index.to_string(), layer))
+    };
+    layers.into_iter().enumerate().map(named).collect()
 }
 
 /// A row of layers called `name`, each with its position as its name.

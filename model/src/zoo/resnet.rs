@@ -8,8 +8,8 @@
 
 use super::parts::conv;
 use crate::layer::{
-    AveragePool2D, BatchNormalization, Conv2D, Dense, Flatten, Input, Layers, MaxPool2D, ReLU, Residual, Sequence,
-    Softmax, named,
+    AveragePool2D, BatchNormalization, Conv2D, Dense, Flatten, Input, Layers, MaxPool2D, ReLU, Residual,
+    Sequence, Softmax, named,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -53,7 +53,7 @@ impl Resnet {
             Stem::Small => conv(self.width, 3).padding(1),
             Stem::Large => conv(self.width, 7).stride(2).padding(3),
         };
-        let mut layers = layers![
+        let mut layers: Layers<T> = layers![
             Input::new(input.c, input.h, input.w),
             named("conv1", stem.without_bias()),
             named("bn1", BatchNormalization::new()),
@@ -64,7 +64,7 @@ impl Resnet {
         }
         let mut channels = self.width;
         for (stage, units) in self.stages.into_iter().enumerate().filter(|(_, units)| *units > 0) {
-            let mut sequence = layers![];
+            let mut sequence: Layers<T> = layers![];
             for unit in 0..units {
                 let stride = if stage > 0 && unit == 0 { 2 } else { 1 };
                 let block = self.unit.block(channels, self.width << stage, stride);
@@ -73,12 +73,7 @@ impl Resnet {
             }
             layers.push(Box::new(named(format!("layer{}", stage + 1), Sequence::new(sequence))));
         }
-        layers.extend(layers![
-            AveragePool2D::global(),
-            Flatten,
-            named("fc", Dense::new(classes)),
-            Softmax,
-        ]);
+        layers.extend(layers![AveragePool2D::global(), Flatten, named("fc", Dense::new(classes)), Softmax,]);
         layers
     }
 }
@@ -97,13 +92,15 @@ impl Unit {
         let output = width * self.expansion();
         let convs = match self {
             Self::Basic => vec![conv(width, 3).stride(stride).padding(1), conv(width, 3).padding(1)],
-            Self::Bottleneck => vec![conv(width, 1).stride(stride), conv(width, 3).padding(1), conv(output, 1)],
+            Self::Bottleneck => {
+                vec![conv(width, 1).stride(stride), conv(width, 3).padding(1), conv(output, 1)]
+            }
             Self::LateBottleneck => {
                 vec![conv(width, 1), conv(width, 3).stride(stride).padding(1), conv(output, 1)]
             }
         };
         let count = convs.len();
-        let mut body = layers![];
+        let mut body: Layers<T> = layers![];
         for (index, conv) in convs.into_iter().enumerate() {
             body.extend(normalised(&format!("conv{}", index + 1), conv, &format!("bn{}", index + 1)));
             if index + 1 < count {

@@ -2,7 +2,9 @@
 
 use super::parts::conv;
 use crate::initializer::Initializer;
-use crate::layer::{BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, ReLU, Softmax};
+use crate::layer::{
+    BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, Layer, Layers, MaxPool2D, ReLU, Softmax,
+};
 use crate::layers;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -74,9 +76,9 @@ pub(super) fn small_vgg<T: Element>(
         }
     };
     let drop = |layers: &mut Layers<T>, stage: usize| {
-        layers.extend(rate(stage).map(|rate| Box::new(Dropout::new(rate)) as Box<_>));
+        layers.extend(rate(stage).map(|rate| Box::new(Dropout::new(rate)) as Box<dyn Layer<T>>));
     };
-    let mut layers = layers![Input::new(input.c, input.h, input.w)];
+    let mut layers: Layers<T> = layers![Input::new(input.c, input.h, input.w)];
     for stage in 0..stages {
         for _ in 0..2 {
             layers.push(Box::new(conv(32 << stage, 3).padding(1)));
@@ -85,10 +87,8 @@ pub(super) fn small_vgg<T: Element>(
         layers.push(Box::new(MaxPool2D::new(2)));
         drop(&mut layers, stage);
     }
-    layers.extend(layers![
-        Flatten,
-        Dense::new(128).initializers(Initializer::HeUniform, Initializer::Zeros),
-    ]);
+    layers
+        .extend(layers![Flatten, Dense::new(128).initializers(Initializer::HeUniform, Initializer::Zeros),]);
     normalise(&mut layers);
     drop(&mut layers, stages);
     layers.extend(layers![Dense::new(classes), Softmax]);

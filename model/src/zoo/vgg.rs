@@ -7,7 +7,8 @@
 
 use super::parts::{conv, numbered_sequence};
 use crate::layer::{
-    AdaptiveAveragePool2D, BatchNormalization, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, ReLU, Softmax,
+    AdaptiveAveragePool2D, BatchNormalization, Dense, Dropout, Flatten, Input, Layers, MaxPool2D, ReLU,
+    Softmax,
 };
 use crate::layers;
 use crate::shape::Shape;
@@ -31,7 +32,7 @@ pub(super) struct Vgg {
 
 impl Vgg {
     pub(super) fn layers<T: Element>(self, input: Shape, classes: usize) -> Layers<T> {
-        let mut features = layers![];
+        let mut features: Layers<T> = layers![];
         for (filters, count) in FILTERS.into_iter().zip(self.stages) {
             for _ in 0..count {
                 features.push(Box::new(conv(filters, 3).padding(1)));
@@ -42,10 +43,8 @@ impl Vgg {
             }
             features.push(Box::new(MaxPool2D::new(2)));
         }
-        let mut layers = layers![
-            Input::new(input.c, input.h, input.w),
-            numbered_sequence("features", features),
-        ];
+        let mut layers =
+            layers![Input::new(input.c, input.h, input.w), numbered_sequence("features", features),];
         if (input.h / 32, input.w / 32) != (self.pooled, self.pooled) {
             layers.push(Box::new(AdaptiveAveragePool2D::new(self.pooled)));
         }

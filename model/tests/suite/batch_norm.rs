@@ -12,7 +12,7 @@ fn network<T: Element>() -> Network<T> {
     build(layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax])
 }
 
-fn config(batch_size: usize, shard_size: usize) -> TrainConfig {
+fn config<T: Element>(batch_size: usize, shard_size: usize) -> TrainConfig<T> {
     TrainConfig { batch_size, shard_size, ..TrainConfig::default() }
 }
 

@@ -5,7 +5,7 @@ use crate::common::{assert_close, build, labels, largest, samples_innermost, val
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
 use isograd_model::layer::*;
-use isograd_model::{Loss, Network, Optimizer, Randomness, SgdParameters, TrainConfig, Trainer, layers, zoo};
+use isograd_model::{Loss, Network, Randomness, TrainConfig, Trainer, layers, zoo};
 use serde_json::Value;
 
 /// As in the script.
@@ -172,9 +172,7 @@ fn check(what: &str, golden: &Value, network: Network<f64>, headless: &Network<f
     // One step that changes the running statistics alone.
     let data = raw.iter().map(|v| *v as f32).collect();
     let data = Arrays::from_f32(data, classes, [shape.c, shape.h, shape.w], 10).expect("a data set");
-    let optimizer = Optimizer::Sgd(SgdParameters { momentum: 0.0, ..SgdParameters::default() });
-    let config =
-        TrainConfig { batch_size: SAMPLES, learning_rate: 0.0, optimizer, ..TrainConfig::default() };
+    let config = TrainConfig { batch_size: SAMPLES, learning_rate: 0.0, ..TrainConfig::default() };
     let mut trainer = Trainer::new(network, config).expect("a trainer");
     trainer.state_mut().params_mut().copy_from_slice(&params);
     trainer.train_epoch(&data, |_| ()).expect("finite losses");

@@ -1,7 +1,7 @@
 //! Networks that do not fit together: each is refused with its layer and its numbers.
 
 use isograd_model::{
-    BuildError, Error, Initializer, Loss, Metric, Network, Optimizer, Shape, layer::*, layers, zoo,
+    BuildError, Error, Initializer, Loss, Metric, Network, Shape, layer::*, layers, optimizer, zoo,
 };
 
 type Layers = Vec<Box<dyn Layer<f32>>>;
@@ -261,7 +261,7 @@ fn unknown_names_are_answered_with_known_ones() {
             "model 'simplecn'",
             Some("simplecnn"),
         ),
-        ("Adma".parse::<Optimizer>().expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
+        (optimizer::by_name::<f32>("Adma").expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
         (
             "mean_square_error".parse::<Loss>().expect_err("no such loss"),
             "loss 'mean_square_error'",

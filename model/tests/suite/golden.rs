@@ -12,11 +12,10 @@
 use crate::common::{assert_close, build, labels, largest, samples_innermost, values};
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
-use isograd_model::{
-    AdamParameters, Element, Loss, Network, Optimizer, Randomness, SgdParameters, Shape, State, TrainConfig,
-    Trainer, zoo,
-};
+use isograd_model::optimizer::{Adam, Optimizer, RmsProp, Sgd};
+use isograd_model::{Element, Loss, Network, Randomness, Shape, State, TrainConfig, Trainer, zoo};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// As in the script.
 const SEED: u64 = 131;
@@ -136,18 +135,17 @@ fn logits_loss_and_gradients_are_those_of_pytorch() {
 }
 
 /// The optimizers of the script, all with the defaults of this crate.
-fn optimizers() -> [(&'static str, Optimizer); 4] {
-    let by_name = |name: &str| name.parse().expect("a known name");
+fn optimizers<T: Element>() -> [(&'static str, Arc<dyn Optimizer<T>>); 4] {
     [
-        ("sgd", by_name("sgd")),
-        ("sgd_nesterov", Optimizer::Sgd(SgdParameters { momentum: 0.9, nesterov: true, weight_decay: 0.0 })),
-        ("rmsprop", by_name("rmsprop")),
-        ("adam", Optimizer::Adam(AdamParameters::default())),
+        ("sgd", Arc::new(Sgd::default())),
+        ("sgd_nesterov", Arc::new(Sgd { nesterov: true, ..Sgd::default() })),
+        ("rmsprop", Arc::new(RmsProp::default())),
+        ("adam", Arc::new(Adam::default())),
     ]
 }
 
 /// Losses before each step and after the last, of steps that each take all samples: one an epoch.
-fn curve<T: Element>(optimizer: Optimizer, samples: usize, steps: usize) -> Vec<f64> {
+fn curve<T: Element>(optimizer: Arc<dyn Optimizer<T>>, samples: usize, steps: usize) -> Vec<f64> {
     let x: Vec<f32> = pixels(samples);
     let data = Arrays::from_f32(x, labels(SEED, LABELS, samples, 10), [1, 28, 28], 10).expect("a data set");
     let learning_rate = optimizer.default_learning_rate();
@@ -163,7 +161,7 @@ fn curve<T: Element>(optimizer: Optimizer, samples: usize, steps: usize) -> Vec<
 
 fn check_curves<T: Element>() {
     let golden = golden();
-    for (name, optimizer) in optimizers() {
+    for (name, optimizer) in optimizers::<T>() {
         let expected = numbers(&golden["curves"][name]);
         let got = curve::<T>(optimizer, 48, expected.len() - 1);
         for (step, (got, expected)) in got.iter().zip(&expected).enumerate() {

@@ -4,10 +4,12 @@
 use crate::common::{build, in_pool};
 use crate::training::{classifier, pattern, trainer};
 use isograd_datasets::Arrays;
-use isograd_model::{Error, Loss, NonFinite, Optimizer, SgdParameters, TrainConfig, layer::*, layers};
+use isograd_model::optimizer::Sgd;
+use isograd_model::{Error, Loss, NonFinite, TrainConfig, layer::*, layers};
+use std::sync::Arc;
 
-fn sgd(weight_decay: f64) -> Optimizer {
-    Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay })
+fn sgd(weight_decay: f64) -> Arc<Sgd> {
+    Arc::new(Sgd { momentum: 0.0, nesterov: false, weight_decay })
 }
 
 /// The loss of the step is finite, what the step does to the parameters is not. That of the next step is not

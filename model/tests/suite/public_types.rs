@@ -1,6 +1,8 @@
 //! Every public type can be handed to another thread, and shared between threads.
 
 use isograd_model::layer::*;
+use isograd_model::optimizer::*;
+use isograd_model::schedule::*;
 use isograd_model::*;
 
 fn is_send_and_sync<T: Send + Sync>() {}
@@ -8,10 +10,13 @@ fn is_send_and_sync<T: Send + Sync>() {}
 #[test]
 fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Network<f32>, State<f32>, Trainer<f32>, Trainer<f64>)>();
-    is_send_and_sync::<(TrainConfig, Ranks, Progress<'_>, EpochReport, Evaluation)>();
+    is_send_and_sync::<(TrainConfig<f32>, TrainConfig<f64>, Ranks, Progress<'_>, EpochReport, Evaluation)>();
     is_send_and_sync::<(Error, BuildError, LastLayerError, DataError, NonFinite, CheckpointError)>();
-    is_send_and_sync::<(Loss, Metric, Initializer, Optimizer, Randomness, Shape)>();
-    is_send_and_sync::<(SgdParameters, RmsPropParameters, AdamParameters)>();
+    is_send_and_sync::<(Loss, Metric, Initializer, Randomness, Shape)>();
+    is_send_and_sync::<(Box<dyn Optimizer<f32>>, Part<'_, f32>, StepNumbers, Extent, Scope)>();
+    is_send_and_sync::<(Sgd, RmsProp, Adam, Nadam, AdamW, Lars, Lamb, Muon)>();
+    is_send_and_sync::<(Box<dyn Schedule>, StepPosition, Span, Constant, WarmUp, StepDecay, MultiStep)>();
+    is_send_and_sync::<(Exponential, Polynomial, Cosine, OneCycle, Chained)>();
     is_send_and_sync::<(Box<dyn Layer<f32>>, Layers<f64>)>();
     is_send_and_sync::<(Context<'_, f32>, Memory<'_, f32>, Backward<'_, f32>, Gradients<'_, f32>)>();
     is_send_and_sync::<(LayerPlan, Tensor, Fans, Geometry, Mode, Placement, OutputKind, Fusible)>();

@@ -2,11 +2,12 @@
 //! exchange data.
 
 use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::training::optimizers;
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
-use isograd_model::{
-    Error, Evaluation, NonFinite, Optimizer, Progress, Ranks, SgdParameters, TrainConfig, Trainer,
-};
+use isograd_model::optimizer::Sgd;
+use isograd_model::schedule::{Cosine, WarmUp};
+use isograd_model::{Error, Evaluation, NonFinite, Progress, Ranks, TrainConfig, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -72,16 +73,19 @@ fn train(mut trainer: Trainer<f32>) -> Result<Outcome, Error> {
     }
     let evaluation = trainer.evaluate(&data)?;
     let (state, steps) = (trainer.state(), trainer.steps());
-    assert_eq!(steps, STEPS);
+    assert_eq!(Some(steps), trainer.config().max_steps);
     let (params_sha256, statistics) = (state.params_sha256(), state.statistics().to_vec());
     Ok(Outcome { params_sha256, statistics, epochs, evaluation })
 }
 
 fn alone(config: TrainConfig) -> Outcome {
-    in_pool(1, || {
-        train(Trainer::new(simplecnn_with_dropout_and_batch_norm(), config).expect("a trainer"))
-            .expect("finite losses")
-    })
+    in_pool(1, || train_in_pool(config))
+}
+
+/// Trains on the threads of the current pool.
+fn train_in_pool(config: TrainConfig) -> Outcome {
+    let trainer = Trainer::new(simplecnn_with_dropout_and_batch_norm(), config).expect("a trainer");
+    train(trainer).expect("finite losses")
 }
 
 /// What each rank of a group gets.
@@ -209,17 +213,35 @@ fn a_request_to_stop_at_one_rank_ends_all_after_the_same_step() {
 
 #[test]
 fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
-    let config = TrainConfig { clip_norm: Some(0.05), optimizer: "sgd".parse().expect("known"), ..config() };
+    let config = TrainConfig { clip_norm: Some(0.05), optimizer: Arc::new(Sgd::default()), ..config() };
     let expected = alone(config.clone());
     assert_ne!(expected, alone(TrainConfig { clip_norm: None, ..config.clone() }));
-    assert_eq!(expected, in_pool(3, || alone(config.clone())));
+    assert_eq!(expected, in_pool(3, || train_in_pool(config.clone())));
     assert_law(&Group::new(Over::Both, 2, true, 3), &config, &expected);
+}
+
+/// Each optimizer with averages and a schedule, of which the evaluation is a part of the outcome.
+#[test]
+fn every_optimizer_gives_the_same_bits_on_any_number_of_threads_and_ranks() {
+    for optimizer in optimizers() {
+        let config = TrainConfig {
+            learning_rate: optimizer.default_learning_rate(),
+            optimizer,
+            schedule: Arc::new(WarmUp { then: Arc::new(Cosine::default()), ..WarmUp::default() }),
+            ema: Some(0.5),
+            max_steps: Some(3),
+            ..config()
+        };
+        let expected = alone(config.clone());
+        assert_eq!(in_pool(3, || train_in_pool(config.clone())), expected, "{:?}", config.optimizer);
+        assert_law(&Group::new(Over::Both, 2, true, 3), &config, &expected);
+    }
 }
 
 /// All ranks update all parameters: all of them see the same.
 #[test]
 fn parameters_that_stop_being_finite_stop_all_ranks() {
-    let optimizer = Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay: 1e10 });
+    let optimizer = Arc::new(Sgd { momentum: 0.0, nesterov: false, weight_decay: 1e10 });
     let config = TrainConfig { optimizer, learning_rate: 1e38, ..config() };
     let expected = "parameters became infinite or NaN by the end of step 1 (epoch 1), first in 'conv2d1.weight'; a \
                     smaller learning rate may help";

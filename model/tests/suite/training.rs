@@ -3,10 +3,11 @@
 use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::{Arrays, Dataset, Normalization, Sample, Synthetic, epoch_order};
 use isograd_kernels::Isa;
+use isograd_model::optimizer::{self, Adam, AdamW, Lamb, Lars, Muon, Nadam, Optimizer, RmsProp, Scope, Sgd};
 use isograd_model::{
-    AdamParameters, Element, Error, Loss, Metric, Network, NonFinite, Optimizer, RmsPropParameters,
-    SgdParameters, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
+    Element, Error, Loss, Metric, Network, NonFinite, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
 };
+use std::sync::Arc;
 
 const PATTERN: Synthetic = Synthetic { seed: 9, sample_shape: [1, 8, 8], num_classes: 4 };
 
@@ -33,12 +34,12 @@ pub(super) fn classifier() -> Network<f32> {
     small(Box::new(Softmax))
 }
 
-pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig) -> Trainer<T> {
+pub(super) fn trainer<T: Element>(network: Network<T>, config: TrainConfig<T>) -> Trainer<T> {
     Trainer::new(network, config).expect("a valid configuration")
 }
 
 /// Accuracy on samples that were not trained on, after 12 epochs of 8 steps.
-fn learnt_accuracy<T: Element>(network: Network<T>, config: TrainConfig) -> f64 {
+fn learnt_accuracy<T: Element>(network: Network<T>, config: TrainConfig<T>) -> f64 {
     let config = TrainConfig { batch_size: 32, shard_size: 16, ..config };
     let mut trainer = trainer(network, config);
     let data = pattern(0..256);
@@ -52,11 +53,15 @@ fn learnt_accuracy<T: Element>(network: Network<T>, config: TrainConfig) -> f64 
     trainer.evaluate(&pattern(256..512)).expect("a data set that fits").metrics[0]
 }
 
-fn optimizers() -> Vec<Optimizer> {
-    let mut optimizers: Vec<_> =
-        Optimizer::NAMES.iter().map(|name| name.parse().expect("a known name")).collect();
-    optimizers.push(Optimizer::Sgd(SgdParameters { momentum: 0.9, nesterov: true, weight_decay: 1e-3 }));
-    optimizers.push(Optimizer::Adam(AdamParameters { weight_decay: 1e-2, ..AdamParameters::default() }));
+/// Each optimizer with its usual parameters, and some with others.
+pub(super) fn optimizers() -> Vec<Arc<dyn Optimizer<f32>>> {
+    let by_name = |name| optimizer::by_name(name).expect("a known name");
+    let mut optimizers: Vec<_> = optimizer::NAMES.into_iter().map(by_name).collect();
+    optimizers.push(Arc::new(Sgd { momentum: 0.0, ..Sgd::default() }));
+    optimizers.push(Arc::new(Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 }));
+    optimizers.push(Arc::new(Adam { weight_decay: 1e-2, ..Adam::default() }));
+    optimizers.push(Arc::new(Lars { scope: Scope::All, ..Lars::default() }));
+    optimizers.push(Arc::new(Muon { nesterov: false, weight_decay: 0.01, ..Muon::default() }));
     optimizers
 }
 
@@ -64,8 +69,8 @@ fn optimizers() -> Vec<Optimizer> {
 fn every_optimizer_learns() {
     for optimizer in optimizers() {
         let learning_rate = 5.0 * optimizer.default_learning_rate();
-        let accuracy =
-            learnt_accuracy(classifier(), TrainConfig { optimizer, learning_rate, ..TrainConfig::default() });
+        let config = TrainConfig { optimizer: optimizer.clone(), learning_rate, ..TrainConfig::default() };
+        let accuracy = learnt_accuracy(classifier(), config);
         assert!(accuracy > 90.0, "{optimizer:?}: {accuracy}%");
     }
 }
@@ -94,8 +99,9 @@ fn every_loss_is_learnt_at_every_level_and_in_both_types() {
 #[test]
 fn a_learning_rate_of_zero_changes_no_weight() {
     for optimizer in optimizers() {
-        let mut trainer =
-            trainer(classifier(), TrainConfig { optimizer, learning_rate: 0.0, ..TrainConfig::default() });
+        let config =
+            TrainConfig { optimizer: optimizer.clone(), learning_rate: 0.0, ..TrainConfig::default() };
+        let mut trainer = trainer(classifier(), config);
         let before = trainer.state().params_sha256();
         trainer.train_epoch(&pattern(0..100), |_| ()).expect("finite losses");
         assert_eq!(trainer.steps(), 2);
@@ -107,7 +113,7 @@ fn a_learning_rate_of_zero_changes_no_weight() {
 #[test]
 fn clipped_gradients_have_the_norm_of_the_limit() {
     let step = |clip_norm| {
-        let optimizer = Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay: 0.0 });
+        let optimizer = Arc::new(Sgd { momentum: 0.0, ..Sgd::default() });
         let config = TrainConfig {
             optimizer,
             learning_rate: 1.0,
@@ -268,8 +274,8 @@ fn a_loss_that_is_no_number_names_its_step_and_leaves_the_state_before_it() {
 
 #[test]
 fn a_loss_that_overflows_stops_the_training() {
-    let optimizer = "sgd".parse().expect("a known name");
-    let config = TrainConfig { optimizer, learning_rate: 1e30, ..TrainConfig::default() };
+    let config =
+        TrainConfig { optimizer: Arc::new(Sgd::default()), learning_rate: 1e30, ..TrainConfig::default() };
     let error =
         trainer(classifier(), config).train_epoch(&pattern(0..200), |_| ()).expect_err("no finite loss");
     assert!(
@@ -347,33 +353,47 @@ fn configurations_out_of_range_are_refused() {
         let expected = format!("the norm to clip gradients to must be a number above 0, it is {shown}");
         refuse(&expected, TrainConfig { clip_norm: Some(clip_norm), ..default() });
     }
-    let adam = AdamParameters::default();
-    for (expected, optimizer) in [
-        (
-            "momentum must be at least 0 and below 1, it is 1",
-            Optimizer::Sgd(SgdParameters { momentum: 1.0, nesterov: false, weight_decay: 0.0 }),
-        ),
+    for ema in [-0.1, 1.0, f64::NAN] {
+        let expected = format!("the decay of the averages must be at least 0 and below 1, it is {ema}");
+        refuse(&expected, TrainConfig { ema: Some(ema), ..default() });
+    }
+    let (sgd, adam) = (Sgd::default(), Adam::default());
+    let optimizers: [(&str, Arc<dyn Optimizer<f32>>); 12] = [
+        ("momentum must be at least 0 and below 1, it is 1", Arc::new(Sgd { momentum: 1.0, ..sgd })),
         (
             "weight decay must be a number of at least 0, it is -1",
-            Optimizer::Sgd(SgdParameters { momentum: 0.0, nesterov: false, weight_decay: -1.0 }),
+            Arc::new(Sgd { weight_decay: -1.0, ..sgd }),
         ),
         (
             "rho must be at least 0 and below 1, it is NaN",
-            Optimizer::RmsProp(RmsPropParameters { rho: f64::NAN, eps: 1e-7, weight_decay: 0.0 }),
+            Arc::new(RmsProp { rho: f64::NAN, ..RmsProp::default() }),
+        ),
+        ("beta1 must be at least 0 and below 1, it is -0.5", Arc::new(Adam { beta1: -0.5, ..adam })),
+        ("beta2 must be at least 0 and below 1, it is 2", Arc::new(Nadam { beta2: 2.0, ..Nadam::default() })),
+        ("epsilon must be a number of at least 0, it is inf", Arc::new(Adam { eps: f64::INFINITY, ..adam })),
+        (
+            "weight decay must be a number of at least 0, it is -1",
+            Arc::new(AdamW { weight_decay: -1.0, ..AdamW::default() }),
         ),
         (
-            "beta1 must be at least 0 and below 1, it is -0.5",
-            Optimizer::Adam(AdamParameters { beta1: -0.5, ..adam }),
+            "the trust coefficient must be a number of at least 0, it is NaN",
+            Arc::new(Lars { trust_coefficient: f64::NAN, ..Lars::default() }),
         ),
         (
-            "beta2 must be at least 0 and below 1, it is 2",
-            Optimizer::Nadam(AdamParameters { beta2: 2.0, ..adam }),
+            "momentum must be at least 0 and below 1, it is 1",
+            Arc::new(Lars { momentum: 1.0, ..Lars::default() }),
+        ),
+        ("epsilon must be a number of at least 0, it is -1", Arc::new(Lamb { eps: -1.0, ..Lamb::default() })),
+        (
+            "the learning rate of other tensors must be a number of at least 0, it is -1",
+            Arc::new(Muon { others_rate: -1.0, ..Muon::default() }),
         ),
         (
-            "epsilon must be a number of at least 0, it is inf",
-            Optimizer::Adam(AdamParameters { eps: f64::INFINITY, ..adam }),
+            "beta1 must be at least 0 and below 1, it is 1",
+            Arc::new(Muon { others: AdamW { beta1: 1.0, ..AdamW::default() }, ..Muon::default() }),
         ),
-    ] {
+    ];
+    for (expected, optimizer) in optimizers {
         refuse(expected, TrainConfig { optimizer, ..default() });
     }
 }
