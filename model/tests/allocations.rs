@@ -109,6 +109,21 @@ fn zoo_of_layers() -> Network<f32> {
     ])
 }
 
+/// Two steps of a network of the zoo: the second one allocates nothing.
+fn check_network(model: &zoo::Model) {
+    let network: Network<f32> = build(model.layers(model.input, model.classes));
+    let Shape { c, h, w } = model.input;
+    let data = Synthetic { seed: 1, sample_shape: [c, h, w], num_classes: model.classes }.samples(0..8);
+    let config = TrainConfig { batch_size: 4, shard_size: 4, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(network, config).expect("a valid configuration");
+    let mut counts = Vec::with_capacity(2);
+    let report = trainer.train_epoch(&data.expect("a data set"), |_| {
+        counts.push(ALLOCATIONS.load(Ordering::Relaxed));
+    });
+    assert_eq!(report.expect("finite losses").steps, 2);
+    assert_eq!(counts[1] - counts[0], 0, "allocations in the second step of {}", model.name);
+}
+
 /// A pass of a shard on this thread.
 fn warm_up(network: &Network<f32>) {
     let x = vec![0.5; network.input_shape().elements() * 12];
@@ -142,4 +157,7 @@ fn steps_after_the_first_allocate_nothing() {
             check(&loss.to_string(), zoo_of_layers(), config, pool);
         }
     }
+    // The one network of 1,202 layers has the blocks of the others.
+    let is_small = |model: &&zoo::Model| model.input.w <= 32 && model.name != "resnet1202_cifar10";
+    pools[0].install(|| zoo::ALL.iter().filter(is_small).for_each(check_network));
 }

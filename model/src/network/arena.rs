@@ -44,16 +44,27 @@ struct Placed {
     life: [usize; 2],
 }
 
-/// Places `items` for shards of `n` samples, so that those in use at the same time do not overlap: the
-/// largest first, each at the lowest place that is free for as long as it is used.
+/// Places `items` for shards of `n` samples, so that those in use at the same time do not overlap: each at the
+/// lowest place that is free for as long as it is used. Of the orders that are tried, the largest first and
+/// the longest used first, the better one counts.
 pub(super) fn pack<T>(items: &[Item], n: usize) -> Packing {
-    let mut order: Vec<usize> = (0..items.len()).filter(|i| items[*i].elements::<T>(n) > 0).collect();
-    order.sort_by_key(|i| (u128::MAX - items[*i].elements::<T>(n), items[*i].life, *i));
+    let sizes: Vec<u128> = items.iter().map(|item| item.elements::<T>(n)).collect();
+    let used: Vec<usize> = (0..items.len()).filter(|i| sizes[*i] > 0).collect();
+    let length = |i: usize| items[i].life.map_or(0, |[first, last]| last - first);
+    let (mut by_size, mut by_length) = (used.clone(), used);
+    by_size.sort_by_key(|i| (u128::MAX - sizes[*i], items[*i].life, *i));
+    by_length.sort_by_key(|i| (usize::MAX - length(*i), u128::MAX - sizes[*i], *i));
+    let packings = [by_size, by_length].map(|order| pack_in_order(items, &sizes, &order));
+    let [first, second] = packings;
+    if first.end <= second.end { first } else { second }
+}
+
+fn pack_in_order(items: &[Item], sizes: &[u128], order: &[usize]) -> Packing {
     let mut packing = Packing { starts: vec![0; items.len()], end: 0 };
     // By their starts.
     let mut placed: Vec<Placed> = Vec::with_capacity(order.len());
-    for index in order {
-        let (len, life) = (items[index].elements::<T>(n), items[index].life.unwrap_or_default());
+    for index in order.iter().copied() {
+        let (len, life) = (sizes[index], items[index].life.unwrap_or_default());
         let mut start = 0;
         for other in placed.iter().filter(|other| other.life[0] <= life[1] && life[0] <= other.life[1]) {
             if other.start >= start + len {
@@ -73,11 +84,18 @@ pub(super) fn pack<T>(items: &[Item], n: usize) -> Packing {
 #[cfg(test)]
 pub(super) fn most_live<T>(items: &[Item], n: usize) -> u128 {
     let last = items.iter().filter_map(|item| item.life).map(|life| life[1]).max().unwrap_or(0);
-    let at = |time: usize| {
-        let is_live = |item: &&Item| item.life.is_some_and(|life| life[0] <= time && time <= life[1]);
-        items.iter().filter(is_live).map(|item| item.elements::<T>(n)).sum()
-    };
-    (0..=last).map(at).max().unwrap_or(0)
+    let (mut begins, mut ends) = (vec![0; last + 2], vec![0; last + 2]);
+    for item in items {
+        let Some([first, last]) = item.life else { continue };
+        begins[first] += item.elements::<T>(n);
+        ends[last + 1] += item.elements::<T>(n);
+    }
+    let (mut live, mut most) = (0, 0);
+    for (begin, end) in begins.into_iter().zip(ends) {
+        live = live + begin - end;
+        most = most.max(live);
+    }
+    most
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
 use isograd_kernels::Element;
-use isograd_model::layer::{BatchNormalization, Dropout, Layer};
-use isograd_model::{Network, Shape, zoo};
+use isograd_model::layer::*;
+use isograd_model::{Network, Shape, layers, zoo};
 
 /// `len` pseudo-random 16-bit integers, those of `words` in `golden/simplecnn.py`.
 pub fn words(seed: u64, stream: u64, len: usize) -> impl Iterator<Item = u32> {
@@ -42,6 +42,48 @@ pub fn simplecnn_with_dropout_and_batch_norm<T: Element>() -> Network<T> {
     layers.insert(8, Box::new(BatchNormalization::new()));
     layers.insert(3, Box::new(BatchNormalization::new()));
     Network::build(layers).expect("a network that fits")
+}
+
+/// A network on 1x28x28 with every kind of block, nested, and with most layers.
+pub fn branching<T: Element>() -> Network<T> {
+    let unit = |filters: usize| layers![Conv2D::new(filters, 3).padding(1), BatchNormalization::new(), ReLU];
+    let inception = Concatenation::new([
+        layers![Conv2D::new(3, 1), ReLU],
+        unit(4),
+        layers![MaxPool2D::new(3).stride(1).padding(1), Conv2D::new(2, 1).without_bias()],
+        layers![],
+    ]);
+    let depthwise =
+        layers![Conv2D::new(17, 3).padding(1).groups(17), ReLU6, Conv2D::new(8, 1), Dropout::new(0.25)];
+    let nested = Addition::new([
+        layers![Residual::new(unit(8)), SiLU],
+        layers![Concatenation::new([
+            layers![Conv2D::new(3, 1)],
+            layers![Conv2D::new(5, 3).padding(1), Tanh]
+        ])],
+        layers![],
+    ]);
+    build(layers![
+        Input::new(1, 28, 28),
+        Conv2D::new(8, 5).stride(2),
+        LocalResponseNormalization::new(),
+        ReLU,
+        AveragePool2D::new(2),
+        Residual::new(layers![Conv2D::new(8, 3).padding(1), BatchNormalization::new()]),
+        ReLU,
+        named("mixed", inception),
+        Sequence::new(depthwise),
+        nested,
+        ReLU,
+        AdaptiveAveragePool2D::new(2),
+        Flatten,
+        Dense::new(16),
+        GELU::new(),
+        BatchNormalization::new(),
+        ReLU,
+        Dense::new(10),
+        Softmax,
+    ])
 }
 
 /// Builds `layers`, which must fit.

@@ -49,7 +49,10 @@ fn dense_layer(number: usize) -> Named<f64> {
 
 fn basic(name: &str, filters: usize, kernel: usize) -> Named<f64> {
     let normalisation = BatchNormalization::new().epsilon(1e-3);
-    named(name, Sequence::new(layers![named("conv", conv(filters, kernel)), named("bn", normalisation), ReLU]))
+    named(
+        name,
+        Sequence::new(layers![named("conv", conv(filters, kernel)), named("bn", normalisation), ReLU]),
+    )
 }
 
 fn inception() -> Named<f64> {
@@ -139,7 +142,8 @@ fn parameters(network: &Network<f64>) -> Vec<f64> {
 
 fn check(what: &str, golden: &Value, network: Network<f64>, headless: &Network<f64>) {
     let shape = network.input_shape();
-    let (raw, classes) = (values(SEED, PIXELS, shape.elements() * SAMPLES, 1.0), labels(SEED, LABELS, SAMPLES, 10));
+    let (raw, classes) =
+        (values(SEED, PIXELS, shape.elements() * SAMPLES, 1.0), labels(SEED, LABELS, SAMPLES, 10));
     let x = samples_innermost(&raw, SAMPLES);
     let params = parameters(&network);
     let rows = |name: &str| -> Vec<f64> {
@@ -170,7 +174,7 @@ fn check(what: &str, golden: &Value, network: Network<f64>, headless: &Network<f
     }
 
     // One step that changes the running statistics alone.
-    let data = raw.iter().map(|v| *v as f32).collect();
+    let data: Vec<f32> = raw.iter().map(|v| *v as f32).collect();
     let data = Arrays::from_f32(data, classes, [shape.c, shape.h, shape.w], 10).expect("a data set");
     let config = TrainConfig { batch_size: SAMPLES, learning_rate: 0.0, ..TrainConfig::default() };
     let mut trainer = Trainer::new(network, config).expect("a trainer");

@@ -1,13 +1,13 @@
 //! The law of the house, between ranks: the same run gives the same bits on any number of ranks, however they
 //! exchange data.
 
-use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
 use crate::training::optimizers;
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
 use isograd_model::optimizer::Sgd;
 use isograd_model::schedule::{Cosine, WarmUp};
-use isograd_model::{Error, Evaluation, NonFinite, Progress, Ranks, TrainConfig, Trainer};
+use isograd_model::{Error, Evaluation, Network, NonFinite, Progress, Ranks, TrainConfig, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -27,6 +27,7 @@ enum Over {
 /// A group, and what its ranks do.
 #[derive(Debug, Clone)]
 struct Group {
+    network: fn() -> Network<f32>,
     over: Over,
     threads: usize,
     overlap: bool,
@@ -37,7 +38,8 @@ struct Group {
 impl Group {
     fn new(over: Over, threads: usize, overlap: bool, world: usize) -> Self {
         // Small buckets, so that there are several.
-        Self { over, threads, overlap, shares: Shares::even(world), bucket_bytes: 4096 }
+        let network = simplecnn_with_dropout_and_batch_norm;
+        Self { network, over, threads, overlap, shares: Shares::even(world), bucket_bytes: 4096 }
     }
 }
 
@@ -113,7 +115,7 @@ fn each_rank<R: Send>(
         let communicator = Communicator::join(&settings)?;
         let Group { shares, bucket_bytes, overlap, .. } = group.clone();
         let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
-        let network = simplecnn_with_dropout_and_batch_norm();
+        let network = (group.network)();
         in_pool(group.threads, || work(rank, Trainer::with_ranks(network, config.clone(), ranks)?))
     };
     std::thread::scope(|scope| {
@@ -151,6 +153,21 @@ fn the_law_over(over: Over) {
             for overlap in [true, false] {
                 assert_law(&Group::new(over, threads, overlap, world), &config(), &expected);
             }
+        }
+    }
+}
+
+/// With every block, and most layers.
+#[test]
+fn networks_that_branch_give_the_same_bits_on_any_number_of_ranks() {
+    let config = TrainConfig { max_steps: Some(6), ..config() };
+    let expected = in_pool(1, || {
+        train(Trainer::new(branching(), config.clone()).expect("a trainer")).expect("finite losses")
+    });
+    for over in [Over::SharedMemory, Over::Tcp, Over::Both] {
+        for (world, threads) in [(2, 1), (3, 2), (4, 1)] {
+            let group = Group { network: branching, ..Group::new(over, threads, true, world) };
+            assert_law(&group, &config, &expected);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The law of the house: the same run gives the same bits on any number of threads.
 
-use crate::common::{in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_datasets::{Arrays, Synthetic};
 use isograd_kernels::Isa;
-use isograd_model::{Element, Evaluation, TrainConfig, Trainer};
+use isograd_model::{Element, Evaluation, Network, TrainConfig, Trainer};
 
 const THREADS: [usize; 5] = [1, 2, 3, 4, 8];
 
@@ -40,9 +40,13 @@ fn data(samples: u64) -> Arrays<'static> {
 }
 
 fn trainer<T: Element>(isa: Isa, seed: u64, cut: &Cut) -> Trainer<T> {
+    trainer_of(simplecnn_with_dropout_and_batch_norm(), isa, seed, cut)
+}
+
+fn trainer_of<T: Element>(network: Network<T>, isa: Isa, seed: u64, cut: &Cut) -> Trainer<T> {
     let Cut { batch_size, shard_size, .. } = *cut;
     let config = TrainConfig { isa, seed, batch_size, shard_size, ..TrainConfig::default() };
-    Trainer::new(simplecnn_with_dropout_and_batch_norm(), config).expect("a valid configuration")
+    Trainer::new(network, config).expect("a valid configuration")
 }
 
 /// Trains for two epochs and evaluates.
@@ -84,6 +88,20 @@ fn any_number_of_threads_gives_the_same_bits_at_every_level_and_in_f64() {
     for isa in Isa::available() {
         any_number_of_threads::<f64>(isa, &SMALL);
         any_number_of_threads::<f32>(isa, &SMALL);
+    }
+}
+
+/// With every block, and most layers.
+#[test]
+fn networks_that_branch_give_the_same_bits() {
+    for isa in Isa::available() {
+        let run =
+            |threads| in_pool(threads, || finish(trainer_of::<f32>(branching(), isa, 42, &SEVENS), &SEVENS));
+        let expected = run(1);
+        assert!(expected.evaluation.loss.is_finite());
+        for threads in [2, 3, 8] {
+            assert_eq!(run(threads), expected, "{isa}, {threads} threads");
+        }
     }
 }
 
