@@ -250,8 +250,8 @@ pub(crate) struct TrainingArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RateArgs {
-    /// Learning rate; schedules start from it [default: 0.001; sgd: 0.01; lars, muon:
-    /// 0.02]
+    /// Learning rate; schedules start from it [default: 0.001; lamb: 0.002; sgd: 0.01;
+    /// lars, muon: 0.02]
     #[arg(long, value_name = "RATE", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
     /// Multiply the learning rate by the number of ranks, as their batches add up to a larger one
