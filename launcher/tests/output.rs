@@ -81,7 +81,7 @@ fn parameters_in_force_are_listed() {
     let schedule = "--schedule multi-step --milestones 1.5,2 --warm-up-epochs 0.5 --scale-learning-rate";
     let stdout = train(&format!("--steps 1 --optimizer lamb --decay-all --ema 0.99 {schedule}"));
     for (name, expected) in [
-        ("learning-rate", "0.001 (0.001 for each rank)"),
+        ("learning-rate", "0.002 (0.002 for each rank)"),
         ("schedule", "multi-step"),
         ("milestones", "1.5,2"),
         ("gamma", "0.1"),

@@ -192,12 +192,21 @@ fn half_a_set_of_variables() {
 fn ranks_that_differ_or_are_missing_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let key = key(folder.path());
-    let address = free_address();
-    let options = format!("{RUN} --timeout 20");
-    let ranks =
-        [rank(0, 2, &address, &key, &options), rank(1, 2, &address, &key, &format!("{options} --seed 7"))];
-    for outcome in ranks.map(outcome) {
-        assert_error(&outcome, 1, &["ranks 0 and 1 differ in the seed: 0 against 7"]);
+    for (other, difference) in [
+        ("--seed 7", "the seed: 0 against 7"),
+        (
+            "--warm-up-epochs 2",
+            "the schedule: Constant against WarmUp { over: Epochs(2.0), from: 0.01, then: Constant }",
+        ),
+        ("--ema 0.5", "the decay of the averages: None against Some(0.5)"),
+    ] {
+        let address = free_address();
+        let options = format!("{RUN} --timeout 20");
+        let ranks =
+            [rank(0, 2, &address, &key, &options), rank(1, 2, &address, &key, &format!("{options} {other}"))];
+        for outcome in ranks.map(outcome) {
+            assert_error(&outcome, 1, &[&format!("ranks 0 and 1 differ in {difference}")]);
+        }
     }
     let address = free_address();
     let ranks = [0, 2].map(|number| rank(number, 3, &address, &key, &format!("{RUN} --timeout 1")));

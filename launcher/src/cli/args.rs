@@ -256,14 +256,15 @@ pub(crate) struct TrainingArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RateArgs {
-    /// Learning rate; schedules start from it [default: 0.001; sgd: 0.01; lars, muon:
-    /// 0.02]
+    /// Learning rate; schedules start from it [default: 0.001; lamb: 0.002; sgd: 0.01;
+    /// lars, muon: 0.02]
     #[arg(long, value_name = "RATE", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
     /// Multiply the learning rate by the number of ranks, as their batches add up to a larger one
     #[arg(long, conflicts_with = "global_batch_size")]
     pub(crate) scale_learning_rate: bool,
-    /// Schedule of the learning rate: constant, step, multi-step, exponential, polynomial, cosine or one-cycle
+    /// Schedule of the learning rate: constant, step, multi-step, exponential, polynomial, cosine or
+    /// one-cycle
     #[arg(long, value_name = "NAME", default_value = "constant", value_parser = schedule_plan::Kind::from_name)]
     pub(crate) schedule: schedule_plan::Kind,
     /// Raise the learning rate with every step of the first N epochs
@@ -336,8 +337,8 @@ pub(crate) struct HyperParameters {
     /// As --beta1, of the second moment estimate [default: 0.999; muon: 0.95]
     #[arg(long, value_name = "RATE", value_parser = parsers::share, allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    /// Added to the denominator for numerical stability; not of sgd and lars [default: 1e-7; adamw: 1e-8; lamb:
-    /// 1e-6; muon: 1e-10]
+    /// Added to the denominator for numerical stability; not of sgd and lars [default: 1e-7; adamw: 1e-8;
+    /// lamb: 1e-6; muon: 1e-10]
     #[arg(long, value_name = "NUMBER", value_parser = parsers::nonnegative, allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Weight decay, decoupled but in lars and lamb [default: 0; adamw, lamb: 0.01; lars: 0.0005]

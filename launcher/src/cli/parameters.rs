@@ -1,5 +1,5 @@
-//! Parameters that depend on a choice: an optimizer or a schedule has some of them, each under the name of its
-//! option.
+//! Parameters that depend on a choice: an optimizer or a schedule has some of them, each under the name of
+//! its option.
 
 use crate::failure::Failure;
 use isograd_model::optimizer::Scope;

@@ -81,4 +81,8 @@ impl<T: Element> Optimizer<T> for Lamb {
         let ratio = if w > 0.0 && r > 0.0 { w / r } else { 1.0 };
         for_parts([weights, gradient], &|[w, r]| kernel::descend(isa, lr * ratio, 0.0, r, w));
     }
+    /// 0.002.
+    fn default_learning_rate(&self) -> f64 {
+        0.002
+    }
 }

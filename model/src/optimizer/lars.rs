@@ -20,8 +20,8 @@ use isograd_kernels::optimizer as kernel;
 ///
 /// # Source
 ///
-/// You, Gitman, Ginsburg: "Large batch training of convolutional networks", 2017, algorithm 1. That biases and
-/// normalisations are spared is the practice since then; [`Scope::All`] is the paper's algorithm.
+/// You, Gitman, Ginsburg: "Large batch training of convolutional networks", 2017, algorithm 1. That biases
+/// and normalisations are spared is the practice since then; [`Scope::All`] is the paper's algorithm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Lars {
     /// Share of the old velocity, in [0, 1).

@@ -109,7 +109,8 @@ pub enum Extent {
     Range,
     /// The whole tensor, as for a norm or a matrix product. Its gradient is written to memory first.
     Whole {
-        /// Elements of scratch memory that the update of this tensor needs.
+        /// Elements of scratch memory that the update of this tensor needs. Each tensor has its own, because
+        /// several threads update different tensors.
         scratch: usize,
     },
 }

@@ -180,3 +180,86 @@ fn product<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, cols: usize
         gemm(isa, a, b, accum, MatMut::row_major(c, rows, cols));
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a b`, or `a^T b`, of matrices in rows.
+    fn naive(a: &[f64], b: &[f64], inner: usize, is_transposed: bool) -> Vec<f64> {
+        let (rows, cols) = (a.len() / inner, b.len() / inner);
+        let a = |i: usize, k: usize| if is_transposed { a[k * rows + i] } else { a[i * inner + k] };
+        let element =
+            |place: usize| (0..inner).map(|k| a(place / cols, k) * b[k * cols + place % cols]).sum();
+        (0..rows * cols).map(element).collect()
+    }
+
+    /// The iteration for tall matrices, as it is published for the transpose: `x (a + b S + c S^2)`, with `S`
+    /// the product `x^T x`.
+    fn naive_orthogonal(x: &[f64], rows: usize, cols: usize) -> Vec<f64> {
+        let [a, b, c] = COEFFICIENTS;
+        let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt() + EPS;
+        let mut x: Vec<f64> = x.iter().map(|x| x / norm).collect();
+        for _ in 0..5 {
+            let s = naive(&x, &x, rows, true);
+            let squared = naive(&s, &s, cols, false);
+            let mut polynomial: Vec<f64> = s.iter().zip(&squared).map(|(s, t)| b * s + c * t).collect();
+            polynomial.iter_mut().step_by(cols + 1).for_each(|p| *p += a);
+            x = naive(&x, &polynomial, cols, false);
+        }
+        x
+    }
+
+    fn transposed(x: &[f64], cols: usize) -> Vec<f64> {
+        let rows = x.len() / cols;
+        (0..x.len()).map(|place| x[place % rows * cols + place / rows]).collect()
+    }
+
+    fn random(len: usize) -> Vec<f64> {
+        let mix = |i: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        (0..len).map(|i| mix(i) as f64 / f64::from(1 << 23) - 1.0).collect()
+    }
+
+    /// In one block of rows and in several, also with a rest, and with one row or column.
+    #[test]
+    fn iterations_are_those_of_plain_loops() {
+        for (rows, cols) in [(9, 5), (5, 5), (1, 1), (17, 1), (150, 70), (70, 64)] {
+            let tall = random(rows * cols);
+            let expected = naive_orthogonal(&tall, rows, cols);
+            for (rows, cols, x, expected) in [
+                (rows, cols, tall.clone(), expected.clone()),
+                (cols, rows, transposed(&tall, cols), transposed(&expected, cols)),
+            ] {
+                for isa in Isa::available() {
+                    let matrix = Matrix { rows, cols };
+                    let (mut x, mut scratch) = (x.clone(), vec![f64::NAN; matrix.scratch()]);
+                    let result = matrix.orthogonal(isa, 5, &mut x, &mut scratch);
+                    // Five steps multiply an error by up to `3.4445^5`; each adds some roundings of sums.
+                    let bound = 500.0 * (rows.max(cols) as f64) * f64::EPSILON;
+                    for (i, (got, expected)) in result.iter().zip(&expected).enumerate() {
+                        let difference = (got - expected).abs();
+                        assert!(
+                            difference <= bound,
+                            "{isa}, {rows} x {cols}, element {i}: {got}, expected {expected}, bound {bound:e}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_become_nearly_orthogonal() {
+        let (rows, cols) = (8, 40);
+        let (mut x, matrix) = (random(rows * cols), Matrix { rows, cols });
+        let mut scratch = vec![0.0; matrix.scratch()];
+        let x = matrix.orthogonal(Isa::best(), 5, &mut x, &mut scratch).to_vec();
+        let products = naive(&x, &transposed(&x, cols), cols, false);
+        for (place, product) in products.iter().enumerate() {
+            // Singular values end between 0.68 and 1.13, as published.
+            let (row, column) = (place / rows, place % rows);
+            let range = if row == column { 0.46..1.28 } else { -0.41..0.41 };
+            assert!(range.contains(product), "rows {row} and {column}: {product}");
+        }
+    }
+}

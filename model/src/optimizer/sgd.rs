@@ -6,7 +6,8 @@ use crate::layer::Tensor;
 use isograd_kernels::Element;
 use isograd_kernels::optimizer as kernel;
 
-/// Stochastic gradient descent with momentum, as [`sgd`](kernel::sgd) computes it. Without momentum it keeps no velocity.
+/// Stochastic gradient descent with momentum, as [`sgd`](kernel::sgd) computes it. Without momentum it keeps
+/// no velocity.
 ///
 /// ```
 /// use isograd_model::{TrainConfig, optimizer::Sgd};

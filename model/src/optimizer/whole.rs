@@ -14,8 +14,8 @@ const PART: usize = 1 << 16;
 /// on any number of them and at every level.
 ///
 /// Squares are added in f64, first in blocks of 2048; the sums of the blocks are added in a binary tree. The
-/// error is about `64 * f64::EPSILON` of the norm. It is 0 for an empty slice, and not finite if an element
-/// is not.
+/// error is less than `64 * f64::EPSILON` of the norm. It is 0 for an empty slice, and not finite if an
+/// element is not.
 pub fn norm<T: Element>(isa: Isa, x: &[T]) -> f64 {
     sum_of_squares(isa, x).sqrt()
 }

@@ -50,7 +50,7 @@ impl Schedule for Chained {
         };
         for (schedule, span) in &self.parts {
             // Parts begin with whole steps.
-            let end = (start + at.steps(*span)).ceil();
+            let end = libm::ceil(start + at.steps(*span));
             if (at.step as f64) < end {
                 return schedule.learning_rate(&within(start, Some((end - start) as u64)));
             }

@@ -38,11 +38,16 @@ impl StepPosition {
         Self { total_steps: Some(total_steps), ..self }
     }
 
-    /// The length of `span` in steps; infinite for [`Span::Training`] without a known end.
+    /// The length of `span` in steps, whole or not; infinite for [`Span::Training`] without a known end.
     pub fn steps(&self, span: Span) -> f64 {
         match span {
             Span::Steps(steps) => steps as f64,
-            Span::Epochs(epochs) => epochs * self.steps_per_epoch as f64,
+            Span::Epochs(epochs) => {
+                let steps = epochs * self.steps_per_epoch as f64;
+                // 0.7 epochs of 10 steps are 7 steps, not 7.000000000000001.
+                let whole = libm::round(steps);
+                if (steps - whole).abs() < 1e-6 { whole } else { steps }
+            }
             Span::Training => self.total_steps.map_or(f64::INFINITY, |steps| steps as f64),
         }
     }
@@ -55,7 +60,7 @@ impl StepPosition {
 
     /// How often `span` fits in the steps before this one.
     pub(super) fn times(&self, span: Span) -> f64 {
-        (self.step as f64 / self.steps(span)).floor()
+        libm::floor(self.step as f64 / self.steps(span))
     }
 }
 
@@ -78,5 +83,28 @@ impl Span {
             Self::Epochs(epochs) => check_positive(name, epochs),
             Self::Training => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_epochs_are_whole_steps_where_they_can_be() {
+        let at = StepPosition::new(0, 10, 1.0);
+        for tenths in 1..200u32 {
+            assert_eq!(at.steps(Span::Epochs(f64::from(tenths) * 0.1)), f64::from(tenths));
+        }
+        assert_eq!(at.steps(Span::Epochs(0.25)), 2.5);
+        assert_eq!(StepPosition::new(7, 10, 1.0).times(Span::Epochs(0.7)), 1.0);
+        assert_eq!((at.steps(Span::Training), at.of(30).steps(Span::Training)), (f64::INFINITY, 30.0));
+    }
+
+    #[test]
+    fn a_span_without_steps_lies_behind() {
+        let at = |step| StepPosition::new(step, 10, 1.0).of(0);
+        assert_eq!((at(0).share(Span::Training), at(1).share(Span::Training)), (1.0, 1.0));
+        assert_eq!((StepPosition::new(5, 10, 1.0).share(Span::Epochs(2.0))), 0.25);
     }
 }

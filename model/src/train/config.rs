@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 /// The parameters of training. Together with the network and the data they fix every bit of the result.
 ///
-/// Later versions may have more fields: fill in those that you do not set from `TrainConfig::default()`.
+/// `T` is the element type of the network. Later versions may have more fields: fill in those that you do not
+/// set from `TrainConfig::default()`.
 #[derive(Debug, Clone)]
 pub struct TrainConfig<T = f32> {
     /// Samples of a step, over all ranks. The last step of an epoch has those that are left.

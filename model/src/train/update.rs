@@ -1,5 +1,5 @@
-//! The update: what the sums of a step change in the parameters, in what the optimizer keeps of them, in their
-//! averages, and in the running statistics.
+//! The update: what the sums of a step change in the parameters, in what the optimizer keeps of them, in
+//! their averages, and in the running statistics.
 //!
 //! ```text
 //! in parallel over ranges of the parameters, block by block:

@@ -170,8 +170,8 @@ OPTIMIZERS = {
     "adamw_all": lambda p: torch.optim.AdamW(p, lr=0.001),
     "lars": lambda p: Written(p, lars(0.02, False)),
     "lars_all": lambda p: Written(p, lars(0.02, True)),
-    "lamb": lambda p: Written(p, lamb(0.001, False)),
-    "lamb_all": lambda p: Written(p, lamb(0.001, True)),
+    "lamb": lambda p: Written(p, lamb(0.002, False)),
+    "lamb_all": lambda p: Written(p, lamb(0.002, True)),
     "muon": lambda p: Written(p, muon(0.02)),
     "muon_decay": lambda p: Written(p, muon(0.02, nesterov=False, weight_decay=0.1)),
 }

@@ -1,5 +1,5 @@
-//! Optimizers from outside this crate: what they are given, and what they may not ask for. And averages of the
-//! parameters, whichever optimizer trains them.
+//! Optimizers from outside this crate: what they are given, and what they may not ask for. And averages of
+//! the parameters, whichever optimizer trains them.
 
 use crate::common::{assert_close, in_pool, simplecnn_with_dropout_and_batch_norm};
 use crate::training::{classifier, pattern, trainer};

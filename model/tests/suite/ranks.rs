@@ -240,9 +240,9 @@ fn clipping_by_the_norm_of_all_gradients_changes_no_bit() {
 /// Each optimizer with averages and a schedule, of which the evaluation is a part of the outcome.
 #[test]
 fn every_optimizer_gives_the_same_bits_on_any_number_of_threads_and_ranks() {
-    for optimizer in optimizers() {
+    for (optimizer, learning_rate) in optimizers() {
         let config = TrainConfig {
-            learning_rate: optimizer.default_learning_rate(),
+            learning_rate,
             optimizer,
             schedule: Arc::new(WarmUp { then: Arc::new(Cosine::default()), ..WarmUp::default() }),
             ema: Some(0.5),
