@@ -112,7 +112,7 @@ impl<T: Element> Layer<T> for Conv2D {
             stride: self.stride,
             padding: self.padding,
             dilation: self.dilation,
-            groups: 1,
+            groups: self.groups,
         })?;
         let Size2 { h: kh, w: kw } = self.kernel;
         let (channels, filters) = (input.c / self.groups, self.filters / self.groups);
