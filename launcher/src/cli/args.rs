@@ -149,6 +149,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
+    /// Leave the parameters with these names as they are; '*' stands for any characters. Layers without other
+    /// parameters work as in use
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) freeze: Vec<String>,
     #[command(flatten, next_help_heading = "Training")]
     pub(crate) training: TrainingArgs,
     #[command(flatten, next_help_heading = "Learning rate")]

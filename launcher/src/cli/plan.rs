@@ -21,6 +21,8 @@ pub(crate) struct TrainPlan {
     pub(crate) model: &'static str,
     pub(crate) source: Source,
     pub(crate) validation_split: f64,
+    /// Names of parameters that are not trained.
+    pub(crate) freeze: Vec<String>,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
     pub(crate) batch: Batch,
@@ -213,6 +215,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             network,
             data,
             validation_split,
+            freeze,
             training,
             rate,
             optimizer,
@@ -232,6 +235,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             model: network.model,
             source: Source::new(data, network.model)?,
             validation_split,
+            freeze,
             epochs: training.epochs,
             steps: training.steps,
             batch: match training.global_batch_size {

@@ -31,6 +31,7 @@ pub(crate) fn of_training<T: Element>(
         model,
         source,
         validation_split,
+        freeze,
         load,
         evaluate_before,
         execution,
@@ -60,6 +61,7 @@ pub(crate) fn of_training<T: Element>(
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
+    row("the parameters that are left as they are", freeze);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
     agreement.extend(of_config(config));

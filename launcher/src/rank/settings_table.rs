@@ -20,6 +20,7 @@ pub(crate) fn list<T: Element>(
         model,
         source,
         validation_split: _,
+        freeze,
         epochs,
         steps,
         batch: _,
@@ -51,6 +52,7 @@ pub(crate) fn list<T: Element>(
         ("validation samples", samples[1].to_string()),
         ("epochs", epochs.to_string()),
     ]);
+    rows.extend(freeze.iter().map(|pattern| ("freeze", pattern.clone())));
     rows.extend(steps.map(|steps| ("steps", steps.to_string())));
     rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
     if *accumulate > 1 {

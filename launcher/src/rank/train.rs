@@ -53,7 +53,12 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     let (samples, test) = plan.source.load()?;
     let parts = validation_split(&samples, plan.validation_split)
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
-    let network = build::<T>(plan.model, &samples)?;
+    let mut network = build::<T>(plan.model, &samples)?;
+    for pattern in &plan.freeze {
+        network
+            .freeze(pattern)
+            .map_err(|error| Failure::Usage { problem: format!("--freeze: {error}"), hint: None })?;
+    }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let (is_first, config) = (identity.is_first(), plan.config::<T>(parts.train.len(), identity.world));
     let load = plan.load.as_ref().filter(|_| is_first);
