@@ -9,7 +9,7 @@ use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_model::{Loss, Metric};
+use isograd_model::Metric;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -214,10 +214,11 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LossArgs {
-    /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce) or mean_squared_error (mse)
+    /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce), mean_squared_error (mse),
+    /// mean_absolute_error (mae), huber or categorical_hinge (hinge)
     #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = parsers::loss)]
     #[arg(default_value = "categorical_cross_entropy")]
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'static str,
 }
 
 #[derive(Debug, Args)]
@@ -430,7 +431,7 @@ mod tests {
             "7",
         ]);
         assert_eq!((args.training.epochs, args.training.seed), (3, 7));
-        assert_eq!(args.training.loss.loss, Loss::MeanSquaredError);
+        assert_eq!(args.training.loss.loss, "mean_squared_error");
         assert_eq!(args.optimizer.given.weight_decay, Some(0.5));
         let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).training.metrics;
         assert_eq!(metrics, [Metric::CategoricalMse, Metric::RegressionMae]);

@@ -3,7 +3,7 @@
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
-use isograd_model::{Error, Loss, Metric, zoo};
+use isograd_model::{Error, Metric, loss, zoo};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -218,13 +218,17 @@ pub(crate) fn model(text: &str) -> Result<&'static str, String> {
 }
 
 /// The name of a loss, or its usual abbreviation.
-pub(crate) fn loss(text: &str) -> Result<Loss, Error> {
-    Loss::from_str(match text {
+pub(crate) fn loss(text: &str) -> Result<&'static str, Error> {
+    let name = match text {
         "cce" => "categorical_cross_entropy",
         "bce" => "binary_cross_entropy",
         "mse" => "mean_squared_error",
+        "mae" => "mean_absolute_error",
+        "hinge" => "categorical_hinge",
         name => name,
-    })
+    };
+    let known = loss::NAMES.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| Error::unknown_name("loss", name, &loss::NAMES))
 }
 
 /// The name of a metric, or the label that it has in lines of progress.
@@ -335,9 +339,15 @@ mod tests {
             let long = metric(name).unwrap();
             assert_eq!(metric(long.label()).unwrap(), long, "{}", long.label());
         }
-        assert_eq!(loss("bce").unwrap(), Loss::BinaryCrossEntropy);
-        assert_eq!(loss("cce").unwrap(), Loss::CategoricalCrossEntropy);
-        assert_eq!(loss("mse").unwrap(), Loss::MeanSquaredError);
+        for (short, long) in [
+            ("cce", "categorical_cross_entropy"),
+            ("bce", "binary_cross_entropy"),
+            ("mse", "mean_squared_error"),
+            ("mae", "mean_absolute_error"),
+            ("hinge", "categorical_hinge"),
+        ] {
+            assert_eq!((loss(short).unwrap(), loss(long).unwrap()), (long, long));
+        }
         assert_eq!((dtype("f32").unwrap(), dtype("f64").unwrap()), (Dtype::F32, Dtype::F64));
     }
 

@@ -11,8 +11,9 @@ use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{Element, Loss, Metric, TrainConfig};
+use isograd_model::{Element, Loss, Metric, TrainConfig, loss};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A training run.
@@ -26,7 +27,7 @@ pub(crate) struct TrainPlan {
     pub(crate) batch: Batch,
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'static str,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) optimizer: OptimizerPlan,
     /// Before it is scaled by the number of ranks.
@@ -50,7 +51,7 @@ pub(crate) struct EvaluatePlan {
     pub(crate) model: &'static str,
     pub(crate) source: Source,
     pub(crate) load: PathBuf,
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'static str,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
 }
@@ -134,7 +135,7 @@ impl TrainPlan {
                 self.learning_rate
             },
             schedule: self.schedule.build(self.warm_up_factor(world)),
-            loss: self.loss,
+            loss: build_loss(self.loss),
             metrics,
             seed: self.seed,
             isa: self.execution.isa,
@@ -167,8 +168,14 @@ impl EvaluatePlan {
     pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.min(samples);
-        TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
+        let loss = build_loss(self.loss);
+        TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() }
     }
+}
+
+/// The loss called `name`, which its parser knows.
+fn build_loss<T: Element>(name: &str) -> Arc<dyn Loss<T>> {
+    loss::by_name(name).expect("a name that was parsed")
 }
 
 impl RankPlan {

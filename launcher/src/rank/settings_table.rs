@@ -107,7 +107,7 @@ fn of_config<T>(config: &TrainConfig<T>, metrics: &[Metric]) -> Vec<(&'static st
     vec![
         ("shard-size", shard_size.to_string()),
         ("seed", seed.to_string()),
-        ("loss", loss.to_string()),
+        ("loss", loss.name().to_string()),
         ("metrics", metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(",")),
     ]
 }

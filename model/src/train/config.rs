@@ -1,7 +1,7 @@
 //! The configuration of a training run.
 
 use crate::error::Error;
-use crate::loss::Loss;
+use crate::loss::{CategoricalCrossEntropy, Loss};
 use crate::metric::Metric;
 use crate::optimizer::{Adam, Optimizer};
 use crate::schedule::{Constant, Schedule};
@@ -26,8 +26,8 @@ pub struct TrainConfig<T = f32> {
     pub learning_rate: f64,
     /// The schedule of the learning rate: one of [`schedule`](crate::schedule), or your own.
     pub schedule: Arc<dyn Schedule>,
-    /// The loss that training minimises.
-    pub loss: Loss,
+    /// The loss that training minimises: one of [`loss`](crate::loss), or your own.
+    pub loss: Arc<dyn Loss<T>>,
     /// Metrics that are reported beside the loss.
     pub metrics: Vec<Metric>,
     /// Seed of all randomness.
@@ -58,7 +58,7 @@ impl<T: Element> Default for TrainConfig<T> {
             optimizer: Arc::new(Adam::default()),
             learning_rate: 0.001,
             schedule: Arc::new(Constant),
-            loss: Loss::default(),
+            loss: Arc::new(CategoricalCrossEntropy::new()),
             metrics: vec![Metric::CategoricalAccuracy],
             seed: 0,
             isa: Isa::best(),

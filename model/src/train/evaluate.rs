@@ -35,6 +35,9 @@ impl<T: Element> Trainer<T> {
         let evaluation = sums.evaluation();
         let Evaluation { samples, loss, .. } = evaluation;
         if !loss.is_finite() {
+            if let Some(error) = job.bad_target() {
+                return Err(error.into());
+            }
             return Err(NonFinite::Evaluation { samples, loss, bad_sample: job.bad_sample() }.into());
         }
         Ok(evaluation)

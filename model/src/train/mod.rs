@@ -107,7 +107,8 @@ impl<T: Element> Trainer<T> {
     /// As `new`; and when the ranks cannot work together.
     pub fn with_ranks(network: Network<T>, config: TrainConfig<T>, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
-        network.check_loss(config.loss)?;
+        network.check_loss(&*config.loss)?;
+        config.loss.check(network.output_shape().elements())?;
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
@@ -272,10 +273,7 @@ impl<T: Element> Trainer<T> {
             return Err(DataError::SampleShape { network, dataset: sample }.into());
         }
         let outputs = self.network.output_shape().elements();
-        let classes = dataset.num_classes();
-        if self.config.loss.most_classes(outputs) < classes {
-            return Err(DataError::TooFewOutputs { outputs, classes }.into());
-        }
+        self.check_targets(dataset, outputs)?;
         let samples = dataset.len();
         if samples == 0 {
             return Err(DataError::NoSamples.into());
@@ -286,6 +284,26 @@ impl<T: Element> Trainer<T> {
         let source = Source::new(dataset)?;
         dataset.check_samples(0..samples).map_err(DataError::Sample)?;
         Ok(source)
+    }
+
+    /// Checks that the loss takes the targets of `dataset`.
+    fn check_targets(&self, dataset: &dyn Dataset, outputs: usize) -> Result<(), DataError> {
+        let loss = &self.config.loss;
+        let kind_error = |are_values| DataError::TargetKind { what: loss.name().to_string(), are_values };
+        match dataset.target_values() {
+            Some(_) if !loss.takes_values() => Err(kind_error(true)),
+            Some(values) if values != outputs => Err(DataError::TargetLength { outputs, values }),
+            Some(_) => match self.config.metrics.first() {
+                Some(metric) => Err(DataError::TargetKind { what: metric.to_string(), are_values: true }),
+                None => Ok(()),
+            },
+            None if !loss.takes_classes() => Err(kind_error(false)),
+            None => {
+                let classes = dataset.num_classes();
+                let is_enough = loss.most_classes(outputs) >= classes;
+                is_enough.then_some(()).ok_or(DataError::TooFewOutputs { outputs, classes })
+            }
+        }
     }
 
     /// Checks that no layer gets a shard that is too small for it in a full batch of a data set of `samples`.

@@ -128,9 +128,12 @@ impl<T: Element> Trainer<T> {
         let stop = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, sums, wants_to_stop)?;
         let loss = sums.values[0];
         if !loss.is_finite() {
-            let bad_sample = job.bad_sample();
+            let (bad_sample, bad_target) = (job.bad_sample(), job.bad_target());
             if let Some(exchange) = &mut self.exchange {
                 exchange.discard(&mut self.workers);
+            }
+            if let Some(error) = bad_target {
+                return Err(error.into());
             }
             let (step, epoch) = (self.step + 1, self.epoch + 1);
             return Err(NonFinite::Loss { step, epoch, loss, bad_sample }.into());

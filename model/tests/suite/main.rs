@@ -16,6 +16,7 @@ mod golden_layers;
 mod gradients;
 mod last_layers;
 mod layer_networks;
+mod losses;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;
