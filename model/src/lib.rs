@@ -18,7 +18,7 @@ mod last_layer;
 pub mod layer;
 pub mod loss;
 mod memory;
-mod metric;
+pub mod metric;
 mod names;
 mod network;
 pub mod optimizer;

@@ -3,13 +3,13 @@
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
+use crate::cli::metric_plan::MetricPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_model::Metric;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -249,10 +249,11 @@ pub(crate) struct TrainingArgs {
     pub(crate) loss: LossArgs,
     /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
     /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
-    /// (mae)
+    /// (mae), top_5_accuracy (top5, and so on for other numbers), precision (prec), recall (rec), f1,
+    /// confusion_matrix (conf; its diagonal)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
     #[arg(default_value = "categorical_accuracy")]
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) metrics: Vec<MetricPlan>,
 }
 
 #[derive(Debug, Args)]
@@ -434,6 +435,6 @@ mod tests {
         assert_eq!(args.training.loss.loss, "mean_squared_error");
         assert_eq!(args.optimizer.given.weight_decay, Some(0.5));
         let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).training.metrics;
-        assert_eq!(metrics, [Metric::CategoricalMse, Metric::RegressionMae]);
+        assert_eq!(metrics, ["categorical_mse", "regression_mae"].map(|name| MetricPlan::new(name).unwrap()));
     }
 }

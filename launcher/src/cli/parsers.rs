@@ -1,11 +1,11 @@
 //! Parsers for the values of options. Their errors quote the text and say what is expected.
 
+use crate::cli::metric_plan::MetricPlan;
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
-use isograd_model::{Error, Metric, loss, zoo};
+use isograd_model::{Error, loss, zoo};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The most threads or ranks on one machine.
@@ -232,14 +232,18 @@ pub(crate) fn loss(text: &str) -> Result<&'static str, Error> {
 }
 
 /// The name of a metric, or the label that it has in lines of progress.
-pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
-    Metric::from_str(match text {
+pub(crate) fn metric(text: &str) -> Result<MetricPlan, Error> {
+    MetricPlan::new(match text {
         "acc" | "accuracy" => "categorical_accuracy",
         "hin" => "categorical_hinge",
         "cat_mse" => "categorical_mse",
         "cat_mae" => "categorical_mae",
         "mse" => "regression_mse",
         "mae" => "regression_mae",
+        "top5" => "top_5_accuracy",
+        "prec" => "precision",
+        "rec" => "recall",
+        "conf" => "confusion_matrix",
         name => name,
     })
 }
@@ -328,14 +332,7 @@ mod tests {
 
     #[test]
     fn short_names_mean_the_long_ones() {
-        for name in [
-            "categorical_accuracy",
-            "categorical_hinge",
-            "categorical_mse",
-            "categorical_mae",
-            "regression_mse",
-            "regression_mae",
-        ] {
+        for name in isograd_model::metric::NAMES {
             let long = metric(name).unwrap();
             assert_eq!(metric(long.label()).unwrap(), long, "{}", long.label());
         }

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::loss::{CategoricalCrossEntropy, Loss};
-use crate::metric::Metric;
+use crate::metric::{CategoricalAccuracy, Metric};
 use crate::optimizer::{Adam, Optimizer};
 use crate::schedule::{Constant, Schedule};
 use isograd_kernels::{Element, Isa};
@@ -28,8 +28,8 @@ pub struct TrainConfig<T = f32> {
     pub schedule: Arc<dyn Schedule>,
     /// The loss that training minimises: one of [`loss`](crate::loss), or your own.
     pub loss: Arc<dyn Loss<T>>,
-    /// Metrics that are reported beside the loss.
-    pub metrics: Vec<Metric>,
+    /// Metrics that are reported beside the loss: those of [`metric`](crate::metric), or your own.
+    pub metrics: Vec<Arc<dyn Metric<T>>>,
     /// Seed of all randomness.
     pub seed: u64,
     /// Instruction-set level.
@@ -59,7 +59,7 @@ impl<T: Element> Default for TrainConfig<T> {
             learning_rate: 0.001,
             schedule: Arc::new(Constant),
             loss: Arc::new(CategoricalCrossEntropy::new()),
-            metrics: vec![Metric::CategoricalAccuracy],
+            metrics: vec![Arc::new(CategoricalAccuracy)],
             seed: 0,
             isa: Isa::best(),
             clip_norm: None,

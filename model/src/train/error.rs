@@ -137,6 +137,14 @@ pub enum NonFinite {
         /// The epoch, from 1.
         epoch: u32,
     },
+    /// A metric.
+    #[error("the metric {name} of {samples} samples is NaN")]
+    Metric {
+        /// The name of the metric.
+        name: String,
+        /// The samples that it is of.
+        samples: usize,
+    },
     /// The mean loss of an evaluation.
     #[error("the mean loss of {samples} evaluated samples is {loss}{}", evaluation_reason(.bad_sample))]
     Evaluation {

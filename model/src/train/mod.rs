@@ -33,6 +33,7 @@ pub use report::{EpochReport, Evaluation, Progress};
 use crate::error::Error;
 use crate::layer::Mode;
 use crate::memory;
+use crate::metric::Metric;
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
@@ -43,7 +44,7 @@ use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use partial_sums::PartialSums;
 use ranks::Exchange;
-use report::ShardSums;
+use report::{ShardSums, SumLayout};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use step::Pending;
@@ -80,6 +81,7 @@ pub struct Trainer<T> {
     exchange: Option<Exchange<T>>,
     pending: Pending,
     sums: ShardSums,
+    sum_layout: SumLayout,
     order: Vec<u32>,
     epoch: u32,
     step: u64,
@@ -108,7 +110,10 @@ impl<T: Element> Trainer<T> {
     pub fn with_ranks(network: Network<T>, config: TrainConfig<T>, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
         network.check_loss(&*config.loss)?;
-        config.loss.check(network.output_shape().elements())?;
+        let outputs = network.output_shape().elements();
+        config.loss.check(outputs)?;
+        config.metrics.iter().try_for_each(|metric| metric.check(outputs))?;
+        let sum_layout = SumLayout::new(&config.metrics, outputs);
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
@@ -149,6 +154,7 @@ impl<T: Element> Trainer<T> {
             config,
             pending: Pending::default(),
             sums: ShardSums::default(),
+            sum_layout,
             order: Vec::new(),
             epoch: 0,
             step: 0,
@@ -286,24 +292,27 @@ impl<T: Element> Trainer<T> {
         Ok(source)
     }
 
-    /// Checks that the loss takes the targets of `dataset`.
+    /// Checks that the loss and the metrics take the targets of `dataset`.
     fn check_targets(&self, dataset: &dyn Dataset, outputs: usize) -> Result<(), DataError> {
-        let loss = &self.config.loss;
-        let kind_error = |are_values| DataError::TargetKind { what: loss.name().to_string(), are_values };
-        match dataset.target_values() {
-            Some(_) if !loss.takes_values() => Err(kind_error(true)),
-            Some(values) if values != outputs => Err(DataError::TargetLength { outputs, values }),
-            Some(_) => match self.config.metrics.first() {
-                Some(metric) => Err(DataError::TargetKind { what: metric.to_string(), are_values: true }),
-                None => Ok(()),
-            },
-            None if !loss.takes_classes() => Err(kind_error(false)),
-            None => {
-                let classes = dataset.num_classes();
-                let is_enough = loss.most_classes(outputs) >= classes;
-                is_enough.then_some(()).ok_or(DataError::TooFewOutputs { outputs, classes })
-            }
+        let TrainConfig { loss, metrics, .. } = &self.config;
+        let are_values = dataset.target_values().is_some();
+        let takes = |values, classes| if are_values { values } else { classes };
+        if !takes(loss.takes_values(), loss.takes_classes()) {
+            return Err(DataError::TargetKind { what: loss.name().to_string(), are_values });
         }
+        let refuses = |metric: &&Arc<dyn Metric<T>>| !takes(metric.takes_values(), metric.takes_classes());
+        if let Some(metric) = metrics.iter().find(refuses) {
+            let what = format!("the metric {}", metric.name());
+            return Err(DataError::TargetKind { what, are_values });
+        }
+        if let Some(values) = dataset.target_values().filter(|values| *values != outputs) {
+            return Err(DataError::TargetLength { outputs, values });
+        }
+        let classes = dataset.num_classes();
+        if !are_values && loss.most_classes(outputs) < classes {
+            return Err(DataError::TooFewOutputs { outputs, classes });
+        }
+        Ok(())
     }
 
     /// Checks that no layer gets a shard that is too small for it in a full batch of a data set of `samples`.

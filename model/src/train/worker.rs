@@ -7,8 +7,10 @@ use super::cut::Cut;
 use super::gather::Source;
 use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
+use super::report::SumLayout;
 use crate::layer::{Context, Mode};
 use crate::loss::{self, Gradient};
+use crate::metric::MetricInput;
 use crate::network::{MemoryPlan, Network, ShardMemory, State};
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -30,6 +32,7 @@ pub(super) struct Worker<T> {
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) config: &'a TrainConfig<T>,
+    pub(super) sum_layout: &'a SumLayout,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
@@ -112,11 +115,13 @@ impl<'a, T: Element> Job<'a, T> {
         let index = |i: usize| self.index(cx.position as usize + i);
         self.source.gather_values(self.network, memory, cx.n, index);
         sums.push(loss::evaluate(&*self.config.loss, cx, self.network, memory, gradient));
-        if self.config.metrics.is_empty() {
-            return;
+        let (output, targets) = (self.network.output(memory), self.network.targets(memory));
+        let input = MetricInput::new(cx.isa, cx.n, output, targets);
+        let first = sums.len() - 1;
+        sums.resize(first + self.sum_layout.width(), 0.0);
+        for (index, metric) in self.config.metrics.iter().enumerate() {
+            metric.add(&input, &mut sums[first..][self.sum_layout.range(index)]);
         }
-        let (output, labels) = (self.network.output(memory), self.network.targets(memory).classes());
-        sums.extend(self.config.metrics.iter().map(|metric| metric.sum(output, labels)));
     }
 }
 

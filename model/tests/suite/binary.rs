@@ -4,7 +4,9 @@ use crate::common::{assert_close, build, values};
 use isograd_datasets::Synthetic;
 use isograd_kernels::{Element, Isa};
 use isograd_model::loss::{self, BinaryCrossEntropy};
+use isograd_model::metric::{CategoricalAccuracy, RegressionMse};
 use isograd_model::{Metric, Randomness, TrainConfig, Trainer, layer::*, layers};
+use std::sync::Arc;
 
 /// `1 / (1 + e^-x)`.
 fn sigmoid(x: f64) -> f64 {
@@ -109,7 +111,7 @@ fn one_output_learns_two_classes() {
     for name in ["binary_cross_entropy", "mean_squared_error"] {
         let loss = loss::by_name(name).expect("a known name");
         let network = build::<f32>(layers![Input::new(1, 6, 6), Flatten, Dense::new(1), Sigmoid]);
-        let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
+        let metrics: Vec<Arc<dyn Metric<f32>>> = vec![Arc::new(CategoricalAccuracy), Arc::new(RegressionMse)];
         let config = TrainConfig { loss, metrics, learning_rate: 0.02, ..TrainConfig::default() };
         let mut trainer = Trainer::new(network, config).expect("a configuration");
         let untrained = trainer.evaluate(&data(256..512)).expect("two classes");

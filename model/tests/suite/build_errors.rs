@@ -1,7 +1,7 @@
 //! Networks that do not fit together: each is refused with its layer and its numbers.
 
 use isograd_model::{
-    BuildError, Error, Initializer, Metric, Network, Shape, layer::*, layers, loss, optimizer, zoo,
+    BuildError, Error, Initializer, Network, Shape, layer::*, layers, loss, metric, optimizer, zoo,
 };
 
 type Layers = Vec<Box<dyn Layer<f32>>>;
@@ -267,7 +267,7 @@ fn unknown_names_are_answered_with_known_ones() {
             "loss 'mean_square_error'",
             Some("mean_squared_error"),
         ),
-        ("accuracy".parse::<Metric>().expect_err("no such metric"), "metric 'accuracy'", None),
+        (metric::by_name::<f32>("accuracy").expect_err("no such metric"), "metric 'accuracy'", None),
         (
             "henormal".parse::<Initializer>().expect_err("no such initializer"),
             "initializer 'henormal'",

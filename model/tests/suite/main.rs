@@ -17,6 +17,7 @@ mod gradients;
 mod last_layers;
 mod layer_networks;
 mod losses;
+mod metrics;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;

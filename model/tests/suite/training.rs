@@ -4,6 +4,7 @@ use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::{Arrays, Dataset, Normalization, Sample, Synthetic, epoch_order};
 use isograd_kernels::Isa;
 use isograd_model::loss::{self, BinaryCrossEntropy, MeanSquaredError};
+use isograd_model::metric::{CategoricalAccuracy, RegressionMse};
 use isograd_model::optimizer::{self, Adam, AdamW, Lamb, Lars, Muon, Nadam, Optimizer, RmsProp, Scope, Sgd};
 use isograd_model::{
     Element, Error, Metric, Network, NonFinite, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
@@ -149,7 +150,7 @@ fn clipped_gradients_have_the_norm_of_the_limit() {
 /// order of addition.
 #[test]
 fn the_reported_loss_is_the_mean_over_samples() {
-    let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
+    let metrics: Vec<Arc<dyn Metric<f64>>> = vec![Arc::new(CategoricalAccuracy), Arc::new(RegressionMse)];
     let config =
         TrainConfig { metrics, learning_rate: 0.0, batch_size: 30, shard_size: 7, ..TrainConfig::default() };
     let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
