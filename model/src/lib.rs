@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod callback;
 mod checkpoint;
 mod error;
 mod initializer;
@@ -33,6 +34,7 @@ pub use isograd_comm as comm;
 pub use isograd_datasets as datasets;
 pub use isograd_kernels as kernels;
 
+pub use callback::Callback;
 pub use checkpoint::{CheckpointError, check_save, load, save};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
@@ -46,4 +48,6 @@ pub use place::Place;
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;
-pub use train::{DataError, EpochReport, Evaluation, NonFinite, Progress, Ranks, TrainConfig, Trainer};
+pub use train::{
+    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Progress, Ranks, TrainConfig, Trainer,
+};

@@ -16,6 +16,7 @@ mod config;
 mod cut;
 mod error;
 mod evaluate;
+mod fit;
 mod gather;
 mod partial_sums;
 mod ranks;
@@ -27,6 +28,7 @@ mod worker;
 
 pub use config::TrainConfig;
 pub use error::{DataError, NonFinite};
+pub use fit::FitEpoch;
 pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
@@ -161,6 +163,12 @@ impl<T: Element> Trainer<T> {
             stop_request: None,
             is_stopped: false,
         })
+    }
+
+    /// Network, state and configuration, as of a trained network that is to be used, or to be trained in
+    /// another way. What the optimizer keeps and averages go.
+    pub fn into_parts(self) -> (Network<T>, State<T>, TrainConfig<T>) {
+        (self.network, self.state, self.config)
     }
 
     /// The network.

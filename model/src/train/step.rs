@@ -5,6 +5,7 @@ use super::report::Sums;
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
 use super::{EpochReport, NonFinite, Progress, Trainer, shards_of};
+use crate::callback::Decision;
 use crate::error::Error;
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
@@ -37,6 +38,18 @@ impl<T: Element> Trainer<T> {
         dataset: &dyn Dataset,
         mut progress: impl FnMut(Progress<'_>) + Send,
     ) -> Result<EpochReport, Error> {
+        self.run_epoch(dataset, |of_step| {
+            progress(of_step);
+            Decision::Go
+        })
+    }
+
+    /// As [`train_epoch`](Self::train_epoch), until `step_end` says to stop.
+    pub(super) fn run_epoch(
+        &mut self,
+        dataset: &dyn Dataset,
+        mut step_end: impl FnMut(Progress<'_>) -> Decision + Send,
+    ) -> Result<EpochReport, Error> {
         let source = self.source(dataset)?;
         self.check_shards(dataset.len())?;
         self.sum_layout
@@ -59,7 +72,7 @@ impl<T: Element> Trainer<T> {
                 self.step(&source, &order, first..last, learning_rate, &mut step)?;
                 total.add(step.samples, &step.values);
                 total.metrics(&self.config.metrics, &self.sum_layout, &mut metrics)?;
-                progress(Progress {
+                let decision = step_end(Progress {
                     epoch: self.epoch + 1,
                     samples: last,
                     epoch_samples: order.len(),
@@ -68,6 +81,9 @@ impl<T: Element> Trainer<T> {
                     learning_rate,
                     elapsed: start.elapsed(),
                 });
+                if decision == Decision::Stop {
+                    break;
+                }
             }
             Ok(())
         });

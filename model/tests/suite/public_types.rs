@@ -1,5 +1,6 @@
 //! Every public type can be handed to another thread, and shared between threads.
 
+use isograd_model::callback::*;
 use isograd_model::layer::*;
 use isograd_model::loss::*;
 use isograd_model::metric::*;
@@ -24,6 +25,15 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Precision, Recall, F1, ConfusionMatrix)>();
     is_send_and_sync::<(Box<dyn Optimizer<f32>>, Part<'_, f32>, StepNumbers, Extent, Scope)>();
     is_send_and_sync::<(Sgd, RmsProp, Adam, Nadam, AdamW, Lars, Lamb, Muon)>();
+    is_send_and_sync::<(
+        EarlyStopping<f32>,
+        ReduceOnPlateau,
+        ReduceEvery,
+        StopAt,
+        Quantity,
+        Decision,
+        FitEpoch,
+    )>();
     is_send_and_sync::<(Box<dyn Schedule>, StepPosition, Span, Constant, WarmUp, StepDecay, MultiStep)>();
     is_send_and_sync::<(Exponential, Polynomial, Cosine, OneCycle, Chained)>();
     is_send_and_sync::<(Box<dyn Layer<f32>>, Layers<f64>)>();
