@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::{ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, Sample, SampleError};
+use crate::{
+    ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, Sample, SampleError, Target,
+};
 
 /// The name under which arrays of the caller appear in errors.
 const ORIGIN: &str = "array in memory";
 
-/// Samples and labels that lie in memory.
+/// Samples and targets that lie in memory.
 ///
-/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`. Both are either moved in (a `Vec`) or borrowed (a
+/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`, and targets that are numbers `[N, values]`. Both are either moved in (a `Vec`) or borrowed (a
 /// slice); nothing is copied or converted.
 ///
 /// ```
@@ -26,10 +28,49 @@ const ORIGIN: &str = "array in memory";
 #[derive(Clone, Debug)]
 pub struct Arrays<'a> {
     pixels: Store<'a>,
-    labels: Cow<'a, [u32]>,
+    targets: Targets<'a>,
     sample_shape: [usize; 3],
-    num_classes: usize,
     normalization: Normalization,
+}
+
+#[derive(Clone, Debug)]
+enum Targets<'a> {
+    Classes {
+        labels: Cow<'a, [u32]>,
+        num_classes: usize,
+    },
+    /// `[N, per_sample]`.
+    Values {
+        values: Cow<'a, [f32]>,
+        per_sample: usize,
+    },
+}
+
+impl Targets<'_> {
+    /// The number of samples that have one.
+    fn len(&self) -> usize {
+        match self {
+            Self::Classes { labels, .. } => labels.len(),
+            Self::Values { values, per_sample } => values.len() / per_sample,
+        }
+    }
+
+    fn check(&self, origin: &str) -> Result<(), ArrayError> {
+        match self {
+            Self::Classes { labels, num_classes } => {
+                let num_classes = *num_classes;
+                let Some(index) = labels.iter().position(|&label| label as usize >= num_classes) else {
+                    return Ok(());
+                };
+                let (origin, label) = (origin.to_owned(), labels[index]);
+                Err(ArrayError::LabelOutOfRange { origin, index, label, num_classes })
+            }
+            Self::Values { values, per_sample } if values.len().is_multiple_of(*per_sample) => Ok(()),
+            Self::Values { values, per_sample } => {
+                Err(ArrayError::TargetCount { expected: *per_sample, got: values.len() })
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -66,7 +107,61 @@ impl<'a> Arrays<'a> {
         num_classes: usize,
     ) -> Result<Self, Error> {
         let normalization = Normalization::identity(sample_shape[0]);
-        Self::new(Store::F32(pixels.into()), labels.into(), sample_shape, num_classes, normalization, ORIGIN)
+        let targets = Targets::Classes { labels: labels.into(), num_classes };
+        Self::new(Store::F32(pixels.into()), targets, sample_shape, normalization, ORIGIN)
+    }
+
+    /// A set of `f32` samples whose targets are numbers, as for a regression or several labels at a time:
+    /// `pixels` is `[N, C, H, W]` and `targets` is `[N, values]`. Otherwise as [`from_f32`](Self::from_f32).
+    ///
+    /// ```
+    /// use isograd_datasets::{Arrays, Dataset, Target};
+    ///
+    /// let set = Arrays::from_f32_with_values(vec![0.5, 1.0, 2.0], vec![0.25, 1.0, 4.0], [1, 1, 1], 1)?;
+    /// assert_eq!(set.read(2).target, Target::Values(&[4.0]));
+    /// # Ok::<(), isograd_datasets::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ArrayError::NoSamples`] without targets, [`ArrayError::TargetCount`] when they are not `values` for
+    /// each sample, [`ArrayError::SampleShape`] and [`ArrayError::PixelCount`] as `from_f32`.
+    ///
+    /// # Panics
+    ///
+    /// When `values` is 0.
+    pub fn from_f32_with_values(
+        pixels: impl Into<Cow<'a, [f32]>>,
+        targets: impl Into<Cow<'a, [f32]>>,
+        sample_shape: [usize; 3],
+        values: usize,
+    ) -> Result<Self, Error> {
+        assert!(values > 0, "targets of 0 values");
+        let normalization = Normalization::identity(sample_shape[0]);
+        let targets = Targets::Values { values: targets.into(), per_sample: values };
+        Self::new(Store::F32(pixels.into()), targets, sample_shape, normalization, ORIGIN)
+    }
+
+    /// A set of `u8` samples whose targets are numbers: `pixels` as for [`from_u8`](Self::from_u8), `targets`
+    /// as for [`from_f32_with_values`](Self::from_f32_with_values).
+    ///
+    /// # Errors
+    ///
+    /// As `from_f32_with_values`.
+    ///
+    /// # Panics
+    ///
+    /// When `values` is 0.
+    pub fn from_u8_with_values(
+        pixels: impl Into<Cow<'a, [u8]>>,
+        targets: impl Into<Cow<'a, [f32]>>,
+        sample_shape: [usize; 3],
+        values: usize,
+    ) -> Result<Self, Error> {
+        assert!(values > 0, "targets of 0 values");
+        let normalization = Normalization::unit_range(sample_shape[0]);
+        let targets = Targets::Values { values: targets.into(), per_sample: values };
+        Self::new(Store::U8(pixels.into()), targets, sample_shape, normalization, ORIGIN)
     }
 
     /// A set of `u8` samples, `pixels` being `[N, C, H, W]` and `labels` being `[N]`. They are scaled onto
@@ -94,18 +189,19 @@ impl<'a> Arrays<'a> {
         origin: &str,
     ) -> Result<Self, Error> {
         let normalization = Normalization::unit_range(sample_shape[0]);
-        Self::new(Store::U8(pixels.into()), labels.into(), sample_shape, num_classes, normalization, origin)
+        let targets = Targets::Classes { labels: labels.into(), num_classes };
+        Self::new(Store::U8(pixels.into()), targets, sample_shape, normalization, origin)
     }
 
     fn new(
         pixels: Store<'a>,
-        labels: Cow<'a, [u32]>,
+        targets: Targets<'a>,
         sample_shape: [usize; 3],
-        num_classes: usize,
         normalization: Normalization,
         origin: &str,
     ) -> Result<Self, Error> {
-        let samples = labels.len();
+        targets.check(origin).map_err(Error::Array)?;
+        let samples = targets.len();
         let expected = total_values(sample_shape, samples, origin)?;
         if pixels.len() != expected {
             return Err(Error::Array(ArrayError::PixelCount {
@@ -115,16 +211,7 @@ impl<'a> Arrays<'a> {
                 got: pixels.len(),
             }));
         }
-        if let Some(index) = labels.iter().position(|&label| label as usize >= num_classes) {
-            let label = labels[index];
-            return Err(Error::Array(ArrayError::LabelOutOfRange {
-                origin: origin.to_owned(),
-                index,
-                label,
-                num_classes,
-            }));
-        }
-        Ok(Self { pixels, labels, sample_shape, num_classes, normalization })
+        Ok(Self { pixels, targets, sample_shape, normalization })
     }
 
     /// The same samples under another normalization.
@@ -140,15 +227,18 @@ impl<'a> Arrays<'a> {
         Ok(Self { normalization, ..self })
     }
 
-    /// The class of every sample, `[N]`.
+    /// The class of every sample, `[N]`; nothing if the targets are numbers.
     pub fn labels(&self) -> &[u32] {
-        &self.labels
+        match &self.targets {
+            Targets::Classes { labels, .. } => labels,
+            Targets::Values { .. } => &[],
+        }
     }
 }
 
 impl Dataset for Arrays<'_> {
     fn len(&self) -> usize {
-        self.labels.len()
+        self.targets.len()
     }
 
     fn sample_shape(&self) -> [usize; 3] {
@@ -156,7 +246,17 @@ impl Dataset for Arrays<'_> {
     }
 
     fn num_classes(&self) -> usize {
-        self.num_classes
+        match self.targets {
+            Targets::Classes { num_classes, .. } => num_classes,
+            Targets::Values { .. } => 0,
+        }
+    }
+
+    fn target_values(&self) -> Option<usize> {
+        match self.targets {
+            Targets::Classes { .. } => None,
+            Targets::Values { per_sample, .. } => Some(per_sample),
+        }
     }
 
     fn normalization(&self) -> &Normalization {
@@ -172,7 +272,13 @@ impl Dataset for Arrays<'_> {
             Store::U8(pixels) => Pixels::U8(&pixels[values]),
             Store::F32(pixels) => Pixels::F32(&pixels[values]),
         };
-        Sample { pixels, label: self.labels[index] }
+        let target = match &self.targets {
+            Targets::Classes { labels, .. } => Target::Class(labels[index]),
+            Targets::Values { values, per_sample } => {
+                Target::Values(&values[index * per_sample..][..*per_sample])
+            }
+        };
+        Sample { pixels, target }
     }
 
     /// All samples were checked when the set was made.
@@ -215,7 +321,7 @@ mod tests {
         assert_eq!(set.normalization(), &Normalization::unit_range(3));
         assert_eq!(set.labels(), [2, 0]);
         let expected = (12..24).collect::<Vec<u8>>();
-        assert_eq!(set.read(1), Sample { pixels: Pixels::U8(&expected), label: 0 });
+        assert_eq!(set.read(1), Sample { pixels: Pixels::U8(&expected), target: Target::Class(0) });
     }
 
     #[test]
@@ -232,7 +338,7 @@ mod tests {
     fn wrong_shapes_are_refused_with_their_numbers() {
         assert_eq!(
             message(Arrays::from_u8(vec![0; 11], vec![0, 1], [1, 2, 3], 2)),
-            "pixel array has 11 values, expected 12 for 2 labels and sample shape [1, 2, 3]"
+            "pixel array has 11 values, expected 12 for 2 samples of shape [1, 2, 3]"
         );
         assert_eq!(message(Arrays::from_u8(vec![], vec![], [1, 2, 3], 2)), "array in memory has no samples");
         assert_eq!(
@@ -253,6 +359,24 @@ mod tests {
             "array in memory: label 3 of sample 1 is out of range for 3 classes"
         );
         assert!(Arrays::from_u8(vec![0; 3], vec![0, 1, 2], [1, 1, 1], 3).is_ok());
+    }
+
+    #[test]
+    fn targets_can_be_numbers() {
+        let targets = [0.5, 1.5, f32::NAN, -2.0];
+        let set = Arrays::from_u8_with_values(vec![7, 8], &targets[..], [1, 1, 1], 2).unwrap();
+        assert_eq!((set.len(), set.num_classes(), set.target_values()), (2, 0, Some(2)));
+        let Target::Values(values) = set.read(1).target else { panic!("a class") };
+        assert_eq!(values.as_ptr(), &targets[2]);
+        assert_eq!(set.read(0), Sample { pixels: Pixels::U8(&[7]), target: Target::Values(&[0.5, 1.5]) });
+        assert!(set.labels().is_empty());
+        for (targets, expected) in [
+            (vec![0.0; 3], "target array has 3 values, expected 2 for each sample"),
+            (vec![], "array in memory has no samples"),
+            (vec![0.0; 6], "pixel array has 2 values, expected 3 for 3 samples of shape [1, 1, 1]"),
+        ] {
+            assert_eq!(message(Arrays::from_f32_with_values(vec![0.0; 2], targets, [1, 1, 1], 2)), expected);
+        }
     }
 
     #[test]

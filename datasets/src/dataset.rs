@@ -1,13 +1,14 @@
-//! What a data set is: a number of labelled samples of one shape, each readable in place by its index.
+//! What a data set is: a number of samples of one shape with their targets, each readable in place by its
+//! index.
 
 use crate::Normalization;
 use crate::count::Count;
 use std::ops::Range;
 
-/// A finite set of samples of one shape, each labelled with a class.
+/// A finite set of samples of one shape, each with its target: a class, or numbers.
 ///
 /// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W
-/// contiguous. All samples of a set have the same element type.
+/// contiguous. All samples of a set have the same element type, and the same kind of target.
 ///
 /// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own
 /// layout in one pass. Reading cannot fail: a set checks its data when it is opened. Data larger than memory
@@ -24,8 +25,13 @@ pub trait Dataset: Send + Sync {
     /// `[c, h, w]`: channels, height and width of a sample, each at least 1.
     fn sample_shape(&self) -> [usize; 3];
 
-    /// The number of classes; every label is below it.
+    /// The number of classes; every label is below it. 0 if the targets are numbers.
     fn num_classes(&self) -> usize;
+
+    /// How many numbers the target of a sample has; `None` if it is a class.
+    fn target_values(&self) -> Option<usize> {
+        None
+    }
 
     /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it
     /// has as many channels as a sample.
@@ -40,8 +46,8 @@ pub trait Dataset: Send + Sync {
     /// If `index` is not below [`len`](Self::len).
     fn read(&self, index: usize) -> Sample<'_>;
 
-    /// Checks that the samples `range` have the set's shape, labels below the number of classes, and the
-    /// element type of the set's first sample.
+    /// Checks that the samples `range` have the set's shape, the targets that the set says, and the element
+    /// type of the set's first sample.
     ///
     /// A trainer calls it before the first step of an epoch, and before an evaluation. The default reads
     /// every sample, but not its values. A set that checked its samples when it was opened, or whose reading
@@ -60,10 +66,10 @@ pub trait Dataset: Send + Sync {
         }
         let [c, h, w] = self.sample_shape();
         let expected = c.saturating_mul(h).saturating_mul(w);
-        let num_classes = self.num_classes();
+        let (num_classes, target_values) = (self.num_classes(), self.target_values());
         let element = self.read(0).pixels.element();
         for index in range {
-            let Sample { pixels, label } = self.read(index);
+            let Sample { pixels, target } = self.read(index);
             if pixels.len() != expected {
                 let (got, sample_shape) = (pixels.len(), self.sample_shape());
                 return Err(SampleError::Length { index, got, expected, sample_shape });
@@ -71,8 +77,17 @@ pub trait Dataset: Send + Sync {
             if pixels.element() != element {
                 return Err(SampleError::ElementType { index, got: pixels.element(), expected: element });
             }
-            if label as usize >= num_classes {
-                return Err(SampleError::Label { index, label, num_classes });
+            match (target, target_values) {
+                (Target::Class(label), None) if label as usize >= num_classes => {
+                    return Err(SampleError::Label { index, label, num_classes });
+                }
+                (Target::Class(_), None) => {}
+                (Target::Values(values), Some(expected)) if values.len() == expected => {}
+                (target, expected) => {
+                    let words = |values| Target::words(values);
+                    let (got, expected) = (words(target.values()), words(expected));
+                    return Err(SampleError::Target { index, got, expected });
+                }
             }
         }
         Ok(())
@@ -84,8 +99,40 @@ pub trait Dataset: Send + Sync {
 pub struct Sample<'a> {
     /// The values, `[C, H, W]`.
     pub pixels: Pixels<'a>,
-    /// The class, below [`Dataset::num_classes`].
-    pub label: u32,
+    /// What a network should answer.
+    pub target: Target<'a>,
+}
+
+/// What a network should answer to a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target<'a> {
+    /// A class, below [`Dataset::num_classes`].
+    Class(u32),
+    /// [`Dataset::target_values`] numbers, one for each output of a network.
+    Values(&'a [f32]),
+}
+
+impl Target<'_> {
+    /// The class, if it is one.
+    pub fn class(self) -> Option<u32> {
+        match self {
+            Self::Class(class) => Some(class),
+            Self::Values(_) => None,
+        }
+    }
+
+    /// How many numbers it has, if it is not a class.
+    fn values(self) -> Option<usize> {
+        match self {
+            Self::Class(_) => None,
+            Self::Values(values) => Some(values.len()),
+        }
+    }
+
+    /// A target of `values` numbers, or a class, in words.
+    fn words(values: Option<usize>) -> String {
+        values.map_or_else(|| "a class".to_string(), |values| Count::of(values, "value").to_string())
+    }
 }
 
 /// The values of one sample, `[C, H, W]`, in the element type in which the set holds them.
@@ -148,6 +195,16 @@ pub enum SampleError {
         /// The element type of the first sample.
         expected: &'static str,
     },
+    /// A target of another kind or length than the set says.
+    #[error("the target of sample {index} is {got}, expected {expected}")]
+    Target {
+        /// Index of the sample in the data set.
+        index: usize,
+        /// What it is, in words.
+        got: String,
+        /// What it should be, in words.
+        expected: String,
+    },
     /// A label that is not a class.
     #[error("label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class"))]
     Label {
@@ -190,12 +247,20 @@ mod tests {
         }
 
         fn read(&self, index: usize) -> Sample<'_> {
-            if index == self.index { self.odd } else { Sample { pixels: Pixels::U8(&[1, 2]), label: 2 } }
+            if index == self.index {
+                self.odd
+            } else {
+                Sample { pixels: Pixels::U8(&[1, 2]), target: Target::Class(2) }
+            }
         }
     }
 
     fn odd(pixels: Pixels<'static>, label: u32) -> Odd {
-        Odd { index: 7, odd: Sample { pixels, label }, normalization: Normalization::unit_range(1) }
+        odd_target(pixels, Target::Class(label))
+    }
+
+    fn odd_target(pixels: Pixels<'static>, target: Target<'static>) -> Odd {
+        Odd { index: 7, odd: Sample { pixels, target }, normalization: Normalization::unit_range(1) }
     }
 
     #[test]
@@ -203,6 +268,10 @@ mod tests {
         for (set, expected) in [
             (odd(Pixels::U8(&[0, 0]), 3), "label 3 of sample 7 is out of range for 3 classes"),
             (odd(Pixels::U8(&[0; 3]), 0), "sample 7 has 3 values, expected 2 for sample shape [1, 1, 2]"),
+            (
+                odd_target(Pixels::U8(&[0; 2]), Target::Values(&[0.5])),
+                "the target of sample 7 is 1 value, expected a class",
+            ),
             (odd(Pixels::F32(&[0.0; 2]), 0), "sample 7 has values of type f32, the first sample of type u8"),
         ] {
             assert_eq!(set.check_samples(0..10).unwrap_err().to_string(), expected);

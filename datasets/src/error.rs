@@ -270,15 +270,24 @@ pub enum ArrayError {
 
     /// An array has another length than its samples need.
     #[error(
-        "pixel array has {}, expected {expected} for {} and sample shape {sample_shape:?}",
-        Count::of(*got, "value"), Count::of(*samples, "label")
+        "pixel array has {}, expected {expected} for {} of shape {sample_shape:?}",
+        Count::of(*got, "value"), Count::of(*samples, "sample")
     )]
     PixelCount {
-        /// The number of labels.
+        /// The number of samples that have targets.
         samples: usize,
         /// The shape, `[c, h, w]`.
         sample_shape: [usize; 3],
         /// The number of values that are needed.
+        expected: usize,
+        /// The number of values in the array.
+        got: usize,
+    },
+
+    /// An array of targets that is not a whole number of targets.
+    #[error("target array has {}, expected {expected} for each sample", Count::of(*got, "value"))]
+    TargetCount {
+        /// The number of values of a target.
         expected: usize,
         /// The number of values in the array.
         got: usize,

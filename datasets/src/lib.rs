@@ -1,8 +1,8 @@
-//! Data sets for training classifiers: what a sample is, where samples come from, and in which order they are
+//! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
 //! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and
-//! a class index. Nothing is normalised or laid out ahead of time. The thread that trains on a shard reads
+//! its target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on a shard reads
 //! the shard's samples, and applies the [`Normalization`] in the same pass that brings them into its own
 //! layout:
 //!
@@ -10,7 +10,7 @@
 //! epoch_order(seed, epoch, &mut order)                      // once an epoch
 //! for n, index in order[shard]:                             // in the thread that owns the shard
 //!     sample = dataset.read(index)
-//!     labels[n] = sample.label
+//!     targets[n] = sample.target
 //!     x[c, h, w, n] = scale[c] * sample.pixels[c, h, w] + shift[c]
 //! ```
 //!
@@ -33,7 +33,7 @@
 //! let mut order = vec![0; parts.train.len()];
 //! epoch_order(42, 0, &mut order);
 //! let first = parts.train.read(order[0] as usize);
-//! assert!(first.label < 3);
+//! assert!(first.target.class().unwrap() < 3);
 //! # Ok::<(), isograd_datasets::Error>(())
 //! ```
 
@@ -55,7 +55,7 @@ pub mod split;
 pub mod synthetic;
 
 pub use arrays::Arrays;
-pub use dataset::{Dataset, Pixels, Sample, SampleError};
+pub use dataset::{Dataset, Pixels, Sample, SampleError, Target};
 pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
 pub use shuffle::epoch_order;

@@ -42,6 +42,10 @@ impl Dataset for Subset<'_> {
         self.parent.num_classes()
     }
 
+    fn target_values(&self) -> Option<usize> {
+        self.parent.target_values()
+    }
+
     fn normalization(&self) -> &Normalization {
         self.parent.normalization()
     }
@@ -109,7 +113,7 @@ pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<Validati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arrays, Pixels};
+    use crate::{Arrays, Pixels, Target};
 
     fn numbered(len: u8) -> Arrays<'static> {
         Arrays::from_u8((0..len).collect::<Vec<_>>(), (0..u32::from(len)).collect::<Vec<_>>(), [1, 1, 1], 256)
@@ -120,8 +124,9 @@ mod tests {
     fn the_last_samples_validate() {
         let set = numbered(10);
         let parts = validation_split(&set, 0.3).unwrap();
-        let labels =
-            |part: &Subset<'_>| (0..part.len()).map(|index| part.read(index).label).collect::<Vec<_>>();
+        let labels = |part: &Subset<'_>| {
+            (0..part.len()).map(|index| part.read(index).target.class().unwrap()).collect::<Vec<_>>()
+        };
         assert_eq!(labels(&parts.train), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(labels(&parts.validation), [7, 8, 9]);
         assert_eq!(parts.validation.read(0).pixels, Pixels::U8(&[7]));
@@ -145,7 +150,8 @@ mod tests {
         let set = numbered(10);
         let outer = validation_split(&set, 0.5).unwrap();
         let inner = validation_split(&outer.validation, 0.4).unwrap();
-        assert_eq!((inner.train.read(0).label, inner.validation.read(1).label), (5, 9));
+        assert_eq!(inner.train.read(0).target, Target::Class(5));
+        assert_eq!(inner.validation.read(1).target, Target::Class(9));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Synthetic {
     /// let sequence = Synthetic { seed: 1, sample_shape: [3, 32, 32], num_classes: 10 };
     /// let train = sequence.samples(0..500)?;
     /// let test = sequence.samples(500..600)?;
-    /// assert_eq!((train.len(), test.len(), test.read(7).label), (500, 100, 7));
+    /// assert_eq!((train.len(), test.len(), test.read(7).target.class()), (500, 100, Some(7)));
     /// # Ok::<(), isograd_datasets::Error>(())
     /// ```
     ///

@@ -63,7 +63,7 @@ fn bundled_files_are_mnist() {
         for index in 0..set.len() {
             let sample = set.read(index);
             let Pixels::U8(bytes) = sample.pixels else { panic!("MNIST is bytes") };
-            digits[sample.label as usize] += 1;
+            digits[sample.target.class().unwrap() as usize] += 1;
             pixel_sum += bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
             crc.update(bytes);
         }
@@ -88,7 +88,7 @@ fn a_folder_is_read_raw_or_compressed() {
     assert_eq!((train.len(), train.sample_shape(), train.labels()), (3, [1, 2, 2], &[9, 0, 4][..]));
     assert_eq!(train.read(1).pixels, Pixels::U8(b"efgh"));
     let test = from_folder(folder, Split::Test).unwrap();
-    assert_eq!((test.read(0).pixels, test.read(0).label), (Pixels::U8(b"xyz"), 7));
+    assert_eq!((test.read(0).pixels, test.read(0).target.class()), (Pixels::U8(b"xyz"), Some(7)));
 }
 
 /// Kaggle's archive of MNIST has each file under both spellings, once in a folder of its own; and `gzip -k`

@@ -121,6 +121,14 @@ pub enum Error {
     /// A number that became infinite or NaN.
     #[error(transparent)]
     NonFinite(#[from] NonFinite),
+    /// Bytes that are not the state of a callback, or that of another network.
+    #[error("the saved state of the callback {callback}, of {bytes} bytes, does not fit")]
+    CallbackState {
+        /// The name of the callback.
+        callback: &'static str,
+        /// The number of bytes.
+        bytes: usize,
+    },
     /// The group of ranks has failed.
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),

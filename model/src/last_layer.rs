@@ -6,7 +6,7 @@
 //! is needed.
 
 use crate::layer::{Fusible, OutputKind};
-use crate::loss::Loss;
+use crate::loss::Takes;
 use crate::place::Place;
 use crate::shape::Shape;
 
@@ -15,10 +15,12 @@ use crate::shape::Shape;
 #[non_exhaustive]
 pub enum LastLayerError {
     /// The last layer gives something else than the loss takes.
-    #[error("{loss} takes {}, but the last layer, {place}, gives {gives}; {way_out}", takes(*.loss))]
+    #[error("{loss} takes {takes}, but the last layer, {place}, gives {gives}; {way_out}")]
     Output {
-        /// The loss.
-        loss: Loss,
+        /// The name of the loss.
+        loss: &'static str,
+        /// What it takes, in words.
+        takes: &'static str,
         /// Where the last layer stands.
         place: Place,
         /// What the last layer gives, in words.
@@ -45,11 +47,12 @@ pub enum LastLayerError {
 }
 
 /// What a loss takes, in words.
-fn takes(loss: Loss) -> &'static str {
-    match loss {
-        Loss::CategoricalCrossEntropy => "probabilities that add up to 1, as Softmax gives them",
-        Loss::BinaryCrossEntropy => "probabilities, as Sigmoid gives them",
-        Loss::MeanSquaredError => "numbers of any size",
+fn words(takes: Takes) -> &'static str {
+    match takes {
+        Takes::Anything => "any numbers",
+        Takes::Scores => "numbers of any size",
+        Takes::Probabilities => "probabilities, as Sigmoid gives them",
+        Takes::Distribution => "probabilities that add up to 1, as Softmax gives them",
     }
 }
 
@@ -75,8 +78,9 @@ impl LayerOutput {
     }
 }
 
-/// Checks that `loss` takes what the last of `chain` gives: layers in a row, each fed by the one before it.
-pub(crate) fn check(loss: Loss, chain: &[LayerOutput]) -> Result<(), LastLayerError> {
+/// Checks that the loss called `loss`, which takes `takes`, gets it from the last of `chain`: layers in a
+/// row, each fed by the one before it.
+pub(crate) fn check(loss: &'static str, takes: Takes, chain: &[LayerOutput]) -> Result<(), LastLayerError> {
     let last = &chain[chain.len() - 1];
     // The functions behind the last layer with parameters, from the end.
     let tail = chain.iter().enumerate().rev().take_while(|(_, layer)| !layer.starts_anew());
@@ -93,37 +97,38 @@ pub(crate) fn check(loss: Loss, chain: &[LayerOutput]) -> Result<(), LastLayerEr
             return Err(LastLayerError::OneOutput { place });
         }
     }
-    let Some(gives) = mismatch(loss, last.kind, last.shape) else { return Ok(()) };
+    let Some(gives) = mismatch(takes, last.kind, last.shape) else { return Ok(()) };
     let function = squash.and_then(|(_, layer)| layer.squash());
-    let way_out = way_out(loss, last.kind, function);
-    Err(LastLayerError::Output { loss, place: last.place.clone(), gives, way_out })
+    let way_out = way_out(takes, last.kind, function);
+    Err(LastLayerError::Output { loss, takes: words(takes), place: last.place.clone(), gives, way_out })
 }
 
-/// What an output of kind `given` is in words, if `loss` does not take it.
-fn mismatch(loss: Loss, given: OutputKind, shape: Shape) -> Option<&'static str> {
-    match (loss, given) {
-        (Loss::MeanSquaredError, _) | (_, OutputKind::Unknown) => None,
+/// What an output of kind `given` is in words, if a loss that takes `takes` does not take it.
+fn mismatch(takes: Takes, given: OutputKind, shape: Shape) -> Option<&'static str> {
+    match (takes, given) {
+        (Takes::Anything, _) | (_, OutputKind::Unknown) => None,
+        (Takes::Scores, OutputKind::Scores | OutputKind::Bounded) => None,
+        (Takes::Scores, _) => Some("probabilities"),
         (_, OutputKind::Scores) => Some("numbers of any size"),
         (_, OutputKind::Bounded) => Some("numbers within bounds that are no probabilities"),
-        (Loss::BinaryCrossEntropy, OutputKind::Probabilities | OutputKind::Distribution) => None,
-        (Loss::CategoricalCrossEntropy, OutputKind::Probabilities) => {
-            Some("a probability for each output on its own")
-        }
-        (Loss::CategoricalCrossEntropy, OutputKind::Distribution) if shape.is_vector() => None,
-        (Loss::CategoricalCrossEntropy, OutputKind::Distribution) => {
+        (Takes::Probabilities, OutputKind::Probabilities | OutputKind::Distribution) => None,
+        (Takes::Distribution, OutputKind::Probabilities) => Some("a probability for each output on its own"),
+        (Takes::Distribution, OutputKind::Distribution) if shape.is_vector() => None,
+        (Takes::Distribution, OutputKind::Distribution) => {
             Some("probabilities that add up to 1 at each pixel")
         }
     }
 }
 
-/// What to change where `loss` does not take an output of kind `given`; `function` is the softmax or sigmoid
-/// behind which no layer has parameters.
-fn way_out(loss: Loss, given: OutputKind, function: Option<Fusible>) -> &'static str {
-    match (loss, given, function) {
-        (Loss::BinaryCrossEntropy, OutputKind::Bounded, _) => "put Sigmoid in its place",
-        (Loss::BinaryCrossEntropy, _, Some(Fusible::Sigmoid)) => "make Sigmoid the last layer",
-        (Loss::BinaryCrossEntropy, _, Some(Fusible::Softmax)) => "make Softmax the last layer",
-        (Loss::BinaryCrossEntropy, ..) => "add Sigmoid behind it",
+/// What to change where a loss that takes `takes` does not take an output of kind `given`; `function` is the
+/// softmax or sigmoid behind which no layer has parameters.
+fn way_out(takes: Takes, given: OutputKind, function: Option<Fusible>) -> &'static str {
+    match (takes, given, function) {
+        (Takes::Scores, ..) => "remove what makes them probabilities",
+        (Takes::Probabilities, OutputKind::Bounded, _) => "put Sigmoid in its place",
+        (Takes::Probabilities, _, Some(Fusible::Sigmoid)) => "make Sigmoid the last layer",
+        (Takes::Probabilities, _, Some(Fusible::Softmax)) => "make Softmax the last layer",
+        (Takes::Probabilities, ..) => "add Sigmoid behind it",
         (_, OutputKind::Bounded, _) => "put Softmax in its place",
         (_, OutputKind::Scores, Some(Fusible::Softmax)) => "make Softmax the last layer",
         (_, OutputKind::Scores, _) => "add Softmax behind it",

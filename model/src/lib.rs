@@ -11,20 +11,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod callback;
 mod checkpoint;
 mod error;
 mod initializer;
 mod last_layer;
 pub mod layer;
-mod loss;
+pub mod loss;
 mod memory;
-mod metric;
+pub mod metric;
 mod names;
 mod network;
 pub mod optimizer;
 mod place;
 pub mod schedule;
 mod shape;
+mod targets;
 mod train;
 pub mod zoo;
 
@@ -32,6 +34,7 @@ pub use isograd_comm as comm;
 pub use isograd_datasets as datasets;
 pub use isograd_kernels as kernels;
 
+pub use callback::Callback;
 pub use checkpoint::{CheckpointError, check_save, load, save};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
@@ -44,4 +47,7 @@ pub use optimizer::Optimizer;
 pub use place::Place;
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
-pub use train::{DataError, EpochReport, Evaluation, NonFinite, Progress, Ranks, TrainConfig, Trainer};
+pub use targets::Targets;
+pub use train::{
+    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Progress, Ranks, TrainConfig, Trainer,
+};

@@ -40,6 +40,15 @@ impl<T: Element> Aligned<T> {
     }
 }
 
+impl<T: Element> Clone for Aligned<T> {
+    /// The copy starts on a pair of cache lines, too.
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
 impl<T> std::ops::Deref for Aligned<T> {
     type Target = [T];
 

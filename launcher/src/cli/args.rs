@@ -3,13 +3,13 @@
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
+use crate::cli::metric_plan::MetricPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use isograd_comm::{Settings, Transport};
-use isograd_model::{Loss, Metric};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -218,10 +218,11 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LossArgs {
-    /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce) or mean_squared_error (mse)
+    /// Loss: categorical_cross_entropy (cce), binary_cross_entropy (bce), mean_squared_error (mse),
+    /// mean_absolute_error (mae), huber or categorical_hinge (hinge)
     #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = parsers::loss)]
     #[arg(default_value = "categorical_cross_entropy")]
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'static str,
 }
 
 #[derive(Debug, Args)]
@@ -252,10 +253,11 @@ pub(crate) struct TrainingArgs {
     pub(crate) loss: LossArgs,
     /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
     /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
-    /// (mae)
+    /// (mae), top_5_accuracy (top5, and so on for other numbers), precision (prec), recall (rec), f1,
+    /// confusion_matrix (conf; its diagonal)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
     #[arg(default_value = "categorical_accuracy")]
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) metrics: Vec<MetricPlan>,
 }
 
 #[derive(Debug, Args)]
@@ -435,9 +437,9 @@ mod tests {
             "7",
         ]);
         assert_eq!((args.training.epochs, args.training.seed), (3, 7));
-        assert_eq!(args.training.loss.loss, Loss::MeanSquaredError);
+        assert_eq!(args.training.loss.loss, "mean_squared_error");
         assert_eq!(args.optimizer.given.weight_decay, Some(0.5));
         let metrics = parse(&["--metrics", "categorical_mse,regression_mae"]).training.metrics;
-        assert_eq!(metrics, [Metric::CategoricalMse, Metric::RegressionMae]);
+        assert_eq!(metrics, ["categorical_mse", "regression_mae"].map(|name| MetricPlan::new(name).unwrap()));
     }
 }

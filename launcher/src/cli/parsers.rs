@@ -1,11 +1,11 @@
 //! Parsers for the values of options. Their errors quote the text and say what is expected.
 
+use crate::cli::metric_plan::MetricPlan;
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
-use isograd_model::{Error, Loss, Metric, zoo};
+use isograd_model::{Error, loss, zoo};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The most threads or ranks on one machine.
@@ -218,24 +218,32 @@ pub(crate) fn model(text: &str) -> Result<&'static str, String> {
 }
 
 /// The name of a loss, or its usual abbreviation.
-pub(crate) fn loss(text: &str) -> Result<Loss, Error> {
-    Loss::from_str(match text {
+pub(crate) fn loss(text: &str) -> Result<&'static str, Error> {
+    let name = match text {
         "cce" => "categorical_cross_entropy",
         "bce" => "binary_cross_entropy",
         "mse" => "mean_squared_error",
+        "mae" => "mean_absolute_error",
+        "hinge" => "categorical_hinge",
         name => name,
-    })
+    };
+    let known = loss::NAMES.into_iter().find(|known| *known == name);
+    known.ok_or_else(|| Error::unknown_name("loss", name, &loss::NAMES))
 }
 
 /// The name of a metric, or the label that it has in lines of progress.
-pub(crate) fn metric(text: &str) -> Result<Metric, Error> {
-    Metric::from_str(match text {
+pub(crate) fn metric(text: &str) -> Result<MetricPlan, Error> {
+    MetricPlan::new(match text {
         "acc" | "accuracy" => "categorical_accuracy",
         "hin" => "categorical_hinge",
         "cat_mse" => "categorical_mse",
         "cat_mae" => "categorical_mae",
         "mse" => "regression_mse",
         "mae" => "regression_mae",
+        "top5" => "top_5_accuracy",
+        "prec" => "precision",
+        "rec" => "recall",
+        "conf" => "confusion_matrix",
         name => name,
     })
 }
@@ -324,20 +332,19 @@ mod tests {
 
     #[test]
     fn short_names_mean_the_long_ones() {
-        for name in [
-            "categorical_accuracy",
-            "categorical_hinge",
-            "categorical_mse",
-            "categorical_mae",
-            "regression_mse",
-            "regression_mae",
-        ] {
+        for name in isograd_model::metric::NAMES {
             let long = metric(name).unwrap();
             assert_eq!(metric(long.label()).unwrap(), long, "{}", long.label());
         }
-        assert_eq!(loss("bce").unwrap(), Loss::BinaryCrossEntropy);
-        assert_eq!(loss("cce").unwrap(), Loss::CategoricalCrossEntropy);
-        assert_eq!(loss("mse").unwrap(), Loss::MeanSquaredError);
+        for (short, long) in [
+            ("cce", "categorical_cross_entropy"),
+            ("bce", "binary_cross_entropy"),
+            ("mse", "mean_squared_error"),
+            ("mae", "mean_absolute_error"),
+            ("hinge", "categorical_hinge"),
+        ] {
+            assert_eq!((loss(short).unwrap(), loss(long).unwrap()), (long, long));
+        }
         assert_eq!((dtype("f32").unwrap(), dtype("f64").unwrap()), (Dtype::F32, Dtype::F64));
     }
 

@@ -1,6 +1,7 @@
 //! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each
 //! other.
 
+use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
 use crate::cli::schedule_plan::SchedulePlan;
@@ -10,9 +11,11 @@ use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
+use isograd_model::metric::CategoricalAccuracy;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{Element, Loss, Metric, TrainConfig};
+use isograd_model::{Element, Loss, TrainConfig, loss};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A training run.
@@ -28,8 +31,8 @@ pub(crate) struct TrainPlan {
     pub(crate) batch: Batch,
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
-    pub(crate) loss: Loss,
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) loss: &'static str,
+    pub(crate) metrics: Vec<MetricPlan>,
     pub(crate) optimizer: OptimizerPlan,
     /// Before it is scaled by the number of ranks.
     pub(crate) learning_rate: f64,
@@ -52,7 +55,7 @@ pub(crate) struct EvaluatePlan {
     pub(crate) model: &'static str,
     pub(crate) source: Source,
     pub(crate) load: PathBuf,
-    pub(crate) loss: Loss,
+    pub(crate) loss: &'static str,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
 }
@@ -122,9 +125,9 @@ impl TrainPlan {
     pub(crate) fn config<T: Element>(&self, samples: usize, world: usize) -> TrainConfig<T> {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
-        let mut metrics = self.metrics.clone();
-        if !metrics.contains(&Metric::CategoricalAccuracy) {
-            metrics.push(Metric::CategoricalAccuracy);
+        let mut metrics: Vec<_> = self.metrics.iter().map(MetricPlan::build).collect();
+        if !self.metrics.iter().any(|metric| metric.to_string() == ACCURACY) {
+            metrics.push(Arc::new(CategoricalAccuracy));
         }
         TrainConfig {
             batch_size,
@@ -136,7 +139,7 @@ impl TrainPlan {
                 self.learning_rate
             },
             schedule: self.schedule.build(self.warm_up_factor(world)),
-            loss: self.loss,
+            loss: build_loss(self.loss),
             metrics,
             seed: self.seed,
             isa: self.execution.isa,
@@ -169,8 +172,14 @@ impl EvaluatePlan {
     pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.min(samples);
-        TrainConfig { batch_size: shard_size, shard_size, loss: self.loss, isa, ..TrainConfig::default() }
+        let loss = build_loss(self.loss);
+        TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() }
     }
+}
+
+/// The loss called `name`, which its parser knows.
+fn build_loss<T: Element>(name: &str) -> Arc<dyn Loss<T>> {
+    loss::by_name(name).expect("a name that was parsed")
 }
 
 impl RankPlan {
@@ -433,11 +442,13 @@ mod tests {
     fn the_accuracy_is_always_measured() {
         let metrics = |names: &str| {
             let plan = plan(&["--metrics", names]).unwrap();
-            (plan.metrics.clone(), plan.config::<f32>(1, 1).metrics)
+            let built = plan.config::<f32>(1, 1).metrics;
+            (plan.metrics.clone(), built.iter().map(|metric| metric.name().into_owned()).collect::<Vec<_>>())
         };
-        let (mae, accuracy) = (Metric::RegressionMae, Metric::CategoricalAccuracy);
-        assert_eq!(metrics("regression_mae,regression_mae"), (vec![mae], vec![mae, accuracy]));
-        assert_eq!(metrics("categorical_accuracy"), (vec![accuracy], vec![accuracy]));
+        let plans = |name| vec![MetricPlan::new(name).unwrap()];
+        let both = ["regression_mae", ACCURACY].map(str::to_string).to_vec();
+        assert_eq!(metrics("regression_mae,regression_mae"), (plans("regression_mae"), both));
+        assert_eq!(metrics(ACCURACY), (plans(ACCURACY), vec![ACCURACY.to_string()]));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
     vec![
         ("the instruction-set level", isa.to_string()),
         ("the shard size", shard_size.to_string()),
-        ("the loss", loss.to_string()),
+        ("the loss", format!("{loss:?}")),
         ("the metrics", format!("{metrics:?}")),
         ("the seed", seed.to_string()),
         ("the global batch", batch_size.to_string()),

@@ -2,7 +2,7 @@
 
 use crate::cli::plan::Source;
 use crate::failure::Failure;
-use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, mnist};
+use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, Target, mnist};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::cell::LazyCell;
@@ -98,17 +98,20 @@ impl Source {
 const CHUNK: usize = 1000;
 
 /// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels
-/// and labels, in order and little-endian.
+/// and targets, in order and little-endian.
 fn digest(samples: &dyn Dataset) -> String {
     let chunk = |index: usize| {
         let mut hash = Sha256::new();
         for index in index * CHUNK..samples.len().min((index + 1) * CHUNK) {
-            let Sample { pixels, label } = samples.read(index);
+            let Sample { pixels, target } = samples.read(index);
             match pixels {
                 Pixels::U8(bytes) => hash.update(bytes),
                 Pixels::F32(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
             }
-            hash.update(label.to_le_bytes());
+            match target {
+                Target::Class(label) => hash.update(label.to_le_bytes()),
+                Target::Values(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
+            }
         }
         hash.finalize()
     };

@@ -1,8 +1,9 @@
 //! The history file: a row for each epoch.
 
+use crate::cli::metric_plan::MetricPlan;
 use crate::cli::parsers::{HistoryFile, HistoryFormat};
 use crate::failure::Failure;
-use isograd_model::{EpochReport, Evaluation, Metric};
+use isograd_model::{EpochReport, Evaluation};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
@@ -12,7 +13,7 @@ use std::io::{self, Write};
 pub(crate) struct History<'a> {
     file: &'a HistoryFile,
     open: File,
-    metrics: &'a [Metric],
+    metrics: &'a [MetricPlan],
     has_validation: bool,
     rows: u32,
 }
@@ -21,7 +22,7 @@ impl<'a> History<'a> {
     /// Opens the file, or creates it. Rows of an earlier run stay until there is a row to write.
     pub(crate) fn open(
         file: &'a HistoryFile,
-        metrics: &'a [Metric],
+        metrics: &'a [MetricPlan],
         has_validation: bool,
     ) -> Result<Self, Failure> {
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file.path);
@@ -64,7 +65,7 @@ fn failure(file: &HistoryFile, source: io::Error) -> Failure {
 /// The name of a column, and its value, if it has one in this row.
 type Column = (String, Option<f64>);
 
-fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
+fn columns(report: &EpochReport, step: u64, metrics: &[MetricPlan]) -> Vec<Column> {
     let rate = report.samples_per_s();
     let counts = [("epoch", f64::from(report.epoch)), ("step", step as f64), ("samples_per_s", rate)];
     let counts = counts.map(|(name, count)| (name.to_string(), Some(count)));
@@ -73,7 +74,7 @@ fn columns(report: &EpochReport, step: u64, metrics: &[Metric]) -> Vec<Column> {
 
 /// Columns of the loss and the metrics. All rows have the same columns; without an evaluation they have no
 /// values.
-fn scores(prefix: &str, metrics: &[Metric], evaluation: Option<&Evaluation>) -> Vec<Column> {
+fn scores(prefix: &str, metrics: &[MetricPlan], evaluation: Option<&Evaluation>) -> Vec<Column> {
     let loss = (format!("{prefix}loss"), evaluation.map(|evaluation| evaluation.loss));
     let value = |index: usize| evaluation.map(|evaluation| evaluation.metrics[index]);
     let named = metrics.iter().enumerate().map(|(index, metric)| (format!("{prefix}{metric}"), value(index)));
@@ -114,7 +115,7 @@ mod tests {
     }
 
     fn row() -> Vec<Column> {
-        let metrics = [Metric::RegressionMse];
+        let metrics = [MetricPlan::new("regression_mse").unwrap()];
         let mut row = columns(&report(), 15, &metrics);
         row.extend(scores("val_", &metrics, Some(&evaluation(f64::NAN))));
         row
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn an_epoch_without_validation_has_the_columns_of_the_others() {
         let folder = tempfile::tempdir().unwrap();
-        let metrics = [Metric::RegressionMse];
+        let metrics = [MetricPlan::new("regression_mse").unwrap()];
         for (name, format, last) in [
             ("a.csv", HistoryFormat::Csv, "3,20,100,0.25,0.30000000000000004,,"),
             (

@@ -1,10 +1,11 @@
 //! The progress bar of an epoch, on standard error. It is shown if that is a terminal, or if a launcher shows
 //! it on one.
 
+use crate::cli::metric_plan::MetricPlan;
 use crate::rank::report::scores;
 use crate::system::status_line::StatusLine;
 use crate::system::variables::PROGRESS;
-use isograd_model::{Metric, Progress};
+use isograd_model::Progress;
 use std::time::Duration;
 
 /// Time between two drawings. Steps in between cost one comparison each.
@@ -17,14 +18,14 @@ pub(crate) struct EpochBar<'a> {
     /// Which epoch it is, as `epoch 1/10`.
     title: String,
     samples: usize,
-    metrics: &'a [Metric],
+    metrics: &'a [MetricPlan],
     next: Duration,
 }
 
 impl<'a> EpochBar<'a> {
     /// A bar for epoch `epoch`, from 1, of `epochs` with `samples` samples each; `None` if there is no
     /// terminal.
-    pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [Metric]) -> Option<Self> {
+    pub(crate) fn start(epoch: u32, epochs: u32, samples: usize, metrics: &'a [MetricPlan]) -> Option<Self> {
         let columns = std::env::var(PROGRESS).ok().and_then(|columns| columns.parse().ok());
         let line = columns.map(StatusLine::relayed).or_else(StatusLine::on_terminal)?;
         Some(Self { line, title: format!("epoch {epoch}/{epochs}"), samples, metrics, next: INTERVAL })

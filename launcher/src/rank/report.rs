@@ -1,17 +1,15 @@
 //! Lines about results. Their formats are fixed, since scripts read them.
 
+use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use isograd_model::{EpochReport, Evaluation, Metric};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `loss 0.2134567, acc 93.81%`, each name behind `prefix`.
-pub(crate) fn scores(prefix: &str, loss: f64, metrics: &[Metric], values: &[f64]) -> String {
+pub(crate) fn scores(prefix: &str, loss: f64, metrics: &[MetricPlan], values: &[f64]) -> String {
     let mut text = format!("{prefix}loss {loss:.7}");
     for (metric, value) in metrics.iter().zip(values) {
-        let label = metric.label();
-        text += &match metric {
-            Metric::CategoricalAccuracy => format!(", {prefix}{label} {value:.2}%"),
-            _ => format!(", {prefix}{label} {value:.7}"),
-        };
+        text += &format!(", {prefix}{} {}", metric.label(), metric.show(*value));
     }
     text
 }
@@ -21,7 +19,7 @@ pub(crate) fn epoch_line(
     epochs: u32,
     report: &EpochReport,
     validation: Option<&Evaluation>,
-    metrics: &[Metric],
+    metrics: &[MetricPlan],
 ) -> String {
     let rate = report.samples_per_s();
     let train = scores("", report.train.loss, metrics, &report.train.metrics);
@@ -38,8 +36,8 @@ pub(crate) fn epoch_line(
 /// # Panics
 ///
 /// When the accuracy is not among the metrics.
-pub(crate) fn test_line(metrics: &[Metric], evaluation: &Evaluation) -> String {
-    let accuracy = metrics.iter().position(|metric| *metric == Metric::CategoricalAccuracy);
+pub(crate) fn test_line<T>(metrics: &[Arc<dyn Metric<T>>], evaluation: &Evaluation) -> String {
+    let accuracy = metrics.iter().position(|metric| metric.name() == ACCURACY);
     let accuracy = evaluation.metrics[accuracy.expect("the accuracy is measured whatever is reported")];
     format!("test_acc: {accuracy:.2}%, test_loss: {:.7}", evaluation.loss)
 }
@@ -55,8 +53,9 @@ pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use isograd_model::metric;
 
-    const METRICS: [Metric; 2] = [Metric::RegressionMse, Metric::CategoricalAccuracy];
+    const METRICS: [&str; 2] = ["regression_mse", ACCURACY];
 
     fn evaluation(loss: f64, metrics: [f64; 2]) -> Evaluation {
         Evaluation::new(50, loss, metrics.to_vec())
@@ -64,16 +63,17 @@ mod tests {
 
     #[test]
     fn an_epoch_is_one_line() {
+        let metrics = METRICS.map(|name| MetricPlan::new(name).unwrap());
         let elapsed = Duration::from_millis(500);
         let report = EpochReport::new(3, 5, evaluation(0.25, [0.125, 93.811]), elapsed);
         assert_eq!(
-            epoch_line(10, &report, Some(&evaluation(0.5, [0.0625, 100.0])), &METRICS),
+            epoch_line(10, &report, Some(&evaluation(0.5, [0.0625, 100.0])), &metrics),
             "epoch 3/10: 100.0 samples/s, loss 0.2500000, mse 0.1250000, acc 93.81%, \
              val_loss 0.5000000, val_mse 0.0625000, val_acc 100.00%"
         );
         // Metrics that the user did not ask for are behind the others.
         assert_eq!(
-            epoch_line(3, &report, None, &METRICS[..1]),
+            epoch_line(3, &report, None, &metrics[..1]),
             "epoch 3/3: 100.0 samples/s, loss 0.2500000, mse 0.1250000"
         );
     }
@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn the_test_line_has_the_accuracy_and_the_loss() {
         assert_eq!(
-            test_line(&METRICS, &evaluation(0.04123449, [9.0, 98.706])),
+            test_line(
+                &METRICS.map(|name| metric::by_name::<f32>(name).unwrap()),
+                &evaluation(0.04123449, [9.0, 98.706])
+            ),
             "test_acc: 98.71%, test_loss: 0.0412345"
         );
     }

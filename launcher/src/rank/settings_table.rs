@@ -3,10 +3,11 @@
 //! The function takes plan and configuration apart field by field, without `..`: whoever adds an option is
 //! asked by the compiler whether the table shows it.
 
+use crate::cli::metric_plan::MetricPlan;
 use crate::cli::plan::{Source, TrainPlan};
 use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
-use isograd_model::{Element, Metric, TrainConfig};
+use isograd_model::{Element, TrainConfig};
 
 /// One `name: value` a line, values below each other, under the names that the options have. `samples` are
 /// those of training and validation.
@@ -88,7 +89,7 @@ pub(crate) fn list<T: Element>(
 }
 
 /// What the trainer is configured with, and the metrics that the user asked for.
-fn of_config<T>(config: &TrainConfig<T>, metrics: &[Metric]) -> Vec<(&'static str, String)> {
+fn of_config<T>(config: &TrainConfig<T>, metrics: &[MetricPlan]) -> Vec<(&'static str, String)> {
     let TrainConfig {
         // Rows beside those of the plan.
         batch_size: _,
@@ -109,8 +110,8 @@ fn of_config<T>(config: &TrainConfig<T>, metrics: &[Metric]) -> Vec<(&'static st
     vec![
         ("shard-size", shard_size.to_string()),
         ("seed", seed.to_string()),
-        ("loss", loss.to_string()),
-        ("metrics", metrics.iter().map(Metric::to_string).collect::<Vec<_>>().join(",")),
+        ("loss", loss.name().to_string()),
+        ("metrics", metrics.iter().map(MetricPlan::to_string).collect::<Vec<_>>().join(",")),
     ]
 }
 

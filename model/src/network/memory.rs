@@ -10,6 +10,7 @@ use super::lifetimes::Slot;
 use crate::error::Error;
 use crate::layer::Mode;
 use crate::memory::{self, Aligned};
+use crate::targets::Targets;
 use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ impl MemoryPlan {
             scratch: Aligned::zeroed(plan.scratch_len),
             mode: Mode::Train,
             n: 0,
+            has_values: false,
             labels: Vec::with_capacity(plan.capacity),
             plan: Arc::clone(plan),
         }
@@ -56,6 +58,8 @@ pub(crate) struct ShardMemory<T> {
     /// The mode of the pass under way, and the samples of its shard.
     mode: Mode,
     n: usize,
+    /// Whether the targets are values, which lie in a slot of the arena.
+    has_values: bool,
     /// Classes of the shard's samples.
     pub(crate) labels: Vec<u32>,
 }
@@ -111,7 +115,7 @@ impl<T: Element> Network<T> {
     pub(crate) fn start_pass<'m>(&self, memory: &'m mut ShardMemory<T>, mode: Mode, n: usize) -> &'m mut [T] {
         let capacity = memory.plan.capacity;
         assert!(n <= capacity, "a shard of {n} samples in memory for {capacity}");
-        (memory.mode, memory.n) = (mode, n);
+        (memory.mode, memory.n, memory.has_values) = (mode, n, false);
         let range = self.data_range(memory, 0);
         &mut memory.arena[range]
     }
@@ -121,8 +125,23 @@ impl<T: Element> Network<T> {
         &memory.arena[self.data_range(memory, self.output)]
     }
 
-    /// Input and output of the last step, the gradient buffer for its input (empty in use), scratch space of
-    /// the same size, and the labels.
+    /// Makes values the targets of the pass under way; returns the memory for them, `[outputs, n]`. Until the
+    /// forward pass has ended, it is used for something else.
+    pub(crate) fn target_values<'m>(&self, memory: &'m mut ShardMemory<T>) -> &'m mut [T] {
+        memory.has_values = true;
+        let range = self.targets_range(memory, self.output);
+        &mut memory.arena[range]
+    }
+
+    /// The targets of the pass under way.
+    pub(crate) fn targets<'m>(&self, memory: &'m ShardMemory<T>) -> Targets<'m, T> {
+        match memory.has_values {
+            true => Targets::Values(&memory.arena[self.targets_range(memory, self.output)]),
+            false => Targets::Classes(&memory.labels),
+        }
+    }
+
+    /// Input and output of the last step, the gradient buffer for its input (empty in use), and the targets.
     pub(crate) fn last_layer<'m>(&self, memory: &'m mut ShardMemory<T>) -> LastLayer<'m, T> {
         let last = &self.graph.steps[self.graph.steps.len() - 1];
         let (x, y) = (last.reads[0], last.writes);
@@ -133,17 +152,16 @@ impl<T: Element> Network<T> {
             self.targets_range(memory, x),
         ];
         let [x, y, dx, targets] = disjoint(&mut memory.arena, ranges);
-        LastLayer { x, y, dx, targets, labels: &memory.labels }
+        LastLayer { x, y, dx, targets: TargetMemory::new(&memory.labels, targets, memory.has_values) }
     }
 
-    /// The network's output, the gradient buffer for it (empty in use), scratch space of the same size, and
-    /// the labels.
+    /// The network's output, the gradient buffer for it (empty in use), and the targets.
     pub(crate) fn output_and_gradient<'m>(&self, memory: &'m mut ShardMemory<T>) -> OutputAndGradient<'m, T> {
         let y = self.output;
         let ranges =
             [self.data_range(memory, y), self.loss_gradient_range(memory, y), self.targets_range(memory, y)];
         let [y, dy, targets] = disjoint(&mut memory.arena, ranges);
-        OutputAndGradient { y, dy, targets, labels: &memory.labels }
+        OutputAndGradient { y, dy, targets: TargetMemory::new(&memory.labels, targets, memory.has_values) }
     }
 
     fn loss_gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
@@ -203,14 +221,33 @@ pub(crate) struct LastLayer<'m, T> {
     pub(crate) x: &'m [T],
     pub(crate) y: &'m mut [T],
     pub(crate) dx: &'m mut [T],
-    pub(crate) targets: &'m mut [T],
-    pub(crate) labels: &'m [u32],
+    pub(crate) targets: TargetMemory<'m, T>,
 }
 
 /// What a loss of the network's output works on.
 pub(crate) struct OutputAndGradient<'m, T> {
     pub(crate) y: &'m [T],
     pub(crate) dy: &'m mut [T],
-    pub(crate) targets: &'m mut [T],
-    pub(crate) labels: &'m [u32],
+    pub(crate) targets: TargetMemory<'m, T>,
+}
+
+/// The targets of a shard: its labels, and memory that holds them as numbers, or is there to do so.
+pub(crate) struct TargetMemory<'m, T> {
+    labels: &'m [u32],
+    values: &'m mut [T],
+    has_values: bool,
+}
+
+impl<'m, T> TargetMemory<'m, T> {
+    fn new(labels: &'m [u32], values: &'m mut [T], has_values: bool) -> Self {
+        Self { labels, values, has_values }
+    }
+
+    /// The targets, and memory to write classes to as numbers.
+    pub(crate) fn split(self) -> (Targets<'m, T>, &'m mut [T]) {
+        match self.has_values {
+            true => (Targets::Values(self.values), &mut []),
+            false => (Targets::Classes(self.labels), self.values),
+        }
+    }
 }

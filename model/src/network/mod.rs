@@ -108,7 +108,7 @@ impl<T: Element> Network<T> {
     }
 
     /// Checks that `loss` takes the network's output.
-    pub(crate) fn check_loss(&self, loss: Loss) -> Result<(), LastLayerError> {
+    pub(crate) fn check_loss(&self, loss: &dyn Loss<T>) -> Result<(), LastLayerError> {
         // The layers behind the last block: a block gives numbers of any size.
         let mut chain = Vec::new();
         let mut next = Some(self.layers.len() - 1);
@@ -124,7 +124,7 @@ impl<T: Element> Network<T> {
             next = info.input_layer;
         }
         chain.reverse();
-        last_layer::check(loss, &chain)
+        last_layer::check(loss.name(), loss.takes(), &chain)
     }
 
     /// The fewest samples of a shard that all layers can be trained on.

@@ -2,7 +2,8 @@
 
 use super::{MemoryPlan, Network, ShardMemory, State};
 use crate::layer::{Context, Mode};
-use crate::loss::{Gradient, Loss};
+use crate::loss::{self, Gradient, Loss};
+use crate::targets::Targets;
 use isograd_kernels::{Element, Isa};
 
 /// Which random numbers a pass draws, as in dropout: those of the samples from `position` on in epoch `epoch`
@@ -43,8 +44,8 @@ impl<T: Element> Network<T> {
         self.output(&memory).to_vec()
     }
 
-    /// The mean loss of the samples `x` `[input shape, n]`, `n` being the number of `labels`, and its
-    /// gradient by all parameters, in their order in the flat buffer. Allocates its memory in each call.
+    /// The mean `loss` of the samples `x` `[input shape, n]` with their `targets`, of which there are `n`, and
+    /// its gradient by all parameters, in their order in the flat buffer. Allocates its memory in each call.
     ///
     /// The pass is that of a training step whose only shard is `x`: batch normalisation takes the statistics
     /// of `x` (the running statistics of `state` where a channel of `x` has only one value), and dropout
@@ -53,12 +54,13 @@ impl<T: Element> Network<T> {
     /// clamped.
     ///
     /// ```
-    /// use isograd_model::{Loss, Network, Randomness, kernels::Isa, layer::*, layers};
+    /// use isograd_model::loss::MeanSquaredError;
+    /// use isograd_model::{Network, Randomness, kernels::Isa, layer::*, layers};
     /// let network = Network::<f64>::build(layers![Input::vector(1), Dense::new(1).without_bias()])?;
     /// let mut state = network.initial_state(0)?;
     /// state.params_mut()[0] = 3.0;
     /// let (loss, gradients) = network.loss_and_gradients(
-    ///     &state, Isa::best(), Loss::MeanSquaredError, Randomness::default(), &[2.0], &[1],
+    ///     &state, Isa::best(), &MeanSquaredError, Randomness::default(), &[2.0], &[1],
     /// );
     /// assert_eq!((loss, gradients), (25.0, vec![20.0])); // (3 * 2 - 1)^2 and 2 * (3 * 2 - 1) * 2
     /// # Ok::<(), isograd_model::Error>(())
@@ -66,32 +68,44 @@ impl<T: Element> Network<T> {
     ///
     /// # Panics
     ///
-    /// When there are no labels, when `x` does not have one sample for each, when a label is not below
-    /// [`Loss::most_classes`], when `state` is that of a network with other parameters, or when there is no
-    /// memory for the pass.
-    pub fn loss_and_gradients(
+    /// When there are no targets, when `x` does not have one sample for each, when a label is not below
+    /// [`Loss::most_classes`], when the loss does not take such targets, when `state` is that of a network
+    /// with other parameters, or when there is no memory for the pass.
+    pub fn loss_and_gradients<'a>(
         &self,
         state: &State<T>,
         isa: Isa,
-        loss: Loss,
+        loss: &dyn Loss<T>,
         randomness: Randomness,
         x: &[T],
-        labels: &[u32],
-    ) -> (f64, Vec<T>) {
-        let n = labels.len();
+        targets: impl Into<Targets<'a, T>>,
+    ) -> (f64, Vec<T>)
+    where
+        T: 'a,
+    {
+        let (targets, outputs) = (targets.into(), self.output_shape().elements());
+        let n = targets.samples(outputs);
         let mut memory = self.memory_of(state, Mode::Train, x, n);
-        let outputs = self.output_shape().elements();
-        let classes = loss.most_classes(outputs);
-        for (sample, label) in labels.iter().enumerate() {
-            assert!((*label as usize) < classes, "label {label} of sample {sample} with {outputs} outputs");
+        if let Targets::Classes(labels) = targets {
+            let classes = loss.most_classes(outputs);
+            for (sample, label) in labels.iter().enumerate() {
+                assert!(
+                    (*label as usize) < classes,
+                    "label {label} of sample {sample} with {outputs} outputs"
+                );
+            }
+            memory.labels.extend_from_slice(labels);
         }
-        memory.labels.extend_from_slice(labels);
 
-        let (cx, steps) = (self.context(state, isa, Mode::Train, n, randomness), loss.steps(self));
+        let (cx, steps) = (self.context(state, isa, Mode::Train, n, randomness), loss::steps(loss, self));
         let mut statistics = vec![T::ZERO; self.statistics_count()];
         let mut dw = vec![T::ZERO; self.parameter_count()];
         self.forward(&cx, &mut memory, &mut statistics, steps);
-        let sum = loss.evaluate(&cx, self, &mut memory, Gradient::Wanted);
+        if let Targets::Values(values) = targets {
+            assert!(loss.takes_values(), "{} does not take targets that are values", loss.name());
+            self.target_values(&mut memory).copy_from_slice(values);
+        }
+        let sum = loss::evaluate(loss, &cx, self, &mut memory, Gradient::Wanted);
         self.backward(&cx, &mut memory, dw.as_mut_slice(), steps);
         (sum / n as f64, dw)
     }

@@ -16,6 +16,12 @@ pub struct State<T> {
     pub(crate) statistics: Aligned<T>,
 }
 
+impl<T: Element> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self { params: self.params.clone(), statistics: self.statistics.clone() }
+    }
+}
+
 impl<T: Element> Network<T> {
     /// The state before training: a pure function of the network and `seed`, the same on every machine.
     ///

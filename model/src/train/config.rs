@@ -1,8 +1,8 @@
 //! The configuration of a training run.
 
 use crate::error::Error;
-use crate::loss::Loss;
-use crate::metric::Metric;
+use crate::loss::{CategoricalCrossEntropy, Loss};
+use crate::metric::{CategoricalAccuracy, Metric};
 use crate::optimizer::{Adam, Optimizer};
 use crate::schedule::{Constant, Schedule};
 use isograd_kernels::{Element, Isa};
@@ -27,10 +27,10 @@ pub struct TrainConfig<T = f32> {
     pub learning_rate: f64,
     /// The schedule of the learning rate: one of [`schedule`](crate::schedule), or your own.
     pub schedule: Arc<dyn Schedule>,
-    /// The loss that training minimises.
-    pub loss: Loss,
-    /// Metrics that are reported beside the loss.
-    pub metrics: Vec<Metric>,
+    /// The loss that training minimises: one of [`loss`](crate::loss), or your own.
+    pub loss: Arc<dyn Loss<T>>,
+    /// Metrics that are reported beside the loss: those of [`metric`](crate::metric), or your own.
+    pub metrics: Vec<Arc<dyn Metric<T>>>,
     /// Seed of all randomness.
     pub seed: u64,
     /// Instruction-set level.
@@ -59,8 +59,8 @@ impl<T: Element> Default for TrainConfig<T> {
             optimizer: Arc::new(Adam::default()),
             learning_rate: 0.001,
             schedule: Arc::new(Constant),
-            loss: Loss::default(),
-            metrics: vec![Metric::CategoricalAccuracy],
+            loss: Arc::new(CategoricalCrossEntropy::new()),
+            metrics: vec![Arc::new(CategoricalAccuracy)],
             seed: 0,
             isa: Isa::best(),
             clip_norm: None,

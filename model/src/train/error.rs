@@ -5,7 +5,8 @@ use isograd_datasets::SampleError;
 
 /// Why a data set cannot be used with a network.
 ///
-/// All of it is found before the first step of an epoch, so nothing has been trained on.
+/// All of it but [`TargetValue`](Self::TargetValue) is found before the first step of an epoch, so nothing has
+/// been trained on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -25,6 +26,37 @@ pub enum DataError {
         outputs: usize,
         /// Classes of the data set.
         classes: usize,
+    },
+    /// The loss or a metric does not take targets of this kind.
+    #[error("{what} does not take targets that are {}", if *.are_values { "numbers" } else { "classes" })]
+    TargetKind {
+        /// The loss or the metric.
+        what: String,
+        /// Whether the targets are numbers.
+        are_values: bool,
+    },
+    /// A target has not a number for each output.
+    #[error(
+        "the network has {outputs} output{}, the targets of the data set have {values} value{}",
+        if *.outputs == 1 { "" } else { "s" }, if *.values == 1 { "" } else { "s" }
+    )]
+    TargetLength {
+        /// Output elements of the network.
+        outputs: usize,
+        /// Numbers of a target.
+        values: usize,
+    },
+    /// A target that the loss does not take. The step was not done.
+    #[error(
+        "the target of sample {sample} of the data set has the value {value}, which {loss} does not take"
+    )]
+    TargetValue {
+        /// Index of the sample in the data set.
+        sample: usize,
+        /// The value.
+        value: f32,
+        /// The name of the loss.
+        loss: &'static str,
     },
     /// The normalization has another number of channels than the samples.
     #[error("the normalization of the data set has {normalization} channels, its samples have {samples}")]
@@ -104,6 +136,14 @@ pub enum NonFinite {
         step: u64,
         /// The epoch, from 1.
         epoch: u32,
+    },
+    /// A metric.
+    #[error("the metric {name} of {samples} samples is NaN")]
+    Metric {
+        /// The name of the metric.
+        name: String,
+        /// The samples that it is of.
+        samples: usize,
     },
     /// The mean loss of an evaluation.
     #[error("the mean loss of {samples} evaluated samples is {loss}{}", evaluation_reason(.bad_sample))]

@@ -14,13 +14,15 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`DataError`](super::DataError) when
+    /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`NonFinite::Metric`] when a metric is
+    /// NaN, [`DataError`](super::DataError) when
     /// the data set does not fit the network, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {
             network: &self.network,
             config: &self.config,
+            sum_layout: &self.sum_layout,
             state: self.update_memory.averaged().unwrap_or(&self.state),
             source: &source,
             order: &[],
@@ -28,15 +30,18 @@ impl<T: Element> Trainer<T> {
             least_samples: 1,
             epoch: self.epoch,
         };
-        let mut sums = Sums::new(&self.config.metrics);
+        self.sum_layout.check_memory(job.shards())?;
+        let mut sums = Sums::new(&self.sum_layout);
         let own = self.own_shards(job.shards());
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
         self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, false)?;
-        let evaluation = sums.evaluation();
-        let Evaluation { samples, loss, .. } = evaluation;
+        let (samples, loss) = (sums.samples, sums.loss());
         if !loss.is_finite() {
+            if let Some(error) = job.bad_target() {
+                return Err(error.into());
+            }
             return Err(NonFinite::Evaluation { samples, loss, bad_sample: job.bad_sample() }.into());
         }
-        Ok(evaluation)
+        Ok(sums.evaluation(&self.config.metrics, &self.sum_layout)?)
     }
 }

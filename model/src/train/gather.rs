@@ -2,8 +2,9 @@
 
 use super::DataError;
 use crate::layer::Mode;
+use crate::loss::Loss;
 use crate::network::{Network, ShardMemory};
-use isograd_datasets::{Dataset, Pixels};
+use isograd_datasets::{Dataset, Pixels, Target};
 use isograd_kernels::layout::{self, Channels, Scaling};
 use isograd_kernels::{Element, Isa};
 
@@ -43,7 +44,7 @@ impl<'d, T: Element> Source<'d, T> {
     }
 
     /// Starts a pass in `mode` over the samples `index(0)`, …, `index(n - 1)`: read, normalised
-    /// and laid out in one pass; notes their labels.
+    /// and laid out in one pass; notes their labels, if they have labels.
     pub(super) fn gather(
         &self,
         isa: Isa,
@@ -54,7 +55,12 @@ impl<'d, T: Element> Source<'d, T> {
         index: impl Fn(usize) -> usize,
     ) {
         memory.labels.clear();
-        memory.labels.extend((0..n).map(|i| self.dataset.read(index(i)).label));
+        if self.dataset.target_values().is_none() {
+            memory.labels.extend((0..n).map(|i| match self.dataset.read(index(i)).target {
+                Target::Class(label) => label,
+                Target::Values(_) => panic!("the target of sample {} is no class", index(i)),
+            }));
+        }
         let shape = network.input_shape();
         let pixels = shape.h * shape.w;
         let input = network.start_pass(memory, mode, n);
@@ -76,5 +82,45 @@ impl<'d, T: Element> Source<'d, T> {
                 layout::gather_float(isa, Channels::First, pixels, n, scaling, sample, input);
             }
         }
+    }
+
+    /// Lays out the targets of the same samples, if they are numbers. They take memory that the forward pass
+    /// uses, and so come behind it.
+    pub(super) fn gather_values(
+        &self,
+        network: &Network<T>,
+        memory: &mut ShardMemory<T>,
+        n: usize,
+        index: impl Fn(usize) -> usize,
+    ) {
+        if self.dataset.target_values().is_none() {
+            return;
+        }
+        let targets = network.target_values(memory);
+        for sample in 0..n {
+            let Target::Values(values) = self.dataset.read(index(sample)).target else {
+                panic!("the target of sample {} is a class", index(sample))
+            };
+            for (target, value) in targets[sample..].iter_mut().step_by(n).zip(values) {
+                *target = T::from_f64(f64::from(*value));
+            }
+        }
+    }
+
+    /// The first of the samples `indices` whose target has a number that `loss` does not take, and that
+    /// number.
+    pub(super) fn first_bad_target(
+        &self,
+        loss: &dyn Loss<T>,
+        mut indices: impl Iterator<Item = usize>,
+    ) -> Option<(usize, f32)> {
+        self.dataset.target_values()?;
+        indices.find_map(|index| match self.dataset.read(index).target {
+            Target::Class(_) => None,
+            Target::Values(values) => {
+                let bad = values.iter().find(|value| !loss.takes_value(f64::from(**value)));
+                bad.map(|value| (index, *value))
+            }
+        })
     }
 }

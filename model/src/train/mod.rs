@@ -16,6 +16,7 @@ mod config;
 mod cut;
 mod error;
 mod evaluate;
+mod fit;
 mod gather;
 mod partial_sums;
 mod ranks;
@@ -27,12 +28,14 @@ mod worker;
 
 pub use config::TrainConfig;
 pub use error::{DataError, NonFinite};
+pub use fit::FitEpoch;
 pub use ranks::Ranks;
 pub use report::{EpochReport, Evaluation, Progress};
 
 use crate::error::Error;
 use crate::layer::Mode;
 use crate::memory;
+use crate::metric::Metric;
 use crate::network::{Network, State};
 use crate::shape::Shape;
 use buckets::Buckets;
@@ -43,7 +46,7 @@ use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use partial_sums::PartialSums;
 use ranks::Exchange;
-use report::ShardSums;
+use report::{ShardSums, SumLayout};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use step::Pending;
@@ -80,6 +83,7 @@ pub struct Trainer<T> {
     exchange: Option<Exchange<T>>,
     pending: Pending,
     sums: ShardSums,
+    sum_layout: SumLayout,
     order: Vec<u32>,
     epoch: u32,
     step: u64,
@@ -107,7 +111,11 @@ impl<T: Element> Trainer<T> {
     /// As `new`; and when the ranks cannot work together.
     pub fn with_ranks(network: Network<T>, config: TrainConfig<T>, ranks: Ranks) -> Result<Self, Error> {
         config.check()?;
-        network.check_loss(config.loss)?;
+        network.check_loss(&*config.loss)?;
+        let outputs = network.output_shape().elements();
+        config.loss.check(outputs)?;
+        config.metrics.iter().try_for_each(|metric| metric.check(outputs))?;
+        let sum_layout = SumLayout::new(&config.metrics, outputs);
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
@@ -148,12 +156,19 @@ impl<T: Element> Trainer<T> {
             config,
             pending: Pending::default(),
             sums: ShardSums::default(),
+            sum_layout,
             order: Vec::new(),
             epoch: 0,
             step: 0,
             stop_request: None,
             is_stopped: false,
         })
+    }
+
+    /// Network, state and configuration, as of a trained network that is to be used, or to be trained in
+    /// another way. What the optimizer keeps and averages go.
+    pub fn into_parts(self) -> (Network<T>, State<T>, TrainConfig<T>) {
+        (self.network, self.state, self.config)
     }
 
     /// The network.
@@ -272,10 +287,7 @@ impl<T: Element> Trainer<T> {
             return Err(DataError::SampleShape { network, dataset: sample }.into());
         }
         let outputs = self.network.output_shape().elements();
-        let classes = dataset.num_classes();
-        if self.config.loss.most_classes(outputs) < classes {
-            return Err(DataError::TooFewOutputs { outputs, classes }.into());
-        }
+        self.check_targets(dataset, outputs)?;
         let samples = dataset.len();
         if samples == 0 {
             return Err(DataError::NoSamples.into());
@@ -286,6 +298,29 @@ impl<T: Element> Trainer<T> {
         let source = Source::new(dataset)?;
         dataset.check_samples(0..samples).map_err(DataError::Sample)?;
         Ok(source)
+    }
+
+    /// Checks that the loss and the metrics take the targets of `dataset`.
+    fn check_targets(&self, dataset: &dyn Dataset, outputs: usize) -> Result<(), DataError> {
+        let TrainConfig { loss, metrics, .. } = &self.config;
+        let are_values = dataset.target_values().is_some();
+        let takes = |values, classes| if are_values { values } else { classes };
+        if !takes(loss.takes_values(), loss.takes_classes()) {
+            return Err(DataError::TargetKind { what: loss.name().to_string(), are_values });
+        }
+        let refuses = |metric: &&Arc<dyn Metric<T>>| !takes(metric.takes_values(), metric.takes_classes());
+        if let Some(metric) = metrics.iter().find(refuses) {
+            let what = format!("the metric {}", metric.name());
+            return Err(DataError::TargetKind { what, are_values });
+        }
+        if let Some(values) = dataset.target_values().filter(|values| *values != outputs) {
+            return Err(DataError::TargetLength { outputs, values });
+        }
+        let classes = dataset.num_classes();
+        if !are_values && loss.most_classes(outputs) < classes {
+            return Err(DataError::TooFewOutputs { outputs, classes });
+        }
+        Ok(())
     }
 
     /// Checks that no layer gets a shard that is too small for it in a full batch of a data set of `samples`.

@@ -1,12 +1,15 @@
 //! What training reports: means over samples, per step, epoch and evaluation.
 
+use super::NonFinite;
 use super::ranks::Exchange;
 use super::worker::{Job, Worker};
 use crate::error::Error;
+use crate::memory;
 use crate::metric::Metric;
 use isograd_comm::tree;
 use isograd_kernels::Element;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Means over samples.
@@ -17,8 +20,11 @@ pub struct Evaluation {
     pub samples: usize,
     /// Mean loss.
     pub loss: f64,
-    /// Mean of each metric, in the order of [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    /// Each metric, in the order of [`TrainConfig::metrics`](super::TrainConfig::metrics).
     pub metrics: Vec<f64>,
+    /// The sums over all samples that each metric is made of, as the matrix of a
+    /// [`ConfusionMatrix`](crate::metric::ConfusionMatrix).
+    pub sums: Vec<Vec<f64>>,
 }
 
 /// One epoch of training. Loss and metrics are those of each batch before its step.
@@ -37,9 +43,9 @@ pub struct EpochReport {
 
 impl Evaluation {
     /// Means over `samples` samples; `metrics` in the order of
-    /// [`TrainConfig::metrics`](super::TrainConfig::metrics).
+    /// [`TrainConfig::metrics`](super::TrainConfig::metrics). It has no [`sums`](Self::sums).
     pub fn new(samples: usize, loss: f64, metrics: Vec<f64>) -> Self {
-        Self { samples, loss, metrics }
+        Self { samples, loss, metrics, sums: Vec::new() }
     }
 }
 
@@ -67,7 +73,7 @@ pub struct Progress<'a> {
     pub epoch_samples: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
-    /// Mean metrics of the epoch so far.
+    /// Metrics of the epoch so far.
     pub metrics: &'a [f64],
     /// Learning rate of the step.
     pub learning_rate: f64,
@@ -75,7 +81,42 @@ pub struct Progress<'a> {
     pub elapsed: Duration,
 }
 
-/// Sums over samples: the loss first, then each metric.
+/// Where the numbers that each metric adds up lie among the sums of a shard: behind the loss.
+#[derive(Debug)]
+pub(super) struct SumLayout {
+    ranges: Vec<Range<usize>>,
+}
+
+impl SumLayout {
+    /// The layout for `metrics` of `outputs` outputs.
+    pub(super) fn new<T>(metrics: &[Arc<dyn Metric<T>>], outputs: usize) -> Self {
+        let mut end = 1usize;
+        let range = |metric: &Arc<dyn Metric<T>>| {
+            let start = end;
+            end = end.saturating_add(metric.width(outputs));
+            start..end
+        };
+        Self { ranges: metrics.iter().map(range).collect() }
+    }
+
+    /// The number of sums of a shard.
+    pub(super) fn width(&self) -> usize {
+        self.ranges.last().map_or(1, |last| last.end)
+    }
+
+    /// The sums of metric `index`.
+    pub(super) fn range(&self, index: usize) -> Range<usize> {
+        self.ranges[index].clone()
+    }
+
+    /// Checks that there is memory for the sums of `shards` shards, twice: each worker's, and all together.
+    pub(super) fn check_memory(&self, shards: usize) -> Result<(), Error> {
+        let bytes = 2 * self.width() as u128 * shards as u128 * size_of::<f64>() as u128;
+        memory::check(|| format!("the metrics of {shards} shards"), bytes)
+    }
+}
+
+/// Sums over samples, as a [`SumLayout`] places them.
 #[derive(Debug, Clone)]
 pub(super) struct Sums {
     pub(super) samples: usize,
@@ -83,9 +124,9 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Room for the loss and `metrics`.
-    pub(super) fn new(metrics: &[Metric]) -> Self {
-        Self { samples: 0, values: vec![0.0; metrics.len() + 1] }
+    /// Room for the sums of `layout`.
+    pub(super) fn new(layout: &SumLayout) -> Self {
+        Self { samples: 0, values: vec![0.0; layout.width()] }
     }
 
     /// Adds the sums of `samples` more samples.
@@ -96,17 +137,41 @@ impl Sums {
         }
     }
 
-    /// Overwrites `means` with the mean loss and metrics; zeros if there are no samples.
-    pub(super) fn means(&self, means: &mut [f64]) {
-        for (mean, sum) in means.iter_mut().zip(&self.values) {
-            *mean = sum / self.samples.max(1) as f64;
-        }
+    /// The mean loss; 0 if there are no samples.
+    pub(super) fn loss(&self) -> f64 {
+        self.values[0] / self.samples.max(1) as f64
     }
 
-    pub(super) fn evaluation(&self) -> Evaluation {
-        let mut means = vec![0.0; self.values.len()];
-        self.means(&mut means);
-        Evaluation { samples: self.samples, loss: means[0], metrics: means[1..].to_vec() }
+    /// Overwrites `values` with the `metrics`.
+    ///
+    /// # Errors
+    ///
+    /// When one is NaN.
+    pub(super) fn metrics<T>(
+        &self,
+        metrics: &[Arc<dyn Metric<T>>],
+        layout: &SumLayout,
+        values: &mut [f64],
+    ) -> Result<(), NonFinite> {
+        let samples = self.samples.max(1);
+        for (index, (metric, value)) in metrics.iter().zip(values).enumerate() {
+            *value = metric.finish(&self.values[layout.range(index)], samples);
+            if value.is_nan() {
+                return Err(NonFinite::Metric { name: metric.name().into_owned(), samples });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn evaluation<T>(
+        &self,
+        metrics: &[Arc<dyn Metric<T>>],
+        layout: &SumLayout,
+    ) -> Result<Evaluation, NonFinite> {
+        let mut values = vec![0.0; metrics.len()];
+        self.metrics(metrics, layout, &mut values)?;
+        let sums = (0..metrics.len()).map(|index| self.values[layout.range(index)].to_vec()).collect();
+        Ok(Evaluation { samples: self.samples, loss: self.loss(), metrics: values, sums })
     }
 }
 

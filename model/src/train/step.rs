@@ -5,6 +5,7 @@ use super::report::Sums;
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
 use super::{EpochReport, NonFinite, Progress, Trainer, shards_of};
+use crate::callback::Decision;
 use crate::error::Error;
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
@@ -28,7 +29,8 @@ impl<T: Element> Trainer<T> {
     /// [`Error::LearningRate`] when the schedule gives a step a rate that is none, before the step.
     ///
     /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
-    /// is to be clipped does: the state is then that before the step. [`NonFinite::Parameters`] when that
+    /// is to be clipped does: the state is then that before the step. [`NonFinite::Metric`] when a metric of
+    /// the epoch so far becomes NaN: the state is then that after the step. [`NonFinite::Parameters`] when that
     /// state, or the one at the end of the epoch, has a parameter or a running statistic that is infinite or
     /// NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
     pub fn train_epoch(
@@ -36,15 +38,29 @@ impl<T: Element> Trainer<T> {
         dataset: &dyn Dataset,
         mut progress: impl FnMut(Progress<'_>) + Send,
     ) -> Result<EpochReport, Error> {
+        self.run_epoch(dataset, |of_step| {
+            progress(of_step);
+            Decision::Go
+        })
+    }
+
+    /// As [`train_epoch`](Self::train_epoch), until `step_end` says to stop.
+    pub(super) fn run_epoch(
+        &mut self,
+        dataset: &dyn Dataset,
+        mut step_end: impl FnMut(Progress<'_>) -> Decision + Send,
+    ) -> Result<EpochReport, Error> {
         let source = self.source(dataset)?;
         self.check_shards(dataset.len())?;
+        self.sum_layout
+            .check_memory(self.config.batch_size.min(dataset.len()).div_ceil(self.config.shard_len()))?;
         let mut order = std::mem::take(&mut self.order);
         order.resize(dataset.len(), 0);
         epoch_order(self.config.seed, u64::from(self.epoch), &mut order);
 
         let start = Instant::now();
-        let (first_step, mut total) = (self.step, Sums::new(&self.config.metrics));
-        let (mut step, mut means) = (Sums::new(&self.config.metrics), vec![0.0; total.values.len()]);
+        let (first_step, mut total) = (self.step, Sums::new(&self.sum_layout));
+        let (mut step, mut metrics) = (Sums::new(&self.sum_layout), vec![0.0; self.config.metrics.len()]);
         // The whole loop runs on a thread of the pool: from outside, each step would have to wake one.
         let result = rayon::scope(|_| {
             for first in (0..order.len()).step_by(self.config.batch_size) {
@@ -55,16 +71,19 @@ impl<T: Element> Trainer<T> {
                 let learning_rate = self.learning_rate(first, order.len())?;
                 self.step(&source, &order, first..last, learning_rate, &mut step)?;
                 total.add(step.samples, &step.values);
-                total.means(&mut means);
-                progress(Progress {
+                total.metrics(&self.config.metrics, &self.sum_layout, &mut metrics)?;
+                let decision = step_end(Progress {
                     epoch: self.epoch + 1,
                     samples: last,
                     epoch_samples: order.len(),
-                    loss: means[0],
-                    metrics: &means[1..],
+                    loss: total.loss(),
+                    metrics: &metrics,
                     learning_rate,
                     elapsed: start.elapsed(),
                 });
+                if decision == Decision::Stop {
+                    break;
+                }
             }
             Ok(())
         });
@@ -76,7 +95,8 @@ impl<T: Element> Trainer<T> {
         result?;
         self.epoch += 1;
         let steps = self.step - first_step;
-        Ok(EpochReport { epoch: self.epoch, steps, train: total.evaluation(), elapsed })
+        let train = total.evaluation(&self.config.metrics, &self.sum_layout)?;
+        Ok(EpochReport { epoch: self.epoch, steps, train, elapsed })
     }
 
     /// The learning rate of the step that begins with sample `first` of an epoch of `samples`.
@@ -108,6 +128,7 @@ impl<T: Element> Trainer<T> {
         let job = Job {
             network: &self.network,
             config: &self.config,
+            sum_layout: &self.sum_layout,
             state: &self.state,
             source,
             order,
@@ -128,9 +149,12 @@ impl<T: Element> Trainer<T> {
         let stop = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, sums, wants_to_stop)?;
         let loss = sums.values[0];
         if !loss.is_finite() {
-            let bad_sample = job.bad_sample();
+            let (bad_sample, bad_target) = (job.bad_sample(), job.bad_target());
             if let Some(exchange) = &mut self.exchange {
                 exchange.discard(&mut self.workers);
+            }
+            if let Some(error) = bad_target {
+                return Err(error.into());
             }
             let (step, epoch) = (self.step + 1, self.epoch + 1);
             return Err(NonFinite::Loss { step, epoch, loss, bad_sample }.into());

@@ -1,13 +1,16 @@
 //! One thread's share of a step.
 
+use super::DataError;
 use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::cut::Cut;
 use super::gather::Source;
 use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
+use super::report::SumLayout;
 use crate::layer::{Context, Mode};
-use crate::loss::Gradient;
+use crate::loss::{self, Gradient};
+use crate::metric::MetricInput;
 use crate::network::{MemoryPlan, Network, ShardMemory, State};
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -29,6 +32,7 @@ pub(super) struct Worker<T> {
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) config: &'a TrainConfig<T>,
+    pub(super) sum_layout: &'a SumLayout,
     pub(super) state: &'a State<T>,
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
@@ -71,6 +75,13 @@ impl<'a, T: Element> Job<'a, T> {
         self.source.first_non_finite(self.positions.clone().map(|position| self.index(position)))
     }
 
+    /// The first sample of the pass with a target that the loss does not take.
+    pub(super) fn bad_target(&self) -> Option<DataError> {
+        let indices = self.positions.clone().map(|position| self.index(position));
+        let (sample, value) = self.source.first_bad_target(&*self.config.loss, indices)?;
+        Some(DataError::TargetValue { sample, value, loss: self.config.loss.name() })
+    }
+
     fn context(&self, mode: Mode, shard: &Range<usize>) -> Context<'a, T> {
         Context {
             isa: self.config.isa,
@@ -92,11 +103,25 @@ impl<'a, T: Element> Job<'a, T> {
         self.source.gather(self.config.isa, self.network, memory, mode, shard.len(), index);
     }
 
-    /// Appends the loss and the metrics of the shard whose output is in `memory`.
-    fn push_sums(&self, memory: &ShardMemory<T>, loss: f64, sums: &mut Vec<f64>) {
-        let output = self.network.output(memory);
-        sums.push(loss);
-        sums.extend(self.config.metrics.iter().map(|metric| metric.sum(output, &memory.labels)));
+    /// Evaluates the loss of the shard in `memory` after its forward pass, and appends the sums of loss and
+    /// metrics.
+    fn evaluate(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        gradient: Gradient,
+        sums: &mut Vec<f64>,
+    ) {
+        let index = |i: usize| self.index(cx.position as usize + i);
+        self.source.gather_values(self.network, memory, cx.n, index);
+        sums.push(loss::evaluate(&*self.config.loss, cx, self.network, memory, gradient));
+        let (output, targets) = (self.network.output(memory), self.network.targets(memory));
+        let input = MetricInput::new(cx.isa, cx.n, output, targets);
+        let first = sums.len() - 1;
+        sums.resize(first + self.sum_layout.width(), 0.0);
+        for (index, metric) in self.config.metrics.iter().enumerate() {
+            metric.add(&input, &mut sums[first..][self.sum_layout.range(index)]);
+        }
     }
 }
 
@@ -129,15 +154,14 @@ impl<T: Element> Worker<T> {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
             job.gather(memory, Mode::Train, &shard);
-            let steps = job.config.loss.steps(job.network);
+            let steps = loss::steps(&*job.config.loss, job.network);
             partial_sums.push(index);
             // The first bucket holds the last layers' gradients and, behind them, the statistics.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
             let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
             job.network.forward(&cx, memory, &mut last[statistics..], steps);
-            let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Wanted);
-            job.push_sums(memory, loss, sums);
+            job.evaluate(&cx, memory, Gradient::Wanted, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
@@ -165,10 +189,9 @@ impl<T: Element> Worker<T> {
             let shard = job.shard(index);
             let cx = job.context(Mode::Eval, &shard);
             job.gather(memory, Mode::Eval, &shard);
-            let steps = job.config.loss.steps(job.network);
+            let steps = loss::steps(&*job.config.loss, job.network);
             job.network.forward(&cx, memory, unused, steps);
-            let loss = job.config.loss.evaluate(&cx, job.network, memory, Gradient::Unwanted);
-            job.push_sums(memory, loss, sums);
+            job.evaluate(&cx, memory, Gradient::Unwanted, sums);
         }
     }
 }

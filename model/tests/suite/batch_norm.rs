@@ -6,7 +6,8 @@ use crate::training::trainer;
 use isograd_datasets::{Arrays, epoch_order};
 use isograd_kernels::Isa;
 use isograd_model::layer::*;
-use isograd_model::{Element, Loss, Network, Randomness, TrainConfig, layers};
+use isograd_model::loss::CategoricalCrossEntropy;
+use isograd_model::{Element, Network, Randomness, TrainConfig, layers};
 
 fn network<T: Element>() -> Network<T> {
     build(layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax])
@@ -128,8 +129,8 @@ fn gradients_of_one_value_are_central_differences() {
     for isa in Isa::available() {
         let mut loss_of = |w: Option<(usize, f64)>| {
             let before = w.map(|(i, w)| (i, std::mem::replace(&mut state.params_mut()[i], w)));
-            let (loss, randomness) = (Loss::CategoricalCrossEntropy, Randomness::default());
-            let result = network.loss_and_gradients(&state, isa, loss, randomness, &x, &[1]);
+            let (loss, randomness) = (CategoricalCrossEntropy::new(), Randomness::default());
+            let result = network.loss_and_gradients(&state, isa, &loss, randomness, &x, &[1]);
             if let Some((i, w)) = before {
                 state.params_mut()[i] = w;
             }

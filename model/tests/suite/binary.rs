@@ -3,7 +3,10 @@
 use crate::common::{assert_close, build, values};
 use isograd_datasets::Synthetic;
 use isograd_kernels::{Element, Isa};
-use isograd_model::{Loss, Metric, Randomness, TrainConfig, Trainer, layer::*, layers};
+use isograd_model::loss::{self, BinaryCrossEntropy};
+use isograd_model::metric::{CategoricalAccuracy, RegressionMse};
+use isograd_model::{Metric, Randomness, TrainConfig, Trainer, layer::*, layers};
+use std::sync::Arc;
 
 /// `1 / (1 + e^-x)`.
 fn sigmoid(x: f64) -> f64 {
@@ -23,7 +26,7 @@ fn at_logit<T: Element>(isa: Isa, logit: f64, label: u32) -> (f64, T) {
     let (loss, gradient) = network.loss_and_gradients(
         &state,
         isa,
-        Loss::BinaryCrossEntropy,
+        &BinaryCrossEntropy,
         Randomness::default(),
         &[T::ONE],
         &[label],
@@ -84,7 +87,7 @@ fn of_logits_it_is_that_of_their_sigmoids() {
             network.loss_and_gradients(
                 &state,
                 Isa::best(),
-                Loss::BinaryCrossEntropy,
+                &BinaryCrossEntropy,
                 Randomness::default(),
                 &x,
                 &labels,
@@ -105,9 +108,10 @@ fn one_output_learns_two_classes() {
     let data = |range| {
         Synthetic { seed: 5, sample_shape: [1, 6, 6], num_classes: 2 }.samples(range).expect("a data set")
     };
-    for loss in [Loss::BinaryCrossEntropy, Loss::MeanSquaredError] {
+    for name in ["binary_cross_entropy", "mean_squared_error"] {
+        let loss = loss::by_name(name).expect("a known name");
         let network = build::<f32>(layers![Input::new(1, 6, 6), Flatten, Dense::new(1), Sigmoid]);
-        let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
+        let metrics: Vec<Arc<dyn Metric<f32>>> = vec![Arc::new(CategoricalAccuracy), Arc::new(RegressionMse)];
         let config = TrainConfig { loss, metrics, learning_rate: 0.02, ..TrainConfig::default() };
         let mut trainer = Trainer::new(network, config).expect("a configuration");
         let untrained = trainer.evaluate(&data(256..512)).expect("two classes");
@@ -115,9 +119,9 @@ fn one_output_learns_two_classes() {
             trainer.train_epoch(&data(0..256), |_| ()).expect("two classes");
         }
         let trained = trainer.evaluate(&data(256..512)).expect("two classes");
-        assert!(trained.metrics[0] > 95.0, "{loss}: {} %", trained.metrics[0]);
-        assert!(trained.loss < 0.5 * untrained.loss, "{loss}: {} after {}", trained.loss, untrained.loss);
-        if loss == Loss::MeanSquaredError {
+        assert!(trained.metrics[0] > 95.0, "{name}: {} %", trained.metrics[0]);
+        assert!(trained.loss < 0.5 * untrained.loss, "{name}: {} after {}", trained.loss, untrained.loss);
+        if name == "mean_squared_error" {
             assert_close("squared error", &[trained.loss], &trained.metrics[1..], 1e-6);
         }
     }

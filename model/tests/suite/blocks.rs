@@ -4,7 +4,8 @@ use crate::common::{build, labels, largest, values};
 use crate::gradients::PlainReLU;
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
-use isograd_model::{Loss, Network, Randomness, Shape, TrainConfig, Trainer, layers};
+use isograd_model::loss::CategoricalCrossEntropy;
+use isograd_model::{Network, Randomness, Shape, TrainConfig, Trainer, layers};
 use proptest::prelude::*;
 
 type Error = String;
@@ -270,8 +271,8 @@ fn evaluate<T: Element>(isa: Isa, layers: Layers<T>, n: usize, moved: Option<(us
     }
     let x = values(7, 1, network.input_shape().elements() * n, 1.0);
     let labels = labels(7, 2, n, 3);
-    let loss = Loss::CategoricalCrossEntropy;
-    network.loss_and_gradients(&state, isa, loss, Randomness::default(), &x, &labels)
+    let loss = CategoricalCrossEntropy::new();
+    network.loss_and_gradients(&state, isa, &loss, Randomness::default(), &x, &labels)
 }
 
 /// Compares the gradient with central differences along twelve parameters.
@@ -285,8 +286,8 @@ fn check_gradient(isa: Isa, what: &str, layers: Layers<f64>, n: usize) {
     let mut loss = |index: usize, by: f64| {
         let old = state.params()[index];
         state.params_mut()[index] = old + by;
-        let loss = Loss::CategoricalCrossEntropy;
-        let result = network.loss_and_gradients(&state, isa, loss, Randomness::default(), &x, &labels);
+        let loss = CategoricalCrossEntropy::new();
+        let result = network.loss_and_gradients(&state, isa, &loss, Randomness::default(), &x, &labels);
         state.params_mut()[index] = old;
         result
     };

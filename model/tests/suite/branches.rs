@@ -5,7 +5,8 @@ use crate::common::{assert_close, build, labels, largest, samples_innermost, val
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
 use isograd_model::layer::*;
-use isograd_model::{Loss, Network, Randomness, TrainConfig, Trainer, layers, zoo};
+use isograd_model::loss::CategoricalCrossEntropy;
+use isograd_model::{Network, Randomness, TrainConfig, Trainer, layers, zoo};
 use serde_json::Value;
 
 /// As in the script.
@@ -155,9 +156,9 @@ fn check(what: &str, golden: &Value, network: Network<f64>, headless: &Network<f
         let what = |name: &str| format!("{isa} {what}: {name}");
         let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&params);
-        let loss = Loss::CategoricalCrossEntropy;
+        let loss = CategoricalCrossEntropy::new();
         let (value, gradients) =
-            network.loss_and_gradients(&state, isa, loss, Randomness::default(), &x, &classes);
+            network.loss_and_gradients(&state, isa, &loss, Randomness::default(), &x, &classes);
         let expected = golden["loss"].as_f64().expect("a number");
         assert_close(&what("loss"), &[value], &[expected], BOUND * expected);
         for tensor in network.parameters() {

@@ -1,7 +1,7 @@
 //! Networks that do not fit together: each is refused with its layer and its numbers.
 
 use isograd_model::{
-    BuildError, Error, Initializer, Loss, Metric, Network, Shape, layer::*, layers, optimizer, zoo,
+    BuildError, Error, Initializer, Network, Shape, layer::*, layers, loss, metric, optimizer, zoo,
 };
 
 type Layers = Vec<Box<dyn Layer<f32>>>;
@@ -263,11 +263,11 @@ fn unknown_names_are_answered_with_known_ones() {
         ),
         (optimizer::by_name::<f32>("Adma").expect_err("no such optimizer"), "optimizer 'Adma'", Some("adam")),
         (
-            "mean_square_error".parse::<Loss>().expect_err("no such loss"),
+            loss::by_name::<f32>("mean_square_error").expect_err("no such loss"),
             "loss 'mean_square_error'",
             Some("mean_squared_error"),
         ),
-        ("accuracy".parse::<Metric>().expect_err("no such metric"), "metric 'accuracy'", None),
+        (metric::by_name::<f32>("accuracy").expect_err("no such metric"), "metric 'accuracy'", None),
         (
             "henormal".parse::<Initializer>().expect_err("no such initializer"),
             "initializer 'henormal'",

@@ -2,7 +2,7 @@
 
 use crate::common::build;
 use crate::training::trainer;
-use isograd_datasets::{Dataset, Normalization, Pixels, Sample, Subset};
+use isograd_datasets::{Dataset, Normalization, Pixels, Sample, Subset, Target};
 use isograd_model::layer::*;
 use isograd_model::{DataError, Error, NonFinite, TrainConfig, layers};
 
@@ -44,13 +44,13 @@ impl Dataset for Custom {
     fn read(&self, index: usize) -> Sample<'_> {
         match self.odd {
             Some((odd, sample)) if odd == index => sample,
-            _ => Sample { pixels: Pixels::F32(&[0.5, -0.5]), label: index as u32 % 3 },
+            _ => Sample { pixels: Pixels::F32(&[0.5, -0.5]), target: Target::Class(index as u32 % 3) },
         }
     }
 }
 
 fn sample(pixels: &'static [f32], label: u32) -> Sample<'static> {
-    Sample { pixels: Pixels::F32(pixels), label }
+    Sample { pixels: Pixels::F32(pixels), target: Target::Class(label) }
 }
 
 fn network() -> isograd_model::Network<f32> {
@@ -81,7 +81,7 @@ fn a_sample_that_contradicts_its_data_set_is_named() {
             refuse(sample(pixels, 0), &expected);
         }
     }
-    let bytes = Sample { pixels: Pixels::U8(&[1, 2]), label: 0 };
+    let bytes = Sample { pixels: Pixels::U8(&[1, 2]), target: Target::Class(0) };
     refuse(&Custom::new(Some((50, bytes))), "sample 50 has values of type u8, the first sample of type f32");
     // Of a part, the index in the whole set.
     let whole = Custom::new(Some((50, sample(&[0.0; 2], 7))));

@@ -12,8 +12,9 @@
 use crate::common::{assert_close, build, labels, largest, samples_innermost, values};
 use isograd_datasets::Arrays;
 use isograd_kernels::Isa;
+use isograd_model::loss::CategoricalCrossEntropy;
 use isograd_model::optimizer::{Adam, Optimizer, RmsProp, Sgd};
-use isograd_model::{Element, Loss, Network, Randomness, Shape, State, TrainConfig, Trainer, zoo};
+use isograd_model::{Element, Network, Randomness, Shape, State, TrainConfig, Trainer, zoo};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ fn check_batch<T: Element>(isa: Isa, batch: &Value) {
     let (loss, gradients) = network.loss_and_gradients(
         &state,
         isa,
-        Loss::CategoricalCrossEntropy,
+        &CategoricalCrossEntropy::new(),
         Randomness::default(),
         &x,
         &labels(SEED, LABELS, samples, 10),

@@ -5,7 +5,8 @@ use crate::common::{assert_close, build, labels, largest, samples_innermost, val
 use isograd_kernels::loss::{self, LabelShares};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
-use isograd_model::{BuildError, Initializer, Loss, Randomness, Shape};
+use isograd_model::loss::MeanSquaredError;
+use isograd_model::{BuildError, Initializer, Randomness, Shape};
 use serde_json::Value;
 use std::ops::Range;
 
@@ -130,7 +131,7 @@ fn check_layers<T: Element>() {
             let (loss, gradient) = network.loss_and_gradients(
                 &state,
                 isa,
-                Loss::MeanSquaredError,
+                &MeanSquaredError,
                 Randomness::default(),
                 &x,
                 &labels(SEED, LABELS, SAMPLES, outputs as u32),

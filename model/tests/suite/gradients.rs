@@ -6,7 +6,9 @@ use crate::layer_networks::further;
 use crate::small_networks::{rectified, smooth};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
+use isograd_model::loss::{self, CategoricalCrossEntropy};
 use isograd_model::{BuildError, Loss, Network, Randomness, Shape, State, layers};
+use std::sync::Arc;
 
 /// A ReLU in plain loops, which its neighbours do not know for one.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +41,14 @@ impl<T: Element> Layer<T> for PlainReLU {
 struct Fixture<T> {
     network: Network<T>,
     state: State<T>,
-    loss: Loss,
+    loss: Arc<dyn Loss<T>>,
     x: Vec<T>,
     labels: Vec<u32>,
 }
 
 impl<T: Element> Fixture<T> {
-    fn new(loss: Loss, layers: Vec<Box<dyn Layer<T>>>, n: usize) -> Self {
+    fn new(loss: &str, layers: Vec<Box<dyn Layer<T>>>, n: usize) -> Self {
+        let loss = loss::by_name::<T>(loss).expect("a known name");
         let network = build(layers);
         let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 1.0));
@@ -59,7 +62,7 @@ impl<T: Element> Fixture<T> {
         self.network.loss_and_gradients(
             &self.state,
             isa,
-            self.loss,
+            &*self.loss,
             Randomness::default(),
             &self.x,
             &self.labels,
@@ -144,7 +147,7 @@ fn cross_entropy_of_a_last_softmax_is_that_of_its_probabilities() {
         // In front of a further layer, the softmax is an ordinary one.
         open.push(Box::new(Flatten));
         let [last, open] =
-            [last, open].map(|layers| Fixture::<f64>::new(Loss::CategoricalCrossEntropy, layers, 9));
+            [last, open].map(|layers| Fixture::<f64>::new("categorical_cross_entropy", layers, 9));
         let ((last_loss, last_gradient), (loss, gradient)) = (last.evaluate(isa), open.evaluate(isa));
         // A few classes, and probabilities that are not small: a few roundings.
         let unit = 64.0 * f64::EPSILON;
@@ -168,7 +171,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
         ]
     };
     let (n, isa) = (7, Isa::best());
-    let batch = Fixture::new(Loss::CategoricalCrossEntropy, layers(), n);
+    let batch = Fixture::new("categorical_cross_entropy", layers(), n);
     let mut mean_loss = 0.0;
     let mut mean = vec![0.0; batch.network.parameter_count()];
     for sample in 0..n {
@@ -176,7 +179,7 @@ fn gradients_of_a_batch_are_the_mean_of_those_of_its_samples() {
         let (loss, gradient) = batch.network.loss_and_gradients(
             &batch.state,
             isa,
-            Loss::CategoricalCrossEntropy,
+            &CategoricalCrossEntropy::new(),
             Randomness::default(),
             &x,
             &batch.labels[sample..=sample],

@@ -2,23 +2,23 @@
 
 use crate::common::build;
 use isograd_model::layer::*;
-use isograd_model::{BuildError, Loss, Shape, TrainConfig, Trainer, layers};
-
-use Loss::{BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError};
+use isograd_model::loss::{self, Loss, LossInput, Takes};
+use isograd_model::{BuildError, Shape, TrainConfig, Trainer, layers};
+use std::sync::Arc;
 
 type Layers = Vec<Box<dyn Layer<f32>>>;
 
-fn try_trainer(loss: Loss, layers: Layers) -> Result<(), String> {
-    let config = TrainConfig { loss, ..TrainConfig::default() };
+fn try_trainer(loss: &str, layers: Layers) -> Result<(), String> {
+    let config = TrainConfig { loss: loss::by_name(loss).expect("a known name"), ..TrainConfig::default() };
     Trainer::new(build(layers), config).map(|_| ()).map_err(|error| error.to_string())
 }
 
-fn refuse(loss: Loss, layers: Layers, expected: &str) {
+fn refuse(loss: &str, layers: Layers, expected: &str) {
     let message = try_trainer(loss, layers).expect_err("a network that cannot learn");
     assert_eq!(message, expected);
 }
 
-fn accept(loss: Loss, layers: Layers) {
+fn accept(loss: &str, layers: Layers) {
     try_trainer(loss, layers).unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -35,7 +35,7 @@ macro_rules! behind_conv {
 #[test]
 fn a_cross_entropy_on_categories_takes_a_softmax() {
     let takes = "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, ";
-    let expect = |layers, rest: &str| refuse(CategoricalCrossEntropy, layers, &format!("{takes}{rest}"));
+    let expect = |layers, rest: &str| refuse("categorical_cross_entropy", layers, &format!("{takes}{rest}"));
     let scores = "gives numbers of any size; add Softmax behind it";
     expect(behind_dense!(), &format!("layer 1 (Dense), {scores}"));
     expect(behind_dense!(ReLU), &format!("layer 2 (ReLU), {scores}"));
@@ -79,23 +79,23 @@ fn a_cross_entropy_on_categories_takes_a_softmax() {
          Softmax last",
     );
 
-    accept(CategoricalCrossEntropy, behind_dense!(Softmax));
-    accept(CategoricalCrossEntropy, behind_dense!(ReLU, Softmax));
-    accept(CategoricalCrossEntropy, behind_dense!(Softmax, Dense::new(4), Softmax));
-    accept(CategoricalCrossEntropy, behind_dense!(Softmax, Flatten));
-    accept(CategoricalCrossEntropy, behind_conv!(Flatten, Softmax));
+    accept("categorical_cross_entropy", behind_dense!(Softmax));
+    accept("categorical_cross_entropy", behind_dense!(ReLU, Softmax));
+    accept("categorical_cross_entropy", behind_dense!(Softmax, Dense::new(4), Softmax));
+    accept("categorical_cross_entropy", behind_dense!(Softmax, Flatten));
+    accept("categorical_cross_entropy", behind_conv!(Flatten, Softmax));
     // The mean of the pixels' distributions is one.
-    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AveragePool2D::new(0)));
-    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AveragePool2D::global()));
-    accept(CategoricalCrossEntropy, behind_conv!(Softmax, AdaptiveAveragePool2D::new(1)));
-    accept(CategoricalCrossEntropy, behind_conv!(AveragePool2D::new(0), Softmax));
-    accept(CategoricalCrossEntropy, behind_conv!(Sigmoid, Flatten, Dense::new(3), Softmax));
+    accept("categorical_cross_entropy", behind_conv!(Softmax, AveragePool2D::new(0)));
+    accept("categorical_cross_entropy", behind_conv!(Softmax, AveragePool2D::global()));
+    accept("categorical_cross_entropy", behind_conv!(Softmax, AdaptiveAveragePool2D::new(1)));
+    accept("categorical_cross_entropy", behind_conv!(AveragePool2D::new(0), Softmax));
+    accept("categorical_cross_entropy", behind_conv!(Sigmoid, Flatten, Dense::new(3), Softmax));
 }
 
 #[test]
 fn a_binary_cross_entropy_takes_probabilities() {
     let takes = "binary_cross_entropy takes probabilities, as Sigmoid gives them, but the last layer, ";
-    let expect = |layers, rest: &str| refuse(BinaryCrossEntropy, layers, &format!("{takes}{rest}"));
+    let expect = |layers, rest: &str| refuse("binary_cross_entropy", layers, &format!("{takes}{rest}"));
     expect(behind_dense!(), "layer 1 (Dense), gives numbers of any size; add Sigmoid behind it");
     expect(
         behind_dense!(Tanh),
@@ -109,20 +109,56 @@ fn a_binary_cross_entropy_takes_probabilities() {
         behind_dense!(Sigmoid, Dropout::new(0.5)),
         "layer 3 (Dropout), gives numbers of any size; make Sigmoid the last layer",
     );
-    accept(BinaryCrossEntropy, behind_dense!(Sigmoid));
-    accept(BinaryCrossEntropy, behind_dense!(Softmax));
-    accept(BinaryCrossEntropy, behind_dense!(Softmax, Dropout::new(0.0)));
-    accept(BinaryCrossEntropy, behind_dense!(HardSigmoid));
-    accept(BinaryCrossEntropy, behind_conv!(Sigmoid));
-    accept(BinaryCrossEntropy, behind_conv!(Softmax, ZeroPadding2D::new(1)));
-    accept(BinaryCrossEntropy, behind_conv!(Sigmoid, MaxPool2D::new(0), Flatten));
+    accept("binary_cross_entropy", behind_dense!(Sigmoid));
+    accept("binary_cross_entropy", behind_dense!(Softmax));
+    accept("binary_cross_entropy", behind_dense!(Softmax, Dropout::new(0.0)));
+    accept("binary_cross_entropy", behind_dense!(HardSigmoid));
+    accept("binary_cross_entropy", behind_conv!(Sigmoid));
+    accept("binary_cross_entropy", behind_conv!(Softmax, ZeroPadding2D::new(1)));
+    accept("binary_cross_entropy", behind_conv!(Sigmoid, MaxPool2D::new(0), Flatten));
 }
 
 #[test]
-fn a_squared_error_takes_anything() {
-    for layers in [behind_dense!(), behind_dense!(Tanh), behind_dense!(Sigmoid), behind_dense!(Softmax)] {
-        accept(MeanSquaredError, layers);
+fn a_loss_of_distances_takes_anything() {
+    for loss in ["mean_squared_error", "mean_absolute_error", "huber", "categorical_hinge"] {
+        for layers in [behind_dense!(), behind_dense!(Tanh), behind_dense!(Sigmoid), behind_dense!(Softmax)] {
+            accept(loss, layers);
+        }
     }
+}
+
+/// A loss of a user that takes scores alone.
+#[derive(Debug)]
+struct OfScores;
+
+impl Loss<f32> for OfScores {
+    fn name(&self) -> &'static str {
+        "of_scores"
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Scores
+    }
+
+    fn evaluate(&self, _: LossInput<'_, f32>) -> f64 {
+        unreachable!("nothing is trained")
+    }
+}
+
+#[test]
+fn a_loss_of_scores_takes_no_probabilities() {
+    let try_trainer = |layers| {
+        let config = TrainConfig { loss: Arc::new(OfScores), ..TrainConfig::default() };
+        Trainer::new(build(layers), config).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for layers in [behind_dense!(), behind_dense!(Tanh), behind_dense!(Own(None))] {
+        try_trainer(layers).unwrap_or_else(|error| panic!("{error}"));
+    }
+    assert_eq!(
+        try_trainer(behind_dense!(Sigmoid)).expect_err("probabilities"),
+        "of_scores takes numbers of any size, but the last layer, layer 2 (Sigmoid), gives probabilities; remove what \
+         makes them probabilities"
+    );
 }
 
 #[test]
@@ -134,7 +170,7 @@ fn probabilities_are_not_squashed_again() {
         );
         refuse(loss, layers, &expected);
     };
-    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+    for loss in ["categorical_cross_entropy", "binary_cross_entropy", "mean_squared_error"] {
         expect(loss, behind_dense!(Softmax, Softmax), 3, "Softmax", 2, "Softmax");
         expect(loss, behind_dense!(Sigmoid, Softmax), 3, "Softmax", 2, "Sigmoid");
         expect(loss, behind_dense!(Sigmoid, Flatten, Softmax), 4, "Softmax", 2, "Sigmoid");
@@ -143,14 +179,14 @@ fn probabilities_are_not_squashed_again() {
         expect(loss, behind_dense!(Softmax, Dropout::new(0.5), Softmax), 4, "Softmax", 2, "Softmax");
         expect(loss, behind_dense!(Softmax, Tanh, Softmax), 4, "Softmax", 2, "Softmax");
     }
-    expect(BinaryCrossEntropy, behind_dense!(Softmax, Sigmoid), 3, "Sigmoid", 2, "Softmax");
+    expect("binary_cross_entropy", behind_dense!(Softmax, Sigmoid), 3, "Sigmoid", 2, "Softmax");
 }
 
 #[test]
 fn a_softmax_has_several_outputs() {
     let expected = "layer 2 (Softmax) has one output, which is always 1; use one output for each class, or Sigmoid with \
                     binary_cross_entropy";
-    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+    for loss in ["categorical_cross_entropy", "binary_cross_entropy", "mean_squared_error"] {
         refuse(loss, layers![Input::vector(5), Dense::new(1), Softmax], expected);
     }
 }
@@ -185,19 +221,19 @@ impl Layer<f32> for Own {
 
 #[test]
 fn layers_of_a_user_are_believed() {
-    for loss in [CategoricalCrossEntropy, BinaryCrossEntropy, MeanSquaredError] {
+    for loss in ["categorical_cross_entropy", "binary_cross_entropy", "mean_squared_error"] {
         accept(loss, behind_dense!(Own(None)));
         accept(loss, behind_dense!(Own(Some(OutputKind::Distribution))));
         accept(loss, behind_dense!(Softmax, Own(None)));
     }
     refuse(
-        CategoricalCrossEntropy,
+        "categorical_cross_entropy",
         behind_dense!(Softmax, Own(Some(OutputKind::Scores))),
         "categorical_cross_entropy takes probabilities that add up to 1, as Softmax gives them, but the last layer, layer 3 (Own), \
          gives numbers of any size; make Softmax the last layer",
     );
     refuse(
-        MeanSquaredError,
+        "mean_squared_error",
         behind_dense!(Own(Some(OutputKind::Distribution)), Softmax),
         "layer 3 (Softmax) takes numbers of any size, but layer 2 (Own) gives probabilities; remove one of the two",
     );

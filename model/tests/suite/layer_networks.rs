@@ -4,9 +4,7 @@
 use crate::small_networks::Case;
 use isograd_kernels::Element;
 use isograd_model::layer::*;
-use isograd_model::{Loss, layers};
-
-use Loss::{BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError};
+use isograd_model::layers;
 
 pub(super) fn further<T: Element>() -> Vec<Case<T>> {
     rectifiers().into_iter().chain(pooling()).chain(normalising()).collect()
@@ -14,7 +12,7 @@ pub(super) fn further<T: Element>() -> Vec<Case<T>> {
 
 fn rectifiers<T: Element>() -> Vec<Case<T>> {
     let input = Input::new(2, 5, 4);
-    let classify = CategoricalCrossEntropy;
+    let classify = "categorical_cross_entropy";
     vec![
         (
             "LeakyReLU and ELU",
@@ -50,7 +48,7 @@ fn rectifiers<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "SiLU and Softplus",
-            MeanSquaredError,
+            "mean_squared_error",
             layers![input, Conv2D::new(3, 2), SiLU, Conv2D::new(2, 2), Softplus, Flatten, Dense::new(3)],
         ),
         (
@@ -69,7 +67,7 @@ fn rectifiers<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "binary cross-entropy of HardSigmoid",
-            BinaryCrossEntropy,
+            "binary_cross_entropy",
             layers![input, Conv2D::new(2, 3), HardSigmoid, Flatten, Dense::new(3), Sigmoid],
         ),
     ]
@@ -80,7 +78,7 @@ fn pooling<T: Element>() -> Vec<Case<T>> {
     vec![
         (
             "global average and GoogLeNet's maxima",
-            CategoricalCrossEntropy,
+            "categorical_cross_entropy",
             layers![
                 input,
                 Conv2D::new(3, 3).padding(1),
@@ -94,7 +92,7 @@ fn pooling<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "averages that count the padding, global maximum",
-            MeanSquaredError,
+            "mean_squared_error",
             layers![
                 input,
                 Conv2D::new(3, 2),
@@ -108,7 +106,7 @@ fn pooling<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "adaptive pooling",
-            MeanSquaredError,
+            "mean_squared_error",
             layers![
                 input,
                 Conv2D::new(3, 2),
@@ -123,7 +121,7 @@ fn pooling<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "adaptive pooling with windows side by side",
-            MeanSquaredError,
+            "mean_squared_error",
             layers![
                 Input::new(2, 8, 6),
                 Conv2D::new(3, 1),
@@ -140,7 +138,7 @@ fn normalising<T: Element>() -> Vec<Case<T>> {
     vec![
         (
             "local response normalisation",
-            CategoricalCrossEntropy,
+            "categorical_cross_entropy",
             layers![
                 input,
                 Conv2D::new(7, 2),
@@ -154,7 +152,7 @@ fn normalising<T: Element>() -> Vec<Case<T>> {
         ),
         (
             "padding that differs from side to side",
-            MeanSquaredError,
+            "mean_squared_error",
             layers![
                 input,
                 ZeroPadding2D::new([1, 0, 2, 1]),

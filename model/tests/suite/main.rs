@@ -17,6 +17,8 @@ mod golden_layers;
 mod gradients;
 mod last_layers;
 mod layer_networks;
+mod losses;
+mod metrics;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;

@@ -4,8 +4,9 @@
 use crate::common::{build, in_pool};
 use crate::training::{classifier, pattern, trainer};
 use isograd_datasets::Arrays;
+use isograd_model::loss::MeanSquaredError;
 use isograd_model::optimizer::Sgd;
-use isograd_model::{Error, Loss, NonFinite, TrainConfig, layer::*, layers};
+use isograd_model::{Error, NonFinite, TrainConfig, layer::*, layers};
 use std::sync::Arc;
 
 fn sgd(weight_decay: f64) -> Arc<Sgd> {
@@ -73,7 +74,7 @@ fn a_gradient_without_a_norm_cannot_be_clipped() {
     let config = TrainConfig {
         optimizer: sgd(0.0),
         learning_rate: 0.0,
-        loss: Loss::MeanSquaredError,
+        loss: Arc::new(MeanSquaredError),
         clip_norm: Some(1.0),
         ..TrainConfig::default()
     };

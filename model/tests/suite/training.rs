@@ -3,9 +3,11 @@
 use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::{Arrays, Dataset, Normalization, Sample, Synthetic, epoch_order};
 use isograd_kernels::Isa;
+use isograd_model::loss::{self, BinaryCrossEntropy, MeanSquaredError};
+use isograd_model::metric::{CategoricalAccuracy, RegressionMse};
 use isograd_model::optimizer::{self, Adam, AdamW, Lamb, Lars, Muon, Nadam, Optimizer, RmsProp, Scope, Sgd};
 use isograd_model::{
-    Element, Error, Loss, Metric, Network, NonFinite, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
+    Element, Error, Metric, Network, NonFinite, Shape, TrainConfig, Trainer, layer::*, layers, zoo,
 };
 use std::sync::Arc;
 
@@ -83,16 +85,19 @@ fn every_optimizer_learns() {
 #[test]
 fn every_loss_is_learnt_at_every_level_and_in_both_types() {
     fn learn<T: Element>(isa: Isa) {
-        let heads: [(Loss, Box<dyn Layer<T>>); 3] = [
-            (Loss::CategoricalCrossEntropy, Box::new(Softmax)),
-            (Loss::BinaryCrossEntropy, Box::new(Sigmoid)),
-            (Loss::MeanSquaredError, Box::new(Softmax)),
+        let heads: [(&str, Box<dyn Layer<T>>); 6] = [
+            ("categorical_cross_entropy", Box::new(Softmax)),
+            ("binary_cross_entropy", Box::new(Sigmoid)),
+            ("mean_squared_error", Box::new(Softmax)),
+            ("mean_absolute_error", Box::new(Softmax)),
+            ("huber", Box::new(Softmax)),
+            ("categorical_hinge", Box::new(Flatten)),
         ];
-        for (loss, head) in heads {
-            let kind = head.kind();
+        for (name, head) in heads {
+            let (kind, loss) = (head.kind(), loss::by_name(name).expect("a known name"));
             let config = TrainConfig { isa, loss, learning_rate: 0.005, ..TrainConfig::default() };
             let accuracy = learnt_accuracy(small(head), config);
-            assert!(accuracy >= 90.0, "{isa}, {}, {loss} of {kind}: {accuracy}%", T::NAME);
+            assert!(accuracy >= 90.0, "{isa}, {}, {name} of {kind}: {accuracy}%", T::NAME);
         }
     }
     for isa in Isa::available() {
@@ -150,7 +155,7 @@ fn clipped_gradients_have_the_norm_of_the_limit() {
 /// order of addition.
 #[test]
 fn the_reported_loss_is_the_mean_over_samples() {
-    let metrics = vec![Metric::CategoricalAccuracy, Metric::RegressionMse];
+    let metrics: Vec<Arc<dyn Metric<f64>>> = vec![Arc::new(CategoricalAccuracy), Arc::new(RegressionMse)];
     let config =
         TrainConfig { metrics, learning_rate: 0.0, batch_size: 30, shard_size: 7, ..TrainConfig::default() };
     let mut trainer = trainer(small::<f64>(Box::new(Softmax)), config);
@@ -231,7 +236,7 @@ fn sizes_beyond_the_data_mean_all_of_it() {
 fn a_smaller_last_shard_fits_in_the_memory_of_a_full_one() {
     let network =
         build::<f32>(layers![Input::new(4096, 8, 1), Conv2D::new(2, [3, 1]).padding([1, 0]), Flatten]);
-    let config = TrainConfig { shard_size: 64, loss: Loss::MeanSquaredError, ..TrainConfig::default() };
+    let config = TrainConfig { shard_size: 64, loss: Arc::new(MeanSquaredError), ..TrainConfig::default() };
     let data = Synthetic { seed: 1, sample_shape: [4096, 8, 1], num_classes: 4 }
         .samples(0..120)
         .expect("a data set");
@@ -334,7 +339,7 @@ fn data_that_do_not_fit_are_refused() {
     refuse([1, 8, 8], 4, "the data set has no samples");
 
     let network = build::<f32>(layers![Input::vector(1), Dense::new(1), Sigmoid]);
-    let config = TrainConfig { loss: Loss::BinaryCrossEntropy, ..TrainConfig::default() };
+    let config = TrainConfig { loss: Arc::new(BinaryCrossEntropy), ..TrainConfig::default() };
     let data = Empty { sample_shape: [1, 1, 1], num_classes: 3, normalization: Normalization::identity(1) };
     let error = Trainer::new(network, config).expect("a configuration").evaluate(&data);
     let expected = "the network has 1 output, the data set has 3 classes";

@@ -1,0 +1,47 @@
+//! A metric that was asked for, and how its values are printed.
+
+use isograd_model::metric::{self, Metric};
+use isograd_model::{Element, Error};
+use std::fmt;
+use std::sync::Arc;
+
+/// The metric that every test reports.
+pub(crate) const ACCURACY: &str = "categorical_accuracy";
+
+/// A metric of the library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MetricPlan {
+    name: String,
+    label: String,
+    is_percent: bool,
+}
+
+impl MetricPlan {
+    /// The metric called `name`.
+    pub(crate) fn new(name: &str) -> Result<Self, Error> {
+        let metric = metric::by_name::<f32>(name)?;
+        let (name, label) = (metric.name().into_owned(), metric.label().into_owned());
+        Ok(Self { name, label, is_percent: metric.is_percent() })
+    }
+
+    /// The metric for networks of `T`.
+    pub(crate) fn build<T: Element>(&self) -> Arc<dyn Metric<T>> {
+        metric::by_name(&self.name).expect("the name of a metric of the library")
+    }
+
+    /// A few letters for lines of progress.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// `93.81%`, or `0.1234567`.
+    pub(crate) fn show(&self, value: f64) -> String {
+        if self.is_percent { format!("{value:.2}%") } else { format!("{value:.7}") }
+    }
+}
+
+impl fmt::Display for MetricPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.name)
+    }
+}
