@@ -3,7 +3,8 @@
 use crate::common::build;
 use isograd_kernels::Isa;
 use isograd_model::layer::Mode;
-use isograd_model::{Error, Loss, Network, Randomness, Shape, zoo};
+use isograd_model::loss::CategoricalCrossEntropy;
+use isograd_model::{Error, Network, Randomness, Shape, zoo};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -95,7 +96,7 @@ fn every_parameter_of_a_network_for_small_images_has_a_gradient() {
         let (loss, gradients) = network.loss_and_gradients(
             &state,
             Isa::best(),
-            Loss::CategoricalCrossEntropy,
+            &CategoricalCrossEntropy::new(),
             Randomness::default(),
             &x,
             &[3, 7],
