@@ -87,7 +87,7 @@ pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     /// From here on the nearest f32 is 1.
     const SATURATED: f32 = 9.02;
 
-    let magnitude = s.abs_f32s(a);
+    let magnitude = <f32 as Vectors>::abs(s, a);
     let saturated = s.splat_f32s(SATURATED);
     let clamped = s.select_f32s(s.less_than_f32s(saturated, magnitude), saturated, magnitude);
     let e = exp_f32(s, s.add_f32s(clamped, clamped));

@@ -3,8 +3,7 @@
 //!
 //! The channels of `[C, H, W, N]` are rows of `pixels * n` elements. A sum over neighbouring channels is a sum
 //! of rows, so every loop runs along contiguous memory. The kernels work on blocks of columns that are narrow
-//! enough for the rows of all channels to stay in the cache. Blocks change no result: a column sees only
-//! itself.
+//! enough for the rows of one sum to stay in the cache. Blocks change no result: a column sees only itself.
 
 use crate::Pass;
 use crate::element::Element;
@@ -50,10 +49,9 @@ pub struct LocalResponse {
     pub k: f64,
 }
 
-/// The elements of all channels in a block of columns: a quarter of a small second-level cache in f32.
-const BLOCK_ELEMENTS: usize = 1 << 14;
-/// The fewest columns of a block, so that rows are long enough for the CPU to prefetch them.
-const LEAST_COLUMNS: usize = 64;
+/// The most columns of a block: the backward pass works on about fifteen rows at a time, 30 kB in f32. It is a
+/// whole number of vectors at every level.
+const BLOCK: usize = 512;
 
 impl LocalResponse {
     /// Computes `y` from `x`, both `[C, H, W, N]`; overwrites `y`. Needs no scratch memory.
@@ -91,14 +89,12 @@ impl LocalResponse {
 
     /// The number of scratch elements that [`backward`](Self::backward) needs for `n` samples.
     pub fn scratch_len(&self, n: usize) -> usize {
-        (self.c + 1) * self.block(n)
+        (self.size.min(self.c) + 1) * self.block(n)
     }
 
     /// The number of columns in a block.
     fn block(&self, n: usize) -> usize {
-        let most = (BLOCK_ELEMENTS / self.c.max(1)).max(LEAST_COLUMNS);
-        // A whole number of vectors at every level.
-        (most / LEAST_COLUMNS * LEAST_COLUMNS).min(self.pixels * n)
+        BLOCK.min(self.pixels * n)
     }
 
     fn check(&self, n: usize, lengths: &[(&str, usize)]) {
@@ -191,6 +187,20 @@ impl<'a, T: Element> Rows<'a, T> {
     fn columns(&self, i: usize, first: usize) -> Range<usize> {
         let start = i * self.row + first;
         start..start + self.block.min(self.row - first)
+    }
+
+    /// The number of channels that one sum of the backward pass needs.
+    #[inline(always)]
+    fn ring(&self) -> usize {
+        self.shape.size.min(self.shape.c)
+    }
+
+    /// The place of channel `j` in the scratch memory of the backward pass, for `len` columns. The channel
+    /// [`ring`](Self::ring) further takes it over.
+    #[inline(always)]
+    fn slot(&self, j: usize, len: usize) -> Range<usize> {
+        let start = j % self.ring() * self.block;
+        start..start + len
     }
 
     /// `d` of channel `i` for the block that begins at column `first`.
@@ -299,7 +309,7 @@ struct Backward<'a, T> {
     x: &'a [T],
     dy: &'a [T],
     dx: &'a mut [T],
-    /// One row for each channel, and one row for a sum of them.
+    /// The rows of the channels that one sum needs, and a row for a sum.
     scratch: &'a mut [T],
 }
 
@@ -307,30 +317,47 @@ impl<T: Element> Kernel for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Level>(self, s: S) {
-        let Self { rows, x, dy, dx, scratch } = self;
-        let LocalResponse { c, size, alpha, beta, .. } = *rows.shape;
-        let indirect = Indirect(T::from_f64(-2.0 * alpha * beta / size as f64));
-        let (ratios, sum) = scratch.split_at_mut(c * rows.block);
-        for first in (0..rows.row).step_by(rows.block.max(1)) {
-            for i in 0..c {
-                let columns = rows.columns(i, first);
-                let ratio = &mut ratios[i * rows.block..][..columns.len()];
-                rows.denominators(s, i, first, x, ratio);
-                let inputs = [&x[columns.clone()], &dy[columns.clone()]];
-                update_lanes(s, Direct(rows.power), [&mut dx[columns], ratio], inputs);
-            }
-            for i in 0..c {
-                let columns = rows.columns(i, first);
-                let sum = &mut sum[..columns.len()];
-                let holders = rows.shape.holders(i);
-                let ratio = |j: usize| j * rows.block..j * rows.block + columns.len();
-                update_lanes(s, Assign, [&mut *sum], [&ratios[ratio(holders.start)]]);
-                for j in holders.start + 1..holders.end {
-                    update_lanes(s, Sum, [&mut *sum], [&ratios[ratio(j)]]);
+    fn run<S: Level>(mut self, s: S) {
+        let LocalResponse { c, size, .. } = *self.rows.shape;
+        // The gradient of a channel needs the rows of so many channels behind it.
+        let ahead = c.min(size / 2);
+        for first in (0..self.rows.row).step_by(self.rows.block.max(1)) {
+            for j in 0..c + ahead {
+                if j < c {
+                    self.direct(s, j, first);
                 }
-                update_lanes(s, indirect, [&mut dx[columns.clone()]], [&x[columns], &*sum]);
+                if j >= ahead {
+                    self.indirect(s, j - ahead, first);
+                }
             }
         }
+    }
+}
+
+impl<T: Element> Backward<'_, T> {
+    /// The part of `dx` that comes from `dy` of the same channel, and the row for the others.
+    #[inline(always)]
+    fn direct<S: Level>(&mut self, s: S, j: usize, first: usize) {
+        let columns = self.rows.columns(j, first);
+        let ratio = &mut self.scratch[self.rows.slot(j, columns.len())];
+        self.rows.denominators(s, j, first, self.x, ratio);
+        let inputs = [&self.x[columns.clone()], &self.dy[columns.clone()]];
+        update_lanes(s, Direct(self.rows.power), [&mut self.dx[columns], ratio], inputs);
+    }
+
+    /// Adds the part of `dx` that comes from the channels around.
+    #[inline(always)]
+    fn indirect<S: Level>(&mut self, s: S, i: usize, first: usize) {
+        let rows = self.rows;
+        let (columns, holders) = (rows.columns(i, first), rows.shape.holders(i));
+        let (ratios, sum) = self.scratch.split_at_mut(rows.ring() * rows.block);
+        let sum = &mut sum[..columns.len()];
+        update_lanes(s, Assign, [&mut *sum], [&ratios[rows.slot(holders.start, columns.len())]]);
+        for j in holders.start + 1..holders.end {
+            update_lanes(s, Sum, [&mut *sum], [&ratios[rows.slot(j, columns.len())]]);
+        }
+        let LocalResponse { size, alpha, beta, .. } = *rows.shape;
+        let factor = Indirect(T::from_f64(-2.0 * alpha * beta / size as f64));
+        update_lanes(s, factor, [&mut self.dx[columns.clone()]], [&self.x[columns], &*sum]);
     }
 }

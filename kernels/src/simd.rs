@@ -119,7 +119,7 @@ pub trait Vectors: Copy + Sized + 'static {
 macro_rules! impl_vectors {
     ($t:ty, $v:ident, $m:ident, $lanes:ident, $exp:path, $tanh:path, $ln_1p:path, $exp_m1:path, $ln:path,
      $gelu_tail:path, $gelu_tail_slope:path; $splat:ident $add:ident $sub:ident $mul:ident $div:ident
-     $sqrt:ident $abs:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $max:ident $sum:ident
+     $sqrt:ident $and:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $max:ident $sum:ident
      $split:ident $split_mut:ident $load:ident $store:ident) => {
         impl Vectors for $t {
             type V<S: Level> = S::$v;
@@ -155,7 +155,8 @@ macro_rules! impl_vectors {
             }
             #[inline(always)]
             fn abs<S: Level>(s: S, a: S::$v) -> S::$v {
-                s.$abs(a)
+                // All bits but the sign. The function of pulp calls another one, which is not inlined.
+                s.$and(a, s.$splat(<$t>::from_bits(!(-0.0 as $t).to_bits())))
             }
             #[inline(always)]
             fn vneg<S: Level>(s: S, a: S::$v) -> S::$v {
@@ -244,10 +245,10 @@ macro_rules! impl_vectors {
 impl_vectors!(f32, f32s, m32s, F32_LANES, crate::exp::exp_f32, crate::exp::tanh_f32,
     crate::exp::ln_1p_f32, crate::exp::exp_m1_f32, crate::exp::ln_f32, crate::normal::gelu_tail_f32,
     crate::normal::gelu_tail_slope_f32; splat_f32s add_f32s sub_f32s mul_f32s div_f32s
-    sqrt_f32s abs_f32s neg_f32s mul_add_f32s less_than_f32s less_than_or_equal_f32s equal_f32s select_f32s max_f32s
+    sqrt_f32s and_f32s neg_f32s mul_add_f32s less_than_f32s less_than_or_equal_f32s equal_f32s select_f32s max_f32s
     reduce_sum_f32s as_simd_f32s as_mut_simd_f32s partial_load_f32s partial_store_f32s);
 impl_vectors!(f64, f64s, m64s, F64_LANES, crate::exp::exp_f64, crate::exp::tanh_f64,
     crate::exp::ln_1p_f64, crate::exp::exp_m1_f64, crate::exp::ln_f64, crate::normal::gelu_tail_f64,
     crate::normal::gelu_tail_slope_f64; splat_f64s add_f64s sub_f64s mul_f64s div_f64s
-    sqrt_f64s abs_f64s neg_f64s mul_add_f64s less_than_f64s less_than_or_equal_f64s equal_f64s select_f64s max_f64s
+    sqrt_f64s and_f64s neg_f64s mul_add_f64s less_than_f64s less_than_or_equal_f64s equal_f64s select_f64s max_f64s
     reduce_sum_f64s as_simd_f64s as_mut_simd_f64s partial_load_f64s partial_store_f64s);

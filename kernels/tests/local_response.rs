@@ -21,8 +21,9 @@ fn shapes() -> Vec<LocalResponse> {
         LocalResponse { c: 3, size: 9, beta: 2.5, k: 0.125, ..strong },
         LocalResponse { size: 3, beta: 0.0, ..strong },
         LocalResponse { c: 1, size: 5, ..strong },
+        LocalResponse { c: 3, size: 4, ..strong },
         // Several blocks of columns.
-        LocalResponse { c: 300, pixels: 5, ..strong },
+        LocalResponse { c: 9, pixels: 70, ..strong },
     ]
 }
 
@@ -96,7 +97,7 @@ fn windows_by_hand() {
 #[test]
 fn blocks_change_no_bit() {
     each_isa(|isa| {
-        let wide = LocalResponse { c: 96, pixels: 50, size: 5, alpha: 0.5, beta: 0.75, k: 2.0 };
+        let wide = LocalResponse { c: 12, pixels: 300, size: 5, alpha: 0.5, beta: 0.75, k: 2.0 };
         let (narrow, n) = (LocalResponse { pixels: 1, ..wide }, 8);
         let (x, dy) = (inputs::<f32>(len(&wide, n), 3), data::<f32>(len(&wide, n), 4));
         let run = |shape: &LocalResponse, x: &[f32], dy: &[f32]| {

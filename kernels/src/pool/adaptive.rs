@@ -103,24 +103,31 @@ impl AdaptivePool2d {
 
     /// The windows of all outputs in memory order.
     fn runs(&self, n: usize) -> impl Iterator<Item = Run> {
-        let Self { input: Size2 { h, w }, output: Size2 { h: oh, w: ow }, .. } = *self;
-        (0..self.c * oh * ow).map(move |o| {
-            let (q, p, channel) = (o % ow, o / ow % oh, o / ow / oh);
-            let (rows, cols) = (window(p, h, oh), window(q, w, ow));
+        let Self { c, input: Size2 { h, w }, output: Size2 { h: oh, w: ow }, .. } = *self;
+        let run = move |row_of_outputs: usize, first_row: usize, rows: usize, q: usize| {
+            let cols = window(q, w, ow);
             Run {
-                start: o * n,
+                start: (row_of_outputs * ow + q) * n,
                 count: 1,
                 len: n,
-                rows: rows.len(),
+                rows,
                 cols: cols.len(),
-                divisor: rows.len() * cols.len(),
+                divisor: rows * cols.len(),
                 first: 0,
                 kw: cols.len(),
-                input: ((channel * h + rows.start) * w + cols.start) * n,
+                input: (first_row * w + cols.start) * n,
                 row_step: w * n,
                 col_step: n,
                 piece_step: n,
             }
+        };
+        // Divisions are slow, so the rows are computed once for all columns.
+        (0..c).flat_map(move |channel| {
+            (0..oh).flat_map(move |p| {
+                let rows = window(p, h, oh);
+                let (row_of_outputs, first_row) = (channel * oh + p, channel * h + rows.start);
+                (0..ow).map(move |q| run(row_of_outputs, first_row, rows.len(), q))
+            })
         })
     }
 

@@ -16,6 +16,7 @@
 use super::geometry::{Axis, Holders};
 use super::{Pool2d, blocks, blocks_mut, from_index, load, reciprocal, store, vectors};
 use crate::element::Element;
+use crate::elementwise::{Lanewise, update_lanes};
 use crate::simd::{Kernel, Level};
 use std::ops::Range;
 use std::slice::from_ref;
@@ -42,6 +43,7 @@ impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
             (true, 8) => self.halves::<S, 8, 1>(s),
             (false, 1) if !MAX && self.shape.is_whole() => self.spread::<S, 1>(s),
             (false, 2) if !MAX && self.shape.is_whole() => self.spread::<S, 2>(s),
+            (false, _) if !MAX && self.shape.is_whole() && self.n > 0 => self.spread_any(s),
             (false, 1..) if !self.shape.tiles() && self.overlapping(s) => {}
             _ => self.rows(s),
         }
@@ -116,6 +118,22 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
         }
     }
 
+    /// [`spread`](Self::spread) for any number of samples.
+    #[inline(always)]
+    fn spread_any<S: Level>(self, s: S) {
+        let share = Share(reciprocal(self.shape.pixels()));
+        let images = self.dx.chunks_exact_mut(self.shape.pixels() * self.n);
+        for (image, dy) in images.zip(self.dy.chunks_exact(self.n)) {
+            update_lanes(s, share, [&mut image[..self.n]], [dy]);
+            let mut done = self.n;
+            while done < image.len() {
+                let len = done.min(image.len() - done);
+                image.copy_within(..len, done);
+                done += len;
+            }
+        }
+    }
+
     #[inline(always)]
     fn rows<S: Level>(self, s: S) {
         let Self { shape, n, argmax, dy, dx } = self;
@@ -150,6 +168,17 @@ impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
                 }
             }
         }
+    }
+}
+
+/// The gradient of a pixel: that of the average times the pixel's share.
+#[derive(Clone, Copy)]
+struct Share<T>(T);
+
+impl<T: Element> Lanewise<T, 1, 1> for Share<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, _: [T::V<S>; 1], [dy]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        [T::vmul(s, dy, T::splat(s, self.0))]
     }
 }
 
