@@ -130,7 +130,8 @@ pub fn batch_norm_affine_gradient<T: Element>(
 ///
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`; overwrites `dx` or adds to it.
 ///
-/// - `x`, `dy`: one block of equal length for each channel of `forward`. They may be a part of the `m` values.
+/// - `x`, `dy`: one block of equal length for each channel of `forward`. They may be a part of the `m`
+///   values.
 ///   As in [`batch_norm_backward`], a ReLU makes some of `dy` 0.
 /// - `forward`: what the forward pass normalised with.
 /// - `sums`: `m`, and the sums of [`batch_norm_gradient_sums`], added up over all parts.

@@ -114,8 +114,8 @@ block!(Addition, self, Block::Addition(std::mem::take(&mut self.paths)));
 ///
 /// # Source
 ///
-/// Szegedy et al.: "Going deeper with convolutions", CVPR 2015; Huang et al.: "Densely connected convolutional
-/// networks", CVPR 2017.
+/// Szegedy et al.: "Going deeper with convolutions", CVPR 2015; Huang et al.: "Densely connected
+/// convolutional networks", CVPR 2017.
 #[derive(Debug)]
 pub struct Concatenation<T> {
     paths: Vec<Layers<T>>,
@@ -130,7 +130,8 @@ impl<T> Concatenation<T> {
 
 block!(Concatenation, self, Block::Concatenation(std::mem::take(&mut self.paths)));
 
-/// Layers in a row, where one layer is expected. With a name of its own, it groups the names of what is in it.
+/// Layers in a row, where one layer is expected. With a name of its own, it groups the names of what is in
+/// it.
 #[derive(Debug)]
 pub struct Sequence<T> {
     layers: Layers<T>,

@@ -286,8 +286,8 @@ pub enum Fusible {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fusion {
-    /// The ReLU *behind* the layer, forward and backward: the layer applies it to its output, and its backward
-    /// pass gets the gradient by the ReLU's output.
+    /// The ReLU *behind* the layer, forward and backward: the layer applies it to its output, and its
+    /// backward pass gets the gradient by the ReLU's output.
     Relu,
     /// The forward pass of the ReLU behind the layer: the layer applies it to its output.
     ReluForward,

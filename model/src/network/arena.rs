@@ -44,9 +44,9 @@ struct Placed {
     life: [usize; 2],
 }
 
-/// Places `items` for shards of `n` samples, so that those in use at the same time do not overlap: each at the
-/// lowest place that is free for as long as it is used. Of the orders that are tried, the largest first and
-/// the longest used first, the better one counts.
+/// Places `items` for shards of `n` samples, so that those in use at the same time do not overlap: each at
+/// the lowest place that is free for as long as it is used. Of the orders that are tried, the largest first
+/// and the longest used first, the better one counts.
 pub(super) fn pack<T>(items: &[Item], n: usize) -> Packing {
     let sizes: Vec<u128> = items.iter().map(|item| item.elements::<T>(n)).collect();
     let used: Vec<usize> = (0..items.len()).filter(|i| sizes[*i] > 0).collect();

@@ -13,7 +13,8 @@ impl<T: Element> Network<T> {
     ///
     /// ```
     /// use isograd_model::{Network, layer::*, layers};
-    /// let mut network = Network::<f32>::build(layers![Input::vector(4), Dense::new(3), ReLU, Dense::new(2)])?;
+    /// let layers = layers![Input::vector(4), Dense::new(3), ReLU, Dense::new(2)];
+    /// let mut network = Network::<f32>::build(layers)?;
     /// assert_eq!(network.freeze("dense1.*")?, 2);
     /// assert!(network.parameters()[0].frozen && !network.parameters()[2].frozen);
     /// # Ok::<(), isograd_model::Error>(())

@@ -332,7 +332,8 @@ impl<T: Element> Trainer<T> {
         if smallest(shard_size) >= needed {
             return Ok(());
         }
-        // Two shards of this size can share what they have, since the rest of a batch has at least one sample.
+        // Two shards of this size can share what they have, since the rest of a batch has at least one
+        // sample.
         let enough = (needed..2 * needed).find(|shard_len| smallest(*shard_len) >= needed);
         let (place, smallest) = (self.network.layer_of_least_samples().clone(), smallest(shard_size));
         Err(Error::ShardTooSmall { place, needed, batch_size, shard_size, smallest, enough })

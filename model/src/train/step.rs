@@ -30,9 +30,9 @@ impl<T: Element> Trainer<T> {
     ///
     /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
     /// is to be clipped does: the state is then that before the step. [`NonFinite::Metric`] when a metric of
-    /// the epoch so far becomes NaN: the state is then that after the step. [`NonFinite::Parameters`] when that
-    /// state, or the one at the end of the epoch, has a parameter or a running statistic that is infinite or
-    /// NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
+    /// the epoch so far becomes NaN: the state is then that after the step. [`NonFinite::Parameters`] when
+    /// that state, or the one at the end of the epoch, has a parameter or a running statistic that is
+    /// infinite or NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,

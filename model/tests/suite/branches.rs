@@ -14,8 +14,8 @@ const SEED: u64 = 17;
 const SAMPLES: usize = 3;
 const PIXELS: u64 = 10_000;
 const LABELS: u64 = 10_001;
-/// How far a number may be off, relative to the largest of its tensor, and a loss. Roundings of f64 are 1e-16;
-/// batch normalisation over few values makes them some thousand times larger.
+/// How far a number may be off, relative to the largest of its tensor, and a loss. Roundings of f64 are
+/// 1e-16; batch normalisation over few values makes them some thousand times larger.
 const BOUND: f64 = 1e-9;
 
 fn numbers(value: &Value) -> Vec<f64> {

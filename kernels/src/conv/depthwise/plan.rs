@@ -73,8 +73,8 @@ impl Block {
         if is_contiguous { [1, self.columns] } else { [self.columns, 1] }
     }
 
-    /// The number of vectors in a pixel of `n` samples, if that is a whole number and the window's columns are
-    /// neighbours; 0 otherwise.
+    /// The number of vectors in a pixel of `n` samples, if that is a whole number and the window's columns
+    /// are neighbours; 0 otherwise.
     #[inline(always)]
     pub(super) fn pixel_vectors(&self, n: usize, lanes: usize) -> usize {
         if n.is_multiple_of(lanes) && self.window_steps[1] == 1 { n / lanes } else { 0 }
