@@ -1,9 +1,10 @@
 //! Local response normalisation: each element is divided by a power of the energy around it, over
 //! neighbouring channels.
 //!
-//! The channels of `[C, H, W, N]` are rows of `pixels * n` elements. A sum over neighbouring channels is a sum
-//! of rows, so every loop runs along contiguous memory. The kernels work on blocks of columns that are narrow
-//! enough for the rows of one sum to stay in the cache. Blocks change no result: a column sees only itself.
+//! The channels of `[C, H, W, N]` are rows of `pixels * n` elements. A sum over neighbouring channels is a
+//! sum of rows, so every loop runs along contiguous memory. The kernels work on blocks of columns that are
+//! narrow enough for the rows of one sum to stay in the cache. Blocks change no result: a column sees only
+//! itself.
 
 use crate::Pass;
 use crate::element::Element;
@@ -18,16 +19,16 @@ use std::ops::Range;
 /// y[i] = x[i] / d[i]^beta
 /// ```
 ///
-/// The channels around `i` are those from `i - size / 2` to `i + (size - 1) / 2` (quotients rounded down) that
-/// exist. So at the first and the last channels, the sum has fewer terms, but `alpha` is divided by `size` all
-/// the same.
+/// The channels around `i` are those from `i - size / 2` to `i + (size - 1) / 2` (quotients rounded down)
+/// that exist. So at the first and the last channels, the sum has fewer terms, but `alpha` is divided by
+/// `size` all the same.
 ///
 /// # Numerics
 ///
 /// All terms of `d` are positive, and its relative error is at most `(size + 2) EPSILON`. Powers of 1/2, 3/4
 /// and 1 are square roots and divisions. Any other power is `e^(-beta ln d)`, whose relative error is at most
-/// `(3 + 4 beta |ln d|) EPSILON` beyond that of `d`. A square that overflows makes `d` infinite and `y` 0. NaN
-/// makes all elements around it NaN.
+/// `(3 + 4 beta |ln d|) EPSILON` beyond that of `d`. A square that overflows makes `d` infinite and `y` 0.
+/// NaN makes all elements around it NaN.
 ///
 /// # Source
 ///
@@ -49,8 +50,8 @@ pub struct LocalResponse {
     pub k: f64,
 }
 
-/// The most columns of a block: the backward pass works on about fifteen rows at a time, 30 kB in f32. It is a
-/// whole number of vectors at every level.
+/// The most columns of a block: the backward pass works on about fifteen rows at a time, 30 kB in f32. It is
+/// a whole number of vectors at every level.
 const BLOCK: usize = 512;
 
 impl LocalResponse {

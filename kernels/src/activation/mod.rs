@@ -2,8 +2,8 @@
 //!
 //! Every function is element-wise, so none takes a shape. A backward function takes the output `y` of the
 //! forward function where the output tells the slope, because the input need not be kept then. Where it does
-//! not, the backward function takes the input `x`: those of arctanh, SiLU, both forms of GELU, and hard-swish.
-//! Every function gives NaN for NaN.
+//! not, the backward function takes the input `x`: those of arctanh, SiLU, both forms of GELU, and
+//! hard-swish. Every function gives NaN for NaN.
 
 mod piecewise;
 mod smooth;

@@ -63,8 +63,8 @@ struct Rival<S: Level, T: Element> {
 }
 
 impl<T: Element> Hinge<'_, T> {
-    /// The first of the largest scores beside that of the label, or the first NaN. Where all of them are minus
-    /// infinity, or there is no other class, the class is -1.
+    /// The first of the largest scores beside that of the label, or the first NaN. Where all of them are
+    /// minus infinity, or there is no other class, the class is -1.
     #[inline(always)]
     fn rival<S: Level>(&self, s: S, columns: Columns, label: T::V<S>) -> Rival<S, T> {
         let lowest = T::splat(s, T::from_f64(f64::NEG_INFINITY));

@@ -10,8 +10,9 @@ use std::slice::{from_mut, from_ref};
 
 /// Average pooling: `y = sum over the window of x / number of window elements that count`.
 ///
-/// `x` is `[C, H, W, N]`; `y` is `[C, OH, OW, N]` and is overwritten. The elements inside the image count, and
-/// those in the padding with [`Divisor::Padded`](super::Divisor::Padded). The sum is multiplied by the rounded reciprocal of the count. NaN and infinities propagate.
+/// `x` is `[C, H, W, N]`; `y` is `[C, OH, OW, N]` and is overwritten. The elements inside the image count,
+/// and those in the padding with [`Divisor::Padded`](super::Divisor::Padded). The sum is multiplied by the
+/// rounded reciprocal of the count. NaN and infinities propagate.
 ///
 /// # Panics
 ///

@@ -314,8 +314,8 @@ impl<T: Element> Row<'_, T> {
     }
 }
 
-/// Adds the part of one output's gradient `dy` to one element `dx` of its window, for all samples. `weight` is
-/// that of [`part`].
+/// Adds the part of one output's gradient `dy` to one element `dx` of its window, for all samples. `weight`
+/// is that of [`part`].
 #[inline(always)]
 pub(super) fn add_to_element<S: Level, T: Element, const MAX: bool>(
     s: S,

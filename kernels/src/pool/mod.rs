@@ -63,8 +63,8 @@ pub enum Rounding {
     /// Only windows that lie on the padded image have an output.
     #[default]
     Down,
-    /// The last window may reach beyond the padded image, if it begins on the image or in the padding in front
-    /// of it. This is PyTorch's `ceil_mode`.
+    /// The last window may reach beyond the padded image, if it begins on the image or in the padding in
+    /// front of it. This is PyTorch's `ceil_mode`.
     Up,
 }
 
@@ -234,8 +234,8 @@ impl Pool2d {
         }
     }
 
-    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, with the quotient rounded as the
-    /// shape says. If it is rounded up, a last window that begins behind the image is left out.
+    /// Output height: `(h + 2*padding - dilation*(kh - 1) - 1) / stride + 1`, with the quotient rounded as
+    /// the shape says. If it is rounded up, a last window that begins behind the image is left out.
     pub fn oh(&self) -> usize {
         self.vertical.outputs
     }

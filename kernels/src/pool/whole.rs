@@ -21,8 +21,8 @@ pub(super) fn average<S: Level, T: Element>(s: S, pixels: usize, n: usize, x: &[
     true
 }
 
-/// The averages for samples of `B` vectors. Pixel `i` is added to sum `i mod P`; at the end, the upper half of
-/// the sums is added to the lower half until one is left.
+/// The averages for samples of `B` vectors. Pixel `i` is added to sum `i mod P`; at the end, the upper half
+/// of the sums is added to the lower half until one is left.
 #[inline(always)]
 fn average_blocks<S: Level, T: Element, const B: usize, const P: usize>(
     s: S,

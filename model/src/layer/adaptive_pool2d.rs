@@ -28,8 +28,8 @@ impl Adaptive {
 /// The mean over windows that divide an image of any size into an image of a given size.
 ///
 /// Output row `p` of `OH` is the mean of the rows from `p H / OH`, rounded down, to `(p + 1) H / OH`, rounded
-/// up and exclusive; columns likewise. Where the sizes do not divide, windows overlap. The output may be larger
-/// than the input: then elements are repeated.
+/// up and exclusive; columns likewise. Where the sizes do not divide, windows overlap. The output may be
+/// larger than the input: then elements are repeated.
 #[derive(Debug, Clone, Copy)]
 pub struct AdaptiveAveragePool2D(Adaptive);
 

@@ -9,8 +9,8 @@ use isograd_kernels::{Element, Pass};
 /// Divides each element by a power of the energy around it, over neighbouring channels: `y = x / d^beta` with
 /// `d = k + alpha / size * sum of x^2` over the `size` channels around it, as AlexNet and GoogLeNet do.
 ///
-/// At the first and the last channels, the sum has fewer terms. For an even size, there is one channel more in
-/// front than behind. `alpha` is divided by `size`, as in PyTorch and Caffe; in the paper it is not.
+/// At the first and the last channels, the sum has fewer terms. For an even size, there is one channel more
+/// in front than behind. `alpha` is divided by `size`, as in PyTorch and Caffe; in the paper it is not.
 ///
 /// # Source
 ///

@@ -140,8 +140,8 @@ impl GELU {
         Self::default()
     }
 
-    /// The approximation `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, as BERT and GPT-2 were trained with:
-    /// PyTorch's `approximate="tanh"`.
+    /// The approximation `x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2`, as BERT and GPT-2 were trained
+    /// with: PyTorch's `approximate="tanh"`.
     pub fn tanh() -> Self {
         Self { by_tanh: true }
     }
