@@ -6,9 +6,8 @@
 //! factor `q`. Nothing cancels, and the unit is accurate far into its tail.
 //!
 //! 1. `(t + 3) q(t)` is a polynomial of degree 9 in `(t - 3) / (t + 3)`. Its coefficients minimise the
-//! largest
-//!    relative error for `t` up to 13.25, which is 1.7e-8. The form is that of Shepherd and Laframboise
-//!    ("Chebyshev approximation of (1 + 2x) exp(x^2) erfc(x) in 0 <= x < infinity", 1981).
+//!    largest relative error for `t` up to 13.25, which is 1.7e-8. The form is that of Shepherd and
+//!    Laframboise ("Chebyshev approximation of (1 + 2x) exp(x^2) erfc(x) in 0 <= x < infinity", 1981).
 //! 2. `t^2 / 2` would lose digits that matter in the exponent. So `t = h + l`, with `h` a multiple of 1/16:
 //!    `h^2 / 2` is exact, and `(t^2 - h^2) / 2 = l (t + h) / 2` is small.
 
