@@ -12,8 +12,8 @@ const ORIGIN: &str = "array in memory";
 
 /// Samples and targets that lie in memory.
 ///
-/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`, and targets that are numbers `[N, values]`. Both are either moved in (a `Vec`) or borrowed (a
-/// slice); nothing is copied or converted.
+/// Pixels are `[N, C, H, W]`, row-major; labels are `[N]`, and targets that are numbers `[N, values]`. Both
+/// are either moved in (a `Vec`) or borrowed (a slice); nothing is copied or converted.
 ///
 /// ```
 /// use isograd_datasets::{Arrays, Dataset, Pixels};

@@ -2,9 +2,9 @@
 //! seen.
 //!
 //! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and
-//! its target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on a shard reads
-//! the shard's samples, and applies the [`Normalization`] in the same pass that brings them into its own
-//! layout:
+//! its target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
+//! a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that brings them
+//! into its own layout:
 //!
 //! ```text
 //! epoch_order(seed, epoch, &mut order)                      // once an epoch

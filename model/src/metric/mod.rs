@@ -1,8 +1,8 @@
 //! Metrics: what is reported of a network's outputs beside its loss.
 //!
-//! A [`Metric`] adds up any number of f64 over the samples of a shard; the trainer adds those of the shards in
-//! the tree that gradients take, and the metric makes one number of the sums. So metrics are the same bits on
-//! any number of threads and ranks, whoever wrote them. Those of this module are implementations like any
+//! A [`Metric`] adds up any number of f64 over the samples of a shard; the trainer adds those of the shards
+//! in the tree that gradients take, and the metric makes one number of the sums. So metrics are the same bits
+//! on any number of threads and ranks, whoever wrote them. Those of this module are implementations like any
 //! other.
 //!
 //! In their formulas `p` is the output, and `t` the target: a number for each output, or 1 at the class and 0

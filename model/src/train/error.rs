@@ -5,8 +5,8 @@ use isograd_datasets::SampleError;
 
 /// Why a data set cannot be used with a network.
 ///
-/// All of it but [`TargetValue`](Self::TargetValue) is found before the first step of an epoch, so nothing has
-/// been trained on.
+/// All of it but [`TargetValue`](Self::TargetValue) is found before the first step of an epoch, so nothing
+/// has been trained on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {

@@ -30,7 +30,8 @@ impl<T: Element> Trainer<T> {
     /// let sequence = Synthetic { seed: 1, sample_shape: [1, 8, 8], num_classes: 4 };
     /// let (train, validation) = (sequence.samples(0..256)?, sequence.samples(256..320)?);
     /// let network = Network::<f32>::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax])?;
-    /// let mut trainer = Trainer::new(network, TrainConfig { learning_rate: 0.01, ..TrainConfig::default() })?;
+    /// let config = TrainConfig { learning_rate: 0.01, ..TrainConfig::default() };
+    /// let mut trainer = Trainer::new(network, config)?;
     /// let mut stopping = EarlyStopping::new(3).restore_best();
     /// let mut goal = StopAt { quantity: Quantity::metric("categorical_accuracy"), goal: 95.0 };
     /// let epochs = trainer.fit(&train, Some(&validation), 30, &mut [&mut stopping, &mut goal])?;

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/own_parts.rs"]
+mod own_parts;
 
 mod batch_norm;
 mod binary;
