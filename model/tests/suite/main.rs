@@ -9,6 +9,7 @@ mod batch_norm;
 mod binary;
 mod blocks;
 mod build_errors;
+mod callbacks;
 mod checkpoint;
 mod checkpoint_files;
 mod data_errors;
