@@ -44,9 +44,8 @@ impl<T: Element> Network<T> {
         self.output(&memory).to_vec()
     }
 
-    /// The mean `loss` of the samples `x` `[input shape, n]` with their `targets`, of which there are `n`,
-    /// and its gradient by all parameters, in their order in the flat buffer. Allocates its memory in each
-    /// call.
+    /// The mean `loss` of the samples `x` `[input shape, n]` with their `n` `targets`, and its gradient by
+    /// all parameters, in their order in the flat buffer. Allocates its memory in each call.
     ///
     /// The pass is that of a training step whose only shard is `x`: batch normalisation takes the statistics
     /// of `x` (the running statistics of `state` where a channel of `x` has only one value), and dropout

@@ -15,8 +15,8 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`NonFinite::Metric`] when a metric
-    /// is NaN, [`DataError`](super::DataError) when the data set does not fit the network, [`Error::Ranks`]
-    /// when a rank is lost.
+    /// is NaN, [`DataError`](super::DataError) when the data set does not fit the network, or has a target
+    /// that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {

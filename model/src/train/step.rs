@@ -28,11 +28,13 @@ impl<T: Element> Trainer<T> {
     ///
     /// [`Error::LearningRate`] when the schedule gives a step a rate that is none, before the step.
     ///
-    /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, [`NonFinite::Gradient`] when a gradient that
-    /// is to be clipped does: the state is then that before the step. [`NonFinite::Metric`] when a metric of
-    /// the epoch so far becomes NaN: the state is then that after the step. [`NonFinite::Parameters`] when
-    /// that state, or the one at the end of the epoch, has a parameter or a running statistic that is
-    /// infinite or NaN: the state is then of no use. [`Error::Ranks`] when a rank is lost.
+    /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, or
+    /// [`DataError::TargetValue`](super::DataError::TargetValue) if a target is the reason, and
+    /// [`NonFinite::Gradient`] when a gradient that is to be clipped does: the state is then that before the
+    /// step. [`NonFinite::Metric`] when a metric of the epoch so far becomes NaN: the state is then that
+    /// after the step. [`NonFinite::Parameters`] when that state, or the one at the end of the epoch, has a
+    /// parameter or a running statistic that is infinite or NaN: the state is then of no use.
+    /// [`Error::Ranks`] when a rank is lost.
     pub fn train_epoch(
         &mut self,
         dataset: &dyn Dataset,

@@ -77,7 +77,9 @@ fn a_sample_that_contradicts_its_data_set_is_named() {
         refuse(sample(&[0.0; 2], 3), &format!("label 3 of sample {index} is out of range for 3 classes"));
         for pixels in [&[0.0; 3][..], &[0.0], &[]] {
             let got = pixels.len();
-            let expected = format!("sample {index} has {got} values, expected 2 for sample shape [2, 1, 1]");
+            let values = if got == 1 { "value" } else { "values" };
+            let expected =
+                format!("sample {index} has {got} {values}, expected 2 for sample shape [2, 1, 1]");
             refuse(sample(pixels, 0), &expected);
         }
     }

@@ -2,12 +2,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/own_parts.rs"]
+mod own_parts;
 
 mod batch_norm;
 mod binary;
 mod blocks;
 mod branches;
 mod build_errors;
+mod callbacks;
 mod checkpoint;
 mod checkpoint_files;
 mod data_errors;

@@ -239,7 +239,7 @@ fn a_part_can_be_made_by_hand() {
 }
 
 #[test]
-#[should_panic(expected = "3 elements of the 2 of '1.conv2d.weight' in 3..5")]
+#[should_panic(expected = "3 elements of the 2 of 'conv2d1.weight' in 3..5")]
 fn a_part_with_slices_of_other_lengths() {
     let network = classifier();
     let tensor = &network.parameters()[0];

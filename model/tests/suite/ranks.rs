@@ -5,6 +5,7 @@ use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
 use crate::training::optimizers;
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
+use isograd_model::metric::{CategoricalAccuracy, ConfusionMatrix, F1};
 use isograd_model::optimizer::Sgd;
 use isograd_model::schedule::{Cosine, WarmUp};
 use isograd_model::{Error, Evaluation, Network, NonFinite, Progress, Ranks, TrainConfig, Trainer};
@@ -57,6 +58,7 @@ fn config() -> TrainConfig {
         shard_size: SHARD_SIZE,
         seed: 42,
         max_steps: Some(STEPS),
+        metrics: vec![Arc::new(CategoricalAccuracy), Arc::new(F1), Arc::new(ConfusionMatrix)],
         ..TrainConfig::default()
     }
 }
