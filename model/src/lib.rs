@@ -13,6 +13,8 @@
 
 mod checkpoint;
 mod error;
+#[cfg(feature = "files")]
+pub mod file;
 mod initializer;
 mod last_layer;
 pub mod layer;

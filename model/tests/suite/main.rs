@@ -16,6 +16,8 @@ mod golden_layers;
 mod gradients;
 mod last_layers;
 mod layer_networks;
+#[cfg(feature = "files")]
+mod network_files;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;
