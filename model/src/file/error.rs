@@ -78,12 +78,14 @@ pub enum FileProblem {
         nearest: Option<String>,
     },
     /// An option that must be given.
-    #[error("{what} needs '{option}'")]
+    #[error("{what} needs '{option}'{}", instead.as_ref().map_or_else(String::new, |name| format!(", it has '{name}'")))]
     Missing {
         /// What needs the option: the type of a layer.
         what: String,
         /// The option.
         option: &'static str,
+        /// An option of nearly the same name that is given.
+        instead: Option<String>,
     },
     /// Two options that exclude each other.
     #[error("{what} takes '{first}' or '{second}', not both")]

@@ -37,7 +37,9 @@ impl<'t> Table<'t> {
 
     /// Option `name`, if it is given.
     pub(super) fn get(&mut self, name: &'static str) -> Option<&'t Value<'t>> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         self.table?.get(name)
     }
 
@@ -45,8 +47,15 @@ impl<'t> Table<'t> {
         self.get(name).ok_or_else(|| self.missing(name))
     }
 
+    /// The mistake that `option` is not given, at the place of what may be meant by it.
     pub(super) fn missing(&self, option: &'static str) -> Mistake {
-        Mistake::new(self.offset, FileProblem::Missing { what: self.what.clone(), option })
+        /// How alike two names must be, from 0 to 1.
+        const ALIKE: f64 = 0.9;
+        let mut keys = self.table.into_iter().flat_map(|table| table.keys());
+        let meant = keys.find(|key| strsim::jaro_winkler(key.get_ref(), option) > ALIKE);
+        let offset = meant.map_or(self.offset, |key| key.span().start);
+        let instead = meant.map(|key| quoted(key.get_ref()));
+        Mistake::new(offset, FileProblem::Missing { what: self.what.clone(), option, instead })
     }
 
     /// Checks that all options have been asked for.

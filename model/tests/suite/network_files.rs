@@ -242,6 +242,14 @@ proptest! {
     }
 }
 
+/// Requires the message for a text; what ends in a blank is the beginning of a longer one.
+#[track_caller]
+fn check(text: &str, message: &str, expected: &str) {
+    let is_expected =
+        if expected.ends_with(' ') { message.starts_with(expected) } else { message == expected };
+    assert!(is_expected, "{text}\n  got:      {message}\n  expected: {expected}");
+}
+
 #[test]
 fn mistakes_are_found_at_their_places() {
     for (entry, expected) in [
@@ -252,7 +260,7 @@ fn mistakes_are_found_at_their_places() {
         ("{ filters = 3 }", "4, column 2: a layer needs 'type'"),
         ("{ type = 3 }", "4, column 11: 'type' must be the name of a type, it is 3"),
         ("7", "4, column 2: 'layers' must be a list of layers, such as "),
-        ("{ type = 'Dense', output = 3 }", "4, column 2: Dense needs 'outputs'"),
+        ("{ type = 'Dense', output = 3 }", "4, column 20: Dense needs 'outputs', it has 'output'"),
         (
             "{ type = 'Dense', outputs = 3, biases = true }",
             "4, column 33: unknown option of Dense 'biases'; known are type, name, frozen, outputs, bias, \
@@ -346,12 +354,7 @@ fn mistakes_are_found_at_their_places() {
         ),
         ("{ repeat = 1979-05-27, layers = [] }", "4, column 13: 'repeat' must be a whole number or "),
     ] {
-        let message = message_of(entry);
-        let expected = format!("line {expected}");
-        // What ends in a blank is the beginning of a longer message.
-        let is_expected =
-            if expected.ends_with(' ') { message.starts_with(&expected) } else { message == expected };
-        assert!(is_expected, "{entry}\n  got:      {message}\n  expected: {expected}");
+        check(entry, &message_of(entry), &format!("line {expected}"));
     }
 }
 
@@ -360,7 +363,7 @@ fn the_rest_of_a_file_is_checked_too() {
     for (text, expected) in [
         ("layers = []", "line 1, column 1: a network file needs 'input'"),
         ("input = 3", "line 1, column 1: a network file needs 'layers'"),
-        ("input = 3\nlayer = ['ReLU']", "line 1, column 1: a network file needs 'layers'"),
+        ("input = 3\nlayer = ['ReLU']", "line 2, column 1: a network file needs 'layers', it has 'layer'"),
         (
             "input = 3\nlayers = ['ReLU']\nvariable = 3",
             "line 3, column 1: unknown option of a network file 'variable'; known are variables, input, layers; did \
@@ -395,10 +398,7 @@ fn the_rest_of_a_file_is_checked_too() {
         ("a = 3\na = 4", "line 2, column 1: duplicate key"),
         ("input = ", "line 1, column "),
     ] {
-        let message = message(text);
-        let is_expected =
-            if expected.ends_with(' ') { message.starts_with(expected) } else { message == expected };
-        assert!(is_expected, "{text}\n  got:      {message}\n  expected: {expected}");
+        check(text, &message(text), expected);
     }
 }
 
