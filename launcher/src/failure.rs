@@ -24,6 +24,9 @@ pub(crate) enum Failure {
     /// Network, data and configuration do not fit together.
     #[error(transparent)]
     Model(#[from] model::Error),
+    /// A network file that cannot be used.
+    #[error("--model {}: {problem}", path.display())]
+    NetworkFile { path: PathBuf, problem: String },
     /// Parameters that cannot be loaded.
     #[error("--load {0}")]
     Load(model::Error),

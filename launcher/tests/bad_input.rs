@@ -272,6 +272,39 @@ fn output_files_that_cannot_be_written() {
 }
 
 #[test]
+fn network_files_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name)).to_string();
+    let dense = "{ type = 'Dense', outputs = 10 }";
+    for (name, content, problem) in [
+        ("syntax.toml", "input = [".to_string(), "line 1, column "),
+        ("type.toml", "input = 4\nlayers = ['Desne']".to_string(), "line 2, column 11: unknown type 'Desne'"),
+        (
+            "fit.toml",
+            format!("input = [1, 28, 28]\nlayers = [{dense}]"),
+            "line 2, column 11: layer 1 (Dense): takes",
+        ),
+        (
+            "shape.toml",
+            format!("input = 784\nlayers = [{dense}]"),
+            "samples of 784, the data set has samples of",
+        ),
+    ] {
+        let file = path(name);
+        std::fs::write(&file, content).unwrap();
+        let data = folder_of(28, None);
+        let options = ["--model", &file, "--dataset-train-path", text(data.path()), "--batch-size", "2"];
+        assert_failure(&options, &[problem]);
+        if name != "shape.toml" {
+            assert_error(&isograd(&["summary", "--model", &file]), 1, &["--model", name, problem]);
+        }
+    }
+    assert_failure(&["--model", &path("missing.toml")], &["--model", "missing.toml", "cannot read"]);
+    assert_usage("train --model .toml", &["unknown model '.toml'"]);
+    assert_usage("summary --toml --shard-size 3", &["--toml", "--shard-size"]);
+}
+
+#[test]
 fn parameters_that_cannot_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| text(&folder.path().join(name)).to_string();

@@ -215,6 +215,33 @@ fn ranks_that_differ_or_are_missing_are_named() {
     }
 }
 
+/// The summary of both networks is the same.
+#[test]
+fn ranks_with_other_networks_in_their_files_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = key(folder.path());
+    let options = |name: &str, rate: f64| {
+        let file = folder.path().join(name).join("net.toml");
+        std::fs::create_dir(folder.path().join(name)).expect("a new folder");
+        let dense = "{ type = 'Dense', outputs = 10 }, 'Softmax'";
+        let text = format!(
+            "input = [1, 28, 28]\nlayers = ['Flatten', {{ type = 'Dropout', rate = {rate} }}, {dense}]"
+        );
+        std::fs::write(&file, text).expect("room for a file");
+        format!("{RUN} --timeout 20 --model {}", file.display())
+    };
+    let [quarter, same, half] = [options("a", 0.25), options("b", 0.25), options("c", 0.5)];
+    let run = |others: [&str; 2]| {
+        let address = free_address();
+        [0, 1].map(|number| rank(number, 2, &address, &key, others[number])).map(outcome)
+    };
+    for outcome in run([&quarter, &half]) {
+        assert_error(&outcome, 1, &["ranks 0 and 1 differ in the model: net sha256:"]);
+    }
+    let alone = hash(&isograd(&words(&quarter)));
+    assert_eq!(hash(&run([&quarter, &same])[0]), alone);
+}
+
 #[test]
 fn ranks_with_other_samples_are_named() {
     let folder = tempfile::tempdir().expect("a temporary folder");

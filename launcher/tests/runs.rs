@@ -123,3 +123,30 @@ fn history_has_a_row_for_each_epoch() {
         .collect();
     assert_rows(&rows, false);
 }
+
+/// The network that `summary --toml` prints trains to the bits of the one with a name, and its parameters are
+/// those of a network called like the file.
+#[test]
+fn a_network_file_is_trained_tested_and_printed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, saved) = (path_in(&folder, "my-net.toml"), path_in(&folder, "net.safetensors"));
+    let toml = |model: &str| isograd(&["summary", "--model", model, "--toml"]);
+    let text = toml("simplecnn").stdout;
+    assert!(text.starts_with(
+        "input = [1, 28, 28]\nlayers = [\n    { type = \"Conv2D\", filters = 4, kernel = 3 },\n"
+    ));
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(toml(&file).stdout, text);
+    let table = |model: &str| isograd(&["summary", "--model", model]).stdout;
+    assert_eq!(table(&file), table("simplecnn"));
+
+    let stdout = train(&format!("--steps 10 --hash --model {file} --save {saved}"));
+    assert_eq!(lines(&stdout, "params: "), lines(&train("--steps 10 --hash"), "params: "));
+    assert_eq!(lines(&stdout, "model:")[0].trim(), file);
+    let args = ["evaluate", "--dataset", "synthetic", "--load", &saved];
+    let expected = format!("test_acc: {}\n", lines(&stdout, "test_acc: ")[0]);
+    assert_eq!(isograd(&[&args[..], &["--model", &file]].concat()).stdout, expected);
+    let bytes = std::fs::read(&saved).unwrap();
+    let metadata = b"\"model\":\"my-net\"";
+    assert!(bytes.windows(metadata.len()).any(|window| window == metadata), "no name of the model");
+}

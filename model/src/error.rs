@@ -4,6 +4,8 @@
 //! as a [`source`](std::error::Error::source) as well.
 
 use crate::checkpoint::CheckpointError;
+#[cfg(feature = "files")]
+use crate::file::FileError;
 use crate::last_layer::LastLayerError;
 use crate::place::Place;
 use crate::shape::Shape;
@@ -140,9 +142,14 @@ pub enum Error {
         /// What is wrong.
         reason: Box<CheckpointError>,
     },
+    /// A network file that cannot be read, or a network that cannot be written to one.
+    #[cfg(feature = "files")]
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-fn suggest(nearest: &Option<String>) -> String {
+/// The end of a message that has the name most similar to an unknown one, if there is one.
+pub(crate) fn suggest(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean '{name}'?"))
 }
 
@@ -155,7 +162,7 @@ fn more_samples(needed: usize, enough: Option<usize>) -> String {
 }
 
 /// The name among `known` that is most similar to `name`, if one is similar at all.
-fn nearest(name: &str, known: &[&str]) -> Option<String> {
+pub(crate) fn nearest(name: &str, known: &[&str]) -> Option<String> {
     known
         .iter()
         .map(|k| (strsim::jaro_winkler(&k.to_lowercase(), &name.to_lowercase()), *k))

@@ -54,6 +54,11 @@ named!(Initializer, "initializer", {
 });
 
 impl Initializer {
+    /// What layers take for their weights unless they are told otherwise.
+    pub(crate) const OF_WEIGHTS: Self = Self::GlorotUniform;
+    /// What layers take for their biases unless they are told otherwise.
+    pub(crate) const OF_BIASES: Self = Self::Zeros;
+
     /// Overwrites `values`. Element `i` depends on `rng`, `tensor`, `i` and the fans only, so that the values
     /// are the same in f32 (rounded) and f64, and on every machine.
     pub fn fill<T: Element>(self, rng: &Rng, tensor: u64, fan_in: usize, fan_out: usize, values: &mut [T]) {

@@ -14,6 +14,8 @@
 pub mod callback;
 mod checkpoint;
 mod error;
+#[cfg(feature = "files")]
+pub mod file;
 mod initializer;
 mod last_layer;
 pub mod layer;

@@ -5,10 +5,11 @@
 //! y[f, i, j, n] = b[f] + sum over c, kh, kw of w[f, c, kh, kw] * x[c, i*s - p + kh*d, j*s - p + kw*d, n]
 //! ```
 //!
-//! where `x` is zero outside the image. With `G` groups, a filter sees only the channels of its group, which
-//! are `C/G` successive ones; successive `F/G` filters belong to a group. The samples of a shard are
-//! innermost, so the product of a weight with `N` samples is a vector operation, whatever the image size and
-//! the number of channels.
+//! where `x` is zero outside the image. The samples of a shard are innermost, so the product of a weight with
+//! `N` samples is a vector operation, whatever the image size and the number of channels.
+//!
+//! With `G` groups, the channels and the filters are cut into `G` equal parts. A filter sees only the
+//! channels of its part, so its weights are `[C/G, KH, KW]`.
 //!
 //! # Paths
 //!
@@ -16,7 +17,7 @@
 //! | --- | --- | --- |
 //! | [`forward`](Conv2d::forward) | every shape | on request |
 //! | [`input_gradient`](Conv2d::input_gradient) | every shape | on request |
-//! | [`weight_gradient`](Conv2d::weight_gradient) | 9 pixels and more; depthwise | outputs of fewer pixels |
+//! | [`weight_gradient`](Conv2d::weight_gradient) | outputs of 9 pixels and more | outputs of fewer pixels |
 //!
 //! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
 //! for all passes.

@@ -4,6 +4,7 @@ use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
 use crate::cli::metric_plan::MetricPlan;
+use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
 use crate::cli::schedule_plan;
@@ -20,6 +21,8 @@ Examples:
   isograd evaluate --load digits.safetensors  Test the saved network
   isograd models                              List all networks
   isograd summary --model resnet20            Show the layers of a network
+  isograd summary --model resnet20 --toml > my-net.toml
+  isograd train --model my-net.toml           Train a network of your own
   isograd local -n 2 train                    Train on two ranks of this machine
   isograd ssh hosts train                     Train on all machines of the hostfile 'hosts'
 
@@ -193,13 +196,17 @@ pub(crate) struct SummaryArgs {
     /// Samples of a shard, whose memory is shown
     #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::count)]
     pub(crate) shard_size: usize,
+    /// Print the network as a file for --model instead, to start one of your own
+    #[arg(long, conflicts_with = "shard_size")]
+    pub(crate) toml: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Network: 'isograd models' lists all
+    /// Network: 'isograd models' lists all; or a file that ends in .toml ('isograd summary --toml' prints
+    /// one)
     #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
-    pub(crate) model: &'static str,
+    pub(crate) model: ModelName,
 }
 
 #[derive(Debug, Args)]

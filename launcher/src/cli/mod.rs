@@ -11,6 +11,7 @@ mod args;
 mod clap_error;
 mod job_args;
 pub(crate) mod metric_plan;
+pub(crate) mod network_plan;
 pub(crate) mod optimizer_plan;
 mod parameters;
 pub(crate) mod parsers;

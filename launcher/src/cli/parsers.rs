@@ -1,11 +1,12 @@
 //! Parsers for the values of options. Their errors quote the text and say what is expected.
 
 use crate::cli::metric_plan::MetricPlan;
+use crate::cli::network_plan::ModelName;
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_kernels::Isa;
 use isograd_model::{Error, loss, zoo};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The most threads or ranks on one machine.
@@ -205,9 +206,13 @@ pub(crate) fn yes(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The name of a network. A name without its last part is enough where it means one network.
-pub(crate) fn model(text: &str) -> Result<&'static str, String> {
-    zoo::find(text).map(|model| model.name).map_err(|error| match error {
+/// The name of a network, or a file that ends in `.toml`. A name without its last part is enough where it
+/// means one network.
+pub(crate) fn model(text: &str) -> Result<ModelName, String> {
+    if Path::new(text).extension().is_some_and(|ending| ending == "toml") {
+        return Ok(ModelName::File(PathBuf::from(text)));
+    }
+    zoo::find(text).map(|model| ModelName::Zoo(model.name)).map_err(|error| match error {
         // There are too many to list them here.
         Error::UnknownName { nearest, .. } => {
             let nearest = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));

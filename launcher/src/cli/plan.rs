@@ -2,6 +2,7 @@
 //! other.
 
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
+use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
 use crate::cli::schedule_plan::SchedulePlan;
@@ -12,8 +13,7 @@ use isograd_comm::{Shares, Transport};
 use isograd_datasets::mnist;
 use isograd_kernels::Isa;
 use isograd_model::metric::CategoricalAccuracy;
-use isograd_model::zoo::{self, Model};
-use isograd_model::{Element, Loss, TrainConfig, loss};
+use isograd_model::{Element, Loss, Shape, TrainConfig, loss};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// A training run.
 #[derive(Debug)]
 pub(crate) struct TrainPlan {
-    pub(crate) model: &'static str,
+    pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) validation_split: f64,
     /// Names of parameters that are not trained.
@@ -52,7 +52,7 @@ pub(crate) struct TrainPlan {
 /// The test of a saved network.
 #[derive(Debug)]
 pub(crate) struct EvaluatePlan {
-    pub(crate) model: &'static str,
+    pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) load: PathBuf,
     pub(crate) loss: &'static str,
@@ -78,10 +78,12 @@ const WARM_UP_FACTOR: f64 = 0.01;
 /// The table of a network's layers.
 #[derive(Debug)]
 pub(crate) struct SummaryPlan {
-    pub(crate) model: &'static str,
+    pub(crate) model: NetworkPlan,
     /// The data that the network is for; if there is none, what it was made for.
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
+    /// Print a network file in the place of the table.
+    pub(crate) toml: bool,
 }
 
 /// Where samples come from.
@@ -240,9 +242,10 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
         }
         let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
         let optimizer = optimizer.with(given)?;
+        let model = NetworkPlan::new(network.model)?;
         Ok(Self {
-            model: network.model,
-            source: Source::new(data, network.model)?,
+            source: Source::new(data, &model)?,
+            model,
             validation_split,
             freeze,
             epochs: training.epochs,
@@ -277,8 +280,9 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
-        let (source, execution) = (Source::new(data, network.model)?, execution.try_into()?);
-        let (model, loss, ranks) = (network.model, loss.loss, ranks.into());
+        let model = NetworkPlan::new(network.model)?;
+        let (source, execution) = (Source::new(data, &model)?, execution.try_into()?);
+        let (loss, ranks) = (loss.loss, ranks.into());
         Ok(Self { model, source, load, loss, execution, ranks })
     }
 }
@@ -287,11 +291,12 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size } = args;
+        let SummaryArgs { network, data, shard_size, toml } = args;
+        let model = NetworkPlan::new(network.model)?;
         let DataArgs { dataset, dataset_train_path, classes } = &data;
         let has_data = dataset.is_some() || dataset_train_path.is_some() || classes.is_some();
-        let source = has_data.then(|| Source::new(data, network.model)).transpose()?;
-        Ok(Self { model: network.model, source, shard_size })
+        let source = has_data.then(|| Source::new(data, &model)).transpose()?;
+        Ok(Self { model, source, shard_size, toml })
     }
 }
 
@@ -306,8 +311,8 @@ impl TryFrom<ExecutionArgs> for Execution {
 }
 
 impl Source {
-    /// The data for the network called `model`.
-    fn new(args: DataArgs, model: &str) -> Result<Self, Failure> {
+    /// The data for the network `model`.
+    fn new(args: DataArgs, model: &NetworkPlan) -> Result<Self, Failure> {
         if args.classes.is_some() && args.dataset_train_path.is_none() {
             return Err(usage("--classes applies only to a data set in --dataset-train-path".to_string()));
         }
@@ -318,8 +323,8 @@ impl Source {
                 Ok(Self::Folder { name: "fashion-mnist", folder, num_classes })
             }
             (DatasetName::Synthetic, None) => {
-                let Model { input, classes: num_classes, .. } = *zoo::find(model)?;
-                Ok(Self::Synthetic { sample_shape: [input.c, input.h, input.w], num_classes })
+                let (Shape { c, h, w }, num_classes) = model.made_for();
+                Ok(Self::Synthetic { sample_shape: [c, h, w], num_classes })
             }
             #[cfg(feature = "bundled-mnist")]
             (DatasetName::Mnist, None) => Ok(Self::Bundled),

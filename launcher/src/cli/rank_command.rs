@@ -1,5 +1,6 @@
 //! The command that the ranks of a job run: it is parsed as each rank will parse it, before anything starts.
 
+use super::network_plan::ModelName;
 use super::parsers::IsaName;
 use super::plan::{EvaluatePlan, RankPlan, TrainPlan};
 use super::{BenchCommand, Command, Parsed, parse};
@@ -48,12 +49,14 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
         Command::Train(mut args) => {
             if is_elsewhere {
                 args.execution.isa = IsaName::Auto;
+                assume_model(&mut args.network.model);
             }
             TrainPlan::try_from(args)?.ranks
         }
         Command::Evaluate(mut args) => {
             if is_elsewhere {
                 args.execution.isa = IsaName::Auto;
+                assume_model(&mut args.network.model);
             }
             EvaluatePlan::try_from(args)?.ranks
         }
@@ -61,6 +64,16 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
         other => unreachable!("{other:?} is not among {RANK_COMMANDS:?}"),
     };
     Ok(Checked::Plan(ranks))
+}
+
+/// Takes another network for one in a file that only the other machines have: there, the ranks read it. A
+/// file that is here as well is checked here.
+fn assume_model(model: &mut ModelName) {
+    if let ModelName::File(path) = model
+        && !path.exists()
+    {
+        *model = ModelName::Zoo("simplecnn");
+    }
 }
 
 fn usage(problem: String) -> Failure {
@@ -111,6 +124,11 @@ mod tests {
         let words = format!("train --isa {} --dataset-train-path /nowhere", missing.expect("no CPU has all"));
         checked(&words, Machine::Other).unwrap();
         assert!(checked(&words, Machine::This).unwrap_err().starts_with("--isa: this CPU has no "));
+        for words in ["train --model /nowhere/x.toml", "evaluate --load x --model /nowhere/x.toml"] {
+            checked(words, Machine::Other).unwrap();
+            let problem = checked(words, Machine::This).unwrap_err();
+            assert!(problem.starts_with("--model /nowhere/x.toml: cannot read: "), "{problem}");
+        }
     }
 
     #[test]

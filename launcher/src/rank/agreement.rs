@@ -4,6 +4,7 @@
 //! Each function takes its plans apart field by field, without `..`: whoever adds an option is asked by the
 //! compiler whether ranks must agree on it.
 
+use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::rank::data::TestSet;
 use crate::system::count::count;
@@ -89,13 +90,17 @@ pub(crate) fn of_test<T: Element>(
 }
 
 /// The program, the network and the form of the samples.
-fn common<T: Element>(model: &str, network: &Network<T>, samples: &dyn Dataset) -> Agreement {
-    let digest = Sha256::digest(network.summary());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+fn common<T: Element>(model: &NetworkPlan, network: &Network<T>, samples: &dyn Dataset) -> Agreement {
+    let mut digest = Sha256::new_with_prefix(network.summary());
+    if let NetworkPlan::File(file) = model {
+        // The summary does not show all options.
+        digest.update(file.text());
+    }
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let data = (samples.sample_shape(), samples.num_classes(), samples.normalization());
     vec![
         ("the program's version", env!("CARGO_PKG_VERSION").to_string()),
-        ("the model", format!("{model} sha256:{digest}")),
+        ("the model", format!("{} sha256:{digest}", model.name())),
         ("the samples' shape, classes and normalization", format!("{data:?}")),
     ]
 }

@@ -26,8 +26,8 @@ impl RankCommand for EvaluatePlan {
     fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
         let shares = self.ranks.shares(identity.world)?;
         let test = self.source.load_test()?;
-        let network = build::<T>(self.model, &test)?;
-        let state = load_state(&self.load, self.model, &network)?;
+        let network = build::<T>(&self.model, &test)?;
+        let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
         let agreement = || agreement::of_test(self, &network, &test, &state);
         let communicator = identity.join(&self.ranks, &request, agreement)?;

@@ -1,14 +1,28 @@
-//! Builds networks by name, and loads their parameters.
+//! Builds networks, and loads their parameters.
 
+use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_model::{Element, Network, Shape, State, load, zoo};
+use isograd_model::{Element, Network, Shape, State, load};
 use std::path::Path;
 
-/// Builds the network called `model` for the samples and classes of `dataset`.
-pub(crate) fn build<T: Element>(model: &str, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
+/// Builds the network `model` for the samples and classes of `dataset`. A network in a file is for those that
+/// the file says; whether they are those of the data set is found when it is used.
+pub(crate) fn build<T: Element>(model: &NetworkPlan, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
     let [c, h, w] = dataset.sample_shape();
-    Ok(Network::build(zoo::by_name(model, Shape::image(c, h, w), dataset.num_classes())?)?)
+    build_for(model, Shape::image(c, h, w), dataset.num_classes())
+}
+
+/// As [`build`], for samples of shape `input` and `classes` classes.
+pub(crate) fn build_for<T: Element>(
+    model: &NetworkPlan,
+    input: Shape,
+    classes: usize,
+) -> Result<Network<T>, Failure> {
+    match model {
+        NetworkPlan::Zoo(model) => Ok(Network::build(model.layers(input, classes))?),
+        NetworkPlan::File(file) => file.build(),
+    }
 }
 
 /// Loads the state of `network`, called `model`, from the file at `path`.

@@ -43,7 +43,7 @@ pub(crate) fn list<T: Element>(
         evaluate_before: _,
         hash: _,
     } = plan;
-    let mut rows = vec![("model", model.to_string()), ("dataset", source.name().to_string())];
+    let mut rows = vec![("model", model.argument()), ("dataset", source.name().to_string())];
     if let Source::Folder { folder, num_classes, .. } = source {
         rows.push(("dataset-train-path", folder.display().to_string()));
         rows.push(("classes", num_classes.to_string()));

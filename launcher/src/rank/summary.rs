@@ -1,22 +1,33 @@
 //! `isograd summary` and `isograd models`: what networks are made of.
 
+use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::network::build;
-use isograd_model::layer::Mode;
-use isograd_model::{Network, zoo};
+use crate::rank::network::build_for;
+use isograd_datasets::Dataset;
+use isograd_model::layer::{Layers, Mode};
+use isograd_model::{Network, Shape, file, zoo};
 
-/// Prints the table of the network's layers, and what a shard takes of memory.
+/// Prints the table of the network's layers, and what a shard takes of memory; or the network as a file.
 pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {
-    let network = match &plan.source {
+    let (input, classes) = match &plan.source {
         // The test samples have the shape of the others, and there are fewer of them to load.
-        Some(source) => build::<f32>(plan.model, &source.load_test()?)?,
-        None => {
-            let model = zoo::find(plan.model)?;
-            Network::build(model.layers(model.input, model.classes))?
+        Some(source) => {
+            let test = source.load_test()?;
+            let [c, h, w] = test.sample_shape();
+            (Shape::image(c, h, w), test.num_classes())
         }
+        None => plan.model.made_for(),
     };
+    let network = build_for::<f32>(&plan.model, input, classes)?;
+    if plan.toml {
+        let layers: Layers<f32> = match &plan.model {
+            NetworkPlan::Zoo(model) => model.layers(input, classes),
+            NetworkPlan::File(network) => file::layers(network.text())?,
+        };
+        return out.text(&file::to_toml(layers)?);
+    }
     let [train, eval] = [Mode::Train, Mode::Eval].map(|mode| network.shard_bytes(mode, plan.shard_size));
     let memory = format!(
         "multiply-adds of a sample: {}\nmemory of a shard of {}: {} in training, {} in use\n",

@@ -53,7 +53,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     let (samples, test) = plan.source.load()?;
     let parts = validation_split(&samples, plan.validation_split)
         .map_err(|source| Failure::Data { option: "--validation-split", source })?;
-    let mut network = build::<T>(plan.model, &samples)?;
+    let (mut network, model) = (build::<T>(&plan.model, &samples)?, plan.model.name());
     for pattern in &plan.freeze {
         network
             .freeze(pattern)
@@ -62,9 +62,9 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let (is_first, config) = (identity.is_first(), plan.config::<T>(parts.train.len(), identity.world));
     let load = plan.load.as_ref().filter(|_| is_first);
-    let loaded = load.map(|path| load_state(path, plan.model, &network)).transpose()?;
+    let loaded = load.map(|path| load_state(path, &model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
-        check_save(path, plan.model, &network).map_err(Failure::Save)?;
+        check_save(path, &model, &network).map_err(Failure::Save)?;
     }
     let history = plan.history.as_ref().filter(|_| is_first);
     let has_validation = !parts.validation.is_empty();
@@ -168,7 +168,7 @@ impl<T: Element> Run<'_, T> {
             if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
                 // What was validated, and is tested in the end.
                 let state = self.trainer.averaged_state().unwrap_or(self.trainer.state());
-                save(path, self.plan.model, self.trainer.network(), state).map_err(Failure::Save)?;
+                save(path, &self.plan.model.name(), self.trainer.network(), state).map_err(Failure::Save)?;
             }
             self.epochs = report.epoch;
             out.line(&epoch_line(self.plan.epochs, &report, validation.as_ref(), &self.plan.metrics))?;

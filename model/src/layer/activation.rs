@@ -1,6 +1,6 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
@@ -24,6 +24,10 @@ macro_rules! elementwise_layer {
 
             fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
                 $kind
+            }
+
+            fn options(&self) -> Option<Options> {
+                Some(Options::new())
             }
 
             fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
@@ -89,6 +93,10 @@ impl<T: Element> Layer<T> for ReLU {
         input
     }
 
+    fn options(&self) -> Option<Options> {
+        Some(Options::new())
+    }
+
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         activation::relu(cx.isa, x, y);
     }
@@ -126,6 +134,10 @@ impl<T: Element> Layer<T> for Softmax {
 
     fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
         OutputKind::Distribution
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new())
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {

@@ -1,6 +1,6 @@
 //! Pooling to images of a given size.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, OutputKind, Size2};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Size2};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -54,6 +54,10 @@ impl<T: Element> Layer<T> for AdaptiveAveragePool2D {
         input
     }
 
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with("size", self.0.size))
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::NOTHING
     }
@@ -96,6 +100,10 @@ impl<T: Element> Layer<T> for AdaptiveMaxPool2D {
             OutputKind::Distribution => OutputKind::Probabilities,
             input => input,
         }
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with("size", self.0.size))
     }
 
     fn backward_reads(&self) -> BackwardReads {

@@ -1,7 +1,8 @@
 //! Batch normalisation.
 
 use super::{
-    Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, OutputKind,
+    Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, Options,
+    OutputKind,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -180,6 +181,16 @@ impl<T: Element> Layer<T> for BatchNormalization {
 
     fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
         OutputKind::Scores
+    }
+
+    fn options(&self) -> Option<Options> {
+        let default = Self::new();
+        let options = Options::new()
+            .with_unless("momentum", self.momentum, default.momentum)
+            .with_unless("epsilon", self.epsilon, default.epsilon)
+            .with_unless("scale", self.use_scale, true)
+            .with_unless("shift", self.use_shift, true);
+        Some(options)
     }
 
     fn backward_reads(&self) -> BackwardReads {

@@ -3,7 +3,7 @@
 //! A block computes nothing itself. [`Network::build`](crate::Network::build) takes its layers out and runs
 //! them in its place, so that a network is a plain list of steps, however deep its blocks are nested.
 
-use super::{Layer, LayerPlan, Layers};
+use super::{Layer, LayerPlan, Layers, Options};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -38,6 +38,10 @@ macro_rules! block {
 
             fn take_block(&mut $self) -> Option<Block<T>> {
                 Some($content)
+            }
+
+            fn options(&self) -> Option<Options> {
+                Some(Options::new())
             }
         }
     };
@@ -198,7 +202,12 @@ pub struct Frozen<T> {
 impl<T: Element> Frozen<T> {
     /// Keeps `layer` as it is.
     pub fn new(layer: impl Layer<T> + 'static) -> Self {
-        Self { kind: layer.kind(), layer: Some(Box::new(layer)) }
+        Self::boxed(Box::new(layer))
+    }
+
+    /// As [`new`](Self::new), for a layer in a box.
+    pub fn boxed(layer: Box<dyn Layer<T>>) -> Self {
+        Self { kind: layer.kind(), layer: Some(layer) }
     }
 }
 

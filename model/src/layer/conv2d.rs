@@ -1,7 +1,8 @@
 //! The convolution layer.
 
 use super::{
-    Backward, BackwardReads, Context, Fans, Fusion, Geometry, Layer, LayerPlan, Memory, OutputKind, Size2,
+    Backward, BackwardReads, Context, Fans, Fusion, Geometry, Layer, LayerPlan, Memory, Options, OutputKind,
+    Size2,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -46,8 +47,8 @@ impl Conv2D {
             dilation: Size2::from(1),
             groups: 1,
             use_bias: true,
-            weights_initializer: Initializer::GlorotUniform,
-            biases_initializer: Initializer::Zeros,
+            weights_initializer: Initializer::OF_WEIGHTS,
+            biases_initializer: Initializer::OF_BIASES,
             built: None,
             relu: Activation::Identity,
             relu_gradient: false,
@@ -193,5 +194,18 @@ impl<T: Element> Layer<T> for Conv2D {
 
     fn geometry(&self) -> Option<Geometry> {
         Some(Geometry { padding: self.padding, stride: self.stride })
+    }
+
+    fn options(&self) -> Option<Options> {
+        let options = Options::new().with("filters", self.filters).with("kernel", self.kernel);
+        let options = options
+            .with_unless("stride", self.stride, Size2::from(1))
+            .with_unless("padding", self.padding, Size2::from(0))
+            .with_unless("dilation", self.dilation, Size2::from(1))
+            .with_unless("groups", self.groups, 1)
+            .with_unless("bias", self.use_bias, true)
+            .with_unless("weight_initializer", self.weights_initializer, Initializer::OF_WEIGHTS)
+            .with_unless("bias_initializer", self.biases_initializer, Initializer::OF_BIASES);
+        Some(options)
     }
 }

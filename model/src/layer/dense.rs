@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Backward, BackwardReads, Context, Fans, Fusion, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Fans, Fusion, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
@@ -28,8 +28,8 @@ impl Dense {
         Self {
             outputs,
             use_bias: true,
-            weights_initializer: Initializer::GlorotUniform,
-            biases_initializer: Initializer::Zeros,
+            weights_initializer: Initializer::OF_WEIGHTS,
+            biases_initializer: Initializer::OF_BIASES,
             inputs: 0,
             weight: 0..0,
             bias: None,
@@ -131,5 +131,14 @@ impl<T: Element> Layer<T> for Dense {
             _ => return false,
         }
         true
+    }
+
+    fn options(&self) -> Option<Options> {
+        let options = Options::new()
+            .with("outputs", self.outputs)
+            .with_unless("bias", self.use_bias, true)
+            .with_unless("weight_initializer", self.weights_initializer, Initializer::OF_WEIGHTS)
+            .with_unless("bias_initializer", self.biases_initializer, Initializer::OF_BIASES);
+        Some(options)
     }
 }

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
@@ -69,5 +69,9 @@ impl<T: Element> Layer<T> for Dropout {
 
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::NOTHING
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with("rate", self.rate))
     }
 }

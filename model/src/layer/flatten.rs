@@ -1,6 +1,6 @@
 //! Flatten: from images to vectors.
 
-use super::{Layer, LayerPlan, OutputKind, Placement};
+use super::{Layer, LayerPlan, Options, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -29,5 +29,9 @@ impl<T: Element> Layer<T> for Flatten {
 
     fn placement(&self) -> Placement {
         Placement::InPlace
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new())
     }
 }

@@ -1,6 +1,6 @@
 //! The input layer: the shape of a sample.
 
-use super::{Layer, LayerPlan, OutputKind, Placement};
+use super::{Layer, LayerPlan, Options, OutputKind, Placement};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -53,5 +53,11 @@ impl<T: Element> Layer<T> for Input {
 
     fn placement(&self) -> Placement {
         Placement::InPlace
+    }
+
+    fn options(&self) -> Option<Options> {
+        let Shape { c, h, w } = self.shape;
+        let dims = if self.shape.is_vector() { vec![c] } else { vec![c, h, w] };
+        Some(Options::new().with("shape", dims))
     }
 }

@@ -1,6 +1,6 @@
 //! Local response normalisation.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::local_response::LocalResponse;
@@ -90,6 +90,16 @@ impl<T: Element> Layer<T> for LocalResponseNormalization {
 
     fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
         OutputKind::Scores
+    }
+
+    fn options(&self) -> Option<Options> {
+        let default = Self::new();
+        let options = Options::new()
+            .with_unless("size", self.size, default.size)
+            .with_unless("alpha", self.alpha, default.alpha)
+            .with_unless("beta", self.beta, default.beta)
+            .with_unless("k", self.k, default.k);
+        Some(options)
     }
 
     fn scratch_len(&self, n: usize) -> usize {

@@ -15,6 +15,7 @@ mod dropout;
 mod flatten;
 mod input;
 mod local_response;
+mod options;
 mod plan;
 mod pool2d;
 mod rectifier;
@@ -32,6 +33,7 @@ pub use input::Input;
 
 pub use isograd_kernels::Size2;
 pub use local_response::LocalResponseNormalization;
+pub use options::{OptionValue, Options};
 pub(crate) use plan::Reservation;
 pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
@@ -266,6 +268,13 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
 
     /// Padding and stride for the summary, where the layer has them.
     fn geometry(&self) -> Option<Geometry> {
+        None
+    }
+
+    /// The options that make a layer like this one, as it was before it was built; `None` if the layer cannot
+    /// be written to a network file. Files know the layers of this crate alone, so a layer of your own need
+    /// not say anything. The layers of a block are not among its options.
+    fn options(&self) -> Option<Options> {
         None
     }
 }

@@ -1,7 +1,8 @@
 //! The pooling layers.
 
 use super::{
-    Backward, BackwardReads, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, OutputKind, Size2,
+    Backward, BackwardReads, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, Options, OutputKind,
+    Size2,
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
@@ -47,6 +48,22 @@ impl Window {
 
     fn geometry(&self) -> Geometry {
         Geometry { padding: self.padding, stride: self.built().shape().stride }
+    }
+
+    fn options(&self) -> Options {
+        let options = match self.size {
+            Size2 { h: 0, w: 0 } => Options::new().with("global", true),
+            size => Options::new().with("size", size),
+        };
+        let options = match self.stride {
+            Some(stride) => options.with("stride", stride),
+            None => options,
+        };
+        options
+            .with_unless("padding", self.padding, Size2::from(0))
+            .with_unless("dilation", self.dilation, Size2::from(1))
+            .with_unless("ceil_mode", self.rounding == Rounding::Up, false)
+            .with_unless("count_padding", self.divisor == Divisor::Padded, false)
     }
 }
 
@@ -160,6 +177,10 @@ impl<T: Element> Layer<T> for MaxPool2D {
     fn geometry(&self) -> Option<Geometry> {
         Some(self.window.geometry())
     }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.window.options())
+    }
 }
 
 /// The mean over each window's elements inside the image, or over those of the padded image with
@@ -221,5 +242,9 @@ impl<T: Element> Layer<T> for AveragePool2D {
 
     fn geometry(&self) -> Option<Geometry> {
         Some(self.window.geometry())
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.window.options())
     }
 }

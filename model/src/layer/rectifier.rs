@@ -1,7 +1,7 @@
 //! The relatives of ReLU.
 
 use super::activation::elementwise_layer;
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation};
@@ -70,6 +70,10 @@ impl<T: Element> Layer<T> for LeakyReLU {
         input
     }
 
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with_unless("slope", self.slope, Self::default().slope))
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::Y
     }
@@ -120,6 +124,10 @@ impl<T: Element> Layer<T> for ELU {
         input
     }
 
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with_unless("alpha", self.alpha, Self::default().alpha))
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::Y
     }
@@ -166,6 +174,10 @@ impl<T: Element> Layer<T> for GELU {
 
     fn output_kind(&self, _: OutputKind, _: Shape) -> OutputKind {
         OutputKind::Scores
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with_unless("tanh", self.by_tanh, false))
     }
 
     fn backward_reads(&self) -> BackwardReads {

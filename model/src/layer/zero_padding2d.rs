@@ -1,6 +1,6 @@
 //! Zeros around images.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -88,6 +88,10 @@ impl<T: Element> Layer<T> for ZeroPadding2D {
             OutputKind::Distribution if self.sides != Sides::from(0) => OutputKind::Probabilities,
             input => input,
         }
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(Options::new().with("sides", self.sides))
     }
 
     fn backward_reads(&self) -> BackwardReads {

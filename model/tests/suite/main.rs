@@ -22,6 +22,8 @@ mod last_layers;
 mod layer_networks;
 mod losses;
 mod metrics;
+#[cfg(feature = "files")]
+mod network_files;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;

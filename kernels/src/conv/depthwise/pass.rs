@@ -136,8 +136,8 @@ impl<T: Element> Ends<'_, T> {
             }
         }
         if self.relu {
-            for v in 0..V {
-                sums[v] = T::relu(s, sums[v]);
+            for sum in sums.iter_mut() {
+                *sum = T::relu(s, *sum);
             }
         }
         if let Some(x) = relu_output {
@@ -159,13 +159,12 @@ fn window<T: Element, S: Level, const R: usize, const C: usize>(
     ends: Ends<'_, T>,
 ) {
     let mut w = [[T::zero(s); C]; R];
-    for r in 0..R {
-        for c in 0..C {
-            w[r][c] = T::splat(s, planes.w[block.element(r, c)]);
+    for (r, w) in w.iter_mut().enumerate() {
+        for (c, w) in w.iter_mut().enumerate() {
+            *w = T::splat(s, planes.w[block.element(r, c)]);
         }
     }
     match block.pixel_vectors(n, T::lanes::<S>()) {
-        1 => pixels::<T, S, R, C, 1>(s, block, rows, &w, planes, ends),
         2 => pixels::<T, S, R, C, 2>(s, block, rows, &w, planes, ends),
         4 => pixels::<T, S, R, C, 4>(s, block, rows, &w, planes, ends),
         _ => pieces(s, block, rows, n, &w, planes, ends),
@@ -190,9 +189,9 @@ fn pixels<T: Element, S: Level, const R: usize, const C: usize, const V: usize>(
     }
     for row in rows {
         let mut images: [&[[T::V<S>; V]]; R] = [&[]; R];
-        for r in 0..R {
+        for (r, image) in images.iter_mut().enumerate() {
             let first = block.source + row * block.source_steps[0] + r * block.window_steps[0];
-            images[r] = &x[first..][..block.source_span()];
+            *image = &x[first..][..block.source_span()];
         }
         let first = block.target + row * block.target_steps[0];
         for q in 0..block.columns {
@@ -231,10 +230,10 @@ fn pieces<T: Element, S: Level, const R: usize, const C: usize>(
             let source = block.source + row * block.source_steps[0] + q * block.source_steps[1];
             let target = (block.target + row * block.target_steps[0] + q * block.target_steps[1]) * n;
             let mut x: [[&[T]; C]; R] = [[&[]; C]; R];
-            for r in 0..R {
-                for c in 0..C {
+            for (r, x) in x.iter_mut().enumerate() {
+                for (c, x) in x.iter_mut().enumerate() {
                     let first = source + r * block.window_steps[0] + c * block.window_steps[1];
-                    x[r][c] = &planes.x[first * n..][..len];
+                    *x = &planes.x[first * n..][..len];
                 }
             }
             let mut ends = ends;

@@ -101,7 +101,6 @@ fn window<T: Element, S: Level, const R: usize, const C: usize>(
     sums: &mut [T::V<S>],
 ) {
     let strip: Sums<T, S, R, C> = match block.pixel_vectors(n, T::lanes::<S>()) {
-        1 => pixels::<T, S, R, C, 1>(s, block, rows, planes),
         2 => pixels::<T, S, R, C, 2>(s, block, rows, planes),
         4 => pixels::<T, S, R, C, 4>(s, block, rows, planes),
         _ => pieces(s, block, rows, n, planes),
@@ -127,9 +126,9 @@ fn pixels<T: Element, S: Level, const R: usize, const C: usize, const V: usize>(
     let dy = T::split::<S>(dy).0.as_chunks::<V>().0;
     for row in rows {
         let mut images: [&[[T::V<S>; V]]; R] = [&[]; R];
-        for r in 0..R {
+        for (r, image) in images.iter_mut().enumerate() {
             let first = block.source + row * block.source_steps[0] + r * block.window_steps[0];
-            images[r] = &x[first..][..block.source_span()];
+            *image = &x[first..][..block.source_span()];
         }
         let dy = &dy[block.target + row * block.target_steps[0]..][..block.columns];
         for (q, dy) in dy.iter().enumerate() {
@@ -163,10 +162,10 @@ fn pieces<T: Element, S: Level, const R: usize, const C: usize>(
             let source = block.source + row * block.source_steps[0] + q * block.source_steps[1];
             let target = block.target + row * block.target_steps[0] + q * block.target_steps[1];
             let mut x: [[&[T]; C]; R] = [[&[]; C]; R];
-            for r in 0..R {
-                for c in 0..C {
+            for (r, x) in x.iter_mut().enumerate() {
+                for (c, x) in x.iter_mut().enumerate() {
                     let first = source + r * block.window_steps[0] + c * block.window_steps[1];
-                    x[r][c] = &planes.x[first * n..][..len];
+                    *x = &planes.x[first * n..][..len];
                 }
             }
             piece(s, &x, &planes.dy[target * n..][..len], &mut sums);
