@@ -100,9 +100,9 @@ pub fn batch_norm_gradient_sums<T: Element>(
     let c = forward.channels();
     let m = block_len("batch_norm_gradient_sums", c, x.len(), dy.len());
     check_channels(c, [("sums", Some(sums.len()))]);
-    for channel in 0..c {
+    for (channel, sums) in sums.iter_mut().enumerate() {
         let block = channel * m..(channel + 1) * m;
-        sums[channel] = forward.sums(isa, channel, &x[block.clone()], &dy[block]);
+        *sums = forward.sums(isa, channel, &x[block.clone()], &dy[block]);
     }
 }
 
@@ -152,10 +152,10 @@ pub fn batch_norm_input_gradient<T: Element>(
     let m = block_len("batch_norm_input_gradient", c, x.len(), dy.len());
     block_len("batch_norm_input_gradient", c, x.len(), dx.len());
     check_channels(c, [("sums", Some(sums.len()))]);
-    for channel in 0..c {
+    for (channel, sums) in sums.iter().enumerate() {
         let block = channel * m..(channel + 1) * m;
         let inputs = [&x[block.clone()], &dy[block.clone()]];
-        forward.input_gradient(isa, channel, inputs, count, sums[channel], accum, &mut dx[block]);
+        forward.input_gradient(isa, channel, inputs, count, *sums, accum, &mut dx[block]);
     }
 }
 

@@ -29,16 +29,16 @@
 //! # …
 //! ```
 //!
-//! - *Options* are called as the methods of the layers: `stride`, `padding`, `ceil_mode`. Where a method leaves
-//!   something out, the option says whether it is there: `bias = false` is `without_bias`. `Conv2D` and `Dense`
-//!   have a `weight_initializer` and a `bias_initializer`, such as `"he_normal"`. Any layer may have a `name`
-//!   and be `frozen = true`.
+//! - *Options* are called as the methods of the layers: `stride`, `padding`, `ceil_mode`. Where a method
+//!   leaves something out, the option says whether it is there: `bias = false` is `without_bias`. `Conv2D`
+//!   and `Dense` have a `weight_initializer` and a `bias_initializer`, such as `"he_normal"`. Any layer may
+//!   have a `name` and be `frozen = true`.
 //! - *Blocks* have lists of layers: a `Sequence` has `layers`; a `Residual` has `layers` and may have a
 //!   `projection`; `Addition` and `Concatenation` have `paths`, a list of lists, where an empty list is the
 //!   identity.
-//! - *Whole numbers* may be strings with an expression of variables: `"4 * (width + 1)"`. It can have `+`, `-`,
-//!   `*`, `/` without a remainder, and parentheses; names may have some in braces. Variables can be defined by
-//!   each other, but not in a circle.
+//! - *Whole numbers* may be strings with an expression of variables: `"4 * (width + 1)"`. It can have `+`,
+//!   `-`, `*`, `/` without a remainder, and parentheses; names may have some in braces. Variables can be
+//!   defined by each other, but not in a circle.
 //!
 //! [`network`] and [`layers`] read such a text; [`to_toml`] writes one. Nothing is read that takes more
 //! memory than a network of [`MAX_LAYERS`] layers, and lists can be [`MAX_DEPTH`] deep in each other.
