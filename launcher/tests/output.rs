@@ -153,9 +153,23 @@ fn help_has_groups_defaults_and_an_example() {
 fn summary_is_the_table_of_the_layers() {
     let outcome = isograd(&["summary"]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
-    assert!(outcome.stdout.contains("1x28x28") && outcome.stdout.ends_with("parameters: 149210\n"));
-    let mlp = isograd(&["summary", "--model", "simplemlp"]);
-    assert!(mlp.stdout.ends_with("parameters: 932362\n"), "{}", mlp.stdout);
+    assert!(outcome.stdout.contains("1x28x28") && outcome.stdout.contains("\nparameters: 149210\n"));
+    assert!(outcome.stdout.contains("\nmemory of a shard of 32: "), "{}", outcome.stdout);
+    let mlp = isograd(&["summary", "--model", "simplemlp", "--shard-size", "8"]);
+    assert!(mlp.stdout.contains("\nparameters: 932362\n"), "{}", mlp.stdout);
+    assert!(mlp.stdout.contains("\nmemory of a shard of 8: "), "{}", mlp.stdout);
+    // Without a data set, a network is shown for the samples that it was made for.
+    let tree = isograd(&["summary", "--model", "resnet20"]);
+    assert!(tree.stdout.contains("3x32x32") && tree.stdout.contains("layer1: Sequence"), "{}", tree.stdout);
+}
+
+#[test]
+fn all_networks_are_listed() {
+    let outcome = isograd(&["models"]);
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
+    assert_eq!(outcome.stdout.lines().count(), 56);
+    let line = outcome.stdout.lines().find(|line| line.starts_with("resnet50_imagenet "));
+    assert!(line.is_some_and(|line| line.contains("25557032") && line.contains("3x224x224")), "{line:?}");
 }
 
 /// As in `isograd … | head -1`, once `head` has read its line and gone.
