@@ -405,6 +405,17 @@ proptest! {
     }
 }
 
+/// The gradient of the identity path reaches a part of what the ReLU is applied to, but not through it.
+#[test]
+fn a_relu_of_joined_paths_masks_its_own_gradient_alone() {
+    let path = vec![Piece::Join(vec![vec![], vec![Piece::Conv(1)]]), Piece::Rectify];
+    let pieces = [Piece::Add(vec![path, vec![]])];
+    for isa in Isa::available() {
+        let fused = evaluate::<f64>(isa, network_of(&pieces, ReLU), 5, None);
+        assert_eq!(fused, evaluate::<f64>(isa, network_of(&pieces, PlainReLU), 5, None), "{isa}");
+    }
+}
+
 #[test]
 fn frozen_layers_stay_as_they_are() {
     let layers = || {
