@@ -47,6 +47,7 @@ fn layer(
         stride: stride.into(),
         padding: padding.into(),
         dilation: 1.into(),
+        groups: 1,
     };
     Layer { name, shape, n, path: None }
 }

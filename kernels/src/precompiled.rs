@@ -5,7 +5,7 @@
 //! implemented for concrete types are compiled only here.
 
 use crate::Accum;
-use crate::conv::{DirectPass, WeightGradientPass};
+use crate::conv::{DepthwisePass, DepthwiseWeightGradientPass, DirectPass, WeightGradientPass};
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
 
@@ -14,6 +14,8 @@ use crate::isa::Isa;
 pub trait Precompiled: Sized {
     fn direct(isa: Isa, kernel: DirectPass<'_, Self>);
     fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);
+    fn depthwise(isa: Isa, kernel: DepthwisePass<'_, Self>);
+    fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
     fn faer_product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
 }
@@ -26,6 +28,14 @@ macro_rules! precompile {
             }
 
             fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn depthwise(isa: Isa, kernel: DepthwisePass<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, $t>) {
                 isa.run(kernel);
             }
 

@@ -28,15 +28,15 @@
 
 use super::direct_plan::{DirectPlan, Layout, Products};
 use super::subsample::{SubsampledForward, SubsampledInputGradient, SubsampledPass};
-use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
+use crate::{Accum, Activation};
 use std::ops::Range;
 
 /// Distances in the weights from one output channel to the next, and from one input channel to the next.
 /// Kernel elements are contiguous.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct WeightStrides {
     pub(super) output: usize,
     pub(super) input: usize,
@@ -60,6 +60,13 @@ pub(super) struct GradientEpilogue<'a, T> {
 }
 
 impl<'a, T> Epilogue<'a, T> {
+    pub(super) fn activation(activation: Activation) -> Self {
+        match activation {
+            Activation::Identity => Self::Store,
+            Activation::Relu => Self::Relu,
+        }
+    }
+
     pub(super) fn gradient(accum: Accum, relu_output: Option<&'a [T]>) -> Self {
         match (accum, relu_output) {
             (Accum::Replace, None) => Self::Store,

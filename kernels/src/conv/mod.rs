@@ -1,4 +1,4 @@
-//! 2-D convolution of activations `[C, H, W, N]` with weights `[F, C, KH, KW]`. As everywhere in the field,
+//! 2-D convolution of activations `[C, H, W, N]` with weights `[F, C/G, KH, KW]`. As everywhere in the field,
 //! it is a cross-correlation: the kernel is not mirrored.
 //!
 //! ```text
@@ -7,6 +7,9 @@
 //!
 //! where `x` is zero outside the image. The samples of a shard are innermost, so the product of a weight with
 //! `N` samples is a vector operation, whatever the image size and the number of channels.
+//!
+//! With `G` groups, the channels and the filters are cut into `G` equal parts. A filter sees only the
+//! channels of its part, so its weights are `[C/G, KH, KW]`.
 //!
 //! # Paths
 //!
@@ -36,6 +39,10 @@
 //! takes such a loop where a pixel is a whole number of pairs of vectors, the other passes where a pixel is a
 //! whole number of vectors.
 //!
+//! Channels are outermost, so the tensors of a group are contiguous, and a pass is a loop over its groups. If
+//! each group has one channel (a depthwise convolution), the direct path has kernels of its own for all
+//! passes and for outputs of any size.
+//!
 //! # Numerics
 //!
 //! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on either path. The
@@ -50,9 +57,11 @@
 //! Any number of samples is allowed, also none.
 
 mod axis;
+mod depthwise;
 mod direct;
 mod direct_plan;
 mod dot;
+mod group;
 mod im2col;
 mod shape;
 mod strided_rows;
@@ -61,6 +70,7 @@ mod weight_gradient;
 
 pub use shape::{Conv2dShape, ConvError};
 
+pub(crate) use depthwise::{DepthwisePass, DepthwiseWeightGradientPass};
 pub(crate) use direct::DirectPass;
 pub(crate) use weight_gradient::WeightGradientPass;
 
@@ -68,10 +78,9 @@ use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Activation, Pass, reduce};
 use axis::Axis;
-use direct::{Epilogue, WeightStrides};
-use direct_plan::DirectPlan;
-use im2col::Im2col;
-use weight_gradient::WeightGradientPlan;
+use depthwise::Depthwise;
+use direct::Epilogue;
+use group::Group;
 
 /// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
@@ -92,7 +101,7 @@ pub enum Path {
 /// ```
 /// use isograd_kernels::{Activation, Isa, Pass, conv::{Conv2d, Conv2dShape}};
 /// let [stride, padding, dilation] = [1, 0, 1].map(Into::into);
-/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride, padding, dilation };
+/// let shape = Conv2dShape { c: 1, h: 3, w: 3, f: 1, kh: 2, kw: 2, stride, padding, dilation, groups: 1 };
 /// let conv = Conv2d::new(shape)?;
 /// let x = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]; // one sample
 /// let (mut y, mut scratch) = ([0.0; 4], vec![0.0; conv.scratch_len(1)]);
@@ -106,10 +115,9 @@ pub struct Conv2d {
     shape: Conv2dShape,
     oh: usize,
     ow: usize,
-    forward: DirectPlan,
-    input_gradient: DirectPlan,
-    weight_gradient: WeightGradientPlan,
-    im2col: Im2col,
+    group: Group,
+    /// The direct passes of a convolution whose groups have one channel.
+    depthwise: Option<Depthwise>,
     paths: Paths,
 }
 
@@ -126,11 +134,12 @@ impl Conv2d {
     ///
     /// # Errors
     ///
-    /// When a size, a stride or a dilation is zero, when the kernel is larger than the padded image, or when
-    /// a tensor would have more elements than can be addressed.
+    /// When a size, a stride, a dilation or the number of groups is zero, when the channels or the filters
+    /// cannot be cut into equal groups, when the kernel is larger than the padded image, or when a tensor
+    /// would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
         let direct = Self::with_path(shape, Path::Direct)?;
-        let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS;
+        let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS || direct.depthwise.is_some();
         let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
         Ok(Self { paths: Paths { weight_gradient, ..direct.paths }, ..direct })
     }
@@ -151,10 +160,9 @@ impl Conv2d {
             shape,
             oh,
             ow,
-            forward: DirectPlan::new(shape.c, shape.f, &rows, &columns),
-            input_gradient: DirectPlan::transposed(shape.f, shape.c, &rows, &columns),
-            weight_gradient: WeightGradientPlan::new(shape.c, shape.f, &rows, &columns),
-            im2col: Im2col::new(shape.c, shape.f, &rows, &columns),
+            group: Group::new(shape.c / shape.groups, shape.f / shape.groups, &rows, &columns),
+            depthwise: (shape.is_depthwise() && path == Path::Direct)
+                .then(|| Depthwise::new(shape.f / shape.groups, &rows, &columns)),
             paths: Paths { forward: path, input_gradient: path, weight_gradient: path },
         })
     }
@@ -201,30 +209,24 @@ impl Conv2d {
 
     /// The number of weights.
     pub fn weight_len(&self) -> usize {
-        self.shape.f * self.shape.c * self.shape.kh * self.shape.kw
+        self.shape.f * (self.shape.c / self.shape.groups) * self.shape.kh * self.shape.kw
     }
 
     /// The number of elements of scratch memory that each pass needs for at most `n` samples.
     ///
     /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
     /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
-    /// needs room for four channels, or for the sums of 64 filters by 32 channels.
+    /// needs room for four channels, or for the sums of 64 filters by 32 channels. A
+    /// depthwise weight gradient needs room for 16 times the weights of a filter.
     pub fn scratch_len(&self, n: usize) -> usize {
-        [
-            (self.paths.forward, self.forward.scratch_len(n)),
-            (self.paths.input_gradient, self.input_gradient.scratch_len(n)),
-            (self.paths.weight_gradient, self.weight_gradient.scratch_len(n)),
-        ]
-        .into_iter()
-        .map(|(path, direct)| match path {
-            Path::Direct => direct,
-            Path::Im2col => self.im2col.scratch_len(n),
-        })
-        .fold(0, usize::max)
+        match &self.depthwise {
+            Some(depthwise) => depthwise.scratch_len(),
+            None => self.group.scratch_len(&self.paths, n),
+        }
     }
 
     /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w`
-    /// `[F, C, KH, KW]`.
+    /// `[F, C/groups, KH, KW]`.
     ///
     /// # Panics
     ///
@@ -240,37 +242,21 @@ impl Conv2d {
         y: &mut [T],
     ) {
         self.check(&pass, x.len(), w.len(), y.len());
+        let f = self.shape.f;
         if let Some(bias) = bias {
-            assert_eq!(
-                bias.len(),
-                self.shape.f,
-                "the bias has {} elements, but there are {} filters",
-                bias.len(),
-                self.shape.f
-            );
-        }
-        if self.paths.forward == Path::Im2col {
-            return self.im2col.forward(pass, x, w, bias, activation, y);
+            assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
         }
         let Pass { isa, n, scratch } = pass;
-        let kernel_len = self.shape.kh * self.shape.kw;
-        T::direct(
-            isa,
-            DirectPass {
-                plan: &self.forward,
-                n,
-                x,
-                w,
-                w_strides: WeightStrides { output: self.shape.c * kernel_len, input: kernel_len },
-                bias,
-                epilogue: match activation {
-                    Activation::Identity => Epilogue::Store,
-                    Activation::Relu => Epilogue::Relu,
-                },
-                y,
-                scratch,
-            },
-        );
+        if let Some(depthwise) = &self.depthwise {
+            let epilogue = Epilogue::activation(activation);
+            return depthwise.forward(isa, n, [x, w], bias, epilogue, y);
+        }
+        for g in 0..self.shape.groups {
+            let pass = Pass { isa, n, scratch: &mut *scratch };
+            let inputs = [self.part(g, x), self.part(g, w)];
+            let bias = bias.map(|bias| self.part(g, bias));
+            self.group.forward(self.paths.forward, pass, inputs, bias, activation, self.part_mut(g, y));
+        }
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`
@@ -296,29 +282,22 @@ impl Conv2d {
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
-        if self.paths.input_gradient == Path::Im2col {
-            return self.im2col.input_gradient(pass, dy, w, relu_output, accum, dx);
-        }
         let Pass { isa, n, scratch } = pass;
-        let kernel_len = self.shape.kh * self.shape.kw;
-        T::direct(
-            isa,
-            DirectPass {
-                plan: &self.input_gradient,
-                n,
-                x: dy,
-                w,
-                w_strides: WeightStrides { output: kernel_len, input: self.shape.c * kernel_len },
-                bias: None,
-                epilogue: Epilogue::gradient(accum, relu_output),
-                y: dx,
-                scratch,
-            },
-        );
+        if let Some(depthwise) = &self.depthwise {
+            let epilogue = Epilogue::gradient(accum, relu_output);
+            return depthwise.input_gradient(isa, n, [dy, w], epilogue, dx);
+        }
+        for g in 0..self.shape.groups {
+            let pass = Pass { isa, n, scratch: &mut *scratch };
+            let inputs = [self.part(g, dy), self.part(g, w)];
+            let relu_output = relu_output.map(|x| self.part(g, x));
+            let path = self.paths.input_gradient;
+            self.group.input_gradient(path, pass, inputs, relu_output, accum, self.part_mut(g, dx));
+        }
     }
 
-    /// The gradient of the weights: overwrites `dw` `[F, C, KH, KW]`, or adds to it, from `x` `[C, H, W, n]`
-    /// and `dy` `[F, OH, OW, n]`.
+    /// The gradient of the weights: overwrites `dw` `[F, C/groups, KH, KW]`, or adds to it, from `x`
+    /// `[C, H, W, n]` and `dy` `[F, OH, OW, n]`.
     ///
     /// # Panics
     ///
@@ -332,14 +311,15 @@ impl Conv2d {
         dw: &mut [T],
     ) {
         self.check(&pass, x.len(), dw.len(), dy.len());
-        if self.paths.weight_gradient == Path::Im2col {
-            return self.im2col.weight_gradient(pass, x, dy, accum, dw);
-        }
         let Pass { isa, n, scratch } = pass;
-        T::weight_gradient(
-            isa,
-            WeightGradientPass { plan: &self.weight_gradient, n, x, dy, accum, dw, scratch },
-        );
+        if let Some(depthwise) = &self.depthwise {
+            return depthwise.weight_gradient(Pass { isa, n, scratch }, [x, dy], accum, dw);
+        }
+        for g in 0..self.shape.groups {
+            let pass = Pass { isa, n, scratch: &mut *scratch };
+            let inputs = [self.part(g, x), self.part(g, dy)];
+            self.group.weight_gradient(self.paths.weight_gradient, pass, inputs, accum, self.part_mut(g, dw));
+        }
     }
 
     /// The gradient of the bias: overwrites `db`, or adds to it, with `db[f] = sum of dy[f, .., .., ..]`.
@@ -349,6 +329,17 @@ impl Conv2d {
     /// When `dy` does not have `F*OH*OW*n` elements or `db` does not have `F`.
     pub fn bias_gradient<T: Element>(&self, isa: Isa, n: usize, dy: &[T], accum: Accum, db: &mut [T]) {
         reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
+    }
+
+    /// The part of a tensor that belongs to group `g`.
+    fn part<'a, T>(&self, g: usize, all: &'a [T]) -> &'a [T] {
+        let len = all.len() / self.shape.groups;
+        &all[g * len..][..len]
+    }
+
+    fn part_mut<'a, T>(&self, g: usize, all: &'a mut [T]) -> &'a mut [T] {
+        let len = all.len() / self.shape.groups;
+        &mut all[g * len..][..len]
     }
 
     fn check<T>(&self, pass: &Pass<'_, T>, input: usize, weights: usize, output: usize) {

@@ -13,6 +13,16 @@ pub enum ConvError {
         /// The name of the number, for example `the stride`.
         what: &'static str,
     },
+    /// The channels or the filters cannot be cut into groups of equal size.
+    #[error("convolution: {c} channels and {f} filters cannot be cut into {groups} equal groups")]
+    UnequalGroups {
+        /// The number of groups.
+        groups: usize,
+        /// The number of channels.
+        c: usize,
+        /// The number of filters.
+        f: usize,
+    },
     /// The dilated kernel does not fit in the padded image.
     #[error(
         "convolution: a kernel of {kernel} (dilation {dilation}) does not fit in an image of {image} with padding {padding}"
@@ -53,12 +63,15 @@ pub struct Conv2dShape {
     pub padding: Size2,
     /// Distances between neighbouring kernel elements.
     pub dilation: Size2,
+    /// Groups of channels and filters. A filter sees the channels of its group only. With 1, it sees all;
+    /// with as many as there are channels, the convolution is depthwise.
+    pub groups: usize,
 }
 
 impl Conv2dShape {
     /// Checks the shape, and returns its vertical and its horizontal axis.
     pub(super) fn axes(&self) -> Result<[Axis; 2], ConvError> {
-        let Self { c, h, w, f, kh, kw, stride, padding, dilation } = *self;
+        let Self { c, h, w, f, kh, kw, stride, padding, dilation, groups } = *self;
         for (what, value) in [
             ("the number of channels", c),
             ("the image height", h),
@@ -68,17 +81,26 @@ impl Conv2dShape {
             ("the kernel width", kw),
             ("the stride", stride.h.min(stride.w)),
             ("the dilation", dilation.h.min(dilation.w)),
+            ("the number of groups", groups),
         ] {
             if value == 0 {
                 return Err(ConvError::Zero { what });
             }
         }
+        if !(c.is_multiple_of(groups) && f.is_multiple_of(groups)) {
+            return Err(ConvError::UnequalGroups { groups, c, f });
+        }
         let rows = Axis::new(h, kh, stride.h, padding.h, dilation.h)?;
         let columns = Axis::new(w, kw, stride.w, padding.w, dilation.w)?;
-        for factors in [[c, h, w, 1], [f, rows.outputs, columns.outputs, 1], [f, c, kh, kw]] {
+        for factors in [[c, h, w, 1], [f, rows.outputs, columns.outputs, 1], [f, c / groups, kh, kw]] {
             factors.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or(ConvError::TooLarge)?;
         }
         Ok([rows, columns])
+    }
+
+    /// Whether there are several groups and each has one channel.
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.c
     }
 
     /// Whether each output pixel reads only the input pixel of the same place. Such an image can be treated

@@ -1,4 +1,6 @@
-//! 2-D convolution of `[C, H, W, N]` with `[F, C, KH, KW]`, and its gradients.
+//! 2-D convolution of `[C, H, W, N]` with `[F, C/G, KH, KW]` in `G` groups, and its gradients.
+//!
+//! In the formulas, `c` counts the channels of the filter's group.
 
 use crate::conv::Conv2dShape;
 
@@ -20,7 +22,7 @@ pub fn input_gradient(shape: &Conv2dShape, n: usize, dy: &[f64], w: &[f64]) -> V
 
 /// `dw[f, c, kh, kw] = sum over i, j, s of dy[f, i, j, s] * x[c, i*sh - ph + kh*dh, j*sw - pw + kw*dw, s]`.
 pub fn weight_gradient(shape: &Conv2dShape, n: usize, x: &[f64], dy: &[f64]) -> Vec<f64> {
-    let mut dw = vec![0.0; shape.f * shape.c * shape.kh * shape.kw];
+    let mut dw = vec![0.0; shape.f * shape.c / shape.groups * shape.kh * shape.kw];
     for_each_product(shape, n, |x_at, w_at, y_at| dw[w_at] += dy[y_at] * x[x_at]);
     dw
 }
@@ -33,16 +35,19 @@ pub fn bias_gradient(shape: &Conv2dShape, dy: &[f64]) -> Vec<f64> {
 
 /// Calls `visit(x index, w index, y index)` for every product in the sums that define the convolution.
 fn for_each_product(shape: &Conv2dShape, n: usize, mut visit: impl FnMut(usize, usize, usize)) {
-    let Conv2dShape { c: channels, h, w: width, f: filters, kh, kw, stride, padding, dilation } = *shape;
+    let Conv2dShape { c: all_channels, h, w: width, f: filters, kh, kw, stride, padding, dilation, groups } =
+        *shape;
+    let channels = all_channels / groups;
     let (oh, ow) = (output_height(shape), output_width(shape));
     for (f, c, k, l) in product4(filters, channels, kh, kw) {
         for (i, j) in (0..oh).flat_map(|i| (0..ow).map(move |j| (i, j))) {
             let row = (i * stride.h + k * dilation.h).wrapping_sub(padding.h);
             let column = (j * stride.w + l * dilation.w).wrapping_sub(padding.w);
             if row < h && column < width {
+                let channel = f / (filters / groups) * channels + c;
                 for s in 0..n {
                     visit(
-                        ((c * h + row) * width + column) * n + s,
+                        ((channel * h + row) * width + column) * n + s,
                         ((f * channels + c) * kh + k) * kw + l,
                         ((f * oh + i) * ow + j) * n + s,
                     );

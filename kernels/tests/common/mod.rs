@@ -2,6 +2,8 @@
 //! bounds.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
+pub mod conv;
+
 use isograd_kernels::{Element, Isa};
 
 /// Lengths around the vector lengths of every level and element type.

@@ -101,6 +101,7 @@ impl<T: Element> Layer<T> for Conv2D {
             stride: self.stride,
             padding: self.padding,
             dilation: self.dilation,
+            groups: 1,
         })?;
         let Size2 { h: kh, w: kw } = self.kernel;
         let fans = Fans { inputs: input.c * kh * kw, outputs: self.filters * kh * kw };

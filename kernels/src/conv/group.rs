@@ -1,0 +1,100 @@
+//! One group of a convolution: an ordinary convolution of some of the channels.
+
+use super::axis::Axis;
+use super::direct::{DirectPass, Epilogue, WeightStrides};
+use super::direct_plan::DirectPlan;
+use super::im2col::Im2col;
+use super::weight_gradient::{WeightGradientPass, WeightGradientPlan};
+use super::{Path, Paths};
+use crate::element::Element;
+use crate::{Accum, Activation, Pass};
+
+/// The planned loops of a group. All groups of a convolution have the same.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    /// Distances between the kernels of neighbouring filters and channels.
+    w_strides: WeightStrides,
+    forward: DirectPlan,
+    input_gradient: DirectPlan,
+    weight_gradient: WeightGradientPlan,
+    im2col: Im2col,
+}
+
+impl Group {
+    /// A group of `c` channels and `f` filters.
+    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
+        let kernel_len = rows.kernel * columns.kernel;
+        Self {
+            w_strides: WeightStrides { output: c * kernel_len, input: kernel_len },
+            forward: DirectPlan::new(c, f, rows, columns),
+            input_gradient: DirectPlan::transposed(f, c, rows, columns),
+            weight_gradient: WeightGradientPlan::new(c, f, rows, columns),
+            im2col: Im2col::new(c, f, rows, columns),
+        }
+    }
+
+    /// The number of elements of scratch memory that each pass needs for at most `n` samples.
+    pub(super) fn scratch_len(&self, paths: &Paths, n: usize) -> usize {
+        [
+            (paths.forward, self.forward.scratch_len(n)),
+            (paths.input_gradient, self.input_gradient.scratch_len(n)),
+            (paths.weight_gradient, self.weight_gradient.scratch_len(n)),
+        ]
+        .into_iter()
+        .map(|(path, direct)| match path {
+            Path::Direct => direct,
+            Path::Im2col => self.im2col.scratch_len(n),
+        })
+        .fold(0, usize::max)
+    }
+
+    pub(super) fn forward<T: Element>(
+        &self,
+        path: Path,
+        pass: Pass<'_, T>,
+        [x, w]: [&[T]; 2],
+        bias: Option<&[T]>,
+        activation: Activation,
+        y: &mut [T],
+    ) {
+        if path == Path::Im2col {
+            return self.im2col.forward(pass, x, w, bias, activation, y);
+        }
+        let Pass { isa, n, scratch } = pass;
+        let (plan, w_strides, epilogue) = (&self.forward, self.w_strides, Epilogue::activation(activation));
+        T::direct(isa, DirectPass { plan, n, x, w, w_strides, bias, epilogue, y, scratch });
+    }
+
+    pub(super) fn input_gradient<T: Element>(
+        &self,
+        path: Path,
+        pass: Pass<'_, T>,
+        [dy, w]: [&[T]; 2],
+        relu_output: Option<&[T]>,
+        accum: Accum,
+        dx: &mut [T],
+    ) {
+        if path == Path::Im2col {
+            return self.im2col.input_gradient(pass, dy, w, relu_output, accum, dx);
+        }
+        let Pass { isa, n, scratch } = pass;
+        let (plan, epilogue) = (&self.input_gradient, Epilogue::gradient(accum, relu_output));
+        let w_strides = WeightStrides { output: self.w_strides.input, input: self.w_strides.output };
+        T::direct(isa, DirectPass { plan, n, x: dy, w, w_strides, bias: None, epilogue, y: dx, scratch });
+    }
+
+    pub(super) fn weight_gradient<T: Element>(
+        &self,
+        path: Path,
+        pass: Pass<'_, T>,
+        [x, dy]: [&[T]; 2],
+        accum: Accum,
+        dw: &mut [T],
+    ) {
+        if path == Path::Im2col {
+            return self.im2col.weight_gradient(pass, x, dy, accum, dw);
+        }
+        let (Pass { isa, n, scratch }, plan) = (pass, &self.weight_gradient);
+        T::weight_gradient(isa, WeightGradientPass { plan, n, x, dy, accum, dw, scratch });
+    }
+}

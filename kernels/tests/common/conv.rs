@@ -1,0 +1,244 @@
+//! A convolution with its inputs and its expected results, from which the tests of convolutions take theirs.
+
+use super::{Guarded, assert_close, data, each_isa, widen};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
+use isograd_kernels::reference::conv as reference;
+use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
+
+/// Inputs, expected results, and the same sums over absolute values, from which the bounds follow.
+pub struct Case {
+    pub shape: Conv2dShape,
+    pub n: usize,
+    pub x: Vec<f64>,
+    pub w: Vec<f64>,
+    pub bias: Vec<f64>,
+    pub dy: Vec<f64>,
+    pub y: Sums,
+    pub y_without_bias: Sums,
+    pub dx: Sums,
+    pub dw: Sums,
+    pub db: Sums,
+}
+
+pub struct Sums {
+    pub value: Vec<f64>,
+    pub magnitude: Vec<f64>,
+    /// The number of terms in the longest sum.
+    pub terms: usize,
+}
+
+impl Sums {
+    fn new<const K: usize>(
+        terms: usize,
+        inputs: [&[f64]; K],
+        sums: impl Fn([&[f64]; K]) -> Vec<f64>,
+    ) -> Self {
+        let absolute = inputs.map(|x| x.iter().map(|x| x.abs()).collect::<Vec<_>>());
+        Self { value: sums(inputs), magnitude: sums(absolute.each_ref().map(Vec::as_slice)), terms }
+    }
+
+    /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the
+    /// reference in f64.
+    fn bound<T: Element>(&self) -> impl Fn(usize) -> f64 {
+        |i| (self.terms + 4) as f64 * T::EPSILON.to_f64() * self.magnitude[i]
+    }
+
+    fn assert_close<T: Element>(&self, what: &str, result: &[T]) {
+        assert_close(what, result, &self.value, self.bound::<T>());
+    }
+
+    /// `result = start + value`.
+    fn assert_added<T: Element>(&self, what: &str, start: &[T], result: &[T]) {
+        let expected: Vec<f64> = self.value.iter().zip(start).map(|(v, s)| v + s.to_f64()).collect();
+        let bound = self.bound::<T>();
+        assert_close(what, result, &expected, |i| {
+            bound(i) + 2.0 * T::EPSILON.to_f64() * start[i].to_f64().abs()
+        });
+    }
+}
+
+impl Case {
+    pub fn new(shape: Conv2dShape, n: usize) -> Self {
+        let conv = Conv2d::new(shape).unwrap();
+        let x = widen(&data::<f32>(conv.input_len(n), 1));
+        let w = widen(&data::<f32>(conv.weight_len(), 2));
+        let bias = widen(&data::<f32>(shape.f, 3));
+        let dy = widen(&data::<f32>(conv.output_len(n), 4));
+        let (kernel, plane) = (shape.kh * shape.kw, conv.oh() * conv.ow() * n);
+        let no_bias = vec![0.0; shape.f];
+        Self {
+            y: Sums::new(shape.c / shape.groups * kernel + 1, [&x, &w, &bias], |[x, w, b]| {
+                reference::forward(&shape, n, x, w, b)
+            }),
+            y_without_bias: Sums::new(shape.c / shape.groups * kernel, [&x, &w, &no_bias], |[x, w, b]| {
+                reference::forward(&shape, n, x, w, b)
+            }),
+            dx: Sums::new(shape.f / shape.groups * kernel, [&dy, &w], |[dy, w]| {
+                reference::input_gradient(&shape, n, dy, w)
+            }),
+            dw: Sums::new(plane, [&x, &dy], |[x, dy]| reference::weight_gradient(&shape, n, x, dy)),
+            db: Sums::new(plane, [&dy], |[dy]| reference::bias_gradient(&shape, dy)),
+            shape,
+            n,
+            x,
+            w,
+            bias,
+            dy,
+        }
+    }
+
+    /// Checks all passes on both paths, at every level and in both element types.
+    pub fn check(&self) {
+        each_isa(|isa| {
+            for path in [Path::Direct, Path::Im2col] {
+                self.check_passes::<f32>(isa, path);
+                self.check_passes::<f64>(isa, path);
+            }
+        });
+    }
+
+    fn check_passes<T: Element>(&self, isa: Isa, path: Path) {
+        let what =
+            |pass: &str| format!("{pass}, {path:?}, {isa}, {}, n = {}, {:?}", T::NAME, self.n, self.shape);
+        let conv = Conv2d::with_path(self.shape, path).unwrap();
+        let n = self.n;
+        let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
+        // Scratch memory may contain anything.
+        let mut scratch = Guarded::<T>::nan(conv.scratch_len(n));
+
+        // Pixels that no kernel element reads may contain anything.
+        let x_unread = self.with_nan_where_unread(&x);
+        let mut y = Guarded::nan(self.dy.len());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x_unread,
+            &w,
+            None,
+            Activation::Identity,
+            y.slice(),
+        );
+        self.y_without_bias.assert_close(&what("forward"), y.check());
+
+        let mut y = Guarded::nan(self.dy.len());
+        conv.forward(
+            Pass { isa, n, scratch: scratch.slice() },
+            &x,
+            &w,
+            Some(&bias),
+            Activation::Relu,
+            y.slice(),
+        );
+        let relu: Vec<f64> = self.y.value.iter().map(|y| y.max(0.0)).collect();
+        assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
+
+        let mut dx = Guarded::nan(self.x.len());
+        conv.input_gradient(
+            Pass { isa, n, scratch: scratch.slice() },
+            &dy,
+            &w,
+            None,
+            Accum::Replace,
+            dx.slice(),
+        );
+        self.dx.assert_close(&what("input gradient"), dx.check());
+
+        let mut sum = Guarded::new(&x);
+        conv.input_gradient(
+            Pass { isa, n, scratch: scratch.slice() },
+            &dy,
+            &w,
+            None,
+            Accum::Add,
+            sum.slice(),
+        );
+        self.dx.assert_added(&what("input gradient, added"), &x, sum.check());
+        if path == Path::Direct && self.adds_at_the_end() {
+            let expected: Vec<T> = x.iter().zip(dx.check()).map(|(x, dx)| *x + *dx).collect();
+            assert_eq!(sum.check(), expected, "{}", what("input gradient, added at the end"));
+        }
+
+        let relu_output: Vec<T> = x.iter().map(|x| if x.to_f64() < 0.0 { T::ZERO } else { *x }).collect();
+        for (accum, before, unmasked) in [
+            (Accum::Replace, &vec![T::from_f64(f64::NAN); x.len()], dx.check()),
+            (Accum::Add, &x, sum.check()),
+        ] {
+            let mut masked = Guarded::new(before);
+            conv.input_gradient(
+                Pass { isa, n, scratch: scratch.slice() },
+                &dy,
+                &w,
+                Some(&relu_output),
+                accum,
+                masked.slice(),
+            );
+            for (i, (masked, dx)) in masked.check().iter().zip(unmasked).enumerate() {
+                let expected = if relu_output[i] == T::ZERO { T::ZERO } else { *dx };
+                assert!(
+                    *masked == expected,
+                    "{}, {accum:?}: element {i} is {masked}, not {expected}",
+                    what("ReLU gradient")
+                );
+            }
+        }
+
+        let mut dw = Guarded::nan(self.w.len());
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Replace, dw.slice());
+        self.dw.assert_close(&what("weight gradient"), dw.check());
+
+        let mut dw = Guarded::new(&w);
+        conv.weight_gradient(Pass { isa, n, scratch: scratch.slice() }, &x, &dy, Accum::Add, dw.slice());
+        self.dw.assert_added(&what("weight gradient, added"), &w, dw.check());
+
+        let mut db = Guarded::new(&bias);
+        conv.bias_gradient(isa, n, &dy, Accum::Add, db.slice());
+        self.db.assert_added(&what("bias gradient, added"), &bias, db.check());
+        conv.bias_gradient(isa, n, &dy, Accum::Replace, db.slice());
+        self.db.assert_close(&what("bias gradient"), db.check());
+        scratch.check();
+    }
+
+    /// Whether a direct input gradient adds one whole sum to each old value. A depthwise one does not if it
+    /// has several windows or several filters for each channel.
+    fn adds_at_the_end(&self) -> bool {
+        let Conv2dShape { c, f, kh, kw, groups, .. } = self.shape;
+        groups == 1 || groups < c || f == c && kh.max(kw) <= 3
+    }
+
+    fn with_nan_where_unread<T: Element>(&self, x: &[T]) -> Vec<T> {
+        let ones = vec![1.0; self.dy.len().max(self.w.len())];
+        let reads = reference::input_gradient(&self.shape, self.n, &ones, &ones);
+        let nan = T::from_f64(f64::NAN);
+        x.iter().zip(&reads).map(|(x, reads)| if *reads == 0.0 { nan } else { *x }).collect()
+    }
+}
+
+/// The same values in `T`.
+pub fn narrow<T: Element>(x: &[f64]) -> Vec<T> {
+    x.iter().map(|x| T::from_f64(*x)).collect()
+}
+
+/// A shape whose image is `image`, enlarged where the kernel would not fit.
+pub fn fitting(
+    [c, f]: [usize; 2],
+    image: [usize; 2],
+    [kh, kw]: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+) -> Conv2dShape {
+    let least = |k: usize, d: usize, p: usize| (d * (k - 1) + 1).saturating_sub(2 * p).max(1);
+    let h = image[0].max(least(kh, dilation[0], padding[0]));
+    let w = image[1].max(least(kw, dilation[1], padding[1]));
+    Conv2dShape {
+        c,
+        h,
+        w,
+        f,
+        kh,
+        kw,
+        stride: stride.into(),
+        padding: padding.into(),
+        dilation: dilation.into(),
+        groups: 1,
+    }
+}
