@@ -2,8 +2,8 @@
 //! `Conv2d::new` chooses. Some layers run on the im2col path, too, for comparison.
 //!
 //! Only operations that read the image are counted: kernel elements over padding, the bias and the ReLU are
-//! not. A depthwise convolution has so few of them that moving the images takes longer; so it is compared with
-//! a copy of as many bytes.
+//! not. A depthwise convolution has so few of them that moving the images takes longer; so it is compared
+//! with a copy of as many bytes.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};

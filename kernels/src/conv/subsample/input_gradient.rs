@@ -219,8 +219,8 @@ impl<T: Element> DirectPass<'_, T> {
         Sweep { channels: channels.clone(), plane, rows: rows.start * row_len..rows.end * row_len, done: 0 }
     }
 
-    /// Writes the zeros that are left of a sweep. A pass that adds applies the gradient of the ReLU to the old
-    /// values instead, if there is one.
+    /// Writes the zeros that are left of a sweep. A pass that adds applies the gradient of the ReLU to the
+    /// old values instead, if there is one.
     #[inline(always)]
     fn clear<S: Level>(&mut self, s: S, mut sweep: Sweep) {
         let y = T::split_mut::<S>(self.y).0;
