@@ -2,7 +2,8 @@
 //! `Conv2d::new` chooses. Some layers run on the im2col path, too, for comparison.
 //!
 //! Only operations that read the image are counted: kernel elements over padding, the bias and the ReLU are
-//! not.
+//! not. A depthwise convolution has so few of them that moving the images takes longer; so it is compared
+//! with a copy of as many bytes.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
@@ -52,6 +53,12 @@ fn layer(
     Layer { name, shape, n, path: None }
 }
 
+/// A layer in which each of `c` channels of `size x size` pixels has a 3x3 filter of its own.
+fn depthwise(name: &'static str, n: usize, c: usize, size: usize, stride: usize) -> Layer {
+    let layer = layer(name, n, [c, c], size, 3, stride, 1);
+    Layer { shape: Conv2dShape { groups: c, ..layer.shape }, ..layer }
+}
+
 fn layers() -> Vec<Layer> {
     vec![
         layer("simplecnn conv1", 32, [1, 4], 28, 3, 1, 0),
@@ -71,6 +78,12 @@ fn layers() -> Vec<Layer> {
         layer("vgg11", 16, [256, 512], 4, 3, 1, 1),
         layer("vgg11", 16, [512, 512], 4, 3, 1, 1),
         layer("vgg11", 16, [512, 512], 2, 3, 1, 1),
+        depthwise("mobilenet", 32, 32, 32, 1),
+        depthwise("mobilenet", 32, 128, 16, 1),
+        depthwise("mobilenet", 32, 128, 16, 2),
+        depthwise("mobilenet", 32, 256, 8, 1),
+        depthwise("mobilenet", 32, 512, 4, 1),
+        depthwise("mobilenet", 32, 1024, 2, 1),
         by_columns(layer("simplecnn conv2", 32, [4, 8], 26, 3, 1, 0)),
         by_columns(layer("resnet20", 32, [16, 32], 32, 3, 2, 1)),
         by_columns(layer("resnet20", 32, [64, 64], 8, 3, 1, 1)),
@@ -93,6 +106,17 @@ fn flops(shape: &Conv2dShape) -> usize {
     let rows = inside(shape.h, shape.kh, shape.stride.h, shape.padding.h);
     let columns = inside(shape.w, shape.kw, shape.stride.w, shape.padding.w);
     2 * shape.c * shape.f * rows * columns
+}
+
+/// The work of a pass, for all samples. All passes of a layer have the same.
+fn work(layer: &Layer) -> Work {
+    let (shape, n) = (&layer.shape, layer.n);
+    if shape.groups == 1 {
+        return Work::Flops(flops(shape) * n);
+    }
+    let conv = layer.conv();
+    let bytes = (conv.input_len(n) + conv.output_len(n)) * size_of::<f32>();
+    Work::Bytes { moved: bytes, footprint: bytes }
 }
 
 /// The operands of all passes. They are integers, so that every result is exact.
@@ -172,11 +196,12 @@ impl Tensors {
 }
 
 fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
-    let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, .. }, n, .. } = layer;
+    let Layer { name, shape: Conv2dShape { c, h, w, f, kh, kw, stride, groups, .. }, n, .. } = layer;
     let conv = layer.conv();
     let by = |path: Path| if path == Path::Im2col { " im2col" } else { "" };
-    let shape = format!("{name} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride.h);
-    let work = Work::Flops(flops(&layer.shape) * n);
+    let kind = if *groups == 1 { "" } else { " depthwise" };
+    let shape = format!("{name}{kind} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride.h);
+    let work = work(layer);
     suite.kernel(isa, &format!("forward {shape}{}", by(conv.forward_path())), work, || {
         let mut tensors = Tensors::new(layer);
         let mut y = Buffer::zeroed(tensors.dy.len());

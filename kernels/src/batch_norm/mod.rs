@@ -14,7 +14,7 @@
 //!            Moments::from_sums           the moments of all shards
 //!            batch_norm_normalise         y, from the common mean and standard deviation
 //! backward   batch_norm_gradient_sums     numbers that the caller can add up over shards
-//!            batch_norm_affine_gradient   a shard's part of the gradients of gamma and beta, from its sums
+//!            batch_norm_affine_gradient   a shard's part of dgamma and dbeta, from its own sums
 //!            batch_norm_input_gradient    dx, from the sums of all shards
 //! ```
 //!

@@ -216,8 +216,8 @@ impl Conv2d {
     ///
     /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
     /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
-    /// needs room for four channels, or for the sums of 64 filters by 32 channels. A
-    /// depthwise weight gradient needs room for 16 times the weights of a filter.
+    /// needs room for four channels, or for the sums of 64 filters by 32 channels. A depthwise weight
+    /// gradient needs room for 16 times the weights of a filter.
     pub fn scratch_len(&self, n: usize) -> usize {
         match &self.depthwise {
             Some(depthwise) => depthwise.scratch_len(),

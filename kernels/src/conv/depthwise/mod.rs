@@ -14,8 +14,8 @@
 //! 3. At a border of the image, the window is smaller. So no image is padded, and nothing is copied.
 //! 4. A window goes through several rows before the next one, because finding its places takes as long as the
 //!    products of a few pixels.
-//! 5. Where a pixel is a whole number of vectors and a window's columns are neighbours, a window needs only
-//!    one address for each of its rows.
+//! 5. Where a pixel is two or four vectors and a window's columns are neighbours, a window needs only one
+//!    address for each of its rows.
 
 mod pass;
 mod plan;
