@@ -194,7 +194,8 @@ pub(crate) struct SummaryArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// Samples of a shard, whose memory is shown
-    #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::count)]
+    #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
     /// Print the network as a file for --model instead, to start one of your own
     #[arg(long, conflicts_with = "shard_size")]
@@ -203,8 +204,7 @@ pub(crate) struct SummaryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Network: 'isograd models' lists all; or a file that ends in .toml ('isograd summary --toml' prints
-    /// one)
+    /// Network, by name ('isograd models' lists all) or in a .toml file
     #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
     pub(crate) model: ModelName,
 }

@@ -89,6 +89,6 @@ fn hosts_that_are_reached_in_different_ways() {
         assert!(apart.stderr.lines().any(|line| line.trim_end() == row), "'{row}' in {}", apart.stderr);
     }
     let checked = Job::start(network.remote("hosts check", &format!("-H {hidden},{other}"))).end();
-    assert_error(&checked, 1, &["some hosts do not reach others"]);
+    assert_error(&checked, 1, &["the hosts do not all reach each other"]);
     network.assert_nothing_but(&[].into());
 }

@@ -15,14 +15,14 @@ import torch
 
 # Name in isograd, dimensions, and the power of two that the values of the tensor are divided by.
 PARAMETERS = [
-    ("1.conv2d.weight", (3, 2, 2, 2), 2),
-    ("1.conv2d.bias", (3,), 4),
-    ("4.dense.weight", (6, 27), 4),
-    ("4.dense.bias", (6,), 4),
-    ("6.dense.weight", (9, 6), 2),
-    ("6.dense.bias", (9,), 4),
-    ("8.dense.weight", (4, 9), 2),
-    ("8.dense.bias", (4,), 4),
+    ("conv2d1.weight", (3, 2, 2, 2), 2),
+    ("conv2d1.bias", (3,), 4),
+    ("dense1.weight", (6, 27), 4),
+    ("dense1.bias", (6,), 4),
+    ("dense2.weight", (9, 6), 2),
+    ("dense2.bias", (9,), 4),
+    ("dense3.weight", (4, 9), 2),
+    ("dense3.bias", (4,), 4),
 ]
 PIXELS, LABELS = len(PARAMETERS), len(PARAMETERS) + 1
 SAMPLES = 16

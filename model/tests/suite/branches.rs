@@ -58,7 +58,7 @@ fn basic(name: &str, filters: usize, kernel: usize) -> Named<f64> {
 
 fn inception() -> Named<f64> {
     let path = |name: &str, layers| layers![named(name, Sequence::new(layers))];
-    let pooled = layers![MaxPool2D::new(3).stride(1).padding(1), named("1", basic("", 4, 1))];
+    let pooled = layers![MaxPool2D::new(3).stride(1).padding(1), basic("1", 4, 1)];
     let paths = [
         layers![basic("branch1", 3, 1)],
         path("branch2", layers![basic("0", 3, 1), basic("1", 5, 3)]),
