@@ -286,7 +286,7 @@ fn network_files_that_cannot_be_used() {
         ),
         (
             "shape.toml",
-            format!("input = 784\nlayers = [{dense}]"),
+            format!("input = 784\nlayers = [{dense}, 'Softmax']"),
             "samples of 784, the data set has samples of",
         ),
     ] {
