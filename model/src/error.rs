@@ -216,9 +216,6 @@ pub enum BuildError {
     /// A block without layers.
     #[error("it has no layers")]
     EmptyBlock,
-    /// A block in front of all layers.
-    #[error("a block cannot be first: it has no input; put Input in front")]
-    BlockFirst,
     /// A block behind all layers.
     #[error("a block of paths cannot be last; put a layer behind it")]
     BlockLast,

@@ -159,7 +159,7 @@ pub struct Named<T> {
 
 /// Gives a layer or block a name, which its parameters' names begin with. Where a layer has no name, its type
 /// and its number among those of this type take the place of one. A block with an empty name adds nothing to
-/// the names of what is in it.
+/// the names of what is in it. Of several names for one layer, the outermost counts.
 ///
 /// ```
 /// use isograd_model::{Network, layer::*, layers};

@@ -76,79 +76,40 @@ fn share(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-impl<T: Element> Metric<T> for Precision {
-    fn name(&self) -> Cow<'static, str> {
-        "precision".into()
-    }
+/// Implements [`Metric`] for a mean over the classes.
+macro_rules! mean_over_classes {
+    ($metric:ident, $name:literal, $label:literal, $of_class:expr) => {
+        impl<T: Element> Metric<T> for $metric {
+            fn name(&self) -> Cow<'static, str> {
+                $name.into()
+            }
 
-    fn label(&self) -> Cow<'static, str> {
-        "prec".into()
-    }
+            fn label(&self) -> Cow<'static, str> {
+                $label.into()
+            }
 
-    fn direction(&self) -> Direction {
-        Direction::Higher
-    }
+            fn direction(&self) -> Direction {
+                Direction::Higher
+            }
 
-    fn width(&self, outputs: usize) -> usize {
-        3 * classes(outputs)
-    }
+            fn width(&self, outputs: usize) -> usize {
+                3 * classes(outputs)
+            }
 
-    fn add(&self, input: &MetricInput<'_, T>, sums: &mut [f64]) {
-        add_counts(input, sums);
-    }
+            fn add(&self, input: &MetricInput<'_, T>, sums: &mut [f64]) {
+                add_counts(input, sums);
+            }
 
-    fn finish(&self, sums: &[f64], _: usize) -> f64 {
-        mean(sums, |Counts { hits, taken, .. }| share(hits, taken))
-    }
+            fn finish(&self, sums: &[f64], _: usize) -> f64 {
+                mean(sums, $of_class)
+            }
+        }
+    };
 }
 
-impl<T: Element> Metric<T> for Recall {
-    fn name(&self) -> Cow<'static, str> {
-        "recall".into()
-    }
-
-    fn label(&self) -> Cow<'static, str> {
-        "rec".into()
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::Higher
-    }
-
-    fn width(&self, outputs: usize) -> usize {
-        3 * classes(outputs)
-    }
-
-    fn add(&self, input: &MetricInput<'_, T>, sums: &mut [f64]) {
-        add_counts(input, sums);
-    }
-
-    fn finish(&self, sums: &[f64], _: usize) -> f64 {
-        mean(sums, |Counts { hits, actual, .. }| share(hits, actual))
-    }
-}
-
-impl<T: Element> Metric<T> for F1 {
-    fn name(&self) -> Cow<'static, str> {
-        "f1".into()
-    }
-
-    fn direction(&self) -> Direction {
-        Direction::Higher
-    }
-
-    fn width(&self, outputs: usize) -> usize {
-        3 * classes(outputs)
-    }
-
-    fn add(&self, input: &MetricInput<'_, T>, sums: &mut [f64]) {
-        add_counts(input, sums);
-    }
-
-    fn finish(&self, sums: &[f64], _: usize) -> f64 {
-        mean(sums, |Counts { hits, taken, actual }| share(2.0 * hits, taken + actual))
-    }
-}
+mean_over_classes!(Precision, "precision", "prec", |Counts { hits, taken, .. }| share(hits, taken));
+mean_over_classes!(Recall, "recall", "rec", |Counts { hits, actual, .. }| share(hits, actual));
+mean_over_classes!(F1, "f1", "f1", |Counts { hits, taken, actual }| share(2.0 * hits, taken + actual));
 
 impl<T: Element> Metric<T> for ConfusionMatrix {
     fn name(&self) -> Cow<'static, str> {

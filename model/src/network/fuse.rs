@@ -60,8 +60,8 @@ impl<T: Element> Fusing<'_, T> {
             self.graph.values[u].data = in_v;
         }
         // The gradient by v is complete when the first of its readers has added to it. Where u is joined from
-        // parts, it must lie elsewhere: other readers of a part add to the gradient by u, and their share is
-        // none of this ReLU's.
+        // parts, it must lie elsewhere: other readers of a part add to the gradient by u, and what they add
+        // must not be masked.
         let is_joined = before.is_none() || self.is_joined(v);
         let last_writer = self.readers[v].first().copied().filter(|_| !is_joined);
         let backward = last_writer.is_some_and(|behind| {

@@ -128,7 +128,8 @@ impl<T: Element> Lowering<T> {
         let (mut name, mut frozen) = (None, false);
         let content = loop {
             match layer.take_block() {
-                Some(Block::Named(given, inner)) => (name, layer) = (Some(given), inner),
+                // The outermost name counts.
+                Some(Block::Named(given, inner)) => (name, layer) = (name.or(Some(given)), inner),
                 Some(Block::Frozen(inner)) => (frozen, layer) = (true, inner),
                 content => break content,
             }
@@ -175,10 +176,6 @@ impl<T: Element> Lowering<T> {
     fn paths(&mut self, paths: Vec<Layers<T>>, flow: Flow, scope: &mut Scope) -> Result<Vec<Flow>, Error> {
         if paths.iter().all(Vec::is_empty) {
             return Err(self.error(BuildError::EmptyBlock));
-        }
-        if self.layers.is_empty() {
-            // Only `Input` has no input; it is the first layer of the network's own list.
-            return Err(self.error(BuildError::BlockFirst));
         }
         let mut outputs = Vec::with_capacity(paths.len());
         for (number, layers) in paths.into_iter().enumerate() {

@@ -180,8 +180,9 @@ impl<T: Element> Network<T> {
         };
         let layer_memory = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [] };
         self.layers[layer].backward(&self.context_of(cx, step, layer), tensors, layer_memory);
-        if info.frozen {
-            dw.of(info.elements.clone()).fill(T::ZERO);
+        // Frozen parameters have no part in the norm that a gradient is clipped to.
+        for tensor in self.parameters[info.parameters.clone()].iter().filter(|tensor| tensor.frozen) {
+            dw.of(tensor.range.clone()).fill(T::ZERO);
         }
         if let (GradientWrite::Spare, Some(spare)) = (step.gradients[0], dx) {
             let [dx, spare] = disjoint(&mut memory.arena, [gradient, spare]);

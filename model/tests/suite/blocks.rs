@@ -109,7 +109,7 @@ fn parameters_carry_the_path_of_names() {
         Concatenation::new([layers![conv()], layers![ReLU, conv()]]),
         named("", Concatenation::new([layers![], layers![named("beside", conv())]])),
         Flatten,
-        Dense::new(2).without_bias(),
+        named("outer", named("inner", Dense::new(2).without_bias())),
     ]);
     let names: Vec<_> = network.parameters().iter().map(|tensor| tensor.name.as_str()).collect();
     let expected = [
@@ -121,7 +121,7 @@ fn parameters_carry_the_path_of_names() {
         "concatenation1.conv2d1.weight",
         "concatenation1.conv2d2.weight",
         "beside.weight",
-        "dense1.weight",
+        "outer.weight",
     ];
     assert_eq!(names, expected);
 }
@@ -461,6 +461,18 @@ fn frozen_layers_stay_as_they_are() {
 
     let mut part = build(layers());
     assert_eq!(part.freeze("residual1.*.bias").expect("such names"), 2);
+    let (_, gradients) = part.loss_and_gradients(
+        &part.initial_state(0).expect("memory"),
+        Isa::best(),
+        &CategoricalCrossEntropy::new(),
+        Randomness::default(),
+        &values(7, 1, 16 * 4, 1.0),
+        &[0, 1, 2, 3],
+    );
+    for tensor in part.parameters() {
+        let has_any = gradients[tensor.range.clone()].iter().any(|g| *g != 0.0);
+        assert!(!(has_any && tensor.frozen), "{} has a gradient", tensor.name);
+    }
     train(part);
     let error = build(layers()).freeze("sequenze1.conv2d1.weight").expect_err("no such name").to_string();
     assert_eq!(
