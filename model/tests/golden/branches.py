@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes branches.json: what PyTorch computes, in f64, for networks that branch. The test `branches.rs` holds isograd to it.
 
-Run it beside itself with PyTorch and NumPy installed: `python branches.py`. Weights and data are a formula of integers
-(`values`), which the test has too, so that the file holds results only. Parameters have the names that they have in
+Run it beside simplecnn.py with PyTorch and NumPy installed: `python branches.py`. Weights and data are the formula of
+simplecnn.py, which the test has too, so that the file holds results only. Parameters have the names that they have in
 isograd; the number of a parameter's stream is its place among the sorted names.
 """
 
@@ -10,7 +10,7 @@ import json
 import math
 import pathlib
 
-import numpy as np
+import simplecnn
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -19,20 +19,6 @@ SEED, CLASSES, SAMPLES = 17, 10, 3
 PIXELS, LABELS = 10_000, 10_001
 # So many elements of each gradient are written, from its start and at equal distances.
 SHOWN = 5
-
-
-def words(stream, count):
-    """`count` pseudo-random 16-bit integers: a hash of the stream's number and the position."""
-    h = (np.arange(count, dtype=np.uint64) * 2654435761 + stream * 1640531527 + SEED) & 0xFFFFFFFF
-    for _ in range(2):
-        h ^= h >> 16
-        h = (h * 0x045D9F3B) & 0xFFFFFFFF
-    return (h >> 16).astype(np.int64)
-
-
-def values(stream, dims):
-    """Multiples of 2^-15 in [-1, 1)."""
-    return torch.from_numpy((words(stream, int(np.prod(dims))) - 32768) / 32768).reshape(dims)
 
 
 def conv(i, o, k, stride=1, groups=1):
@@ -177,7 +163,7 @@ def fill(net):
     """Weights of about the size that keeps activations at 1; scales around 1."""
     with torch.no_grad():
         for stream, (name, p) in enumerate(sorted(net.named_parameters())):
-            v = values(stream, p.shape)
+            v = simplecnn.values(stream, p.shape, SEED)
             if p.dim() > 1:
                 fan_in = p[0].numel()
                 v = v / 2.0 ** math.floor(math.log2(math.sqrt(fan_in) / 2))
@@ -191,8 +177,8 @@ def fill(net):
 def golden(make, shape):
     net = make().double().train()
     fill(net)
-    x = values(PIXELS, (SAMPLES, *shape))
-    labels = torch.from_numpy(words(LABELS, SAMPLES) % CLASSES)
+    x = simplecnn.values(PIXELS, (SAMPLES, *shape), SEED)
+    labels = torch.from_numpy(simplecnn.words(LABELS, SAMPLES, SEED) % CLASSES)
     logits = net(x)
     loss = F.cross_entropy(logits, labels)
     loss.backward()

@@ -2,15 +2,15 @@
 """Writes optimizers.json: ten steps of each optimizer and fifty of each schedule, computed by PyTorch in f64. The tests
 `optimizers_golden.rs` and `schedules.rs` hold isograd to it.
 
-Run it beside itself with PyTorch and NumPy installed: `python optimizers.py`. Weights and data are a formula of integers, as
-in simplecnn.py. Optimizers that PyTorch lacks, or defines otherwise, are written out here after their papers.
+Run it beside simplecnn.py with PyTorch and NumPy installed: `python optimizers.py`. Weights and data are the formula
+of simplecnn.py. Optimizers that PyTorch lacks, or defines otherwise, are written out here after their papers.
 """
 
 import json
 import pathlib
 import re
 
-import numpy as np
+import simplecnn
 import torch
 
 # Name in isograd, dimensions, and the power of two that the values of the tensor are divided by.
@@ -34,28 +34,14 @@ STEPS_PER_EPOCH = 10
 SCHEDULE_STEPS = 50
 
 
-def words(stream, count):
-    """`count` pseudo-random 16-bit integers: a hash of the stream's number and the position."""
-    h = (np.arange(count, dtype=np.uint64) * 2654435761 + stream * 1640531527 + SEED) & 0xFFFFFFFF
-    for _ in range(2):
-        h ^= h >> 16
-        h = (h * 0x045D9F3B) & 0xFFFFFFFF
-    return (h >> 16).astype(np.int64)
-
-
-def values(stream, dims):
-    """Multiples of 2^-15 in [-1, 1)."""
-    return torch.from_numpy((words(stream, int(np.prod(dims))) - 32768) / 32768).reshape(dims)
-
-
 def parameters():
-    tensors = [values(stream, dims) / divisor for stream, (_, dims, divisor) in enumerate(PARAMETERS)]
+    tensors = [simplecnn.values(stream, dims, SEED) / divisor for stream, (_, dims, divisor) in enumerate(PARAMETERS)]
     return [tensor.requires_grad_() for tensor in tensors]
 
 
 def loss(p):
     functional = torch.nn.functional
-    x, labels = values(PIXELS, (SAMPLES, 2, 4, 4)), torch.from_numpy(words(LABELS, SAMPLES) % 4)
+    x, labels = simplecnn.values(PIXELS, (SAMPLES, 2, 4, 4), SEED), torch.from_numpy(simplecnn.words(LABELS, SAMPLES, SEED) % 4)
     x = functional.conv2d(x, p[0], p[1]).tanh().flatten(1)
     x = functional.linear(x, p[2], p[3]).tanh()
     x = functional.linear(x, p[4], p[5]).tanh()

@@ -40,18 +40,18 @@ OPTIMIZERS = {
 }
 
 
-def words(stream, count):
+def words(stream, count, seed=SEED):
     """`count` pseudo-random 16-bit integers: a hash of the stream's number and the position."""
-    h = (np.arange(count, dtype=np.uint64) * 2654435761 + stream * 1640531527 + SEED) & 0xFFFFFFFF
+    h = (np.arange(count, dtype=np.uint64) * 2654435761 + stream * 1640531527 + seed) & 0xFFFFFFFF
     for _ in range(2):
         h ^= h >> 16
         h = (h * 0x045D9F3B) & 0xFFFFFFFF
     return (h >> 16).astype(np.int64)
 
 
-def values(stream, dims):
+def values(stream, dims, seed=SEED):
     """Multiples of 2^-15 in [-1, 1)."""
-    return torch.from_numpy((words(stream, int(np.prod(dims))) - 32768) / 32768).reshape(dims)
+    return torch.from_numpy((words(stream, int(np.prod(dims)), seed) - 32768) / 32768).reshape(dims)
 
 
 def parameters():
