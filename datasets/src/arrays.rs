@@ -1,10 +1,10 @@
 //! Data sets from arrays in memory, owned or borrowed.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use crate::{
-    ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, Sample, SampleError, Target,
+    ArrayError, Dataset, Error, Normalization, NormalizationError, Pixels, ReadError, Request, Sample,
+    SampleBuffer, Target,
 };
 
 /// The name under which arrays of the caller appear in errors.
@@ -22,7 +22,7 @@ const ORIGIN: &str = "array in memory";
 /// let labels: [u32; 2] = [0, 1];
 /// let set = Arrays::from_f32(&pixels[..], &labels[..], [3, 1, 1], 2)?;
 /// assert_eq!(set.len(), 2);
-/// assert_eq!(set.read(1).pixels, Pixels::F32(&[1.0, 1.1, 1.2]));
+/// assert_eq!(set.sample(1).pixels, Pixels::F32(&[1.0, 1.1, 1.2]));
 /// # Ok::<(), isograd_datasets::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ impl<'a> Arrays<'a> {
     /// use isograd_datasets::{Arrays, Dataset, Target};
     ///
     /// let set = Arrays::from_f32_with_values(vec![0.5, 1.0, 2.0], vec![0.25, 1.0, 4.0], [1, 1, 1], 1)?;
-    /// assert_eq!(set.read(2).target, Target::Values(&[4.0]));
+    /// assert_eq!(set.sample(2).target, Target::Values(&[4.0]));
     /// # Ok::<(), isograd_datasets::Error>(())
     /// ```
     ///
@@ -227,6 +227,29 @@ impl<'a> Arrays<'a> {
         Ok(Self { normalization, ..self })
     }
 
+    /// The sample at `index`, in place.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn sample(&self, index: usize) -> Sample<'_> {
+        let len = self.targets.len();
+        assert!(index < len, "sample {index} is out of range for a data set of {len}");
+        let [c, h, w] = self.sample_shape;
+        let values = index * c * h * w..(index + 1) * c * h * w;
+        let pixels = match &self.pixels {
+            Store::U8(pixels) => Pixels::U8(&pixels[values]),
+            Store::F32(pixels) => Pixels::F32(&pixels[values]),
+        };
+        let target = match &self.targets {
+            Targets::Classes { labels, .. } => Target::Class(labels[index]),
+            Targets::Values { values, per_sample } => {
+                Target::Values(&values[index * per_sample..][..*per_sample])
+            }
+        };
+        Sample { pixels, target }
+    }
+
     /// The class of every sample, `[N]`; nothing if the targets are numbers.
     pub fn labels(&self) -> &[u32] {
         match &self.targets {
@@ -263,29 +286,8 @@ impl Dataset for Arrays<'_> {
         &self.normalization
     }
 
-    fn read(&self, index: usize) -> Sample<'_> {
-        let len = self.len();
-        assert!(index < len, "sample {index} is out of range for a data set of {len}");
-        let [c, h, w] = self.sample_shape;
-        let values = index * c * h * w..(index + 1) * c * h * w;
-        let pixels = match &self.pixels {
-            Store::U8(pixels) => Pixels::U8(&pixels[values]),
-            Store::F32(pixels) => Pixels::F32(&pixels[values]),
-        };
-        let target = match &self.targets {
-            Targets::Classes { labels, .. } => Target::Class(labels[index]),
-            Targets::Values { values, per_sample } => {
-                Target::Values(&values[index * per_sample..][..*per_sample])
-            }
-        };
-        Sample { pixels, target }
-    }
-
-    /// All samples were checked when the set was made.
-    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
-        let len = self.len();
-        assert!(range.end <= len, "samples {}..{} of a data set of {len}", range.start, range.end);
-        Ok(())
+    fn read<'b>(&'b self, request: Request, _: &'b mut SampleBuffer) -> Result<Sample<'b>, ReadError> {
+        Ok(self.sample(request.index))
     }
 }
 
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(set.normalization(), &Normalization::unit_range(3));
         assert_eq!(set.labels(), [2, 0]);
         let expected = (12..24).collect::<Vec<u8>>();
-        assert_eq!(set.read(1), Sample { pixels: Pixels::U8(&expected), target: Target::Class(0) });
+        assert_eq!(set.sample(1), Sample { pixels: Pixels::U8(&expected), target: Target::Class(0) });
     }
 
     #[test]
@@ -330,7 +332,7 @@ mod tests {
         let labels = [0, 0, 0];
         let set = Arrays::from_f32(&pixels[..], &labels[..], [1, 1, 1], 1).unwrap();
         assert!(set.normalization().is_identity());
-        let Pixels::F32(sample) = set.read(2).pixels else { panic!("an f32 set gave u8 samples") };
+        let Pixels::F32(sample) = set.sample(2).pixels else { panic!("an f32 set gave u8 samples") };
         assert_eq!(sample.as_ptr(), &pixels[2]);
     }
 
@@ -366,9 +368,9 @@ mod tests {
         let targets = [0.5, 1.5, f32::NAN, -2.0];
         let set = Arrays::from_u8_with_values(vec![7, 8], &targets[..], [1, 1, 1], 2).unwrap();
         assert_eq!((set.len(), set.num_classes(), set.target_values()), (2, 0, Some(2)));
-        let Target::Values(values) = set.read(1).target else { panic!("a class") };
+        let Target::Values(values) = set.sample(1).target else { panic!("a class") };
         assert_eq!(values.as_ptr(), &targets[2]);
-        assert_eq!(set.read(0), Sample { pixels: Pixels::U8(&[7]), target: Target::Values(&[0.5, 1.5]) });
+        assert_eq!(set.sample(0), Sample { pixels: Pixels::U8(&[7]), target: Target::Values(&[0.5, 1.5]) });
         assert!(set.labels().is_empty());
         for (targets, expected) in [
             (vec![0.0; 3], "target array has 3 values, expected 2 for each sample"),
@@ -393,6 +395,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "sample 2 is out of range for a data set of 2")]
     fn reading_past_the_end_panics() {
-        Arrays::from_u8(vec![0; 2], vec![0, 0], [1, 1, 1], 1).unwrap().read(2);
+        Arrays::from_u8(vec![0; 2], vec![0, 0], [1, 1, 1], 1).unwrap().sample(2);
     }
 }

@@ -1,18 +1,24 @@
-//! What a data set is: a number of samples of one shape with their targets, each readable in place by its
-//! index.
+//! What a data set is: a number of samples of one shape with their targets, each readable by its index.
 
-use crate::Normalization;
 use crate::count::Count;
-use std::ops::Range;
+use crate::{Normalization, epoch_order};
 
 /// A finite set of samples of one shape, each with its target: a class, or numbers.
 ///
 /// Every sample is `[C, H, W]`, row-major: `sample_shape() = [c, h, w]` means `c * h * w` values with W
-/// contiguous. All samples of a set have the same element type, and the same kind of target.
+/// contiguous. All samples of a set have the same kind of target.
 ///
-/// Reading borrows from the set, so a shard can hold all its samples at once and bring them into its own
-/// layout in one pass. Reading cannot fail: a set checks its data when it is opened. Data larger than memory
-/// can be a set that borrows from a memory map, or a sequence of sets, one for each chunk that is in memory.
+/// # Memory
+///
+/// A set in memory lends its samples: nothing is copied. Any other set reads, decodes or computes a sample
+/// into the [`SampleBuffer`] of the caller and lends that. So a shard can hold all its samples at once and
+/// bring them into its own layout in one pass, and a set can be larger than memory.
+///
+/// # Same bits
+///
+/// [`read`](Self::read) is a pure function of its [`Request`]: whoever reads, on whatever thread, how often
+/// and in whatever order, gets the same values. Random changes, as augmentation makes them, are drawn by
+/// epoch and index.
 pub trait Dataset: Send + Sync {
     /// The number of samples.
     fn len(&self) -> usize;
@@ -28,6 +34,11 @@ pub trait Dataset: Send + Sync {
     /// The number of classes; every label is below it. 0 if the targets are numbers.
     fn num_classes(&self) -> usize;
 
+    /// The name of each class; none if classes have no names.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
     /// How many numbers the target of a sample has; `None` if it is a class.
     fn target_values(&self) -> Option<usize> {
         None
@@ -37,61 +48,134 @@ pub trait Dataset: Send + Sync {
     /// has as many channels as a sample.
     fn normalization(&self) -> &Normalization;
 
-    /// The sample at `index`, as stored: not normalised, `[C, H, W]`.
+    /// Reads a sample as it is stored: not normalised, `[C, H, W]`.
     ///
-    /// The same index gives the same sample always and on every thread.
-    ///
-    /// # Panics
-    ///
-    /// If `index` is not below [`len`](Self::len).
-    fn read(&self, index: usize) -> Sample<'_>;
-
-    /// Checks that the samples `range` have the set's shape, the targets that the set says, and the element
-    /// type of the set's first sample.
-    ///
-    /// A trainer calls it before the first step of an epoch, and before an evaluation. The default reads
-    /// every sample, but not its values. A set that checked its samples when it was opened, or whose reading
-    /// is slow, may return `Ok` at once.
+    /// The sample lies in the set itself or in `buffer`, whose earlier contents have no meaning.
     ///
     /// # Errors
     ///
-    /// [`SampleError`] with the index of the first sample that is wrong.
+    /// [`ReadError`] when the sample cannot be had: a file that is damaged, a disk that fails. It need not
+    /// tell which sample it was.
     ///
     /// # Panics
     ///
-    /// If the range ends beyond [`len`](Self::len).
-    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let [c, h, w] = self.sample_shape();
-        let expected = c.saturating_mul(h).saturating_mul(w);
-        let (num_classes, target_values) = (self.num_classes(), self.target_values());
-        let element = self.read(0).pixels.element();
-        for index in range {
-            let Sample { pixels, target } = self.read(index);
-            if pixels.len() != expected {
-                let (got, sample_shape) = (pixels.len(), self.sample_shape());
-                return Err(SampleError::Length { index, got, expected, sample_shape });
-            }
-            if pixels.element() != element {
-                return Err(SampleError::ElementType { index, got: pixels.element(), expected: element });
-            }
-            match (target, target_values) {
-                (Target::Class(label), None) if label as usize >= num_classes => {
-                    return Err(SampleError::Label { index, label, num_classes });
-                }
-                (Target::Class(_), None) => {}
-                (Target::Values(values), Some(expected)) if values.len() == expected => {}
-                (target, expected) => {
-                    let words = |values| Target::words(values);
-                    let (got, expected) = (words(target.values()), words(expected));
-                    return Err(SampleError::Target { index, got, expected });
-                }
-            }
-        }
-        Ok(())
+    /// If the index is not below [`len`](Self::len).
+    fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError>;
+
+    /// The sample at `index` in words, for errors. A set of files adds the name of the file.
+    fn describe(&self, index: usize) -> String {
+        format!("sample {index}")
     }
+
+    /// Overwrites `order` with the order in which epoch `epoch` of a run with `seed` sees the samples: a
+    /// permutation of `0..len()`, and a pure function of seed and epoch.
+    ///
+    /// The default is [`epoch_order`]. A set whose samples lie together in chunks keeps them together.
+    fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
+        epoch_order(seed, u64::from(epoch), order);
+    }
+}
+
+/// Which sample is to be read, and for which epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// The index of the sample.
+    pub index: usize,
+    /// The epoch that it is read for, from 0. Stored samples are the same in all epochs; augmentation changes
+    /// them in each.
+    pub epoch: u32,
+}
+
+impl Request {
+    /// The sample at `index` for the first epoch.
+    pub fn new(index: usize) -> Self {
+        Self { index, epoch: 0 }
+    }
+}
+
+/// Memory for one sample of a set that does not hold its samples in memory. It keeps its capacity, so a
+/// caller that reads into it again and again allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct SampleBuffer {
+    /// The pixels of a sample of bytes.
+    pub bytes: Vec<u8>,
+    /// The pixels of a sample of floats.
+    pub floats: Vec<f32>,
+    /// A target of numbers.
+    pub values: Vec<f32>,
+    /// Contents of a file, and other data on the way to a sample.
+    pub raw: Vec<u8>,
+    /// For sets that change the samples of another set.
+    inner: Option<Box<SampleBuffer>>,
+}
+
+impl SampleBuffer {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Splits off a buffer for the sample of an inner set, which an adapter changes on the way into the rest
+    /// of this one.
+    pub fn with_inner(&mut self) -> (&mut SampleBuffer, OuterBuffer<'_>) {
+        let Self { bytes, floats, values, raw, inner } = self;
+        (inner.get_or_insert_default(), OuterBuffer { bytes, floats, values, raw })
+    }
+}
+
+/// A [`SampleBuffer`] without its inner one.
+#[derive(Debug)]
+pub struct OuterBuffer<'a> {
+    /// The pixels of a sample of bytes.
+    pub bytes: &'a mut Vec<u8>,
+    /// The pixels of a sample of floats.
+    pub floats: &'a mut Vec<f32>,
+    /// A target of numbers.
+    pub values: &'a mut Vec<f32>,
+    /// Other data on the way to a sample.
+    pub raw: &'a mut Vec<u8>,
+}
+
+/// Why a sample could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct ReadError {
+    reason: String,
+}
+
+impl ReadError {
+    /// A sample could not be read for `reason`.
+    pub fn new(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string() }
+    }
+}
+
+/// Checks that `sample`, which was read from `set`, is what the set says of all its samples.
+///
+/// # Errors
+///
+/// [`SampleError`]. That samples have the same element type is not checked.
+pub fn check_sample(set: &dyn Dataset, index: usize, sample: &Sample<'_>) -> Result<(), SampleError> {
+    let sample_shape = set.sample_shape();
+    let expected = sample_shape.iter().fold(1, |product: usize, extent| product.saturating_mul(*extent));
+    let got = sample.pixels.len();
+    if got != expected {
+        return Err(SampleError::Length { sample: set.describe(index), got, expected, sample_shape });
+    }
+    match (sample.target, set.target_values()) {
+        (Target::Class(label), None) => {
+            let num_classes = set.num_classes();
+            if label as usize >= num_classes {
+                return Err(SampleError::Label { sample: set.describe(index), label, num_classes });
+            }
+        }
+        (Target::Values(values), Some(expected)) if values.len() == expected => {}
+        (target, expected) => {
+            let [got, expected] = [target.values(), expected].map(Target::words);
+            return Err(SampleError::Target { sample: set.describe(index), got, expected });
+        }
+    }
+    Ok(())
 }
 
 /// One sample of a [`Dataset`].
@@ -144,7 +228,7 @@ pub enum Pixels<'a> {
     F32(&'a [f32]),
 }
 
-impl Pixels<'_> {
+impl<'a> Pixels<'a> {
     /// The number of values.
     pub fn len(&self) -> usize {
         match self {
@@ -158,8 +242,24 @@ impl Pixels<'_> {
         self.len() == 0
     }
 
+    /// The bytes, if it has bytes.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::U8(values) => Some(values),
+            Self::F32(_) => None,
+        }
+    }
+
+    /// The floats, if it has floats.
+    pub fn floats(&self) -> Option<&'a [f32]> {
+        match self {
+            Self::U8(_) => None,
+            Self::F32(values) => Some(values),
+        }
+    }
+
     /// Name of the element type.
-    fn element(&self) -> &'static str {
+    pub fn element(&self) -> &'static str {
         match self {
             Self::U8(_) => "u8",
             Self::F32(_) => "f32",
@@ -167,17 +267,16 @@ impl Pixels<'_> {
     }
 }
 
-/// A sample that contradicts what its data set says of all samples.
+/// A sample that contradicts what its data set says of all samples. `sample` is its
+/// [description](Dataset::describe).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {
     /// A sample with another number of values than its shape has.
-    #[error(
-        "sample {index} has {}, expected {expected} for sample shape {sample_shape:?}", Count::of(*got, "value")
-    )]
+    #[error("{sample} has {}, expected {expected} for sample shape {sample_shape:?}", Count::of(*got, "value"))]
     Length {
-        /// Index of the sample in the data set.
-        index: usize,
+        /// The sample.
+        sample: String,
         /// The number of values that it has.
         got: usize,
         /// The number of values that it should have.
@@ -185,103 +284,89 @@ pub enum SampleError {
         /// The shape of all samples, `[c, h, w]`.
         sample_shape: [usize; 3],
     },
-    /// A sample of another element type than the first sample.
-    #[error("sample {index} has values of type {got}, the first sample of type {expected}")]
+    /// A sample of another element type than one before it.
+    #[error("{sample} has values of type {got}, {other} of type {expected}")]
     ElementType {
-        /// Index of the sample in the data set.
-        index: usize,
+        /// The sample.
+        sample: String,
         /// Its element type.
         got: &'static str,
-        /// The element type of the first sample.
+        /// The sample before it.
+        other: String,
+        /// The element type of that sample.
         expected: &'static str,
     },
     /// A target of another kind or length than the set says.
-    #[error("the target of sample {index} is {got}, expected {expected}")]
+    #[error("the target of {sample} is {got}, expected {expected}")]
     Target {
-        /// Index of the sample in the data set.
-        index: usize,
+        /// The sample.
+        sample: String,
         /// What it is, in words.
         got: String,
         /// What it should be, in words.
         expected: String,
     },
     /// A label that is not a class.
-    #[error("label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class"))]
+    #[error("label {label} of {sample} is out of range for {}", Count::of(*num_classes, "class"))]
     Label {
-        /// Index of the sample in the data set.
-        index: usize,
+        /// The sample.
+        sample: String,
         /// The label.
         label: u32,
         /// The number of classes.
         num_classes: usize,
+    },
+    /// A sample that cannot be read.
+    #[error("cannot read {sample}: {reason}")]
+    Read {
+        /// The sample.
+        sample: String,
+        /// The reason.
+        reason: ReadError,
     },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Subset;
+    use crate::{Arrays, Subset};
 
-    /// Samples of 1x1x2 bytes and labels below 3, but for the one at `index`, which is `odd`.
-    struct Odd {
-        index: usize,
-        odd: Sample<'static>,
-        normalization: Normalization,
-    }
-
-    impl Dataset for Odd {
-        fn len(&self) -> usize {
-            10
+    #[test]
+    fn a_wrong_sample_is_named() {
+        let classes = Arrays::from_u8(vec![0; 20], vec![0; 10], [1, 1, 2], 3).unwrap();
+        let numbers = Arrays::from_f32_with_values(vec![0.0; 20], vec![0.0; 10], [1, 1, 2], 1).unwrap();
+        let class = |pixels, label| Sample { pixels, target: Target::Class(label) };
+        let values = |values| Sample { pixels: Pixels::U8(&[0; 2]), target: Target::Values(values) };
+        for (set, sample, expected) in [
+            (&classes, class(Pixels::U8(&[0; 2]), 3), "label 3 of sample 7 is out of range for 3 classes"),
+            (
+                &classes,
+                class(Pixels::U8(&[0; 3]), 0),
+                "sample 7 has 3 values, expected 2 for sample shape [1, 1, 2]",
+            ),
+            (&classes, values(&[0.5]), "the target of sample 7 is 1 value, expected a class"),
+            (&numbers, values(&[0.5; 2]), "the target of sample 7 is 2 values, expected 1 value"),
+            (
+                &numbers,
+                class(Pixels::F32(&[0.0; 2]), 0),
+                "the target of sample 7 is a class, expected 1 value",
+            ),
+        ] {
+            assert_eq!(check_sample(set, 7, &sample).unwrap_err().to_string(), expected);
+            // Of a part, too, it is the index in the whole set.
+            let part = Subset::new(set, 4..9);
+            assert_eq!(check_sample(&part, 3, &sample).unwrap_err().to_string(), expected);
         }
-
-        fn sample_shape(&self) -> [usize; 3] {
-            [1, 1, 2]
-        }
-
-        fn num_classes(&self) -> usize {
-            3
-        }
-
-        fn normalization(&self) -> &Normalization {
-            &self.normalization
-        }
-
-        fn read(&self, index: usize) -> Sample<'_> {
-            if index == self.index {
-                self.odd
-            } else {
-                Sample { pixels: Pixels::U8(&[1, 2]), target: Target::Class(2) }
-            }
-        }
-    }
-
-    fn odd(pixels: Pixels<'static>, label: u32) -> Odd {
-        odd_target(pixels, Target::Class(label))
-    }
-
-    fn odd_target(pixels: Pixels<'static>, target: Target<'static>) -> Odd {
-        Odd { index: 7, odd: Sample { pixels, target }, normalization: Normalization::unit_range(1) }
+        assert_eq!(check_sample(&classes, 7, &class(Pixels::U8(&[0; 2]), 2)), Ok(()));
+        assert_eq!(check_sample(&numbers, 7, &values(&[0.5])), Ok(()));
     }
 
     #[test]
-    fn a_wrong_sample_is_named_by_its_index() {
-        for (set, expected) in [
-            (odd(Pixels::U8(&[0, 0]), 3), "label 3 of sample 7 is out of range for 3 classes"),
-            (odd(Pixels::U8(&[0; 3]), 0), "sample 7 has 3 values, expected 2 for sample shape [1, 1, 2]"),
-            (
-                odd_target(Pixels::U8(&[0; 2]), Target::Values(&[0.5])),
-                "the target of sample 7 is 1 value, expected a class",
-            ),
-            (odd(Pixels::F32(&[0.0; 2]), 0), "sample 7 has values of type f32, the first sample of type u8"),
-        ] {
-            assert_eq!(set.check_samples(0..10).unwrap_err().to_string(), expected);
-            assert_eq!(set.check_samples(0..7), Ok(()));
-            assert_eq!(set.check_samples(8..10), Ok(()));
-            // Of a part, too, it is the index in the whole set.
-            let part = Subset::new(&set, 4..9);
-            assert_eq!(part.check_samples(0..5).unwrap_err().to_string(), expected);
-            assert_eq!(part.check_samples(0..3), Ok(()));
-        }
-        assert_eq!(odd(Pixels::U8(&[3, 4]), 1).check_samples(0..10), Ok(()));
+    fn buffers_nest() {
+        let mut buffer = SampleBuffer::new();
+        let (inner, outer) = buffer.with_inner();
+        inner.bytes.push(1);
+        outer.bytes.extend(inner.bytes.iter().map(|byte| byte + 1));
+        assert_eq!(buffer.bytes, [2]);
     }
 }

@@ -1,15 +1,15 @@
 //! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place: raw `u8` or `f32` values in `[C, H, W]` order and
-//! its target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
+//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H, W]`
+//! order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
 //! a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that brings them
 //! into its own layout:
 //!
 //! ```text
-//! epoch_order(seed, epoch, &mut order)                      // once an epoch
+//! dataset.order(seed, epoch, &mut order)                      // once an epoch
 //! for n, index in order[shard]:                             // in the thread that owns the shard
-//!     sample = dataset.read(index)
+//!     sample = dataset.read(index, epoch)
 //!     targets[n] = sample.target
 //!     x[c, h, w, n] = scale[c] * sample.pixels[c, h, w] + shift[c]
 //! ```
@@ -26,15 +26,16 @@
 //! # Example
 //!
 //! ```
-//! use isograd_datasets::{Dataset, Synthetic, epoch_order, validation_split};
+//! use isograd_datasets::{Dataset, Request, SampleBuffer, Synthetic, validation_split};
 //!
 //! let set = Synthetic { seed: 7, sample_shape: [1, 8, 8], num_classes: 3 }.samples(0..100)?;
 //! let parts = validation_split(&set, 0.2)?;
 //! let mut order = vec![0; parts.train.len()];
-//! epoch_order(42, 0, &mut order);
-//! let first = parts.train.read(order[0] as usize);
+//! parts.train.order(42, 0, &mut order);
+//! let mut buffer = SampleBuffer::new();
+//! let first = parts.train.read(Request::new(order[0] as usize), &mut buffer)?;
 //! assert!(first.target.class().unwrap() < 3);
-//! # Ok::<(), isograd_datasets::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]
@@ -55,7 +56,9 @@ pub mod split;
 pub mod synthetic;
 
 pub use arrays::Arrays;
-pub use dataset::{Dataset, Pixels, Sample, SampleError, Target};
+pub use dataset::{
+    Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
+};
 pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
 pub use shuffle::epoch_order;

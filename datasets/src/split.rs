@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Error, Normalization, Sample, SampleError, SplitError};
+use crate::{Dataset, Error, Normalization, ReadError, Request, Sample, SampleBuffer, SplitError};
 
 /// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
@@ -42,6 +42,10 @@ impl Dataset for Subset<'_> {
         self.parent.num_classes()
     }
 
+    fn class_names(&self) -> &[String] {
+        self.parent.class_names()
+    }
+
     fn target_values(&self) -> Option<usize> {
         self.parent.target_values()
     }
@@ -50,17 +54,15 @@ impl Dataset for Subset<'_> {
         self.parent.normalization()
     }
 
-    fn read(&self, index: usize) -> Sample<'_> {
-        let len = self.len();
+    fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
+        let (Request { index, epoch }, len) = (request, self.len());
         assert!(index < len, "sample {index} is out of range for a subset of {len}");
-        self.parent.read(self.range.start + index)
+        self.parent.read(Request { index: self.range.start + index, epoch }, buffer)
     }
 
-    /// Errors give the index in the whole set, where the user can find the sample.
-    fn check_samples(&self, range: Range<usize>) -> Result<(), SampleError> {
-        let len = self.len();
-        assert!(range.end <= len, "samples {}..{} of a subset of {len}", range.start, range.end);
-        self.parent.check_samples(self.range.start + range.start..self.range.start + range.end)
+    /// By the index in the whole set, where the user can find the sample.
+    fn describe(&self, index: usize) -> String {
+        self.parent.describe(self.range.start + index)
     }
 }
 
@@ -113,23 +115,29 @@ pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<Validati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arrays, Pixels, Target};
+    use crate::{Arrays, Pixels};
 
     fn numbered(len: u8) -> Arrays<'static> {
         Arrays::from_u8((0..len).collect::<Vec<_>>(), (0..u32::from(len)).collect::<Vec<_>>(), [1, 1, 1], 256)
             .unwrap()
     }
 
+    /// The label of a sample, which is its pixel as well.
+    fn label(part: &Subset<'_>, index: usize) -> u32 {
+        let mut buffer = SampleBuffer::new();
+        let Sample { pixels, target } = part.read(Request::new(index), &mut buffer).unwrap();
+        let label = target.class().unwrap();
+        assert_eq!(pixels, Pixels::U8(&[label as u8]));
+        label
+    }
+
     #[test]
     fn the_last_samples_validate() {
         let set = numbered(10);
         let parts = validation_split(&set, 0.3).unwrap();
-        let labels = |part: &Subset<'_>| {
-            (0..part.len()).map(|index| part.read(index).target.class().unwrap()).collect::<Vec<_>>()
-        };
+        let labels = |part: &Subset<'_>| (0..part.len()).map(|index| label(part, index)).collect::<Vec<_>>();
         assert_eq!(labels(&parts.train), [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(labels(&parts.validation), [7, 8, 9]);
-        assert_eq!(parts.validation.read(0).pixels, Pixels::U8(&[7]));
         assert_eq!((parts.train.sample_shape(), parts.train.num_classes()), ([1, 1, 1], 256));
         assert_eq!(parts.train.normalization(), set.normalization());
     }
@@ -150,8 +158,8 @@ mod tests {
         let set = numbered(10);
         let outer = validation_split(&set, 0.5).unwrap();
         let inner = validation_split(&outer.validation, 0.4).unwrap();
-        assert_eq!(inner.train.read(0).target, Target::Class(5));
-        assert_eq!(inner.validation.read(1).target, Target::Class(9));
+        assert_eq!(label(&inner.train, 0), 5);
+        assert_eq!(label(&inner.validation, 1), 9);
     }
 
     #[test]
@@ -178,6 +186,6 @@ mod tests {
     #[should_panic(expected = "sample 3 is out of range for a subset of 3")]
     fn a_subset_ends_before_its_parent() {
         let set = numbered(10);
-        validation_split(&set, 0.7).unwrap().train.read(3);
+        label(&validation_split(&set, 0.7).unwrap().train, 3);
     }
 }

@@ -51,7 +51,7 @@ impl Synthetic {
     /// let sequence = Synthetic { seed: 1, sample_shape: [3, 32, 32], num_classes: 10 };
     /// let train = sequence.samples(0..500)?;
     /// let test = sequence.samples(500..600)?;
-    /// assert_eq!((train.len(), test.len(), test.read(7).target.class()), (500, 100, Some(7)));
+    /// assert_eq!((train.len(), test.len(), test.sample(7).target.class()), (500, 100, Some(7)));
     /// # Ok::<(), isograd_datasets::Error>(())
     /// ```
     ///
@@ -120,7 +120,7 @@ mod tests {
     use crate::{Dataset, Pixels};
 
     fn bytes<'a>(set: &'a Arrays<'_>, index: usize) -> &'a [u8] {
-        let Pixels::U8(bytes) = set.read(index).pixels else { panic!("a synthetic set holds bytes") };
+        let Pixels::U8(bytes) = set.sample(index).pixels else { panic!("a synthetic set holds bytes") };
         bytes
     }
 
@@ -147,7 +147,7 @@ mod tests {
         let whole = SMALL.samples(0..20).unwrap();
         let part = SMALL.samples(13..20).unwrap();
         for index in 0..7 {
-            assert_eq!(part.read(index), whole.read(13 + index), "sample {index} of the part");
+            assert_eq!(part.sample(index), whole.sample(13 + index), "sample {index} of the part");
         }
         assert_ne!(bytes(&whole, 0), bytes(&whole, 3), "two samples of one class");
         let other_seed = Synthetic { seed: SMALL.seed + 1, ..SMALL };

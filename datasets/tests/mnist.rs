@@ -61,7 +61,7 @@ fn bundled_files_are_mnist() {
         let set = bundled(expected.split);
         let (mut digits, mut pixel_sum, mut crc) = ([0; 10], 0, flate2::Crc::new());
         for index in 0..set.len() {
-            let sample = set.read(index);
+            let sample = set.sample(index);
             let Pixels::U8(bytes) = sample.pixels else { panic!("MNIST is bytes") };
             digits[sample.target.class().unwrap() as usize] += 1;
             pixel_sum += bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
@@ -86,9 +86,9 @@ fn a_folder_is_read_raw_or_compressed() {
 
     let train = from_folder(folder, Split::Train).unwrap();
     assert_eq!((train.len(), train.sample_shape(), train.labels()), (3, [1, 2, 2], &[9, 0, 4][..]));
-    assert_eq!(train.read(1).pixels, Pixels::U8(b"efgh"));
+    assert_eq!(train.sample(1).pixels, Pixels::U8(b"efgh"));
     let test = from_folder(folder, Split::Test).unwrap();
-    assert_eq!((test.read(0).pixels, test.read(0).target.class()), (Pixels::U8(b"xyz"), Some(7)));
+    assert_eq!((test.sample(0).pixels, test.sample(0).target.class()), (Pixels::U8(b"xyz"), Some(7)));
 }
 
 /// Kaggle's archive of MNIST has each file under both spellings, once in a folder of its own; and `gzip -k`

@@ -191,8 +191,11 @@ impl Failure {
 
     /// Whether the failure of another rank caused this one: then the other rank's message is the one to read.
     fn is_consequence(&self) -> bool {
-        let (Self::Ranks(error) | Self::Model(model::Error::Ranks(error))) = self else { return false };
-        error.is_consequence()
+        match self {
+            Self::Ranks(error) | Self::Model(model::Error::Ranks(error)) => error.is_consequence(),
+            Self::Model(error) => matches!(error, model::Error::Data(model::DataError::OfAnotherRank)),
+            _ => false,
+        }
     }
 
     fn is_reader_gone(&self) -> bool {

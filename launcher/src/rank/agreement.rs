@@ -8,7 +8,7 @@ use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::rank::data::TestSet;
 use crate::system::count::count;
-use isograd_datasets::Dataset;
+use isograd_datasets::{Arrays, Dataset};
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
@@ -25,7 +25,7 @@ pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
     config: &TrainConfig<T>,
-    samples: &dyn Dataset,
+    samples: &Arrays<'_>,
     test: &TestSet,
 ) -> Agreement {
     let TrainPlan {
@@ -75,7 +75,7 @@ pub(crate) fn of_training<T: Element>(
 pub(crate) fn of_test<T: Element>(
     plan: &EvaluatePlan,
     network: &Network<T>,
-    test: &dyn Dataset,
+    test: &Arrays<'_>,
     state: &State<T>,
 ) -> Agreement {
     // `state` is what was loaded; the loss is a part of the configuration.

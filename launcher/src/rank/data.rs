@@ -76,16 +76,16 @@ impl Source {
 
     /// Digests of the samples to train on and to test with. Equal samples have equal digests, wherever they
     /// come from.
-    pub(crate) fn digests(&self, train: &dyn Dataset, test: &TestSet) -> [String; 2] {
+    pub(crate) fn digests(&self, train: &Arrays<'_>, test: &TestSet) -> [String; 2] {
         match self {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => [BUNDLED_TRAIN, BUNDLED_TEST].map(str::to_string),
-            _ => [digest(train), digest(&**test)],
+            _ => [digest(train), digest(test)],
         }
     }
 
     /// The second of the [`digests`](Self::digests) alone.
-    pub(crate) fn test_digest(&self, test: &dyn Dataset) -> String {
+    pub(crate) fn test_digest(&self, test: &Arrays<'_>) -> String {
         match self {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => BUNDLED_TEST.to_string(),
@@ -99,11 +99,11 @@ const CHUNK: usize = 1000;
 
 /// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels
 /// and targets, in order and little-endian.
-fn digest(samples: &dyn Dataset) -> String {
+fn digest(samples: &Arrays<'_>) -> String {
     let chunk = |index: usize| {
         let mut hash = Sha256::new();
         for index in index * CHUNK..samples.len().min((index + 1) * CHUNK) {
-            let Sample { pixels, target } = samples.read(index);
+            let Sample { pixels, target } = samples.sample(index);
             match pixels {
                 Pixels::U8(bytes) => hash.update(bytes),
                 Pixels::F32(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),

@@ -5,8 +5,8 @@ use isograd_datasets::SampleError;
 
 /// Why a data set cannot be used with a network.
 ///
-/// All of it but [`TargetValue`](Self::TargetValue) is found before the first step of an epoch, so nothing
-/// has been trained on.
+/// What concerns a single sample is found when it is read, and the step is not done; everything else is found
+/// before the first step of an epoch.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -47,12 +47,10 @@ pub enum DataError {
         values: usize,
     },
     /// A target that the loss does not take. The step was not done.
-    #[error(
-        "the target of sample {sample} of the data set has the value {value}, which {loss} does not take"
-    )]
+    #[error("the target of {sample} has the value {value}, which {loss} does not take")]
     TargetValue {
-        /// Index of the sample in the data set.
-        sample: usize,
+        /// The sample, as its data set [describes](isograd_datasets::Dataset::describe) it.
+        sample: String,
         /// The value.
         value: f32,
         /// The name of the loss.
@@ -89,9 +87,12 @@ pub enum DataError {
         /// Samples of the data set.
         samples: usize,
     },
-    /// A sample that contradicts what the data set says of itself.
+    /// A sample cannot be read, or contradicts what the data set says of itself.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// A sample that another rank was to read has such an error, which that rank reports.
+    #[error("another rank could not read a sample")]
+    OfAnotherRank,
 }
 
 /// A number that became infinite or NaN.
@@ -107,9 +108,8 @@ pub enum NonFinite {
         epoch: u32,
         /// The loss.
         loss: f64,
-        /// The first sample of the batch that holds an infinite value or NaN, if one does: its index in the
-        /// data set.
-        bad_sample: Option<usize>,
+        /// The first sample of the batch that holds an infinite value or NaN, if one does.
+        bad_sample: Option<String>,
     },
     /// The norm of a gradient that is to be clipped. The step was not done.
     #[error(
@@ -152,20 +152,19 @@ pub enum NonFinite {
         samples: usize,
         /// The mean loss.
         loss: f64,
-        /// The first sample that holds an infinite value or NaN, if one does: its index in the data set.
-        bad_sample: Option<usize>,
+        /// The first sample that holds an infinite value or NaN, if one does.
+        bad_sample: Option<String>,
     },
 }
 
-fn loss_advice(bad_sample: &Option<usize>) -> String {
+fn loss_advice(bad_sample: &Option<String>) -> String {
     match bad_sample {
-        Some(index) => format!("sample {index} of the data set holds an infinite value or NaN"),
+        Some(sample) => format!("{sample} holds an infinite value or NaN"),
         None => "a smaller learning rate may help".to_string(),
     }
 }
 
-fn evaluation_reason(bad_sample: &Option<usize>) -> String {
-    bad_sample.map_or_else(String::new, |index| {
-        format!(": sample {index} of the data set holds an infinite value or NaN")
-    })
+fn evaluation_reason(bad_sample: &Option<String>) -> String {
+    let reason = |sample: &String| format!(": {sample} holds an infinite value or NaN");
+    bad_sample.as_ref().map_or_else(String::new, reason)
 }

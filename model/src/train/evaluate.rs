@@ -1,9 +1,9 @@
 //! Evaluation of a data set.
 
-use super::report::Sums;
+use super::report::{Flags, Sums};
 use super::step::run;
 use super::worker::Job;
-use super::{Evaluation, NonFinite, Trainer};
+use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
@@ -15,8 +15,8 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// [`NonFinite::Evaluation`] when the mean loss is infinite or NaN, [`NonFinite::Metric`] when a metric
-    /// is NaN, [`DataError`](super::DataError) when the data set does not fit the network, or has a target
-    /// that the loss does not take, [`Error::Ranks`] when a rank is lost.
+    /// is NaN, [`DataError`] when the data set does not fit the network, has a sample that cannot be read,
+    /// or a target that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
         let job = Job {
@@ -34,7 +34,12 @@ impl<T: Element> Trainer<T> {
         let mut sums = Sums::new(&self.sum_layout);
         let own = self.own_shards(job.shards());
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
-        self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, false)?;
+        let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
+        let own = Flags { stop: false, failed: failure.is_some() };
+        let all = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, own)?;
+        if all.failed {
+            return Err(failure.map_or(DataError::OfAnotherRank, DataError::Sample).into());
+        }
         let (samples, loss) = (sums.samples, sums.loss());
         if !loss.is_finite() {
             if let Some(error) = job.bad_target() {

@@ -295,9 +295,7 @@ impl<T: Element> Trainer<T> {
         if u32::try_from(samples).is_err() {
             return Err(DataError::TooManySamples { samples }.into());
         }
-        let source = Source::new(dataset)?;
-        dataset.check_samples(0..samples).map_err(DataError::Sample)?;
-        Ok(source)
+        Ok(Source::new(dataset)?)
     }
 
     /// Checks that the loss and the metrics take the targets of `dataset`.

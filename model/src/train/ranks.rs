@@ -3,6 +3,7 @@
 
 use super::buckets::Buckets;
 use super::partial_sums::PartialSums;
+use super::report::Flags;
 use super::shards_of;
 use super::worker::Worker;
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
@@ -190,26 +191,27 @@ impl<T: Element> Exchange<T> {
     }
 
     /// The loss and metric sums of all shards of a pass, `width` numbers for each shard, where `own` are
-    /// those of this rank's shards; and whether any rank wants to stop. This rank does if `wants` is true.
+    /// those of this rank's shards; and the flags that any rank has set, where `flags` are this rank's.
     pub(super) fn sums_of_all(
         &mut self,
         shards: usize,
         width: usize,
         own: impl Iterator<Item = f64>,
-        wants: bool,
-    ) -> Result<(&[f64], bool), Error> {
+        flags: Flags,
+    ) -> Result<(&[f64], Flags), Error> {
         let place = self.own(shards);
         self.sums.clear();
-        self.sums.resize(shards * width + 1, 0.0);
+        self.sums.resize(shards * width + 2, 0.0);
         for (slot, value) in self.sums[place.start * width..place.end * width].iter_mut().zip(own) {
             *slot = value;
         }
         // Each number comes from the one rank that has the shard; the others add zeros.
-        self.sums[shards * width] = f64::from(u8::from(wants));
+        let numbers = [flags.stop, flags.failed].map(|flag| f64::from(u8::from(flag)));
+        self.sums[shards * width..].copy_from_slice(&numbers);
         let in_progress = self.in_progress.get_mut().expect("no worker panicked");
         in_progress.communicator.allreduce(&mut self.sums)?;
-        let (sums, stop) = self.sums.split_at(shards * width);
-        Ok((sums, stop[0] > 0.0))
+        let (sums, flags) = self.sums.split_at(shards * width);
+        Ok((sums, Flags { stop: flags[0] > 0.0, failed: flags[1] > 0.0 }))
     }
 
     /// Overwrites `x` with that of rank 0.

@@ -175,6 +175,15 @@ impl Sums {
     }
 }
 
+/// What a rank tells the others beside its sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Flags {
+    /// Training is to end after this step.
+    pub(super) stop: bool,
+    /// A sample could not be read: the sums have no meaning.
+    pub(super) failed: bool,
+}
+
 /// Adds up the shards' loss and metric sums in the tree that their gradients take.
 #[derive(Debug, Default)]
 pub(super) struct ShardSums {
@@ -184,33 +193,33 @@ pub(super) struct ShardSums {
 
 impl ShardSums {
     /// Overwrites `sums` with the sums over all shards of the pass that `workers`, and those of the other
-    /// ranks, have just done. Returns whether any rank wants to stop; this rank does if `wants` is true.
+    /// ranks, have just done. Returns what is true of any rank, where `own_flags` is true of this one.
     pub(super) fn collect<T: Element>(
         &mut self,
         workers: &[Worker<T>],
         exchange: Option<&mut Exchange<T>>,
         job: &Job<'_, T>,
         sums: &mut Sums,
-        wants: bool,
-    ) -> Result<bool, Error> {
+        own_flags: Flags,
+    ) -> Result<Flags, Error> {
         let own = workers.iter().flat_map(|worker| worker.sums.iter().copied());
         let (shards, width) = (job.shards(), sums.values.len());
         self.values.clear();
-        let stop = match exchange {
+        let flags = match exchange {
             Some(exchange) => {
-                let (values, stop) = exchange.sums_of_all(shards, width, own, wants)?;
+                let (values, flags) = exchange.sums_of_all(shards, width, own, own_flags)?;
                 self.values.extend_from_slice(values);
-                stop
+                flags
             }
             None => {
                 self.values.extend(own);
-                wants
+                own_flags
             }
         };
         self.shards.clear();
         self.shards.extend((0..shards).map(|shard| shard..shard + 1));
         tree::sum(&self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
         sums.samples = job.samples();
-        Ok(stop)
+        Ok(flags)
     }
 }

@@ -1,15 +1,15 @@
 //! The loop over the batches of an epoch, and the step.
 
 use super::gather::Source;
-use super::report::Sums;
+use super::report::{Flags, Sums};
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
-use super::{EpochReport, NonFinite, Progress, Trainer, shards_of};
+use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::callback::Decision;
 use crate::error::Error;
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
-use isograd_datasets::{Dataset, epoch_order};
+use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -23,13 +23,16 @@ impl<T: Element> Trainer<T> {
     ///
     /// # Errors
     ///
-    /// Before the first step: [`DataError`](super::DataError) when the data set does not fit the network or
-    /// contradicts itself, [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
+    /// Before the first step: [`DataError`] when the data set does not fit the network,
+    /// [`Error::ShardTooSmall`] when a layer cannot be trained on so few samples.
+    ///
+    /// [`DataError::Sample`] when a sample cannot be read or contradicts its data set, at the rank that reads
+    /// it, and [`DataError::OfAnotherRank`] at the others: the state is then that before the step.
     ///
     /// [`Error::LearningRate`] when the schedule gives a step a rate that is none, before the step.
     ///
     /// [`NonFinite::Loss`] when a loss becomes infinite or NaN, or
-    /// [`DataError::TargetValue`](super::DataError::TargetValue) if a target is the reason, and
+    /// [`DataError::TargetValue`] if a target is the reason, and
     /// [`NonFinite::Gradient`] when a gradient that is to be clipped does: the state is then that before the
     /// step. [`NonFinite::Metric`] when a metric of the epoch so far becomes NaN: the state is then that
     /// after the step. [`NonFinite::Parameters`] when that state, or the one at the end of the epoch, has a
@@ -58,7 +61,7 @@ impl<T: Element> Trainer<T> {
             .check_memory(self.config.batch_size.min(dataset.len()).div_ceil(self.config.shard_len()))?;
         let mut order = std::mem::take(&mut self.order);
         order.resize(dataset.len(), 0);
-        epoch_order(self.config.seed, u64::from(self.epoch), &mut order);
+        dataset.order(self.config.seed, self.epoch, &mut order);
 
         let start = Instant::now();
         let (first_step, mut total) = (self.step, Sums::new(&self.sum_layout));
@@ -147,8 +150,17 @@ impl<T: Element> Trainer<T> {
         run(&mut self.workers, own, |worker, state, own| {
             state.train(&job, own, GradientSink { buckets, exchange, worker });
         });
-        let wants_to_stop = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
-        let stop = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, sums, wants_to_stop)?;
+        let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
+        let stop = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
+        let own = Flags { stop, failed: failure.is_some() };
+        let Flags { stop, failed } =
+            self.sums.collect(&self.workers, self.exchange.as_mut(), &job, sums, own)?;
+        if failed {
+            if let Some(exchange) = &mut self.exchange {
+                exchange.discard(&mut self.workers);
+            }
+            return Err(failure.map_or(DataError::OfAnotherRank, DataError::Sample).into());
+        }
         let loss = sums.values[0];
         if !loss.is_finite() {
             let (bad_sample, bad_target) = (job.bad_sample(), job.bad_target());

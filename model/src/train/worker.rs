@@ -4,7 +4,7 @@ use super::DataError;
 use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::cut::Cut;
-use super::gather::Source;
+use super::gather::{ReadFor, ReadMemory, Source};
 use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
 use super::report::SumLayout;
@@ -12,6 +12,7 @@ use crate::layer::{Context, Mode};
 use crate::loss::{self, Gradient};
 use crate::metric::MetricInput;
 use crate::network::{MemoryPlan, Network, ShardMemory, State};
+use isograd_datasets::SampleError;
 use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Worker<T> {
     memory: ShardMemory<T>,
+    reading: ReadMemory,
+    /// Why the worker could not read a sample of the pass.
+    pub(super) failure: Option<SampleError>,
     /// Sums of gradients, with the shares of the running statistics behind them.
     pub(super) partial_sums: PartialSums<T>,
     /// Loss and metric sums of each shard of this worker, in order.
@@ -70,15 +74,15 @@ impl<'a, T: Element> Job<'a, T> {
         self.order.get(position).map_or(position, |index| *index as usize)
     }
 
-    /// The first sample of the pass that holds an infinite value or NaN: its index in the data set.
-    pub(super) fn bad_sample(&self) -> Option<usize> {
-        self.source.first_non_finite(self.positions.clone().map(|position| self.index(position)))
+    /// The first sample of the pass that holds an infinite value or NaN: in words.
+    pub(super) fn bad_sample(&self) -> Option<String> {
+        self.source.first_non_finite(self.epoch, self.positions.clone().map(|position| self.index(position)))
     }
 
     /// The first sample of the pass with a target that the loss does not take.
     pub(super) fn bad_target(&self) -> Option<DataError> {
         let indices = self.positions.clone().map(|position| self.index(position));
-        let (sample, value) = self.source.first_bad_target(&*self.config.loss, indices)?;
+        let (sample, value) = self.source.first_bad_target(&*self.config.loss, self.epoch, indices)?;
         Some(DataError::TargetValue { sample, value, loss: self.config.loss.name() })
     }
 
@@ -98,9 +102,16 @@ impl<'a, T: Element> Job<'a, T> {
     }
 
     /// Starts a pass in `mode` with the samples of `shard`.
-    fn gather(&self, memory: &mut ShardMemory<T>, mode: Mode, shard: &Range<usize>) {
-        let index = |i: usize| self.index(shard.start + i);
-        self.source.gather(self.config.isa, self.network, memory, mode, shard.len(), index);
+    fn gather(
+        &self,
+        reading: &mut ReadMemory,
+        memory: &mut ShardMemory<T>,
+        mode: Mode,
+        shard: &Range<usize>,
+    ) -> Result<(), SampleError> {
+        let pass = ReadFor { isa: self.config.isa, mode, epoch: self.epoch, n: shard.len() };
+        let indices = shard.clone().map(|position| self.index(position));
+        self.source.gather(pass, self.network, reading, memory, indices)
     }
 
     /// Evaluates the loss of the shard in `memory` after its forward pass, and appends the sums of loss and
@@ -108,12 +119,12 @@ impl<'a, T: Element> Job<'a, T> {
     fn evaluate(
         &self,
         cx: &Context<'_, T>,
+        reading: &ReadMemory,
         memory: &mut ShardMemory<T>,
         gradient: Gradient,
         sums: &mut Vec<f64>,
     ) {
-        let index = |i: usize| self.index(cx.position as usize + i);
-        self.source.gather_values(self.network, memory, cx.n, index);
+        self.source.gather_values(self.network, reading, memory, cx.n);
         sums.push(loss::evaluate(&*self.config.loss, cx, self.network, memory, gradient));
         let (output, targets) = (self.network.output(memory), self.network.targets(memory));
         let input = MetricInput::new(cx.isa, cx.n, output, targets);
@@ -139,29 +150,39 @@ impl<T: Element> Worker<T> {
     pub(super) fn new(network: &Network<T>, memory: &Arc<MemoryPlan>, partial_sums: PartialSums<T>) -> Self {
         Self {
             memory: MemoryPlan::allocate(memory),
+            reading: ReadMemory::default(),
+            failure: None,
             partial_sums,
             sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
         }
     }
 
-    /// Forward and backward of the step's shards `own`.
+    /// Forward and backward of the step's shards `own`. If a sample cannot be read, that is the worker's
+    /// failure, and its sums have no meaning; the other ranks get some all the same, as they wait for them.
     pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: GradientSink<'_, T>) {
-        let Self { memory, partial_sums, sums, .. } = self;
+        let Self { memory, reading, failure, partial_sums, sums, .. } = self;
         sums.clear();
         partial_sums.start(job.shards());
+        let mut is_handed_over = false;
         for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
-            job.gather(memory, Mode::Train, &shard);
-            let steps = loss::steps(&*job.config.loss, job.network);
             partial_sums.push(index);
+            if failure.is_none() {
+                *failure = job.gather(reading, memory, Mode::Train, &shard).err();
+            }
+            if failure.is_some() {
+                sums.resize(sums.len() + job.sum_layout.width(), 0.0);
+                continue;
+            }
+            let steps = loss::steps(&*job.config.loss, job.network);
             // The first bucket holds the last layers' gradients and, behind them, the statistics.
             let first = to.buckets.range(0);
             let statistics = job.network.parameter_count() - first.start;
             let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
             job.network.forward(&cx, memory, &mut last[statistics..], steps);
-            job.evaluate(&cx, memory, Gradient::Wanted, sums);
+            job.evaluate(&cx, reading, memory, Gradient::Wanted, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
@@ -173,25 +194,32 @@ impl<T: Element> Worker<T> {
             let mut writer =
                 BucketWriter { partial_sums: &mut *partial_sums, buckets: to.buckets, done: 0, complete };
             job.network.backward(&cx, memory, &mut writer, steps);
+            is_handed_over |= early.is_some();
         }
-        if let Some(exchange) = to.exchange.filter(|exchange| !exchange.overlap && !own.is_empty()) {
+        if let Some(exchange) = to.exchange.filter(|_| !is_handed_over && !own.is_empty()) {
             for bucket in 0..to.buckets.count() {
                 exchange.complete(to.worker, partial_sums, bucket);
             }
         }
     }
 
-    /// Forward of the pass's shards `own`, as in use.
+    /// Forward of the pass's shards `own`, as in use. Failures are as in [`train`](Self::train).
     pub(super) fn evaluate(&mut self, job: &Job<'_, T>, own: Range<usize>) {
-        let Self { memory, sums, unused, .. } = self;
+        let Self { memory, reading, failure, sums, unused, .. } = self;
         sums.clear();
         for index in own {
             let shard = job.shard(index);
             let cx = job.context(Mode::Eval, &shard);
-            job.gather(memory, Mode::Eval, &shard);
+            if failure.is_none() {
+                *failure = job.gather(reading, memory, Mode::Eval, &shard).err();
+            }
+            if failure.is_some() {
+                sums.resize(sums.len() + job.sum_layout.width(), 0.0);
+                continue;
+            }
             let steps = loss::steps(&*job.config.loss, job.network);
             job.network.forward(&cx, memory, unused, steps);
-            job.evaluate(&cx, memory, Gradient::Unwanted, sums);
+            job.evaluate(&cx, reading, memory, Gradient::Unwanted, sums);
         }
     }
 }

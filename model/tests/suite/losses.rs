@@ -218,14 +218,14 @@ fn targets_that_a_loss_does_not_take_are_refused() {
     refuse(
         "binary_cross_entropy",
         &of_numbers(targets.clone(), 2),
-        "the target of sample 2 of the data set has the value 1.5, which binary_cross_entropy does not take",
+        "the target of sample 2 has the value 1.5, which binary_cross_entropy does not take",
     );
     trainer("mean_squared_error").train_epoch(&of_numbers(targets.clone(), 2), |_| ()).expect("any numbers");
     targets[5] = f32::NAN;
     refuse(
         "mean_squared_error",
         &of_numbers(targets, 2),
-        "the target of sample 2 of the data set has the value NaN, which mean_squared_error does not take",
+        "the target of sample 2 has the value NaN, which mean_squared_error does not take",
     );
 }
 

@@ -2,6 +2,7 @@
 //! exchange data.
 
 use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::data_errors::Decoding;
 use crate::training::optimizers;
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
 use isograd_datasets::{Arrays, Synthetic};
@@ -286,6 +287,32 @@ fn ranks_go_on_after_a_loss_that_was_no_number() {
         let group = Group::new(Over::Both, 2, overlap, 3);
         for outcome in each_rank(&group, &config(), |_, trainer| recover(trainer)) {
             assert_eq!(outcome, expected, "{group:?}");
+        }
+    }
+}
+
+/// The rank that has the sample says why, the others that another rank failed; nobody waits, and
+/// the next pass works.
+#[test]
+fn a_sample_that_one_rank_cannot_read_ends_the_step_at_all_ranks() {
+    let data = data();
+    for (overlap, unreadable) in [(true, 7), (false, 50), (true, 95)] {
+        let data = Decoding { inner: &data, unreadable: Some(unreadable) };
+        let group = Group::new(Over::Both, 2, overlap, 3);
+        let outcomes = each_rank(&group, &TrainConfig { batch_size: 96, ..config() }, |_, mut trainer| {
+            let training = trainer.train_epoch(&data, |_| ()).expect_err("no sample").to_string();
+            let evaluation = trainer.evaluate(&data).expect_err("no sample").to_string();
+            assert_eq!(trainer.steps(), 0);
+            assert_eq!(trainer.evaluate(data.inner)?.samples, 96);
+            Ok([training, evaluation])
+        });
+        let cause =
+            format!("cannot read sample {unreadable} (photos/{unreadable}.jpg): the file ends after 7 bytes");
+        for pass in 0..2 {
+            let causes = outcomes.iter().filter(|messages| messages[pass] == cause).count();
+            let others = "another rank could not read a sample";
+            let consequences = outcomes.iter().filter(|messages| messages[pass] == others).count();
+            assert_eq!((causes, consequences), (1, 2), "{outcomes:?}");
         }
     }
 }
