@@ -125,6 +125,9 @@ fn batch_normalization(table: &mut Table<'_>) -> Result<BatchNormalization, Mist
     if table.switch("scale")? == Some(false) {
         layer = layer.without_scale();
     }
+    if table.switch("sync_stats")? == Some(true) {
+        layer = layer.sync_stats();
+    }
     if table.switch("shift")? == Some(false) {
         layer = layer.without_shift();
     }

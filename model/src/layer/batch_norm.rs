@@ -8,9 +8,9 @@ use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::batch_norm::{
-    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Normalisation, SavedStatistics,
-    batch_norm_affine_gradient, batch_norm_backward, batch_norm_gradient_sums, batch_norm_input_gradient,
-    batch_norm_normalise, batch_norm_train,
+    Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation,
+    SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_gradient_sums,
+    batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise, batch_norm_train,
 };
 use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
@@ -24,6 +24,11 @@ use std::ops::Range;
 /// momentum) * step`, where `step` is the mean over the shards, weighted by their samples, of the shards'
 /// means and unbiased variances. In use, the running statistics take the place of the shard's.
 ///
+/// With [`sync_stats`](Self::sync_stats), mean and variance are those of the whole batch over all shards and
+/// ranks, forward and backward, and the running statistics take its mean and unbiased variance. The shards
+/// of a step then wait for each other twice at the layer, and each needs memory of its own until the step
+/// ends.
+///
 /// # Shards of one value
 ///
 /// One value has no variance. Of vectors, each sample has one value in a channel, so a shard needs at least
@@ -35,6 +40,8 @@ use std::ops::Range;
 /// - The last batch of an epoch may still have a single sample. That sample is normalised with the running
 ///   statistics, as in use, and changes neither of them.
 ///
+/// With `sync_stats`, only the last rule is needed.
+///
 /// # Source
 ///
 /// Ioffe, Szegedy: "Batch normalization", ICML 2015. Per-shard statistics: Hoffer et al., "Train longer,
@@ -45,6 +52,7 @@ pub struct BatchNormalization {
     epsilon: f64,
     use_scale: bool,
     use_shift: bool,
+    sync_stats: bool,
     channels: usize,
     gamma: Option<Range<usize>>,
     beta: Option<Range<usize>>,
@@ -68,6 +76,7 @@ impl BatchNormalization {
             epsilon: 1e-5,
             use_scale: true,
             use_shift: true,
+            sync_stats: false,
             channels: 0,
             gamma: None,
             beta: None,
@@ -101,15 +110,36 @@ impl BatchNormalization {
         Self { use_shift: false, ..self }
     }
 
+    /// Normalises with the statistics of the whole batch in place of the shard's.
+    #[must_use]
+    pub fn sync_stats(self) -> Self {
+        Self { sync_stats: true, ..self }
+    }
+
     fn affine<'a, T>(&self, params: &'a [T]) -> Affine<'a, T> {
         let of = |range: &Option<Range<usize>>| range.as_ref().map(|range| &params[range.clone()]);
         Affine { gamma: of(&self.gamma), beta: of(&self.beta) }
     }
 
-    /// Whether a pass takes the running statistics in the place of the shard's: in use, and where a channel
-    /// of the shard has a single value.
-    fn uses_running_statistics(&self, mode: Mode, values: usize) -> bool {
-        mode == Mode::Eval || values == self.channels
+    /// Whether a pass takes the running statistics in the place of the batch's: in use, and where a channel
+    /// has a single value.
+    fn uses_running_statistics<T>(&self, cx: &Context<'_, T>) -> bool {
+        cx.mode == Mode::Eval || self.count(cx) == 1
+    }
+
+    /// The values of a channel that are normalised together in training.
+    fn count<T>(&self, cx: &Context<'_, T>) -> usize {
+        let samples = if self.sync_stats { cx.global_batch_size } else { cx.n };
+        samples * cx.input.h * cx.input.w
+    }
+
+    fn normalisation<'a, T>(&self, cx: &Context<'a, T>, saved: &'a [T]) -> Normalisation<'a, T> {
+        let (mean, inv_std) = saved.split_at(self.channels);
+        Normalisation {
+            affine: self.affine(cx.params),
+            saved: SavedStatistics { mean, inv_std },
+            activation: self.activation,
+        }
     }
 
     /// The gradients where the statistics are constants, which do not depend on x.
@@ -173,7 +203,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
         self.running_mean = plan.statistic("running_mean", &dims, Initializer::Zeros, self.momentum)?;
         self.running_var = plan.statistic("running_var", &dims, Initializer::Ones, self.momentum)?;
         plan.save(0, 2 * input.c);
-        if input.h == 1 && input.w == 1 {
+        if input.h == 1 && input.w == 1 && !self.sync_stats {
             plan.require_samples(2);
         }
         Ok(input)
@@ -189,7 +219,8 @@ impl<T: Element> Layer<T> for BatchNormalization {
             .with_unless("momentum", self.momentum, default.momentum)
             .with_unless("epsilon", self.epsilon, default.epsilon)
             .with_unless("scale", self.use_scale, true)
-            .with_unless("shift", self.use_shift, true);
+            .with_unless("shift", self.use_shift, true)
+            .with_unless("sync_stats", self.sync_stats, false);
         Some(options)
     }
 
@@ -213,7 +244,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let affine = self.affine(cx.params);
         let (mean, inv_std) = memory.saved.split_at_mut(self.channels);
         let share = cx.n as f64 / cx.global_batch_size as f64;
-        if self.uses_running_statistics(cx.mode, x.len()) {
+        if self.uses_running_statistics(cx) {
             let running_var = &cx.statistics[self.running_var.clone()];
             mean.copy_from_slice(&cx.statistics[self.running_mean.clone()]);
             for (inv_std, var) in inv_std.iter_mut().zip(running_var) {
@@ -227,9 +258,21 @@ impl<T: Element> Layer<T> for BatchNormalization {
             // The running statistics stand for this shard in the mean of the step, so that they do not move.
             memory.statistics[self.running_var.clone()].copy_from_slice(running_var);
             elementwise::scale(cx.isa, T::from_f64(share), &mut memory.statistics[self.running_var.clone()]);
+        } else if self.sync_stats {
+            let count = self.count(cx) as f64;
+            let var = &mut memory.statistics[self.running_var.clone()];
+            let centres = &cx.statistics[self.running_mean.clone()];
+            for (channel, sums) in memory.sums.as_chunks::<2>().0.iter().enumerate() {
+                let moments = Moments::from_sums(count, centres[channel].to_f64(), *sums);
+                mean[channel] = T::from_f64(moments.mean);
+                inv_std[channel] = T::from_f64(moments.inverse_std(self.epsilon));
+                var[channel] = T::from_f64(share * (moments.squares / (count - 1.0)));
+            }
+            let saved = SavedStatistics { mean, inv_std };
+            batch_norm_normalise(cx.isa, x, affine, saved, self.activation, y);
         } else {
             let var = &mut memory.statistics[self.running_var.clone()];
-            let count = (x.len() / self.channels) as f64;
+            let count = self.count(cx) as f64;
             let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
             batch_norm_train(cx.isa, x, affine, self.epsilon, self.activation, y, statistics);
             elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
@@ -241,20 +284,57 @@ impl<T: Element> Layer<T> for BatchNormalization {
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
-        let (mean, inv_std) = memory.saved.split_at(self.channels);
-        let forward = Normalisation {
-            affine: self.affine(cx.params),
-            saved: SavedStatistics { mean, inv_std },
-            activation: self.activation,
-        };
+        let forward = self.normalisation(cx, memory.saved);
+        if self.sync_stats && !self.uses_running_statistics(cx) {
+            if let Some(dx) = dx {
+                let sums = memory.sums.as_chunks::<2>().0;
+                let sums = GradientSums { count: self.count(cx) as f64, sums };
+                batch_norm_input_gradient(cx.isa, x, dy, forward, sums, InputGradient { accum, dx });
+            }
+            return;
+        }
         let (dgamma, dbeta) = affine_gradients(&mut dw, &self.gamma, &self.beta);
         let gradient = AffineGradient { accum: Accum::Replace, dgamma, dbeta };
         let dx = dx.map(|dx| InputGradient { accum, dx });
-        if self.uses_running_statistics(cx.mode, x.len()) {
+        if self.uses_running_statistics(cx) {
             self.backward_of_constants(cx, x, dy, forward, dx, gradient);
         } else {
             batch_norm_backward(cx.isa, x, dy, forward, dx, gradient);
         }
+    }
+
+    fn shared_sums(&self) -> usize {
+        if self.sync_stats { 2 * self.channels } else { 0 }
+    }
+
+    /// For each channel, `sum(x - centre)` and `sum((x - centre)^2)`. The centre is the running mean, which all
+    /// shards know: near the mean of the batch, nothing cancels.
+    fn forward_sums(&self, cx: &Context<'_, T>, x: &[T], _: Memory<'_, T>, sums: &mut [f64]) {
+        let centres = &cx.statistics[self.running_mean.clone()];
+        let channels = x.chunks_exact(x.len() / self.channels).zip(centres);
+        for ((x, centre), sums) in channels.zip(sums.as_chunks_mut::<2>().0) {
+            let mut moments = [Moments::default()];
+            batch_norm_moments(cx.isa, x, &mut moments);
+            *sums = moments[0].sums(centre.to_f64());
+        }
+    }
+
+    /// For each channel, `sum(dy)` and `sum(dy * (x - mean))`. The shard's part of the gradients of gamma and
+    /// beta is made of its own sums, so it is written here.
+    fn backward_sums(
+        &self,
+        cx: &Context<'_, T>,
+        tensors: Backward<'_, T>,
+        memory: Memory<'_, T>,
+        sums: &mut [f64],
+    ) {
+        let Backward { x, dy, mut dw, .. } = tensors;
+        let forward = self.normalisation(cx, memory.saved);
+        let sums = sums.as_chunks_mut::<2>().0;
+        batch_norm_gradient_sums(cx.isa, x, dy, forward, sums);
+        let (dgamma, dbeta) = affine_gradients(&mut dw, &self.gamma, &self.beta);
+        let gradient = AffineGradient { accum: Accum::Replace, dgamma, dbeta };
+        batch_norm_affine_gradient(sums, forward.saved.inv_std, gradient);
     }
 }
 

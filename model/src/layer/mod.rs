@@ -126,6 +126,8 @@ pub struct Memory<'a, T> {
     /// The shard's share of the layer's running statistics (their value for this step, times the shard's
     /// share of the batch), in training.
     pub statistics: &'a mut [T],
+    /// In training, the layer's [shared sums](Layer::shared_sums) over all samples of the step.
+    pub sums: &'a [f64],
 }
 
 /// The tensors of a backward pass.
@@ -230,6 +232,35 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// where the output lies in place.
     fn backward(&self, _cx: &Context<'_, T>, _tensors: Backward<'_, T>, _memory: Memory<'_, T>) {
         unreachable!("{} has no backward pass", self.kind());
+    }
+
+    /// How many sums over all samples of a step the layer needs before its forward pass in training, and as
+    /// many before its backward pass. All shards of the step wait for each other at such a layer; those of
+    /// other ranks, too. The sums are added up in the tree that gradients take, so they are the same bits on
+    /// any number of threads and ranks.
+    ///
+    /// A layer that is frozen works as in use, without sums.
+    fn shared_sums(&self) -> usize {
+        0
+    }
+
+    /// Overwrites `sums` with the shard's part of the [shared sums](Self::shared_sums) that
+    /// [`forward`](Self::forward) needs.
+    fn forward_sums(&self, _cx: &Context<'_, T>, _x: &[T], _memory: Memory<'_, T>, _sums: &mut [f64]) {
+        unreachable!("{} has no shared sums", self.kind());
+    }
+
+    /// Overwrites `sums` with the shard's part of the [shared sums](Self::shared_sums) that
+    /// [`backward`](Self::backward) needs. There is no `dx` yet; the gradients of the parameters can be
+    /// written here or in `backward`.
+    fn backward_sums(
+        &self,
+        _cx: &Context<'_, T>,
+        _tensors: Backward<'_, T>,
+        _memory: Memory<'_, T>,
+        _sums: &mut [f64],
+    ) {
+        unreachable!("{} has no shared sums", self.kind());
     }
 
     /// What [`backward`](Self::backward) reads of the forward pass.

@@ -24,6 +24,8 @@ pub(crate) struct MemoryPlan {
     eval: Vec<usize>,
     arena_len: usize,
     scratch_len: usize,
+    /// The most shared sums of a layer.
+    sums_len: usize,
 }
 
 impl MemoryPlan {
@@ -39,6 +41,7 @@ impl MemoryPlan {
         ShardMemory {
             arena: Aligned::zeroed(plan.arena_len),
             scratch: Aligned::zeroed(plan.scratch_len),
+            sums: vec![0.0; plan.sums_len],
             mode: Mode::Train,
             n: 0,
             has_values: false,
@@ -55,6 +58,8 @@ pub(crate) struct ShardMemory<T> {
     pub(super) plan: Arc<MemoryPlan>,
     pub(super) arena: Aligned<T>,
     pub(super) scratch: Aligned<T>,
+    /// Sums of a layer over the shard, where it is the only one of its step.
+    pub(super) sums: Vec<f64>,
     /// The mode of the pass under way, and the samples of its shard.
     mode: Mode,
     n: usize,
@@ -93,7 +98,9 @@ impl<T: Element> Network<T> {
             })
         };
         let (train, eval) = (starts(train), starts(eval));
-        Ok(Arc::new(MemoryPlan { capacity, train, eval, arena_len: arena_len as usize, scratch_len }))
+        let sums_len = self.shared_steps().map(|step| step.sums).max().unwrap_or(0);
+        let arena_len = arena_len as usize;
+        Ok(Arc::new(MemoryPlan { capacity, train, eval, arena_len, scratch_len, sums_len }))
     }
 
     fn pack(&self, mode: Mode, capacity: usize) -> Packing {

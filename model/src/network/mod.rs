@@ -24,7 +24,7 @@ pub use predict::Randomness;
 pub use state::State;
 
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
-pub(crate) use pass::GradientMemory;
+pub(crate) use pass::{GradientMemory, SharedStep};
 
 use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};

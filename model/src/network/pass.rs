@@ -26,9 +26,43 @@ impl<T> GradientMemory<T> for [T] {
     fn complete_from(&mut self, _start: usize) {}
 }
 
+/// The part of a layer's pass that is to run. Layers with [shared sums](crate::layer::Layer::shared_sums) have
+/// two, with the sum over all shards of the step in between.
+enum Part<'s> {
+    /// The shard's own sums, to be overwritten.
+    Sums(&'s mut [f64]),
+    /// Everything else, given the sums over all shards.
+    Rest(&'s [f64]),
+}
+
+/// A step at which the shards of a training step wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SharedStep {
+    pub(crate) index: usize,
+    /// The number of its sums in either direction.
+    pub(crate) sums: usize,
+    pub(crate) has_backward: bool,
+}
+
 impl<T: Element> Network<T> {
+    /// The steps with sums over all shards in training, in order.
+    pub(crate) fn shared_steps(&self) -> impl DoubleEndedIterator<Item = SharedStep> {
+        let steps = self.graph.steps.iter().enumerate();
+        steps.filter_map(|(index, step)| {
+            let sums = self.sums_of(step)?;
+            Some(SharedStep { index, sums, has_backward: !step.skip_backward })
+        })
+    }
+
+    /// The number of shared sums of a step in training, if it has some.
+    fn sums_of(&self, step: &Step) -> Option<usize> {
+        let Op::Layer(layer) = step.op else { return None };
+        let sums = if self.infos[layer].frozen { 0 } else { self.layers[layer].shared_sums() };
+        (sums > 0 && !step.skip_forward).then_some(sums)
+    }
+
     /// Runs the first `steps` steps on the shard whose input is in `memory`; `statistics` takes the shard's
-    /// share of all running statistics.
+    /// share of all running statistics. It is the only shard of its step, or no step has shared sums.
     pub(crate) fn forward(
         &self,
         cx: &Context<'_, T>,
@@ -36,17 +70,69 @@ impl<T: Element> Network<T> {
         statistics: &mut [T],
         steps: usize,
     ) {
-        for (index, step) in self.graph.steps[..steps].iter().enumerate() {
+        let mut start = 0;
+        if cx.mode == Mode::Train {
+            for SharedStep { index, sums, .. } in self.shared_steps().take_while(|step| step.index < steps) {
+                self.forward_range(cx, memory, statistics, start..index);
+                let mut own = std::mem::take(&mut memory.sums);
+                self.forward_sums(cx, memory, index, &mut own[..sums]);
+                self.forward_shared(cx, memory, statistics, index, &own[..sums]);
+                memory.sums = own;
+                start = index + 1;
+            }
+        }
+        self.forward_range(cx, memory, statistics, start..steps);
+    }
+
+    /// Runs the steps `range`, none of which has shared sums.
+    pub(crate) fn forward_range(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        statistics: &mut [T],
+        range: Range<usize>,
+    ) {
+        for index in range {
+            let step = &self.graph.steps[index];
             if step.skip_forward {
                 continue;
             }
             match step.op {
-                Op::Layer(layer) => self.forward_layer(cx, memory, &mut *statistics, index, layer),
+                Op::Layer(layer) => {
+                    self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
+                }
                 Op::Add { relu } => {
                     let function = if relu { Activation::Relu } else { Activation::Identity };
                     self.forward_add(cx.isa, memory, step, function);
                 }
             }
+        }
+    }
+
+    /// The shard's part of the sums of step `index`, which reads values that are complete.
+    pub(crate) fn forward_sums(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        index: usize,
+        sums: &mut [f64],
+    ) {
+        if let Op::Layer(layer) = self.graph.steps[index].op {
+            self.forward_layer(cx, memory, &mut [], index, layer, Part::Sums(sums));
+        }
+    }
+
+    /// Runs step `index`, given its sums over all shards.
+    pub(crate) fn forward_shared(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        statistics: &mut [T],
+        index: usize,
+        sums: &[f64],
+    ) {
+        if let Op::Layer(layer) = self.graph.steps[index].op {
+            self.forward_layer(cx, memory, statistics, index, layer, Part::Rest(sums));
         }
     }
 
@@ -57,6 +143,7 @@ impl<T: Element> Network<T> {
         statistics: &mut [T],
         index: usize,
         layer: usize,
+        part: Part<'_>,
     ) {
         let (step, info) = (&self.graph.steps[index], &self.infos[layer]);
         let ranges = [
@@ -65,8 +152,12 @@ impl<T: Element> Network<T> {
             self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n)),
         ];
         let [x, y, saved] = disjoint(&mut memory.arena, ranges);
-        let layer_memory = Memory { saved, scratch: &mut memory.scratch, statistics };
-        self.layers[layer].forward(&self.context_of(cx, step, layer), x, y, layer_memory);
+        let (cx, layer) = (self.context_of(cx, step, layer), &self.layers[layer]);
+        let memory = Memory { saved, scratch: &mut memory.scratch, statistics, sums: &[] };
+        match part {
+            Part::Sums(sums) => layer.forward_sums(&cx, x, memory, sums),
+            Part::Rest(sums) => layer.forward(&cx, x, y, Memory { sums, ..memory }),
+        }
     }
 
     /// The context of a layer. A frozen layer works as in use.
@@ -112,7 +203,8 @@ impl<T: Element> Network<T> {
     }
 
     /// Runs the first `steps` steps backwards: from the gradient that the loss has left to the gradients of
-    /// all parameters, which overwrite what is in `dw`. Those of frozen parameters become 0.
+    /// all parameters, which overwrite what is in `dw`. Those of frozen parameters become 0. The shard is as
+    /// in [`forward`](Self::forward).
     pub(crate) fn backward(
         &self,
         cx: &Context<'_, T>,
@@ -120,25 +212,85 @@ impl<T: Element> Network<T> {
         dw: &mut (impl GradientMemory<T> + ?Sized),
         steps: usize,
     ) {
-        for (index, step) in self.graph.steps[..steps].iter().enumerate().rev() {
-            for (value, range) in &step.zeros {
-                let range = self.part_range(memory, Slot::Gradient(*value), range.start, range.len());
-                memory.arena[range].fill(T::ZERO);
+        let mut end = steps;
+        for SharedStep { index, sums, has_backward } in self.shared_steps().rev() {
+            if index >= steps || !has_backward {
+                continue;
             }
+            self.backward_range(cx, memory, dw, index + 1..end);
+            let mut own = std::mem::take(&mut memory.sums);
+            self.backward_sums(cx, memory, dw, index, &mut own[..sums]);
+            self.backward_shared(cx, memory, dw, index, &own[..sums]);
+            memory.sums = own;
+            end = index;
+        }
+        self.backward_range(cx, memory, dw, 0..end);
+        dw.complete_from(0);
+    }
+
+    /// Runs the steps `range` backwards; none of them has shared sums, unless its backward pass is not needed.
+    pub(crate) fn backward_range(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        dw: &mut (impl GradientMemory<T> + ?Sized),
+        range: Range<usize>,
+    ) {
+        for index in range.rev() {
+            let step = &self.graph.steps[index];
             match step.op {
-                Op::Layer(layer) => {
-                    if step.skip_backward {
-                        dw.of(self.infos[layer].elements.clone()).fill(T::ZERO);
-                    } else {
-                        self.backward_layer(cx, memory, dw, index, layer);
-                    }
-                    dw.complete_from(self.infos[layer].elements.start);
+                Op::Layer(layer) if step.skip_backward => {
+                    let elements = self.infos[layer].elements.clone();
+                    dw.of(elements.clone()).fill(T::ZERO);
+                    dw.complete_from(elements.start);
                 }
-                Op::Add { .. } if !step.skip_backward => self.backward_add(cx.isa, memory, step),
-                Op::Add { .. } => {}
+                Op::Layer(_) => self.backward_shared(cx, memory, dw, index, &[]),
+                Op::Add { .. } if step.skip_backward => {}
+                Op::Add { .. } => {
+                    self.clear(memory, step);
+                    self.backward_add(cx.isa, memory, step);
+                }
             }
         }
-        dw.complete_from(0);
+    }
+
+    /// The shard's part of the sums that step `index` needs for its backward pass.
+    pub(crate) fn backward_sums(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        dw: &mut (impl GradientMemory<T> + ?Sized),
+        index: usize,
+        sums: &mut [f64],
+    ) {
+        if let Op::Layer(layer) = self.graph.steps[index].op {
+            self.backward_layer(cx, memory, dw, index, layer, Part::Sums(sums));
+        }
+    }
+
+    /// Runs step `index`, that of a layer, backwards, given its sums over all shards.
+    pub(crate) fn backward_shared(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        dw: &mut (impl GradientMemory<T> + ?Sized),
+        index: usize,
+        sums: &[f64],
+    ) {
+        let step = &self.graph.steps[index];
+        if let Op::Layer(layer) = step.op {
+            self.clear(memory, step);
+            self.backward_layer(cx, memory, dw, index, layer, Part::Rest(sums));
+            dw.complete_from(self.infos[layer].elements.start);
+        }
+    }
+
+    /// Sets those parts of gradients to 0 that a step adds to and nothing has written.
+    fn clear(&self, memory: &mut ShardMemory<T>, step: &Step) {
+        for (value, range) in &step.zeros {
+            let range = self.part_range(memory, Slot::Gradient(*value), range.start, range.len());
+            memory.arena[range].fill(T::ZERO);
+        }
     }
 
     fn backward_layer(
@@ -148,6 +300,7 @@ impl<T: Element> Network<T> {
         dw: &mut (impl GradientMemory<T> + ?Sized),
         index: usize,
         layer: usize,
+        part: Part<'_>,
     ) {
         let (step, info) = (&self.graph.steps[index], &self.infos[layer]);
         let reads = self.layers[layer].backward_reads();
@@ -155,6 +308,7 @@ impl<T: Element> Network<T> {
         let x_len = self.graph.values[step.reads[0]].elements * cx.n;
         let gradient = self.gradient_range(memory, step.reads[0]);
         let (dx, accum) = match step.gradients[0] {
+            _ if matches!(part, Part::Sums(_)) => (None, Accum::Replace),
             GradientWrite::Direct(accum) => (Some(gradient.clone()), accum),
             GradientWrite::Spare => {
                 (Some(self.slot_range(memory, Slot::Spare(index), x_len)), Accum::Replace)
@@ -178,8 +332,17 @@ impl<T: Element> Network<T> {
             accum,
             dw: Gradients::new(dw.of(info.elements.clone()), info.elements.start),
         };
-        let layer_memory = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [] };
-        self.layers[layer].backward(&self.context_of(cx, step, layer), tensors, layer_memory);
+        let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
+        let context = self.context_of(cx, step, layer);
+        match part {
+            Part::Sums(sums) => {
+                self.layers[layer].backward_sums(&context, tensors, of_layer, sums);
+                return;
+            }
+            Part::Rest(sums) => {
+                self.layers[layer].backward(&context, tensors, Memory { sums, ..of_layer });
+            }
+        }
         // Frozen parameters have no part in the norm that a gradient is clipped to.
         for tensor in self.parameters[info.parameters.clone()].iter().filter(|tensor| tensor.frozen) {
             dw.of(tensor.range.clone()).fill(T::ZERO);

@@ -39,6 +39,11 @@ impl Buckets {
         self.0.partition_point(|range| range.start > index)
     }
 
+    /// Where the running statistics begin in the first bucket, behind the gradients of the last layers.
+    pub(super) fn statistics<T: Element>(&self, network: &Network<T>) -> usize {
+        network.parameter_count() - self.0[0].start
+    }
+
     /// Lengths.
     pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
         self.0.iter().map(Range::len)

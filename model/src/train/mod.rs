@@ -18,6 +18,7 @@ mod error;
 mod evaluate;
 mod fit;
 mod gather;
+mod lockstep;
 mod partial_sums;
 mod ranks;
 mod report;
@@ -44,6 +45,7 @@ use gather::Source;
 use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
+use lockstep::Lockstep;
 use partial_sums::PartialSums;
 use ranks::Exchange;
 use report::{ShardSums, SumLayout};
@@ -79,6 +81,8 @@ pub struct Trainer<T> {
     config: TrainConfig<T>,
     buckets: Buckets,
     workers: Vec<Worker<T>>,
+    /// For networks whose layers share sums over all shards.
+    lockstep: Option<Lockstep>,
     /// The other ranks, if there are any.
     exchange: Option<Exchange<T>>,
     pending: Pending,
@@ -121,9 +125,16 @@ impl<T: Element> Trainer<T> {
         let workers = rayon::current_num_threads().max(1);
         let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
         let most = ranks.shares.most(rank, shards);
-        let capacity = PartialSums::<T>::capacity(most.div_ceil(workers), shards);
+        let lockstep = Lockstep::new(&network);
+        let of_worker = most.div_ceil(workers);
+        // How many shards of a worker are under way at a time, and how many sums of gradients it keeps.
+        let (at_once, capacity) = match &lockstep {
+            Some(_) => (of_worker.max(1), of_worker),
+            None => (1, PartialSums::<T>::capacity(of_worker, shards)),
+        };
         let update_memory = UpdateMemory::new(&network, &*config.optimizer, config.ema.is_some())?;
-        let memory_plan = network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers)?;
+        let memory_plan =
+            network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers * at_once)?;
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
@@ -144,11 +155,13 @@ impl<T: Element> Trainer<T> {
             let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
             (buckets, Some(exchange), buffers)
         };
-        let worker =
-            |buffers: Vec<Vec<Buffer<T>>>| Worker::new(&network, &memory_plan, PartialSums::new(buffers));
+        let worker = |buffers: Vec<Vec<Buffer<T>>>| {
+            Worker::new(&network, &memory_plan, at_once, PartialSums::new(buffers))
+        };
         Ok(Self {
             update_memory,
             workers: buffers.into_iter().map(worker).collect(),
+            lockstep,
             buckets,
             exchange,
             network,

@@ -40,21 +40,58 @@ impl<T: Element> PartialSums<T> {
     /// Makes a node for the values of `shard`, the next shard in order. It is the last node; its contents are
     /// arbitrary.
     pub(super) fn push(&mut self, shard: usize) {
-        while let [.., left, right] = self.nodes.as_slice() {
-            let Some(whole) = tree::parent(left, right, self.shards) else { break };
-            let (keep, drop) = self.buffers.split_at_mut(self.nodes.len() - 1);
-            for (keep, drop) in keep[self.nodes.len() - 2].iter_mut().zip(&drop[0]) {
-                tree::add_assign(present_mut(keep), present(drop));
-            }
-            self.nodes.truncate(self.nodes.len() - 2);
-            self.nodes.push(whole);
-        }
+        let kept = self.carry(self.nodes.len());
+        self.nodes.truncate(kept);
         self.nodes.push(shard..shard + 1);
     }
 
-    /// The last node's buffers, by bucket.
-    pub(super) fn last_mut(&mut self) -> &mut [Option<Buffer<T>>] {
-        &mut self.buffers[self.nodes.len() - 1]
+    /// Makes a node for each of the shards `own`, for values that are all written before any are joined.
+    pub(super) fn push_all(&mut self, own: Range<usize>) {
+        self.nodes.extend(own.map(|shard| shard..shard + 1));
+    }
+
+    /// Joins the nodes of [`push_all`](Self::push_all): they become those that as many calls of
+    /// [`push`](Self::push) make.
+    pub(super) fn join(&mut self) {
+        let mut kept = 0;
+        for index in 0..self.nodes.len() {
+            kept = self.carry(kept);
+            if kept < index {
+                self.nodes[kept] = self.nodes[index].clone();
+                // Other ranks know the buffers by their numbers, so the values move.
+                let (to, from) = self.buffers.split_at_mut(index);
+                for (to, from) in to[kept].iter_mut().zip(&from[0]) {
+                    present_mut(to).copy_from_slice(present(from));
+                }
+            }
+            kept += 1;
+        }
+        self.nodes.truncate(kept);
+    }
+
+    /// Joins the last of the first `count` nodes as long as they are siblings; returns how many nodes are
+    /// left of them.
+    fn carry(&mut self, mut count: usize) -> usize {
+        while let [.., left, right] = &self.nodes[..count] {
+            let Some(whole) = tree::parent(left, right, self.shards) else { break };
+            let (keep, drop) = self.buffers.split_at_mut(count - 1);
+            for (keep, drop) in keep[count - 2].iter_mut().zip(&drop[0]) {
+                tree::add_assign(present_mut(keep), present(drop));
+            }
+            count -= 1;
+            self.nodes[count - 1] = whole;
+        }
+        count
+    }
+
+    /// The number of the last node.
+    pub(super) fn last(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    /// The values of node `index` in a bucket, to write them.
+    pub(super) fn values_mut(&mut self, index: usize, bucket: usize) -> &mut [T] {
+        present_mut(&mut self.buffers[index][bucket])
     }
 
     /// The pending nodes, in order.
@@ -89,11 +126,13 @@ fn present_mut<T>(buffer: &mut Option<Buffer<T>>) -> &mut Buffer<T> {
     buffer.as_mut().expect("the exchange has given the buffer back")
 }
 
-/// Writes the gradients of a backward pass into the last node of a worker's sums, and calls `complete` with
-/// each bucket that is complete.
+/// Writes the gradients of a backward pass into a node of a worker's sums, and calls `complete` with each
+/// bucket that is complete.
 pub(super) struct BucketWriter<'a, T, F> {
     pub(super) partial_sums: &'a mut PartialSums<T>,
     pub(super) buckets: &'a Buckets,
+    /// The number of the node.
+    pub(super) node: usize,
     /// How many buckets are complete; they are counted from the network's end.
     pub(super) done: usize,
     pub(super) complete: F,
@@ -107,7 +146,7 @@ impl<T: Element, F: FnMut(&mut PartialSums<T>, usize)> GradientMemory<T> for Buc
         }
         let bucket = self.buckets.holding(range.start);
         let start = self.buckets.range(bucket).start;
-        &mut present_mut(&mut self.partial_sums.last_mut()[bucket])[range.start - start..range.end - start]
+        &mut self.partial_sums.values_mut(self.node, bucket)[range.start - start..range.end - start]
     }
 
     fn complete_from(&mut self, start: usize) {

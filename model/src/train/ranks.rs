@@ -158,6 +158,17 @@ impl<T: Element> Exchange<T> {
         *failure = result.err();
     }
 
+    /// Takes all buckets of all workers, which share the shards `own`.
+    pub(super) fn complete_all(&self, workers: &mut [Worker<T>], own: Range<usize>) {
+        let (count, buckets) =
+            (workers.len(), self.in_progress.lock().expect("no worker panicked").missing.len());
+        for (index, worker) in workers.iter_mut().enumerate() {
+            if !shards_of(index, count, own.len()).is_empty() {
+                (0..buckets).for_each(|bucket| self.complete(index, &mut worker.partial_sums, bucket));
+            }
+        }
+    }
+
     /// Waits for the sums of all buckets.
     pub(super) fn wait(&mut self) -> Result<(), Error> {
         let SumInProgress { communicator, sum, failure, .. } =

@@ -176,7 +176,7 @@ impl Sums {
 }
 
 /// What a rank tells the others beside its sums.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Flags {
     /// Training is to end after this step.
     pub(super) stop: bool,
@@ -184,7 +184,7 @@ pub(super) struct Flags {
     pub(super) failed: bool,
 }
 
-/// Adds up the shards' loss and metric sums in the tree that their gradients take.
+/// Adds up numbers of the shards, such as their loss and metric sums, in the tree that their gradients take.
 #[derive(Debug, Default)]
 pub(super) struct ShardSums {
     values: Vec<f64>,
@@ -202,8 +202,22 @@ impl ShardSums {
         sums: &mut Sums,
         own_flags: Flags,
     ) -> Result<Flags, Error> {
+        sums.samples = job.samples();
         let own = workers.iter().flat_map(|worker| worker.sums.iter().copied());
-        let (shards, width) = (job.shards(), sums.values.len());
+        self.total(own, exchange, job.shards(), &mut sums.values, own_flags)
+    }
+
+    /// Overwrites `totals` with the sums over `shards` shards of as many numbers each as there are totals;
+    /// `own` are those of this rank's shards. Returns as [`collect`](Self::collect) does.
+    pub(super) fn total<T: Element>(
+        &mut self,
+        own: impl Iterator<Item = f64>,
+        exchange: Option<&mut Exchange<T>>,
+        shards: usize,
+        totals: &mut [f64],
+        own_flags: Flags,
+    ) -> Result<Flags, Error> {
+        let width = totals.len();
         self.values.clear();
         let flags = match exchange {
             Some(exchange) => {
@@ -218,8 +232,7 @@ impl ShardSums {
         };
         self.shards.clear();
         self.shards.extend((0..shards).map(|shard| shard..shard + 1));
-        tree::sum(&self.shards, |i| &self.values[i * width..][..width], &mut sums.values);
-        sums.samples = job.samples();
+        tree::sum(&self.shards, |i| &self.values[i * width..][..width], totals);
         Ok(flags)
     }
 }

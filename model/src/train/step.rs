@@ -143,13 +143,25 @@ impl<T: Element> Trainer<T> {
         };
         let shards = job.shards();
         let own = self.own_shards(shards);
-        if let Some(exchange) = &mut self.exchange {
-            exchange.begin(shards)?;
+        match &mut self.lockstep {
+            None => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.begin(shards)?;
+                }
+                let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
+                run(&mut self.workers, own, |worker, state, own| {
+                    state.train(&job, own, GradientSink { buckets, exchange, worker });
+                });
+            }
+            Some(lockstep) => {
+                let exchange = self.exchange.as_mut();
+                lockstep.run(&job, own.clone(), &mut self.workers, &self.buckets, exchange)?;
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.begin(shards)?;
+                    exchange.complete_all(&mut self.workers, own);
+                }
+            }
         }
-        let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
-        run(&mut self.workers, own, |worker, state, own| {
-            state.train(&job, own, GradientSink { buckets, exchange, worker });
-        });
         let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
         let stop = self.stop_request.as_ref().is_some_and(|request| request.load(Ordering::Relaxed));
         let own = Flags { stop, failed: failure.is_some() };

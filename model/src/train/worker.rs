@@ -17,19 +17,28 @@ use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Memory for one shard at a time, and the sums of those that are done.
+/// Memory for the shards under way, and the sums of those that are done.
 #[derive(Debug)]
 pub(super) struct Worker<T> {
-    memory: ShardMemory<T>,
-    reading: ReadMemory,
+    /// One shard at a time, unless shards wait for each other.
+    pub(super) shards: Vec<ShardWork<T>>,
     /// Why the worker could not read a sample of the pass.
     pub(super) failure: Option<SampleError>,
     /// Sums of gradients, with the shares of the running statistics behind them.
     pub(super) partial_sums: PartialSums<T>,
     /// Loss and metric sums of each shard of this worker, in order.
     pub(super) sums: Vec<f64>,
+    /// The sums that a layer shares, of each shard of this worker, in order.
+    pub(super) layer_sums: Vec<f64>,
     /// Takes the statistics of evaluated shards, which are not used.
     unused: Vec<T>,
+}
+
+/// Memory for the work on one shard.
+#[derive(Debug)]
+pub(super) struct ShardWork<T> {
+    pub(super) memory: ShardMemory<T>,
+    pub(super) reading: ReadMemory,
 }
 
 /// What all shards of a pass have in common.
@@ -64,7 +73,7 @@ impl<'a, T: Element> Job<'a, T> {
     }
 
     /// The positions of shard `index`.
-    fn shard(&self, index: usize) -> Range<usize> {
+    pub(super) fn shard(&self, index: usize) -> Range<usize> {
         let Range { start, end } = self.cut().shard(index);
         self.positions.start + start..self.positions.start + end
     }
@@ -86,7 +95,7 @@ impl<'a, T: Element> Job<'a, T> {
         Some(DataError::TargetValue { sample, value, loss: self.config.loss.name() })
     }
 
-    fn context(&self, mode: Mode, shard: &Range<usize>) -> Context<'a, T> {
+    pub(super) fn context(&self, mode: Mode, shard: &Range<usize>) -> Context<'a, T> {
         Context {
             isa: self.config.isa,
             mode,
@@ -102,25 +111,23 @@ impl<'a, T: Element> Job<'a, T> {
     }
 
     /// Starts a pass in `mode` with the samples of `shard`.
-    fn gather(
+    pub(super) fn gather(
         &self,
-        reading: &mut ReadMemory,
-        memory: &mut ShardMemory<T>,
+        work: &mut ShardWork<T>,
         mode: Mode,
         shard: &Range<usize>,
     ) -> Result<(), SampleError> {
         let pass = ReadFor { isa: self.config.isa, mode, epoch: self.epoch, n: shard.len() };
         let indices = shard.clone().map(|position| self.index(position));
-        self.source.gather(pass, self.network, reading, memory, indices)
+        self.source.gather(pass, self.network, &mut work.reading, &mut work.memory, indices)
     }
 
     /// Evaluates the loss of the shard in `memory` after its forward pass, and appends the sums of loss and
     /// metrics.
-    fn evaluate(
+    pub(super) fn evaluate(
         &self,
         cx: &Context<'_, T>,
-        reading: &ReadMemory,
-        memory: &mut ShardMemory<T>,
+        ShardWork { memory, reading }: &mut ShardWork<T>,
         gradient: Gradient,
         sums: &mut Vec<f64>,
     ) {
@@ -146,14 +153,20 @@ pub(super) struct GradientSink<'a, T> {
 }
 
 impl<T: Element> Worker<T> {
-    /// A worker that sums up gradients in `partial_sums`.
-    pub(super) fn new(network: &Network<T>, memory: &Arc<MemoryPlan>, partial_sums: PartialSums<T>) -> Self {
+    /// A worker on `shards` shards at a time that sums up gradients in `partial_sums`.
+    pub(super) fn new(
+        network: &Network<T>,
+        memory: &Arc<MemoryPlan>,
+        shards: usize,
+        partial_sums: PartialSums<T>,
+    ) -> Self {
+        let work = || ShardWork { memory: MemoryPlan::allocate(memory), reading: ReadMemory::default() };
         Self {
-            memory: MemoryPlan::allocate(memory),
-            reading: ReadMemory::default(),
+            shards: (0..shards).map(|_| work()).collect(),
             failure: None,
             partial_sums,
             sums: Vec::new(),
+            layer_sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
         }
     }
@@ -161,7 +174,8 @@ impl<T: Element> Worker<T> {
     /// Forward and backward of the step's shards `own`. If a sample cannot be read, that is the worker's
     /// failure, and its sums have no meaning; the other ranks get some all the same, as they wait for them.
     pub(super) fn train(&mut self, job: &Job<'_, T>, own: Range<usize>, to: GradientSink<'_, T>) {
-        let Self { memory, reading, failure, partial_sums, sums, .. } = self;
+        let Self { shards, failure, partial_sums, sums, .. } = self;
+        let work = &mut shards[0];
         sums.clear();
         partial_sums.start(job.shards());
         let mut is_handed_over = false;
@@ -170,19 +184,18 @@ impl<T: Element> Worker<T> {
             let cx = job.context(Mode::Train, &shard);
             partial_sums.push(index);
             if failure.is_none() {
-                *failure = job.gather(reading, memory, Mode::Train, &shard).err();
+                *failure = job.gather(work, Mode::Train, &shard).err();
             }
             if failure.is_some() {
                 sums.resize(sums.len() + job.sum_layout.width(), 0.0);
                 continue;
             }
             let steps = loss::steps(&*job.config.loss, job.network);
-            // The first bucket holds the last layers' gradients and, behind them, the statistics.
-            let first = to.buckets.range(0);
-            let statistics = job.network.parameter_count() - first.start;
-            let last = partial_sums.last_mut()[0].as_mut().expect("the exchange has given the buffer back");
-            job.network.forward(&cx, memory, &mut last[statistics..], steps);
-            job.evaluate(&cx, reading, memory, Gradient::Wanted, sums);
+            let node = partial_sums.last();
+            let statistics = to.buckets.statistics(job.network);
+            let statistics = &mut partial_sums.values_mut(node, 0)[statistics..];
+            job.network.forward(&cx, &mut work.memory, statistics, steps);
+            job.evaluate(&cx, work, Gradient::Wanted, sums);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
@@ -191,9 +204,14 @@ impl<T: Element> Worker<T> {
                     exchange.complete(to.worker, partial_sums, bucket);
                 }
             };
-            let mut writer =
-                BucketWriter { partial_sums: &mut *partial_sums, buckets: to.buckets, done: 0, complete };
-            job.network.backward(&cx, memory, &mut writer, steps);
+            let mut writer = BucketWriter {
+                partial_sums: &mut *partial_sums,
+                buckets: to.buckets,
+                node,
+                done: 0,
+                complete,
+            };
+            job.network.backward(&cx, &mut work.memory, &mut writer, steps);
             is_handed_over |= early.is_some();
         }
         if let Some(exchange) = to.exchange.filter(|_| !is_handed_over && !own.is_empty()) {
@@ -205,21 +223,22 @@ impl<T: Element> Worker<T> {
 
     /// Forward of the pass's shards `own`, as in use. Failures are as in [`train`](Self::train).
     pub(super) fn evaluate(&mut self, job: &Job<'_, T>, own: Range<usize>) {
-        let Self { memory, reading, failure, sums, unused, .. } = self;
+        let Self { shards, failure, sums, unused, .. } = self;
+        let work = &mut shards[0];
         sums.clear();
         for index in own {
             let shard = job.shard(index);
             let cx = job.context(Mode::Eval, &shard);
             if failure.is_none() {
-                *failure = job.gather(reading, memory, Mode::Eval, &shard).err();
+                *failure = job.gather(work, Mode::Eval, &shard).err();
             }
             if failure.is_some() {
                 sums.resize(sums.len() + job.sum_layout.width(), 0.0);
                 continue;
             }
             let steps = loss::steps(&*job.config.loss, job.network);
-            job.network.forward(&cx, memory, unused, steps);
-            job.evaluate(&cx, reading, memory, Gradient::Unwanted, sums);
+            job.network.forward(&cx, &mut work.memory, unused, steps);
+            job.evaluate(&cx, work, Gradient::Unwanted, sums);
         }
     }
 }

@@ -86,6 +86,30 @@ pub fn branching<T: Element>() -> Network<T> {
     ])
 }
 
+/// A network on 1x28x28 whose shards wait for each other: batch normalisations over the whole batch, one of
+/// them frozen, one behind a block, one of vectors.
+pub fn synchronised<T: Element>() -> Network<T> {
+    let norm = || BatchNormalization::new().sync_stats();
+    build(layers![
+        Input::new(1, 28, 28),
+        Conv2D::new(6, 5).stride(2),
+        norm(),
+        ReLU,
+        MaxPool2D::new(2),
+        Residual::new(layers![Conv2D::new(6, 3).padding(1), norm(), ReLU, Dropout::new(0.1)]),
+        Concatenation::new([layers![Conv2D::new(4, 1), norm().without_scale()], layers![]]),
+        Frozen::new(norm()),
+        ReLU,
+        AdaptiveAveragePool2D::new(2),
+        Flatten,
+        Dense::new(16),
+        norm().without_shift(),
+        ReLU,
+        Dense::new(10),
+        Softmax,
+    ])
+}
+
 /// Builds `layers`, which must fit.
 pub fn build<T: Element>(layers: Vec<Box<dyn Layer<T>>>) -> Network<T> {
     Network::build(layers).unwrap_or_else(|error| panic!("{error}"))

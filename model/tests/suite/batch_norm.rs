@@ -1,13 +1,15 @@
 //! Batch normalisation of vectors, of which a sample has one value in each channel: shards need at least two
 //! samples.
 
-use crate::common::{assert_close, build, values};
+use crate::common::{assert_close, build, synchronised, values};
 use crate::training::trainer;
-use isograd_datasets::{Arrays, epoch_order};
+use isograd_datasets::{Arrays, Synthetic, epoch_order};
 use isograd_kernels::Isa;
 use isograd_model::layer::*;
 use isograd_model::loss::CategoricalCrossEntropy;
+use isograd_model::optimizer::Sgd;
 use isograd_model::{Element, Network, Randomness, TrainConfig, layers};
+use std::sync::Arc;
 
 fn network<T: Element>() -> Network<T> {
     build(layers![Input::vector(1), BatchNormalization::new().momentum(0.75), Dense::new(2), Softmax])
@@ -151,4 +153,58 @@ fn gradients_of_one_value_are_central_differences() {
             "no gradient passes through the normalisation"
         );
     }
+}
+
+/// With the statistics of the whole batch, shards of any size compute what one shard with the whole batch
+/// does, up to rounding: parameters, running statistics and losses.
+#[test]
+fn shared_statistics_are_those_of_one_large_shard() {
+    let data = Synthetic { seed: 3, sample_shape: [1, 28, 28], num_classes: 10 };
+    let data = data.samples(0..100).expect("a data set");
+    let run = |shard_size| {
+        let config = TrainConfig {
+            optimizer: Arc::new(Sgd::default()),
+            learning_rate: 0.05,
+            ..config(40, shard_size)
+        };
+        let mut trainer = trainer(synchronised::<f64>(), config);
+        let losses: Vec<f64> =
+            (0..2).map(|_| trainer.train_epoch(&data, |_| ()).expect("finite losses").train.loss).collect();
+        (losses, trainer.into_parts().1)
+    };
+    let (losses, state) = run(40);
+    for shard_size in [13, 7, 1] {
+        let (other_losses, other) = run(shard_size);
+        assert_close("losses", &other_losses, &losses, 1e-9);
+        assert_close("parameters", other.params(), state.params(), 1e-9);
+        assert_close("statistics", other.statistics(), state.statistics(), 1e-9);
+    }
+}
+
+/// The gradient of a mean over the whole batch, by central differences.
+#[test]
+fn shared_statistics_have_the_gradients_of_one_shard() {
+    let gradients = |sync: bool| {
+        let norm = || if sync { BatchNormalization::new().sync_stats() } else { BatchNormalization::new() };
+        let network = build::<f64>(layers![
+            Input::new(2, 3, 3),
+            Conv2D::new(3, 2),
+            norm(),
+            ReLU,
+            Flatten,
+            Dense::new(4),
+            norm(),
+            Dense::new(3),
+            Softmax
+        ]);
+        let state = network.initial_state(5).expect("a state");
+        let x: Vec<f64> = values(3, 0, 18 * 6, 1.0);
+        let labels = [0u32, 1, 2, 0, 1, 2];
+        let loss = CategoricalCrossEntropy::new();
+        network.loss_and_gradients(&state, Isa::best(), &loss, Randomness::default(), &x, &labels)
+    };
+    let (loss, expected) = gradients(false);
+    let (shared_loss, shared) = gradients(true);
+    assert_close("loss", &[shared_loss], &[loss], 1e-12);
+    assert_close("gradients", &shared, &expected, 1e-10);
 }

@@ -1,7 +1,7 @@
 //! The law of the house, between ranks: the same run gives the same bits on any number of ranks, however they
 //! exchange data.
 
-use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm, synchronised};
 use crate::data_errors::Decoding;
 use crate::training::optimizers;
 use isograd_comm::{Communicator, Meeting, Place, Settings, Shares, Transport};
@@ -175,6 +175,21 @@ fn networks_that_branch_give_the_same_bits_on_any_number_of_ranks() {
     }
 }
 
+/// One rank has no shard in the last step, which has four.
+#[test]
+fn shards_that_wait_for_each_other_give_the_same_bits_on_any_number_of_ranks() {
+    let config = TrainConfig { max_steps: Some(6), ..config() };
+    let expected = in_pool(1, || {
+        train(Trainer::new(synchronised(), config.clone()).expect("a trainer")).expect("finite losses")
+    });
+    for over in [Over::SharedMemory, Over::Tcp, Over::Both] {
+        for (world, threads, overlap) in [(1, 3, true), (2, 1, true), (3, 2, false), (5, 2, true)] {
+            let group = Group { network: synchronised, ..Group::new(over, threads, overlap, world) };
+            assert_law(&group, &config, &expected);
+        }
+    }
+}
+
 #[test]
 fn unequal_shares_change_no_bit() {
     let expected = alone(config());
@@ -296,9 +311,12 @@ fn ranks_go_on_after_a_loss_that_was_no_number() {
 #[test]
 fn a_sample_that_one_rank_cannot_read_ends_the_step_at_all_ranks() {
     let data = data();
-    for (overlap, unreadable) in [(true, 7), (false, 50), (true, 95)] {
+    let plain = simplecnn_with_dropout_and_batch_norm;
+    for (network, overlap, unreadable) in
+        [(plain as fn() -> _, true, 7), (plain, false, 50), (plain, true, 95), (synchronised, true, 50)]
+    {
         let data = Decoding { inner: &data, unreadable: Some(unreadable) };
-        let group = Group::new(Over::Both, 2, overlap, 3);
+        let group = Group { network, ..Group::new(Over::Both, 2, overlap, 3) };
         let outcomes = each_rank(&group, &TrainConfig { batch_size: 96, ..config() }, |_, mut trainer| {
             let training = trainer.train_epoch(&data, |_| ()).expect_err("no sample").to_string();
             let evaluation = trainer.evaluate(&data).expect_err("no sample").to_string();
