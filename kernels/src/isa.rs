@@ -94,6 +94,28 @@ impl Isa {
         }
     }
 
+    /// Runs `work` in a function that is compiled with this level's instructions, so that the compiler can make
+    /// vectors of this level of plain loops in it. It does so only in code that it inlines there: of a closure
+    /// and of small functions, not of a large function that `work` calls.
+    ///
+    /// The results are those of the plain code: the compiler neither reorders sums nor fuses products with
+    /// additions. So they are the same bits at every level.
+    ///
+    /// ```
+    /// use isograd_kernels::Isa;
+    /// let (x, mut y) = ([1.0f32, -2.0, 3.0], [0.0; 3]);
+    /// Isa::best().vectorize(|| {
+    ///     for (y, x) in y.iter_mut().zip(&x) {
+    ///         *y = x * x + 1.0;
+    ///     }
+    /// });
+    /// assert_eq!(y, [2.0, 5.0, 10.0]);
+    /// ```
+    #[inline]
+    pub fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
+        self.run(Plain(work))
+    }
+
     /// Runs the instantiation of `kernel` that was compiled with this level's instructions.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -116,6 +138,18 @@ impl Isa {
             Selected::Avx512(_) => true,
             _ => false,
         }
+    }
+}
+
+/// Code without vectors of its own.
+struct Plain<F>(F);
+
+impl<R, F: FnOnce() -> R> Kernel for Plain<F> {
+    type Output = R;
+
+    #[inline(always)]
+    fn run<S: Level>(self, _: S) -> R {
+        (self.0)()
     }
 }
 

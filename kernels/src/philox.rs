@@ -14,7 +14,7 @@
 //! | counter 0 | sample position, below 2^32 |
 //! | counter 1 | index of the block within the sample |
 //! | counter 2 | epoch |
-//! | counter 3 | purpose in the top 8 bits, layer in the low 24 bits |
+//! | counter 3 | purpose in the top 8 bits (from 128 on: a program's own), layer in the low 24 bits |
 //!
 //! The mapping is injective, and Philox is a bijection of counters under every key. So two different uses of
 //! one seed never get the same block. The step needs no word of its own, because the epoch and the sample's
@@ -74,21 +74,57 @@ pub(crate) fn philox4x32_lanes<const L: usize>(counter: [[u32; L]; 4], key: [u32
     words
 }
 
-/// The use of random numbers. The discriminants are part of [the mapping](self#the-mapping).
+/// The use of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 #[non_exhaustive]
 pub enum Purpose {
     /// The initial values of the parameters.
-    InitialWeights = 0,
+    InitialWeights,
     /// The order of the samples in an epoch.
-    Shuffle = 1,
+    Shuffle,
     /// Random changes to the samples.
-    Augmentation = 2,
+    Augmentation,
     /// The choice of the activations that a dropout layer drops.
-    Dropout = 3,
+    Dropout,
     /// The samples of synthetic data sets.
-    Synthetic = 4,
+    Synthetic,
+    /// A use of a program's own.
+    Own(OwnPurpose),
+}
+
+/// The number of a program's own use of random numbers, by which its streams differ from all others.
+///
+/// ```
+/// use isograd_kernels::philox::{OwnPurpose, Purpose, Rng};
+/// const NOISE: Purpose = Purpose::Own(OwnPurpose::new(0));
+/// assert_ne!(Rng::new(42, NOISE).block(0, 0), Rng::new(42, Purpose::Dropout).block(0, 0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnPurpose(u8);
+
+impl OwnPurpose {
+    /// The purpose with this number.
+    ///
+    /// # Panics
+    /// When `number` is 128 or more.
+    pub const fn new(number: u8) -> Self {
+        assert!(number < 128, "a program has at most 128 purposes of its own");
+        Self(number)
+    }
+}
+
+impl Purpose {
+    /// The purpose in the counter: a part of [the mapping](self#the-mapping).
+    fn code(self) -> u8 {
+        match self {
+            Self::InitialWeights => 0,
+            Self::Shuffle => 1,
+            Self::Augmentation => 2,
+            Self::Dropout => 3,
+            Self::Synthetic => 4,
+            Self::Own(OwnPurpose(number)) => 128 + number,
+        }
+    }
 }
 
 /// A source of random blocks for one seed, purpose, epoch and layer. It has no state, so a copy gives the
@@ -147,7 +183,7 @@ impl Rng {
                 "sample position {position} does not fit in the 32 bits that the random counter has for it"
             )
         });
-        [position, index, self.epoch, (self.purpose as u32) << 24 | self.layer]
+        [position, index, self.epoch, u32::from(self.purpose.code()) << 24 | self.layer]
     }
 
     /// The key of [`block`](Self::block).

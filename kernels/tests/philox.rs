@@ -4,7 +4,7 @@ mod common;
 
 use common::{Guarded, LENGTHS, each_isa};
 use isograd_kernels::dropout::dropout_mask;
-use isograd_kernels::philox::{Purpose, Rng, normal_pair, philox4x32, uniform, uniform_f64};
+use isograd_kernels::philox::{OwnPurpose, Purpose, Rng, normal_pair, philox4x32, uniform, uniform_f64};
 use isograd_kernels::{Element, Isa};
 use std::collections::HashSet;
 
@@ -37,9 +37,10 @@ fn every_field_changes_the_block() {
         Purpose::Augmentation,
         Purpose::Dropout,
         Purpose::Synthetic,
+        Purpose::Own(OwnPurpose::new(0)),
+        Purpose::Own(OwnPurpose::new(127)),
     ];
-    for (p, purpose) in purposes.into_iter().enumerate() {
-        assert_eq!(purpose as usize, p, "discriminants are part of the mapping");
+    for purpose in purposes {
         for seed in [0, 1, 1 << 32] {
             for (epoch, layer) in [(0, 0), (1, 0), (0, 1), (u32::MAX, 0xff_ffff)] {
                 for (position, index) in [(0, 0), (1, 0), (0, 1), (u64::from(u32::MAX), u32::MAX)] {
@@ -48,7 +49,7 @@ fn every_field_changes_the_block() {
             }
         }
     }
-    assert_eq!(blocks.len(), 5 * 3 * 4 * 4);
+    assert_eq!(blocks.len(), 7 * 3 * 4 * 4);
 }
 
 #[test]

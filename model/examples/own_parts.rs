@@ -36,9 +36,12 @@ impl<T: Element> Layer<T> for Factors {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         let factors = &cx.params[self.factors.clone()];
-        for ((y, x), factor) in y.chunks_mut(cx.n).zip(x.chunks(cx.n)).zip(factors) {
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = *factor * *x);
-        }
+        // The loop is compiled with the vectors of the trainer's level.
+        cx.isa.vectorize(|| {
+            for ((y, x), factor) in y.chunks_mut(cx.n).zip(x.chunks(cx.n)).zip(factors) {
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = *factor * *x);
+            }
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, mut tensors: Backward<'_, T>, _: Memory<'_, T>) {

@@ -37,14 +37,14 @@ pub use isograd_datasets as datasets;
 pub use isograd_kernels as kernels;
 
 pub use callback::Callback;
-pub use checkpoint::{CheckpointError, check_save, load, save};
+pub use checkpoint::{CheckpointError, ShapeMismatch, check_save, load, save};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use isograd_kernels::Element;
 pub use last_layer::LastLayerError;
 pub use loss::Loss;
 pub use metric::Metric;
-pub use network::{Network, Randomness, State};
+pub use network::{Network, Predictor, Randomness, State};
 pub use optimizer::Optimizer;
 pub use place::Place;
 pub use schedule::{Schedule, StepPosition};
@@ -53,3 +53,8 @@ pub use targets::Targets;
 pub use train::{
     DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Progress, Ranks, TrainConfig, Trainer,
 };
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

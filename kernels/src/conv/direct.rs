@@ -22,12 +22,8 @@
 //!    a power of two apart compete for the same places of the cache; so narrow tiles read a copy whose
 //!    channels do not. And where the columns of a forward pass have a stride, the copy puts the columns that
 //!    a kernel element reads next to each other, so that runs are as long as at stride 1.
-//!
-//! The forward pass and the input gradient of a kernel of one element with a stride are in
-//! [`super::subsample`].
 
 use super::direct_plan::{DirectPlan, Layout, Products};
-use super::subsample::{SubsampledForward, SubsampledInputGradient, SubsampledPass};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
@@ -78,6 +74,8 @@ impl<'a, T> Epilogue<'a, T> {
 pub struct DirectPass<'a, T> {
     pub(super) plan: &'a DirectPlan,
     pub(super) n: usize,
+    /// The number of output channels in `y` and, if there is one, in `bias`: at most those of the plan.
+    pub(super) outputs: usize,
     pub(super) x: &'a [T],
     pub(super) w: &'a [T],
     pub(super) w_strides: WeightStrides,
@@ -93,16 +91,6 @@ impl<T: Element> Kernel for DirectPass<'_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let plan = self.plan;
-        let (n, lanes) = (self.n, T::lanes::<S>());
-        match &plan.subsampling {
-            Some(SubsampledPass::Forward(subsampled)) if n > 0 && n.is_multiple_of(lanes) => {
-                return s.vectorize(SubsampledForward { s, call: self, plan: subsampled });
-            }
-            Some(SubsampledPass::InputGradient(subsampled)) if subsampled.takes(n, lanes) => {
-                return s.vectorize(SubsampledInputGradient { s, call: self, plan: subsampled });
-            }
-            _ => {}
-        }
         let group = plan.group();
         let copies =
             plan.strided_rows.stride > 1 || plan.channels_compete(self.n) && self.tiles_are_narrow::<S>();
@@ -110,8 +98,8 @@ impl<T: Element> Kernel for DirectPass<'_, T> {
         let plane = plan.target[0] * plan.target[1] * self.n;
         let scratch = std::mem::take(&mut self.scratch);
         let (packed, copy) = scratch.split_at_mut(plan.weights_len());
-        for first in (0..plan.outputs).step_by(group) {
-            let last = (first + group).min(plan.outputs);
+        for first in (0..self.outputs).step_by(group) {
+            let last = (first + group).min(self.outputs);
             self.pack::<S>(first..last, packed);
             let mut copied = 0;
             for (row, taps) in plan.rows.iter().enumerate() {

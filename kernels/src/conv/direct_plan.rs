@@ -5,7 +5,6 @@
 
 use super::axis::{Axis, Taps};
 use super::strided_rows::{CACHE_LINE, StridedRows};
-use super::subsample::{InputGradientPlan, SubsampledPass, Subsampling, forward_scratch_len};
 use std::ops::RangeInclusive;
 
 /// The most bytes of packed weights in a group. They stay in the second-level cache while the kernel goes
@@ -37,8 +36,6 @@ pub(super) struct DirectPlan {
     /// The number of input rows that a copy holds, so that every output row finds the rows it reads, in
     /// whatever order the output rows need them.
     window: usize,
-    /// The plan of a kernel of one element with a stride.
-    pub(super) subsampling: Option<SubsampledPass>,
 }
 
 /// Successive output columns `[start, start + len)` with the same kernel elements `first_k`,
@@ -66,10 +63,7 @@ impl DirectPlan {
         let strided_rows =
             if inputs > 1 { StridedRows::new(columns) } else { StridedRows::none(columns.inputs) };
         let runs = runs(&columns.forward(), steps[1].1, &strided_rows);
-        let subsampling = Subsampling::new(rows, columns).filter(|joined| joined.has_small_blocks(inputs));
-        let plan =
-            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, strided_rows);
-        Self { subsampling: subsampling.map(SubsampledPass::Forward), ..plan }
+        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.forward(), runs, strided_rows)
     }
 
     /// The input gradient: from the forward pass's output plane (`inputs` channels) to its input plane.
@@ -79,10 +73,7 @@ impl DirectPlan {
         let kernel = [rows.kernel, columns.kernel];
         let strided_rows = StridedRows::none(columns.outputs);
         let runs = runs(&columns.transposed(), steps[1].1, &strided_rows);
-        let subsampling = InputGradientPlan::new(inputs, rows, columns);
-        let plan =
-            Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, strided_rows);
-        Self { subsampling: subsampling.map(SubsampledPass::InputGradient), ..plan }
+        Self::from_taps([inputs, outputs], kernel, planes, steps, rows.transposed(), runs, strided_rows)
     }
 
     fn from_taps(
@@ -109,7 +100,6 @@ impl DirectPlan {
             whole_row: ColumnRun { start: 0, len: target[1], first_k: 0, sources: Vec::new() },
             strided_rows,
             window: 1,
-            subsampling: None,
         };
         for taps in &plan.rows {
             for i in 0..taps.count {
@@ -148,12 +138,7 @@ impl DirectPlan {
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let may_copy = self.inputs >= MANY_CHANNELS || self.strided_rows.stride > 1;
         let copy = if may_copy { self.inputs * self.copied(n).channel_len } else { 0 };
-        let blocks = match self.subsampling {
-            None => 0,
-            Some(SubsampledPass::Forward(_)) => forward_scratch_len(self.inputs),
-            Some(SubsampledPass::InputGradient(_)) => InputGradientPlan::scratch_len(self.inputs),
-        };
-        self.weights_len() + copy.max(blocks)
+        self.weights_len() + copy
     }
 
     /// Whether the input channels of `n` samples lie at a distance at which their pixels share few places of

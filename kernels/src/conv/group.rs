@@ -23,13 +23,17 @@ pub(super) struct Group {
 impl Group {
     /// A group of `c` channels and `f` filters.
     pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
+        let im2col = Im2col::new(c, f, rows, columns);
+        // Where each output reads the pixel at its own place, the direct loops take the image as one long row.
+        let long_row = [Axis::unit(1), Axis::unit(rows.outputs * columns.outputs)];
+        let [rows, columns] = if im2col.is_image() { &long_row } else { &[rows.clone(), columns.clone()] };
         let kernel_len = rows.kernel * columns.kernel;
         Self {
             w_strides: WeightStrides { output: c * kernel_len, input: kernel_len },
             forward: DirectPlan::new(c, f, rows, columns),
             input_gradient: DirectPlan::transposed(f, c, rows, columns),
             weight_gradient: WeightGradientPlan::new(c, f, rows, columns),
-            im2col: Im2col::new(c, f, rows, columns),
+            im2col,
         }
     }
 
@@ -48,6 +52,7 @@ impl Group {
         .fold(0, usize::max)
     }
 
+    /// The forward pass of all filters of the group, or of those whose weights, biases and outputs are given.
     pub(super) fn forward<T: Element>(
         &self,
         path: Path,
@@ -62,7 +67,8 @@ impl Group {
         }
         let Pass { isa, n, scratch } = pass;
         let (plan, w_strides, epilogue) = (&self.forward, self.w_strides, Epilogue::activation(activation));
-        T::direct(isa, DirectPass { plan, n, x, w, w_strides, bias, epilogue, y, scratch });
+        let outputs = w.len() / w_strides.output;
+        T::direct(isa, DirectPass { plan, n, outputs, x, w, w_strides, bias, epilogue, y, scratch });
     }
 
     pub(super) fn input_gradient<T: Element>(
@@ -80,7 +86,19 @@ impl Group {
         let Pass { isa, n, scratch } = pass;
         let (plan, epilogue) = (&self.input_gradient, Epilogue::gradient(accum, relu_output));
         let w_strides = WeightStrides { output: self.w_strides.input, input: self.w_strides.output };
-        T::direct(isa, DirectPass { plan, n, x: dy, w, w_strides, bias: None, epilogue, y: dx, scratch });
+        let pass = DirectPass {
+            plan,
+            n,
+            outputs: plan.outputs,
+            x: dy,
+            w,
+            w_strides,
+            bias: None,
+            epilogue,
+            y: dx,
+            scratch,
+        };
+        T::direct(isa, pass);
     }
 
     pub(super) fn weight_gradient<T: Element>(

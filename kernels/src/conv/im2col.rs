@@ -10,7 +10,8 @@
 //! dx = the transpose of the copy, applied to transposed(w) dy
 //! ```
 //!
-//! Output rows are taken in blocks, so that the matrix of a large image need not be in memory as a whole.
+//! Output rows are taken in blocks, so that a block of the matrix stays in the cache. Where the kernel is one
+//! element without a stride, the image is the matrix, and nothing is copied.
 
 use super::axis::Axis;
 use crate::element::Element;
@@ -18,8 +19,13 @@ use crate::gemm::{MatMut, MatRef, gemm};
 use crate::{Accum, Activation, Pass, activation, elementwise};
 use std::ops::Range;
 
-/// The most elements of a block's columns. A block has at least one output row, even when the row has more.
-const BLOCK_LEN: usize = 4 * 1024 * 1024;
+/// The elements of a block's columns, which fit in the second-level cache, unless a block then has fewer
+/// outputs than [`BLOCK_OUTPUTS`] or less than one row of them.
+const BLOCK_LEN: usize = 128 * 1024;
+
+/// A product with so many columns takes much longer than the packing of the weights, and the sums of a weight
+/// gradient are added to memory only once for so many terms.
+const BLOCK_OUTPUTS: usize = 512;
 
 /// The geometry of the copy.
 #[derive(Debug, Clone)]
@@ -30,6 +36,10 @@ pub(super) struct Im2col {
     columns: Axis,
     /// For each kernel column, the part of an image row that it reads.
     reads: Vec<Reads>,
+    /// Whether each output reads the pixel at its own place, and no other.
+    is_image: bool,
+    /// Whether the kernel is one element, so that no two outputs read the same pixel.
+    is_single: bool,
 }
 
 /// The part of an image row that a kernel column reads.
@@ -48,19 +58,30 @@ impl Im2col {
             let outputs = columns.outputs_of(k);
             Reads { first: columns.input(outputs.start, k).unwrap_or(0), outputs }
         };
+        let is_single = (rows.kernel, columns.kernel) == (1, 1);
+        let is_in_place = |axis: &Axis| (axis.stride, axis.padding) == (1, 0);
         Self {
             c,
             f,
+            is_image: is_single && is_in_place(rows) && is_in_place(columns),
+            is_single,
             reads: (0..columns.kernel).map(reads).collect(),
             rows: rows.clone(),
             columns: columns.clone(),
         }
     }
 
+    /// Whether each output reads the pixel at its own place, and no other.
+    pub(super) fn is_image(&self) -> bool {
+        self.is_image
+    }
+
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let row_len = self.depth() * self.columns.outputs * n;
-        row_len.max(BLOCK_LEN.min(row_len * self.rows.outputs))
+        // Fewer samples can make larger blocks, of more rows: by less than one row.
+        let block_len = row_len + BLOCK_LEN.max(BLOCK_OUTPUTS.saturating_mul(self.depth()));
+        if self.is_image { 0 } else { block_len.min(row_len * self.rows.outputs) }
     }
 
     /// The number of products in one output value, which is the height of the matrix of columns.
@@ -69,8 +90,9 @@ impl Im2col {
     }
 
     fn block_rows(&self, n: usize) -> usize {
-        let row_len = self.depth() * self.columns.outputs * n;
-        (BLOCK_LEN / row_len.max(1)).clamp(1, self.rows.outputs)
+        let row_outputs = (self.columns.outputs * n).max(1);
+        let outputs = BLOCK_OUTPUTS.max(BLOCK_LEN / self.depth());
+        outputs.div_ceil(row_outputs).min(self.rows.outputs)
     }
 
     fn blocks(&self, n: usize) -> impl Iterator<Item = Range<usize>> {
@@ -93,25 +115,26 @@ impl Im2col {
         activation: Activation,
         y: &mut [T],
     ) {
-        let plane = self.rows.outputs * self.columns.outputs * n;
-        let accum = if let Some(bias) = bias {
-            for (y, b) in y.chunks_exact_mut(plane.max(1)).zip(bias) {
-                y.fill(*b);
-            }
-            Accum::Add
-        } else {
-            Accum::Replace
-        };
+        let plane = self.plane(n);
+        // Possibly a part of all filters.
+        let f = w.len() / self.depth();
+        let w = MatRef::row_major(w, f, self.depth());
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
-            let columns = &mut scratch[..self.depth() * len];
-            self.copy(n, x, &block, columns);
-            let y = MatMut::strided(&mut y[start..], self.f, len, plane, 1);
-            let w = MatRef::row_major(w, self.f, self.depth());
-            gemm(isa, w, MatRef::row_major(columns, self.depth(), len), accum, y);
-        }
-        if activation == Activation::Relu {
-            activation::relu_in_place(isa, y);
+            let columns = self.columns(n, x, &block, scratch);
+            gemm(isa, w, columns, Accum::Replace, MatMut::strided(&mut y[start..], f, len, plane, 1));
+            if bias.is_none() && activation == Activation::Identity {
+                continue;
+            }
+            for (f, y) in y.chunks_exact_mut(plane.max(1)).enumerate() {
+                let y = &mut y[start..start + len];
+                if let Some(bias) = bias {
+                    elementwise::add_bias(isa, 1, len, &bias[f..=f], y);
+                }
+                if activation == Activation::Relu {
+                    activation::relu_in_place(isa, y);
+                }
+            }
         }
     }
 
@@ -124,18 +147,26 @@ impl Im2col {
         accum: Accum,
         dx: &mut [T],
     ) {
-        let plane = self.rows.outputs * self.columns.outputs * n;
-        if accum == Accum::Replace {
+        let plane = self.plane(n);
+        let w = MatRef::row_major(w, self.f, self.depth()).t();
+        if accum == Accum::Replace && !self.is_image {
             dx.fill(T::ZERO);
         }
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
-            let columns = &mut scratch[..self.depth() * len];
-            let w = MatRef::row_major(w, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, w.t(), dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
+            if self.is_image {
+                gemm(isa, w, dy, accum, MatMut::strided(&mut dx[start..], self.c, len, plane, 1));
+                continue;
+            }
+            let columns = &mut scratch[..self.depth() * len];
+            gemm(isa, w, dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
             self.for_each_run(n, &block, |inside, source| {
-                elementwise::add_assign(isa, &columns[inside], Activation::Identity, &mut dx[source]);
+                let (dx, columns) = (&mut dx[source], &columns[inside]);
+                match accum {
+                    Accum::Replace if self.is_single => dx.copy_from_slice(columns),
+                    _ => elementwise::add_assign(isa, columns, Activation::Identity, dx),
+                }
             });
         }
         if let Some(x) = relu_output {
@@ -151,16 +182,37 @@ impl Im2col {
         accum: Accum,
         dw: &mut [T],
     ) {
-        let plane = self.rows.outputs * self.columns.outputs * n;
+        let plane = self.plane(n);
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
-            let columns = &mut scratch[..self.depth() * len];
-            self.copy(n, x, &block, columns);
+            let columns = self.columns(n, x, &block, scratch);
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, dy, MatRef::row_major(columns, self.depth(), len).t(), accum, dw);
+            gemm(isa, dy, columns.t(), accum, dw);
         }
+    }
+
+    /// Elements of an output channel.
+    fn plane(&self, n: usize) -> usize {
+        self.rows.outputs * self.columns.outputs * n
+    }
+
+    /// The columns of a block `[C*KH*KW, rows of the block * OW * n]`, copied from `x` if need be.
+    fn columns<'a, T: Element>(
+        &self,
+        n: usize,
+        x: &'a [T],
+        block: &Range<usize>,
+        scratch: &'a mut [T],
+    ) -> MatRef<'a, T> {
+        let (start, len) = self.place(block, n);
+        if self.is_image {
+            return MatRef::strided(&x[start..], self.c, len, self.plane(n), 1);
+        }
+        let columns = &mut scratch[..self.depth() * len];
+        self.copy(n, x, block, columns);
+        MatRef::row_major(columns, self.depth(), len)
     }
 
     /// Fills `columns` `[C*KH*KW, rows of the block * OW * n]` from `x`.

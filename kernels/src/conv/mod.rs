@@ -15,9 +15,9 @@
 //!
 //! | pass | [`Path::Direct`] | [`Path::Im2col`] |
 //! | --- | --- | --- |
-//! | [`forward`](Conv2d::forward) | every shape | on request |
-//! | [`input_gradient`](Conv2d::input_gradient) | every shape | on request |
-//! | [`weight_gradient`](Conv2d::weight_gradient) | outputs of 9 pixels and more | outputs of fewer pixels |
+//! | [`forward`](Conv2d::forward) | every other shape | kernels of one element |
+//! | [`input_gradient`](Conv2d::input_gradient) | every other shape | kernels of one element |
+//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | kernels of one element, outputs of fewer than 9 pixels |
 //!
 //! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
 //! for all passes.
@@ -34,10 +34,9 @@
 //! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
 //! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
 //!
-//! A kernel of one element with a stride has so few products that moving the images takes as long as
-//! multiplying. Its passes have loops of their own, which move data between the products. The input gradient
-//! takes such a loop where a pixel is a whole number of pairs of vectors, the other passes where a pixel is a
-//! whole number of vectors.
+//! Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a pass
+//! is a plain matrix product. At stride 1 nothing is copied for it; at other strides, the pixels that are read
+//! are copied block by block.
 //!
 //! Channels are outermost, so the tensors of a group are contiguous, and a pass is a loop over its groups. If
 //! each group has one channel (a depthwise convolution), the direct path has kernels of its own for all
@@ -65,7 +64,6 @@ mod group;
 mod im2col;
 mod shape;
 mod strided_rows;
-mod subsample;
 mod weight_gradient;
 
 pub use shape::{Conv2dShape, ConvError};
@@ -77,10 +75,10 @@ pub(crate) use weight_gradient::WeightGradientPass;
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Activation, Pass, reduce};
-use axis::Axis;
 use depthwise::Depthwise;
 use direct::Epilogue;
 use group::Group;
+use std::ops::Range;
 
 /// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
@@ -138,6 +136,9 @@ impl Conv2d {
     /// cannot be cut into equal groups, when the kernel is larger than the padded image, or when a tensor
     /// would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
+        if shape.is_product() {
+            return Self::with_path(shape, Path::Im2col);
+        }
         let direct = Self::with_path(shape, Path::Direct)?;
         let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS || direct.depthwise.is_some();
         let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
@@ -150,12 +151,8 @@ impl Conv2d {
     ///
     /// As [`new`](Self::new).
     pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
-        let [mut rows, mut columns] = shape.axes()?;
+        let [rows, columns] = shape.axes()?;
         let (oh, ow) = (rows.outputs, columns.outputs);
-        if shape.is_pointwise() {
-            rows = Axis::unit(1);
-            columns = Axis::unit(oh * ow);
-        }
         Ok(Self {
             shape,
             oh,
@@ -257,6 +254,37 @@ impl Conv2d {
             let bias = bias.map(|bias| self.part(g, bias));
             self.group.forward(self.paths.forward, pass, inputs, bias, activation, self.part_mut(g, y));
         }
+    }
+
+    /// The part of [`forward`](Self::forward) that computes the output of the filters `filters`: `y`
+    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters. Parts that together have all filters
+    /// give the bits of `forward`.
+    ///
+    /// # Panics
+    ///
+    /// When there are several groups, when `filters` are not at least two of the filters, and as `forward`.
+    #[expect(clippy::too_many_arguments, reason = "those of `forward`, and the range")]
+    pub fn forward_filters<T: Element>(
+        &self,
+        pass: Pass<'_, T>,
+        filters: Range<usize>,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        activation: Activation,
+        y: &mut [T],
+    ) {
+        let Conv2dShape { f, groups, .. } = self.shape;
+        assert_eq!(groups, 1, "the filters of a convolution of {groups} groups cannot be taken apart");
+        // A matrix product of a single row is summed in another order.
+        assert!(filters.len() > 1 && filters.end <= f, "filters {filters:?} of {f}");
+        let plane = self.output_len(pass.n) / f;
+        assert_eq!(y.len(), filters.len() * plane, "the output of {filters:?} has {} elements", y.len());
+        self.check(&pass, x.len(), w.len(), self.output_len(pass.n));
+        let of_filter = self.weight_len() / f;
+        let w = &w[filters.start * of_filter..filters.end * of_filter];
+        let bias = bias.map(|bias| &bias[filters.clone()]);
+        self.group.forward(self.paths.forward, pass, [x, w], bias, activation, y);
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`

@@ -42,6 +42,9 @@ pub enum ConvError {
     TooLarge,
 }
 
+/// The fewest channels and filters for which a matrix product is at least as fast as direct loops.
+const MIN_PRODUCT_CHANNELS: usize = 8;
+
 /// The shape of a convolution, without the number of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2dShape {
@@ -103,9 +106,10 @@ impl Conv2dShape {
         self.groups > 1 && self.groups == self.c
     }
 
-    /// Whether each output pixel reads only the input pixel of the same place. Such an image can be treated
-    /// as one long row.
-    pub(super) fn is_pointwise(&self) -> bool {
-        (self.kh, self.kw, self.stride, self.padding) == (1, 1, Size2::from(1), Size2::from(0))
+    /// Whether the passes are plain products of matrices that are large enough: the kernel is one element, and
+    /// no output reads beside the image.
+    pub(super) fn is_product(&self) -> bool {
+        let least = self.c.min(self.f) / self.groups;
+        (self.kh, self.kw, self.padding) == (1, 1, Size2::from(0)) && least >= MIN_PRODUCT_CHANNELS
     }
 }

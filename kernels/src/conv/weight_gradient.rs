@@ -15,13 +15,10 @@
 //! 3. The lanes of an accumulator are summed once, at the end.
 //! 4. Where the columns have a stride, the channels of a tile are copied once for all filters, with columns
 //!    that are a stride apart next to each other. So all dot products run along contiguous rows.
-//!
-//! The weight gradient of a kernel of one element with a stride is in [`super::subsample`].
 
 use super::axis::Axis;
 use super::dot::{Operand, dot};
 use super::strided_rows::{CACHE_LINE, StridedRows};
-use super::subsample::{self, SubsampledWeightGradient, Subsampling};
 use crate::Accum;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
@@ -54,10 +51,8 @@ pub(super) struct WeightGradientPlan {
     sources: Vec<usize>,
     /// The rows and columns of the image. The axes of the loops can differ from the image's.
     image: [usize; 2],
-    /// The image rows that a kernel element reads, each with its place in the copy.
-    copied_rows: Vec<(usize, usize)>,
-    /// The plan of a kernel of one element with a stride.
-    subsampling: Option<Subsampling>,
+    /// The image rows that a kernel element reads.
+    copied_rows: Vec<usize>,
 }
 
 impl WeightGradientPlan {
@@ -66,16 +61,6 @@ impl WeightGradientPlan {
         let image = [rows.inputs, columns.inputs];
         let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
         let read_rows = (0..rows.inputs).filter(is_read);
-        // The copy holds only the pixels that are read, so it can be treated as one long row at stride 1.
-        let subsampling = Subsampling::new(rows, columns);
-        let is_subsampling = strided_rows.stride > 1 && subsampling.is_some();
-        let copied_rows =
-            if is_subsampling { read_rows.zip(0..).collect() } else { read_rows.map(|p| (p, p)).collect() };
-        let [rows, columns] = if is_subsampling {
-            [Axis::unit(1), Axis::unit(rows.outputs * columns.outputs)]
-        } else {
-            [rows.clone(), columns.clone()]
-        };
         let column_ranges: Vec<_> = (0..columns.kernel).map(|k| columns.outputs_of(k)).collect();
         let first_input = |k: usize| columns.input(column_ranges[k].start, k);
         Self {
@@ -88,24 +73,16 @@ impl WeightGradientPlan {
             column_ranges,
             strided_rows,
             image,
-            copied_rows,
-            subsampling,
-            rows,
-            columns,
+            copied_rows: read_rows.collect(),
+            rows: rows.clone(),
+            columns: columns.clone(),
         }
     }
 
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let copies = if self.copies() { MAX_TAPS * self.copied_channel_len(n) } else { 0 };
-        let blocks =
-            self.subsampling.as_ref().map_or(0, |_| subsample::weight_gradient_scratch_len(self.counts()));
-        blocks.max(self.tiles_len() + copies)
-    }
-
-    /// The numbers of channels and of filters.
-    pub(super) fn counts(&self) -> [usize; 2] {
-        [self.c, self.f]
+        self.tiles_len() + copies
     }
 
     /// The number of elements in the accumulators of a tile, for all kernel elements.
@@ -150,11 +127,6 @@ impl<T: Element> Kernel for WeightGradientPass<'_, T> {
                 self.dw.fill(T::ZERO);
             }
             return;
-        }
-        if let Some(subsampling) = &plan.subsampling
-            && subsampling.has_tiles(plan.counts(), self.n, T::lanes::<S>())
-        {
-            return s.vectorize(SubsampledWeightGradient { s, call: self, plan: subsampling });
         }
         let scratch = std::mem::take(&mut self.scratch);
         let (tiles, copy) = scratch.split_at_mut(plan.tiles_len());
@@ -218,8 +190,8 @@ impl<T: Element> WeightGradientPass<'_, T> {
         let image = if plan.copies() {
             let (copied_row, copied_channel) = (plan.strided_rows.pixels * n, plan.copied_channel_len(n));
             for (x, copy) in x.chunks_exact(channel_len).zip(copy.chunks_exact_mut(copied_channel)).take(B) {
-                for (row, place) in &plan.copied_rows {
-                    let copy = &mut copy[place * copied_row..][..copied_row];
+                for row in &plan.copied_rows {
+                    let copy = &mut copy[row * copied_row..][..copied_row];
                     plan.strided_rows.copy_row::<T, S>(n, &x[row * row_len..][..row_len], copy);
                 }
             }

@@ -379,10 +379,10 @@ pub(crate) struct ExecutionArgs {
     /// the cores]
     #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Samples in a shard, the unit of work of one thread
-    #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
-    #[arg(allow_negative_numbers = true)]
-    pub(crate) shard_size: usize,
+    /// Samples in a shard, the unit of work of one thread [default: 32, or half of a smaller batch than 64,
+    /// rounded up to a multiple of 8]
+    #[arg(long, value_name = "N", value_parser = parsers::shard_size, allow_negative_numbers = true)]
+    pub(crate) shard_size: Option<usize>,
     /// Element type: float32 (f32) or float64 (f64)
     #[arg(long, value_name = "NAME", default_value = "float32", value_parser = parsers::dtype)]
     pub(crate) dtype: Dtype,

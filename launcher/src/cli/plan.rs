@@ -72,6 +72,9 @@ pub(crate) enum Batch {
 /// Samples in each rank's part of a batch, by default.
 const BATCH_SIZE: u32 = 64;
 
+/// Samples in a shard, by default.
+const SHARD_SIZE: usize = 32;
+
 /// The part of the learning rate that a warm-up starts from, by default.
 const WARM_UP_FACTOR: f64 = 0.01;
 
@@ -116,9 +119,19 @@ pub(crate) struct RankPlan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Execution {
     pub(crate) threads: Option<usize>,
-    pub(crate) shard_size: usize,
+    pub(crate) shard_size: Option<usize>,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
+}
+
+impl Execution {
+    /// The samples in a shard of a batch. It depends on the batch alone, never on threads or ranks, so that
+    /// the bits do not either. By default, a small batch has two shards, for two threads; whole vectors of
+    /// samples are fast.
+    fn shard_size(&self, batch_size: usize) -> usize {
+        let half = batch_size.div_ceil(2).next_multiple_of(8);
+        self.shard_size.unwrap_or(SHARD_SIZE.min(half)).min(batch_size)
+    }
 }
 
 impl TrainPlan {
@@ -133,7 +146,7 @@ impl TrainPlan {
         }
         TrainConfig {
             batch_size,
-            shard_size: self.execution.shard_size.min(batch_size),
+            shard_size: self.execution.shard_size(batch_size),
             optimizer: self.optimizer.build(),
             learning_rate: if self.scale_learning_rate {
                 self.learning_rate * world as f64
@@ -173,7 +186,7 @@ impl EvaluatePlan {
     /// The configuration of a trainer that only evaluates `samples` samples.
     pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
-        let shard_size = shard_size.min(samples);
+        let shard_size = shard_size.unwrap_or(SHARD_SIZE).min(samples);
         let loss = build_loss(self.loss);
         TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() }
     }
@@ -416,7 +429,12 @@ mod tests {
             plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config::<f32>(100, 1);
         assert_eq!((config.batch_size, config.shard_size), (100, 100));
         let config = plan(&["--batch-size", "16"]).unwrap().config::<f32>(100, 1);
-        assert_eq!((config.batch_size, config.shard_size), (16, 16));
+        assert_eq!((config.batch_size, config.shard_size), (16, 8));
+        let shard_size = |batch_size: usize| {
+            let batch_size = batch_size.to_string();
+            plan(&["--batch-size", &batch_size]).unwrap().config::<f32>(1000, 1).shard_size
+        };
+        assert_eq!([1, 7, 8, 9, 30, 48, 63, 64, 100].map(shard_size), [1, 7, 8, 8, 16, 24, 32, 32, 32]);
     }
 
     #[test]

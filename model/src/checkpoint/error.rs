@@ -70,15 +70,13 @@ pub enum CheckpointError {
         /// What the names of all missing tensors have in front of them in the file, if they do.
         prefix: Option<String>,
     },
-    /// A tensor of another shape.
-    #[error("tensor '{tensor}' is {found:?}, expected {expected:?}")]
-    OtherShape {
-        /// Its name.
-        tensor: String,
-        /// Its dimensions in the file.
-        found: Vec<usize>,
-        /// Its dimensions in the network.
-        expected: Vec<usize>,
+    /// Tensors of other shapes than the network's.
+    #[error("{}", describe_shapes(first, *count))]
+    OtherShapes {
+        /// The first ten, in layer order.
+        first: Vec<ShapeMismatch>,
+        /// How many there are.
+        count: usize,
     },
     /// A tensor of another element type.
     #[error("tensor '{tensor}' is {found}, expected {expected}")]
@@ -92,6 +90,17 @@ pub enum CheckpointError {
     },
 }
 
+/// A tensor that has another shape in a file than in the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShapeMismatch {
+    /// Its name.
+    pub tensor: String,
+    /// Its dimensions in the file.
+    pub found: Vec<usize>,
+    /// Its dimensions in the network.
+    pub expected: Vec<usize>,
+}
+
 impl CheckpointError {
     /// Whether the file is a whole checkpoint, but of another network or of another element type.
     pub fn is_mismatch(&self) -> bool {
@@ -100,7 +109,7 @@ impl CheckpointError {
             Self::LongHeader { .. }
             | Self::OtherModel { .. }
             | Self::OtherTensors { .. }
-            | Self::OtherShape { .. }
+            | Self::OtherShapes { .. }
             | Self::OtherType { .. } => true,
         }
     }
@@ -109,6 +118,16 @@ impl CheckpointError {
     pub(super) fn at(self, path: &Path) -> Error {
         Error::Checkpoint { path: path.to_path_buf(), reason: Box::new(self) }
     }
+}
+
+/// The shapes of some tensors, and how many more there are.
+fn describe_shapes(first: &[ShapeMismatch], count: usize) -> String {
+    let describe = |ShapeMismatch { tensor, found, expected }: &ShapeMismatch| {
+        format!("tensor '{tensor}' is {found:?}, expected {expected:?}")
+    };
+    let list = first.iter().map(describe).collect::<Vec<_>>().join("; ");
+    let more = count - first.len();
+    if more > 0 { format!("{list}; and {more} more tensors of other shapes") } else { list }
 }
 
 /// What is missing, what is there instead, and the way out where all that differs is a prefix.

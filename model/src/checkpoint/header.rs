@@ -1,7 +1,7 @@
 //! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types,
 //! shapes and places.
 
-use super::CheckpointError;
+use super::{CheckpointError, ShapeMismatch};
 use crate::layer::Tensor;
 use crate::network::Network;
 use isograd_kernels::Element;
@@ -18,8 +18,8 @@ const LENGTH_BYTES: u64 = 8;
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Room in a header for what writers add beside the tensors: metadata, blanks.
 const EXTRA_HEADER_BYTES: usize = 1 << 16;
-/// Names of tensors that an error lists.
-const LISTED_NAMES: usize = 10;
+/// Tensors that an error lists.
+const LISTED: usize = 10;
 /// Characters of a text from a file that an error quotes.
 const QUOTED_CHARS: usize = 80;
 
@@ -110,6 +110,7 @@ impl Contents {
             return Err(CheckpointError::OtherModel { found: quote(found), expected: model.to_string() });
         }
         self.check_names(network)?;
+        self.check_shapes(network)?;
         all_tensors(network).map(|tensor| self.start::<T>(tensor)).collect()
     }
 
@@ -127,7 +128,7 @@ impl Contents {
             return Ok(());
         }
         unexpected.sort_unstable();
-        let first = |names: &[&str]| names.iter().take(LISTED_NAMES).map(|name| quote(name)).collect();
+        let first = |names: &[&str]| names.iter().take(LISTED).map(|name| quote(name)).collect();
         Err(CheckpointError::OtherTensors {
             missing: first(&missing),
             missing_count: missing.len(),
@@ -137,16 +138,27 @@ impl Contents {
         })
     }
 
+    /// Checks that all tensors have the shapes of `network`.
+    fn check_shapes<T: Element>(&self, network: &Network<T>) -> Result<(), CheckpointError> {
+        let mut mismatches = all_tensors(network).filter_map(|tensor| {
+            let found = &self.table.info(&tensor.name).expect("the names have been checked").shape;
+            (*found != tensor.dims).then(|| ShapeMismatch {
+                tensor: tensor.name.clone(),
+                found: found.clone(),
+                expected: tensor.dims.clone(),
+            })
+        });
+        let first: Vec<_> = mismatches.by_ref().take(LISTED).collect();
+        let count = first.len() + mismatches.count();
+        if count == 0 { Ok(()) } else { Err(CheckpointError::OtherShapes { first, count }) }
+    }
+
     fn start<T: Element>(&self, tensor: &Tensor) -> Result<u64, CheckpointError> {
         let name = || tensor.name.clone();
         let info = self.table.info(&tensor.name).expect("the names have been checked");
         if info.dtype != dtype::<T>() {
             let (found, expected) = (info.dtype.to_string(), dtype::<T>().to_string());
             return Err(CheckpointError::OtherType { tensor: name(), found, expected });
-        }
-        if info.shape != tensor.dims {
-            let (found, expected) = (info.shape.clone(), tensor.dims.clone());
-            return Err(CheckpointError::OtherShape { tensor: name(), found, expected });
         }
         Ok(self.data_start + info.data_offsets.0 as u64)
     }

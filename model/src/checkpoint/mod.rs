@@ -7,7 +7,7 @@ mod error;
 mod header;
 mod replacement;
 
-pub use error::CheckpointError;
+pub use error::{CheckpointError, ShapeMismatch};
 
 use crate::error::Error;
 use crate::layer::Tensor;

@@ -1,8 +1,8 @@
 //! Batch normalisation.
 
 use super::{
-    Backward, BackwardReads, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode, Options,
-    OutputKind,
+    Backward, BackwardReads, Coefficients, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode,
+    Options, OutputKind,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -301,6 +301,25 @@ impl<T: Element> Layer<T> for BatchNormalization {
         } else {
             batch_norm_backward(cx.isa, x, dy, forward, dx, gradient);
         }
+    }
+
+    fn affine_in_use(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+
+    fn coefficients(&self, params: &[T], statistics: &[T]) -> Coefficients {
+        let Affine { gamma, beta } = self.affine(params);
+        let of =
+            |values: Option<&[T]>, c: usize, default| values.map_or(default, |values| values[c].to_f64());
+        let running = self.running_mean.clone().zip(self.running_var.clone()).enumerate();
+        let (factors, addends) = running
+            .map(|(c, (mean, var))| {
+                let inv_std = 1.0 / (statistics[var].to_f64() + self.epsilon).sqrt();
+                let factor = of(gamma, c, 1.0) * inv_std;
+                (factor, of(beta, c, 0.0) - statistics[mean].to_f64() * factor)
+            })
+            .unzip();
+        Coefficients { factors, addends }
     }
 
     fn shared_sums(&self) -> usize {

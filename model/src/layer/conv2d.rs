@@ -1,8 +1,9 @@
 //! The convolution layer.
 
+use super::folded::Folded;
 use super::{
-    Backward, BackwardReads, Context, Fans, Fusion, Geometry, Layer, LayerPlan, Memory, Options, OutputKind,
-    Size2,
+    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory, Options,
+    OutputKind, Size2,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -26,6 +27,7 @@ pub struct Conv2D {
     built: Option<Built>,
     relu: Activation,
     relu_gradient: bool,
+    folded: Option<Folded>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ impl Conv2D {
             built: None,
             relu: Activation::Identity,
             relu_gradient: false,
+            folded: None,
         }
     }
 
@@ -90,6 +93,16 @@ impl Conv2D {
     #[must_use]
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
+    }
+
+    /// The weights, the bias and the function of a forward pass.
+    fn parameters<'a, T>(&self, cx: &Context<'a, T>) -> (&'a [T], Option<&'a [T]>, Activation) {
+        let Built { weight, bias, .. } = self.built();
+        let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
+            Some(Folded { bias, activation }) => (Some(bias), *activation),
+            None => (bias.as_ref(), self.relu),
+        };
+        (&cx.params[weight.clone()], bias.map(|range| &cx.params[range.clone()]), activation)
     }
 
     fn built(&self) -> &Built {
@@ -138,10 +151,26 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let Built { conv, weight, bias } = self.built();
-        let w = &cx.params[weight.clone()];
-        let bias = bias.as_ref().map(|range| &cx.params[range.clone()]);
-        conv.forward(Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch }, x, w, bias, self.relu, y);
+        let (w, bias, activation) = self.parameters(cx);
+        let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
+        self.built().conv.forward(pass, x, w, bias, activation, y);
+    }
+
+    fn can_split(&self) -> bool {
+        self.groups == 1
+    }
+
+    fn forward_channels(
+        &self,
+        cx: &Context<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+        memory: Memory<'_, T>,
+    ) {
+        let (w, bias, activation) = self.parameters(cx);
+        let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
+        self.built().conv.forward_filters(pass, channels, x, w, bias, activation, y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
@@ -190,6 +219,12 @@ impl<T: Element> Layer<T> for Conv2D {
             _ => return false,
         }
         true
+    }
+
+    fn fold(&mut self, activation: Activation, bias: Range<usize>) -> Option<Foldable> {
+        self.folded = Some(Folded { bias, activation });
+        let Built { weight, bias, .. } = self.built();
+        Some(Foldable { weight: weight.clone(), bias: bias.clone() })
     }
 
     fn geometry(&self) -> Option<Geometry> {

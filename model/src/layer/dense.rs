@@ -1,11 +1,14 @@
 //! The fully connected layer.
 
-use super::{Backward, BackwardReads, Context, Fans, Fusion, Layer, LayerPlan, Memory, Options, OutputKind};
+use super::folded::Folded;
+use super::{
+    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Layer, LayerPlan, Memory, Options, OutputKind,
+};
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
-use isograd_kernels::{Accum, Element, activation, elementwise, reduce};
+use isograd_kernels::{Accum, Activation, Element, activation, elementwise, reduce};
 use std::ops::Range;
 
 /// `y = W x + b`: x `[in, n]`, W `[out, in]`, b `[out]`, y `[out, n]`.
@@ -20,6 +23,7 @@ pub struct Dense {
     bias: Option<Range<usize>>,
     relu: bool,
     relu_gradient: bool,
+    folded: Option<Folded>,
 }
 
 impl Dense {
@@ -35,6 +39,7 @@ impl Dense {
             bias: None,
             relu: false,
             relu_gradient: false,
+            folded: None,
         }
     }
 
@@ -81,14 +86,23 @@ impl<T: Element> Layer<T> for Dense {
         OutputKind::Scores
     }
 
+    fn fold(&mut self, activation: Activation, bias: Range<usize>) -> Option<Foldable> {
+        self.folded = Some(Folded { bias, activation });
+        Some(Foldable { weight: self.weight.clone(), bias: self.bias.clone() })
+    }
+
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
         let x = MatRef::row_major(x, self.inputs, cx.n);
         gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, self.outputs, cx.n));
-        if let Some(bias) = &self.bias {
+        let (bias, relu) = match self.folded.as_ref().filter(|_| cx.folded) {
+            Some(Folded { bias, activation }) => (Some(bias), *activation == Activation::Relu),
+            None => (self.bias.as_ref(), self.relu),
+        };
+        if let Some(bias) = bias {
             elementwise::add_bias(cx.isa, self.outputs, cx.n, &cx.params[bias.clone()], y);
         }
-        if self.relu {
+        if relu {
             activation::relu_in_place(cx.isa, y);
         }
     }

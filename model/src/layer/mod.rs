@@ -13,6 +13,7 @@ mod conv2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod folded;
 mod input;
 mod local_response;
 mod options;
@@ -42,8 +43,9 @@ pub use zero_padding2d::{Sides, ZeroPadding2D};
 
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::{Accum, Element, Isa};
+use isograd_kernels::{Accum, Activation, Element, Isa};
 use std::fmt::Debug;
+use std::ops::Range;
 
 /// A list of layers, each fed by the one before it; see [`layers!`](crate::layers).
 pub type Layers<T> = Vec<Box<dyn Layer<T>>>;
@@ -81,6 +83,9 @@ pub struct Context<'a, T> {
     pub epoch: u32,
     /// Position of the shard's first sample in the order of the epoch.
     pub position: u64,
+    /// Whether layers do the work of the layers that were [folded](Layer::fold) into them. `params` are then
+    /// folded parameters.
+    pub folded: bool,
 }
 
 /// Where the output of a layer lies.
@@ -228,6 +233,25 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         unreachable!("{} has no forward pass", self.kind());
     }
 
+    /// Whether [`forward_channels`](Self::forward_channels) can compute parts of the output in use, for
+    /// several threads.
+    fn can_split(&self) -> bool {
+        false
+    }
+
+    /// The part of [`forward`](Self::forward) in use that computes `channels` of the output, at least two:
+    /// `y` `[channels, H, W, n]`. All parts together give the bits of `forward`.
+    fn forward_channels(
+        &self,
+        _cx: &Context<'_, T>,
+        _channels: Range<usize>,
+        _x: &[T],
+        _y: &mut [T],
+        _memory: Memory<'_, T>,
+    ) {
+        unreachable!("{} cannot be split", self.kind());
+    }
+
     /// Computes the gradients of the input and of the parameters from that of the output. It is not called
     /// where the output lies in place.
     fn backward(&self, _cx: &Context<'_, T>, _tensors: Backward<'_, T>, _memory: Memory<'_, T>) {
@@ -286,6 +310,28 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         false
     }
 
+    /// Whether the layer is an affine function of each channel in use, `y = activation(factor * x + addend)`,
+    /// with coefficients that depend on parameters and running statistics alone: then its activation. The
+    /// layer in front of it can do this by other weights; see [`fold`](Self::fold).
+    fn affine_in_use(&self) -> Option<Activation> {
+        None
+    }
+
+    /// The coefficients of the [affine function](Self::affine_in_use) of each channel.
+    fn coefficients(&self, _params: &[T], _statistics: &[T]) -> Coefficients {
+        unreachable!("{} is no affine function", self.kind());
+    }
+
+    /// Asks the layer to do, in use, the work of a layer behind it that is an
+    /// [affine function](Self::affine_in_use) of each channel, followed by `activation`. In a pass with
+    /// [folded](Context::folded) parameters, the layer finds its weights multiplied by the factors, adds the
+    /// parameters `bias`, one for each output channel, in the place of its bias, and applies the activation.
+    ///
+    /// Returns its parameters that are to be multiplied; `None` if it cannot do it.
+    fn fold(&mut self, _activation: Activation, _bias: Range<usize>) -> Option<Foldable> {
+        None
+    }
+
     /// The layers that this one is made of, if it is a [`Block`]. Only `Network::build` calls it, once.
     fn take_block(&mut self) -> Option<Block<T>> {
         None
@@ -337,6 +383,24 @@ pub enum Fusion {
     /// The ReLU *in front of* the layer, forward and backward. It pays where the layer commutes with a ReLU
     /// and has a smaller output than input, as max pooling.
     ReluInFront,
+}
+
+/// The coefficients of an affine function of each channel, `factors[c] * x + addends[c]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coefficients {
+    /// One for each channel.
+    pub factors: Vec<f64>,
+    /// One for each channel.
+    pub addends: Vec<f64>,
+}
+
+/// Parameters of a layer that does the work of the layer behind it in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foldable {
+    /// The weights, with as many for each output channel, output channels outermost.
+    pub weight: Range<usize>,
+    /// The bias of each output channel.
+    pub bias: Option<Range<usize>>,
 }
 
 /// Padding and stride of a layer, as its [summary](crate::Network::summary) shows them.

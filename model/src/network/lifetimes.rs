@@ -48,7 +48,7 @@ impl<T: Element> Network<T> {
         }
         let mut lives = Lives { network: self, items };
         lives.touch(Slot::Data(self.data[0].value), 0);
-        for (index, step) in self.graph.steps.iter().enumerate().filter(|(_, step)| !step.skip_forward) {
+        for (index, step) in self.steps(mode).iter().enumerate().filter(|(_, step)| !step.skip_forward) {
             lives.forward(index, step);
         }
         lives.loss();

@@ -41,6 +41,7 @@ impl MemoryPlan {
         ShardMemory {
             arena: Aligned::zeroed(plan.arena_len),
             scratch: Aligned::zeroed(plan.scratch_len),
+            lanes: Vec::new(),
             sums: vec![0.0; plan.sums_len],
             mode: Mode::Train,
             n: 0,
@@ -58,6 +59,8 @@ pub(crate) struct ShardMemory<T> {
     pub(super) plan: Arc<MemoryPlan>,
     pub(super) arena: Aligned<T>,
     pub(super) scratch: Aligned<T>,
+    /// Scratch space of further threads that work on the same shard, in use.
+    pub(super) lanes: Vec<Aligned<T>>,
     /// Sums of a layer over the shard, where it is the only one of its step.
     pub(super) sums: Vec<f64>,
     /// The mode of the pass under way, and the samples of its shard.
@@ -67,6 +70,14 @@ pub(crate) struct ShardMemory<T> {
     has_values: bool,
     /// Classes of the shard's samples.
     pub(crate) labels: Vec<u32>,
+}
+
+impl<T: Element> ShardMemory<T> {
+    /// Lets `threads` threads work on one shard at a time in use, where its layers can be split.
+    pub(crate) fn set_threads(&mut self, threads: usize) {
+        let scratch = || Aligned::zeroed(self.plan.scratch_len);
+        self.lanes.resize_with(threads.saturating_sub(1), scratch);
+    }
 }
 
 impl<T: Element> Network<T> {

@@ -8,6 +8,7 @@
 //! What is left are two plain loops over a list of steps.
 
 mod arena;
+mod fold;
 mod freeze;
 mod fuse;
 mod gradients;
@@ -17,10 +18,12 @@ mod lower;
 mod memory;
 mod pass;
 mod predict;
+mod predictor;
 mod state;
 mod summary;
 
 pub use predict::Randomness;
+pub use predictor::Predictor;
 pub use state::State;
 
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
@@ -28,11 +31,12 @@ pub(crate) use pass::{GradientMemory, SharedStep};
 
 use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};
-use crate::layer::{Fusible, Layers, Reservation, Tensor};
+use crate::layer::{Fusible, Layers, Mode, Reservation, Tensor};
 use crate::loss::Loss;
 use crate::place::Place;
 use crate::shape::Shape;
-use graph::{Graph, Inside};
+use fold::Fold;
+use graph::{Graph, Inside, Step};
 use isograd_kernels::Element;
 use lower::{LayerInfo, Lowering};
 use std::ops::Range;
@@ -60,6 +64,9 @@ pub struct Network<T> {
     /// The steps before their gradients were planned: what that plan starts from when layers are frozen.
     fused: Graph,
     graph: Graph,
+    /// The steps in use, where some layers do the work of those behind them.
+    in_use: Graph,
+    folds: Vec<Fold>,
     /// The buffer of each value's data, and of the gradient by it.
     data: Vec<Inside>,
     gradients: Vec<Inside>,
@@ -89,13 +96,26 @@ impl<T: Element> Network<T> {
             statistics: plan.statistics,
             fused: graph,
             graph: Graph::default(),
+            in_use: Graph::default(),
+            folds: Vec::new(),
             data: Vec::new(),
             gradients: Vec::new(),
             output,
             rows,
         };
+        network.in_use = network.fused.clone();
+        let parameters = network.parameter_count();
+        network.folds = fold::plan(&mut network.in_use, &mut network.layers, parameters, output);
         network.plan_gradients();
         Ok(network)
+    }
+
+    /// The steps of a pass in `mode`, forward.
+    fn steps(&self, mode: Mode) -> &[Step] {
+        match mode {
+            Mode::Train => &self.graph.steps,
+            Mode::Eval => &self.in_use.steps,
+        }
     }
 
     /// Plans the backward pass, given which layers are frozen.

@@ -8,6 +8,9 @@ use crate::layer::{Backward, Context, Gradients, Memory, Mode};
 use isograd_kernels::{Accum, Activation, Element, Isa, activation, elementwise};
 use std::ops::Range;
 
+/// Parts of a layer have a multiple of so many channels: the tiles of most kernels have no more.
+const LEAST_CHANNELS: usize = 8;
+
 /// Where a backward pass puts the gradients of the parameters.
 pub(crate) trait GradientMemory<T> {
     /// Memory for the gradients of the parameters `range`, which are those of one layer.
@@ -93,13 +96,16 @@ impl<T: Element> Network<T> {
         range: Range<usize>,
     ) {
         for index in range {
-            let step = &self.graph.steps[index];
+            let step = &self.steps(cx.mode)[index];
             if step.skip_forward {
                 continue;
             }
             match step.op {
                 Op::Layer(layer) => {
-                    self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
+                    let is_done = cx.mode == Mode::Eval && self.forward_split(cx, memory, index, layer);
+                    if !is_done {
+                        self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
+                    }
                 }
                 Op::Add { relu } => {
                     let function = if relu { Activation::Relu } else { Activation::Identity };
@@ -145,7 +151,7 @@ impl<T: Element> Network<T> {
         layer: usize,
         part: Part<'_>,
     ) {
-        let (step, info) = (&self.graph.steps[index], &self.infos[layer]);
+        let (step, info) = (&self.steps(cx.mode)[index], &self.infos[layer]);
         let ranges = [
             self.data_range(memory, step.reads[0]),
             self.data_range(memory, step.writes),
@@ -158,6 +164,41 @@ impl<T: Element> Network<T> {
             Part::Sums(sums) => layer.forward_sums(&cx, x, memory, sums),
             Part::Rest(sums) => layer.forward(&cx, x, y, Memory { sums, ..memory }),
         }
+    }
+
+    /// Runs step `index` of a pass in use on several threads, if its layer can be split.
+    fn forward_split(
+        &self,
+        cx: &Context<'_, T>,
+        memory: &mut ShardMemory<T>,
+        index: usize,
+        layer: usize,
+    ) -> bool {
+        let (step, channels) = (&self.in_use.steps[index], self.infos[layer].shape.c);
+        // At least as many channels as a tile of the kernels has for each part.
+        let parts = (memory.lanes.len() + 1).min(channels / LEAST_CHANNELS);
+        if parts < 2 || !self.layers[layer].can_split() {
+            return false;
+        }
+        let ranges = [self.data_range(memory, step.reads[0]), self.data_range(memory, step.writes)];
+        let [x, mut y] = disjoint(&mut memory.arena, ranges);
+        let (x, cx, plane) = (&*x, self.context_of(cx, step, layer), y.len() / channels);
+        let scratch = std::iter::once(&mut memory.scratch).chain(&mut memory.lanes);
+        rayon::scope(|scope| {
+            for (part, scratch) in scratch.enumerate().take(parts) {
+                let first =
+                    |part: usize| (part * channels / parts).next_multiple_of(LEAST_CHANNELS).min(channels);
+                let channels = first(part)..first(part + 1);
+                let (own, rest) = std::mem::take(&mut y).split_at_mut(channels.len() * plane);
+                y = rest;
+                let cx = &cx;
+                scope.spawn(move |_| {
+                    let memory = Memory { saved: &mut [], scratch, statistics: &mut [], sums: &[] };
+                    self.layers[layer].forward_channels(cx, channels, x, own, memory);
+                });
+            }
+        });
+        true
     }
 
     /// The context of a layer. A frozen layer works as in use.

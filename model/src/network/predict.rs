@@ -21,7 +21,7 @@ pub struct Randomness {
 impl<T: Element> Network<T> {
     /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, computed as in use: dropout
     /// passes all elements on, batch normalisation takes the running statistics of `state`. Allocates its
-    /// memory in each call.
+    /// memory in each call; a [`Predictor`](super::Predictor) keeps it.
     ///
     /// ```
     /// use isograd_model::{Network, kernels::Isa, layer::*, layers};
@@ -38,10 +38,10 @@ impl<T: Element> Network<T> {
     /// When `n` is 0, when `x` does not have `n` samples, when `state` is that of a network with other
     /// parameters, or when there is no memory for the pass.
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
-        let mut memory = self.memory_of(state, Mode::Eval, x, n);
-        let cx = self.context(state, isa, Mode::Eval, n, Randomness::default());
-        self.forward(&cx, &mut memory, &mut [], self.all());
-        self.output(&memory).to_vec()
+        assert!(n > 0, "a pass over no samples");
+        self.check_input(x, n);
+        let predictor = self.predictor(state, isa, n);
+        predictor.unwrap_or_else(|error| panic!("{error}")).predict(x, n).to_vec()
     }
 
     /// The mean `loss` of the samples `x` `[input shape, n]` with their `n` `targets`, and its gradient by
@@ -113,9 +113,7 @@ impl<T: Element> Network<T> {
     /// Memory for one pass in `mode` over the `n` samples `x`, with `x` as the network's input.
     fn memory_of(&self, state: &State<T>, mode: Mode, x: &[T], n: usize) -> ShardMemory<T> {
         assert!(n > 0, "a pass over no samples");
-        let shape = self.input_shape();
-        let len = shape.elements().checked_mul(n);
-        assert_eq!(Some(x.len()), len, "x has {} elements, not those of {n} samples of {shape}", x.len());
+        self.check_input(x, n);
         state.assert_fits(self);
         let plan = self.plan_memory(n, &[mode], 1).unwrap_or_else(|error| panic!("{error}"));
         let mut memory = MemoryPlan::allocate(&plan);
@@ -123,8 +121,15 @@ impl<T: Element> Network<T> {
         memory
     }
 
+    /// Panics if `x` are not `n` samples.
+    pub(super) fn check_input(&self, x: &[T], n: usize) {
+        let shape = self.input_shape();
+        let len = shape.elements().checked_mul(n);
+        assert_eq!(Some(x.len()), len, "x has {} elements, not those of {n} samples of {shape}", x.len());
+    }
+
     /// The context of a step whose only shard has `n` samples.
-    fn context<'a>(
+    pub(super) fn context<'a>(
         &self,
         state: &'a State<T>,
         isa: Isa,
@@ -144,6 +149,7 @@ impl<T: Element> Network<T> {
             seed,
             epoch,
             position,
+            folded: false,
         }
     }
 }

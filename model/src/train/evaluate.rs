@@ -19,11 +19,14 @@ impl<T: Element> Trainer<T> {
     /// or a target that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
+        let state = self.update_memory.averaged().unwrap_or(&self.state);
+        let folded = self.network.folded_parameters(state)?;
         let job = Job {
             network: &self.network,
             config: &self.config,
             sum_layout: &self.sum_layout,
-            state: self.update_memory.averaged().unwrap_or(&self.state),
+            state,
+            folded: folded.as_deref(),
             source: &source,
             order: &[],
             positions: 0..dataset.len(),
@@ -33,6 +36,9 @@ impl<T: Element> Trainer<T> {
         self.sum_layout.check_memory(job.shards())?;
         let mut sums = Sums::new(&self.sum_layout);
         let own = self.own_shards(job.shards());
+        // Where there are fewer shards than threads, several threads share a shard.
+        let threads = self.workers.len() / own.len().max(1);
+        self.workers.iter_mut().for_each(|worker| worker.shards[0].memory.set_threads(threads));
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
         let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
         let own = Flags { stop: false, failed: failure.is_some() };

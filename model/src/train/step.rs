@@ -135,6 +135,7 @@ impl<T: Element> Trainer<T> {
             config: &self.config,
             sum_layout: &self.sum_layout,
             state: &self.state,
+            folded: None,
             source,
             order,
             positions,

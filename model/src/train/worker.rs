@@ -47,6 +47,8 @@ pub(super) struct Job<'a, T> {
     pub(super) config: &'a TrainConfig<T>,
     pub(super) sum_layout: &'a SumLayout,
     pub(super) state: &'a State<T>,
+    /// Parameters in use, if layers are folded; see [`Network::folded_parameters`].
+    pub(super) folded: Option<&'a [T]>,
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
     pub(super) order: &'a [u32],
@@ -102,11 +104,12 @@ impl<'a, T: Element> Job<'a, T> {
             input: self.network.input_shape(),
             n: shard.len(),
             global_batch_size: self.samples(),
-            params: self.state.params(),
+            params: self.folded.unwrap_or(self.state.params()),
             statistics: self.state.statistics(),
             seed: self.config.seed,
             epoch: self.epoch,
             position: shard.start as u64,
+            folded: self.folded.is_some(),
         }
     }
 

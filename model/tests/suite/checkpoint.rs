@@ -176,6 +176,10 @@ fn files_of_other_networks_are_refused() {
     });
     refuse("tensor 'dense1.weight' is [8, 3], expected [3, 8]", &|c| c.tensors[4].2 = vec![8, 3]);
     refuse("tensor 'batchnormalization1.running_var' is [3], expected [2]", &|c| c.tensors[6].2 = vec![3]);
+    refuse(
+        "tensor 'dense1.weight' is [8, 3], expected [3, 8]; tensor 'batchnormalization1.running_var' is [3], expected [2]",
+        &|c| (c.tensors[4].2, c.tensors[6].2) = (vec![8, 3], vec![3]),
+    );
     refuse("tensor 'conv2d1.weight' is F64, expected F32", &|c| c.tensors[0].1 = Dtype::F64);
 }
 

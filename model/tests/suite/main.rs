@@ -15,6 +15,7 @@ mod checkpoint;
 mod checkpoint_files;
 mod data_errors;
 mod element;
+mod folding;
 mod golden;
 mod golden_layers;
 mod gradients;

@@ -1,0 +1,67 @@
+//! A network in use: folded parameters and memory, kept from call to call.
+
+use super::{MemoryPlan, Network, Randomness, ShardMemory, State};
+use crate::error::Error;
+use crate::layer::Mode;
+use crate::memory::Aligned;
+use isograd_kernels::{Element, Isa};
+
+/// Computes the outputs of a network for batches of samples; made by [`Network::predictor`].
+///
+/// A layer with many channels runs on all threads of the rayon pool that [`predict`](Self::predict) is called
+/// in. The bits are those of one thread.
+#[derive(Debug)]
+pub struct Predictor<'n, T> {
+    network: &'n Network<T>,
+    state: &'n State<T>,
+    folded: Option<Aligned<T>>,
+    memory: ShardMemory<T>,
+    isa: Isa,
+}
+
+impl<T: Element> Network<T> {
+    /// A predictor for batches of at most `capacity` samples, with the parameters and running statistics of
+    /// `state`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfMemory`].
+    ///
+    /// # Panics
+    ///
+    /// When `capacity` is 0, or when `state` is that of a network with other parameters.
+    pub fn predictor<'n>(
+        &'n self,
+        state: &'n State<T>,
+        isa: Isa,
+        capacity: usize,
+    ) -> Result<Predictor<'n, T>, Error> {
+        assert!(capacity > 0, "a predictor for no samples");
+        state.assert_fits(self);
+        let plan = self.plan_memory(capacity, &[Mode::Eval], 1)?;
+        let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan));
+        Ok(Predictor { network: self, state, folded, memory, isa })
+    }
+}
+
+impl<T: Element> Predictor<'_, T> {
+    /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, as in
+    /// [`Network::predict`].
+    ///
+    /// # Panics
+    ///
+    /// When `n` is 0 or more than the capacity, or when `x` does not have `n` samples.
+    pub fn predict(&mut self, x: &[T], n: usize) -> &[T] {
+        assert!(n > 0, "a pass over no samples");
+        let (network, memory) = (self.network, &mut self.memory);
+        network.check_input(x, n);
+        memory.set_threads(rayon::current_num_threads());
+        network.start_pass(memory, Mode::Eval, n).copy_from_slice(x);
+        let mut cx = network.context(self.state, self.isa, Mode::Eval, n, Randomness::default());
+        if let Some(folded) = &self.folded {
+            (cx.params, cx.folded) = (folded, true);
+        }
+        network.forward(&cx, memory, &mut [], network.all());
+        network.output(memory)
+    }
+}
