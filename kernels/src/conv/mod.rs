@@ -136,10 +136,10 @@ impl Conv2d {
     /// cannot be cut into equal groups, when the kernel is larger than the padded image, or when a tensor
     /// would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
+        let direct = Self::with_path(shape, Path::Direct)?;
         if shape.is_product() {
             return Self::with_path(shape, Path::Im2col);
         }
-        let direct = Self::with_path(shape, Path::Direct)?;
         let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS || direct.depthwise.is_some();
         let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
         Ok(Self { paths: Paths { weight_gradient, ..direct.paths }, ..direct })
