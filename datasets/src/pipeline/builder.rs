@@ -167,6 +167,9 @@ enum Output<T> {
 impl<T: Send + 'static> Stream<T> {
     /// Sets the number of workers of the stage. The order of items stays, unless the stage is
     /// [`unordered`](Self::unordered).
+    ///
+    /// To keep the order, all that a worker emits for an item is held until the item's turn has come. A stage that makes
+    /// many large items of one should have one worker, or be unordered.
     pub fn workers(self, workers: usize) -> Self {
         self.change(|node| node.workers = workers)
     }
@@ -500,6 +503,13 @@ pub struct BuiltPipeline {
     graph: Arc<Graph>,
     running: Arc<AtomicBool>,
     limit: Option<Duration>,
+}
+
+impl std::fmt::Debug for BuiltPipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stages: Vec<&str> = self.graph.nodes.iter().map(|node| &node.name[..]).collect();
+        f.debug_struct("BuiltPipeline").field("stages", &stages).finish_non_exhaustive()
+    }
 }
 
 impl BuiltPipeline {

@@ -18,7 +18,8 @@ const STDERR_BYTES: usize = 2048;
 /// A command whose standard output is read in chunks of whole records. Its standard input is empty.
 ///
 /// After the output has ended, the command must exit with 0; anything else is an error that has its status and the end
-/// of its standard error. When the run ends before the command does, the command is killed.
+/// of its standard error. When the run ends before the command does, the command is killed, on Unix with all that it
+/// started: it has a process group of its own.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{CommandOutput, Pipeline};
@@ -72,7 +73,10 @@ impl Source for CommandOutput {
     fn open(&self) -> Result<Self::Items, Cause> {
         let command = self.words();
         let unstarted = |reason| SourceError::Spawn { command: command.clone(), reason };
-        let mut child = Command::new(&self.program)
+        let mut command_line = Command::new(&self.program);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command_line, 0);
+        let mut child = command_line
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -96,10 +100,23 @@ impl Source for CommandOutput {
 
     fn interrupt(&self) {
         if let Some(child) = &mut *lock(&self.child) {
-            // It may have ended; either way its output ends.
-            let _ = child.kill();
+            kill(child);
         }
     }
+}
+
+/// Kills a command that has not been waited for, and on Unix all that it started: a shell's children hold its output
+/// open.
+fn kill(child: &mut Child) {
+    #[cfg(unix)]
+    let killed = rustix::process::kill_process_group(
+        rustix::process::Pid::from_child(child),
+        rustix::process::Signal::KILL,
+    );
+    #[cfg(not(unix))]
+    let killed = child.kill();
+    // It may have ended; either way its output ends.
+    let _ = killed;
 }
 
 /// The last bytes of what a command says on its standard error.
@@ -135,7 +152,7 @@ struct Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(mut child) = lock(&self.child).take() {
-            let _ = child.kill();
+            kill(&mut child);
             let _ = child.wait();
         }
     }

@@ -129,15 +129,14 @@ impl<R: BufRead + Read> Records<R> {
 
     /// Puts a line behind `text`; false at the end.
     fn read_line(&mut self, text: &mut String) -> Result<bool, SourceError> {
-        let read = self.reader.read_line(text);
+        let mut bytes = Vec::new();
+        let unreadable = |reason| SourceError::Io { file: self.path.display().to_string(), reason };
+        self.reader.read_until(b'\n', &mut bytes).map_err(unreadable)?;
         self.line += 1;
-        let file = || self.path.display().to_string();
-        read.map(|bytes| bytes > 0).map_err(|reason| match reason.kind() {
-            std::io::ErrorKind::InvalidData if reason.get_ref().is_some() => {
-                self.error(self.line, reason.to_string())
-            }
-            _ => SourceError::Io { file: file(), reason },
-        })
+        text.push_str(
+            str::from_utf8(&bytes).map_err(|_| self.error(self.line, "it is not UTF-8".to_owned()))?,
+        );
+        Ok(!bytes.is_empty())
     }
 
     fn error(&self, line: u64, problem: String) -> SourceError {

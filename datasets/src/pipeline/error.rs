@@ -177,14 +177,23 @@ pub enum RunError {
     },
 
     /// A result is asked for that the run does not have.
-    #[error("sink {sink} has no result of type {expected}{}", OneOf(sinks))]
+    #[error("sink {sink} has no result{}", OneOf(sinks))]
     NoResult {
         /// The name that was asked for.
         sink: String,
-        /// The type that was asked for.
-        expected: &'static str,
         /// The sinks whose results are still there.
         sinks: Vec<String>,
+    },
+
+    /// A result is asked for as another type than it has.
+    #[error("the result of sink {sink} has type {got}, not {expected}")]
+    ResultType {
+        /// The sink.
+        sink: String,
+        /// The type of its result.
+        got: &'static str,
+        /// The type that was asked for.
+        expected: &'static str,
     },
 }
 

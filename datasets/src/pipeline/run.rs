@@ -62,8 +62,9 @@ impl Context {
     }
 
     /// Keeps the result of a sink.
-    pub(super) fn keep(&self, result: Box<dyn Any + Send>) {
-        lock(&self.run.results).insert((self.stage, self.worker.index), result);
+    pub(super) fn keep<R: Send + 'static>(&self, result: R) {
+        let kept = Kept { type_name: std::any::type_name::<R>(), value: Box::new(result) };
+        lock(&self.run.results).insert((self.stage, self.worker.index), kept);
     }
 
     fn fail_in_panic(&self, payload: &(dyn Any + Send)) {
@@ -90,7 +91,14 @@ pub(super) struct Shared {
     ended: Condvar,
 }
 
-type Results = BTreeMap<(usize, usize), Box<dyn Any + Send>>;
+/// By stage and worker.
+type Results = BTreeMap<(usize, usize), Kept>;
+
+/// The result of a worker of a sink.
+struct Kept {
+    type_name: &'static str,
+    value: Box<dyn Any + Send>,
+}
 
 struct Progress {
     /// The workers that have not ended.
@@ -391,6 +399,24 @@ impl CancelHandle {
     }
 }
 
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("monitor", &self.monitor()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CancelHandle")
+    }
+}
+
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outcome").field("monitor", &self.monitor).finish_non_exhaustive()
+    }
+}
+
 /// What a run that came to its end has given.
 pub struct Outcome {
     names: Vec<String>,
@@ -403,17 +429,22 @@ impl Outcome {
     ///
     /// # Errors
     ///
-    /// [`RunError::NoResult`] if there is no such sink, if its results have another type, and if all have been taken.
+    /// [`RunError::NoResult`] if there is no such sink or all its results have been taken; [`RunError::ResultType`] if
+    /// its results have another type.
     pub fn take<R: 'static>(&mut self, name: &str) -> Result<R, PipelineError> {
         let stage = self.names.iter().position(|other| other == name);
-        let mut of_stage = self.results.iter().filter(|((other, _), _)| Some(*other) == stage);
-        let key = of_stage.next().filter(|(_, result)| result.is::<R>()).map(|(key, _)| *key);
-        let result = key.and_then(|key| self.results.remove(&key)).and_then(|result| result.downcast().ok());
-        result.map(|result| *result).ok_or_else(|| {
+        let next = self.results.iter().find(|((other, _), _)| Some(*other) == stage);
+        let (key, got) = (next.map(|(key, _)| *key), next.map(|(_, kept)| kept.type_name));
+        let is_right = next.is_some_and(|(_, kept)| kept.value.is::<R>());
+        let kept = key.filter(|_| is_right).and_then(|key| self.results.remove(&key));
+        kept.and_then(|kept| kept.value.downcast().ok()).map(|result| *result).ok_or_else(|| {
+            let (sink, expected) = (name.to_owned(), std::any::type_name::<R>());
+            if let Some(got) = got {
+                return RunError::ResultType { sink, got, expected }.into();
+            }
             let mut sinks: Vec<String> = self.results.keys().map(|key| self.names[key.0].clone()).collect();
             sinks.dedup();
-            let (sink, expected) = (name.to_owned(), std::any::type_name::<R>());
-            RunError::NoResult { sink, expected, sinks }.into()
+            RunError::NoResult { sink, sinks }.into()
         })
     }
 

@@ -136,6 +136,10 @@ fn send<O>(context: &Context, port: &Port<O>, item: O) -> Result<(), Stopped> {
 pub(super) fn source<S: Source>(source: Arc<S>, port: Arc<Port<S::Item>>) -> Body {
     Arc::new(move |context| {
         let items = source.open().map_err(|cause| context.fail(cause))?;
+        // A stop that came before there was anything to interrupt.
+        if context.is_stopped() {
+            return Err(Stopped);
+        }
         let mut number = 0;
         context.item.set(Some(0));
         for item in items {
@@ -206,7 +210,7 @@ where
         let intake = Intake::new(context, &queue);
         intake.for_each(&mut sink, |sink, item| sink.consume(item), |_, _| Ok(()))?;
         let result = sink.finish().map_err(|cause| context.fail(cause))?;
-        context.keep(Box::new(result));
+        context.keep(result);
         Ok(())
     })
 }

@@ -48,7 +48,7 @@ fn an_error_names_stage_item_and_cause_and_ends_every_thread() {
                 .collect("all")
                 .build()
                 .unwrap();
-            let error = built.run().err().unwrap();
+            let error = built.run().unwrap_err();
             assert_eq!(error.to_string(), "stage decode at item 17: cannot decode");
             assert!(matches!(error, PipelineError::Run(RunError::Stage { item: Some(17), .. })));
             // `run` returns after all threads; what they shared goes with the pipeline.
@@ -62,7 +62,7 @@ fn an_error_names_stage_item_and_cause_and_ends_every_thread() {
 fn sources_sinks_states_and_ends_of_streams_report_errors_too() {
     within("errors", LONG, || {
         let message =
-            |built: isograd_datasets::pipeline::End| built.build().unwrap().run().err().unwrap().to_string();
+            |built: isograd_datasets::pipeline::End| built.build().unwrap().run().unwrap_err().to_string();
         let broken = || Ok::<_, Cause>([Ok(1), Ok(2), Err("disk gone")].into_iter());
         let source = || Pipeline::new().source("disk", generator(broken));
         assert_eq!(message(source().collect("all")), "stage disk at item 2: disk gone");
@@ -98,11 +98,11 @@ fn a_panic_is_reported_with_the_stage() {
     within("panic", LONG, || {
         let built = endless().map("fragile", |n| if n == 5 { panic!("5 is right out") } else { n });
         let built = built.workers(2).collect("all").build().unwrap();
-        let error = built.run().err().unwrap();
+        let error = built.run().unwrap_err();
         assert_eq!(error.to_string(), "stage fragile at item 5 panicked: 5 is right out");
         // And the pipeline can be run again.
         assert!(matches!(
-            built.run().err().unwrap(),
+            built.run().unwrap_err(),
             PipelineError::Run(RunError::Panic { item: Some(5), .. })
         ));
     });
@@ -126,10 +126,10 @@ fn ignored_errors_are_counted_and_skipped() {
             .source("n", 0..10_u64)
             .stage("odd", odd)
             .stage("text", |n| format!("{n}x").parse::<u64>());
-        let error = stream.collect("all").build().unwrap().run().err().unwrap();
+        let error = stream.collect("all").build().unwrap().run().unwrap_err();
         assert_eq!(error.to_string(), "stage text at item 0: invalid digit found in string");
         let rest =
-            || Ok::<_, Cause>([Ok(1), Err(std::io::Error::other("one bad sector")), Ok(3)].into_iter());
+            || Ok::<_, Cause>([Ok(1_u32), Err(std::io::Error::other("one bad sector")), Ok(3)].into_iter());
         let stream = Pipeline::new().source("disk", generator(rest)).ignore(is_io).collect("all");
         assert_eq!(stream.build().unwrap().run().unwrap().take::<Vec<u32>>("all").unwrap(), [1, 3]);
     });
@@ -147,17 +147,17 @@ fn cancel_deadline_and_drop_end_the_threads() {
             });
         let built = built.build().unwrap();
         let run = built.start().unwrap();
-        assert!(matches!(built.start().err().unwrap(), PipelineError::Run(RunError::Running)));
+        assert!(matches!(built.start().unwrap_err(), PipelineError::Run(RunError::Running)));
         let cancel = run.cancel_handle();
         std::thread::spawn(move || cancel.cancel()).join().unwrap();
-        assert!(matches!(run.wait().err().unwrap(), PipelineError::Run(RunError::Cancelled)));
+        assert!(matches!(run.wait().unwrap_err(), PipelineError::Run(RunError::Cancelled)));
         assert_eq!(live.load(Ordering::Relaxed), 0);
 
         drop(built.start().unwrap());
         assert_eq!(live.load(Ordering::Relaxed), 0, "dropping waits for the threads and drops the items");
 
         let begin = Instant::now();
-        let error = built.deadline(Duration::from_millis(80)).run().err().unwrap();
+        let error = built.deadline(Duration::from_millis(80)).run().unwrap_err();
         assert!(begin.elapsed() >= Duration::from_millis(80));
         assert!(error.to_string().starts_with("the pipeline has not ended within 80ms; busy: "), "{error}");
         assert_eq!(live.load(Ordering::Relaxed), 0);
@@ -182,7 +182,7 @@ fn stages_that_wait_for_each_other_are_found() {
             let late = gathered.regulate("gather", Gather::new(50)).regulate("split", Split);
             direct.join("pair", late).collect("all").build().unwrap()
         };
-        let error = build(10).run().err().unwrap();
+        let error = build(10).run().unwrap_err();
         let expected =
             "all stages wait for each other; the queues behind numbers are full: give them larger buffers";
         assert_eq!(error.to_string(), expected);
@@ -196,7 +196,7 @@ fn joined_streams_must_have_one_length() {
     within("lengths", LONG, || {
         let pipeline = Pipeline::new();
         let (short, long) = (pipeline.source("short", 0..3), pipeline.source("long", 0..u64::MAX));
-        let error = short.join("pair", long).collect("all").build().unwrap().run().err().unwrap();
+        let error = short.join("pair", long).collect("all").build().unwrap().run().unwrap_err();
         assert_eq!(error.to_string(), "stage pair: input 0 ended after 3 items, but input 1 goes on");
         let streams = [5, 5, 4].map(|n| pipeline.source(format!("to {n}"), 0..n));
         assert!(pipeline.build().is_err(), "names must differ");
@@ -225,9 +225,9 @@ fn a_cycle_with_errors_inside_ends() {
         let mut all: Vec<u64> = build(5, true).run().unwrap().take("all").unwrap();
         all.sort_unstable();
         assert_eq!(all, (0..50).filter(|n| n % 7 != 3).collect::<Vec<_>>());
-        let error = build(5, false).run().err().unwrap().to_string();
+        let error = build(5, false).run().unwrap_err().to_string();
         assert!(error.starts_with("stage step at item ") && error.ends_with(": a bad number"), "{error}");
-        let error = build(4, true).run().err().unwrap().to_string();
+        let error = build(4, true).run().unwrap_err().to_string();
         assert!(error.ends_with("an item has gone 4 rounds, and wants another"), "{error}");
     });
 }
@@ -251,7 +251,7 @@ fn a_source_that_waits_elsewhere_is_interrupted() {
     within("interrupt", LONG, || {
         let built =
             Pipeline::new().source("bell", Bell(AtomicBool::new(false))).collect("all").build().unwrap();
-        let error = built.deadline(Duration::from_millis(50)).run().err().unwrap();
+        let error = built.deadline(Duration::from_millis(50)).run().unwrap_err();
         assert!(matches!(error, PipelineError::Run(RunError::Deadline { .. })), "{error}");
     });
 }

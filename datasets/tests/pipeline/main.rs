@@ -7,6 +7,7 @@ mod monitor;
 mod random_graphs;
 mod sources;
 mod stages;
+mod trainers;
 
 use std::sync::mpsc;
 use std::time::Duration;
