@@ -52,7 +52,7 @@ fn queue(capacity: usize, producers: usize, consumers: usize) -> Arc<Queue<u32>>
 /// Takes until the end of the stream, up to `most` at a time.
 fn drain(queue: &Queue<u32>, most: usize) -> Result<Vec<u32>, Stopped> {
     let (mut all, mut batch) = (Vec::new(), VecDeque::new());
-    while queue.take(most, 1, &mut batch)?.is_some() {
+    while queue.take(most, 1, 1, &mut batch)?.is_some() {
         assert!(!batch.is_empty() && batch.len() <= most);
         all.extend(batch.drain(..));
     }
@@ -175,7 +175,7 @@ fn a_sequencer_restores_the_order_of_takes() {
                 (Arc::clone(&input), Arc::clone(&output), Arc::clone(&sequencer));
             move || {
                 let mut batch = VecDeque::new();
-                while let Some(taken) = input.take(1, 1, &mut batch).unwrap() {
+                while let Some(taken) = input.take(1, 1, 1, &mut batch).unwrap() {
                     sequencer.submit(taken.ticket, batch.drain(..).collect(), |n| output.push(n)).unwrap();
                 }
                 sequencer.finish(worker, vec![100 + worker as u32], |n| output.push(n)).unwrap();

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::builder::{Stream, nothing};
+use super::builder::nothing;
 use super::error::Cause;
 use super::graph::Kind;
 use super::joint::Joint;
@@ -15,6 +15,7 @@ use super::monitor::{Clock, Phase};
 use super::queue::{Queue, Stopped, Survey};
 use super::run::lock;
 use super::stage::{Outlet, Transform, Worker};
+use super::stream::Stream;
 use super::work;
 
 /// What bounds a [cycle](Stream::cycle).

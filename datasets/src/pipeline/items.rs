@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::builder::Stream;
 use super::error::PipelineError;
 use super::monitor::Monitor;
+use super::outcome::Outcome;
+use super::pace::Pace;
 use super::queue::Queue;
-use super::run::{CancelHandle, Outcome, Run};
+use super::run::{CancelHandle, Run};
+use super::stream::Stream;
 
 /// The items of a stream, taken by the caller while the stages run ahead: an iterator.
 ///
@@ -41,6 +44,9 @@ use super::run::{CancelHandle, Outcome, Run};
 pub struct Items<T> {
     queue: Arc<Queue<T>>,
     ready: VecDeque<T>,
+    pace: Pace,
+    /// When items were last taken from the queue, and how many.
+    last: Option<(Instant, usize)>,
     run: Option<Run>,
     outcome: Option<Outcome>,
 }
@@ -57,7 +63,8 @@ impl<T: Send + 'static> Stream<T> {
         queue.set_outside_consumer();
         pipeline.graph.borrow_mut().edges[edge].is_outlet = true;
         let run = pipeline.build()?.start()?;
-        Ok(Items { queue, ready: VecDeque::new(), run: Some(run), outcome: None })
+        let pace = Pace::new(1);
+        Ok(Items { queue, ready: VecDeque::new(), pace, last: None, run: Some(run), outcome: None })
     }
 }
 
@@ -83,10 +90,13 @@ impl<T> Iterator for Items<T> {
     type Item = Result<T, PipelineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // One at a time: what is taken out of the queue is room for more, and chunks may be large.
         if self.ready.is_empty() && self.run.is_some() {
+            if let Some((begin, count)) = self.last {
+                self.pace.update(count, begin.elapsed(), Duration::ZERO);
+            }
+            let Pace { most, worth, room, .. } = self.pace;
             // A stop is an error of the run, which `wait` reports.
-            if !matches!(self.queue.take(1, 1, &mut self.ready), Ok(Some(_))) {
+            if !matches!(self.queue.take(most, worth, room, &mut self.ready), Ok(Some(_))) {
                 return match self.run.take()?.wait() {
                     Ok(outcome) => {
                         self.outcome = Some(outcome);
@@ -95,6 +105,7 @@ impl<T> Iterator for Items<T> {
                     Err(error) => Some(Err(error)),
                 };
             }
+            self.last = Some((Instant::now(), self.ready.len()));
         }
         self.ready.pop_front().map(Ok)
     }

@@ -12,17 +12,11 @@
 //! [`stop`](Queue::stop) ends everything at once: the items are dropped and all waiting threads return.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, is_long, looks, pause};
 
-/// The capacity with which a queue of no given capacity begins.
+/// The capacity of a queue of no given capacity before a consumer has asked for one.
 const FIRST_CAPACITY: usize = 4;
-/// How far such a queue grows.
-const LAST_CAPACITY: usize = 1024;
-/// A queue grows while its items pass faster than one in this time: a queue of that many is worth this little
-/// waiting, and without it threads would sleep and wake for every few items.
-const FAST_ITEM: Duration = Duration::from_micros(50);
 
 /// The run has been stopped: by an error, by a cancellation or by its deadline.
 ///
@@ -83,8 +77,6 @@ struct State<T> {
     /// The capacity that was asked for; the queue chooses if there is none.
     fixed_capacity: Option<usize>,
     capacity: usize,
-    /// When the queue was last full, and how many items had passed by then.
-    last_full: Option<(Instant, u64)>,
     /// How many stages push, and how many of them may still.
     producers: usize,
     open_producers: usize,
@@ -101,14 +93,13 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// A queue of `capacity` items, at least 1, or of a capacity that follows the speed of the items. It has no
+    /// A queue of `capacity` items, at least 1, or of the capacity that its consumers ask for. It has no
     /// producer and one consumer.
     pub(crate) fn new(capacity: Option<usize>) -> Self {
         let state = State {
             items: VecDeque::new(),
             fixed_capacity: capacity,
             capacity: capacity.unwrap_or(FIRST_CAPACITY),
-            last_full: None,
             producers: 0,
             open_producers: 0,
             consumers: 1,
@@ -146,7 +137,6 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         state.open_producers = state.producers;
         state.capacity = state.fixed_capacity.unwrap_or(FIRST_CAPACITY);
-        state.last_full = None;
         (state.pushed, state.taken, state.takes) = (0, 0, 0);
         state.is_stopped = false;
         let dropped = std::mem::take(&mut state.items);
@@ -185,7 +175,7 @@ impl<T> Queue<T> {
             if state.is_stopped {
                 return Err(Stopped);
             }
-            if state.items.len() < state.capacity || state.grow() {
+            if state.items.len() < state.capacity {
                 break;
             }
             state.waiting_producers += 1;
@@ -207,11 +197,13 @@ impl<T> Queue<T> {
     }
 
     /// Moves items into `into`, which is empty: at most `most`, and not more than this consumer's share of what
-    /// is there. Waits for the first; for a moment also until there are `worth` of them. `None` after the last.
+    /// is there. Waits for the first; for a moment also until there are `worth` of them. `None` after the last. A
+    /// queue of no given capacity is to have room for `room` from now on.
     pub(crate) fn take(
         &self,
         most: usize,
         worth: usize,
+        room: usize,
         into: &mut VecDeque<T>,
     ) -> Result<Option<Taken>, Stopped> {
         for look in looks() {
@@ -244,6 +236,10 @@ impl<T> Queue<T> {
         } else {
             into.extend(state.items.drain(..count));
         }
+        let has_grown = state.fixed_capacity.is_none() && state.capacity < room;
+        if state.fixed_capacity.is_none() {
+            state.capacity = room;
+        }
         let taken = Taken { first: state.taken, ticket: state.takes };
         state.taken += count as u64;
         state.takes += 1;
@@ -252,7 +248,7 @@ impl<T> Queue<T> {
         drop(state);
         match waiting_producers {
             0 => (),
-            _ if count == 1 => self.not_full.notify_one(),
+            _ if count == 1 && !has_grown => self.not_full.notify_one(),
             _ => self.not_full.notify_all(),
         }
         Ok(Some(taken))
@@ -307,30 +303,5 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> State<T> {
-    /// Makes room in a queue that is full too often, if its capacity is its own choice.
-    fn grow(&mut self) -> bool {
-        if self.fixed_capacity.is_some() || self.capacity >= LAST_CAPACITY {
-            return false;
-        }
-        let (now, pushed) = (Instant::now(), self.pushed);
-        let Some((last, pushed_by_then)) = self.last_full else {
-            self.last_full = Some((now, pushed));
-            return false;
-        };
-        let passed = pushed - pushed_by_then;
-        // Several producers find it full at the same time, which says nothing of its speed.
-        if passed < self.capacity as u64 / 2 {
-            return false;
-        }
-        self.last_full = Some((now, pushed));
-        let is_fast = now - last < FAST_ITEM * u32::try_from(passed).unwrap_or(u32::MAX);
-        if is_fast {
-            self.capacity *= 2;
-        }
-        is_fast
     }
 }

@@ -12,6 +12,7 @@ use super::error::{Cause, PipelineError, RunError};
 use super::graph::{Graph, Ignore, Node};
 use super::joint::Joint;
 use super::monitor::{Clock, Monitor, Phase, StageReport};
+use super::outcome::{Kept, Outcome, Results};
 use super::queue::{Stopped, Survey};
 use super::stage::Worker;
 
@@ -63,8 +64,7 @@ impl Context {
 
     /// Keeps the result of a sink.
     pub(super) fn keep<R: Send + 'static>(&self, result: R) {
-        let kept = Kept { type_name: std::any::type_name::<R>(), value: Box::new(result) };
-        lock(&self.run.results).insert((self.stage, self.worker.index), kept);
+        lock(&self.run.results).insert((self.stage, self.worker.index), Kept::new(result));
     }
 
     fn fail_in_panic(&self, payload: &(dyn Any + Send)) {
@@ -89,15 +89,6 @@ pub(super) struct Shared {
     results: Mutex<Results>,
     progress: Mutex<Progress>,
     ended: Condvar,
-}
-
-/// By stage and worker.
-type Results = BTreeMap<(usize, usize), Kept>;
-
-/// The result of a worker of a sink.
-struct Kept {
-    type_name: &'static str,
-    value: Box<dyn Any + Send>,
 }
 
 struct Progress {
@@ -258,7 +249,7 @@ impl Run {
         }
         let names = self.shared.graph.nodes.iter().map(|node| node.name.clone()).collect();
         let results = std::mem::take(&mut *lock(&self.shared.results));
-        Ok(Outcome { names, results, monitor: self.shared.monitor() })
+        Ok(Outcome::new(names, results, self.shared.monitor()))
     }
 
     fn join(&mut self) {
@@ -408,48 +399,5 @@ impl std::fmt::Debug for Run {
 impl std::fmt::Debug for CancelHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CancelHandle")
-    }
-}
-
-impl std::fmt::Debug for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outcome").field("monitor", &self.monitor).finish_non_exhaustive()
-    }
-}
-
-/// What a run that came to its end has given.
-pub struct Outcome {
-    names: Vec<String>,
-    results: Results,
-    monitor: Monitor,
-}
-
-impl Outcome {
-    /// Takes the result of the sink `name`. Where a sink has several workers, each call takes that of the next.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError::NoResult`] if there is no such sink or all its results have been taken; [`RunError::ResultType`] if
-    /// its results have another type.
-    pub fn take<R: 'static>(&mut self, name: &str) -> Result<R, PipelineError> {
-        let stage = self.names.iter().position(|other| other == name);
-        let next = self.results.iter().find(|((other, _), _)| Some(*other) == stage);
-        let (key, got) = (next.map(|(key, _)| *key), next.map(|(_, kept)| kept.type_name));
-        let is_right = next.is_some_and(|(_, kept)| kept.value.is::<R>());
-        let kept = key.filter(|_| is_right).and_then(|key| self.results.remove(&key));
-        kept.and_then(|kept| kept.value.downcast().ok()).map(|result| *result).ok_or_else(|| {
-            let (sink, expected) = (name.to_owned(), std::any::type_name::<R>());
-            if let Some(got) = got {
-                return RunError::ResultType { sink, got, expected }.into();
-            }
-            let mut sinks: Vec<String> = self.results.keys().map(|key| self.names[key.0].clone()).collect();
-            sinks.dedup();
-            RunError::NoResult { sink, sinks }.into()
-        })
-    }
-
-    /// What each stage did with the time.
-    pub fn monitor(&self) -> &Monitor {
-        &self.monitor
     }
 }

@@ -8,43 +8,12 @@ use super::error::{Cause, RunError};
 use super::graph::Body;
 use super::joint::{Port, Target};
 use super::monitor::{Clock, Phase};
+use super::pace::Pace;
 use super::queue::{Queue, Stopped, Taken};
 use super::run::Context;
 use super::sequencer::Sequencer;
 use super::source::Source;
 use super::stage::{Outlet, Sink, Transform, Worker};
-
-/// How long the items that are taken at a time may keep a worker. The rest is left for other workers, and for a
-/// look at the queue.
-const STINT: Duration = Duration::from_micros(50);
-/// The most items taken at a time.
-const MOST: usize = 256;
-/// The same where other workers wait for work: an item may suddenly be slow, and the others behind it with it.
-const MOST_OF_SEVERAL: usize = 32;
-/// Below this time an item is worth waiting a microsecond for more of them.
-const CHEAP_ITEM: Duration = Duration::from_micros(1);
-const WORTH: usize = 32;
-
-/// How many items a worker takes at a time, from the time that the last ones took.
-struct Pace {
-    limit: usize,
-    most: usize,
-    worth: usize,
-}
-
-impl Pace {
-    fn new(workers: usize) -> Self {
-        let limit = if workers > 1 { MOST_OF_SEVERAL } else { MOST };
-        Self { limit, most: 1, worth: 1 }
-    }
-
-    fn update(&mut self, count: usize, busy: Duration) {
-        let per_item = busy / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-        let most = STINT.as_nanos() / per_item.as_nanos().max(1);
-        self.most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, self.limit);
-        self.worth = if per_item < CHEAP_ITEM { self.most.min(WORTH) } else { 1 };
-    }
-}
 
 /// The input of a worker: items in batches, of which it knows the numbers.
 struct Intake<'a, I> {
@@ -54,34 +23,29 @@ struct Intake<'a, I> {
     next_item: u64,
     pace: Pace,
     batch_len: usize,
-    busy_before: Duration,
+    /// The times in which the worker was busy, and waited for room, before this batch.
+    before: [Duration; 2],
 }
 
 impl<'a, I> Intake<'a, I> {
     fn new(context: &'a Context, queue: &'a Queue<I>) -> Self {
-        let pace = Pace::new(context.worker.count);
-        Self {
-            context,
-            queue,
-            batch: VecDeque::new(),
-            next_item: 0,
-            pace,
-            batch_len: 0,
-            busy_before: Duration::ZERO,
-        }
+        let (batch, pace) = (VecDeque::new(), Pace::new(context.worker.count));
+        Self { context, queue, batch, next_item: 0, pace, batch_len: 0, before: [Duration::ZERO; 2] }
     }
 
     /// Waits for items; none after the last.
     fn refill(&mut self) -> Result<Option<Taken>, Stopped> {
         let clock = &self.context.clock;
         clock.enter(Phase::Input);
-        let busy = clock.spent(Phase::Busy);
+        let now = [Phase::Busy, Phase::Output].map(|phase| clock.spent(phase));
         if self.batch_len > 0 {
-            self.pace.update(self.batch_len, busy.saturating_sub(self.busy_before));
+            let [busy, blocked] = [0, 1].map(|k| now[k].saturating_sub(self.before[k]));
+            self.pace.update(self.batch_len, busy, blocked);
         }
-        let taken = self.queue.take(self.pace.most, self.pace.worth, &mut self.batch);
+        let Pace { most, worth, room, .. } = self.pace;
+        let taken = self.queue.take(most, worth, room, &mut self.batch);
         clock.enter(Phase::Busy);
-        (self.batch_len, self.busy_before) = (self.batch.len(), busy);
+        (self.batch_len, self.before) = (self.batch.len(), now);
         if let Ok(Some(taken)) = taken {
             self.next_item = taken.first;
         }

@@ -44,12 +44,14 @@ fn load_transform_save() {
             // The stages overlap: the time of the run is less than that of all stages' work.
             assert!(monitor.elapsed < busy.iter().sum(), "{monitor}");
             if workers == 1 {
-                let text = monitor.to_string();
-                assert_eq!(monitor.bottleneck().unwrap().stage, "transform", "{text}");
-                assert!(
-                    text.contains("the bottleneck is transform: 2 workers would remove it (it has 1)"),
-                    "{text}"
-                );
+                let bottleneck = monitor.bottleneck().unwrap();
+                assert_eq!(bottleneck.stage, "transform", "{monitor}");
+                // 2, or 3 where the machine's sleeps are longer than asked for.
+                let needed = bottleneck.workers_needed.unwrap();
+                assert!((2..=3).contains(&needed), "{monitor}");
+                let words =
+                    format!("the bottleneck is transform: {needed} workers would remove it (it has 1)");
+                assert!(monitor.to_string().contains(&words), "{monitor}");
             }
         }
     });
@@ -74,8 +76,8 @@ fn the_bottleneck_follows_from_work_and_workers() {
     let two = |n| ("t".to_owned(), Some(n));
     assert_eq!(needed(&[("l", 1, 500), ("t", 1, 1000), ("s", 1, 500)]), two(2));
     assert_eq!(needed(&[("l", 1, 500), ("t", 2, 3000), ("s", 1, 400)]), two(6));
-    // 2 % over a whole number is within what can be measured.
-    assert_eq!(needed(&[("l", 1, 500), ("t", 1, 1020), ("s", 1, 500)]), two(2));
+    // 4 % over a whole number is within what can be measured.
+    assert_eq!(needed(&[("l", 1, 500), ("t", 1, 1040), ("s", 1, 500)]), two(2));
     assert_eq!(needed(&[("l", 1, 0), ("t", 1, 1000), ("s", 1, 0)]), two(64));
     assert_eq!(needed(&[("l", 1, 900), ("t", 1, 100), ("s", 1, 500)]), ("l".to_owned(), None));
     // Divided by its workers, it is not.
