@@ -1,10 +1,12 @@
 //! One stream of data that feeds several trainers, each with an evaluation that runs beside it.
 //!
-//! The trainers are logistic regressions with different learning rates, small enough to read. Each gets every mini-batch,
-//! in the order of the stream, so each has the bits of a run of its own. Loading and decoding happen once.
+//! The trainers are logistic regressions with different learning rates, small enough to read. Each gets every
+//! mini-batch, in the order of the stream, so each has the bits of a run of its own. Loading and decoding
+//! happen once.
 //!
-//! A trainer is a stage that emits a snapshot of its weights every few mini-batches; the evaluation is the sink behind
-//! it. The evaluation works while the training goes on, and a slow one holds the training up instead of falling behind.
+//! A trainer is a stage that emits a snapshot of its weights every few mini-batches; the evaluation is the
+//! sink behind it. The evaluation works while the training goes on, and a slow one holds the training up
+//! instead of falling behind.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The queue and the sequencer under an interleaving checker: every order in which their threads can run, up to a
-//! number of preemptions. The files are those of the crate, compiled here with the checker's locks.
+//! The queue and the sequencer under an interleaving checker: every order in which their threads can run, up
+//! to a number of preemptions. The files are those of the crate, compiled here with the checker's locks.
 
 #![forbid(unsafe_code)]
 

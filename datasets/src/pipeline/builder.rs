@@ -40,16 +40,16 @@ impl Pipeline {
         self.stream(node, port)
     }
 
-    /// A stream whose upstream is joined later, by [`Stream::feed`]. For graphs that are not described from front to
-    /// back.
+    /// A stream whose upstream is joined later, by [`Stream::feed`]. For graphs that are not described from
+    /// front to back.
     pub fn inlet<T: Send + 'static>(&self, name: impl Into<String>) -> (Inlet<T>, Stream<T>) {
         let queue = Arc::new(Queue::new(None));
         let edge = self.add_edge(&queue, name.into(), None);
         (Inlet::new(Arc::clone(&queue), edge), self.shared(queue, edge))
     }
 
-    /// One stream of the items of several, in the order in which they arrive. That order depends on timing: what
-    /// needs the same bits in every run should use [`Stream::join`].
+    /// One stream of the items of several, in the order in which they arrive. That order depends on timing:
+    /// what needs the same bits in every run should use [`Stream::join`].
     pub fn merge<T: Send + 'static>(&self, streams: impl IntoIterator<Item = Stream<T>>) -> Stream<T> {
         let (inlet, merged) = self.inlet("merge");
         streams.into_iter().for_each(|stream| stream.feed_shared(&inlet));
@@ -82,8 +82,8 @@ impl Pipeline {
     /// [`BuildError`](super::BuildError), with the name of the stage.
     pub fn build(&self) -> Result<BuiltPipeline, PipelineError> {
         self.graph.borrow().check()?;
-        // What was described is moved: later changes of the description concern the next `build` only, and find
-        // nothing.
+        // What was described is moved: later changes of the description concern the next `build` only, and
+        // find nothing.
         let graph = Arc::new(self.graph.take());
         Ok(BuiltPipeline { graph, running: Arc::default(), limit: None })
     }
@@ -139,8 +139,8 @@ pub struct End {
 }
 
 impl End {
-    /// Sets the number of workers of the sink. Each has a state and a result of its own, and items reach them in no
-    /// particular order.
+    /// Sets the number of workers of the sink. Each has a state and a result of its own, and items reach them
+    /// in no particular order.
     pub fn workers(self, workers: usize) -> Self {
         self.change(|node| node.workers = workers)
     }

@@ -17,9 +17,9 @@ const STDERR_BYTES: usize = 2048;
 
 /// A command whose standard output is read in chunks of whole records. Its standard input is empty.
 ///
-/// After the output has ended, the command must exit with 0; anything else is an error that has its status and the end
-/// of its standard error. When the run ends before the command does, the command is killed, on Unix with all that it
-/// started: it has a process group of its own.
+/// After the output has ended, the command must exit with 0; anything else is an error that has its status
+/// and the end of its standard error. When the run ends before the command does, the command is killed, on
+/// Unix with all that it started: it has a process group of its own.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{CommandOutput, Pipeline};
@@ -105,8 +105,8 @@ impl Source for CommandOutput {
     }
 }
 
-/// Kills a command that has not been waited for, and on Unix all that it started: a shell's children hold its output
-/// open.
+/// Kills a command that has not been waited for, and on Unix all that it started: a shell's children hold its
+/// output open.
 fn kill(child: &mut Child) {
     #[cfg(unix)]
     let killed = rustix::process::kill_process_group(
@@ -170,7 +170,8 @@ impl CommandChunks {
     /// The error with which the command ended, if it did not exit with 0.
     fn exit(&mut self) -> Option<SourceError> {
         let stderr = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
-        // Its streams have ended, so it is about to end. Left in place while it does, so that an interrupt finds it.
+        // Its streams have ended, so it is about to end. Left in place while it does, so that an interrupt
+        // finds it.
         let status = loop {
             let mut child = lock(&self.running.child);
             match child.as_mut()?.try_wait() {

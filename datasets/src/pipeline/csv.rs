@@ -2,8 +2,8 @@
 //!
 //! # Source
 //!
-//! RFC 4180: fields in quotes may have commas, line ends and doubled quotes. We also take lines that end in LF alone,
-//! and skip empty lines.
+//! RFC 4180: fields in quotes may have commas, line ends and doubled quotes. We also take lines that end in
+//! LF alone, and skip empty lines.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

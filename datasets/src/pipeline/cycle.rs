@@ -1,9 +1,9 @@
 //! Loops: a part of the graph through which an item goes several times.
 //!
-//! A cycle of bounded queues could fill up and stand still, and nobody could tell when it is empty. So a cycle has an
-//! entrance that lets in a limited number of items at a time: the queue at its beginning has room for all of them, and
-//! whoever leads an item back never waits. Each item inside carries a token. When the input has ended and the last
-//! token is dropped, however that happens, the cycle has ended.
+//! A cycle of bounded queues could fill up and stand still, and nobody could tell when it is empty. So a
+//! cycle has an entrance that lets in a limited number of items at a time: the queue at its beginning has
+//! room for all of them, and whoever leads an item back never waits. Each item inside carries a token. When
+//! the input has ended and the last token is dropped, however that happens, the cycle has ended.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -94,8 +94,8 @@ impl<T: Send + 'static> Lap<T> {
 impl<T: Send + 'static> Stream<T> {
     /// A part of the graph through which each item goes until the last stage of `body` says that it is done.
     ///
-    /// Items that are inside at the same time may overtake each other; see [`Bound::inside`]. The entrance and the exit
-    /// are stages of their own, `name` and `<name> exit`.
+    /// Items that are inside at the same time may overtake each other; see [`Bound::inside`]. The entrance
+    /// and the exit are stages of their own, `name` and `<name> exit`.
     ///
     /// ```
     /// use isograd_datasets::pipeline::{Bound, Pipeline, Step};

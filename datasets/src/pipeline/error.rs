@@ -109,8 +109,8 @@ pub enum RunError {
     Stage {
         /// The stage.
         stage: String,
-        /// The number of the item in the stage's input, from 0; none before the first and after the last. For a
-        /// source, the number of the item that it was to give.
+        /// The number of the item in the stage's input, from 0; none before the first and after the last. For
+        /// a source, the number of the item that it was to give.
         item: Option<u64>,
         /// What the stage said.
         cause: Cause,

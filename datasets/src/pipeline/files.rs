@@ -12,7 +12,8 @@ use crate::gzip::{GzipReader, MAGIC};
 /// How much is read at a time.
 const READ_BYTES: usize = 1 << 16;
 
-/// The file of one chunk. The source gives it unread, so that several workers of the next stage read and decode.
+/// The file of one chunk. The source gives it unread, so that several workers of the next stage read and
+/// decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkFile {
     /// The file.
@@ -57,13 +58,13 @@ pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     Ok(if is_gzip { Box::new(GzipReader::new(whole)) } else { Box::new(whole) })
 }
 
-/// The files that match `pattern`, whose file name may have `*` (any characters) and `?` (one character), in the
-/// order of their names. Files whose names begin with a dot match only a pattern that does.
+/// The files that match `pattern`, whose file name may have `*` (any characters) and `?` (one character), in
+/// the order of their names. Files whose names begin with a dot match only a pattern that does.
 ///
 /// # Errors
 ///
-/// [`SourceError::NoFiles`] if there are none, [`SourceError::FolderPattern`], [`SourceError::Io`] for a folder that
-/// cannot be read.
+/// [`SourceError::NoFiles`] if there are none, [`SourceError::FolderPattern`], [`SourceError::Io`] for a
+/// folder that cannot be read.
 pub fn chunk_files(pattern: impl AsRef<Path>) -> Result<ChunkFiles, SourceError> {
     let pattern = pattern.as_ref();
     let text = || pattern.display().to_string();
@@ -139,7 +140,8 @@ impl Source for ChunkFiles {
 
 /// A file of records of one length, gzip or not, read in chunks: it may be larger than memory.
 ///
-/// Each chunk has `records` whole records, the last one perhaps fewer. A file that ends within a record is an error.
+/// Each chunk has `records` whole records, the last one perhaps fewer. A file that ends within a record is an
+/// error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordFile {
     path: PathBuf,

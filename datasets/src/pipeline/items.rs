@@ -14,12 +14,12 @@ use super::stream::Stream;
 
 /// The items of a stream, taken by the caller while the stages run ahead: an iterator.
 ///
-/// An error of a stage comes as the last item; what was ready and not taken by then is dropped. Dropping the iterator
-/// ends the run and waits for its threads.
+/// An error of a stage comes as the last item; what was ready and not taken by then is dropped. Dropping the
+/// iterator ends the run and waits for its threads.
 ///
 /// The items come in the order of the stream, which depends neither on the number of workers nor on the time
-/// that anything takes (unless a stage is [`unordered`](Stream::unordered), competes, merges or goes in cycles of
-/// several items). So what a trainer computes of them has the same bits in every run.
+/// that anything takes (unless a stage is [`unordered`](Stream::unordered), competes, merges or goes in
+/// cycles of several items). So what a trainer computes of them has the same bits in every run.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{Pipeline, Rebatch, Samples};
@@ -56,7 +56,8 @@ impl<T: Send + 'static> Stream<T> {
     ///
     /// # Errors
     ///
-    /// As [`Pipeline::build`](super::Pipeline::build) and [`BuiltPipeline::start`](super::BuiltPipeline::start).
+    /// As [`Pipeline::build`](super::Pipeline::build) and
+    /// [`BuiltPipeline::start`](super::BuiltPipeline::start).
     pub fn items(self) -> Result<Items<T>, PipelineError> {
         let pipeline = self.pipeline.clone();
         let (queue, edge) = self.into_queue();

@@ -1,7 +1,8 @@
 //! How the output of a stage reaches the queues behind it.
 //!
-//! A [`Port`] is the output of a stage while the graph is described; what it is joined to becomes its [`Target`]: a
-//! queue, several queues that share each item, or one of several by the item. No thread stands between.
+//! A [`Port`] is the output of a stage while the graph is described; what it is joined to becomes its
+//! [`Target`]: a queue, several queues that share each item, or one of several by the item. No thread stands
+//! between.
 
 use std::sync::{Arc, OnceLock};
 

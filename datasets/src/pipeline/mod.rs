@@ -1,8 +1,8 @@
 //! Streaming stages: a graph of stages in one process, each in threads of its own, joined by bounded queues.
 //!
-//! Data that never fit in memory flow from a [`Source`] through [`Transform`]s and [`Regulator`]s into one or several
-//! [`Sink`]s. A stage that is slow holds up those before it, so memory stays bounded. [`Pipeline`] describes
-//! the graph with types: what does not fit together does not compile. [`BuiltPipeline`] runs it.
+//! Data that never fit in memory flow from a [`Source`] through [`Transform`]s and [`Regulator`]s into one or
+//! several [`Sink`]s. A stage that is slow holds up those before it, so memory stays bounded. [`Pipeline`]
+//! describes the graph with types: what does not fit together does not compile. [`BuiltPipeline`] runs it.
 //!
 //! ```
 //! use isograd_datasets::pipeline::{Branch, Pipeline, Rebatch};
@@ -30,17 +30,18 @@
 //! # The same bits
 //!
 //! Each stage hands on its items in the order of its input, however many workers it has. So the order of a
-//! stream is a function of its source, and what is computed from it in order has the same bits in every run. What gives
-//! that up says so: [`unordered`](Stream::unordered), [`compete`](Stream::compete), [`merge`](Pipeline::merge),
-//! and a [`cycle`](Stream::cycle) with several items inside.
+//! stream is a function of its source, and what is computed from it in order has the same bits in every run.
+//! What gives that up says so: [`unordered`](Stream::unordered), [`compete`](Stream::compete),
+//! [`merge`](Pipeline::merge), and a [`cycle`](Stream::cycle) with several items inside.
 //!
 //! # Ends
 //!
-//! A run ends when its sources have ended and every item has reached its sink; or at the first error or panic of a
-//! stage, a [cancellation](CancelHandle) or a [deadline](BuiltPipeline::deadline). In the second case, queues drop their
-//! items and every thread ends after the item that it works on. Stages that wait for each other for ever (a join
-//! behind a fan-out, one branch of which gathers more items than the queue of the other holds) are found, and named.
-//! Panics are caught only where they unwind, not in a program built with `panic = "abort"`.
+//! A run ends when its sources have ended and every item has reached its sink; or at the first error or panic
+//! of a stage, a [cancellation](CancelHandle) or a [deadline](BuiltPipeline::deadline). In the second case,
+//! queues drop their items and every thread ends after the item that it works on. Stages that wait for each
+//! other for ever (a join behind a fan-out, one branch of which gathers more items than the queue of the
+//! other holds) are found, and named. Panics are caught only where they unwind, not in a program built with
+//! `panic = "abort"`.
 
 mod builder;
 mod command;

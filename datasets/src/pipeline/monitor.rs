@@ -187,8 +187,8 @@ impl Monitor {
     }
 }
 
-/// The workers that bring `busy` down to `next`. Times are measured, so 10 % more is no reason for another worker, and
-/// beside stages that do nothing the number means nothing: at most 64.
+/// The workers that bring `busy` down to `next`. Times are measured, so 10 % more is no reason for another
+/// worker, and beside stages that do nothing the number means nothing: at most 64.
 fn workers_needed(busy: Duration, next: Duration) -> usize {
     let ratio = busy.as_secs_f64() / next.as_secs_f64().max(busy.as_secs_f64() / 64.0);
     (ratio - 0.1).ceil().max(1.0) as usize

@@ -33,12 +33,13 @@ impl Outcome {
         Self { names, results, monitor }
     }
 
-    /// Takes the result of the sink `name`. Where a sink has several workers, each call takes that of the next.
+    /// Takes the result of the sink `name`. Where a sink has several workers, each call takes that of the
+    /// next.
     ///
     /// # Errors
     ///
-    /// [`RunError::NoResult`] if there is no such sink or all its results have been taken; [`RunError::ResultType`] if
-    /// its results have another type.
+    /// [`RunError::NoResult`] if there is no such sink or all its results have been taken;
+    /// [`RunError::ResultType`] if its results have another type.
     pub fn take<R: 'static>(&mut self, name: &str) -> Result<R, PipelineError> {
         let stage = self.names.iter().position(|other| other == name);
         let next = self.results.iter().find(|((other, _), _)| Some(*other) == stage);

@@ -1,16 +1,17 @@
 //! How many items move at a time, from the time that the last ones took.
 //!
-//! Fast items move in batches, since a lock or a sleep for each would take longer than the items. Slow items move one
-//! at a time: they are worth a lock, and with them come large memory and uneven work.
+//! Fast items move in batches, since a lock or a sleep for each would take longer than the items. Slow items
+//! move one at a time: they are worth a lock, and with them come large memory and uneven work.
 
 use std::time::Duration;
 
-/// How long the items that are taken at a time may keep a worker. The rest is left for other workers, and for a
-/// look at the queue.
+/// How long the items that are taken at a time may keep a worker. The rest is left for other workers, and for
+/// a look at the queue.
 const STINT: Duration = Duration::from_micros(50);
 /// The most items taken at a time.
 const MOST: usize = 256;
-/// The same where other workers wait for work: an item may suddenly be slow, and the others behind it with it.
+/// The same where other workers wait for work: an item may suddenly be slow, and the others behind it with
+/// it.
 const MOST_OF_SEVERAL: usize = 32;
 /// How many stints of work a queue of no given size holds, within [`ROOM`].
 const STINTS_OF_ROOM: usize = 4;
@@ -39,8 +40,8 @@ impl Pace {
         Self { limit, most: 1, worth: 1, room: ROOM.0 }
     }
 
-    /// Learns from `count` items on which the worker worked for `busy`, and waited for `blocked` to get rid of what
-    /// came of them.
+    /// Learns from `count` items on which the worker worked for `busy`, and waited for `blocked` to get rid
+    /// of what came of them.
     pub(super) fn update(&mut self, count: usize, busy: Duration, blocked: Duration) {
         let per_stint = |time: Duration| {
             let items = STINT.as_nanos() * count as u128 / time.as_nanos().max(1);

@@ -7,8 +7,8 @@
 //!
 //! # End of the stream
 //!
-//! Each producing stage says once that it is [done](Queue::producer_done), after its last worker. The queue has
-//! ended when all are done and it is empty; every consumer then gets `None`, how many there may be.
+//! Each producing stage says once that it is [done](Queue::producer_done), after its last worker. The queue
+//! has ended when all are done and it is empty; every consumer then gets `None`, how many there may be.
 //! [`stop`](Queue::stop) ends everything at once: the items are dropped and all waiting threads return.
 
 use std::collections::VecDeque;
@@ -196,9 +196,9 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Moves items into `into`, which is empty: at most `most`, and not more than this consumer's share of what
-    /// is there. Waits for the first; for a moment also until there are `worth` of them. `None` after the last. A
-    /// queue of no given capacity is to have room for `room` from now on.
+    /// Moves items into `into`, which is empty: at most `most`, and not more than this consumer's share of
+    /// what is there. Waits for the first; for a moment also until there are `worth` of them. `None` after
+    /// the last. A queue of no given capacity is to have room for `room` from now on.
     pub(crate) fn take(
         &self,
         most: usize,

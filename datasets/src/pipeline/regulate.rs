@@ -19,6 +19,10 @@ pub trait Chunk: Send + 'static {
     ///
     /// If the two do not fit together.
     fn append(&mut self, next: Self) -> Result<(), Cause>;
+
+    /// Gives back the memory that cuts have left unused. Otherwise the first mini-batch of a large chunk
+    /// would keep the memory of the chunk.
+    fn shrink(&mut self) {}
 }
 
 impl<T: Send + 'static> Chunk for Vec<T> {
@@ -34,10 +38,16 @@ impl<T: Send + 'static> Chunk for Vec<T> {
         Vec::append(self, &mut next);
         Ok(())
     }
+
+    fn shrink(&mut self) {
+        self.shrink_to_fit();
+    }
 }
 
-/// A [`Regulator`] that makes chunks of `rows` rows of chunks of any size. What is left at the end of the stream is
-/// the last, smaller chunk; nothing is dropped.
+/// A [`Regulator`] that makes chunks of `rows` rows of chunks of any size. What is left at the end of the
+/// stream is the last, smaller chunk; nothing is dropped.
+///
+/// While a chunk is cut, its rows are in memory twice at most.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{Pipeline, Rebatch};
@@ -113,6 +123,9 @@ impl<C: Chunk> Transform<C> for Rest<C> {
         // Cut from the back: a cut moves all that lies behind it, which is a piece and not the whole rest.
         let cuts = (missing..rows).step_by(self.rows).rev();
         let mut pieces: Vec<C> = cuts.map(|cut| first.split_off(cut)).collect();
+        if !pieces.is_empty() {
+            first.shrink();
+        }
         let is_enough = rows >= missing;
         self.hold(first);
         if is_enough {
@@ -132,7 +145,8 @@ impl<C: Chunk> Transform<C> for Rest<C> {
     }
 }
 
-/// A [`Regulator`] that makes a `Vec` of each `items` items. The last one is smaller if they do not come out even.
+/// A [`Regulator`] that makes a `Vec` of each `items` items. The last one is smaller if they do not come out
+/// even.
 #[derive(Clone, Copy, Debug)]
 pub struct Gather {
     items: usize,

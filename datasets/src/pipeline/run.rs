@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -115,13 +116,16 @@ impl Shared {
             *first = Some((stage, error));
         }
         drop(first);
-        if !self.is_stopped.swap(true, Ordering::Relaxed) {
-            self.joints.iter().for_each(|joint| joint.stop());
-            self.graph
-                .nodes
-                .iter()
-                .filter_map(|node| node.interrupt.as_ref())
-                .for_each(|interrupt| interrupt());
+        if self.is_stopped.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Dropping an item, and an interrupt, are the user's code. Whatever it does, everybody is told to
+        // stop.
+        for joint in &self.joints {
+            let _ = catch_unwind(AssertUnwindSafe(|| joint.stop()));
+        }
+        for interrupt in self.graph.nodes.iter().filter_map(|node| node.interrupt.as_ref()) {
+            let _ = catch_unwind(AssertUnwindSafe(|| interrupt()));
         }
     }
 
@@ -167,7 +171,8 @@ impl Shared {
         if survey.asleep != live || survey.can_move {
             return;
         }
-        // The joints were looked at one after the other. Only if nothing has moved meanwhile, it was one moment.
+        // The joints were looked at one after the other. Only if nothing has moved meanwhile, it was one
+        // moment.
         if self.survey() == survey && lock(&self.progress).live == live {
             self.fail(NO_STAGE, RunError::Stalled { stages: self.who_is_full() });
         }
@@ -213,8 +218,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A run in its threads.
 ///
-/// Dropping it cancels the run and waits for its threads. A stage that is at work is not interrupted, so that takes as
-/// long as an item in the slowest stage.
+/// Dropping it cancels the run and waits for its threads. A stage that is at work is not interrupted, so that
+/// takes as long as an item in the slowest stage.
 #[must_use = "dropping it cancels the run"]
 pub struct Run {
     shared: Arc<Shared>,
@@ -362,7 +367,7 @@ fn work(context: Context, left: &AtomicUsize) {
     let shared = Arc::clone(&context.run);
     let node = &shared.graph.nodes[context.stage];
     let body = || (node.body)(&context);
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)) {
+    match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) | Ok(Err(Stopped)) => (),
         Err(payload) => context.fail_in_panic(&*payload),
     }
@@ -382,7 +387,8 @@ pub struct CancelHandle {
 }
 
 impl CancelHandle {
-    /// Ends the run: [`Run::wait`] then reports [`RunError::Cancelled`], unless it has ended by itself before.
+    /// Ends the run: [`Run::wait`] then reports [`RunError::Cancelled`], unless it has ended by itself
+    /// before.
     pub fn cancel(&self) {
         if lock(&self.shared.progress).live > 0 {
             self.shared.fail(NO_STAGE, RunError::Cancelled);

@@ -132,6 +132,14 @@ impl Chunk for Samples {
         self.labels.extend(next.labels);
         Ok(())
     }
+
+    fn shrink(&mut self) {
+        match &mut self.pixels {
+            Values::U8(pixels) => pixels.shrink_to_fit(),
+            Values::F32(pixels) => pixels.shrink_to_fit(),
+        }
+        self.labels.shrink_to_fit();
+    }
 }
 
 /// Chunks of one stream that do not fit together.

@@ -1,8 +1,8 @@
 //! Puts the results of several workers back into the order in which the workers took their items.
 //!
-//! Each take from a queue has a ticket. Results of the next ticket leave at once, in the thread that brings them;
-//! results of later tickets are parked for the thread that brings the missing one. Few may be parked: a worker that
-//! is too far ahead waits.
+//! Each take from a queue has a ticket. Results of the next ticket leave at once, in the thread that brings
+//! them; results of later tickets are parked for the thread that brings the missing one. Few may be parked: a
+//! worker that is too far ahead waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,8 +89,8 @@ impl<O> Sequencer<O> {
         Ok(())
     }
 
-    /// Worker `worker` has ended and emitted `results` last. Those of all workers are sent by the last to end,
-    /// in the order of the workers.
+    /// Worker `worker` has ended and emitted `results` last. Those of all workers are sent by the last to
+    /// end, in the order of the workers.
     pub(crate) fn finish(
         &self,
         worker: usize,

@@ -6,8 +6,8 @@ use super::error::{Cause, SourceError};
 
 /// The beginning of a stream, which each run opens anew.
 ///
-/// Every iterator that can be cloned is one: each run takes a clone. [`generator`] makes one of a function that may
-/// fail, [`once`] one of an iterator that cannot be cloned.
+/// Every iterator that can be cloned is one: each run takes a clone. [`generator`] makes one of a function
+/// that may fail, [`once`] one of an iterator that cannot be cloned.
 pub trait Source: Send + Sync + 'static {
     /// What it gives.
     type Item: Send + 'static;
@@ -21,8 +21,8 @@ pub trait Source: Send + Sync + 'static {
     /// Ends the run.
     fn open(&self) -> Result<Self::Items, Cause>;
 
-    /// The run is over: what [`Items`](Self::Items) waits for outside the pipeline, as for another program, should
-    /// end. Called from another thread, perhaps when nothing is open.
+    /// The run is over: what [`Items`](Self::Items) waits for outside the pipeline, as for another program,
+    /// should end. Called from another thread, perhaps when nothing is open.
     fn interrupt(&self) {}
 }
 

@@ -16,8 +16,8 @@ pub struct Worker {
 
 /// A stage between others: takes items, emits items.
 ///
-/// A value of this type belongs to one worker. It is made in the worker's thread (the place for what is to happen
-/// once at the beginning), and dropped there however the run ends.
+/// A value of this type belongs to one worker. It is made in the worker's thread (the place for what is to
+/// happen once at the beginning), and dropped there however the run ends.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{Cause, Outlet, Pipeline, Transform};
@@ -53,8 +53,8 @@ pub trait Transform<I> {
     ///
     /// # Errors
     ///
-    /// Ends the run, unless the stage [ignores](super::Stream::ignore) such errors. Then the item counts as skipped, and
-    /// what was emitted for it stays emitted.
+    /// Ends the run, unless the stage [ignores](super::Stream::ignore) such errors. Then the item counts as
+    /// skipped, and what was emitted for it stays emitted.
     fn process(&mut self, item: I, out: &mut Outlet<'_, Self::Output>) -> Result<(), Cause>;
 
     /// The stream has ended: emits what is left.
@@ -68,7 +68,8 @@ pub trait Transform<I> {
     }
 }
 
-/// A description of how items are cut or gathered into other items. It makes a new [`Transform`] for each run.
+/// A description of how items are cut or gathered into other items. It makes a new [`Transform`] for each
+/// run.
 pub trait Regulator<I>: Send + Sync + 'static {
     /// What it emits.
     type Output: Send + 'static;

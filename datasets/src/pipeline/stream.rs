@@ -26,8 +26,8 @@ impl<T> Inlet<T> {
 /// A stream of items of type `T`: the output of the stage that was described last.
 ///
 /// Methods that add a stage consume it. [`workers`](Self::workers), [`unordered`](Self::unordered) and
-/// [`ignore`](Self::ignore) change the stage that the stream comes from; [`buffer`](Self::buffer) is the queue between
-/// that stage and the next.
+/// [`ignore`](Self::ignore) change the stage that the stream comes from; [`buffer`](Self::buffer) is the
+/// queue between that stage and the next.
 ///
 /// ```compile_fail
 /// use isograd_datasets::pipeline::Pipeline;
@@ -59,8 +59,8 @@ impl<T: Send + 'static> Stream<T> {
     /// Sets the number of workers of the stage. The order of items stays, unless the stage is
     /// [`unordered`](Self::unordered).
     ///
-    /// To keep the order, all that a worker emits for an item is held until the item's turn has come. A stage that makes
-    /// many large items of one should have one worker, or be unordered.
+    /// To keep the order, all that a worker emits for an item is held until the item's turn has come. A stage
+    /// that makes many large items of one should have one worker, or be unordered.
     pub fn workers(self, workers: usize) -> Self {
         self.change(|node| node.workers = workers)
     }
@@ -76,8 +76,8 @@ impl<T: Send + 'static> Stream<T> {
         self.change(|node| node.ignore = Some(ignore))
     }
 
-    /// How many items may wait between this stage and the next. Without it, they may be as many as the next stage handles
-    /// in 200 microseconds, at least 4 and at most 1,024: slow and large items do not pile up.
+    /// How many items may wait between this stage and the next. Without it, they may be as many as the next
+    /// stage handles in 200 microseconds, at least 4 and at most 1,024: slow and large items do not pile up.
     pub fn buffer(mut self, items: usize) -> Self {
         self.buffer = Some(items);
         self
@@ -129,7 +129,8 @@ impl<T: Send + 'static> Stream<T> {
         })
     }
 
-    /// A stage with a state for each worker. `make` is called in the worker's thread, where the state also ends.
+    /// A stage with a state for each worker. `make` is called in the worker's thread, where the state also
+    /// ends.
     pub fn transform<W, F>(self, name: impl Into<String>, make: F) -> Stream<W::Output>
     where
         W: Transform<T>,
@@ -138,8 +139,8 @@ impl<T: Send + 'static> Stream<T> {
         self.add_transform(name.into(), Kind::Transform, make)
     }
 
-    /// A stage that cuts items into smaller ones, or gathers them. It has one worker, since the contents of what
-    /// several gather would depend on timing.
+    /// A stage that cuts items into smaller ones, or gathers them. It has one worker, since the contents of
+    /// what several gather would depend on timing.
     pub fn regulate<R: Regulator<T>>(self, name: impl Into<String>, regulator: R) -> Stream<R::Output> {
         self.add_transform(name.into(), Kind::Regulator, move |_| Ok(regulator.start()))
     }
@@ -159,7 +160,8 @@ impl<T: Send + 'static> Stream<T> {
         pipeline.stream(node, port)
     }
 
-    /// Pairs of an item of this stream and one of `other`. Streams of different lengths are an error of the run.
+    /// Pairs of an item of this stream and one of `other`. Streams of different lengths are an error of the
+    /// run.
     pub fn join<B: Send + 'static>(self, name: impl Into<String>, other: Stream<B>) -> Stream<(T, B)> {
         let (pipeline, port) = (self.pipeline.clone(), Port::new());
         let node = pipeline.add_node(name.into(), Kind::Join, nothing(), Some(Arc::clone(&port) as _));
@@ -223,7 +225,8 @@ impl<T: Send + 'static> Stream<T> {
         })
     }
 
-    /// The same items to several branches. An item's data are not copied: each branch gets an [`Arc`] of the one.
+    /// The same items to several branches. An item's data are not copied: each branch gets an [`Arc`] of the
+    /// one.
     pub fn fan_out(self, branches: impl IntoIterator<Item = Branch<Arc<T>>>) -> End
     where
         T: Sync,
@@ -273,7 +276,8 @@ impl<T: Send + 'static> Stream<T> {
         ports.into_iter().map(stream).collect()
     }
 
-    /// Several stages on one queue: each item goes to the branch that is free first. Which one depends on timing.
+    /// Several stages on one queue: each item goes to the branch that is free first. Which one depends on
+    /// timing.
     pub fn compete(self, branches: impl IntoIterator<Item = Branch<T>>) -> End {
         let pipeline = self.pipeline.clone();
         let (queue, edge) = self.into_queue();

@@ -1,7 +1,7 @@
 //! What [`queue`](super::queue) and [`sequencer`](super::sequencer) wait with.
 //!
-//! Both files are also compiled into `tests/pipeline_interleavings.rs`, where an interleaving checker takes the
-//! place of this module. So the code that is checked is the code that runs.
+//! Both files are also compiled into `tests/pipeline_interleavings.rs`, where an interleaving checker takes
+//! the place of this module. So the code that is checked is the code that runs.
 
 use std::ops::Range;
 use std::thread;
@@ -9,8 +9,8 @@ use std::thread;
 pub(super) use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The looks of a thread before it sleeps. Sleeping and waking take microseconds, in which a fast stage handles a
-/// hundred items.
+/// The looks of a thread before it sleeps. Sleeping and waking take microseconds, in which a fast stage
+/// handles a hundred items.
 pub(super) fn looks() -> Range<usize> {
     0..48
 }

@@ -109,6 +109,30 @@ fn a_panic_is_reported_with_the_stage() {
 }
 
 #[test]
+fn an_item_that_panics_when_it_is_dropped_hangs_nobody() {
+    #[derive(Debug)]
+    struct Mine(u64);
+    impl Drop for Mine {
+        fn drop(&mut self) {
+            assert!(self.0 != 7, "trodden on");
+        }
+    }
+    within("drop", LONG, || {
+        let stream = endless().map("lay", Mine).buffer(16).map("wait", |mine| {
+            std::thread::sleep(Duration::from_millis(2));
+            mine
+        });
+        let built = stream.collect("all").build().unwrap();
+        // The seventh waits in the queue when the run is cancelled, and its drop panics there.
+        let run = built.start().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        let cancel = run.cancel_handle();
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cancel.cancel()));
+        assert!(run.wait().is_err());
+    });
+}
+
+#[test]
 fn ignored_errors_are_counted_and_skipped() {
     within("ignored", LONG, || {
         let odd = |n: u64| if n % 2 == 1 { Err(std::io::Error::other("odd")) } else { Ok(n) };

@@ -12,7 +12,8 @@ mod trainers;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Runs `test` and fails if it has not ended in a time that only a deadlock takes. Its threads then stay behind.
+/// Runs `test` and fails if it has not ended in a time that only a deadlock takes. Its threads then stay
+/// behind.
 fn within<R: Send + 'static>(name: &str, limit: Duration, test: impl FnOnce() -> R + Send + 'static) -> R {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::spawn(move || sender.send(test()));

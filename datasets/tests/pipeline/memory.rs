@@ -33,7 +33,8 @@ fn large_chunks_are_neither_copied_nor_piled_up() {
             move |number: usize| {
                 let counted = Counted::new(&live);
                 note(&most, &live);
-                // Zeros that are never touched take no memory; what is tested is where they are, and how many.
+                // Zeros that are never touched take no memory; what is tested is where they are, and how
+                // many.
                 let mut data = vec![0; BYTES];
                 data[number] = 1;
                 Chunk { number, made_at: data.as_ptr() as usize, data, _counted: counted }
@@ -72,9 +73,9 @@ fn large_chunks_are_neither_copied_nor_piled_up() {
             assert_eq!(out.take::<usize>(name).unwrap(), 40);
         }
         assert_eq!(live.load(Ordering::Relaxed), 0);
-        // Queues behind `make`, `one`, `two` and each branch of `three`: 2 + 1 + 1 + 1; in hands: `make` 1, `one`,
-        // `two`, `three` and the sinks up to what they take at a time, which is 1 or 2, and up to 8 results of `two` that
-        // wait for their turn.
+        // Queues behind `make`, `one`, `two` and each branch of `three`: 2 + 1 + 1 + 1; in hands: `make` 1,
+        // `one`, `two`, `three` and the sinks up to what they take at a time, which is 1 or 2, and up to 8
+        // results of `two` that wait for their turn.
         let most = most.load(Ordering::Relaxed);
         assert!(most <= 22, "{most} chunks at a time");
     });

@@ -1,5 +1,5 @@
-//! Random graphs of stages, with errors, panics and cancellations in random places, against a model that computes
-//! what each sink must get. Every case has a watchdog, and every item is counted.
+//! Random graphs of stages, with errors, panics and cancellations in random places, against a model that
+//! computes what each sink must get. Every case has a watchdog, and every item is counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

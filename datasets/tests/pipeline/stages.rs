@@ -258,6 +258,24 @@ fn regulators_cut_and_gather_without_loss() {
 }
 
 #[test]
+fn mini_batches_do_not_keep_the_memory_of_their_chunk() {
+    within("capacity", LONG, || {
+        let stream = Pipeline::new().source("chunks", (0..3).map(|_| vec![0_u8; 1_000_000]));
+        let out = stream
+            .regulate("batches", Rebatch::new(640))
+            .map("capacity", |batch| (batch.len(), batch.capacity()));
+        let batches: Vec<(usize, usize)> =
+            out.collect("all").build().unwrap().run().unwrap().take("all").unwrap();
+        assert_eq!(batches.iter().map(|(len, _)| len).sum::<usize>(), 3_000_000);
+        assert!(
+            batches.iter().all(|(_, capacity)| *capacity <= 2 * 640),
+            "{:?}",
+            batches.iter().max_by_key(|b| b.1)
+        );
+    });
+}
+
+#[test]
 fn a_cycle_through_stages_ends_when_it_is_empty() {
     within("cycle", LONG, || {
         for inside in [1, 2, 10] {

@@ -1,4 +1,5 @@
-//! Several trainers on one stream, each with an evaluation beside it: the example, whose numbers are checked here.
+//! Several trainers on one stream, each with an evaluation beside it: the example, whose numbers are checked
+//! here.
 
 #[allow(dead_code, reason = "its `main` prints")]
 #[path = "../../examples/stream_trainers.rs"]
