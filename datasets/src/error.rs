@@ -4,11 +4,15 @@
 //! operating system or decoder, which is therefore not handed out as a [`source`](std::error::Error::source)
 //! as well.
 
+mod formats;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use crate::count::Count;
+
+pub use formats::{FormatError, ImageError};
 
 /// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,12 @@ pub enum Error {
     /// The header of an IDX file is not what a data set needs.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// A folder of images, or an image, cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of a table or of arrays is not what a data set needs.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// Samples and labels do not make a data set.
     #[error(transparent)]
     Array(#[from] ArrayError),

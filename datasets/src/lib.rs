@@ -43,9 +43,11 @@
 pub mod arrays;
 mod count;
 pub mod dataset;
+pub mod digest;
 pub mod error;
 mod gzip;
 pub mod idx;
+pub mod images;
 pub mod mnist;
 pub mod normalization;
 mod philox;
@@ -59,9 +61,12 @@ pub use arrays::Arrays;
 pub use dataset::{
     Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
 };
-pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
+pub use error::{
+    ArrayError, Error, FileError, FormatError, IdxError, ImageError, NormalizationError, SplitError,
+    SyntheticError,
+};
 pub use normalization::Normalization;
-pub use shuffle::epoch_order;
+pub use shuffle::{chunked_order, epoch_order};
 pub use split::{Subset, ValidationSplit, validation_split};
 pub use synthetic::Synthetic;
 

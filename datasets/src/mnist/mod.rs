@@ -60,6 +60,16 @@ pub fn bundled(split: Split) -> Arrays<'static> {
         .unwrap_or_else(|error| panic!("this program was built with data files that disagree: {error}"))
 }
 
+/// The [digest of the contents](crate::digest::contents) of a [`bundled`] split. It is known, so that its 47 MB
+/// need not be hashed.
+#[cfg(feature = "bundled-mnist")]
+pub fn bundled_digest(split: Split) -> &'static str {
+    match split {
+        Split::Train => "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504a57835f3934a4",
+        Split::Test => "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3",
+    }
+}
+
 /// One split of MNIST, or of a set with such file names, from `folder`.
 ///
 /// Reads `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`, or the same with `t10k`. The names may also
