@@ -193,10 +193,10 @@ pub enum IdxError {
         magic: [u8; 4],
     },
 
-    /// An IDX file holds elements of another type than unsigned bytes.
+    /// An IDX file holds elements of another type than its use asks for.
     #[error(
         "{file}: IDX files of {element_type} (type {code:#04x}; dimensions {dims:?}) are not supported, \
-         only unsigned bytes (0x08)"
+         {expected}"
     )]
     ElementType {
         /// The file.
@@ -207,6 +207,8 @@ pub enum IdxError {
         element_type: &'static str,
         /// The dimensions in the header.
         dims: Vec<usize>,
+        /// What would be supported.
+        expected: &'static str,
     },
 
     /// An IDX file has no or too many dimensions.
@@ -243,6 +245,19 @@ pub enum IdxError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArrayError {
+    /// A label is a negative number, or below the first label of its set.
+    #[error("{origin}: label {label} of sample {index} is below {first}, the first label")]
+    LabelTooSmall {
+        /// The file or array of the labels.
+        origin: String,
+        /// The position of the first such label.
+        index: usize,
+        /// The label.
+        label: i64,
+        /// The first label of the set.
+        first: i64,
+    },
+
     /// A label is not a class.
     #[error(
         "{origin}: label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class")
@@ -291,6 +306,15 @@ pub enum ArrayError {
         /// The number of values that are needed.
         expected: usize,
         /// The number of values in the array.
+        got: usize,
+    },
+
+    /// Classes and their names differ in number.
+    #[error("{} for {}", Count::of(*got, "name"), Count::of(*expected, "class"))]
+    NameCount {
+        /// The number of classes.
+        expected: usize,
+        /// The number of names.
         got: usize,
     },
 

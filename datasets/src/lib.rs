@@ -41,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+pub mod cifar;
 mod count;
 pub mod dataset;
 pub mod digest;
