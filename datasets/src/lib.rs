@@ -51,12 +51,14 @@ pub mod idx;
 pub mod images;
 pub mod mnist;
 pub mod normalization;
+pub mod open;
 mod philox;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
+pub mod table;
 
 pub use arrays::Arrays;
 pub use dataset::{
