@@ -77,7 +77,7 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Named {
     /// MNIST, or a set in its format.
-    Idx(&'static mnist::Set),
+    Idx(mnist::Set),
     /// CIFAR.
     Cifar(cifar::Set),
 }
@@ -93,12 +93,20 @@ impl Named {
     /// The set called `name`.
     pub fn by_name(name: &str) -> Option<Self> {
         let cifar = CIFAR.iter().find(|(known, _)| *known == name).map(|(_, set)| Self::Cifar(*set));
-        cifar.or_else(|| mnist::Set::by_name(name).map(Self::Idx))
+        cifar.or_else(|| mnist::Set::by_name(name).copied().map(Self::Idx))
     }
 
     /// All names.
     pub fn names() -> impl Iterator<Item = &'static str> {
         mnist::SETS.iter().map(|set| set.name).chain(CIFAR.iter().map(|(name, _)| *name))
+    }
+
+    /// The number of classes.
+    pub fn num_classes(self) -> usize {
+        match self {
+            Self::Idx(set) => set.num_classes,
+            Self::Cifar(set) => set.num_classes(),
+        }
     }
 
     /// Opens the set at `path`; its test samples, if there is one, at `test_path`.
@@ -110,7 +118,7 @@ impl Named {
     pub fn open(self, path: &Path, test_path: Option<&Path>) -> Result<Opened, Error> {
         let test = self.open_test(test_path.unwrap_or(path))?;
         let (format, train) = match self {
-            Self::Idx(set) => (Format::Idx, mnist::open(path, set, mnist::Split::Train)?),
+            Self::Idx(set) => (Format::Idx, mnist::open(path, &set, mnist::Split::Train)?),
             Self::Cifar(set) => (Format::Cifar, cifar::open(path, set, cifar::Split::Train)?),
         };
         Opened::new(format, train, Some(test)).checked()
@@ -123,7 +131,7 @@ impl Named {
     /// Those of [`mnist::open`] and [`cifar::open`].
     pub fn open_test(self, path: &Path) -> Result<Arrays<'static>, Error> {
         match self {
-            Self::Idx(set) => mnist::open(path, set, mnist::Split::Test),
+            Self::Idx(set) => mnist::open(path, &set, mnist::Split::Test),
             Self::Cifar(set) => cifar::open(path, set, cifar::Split::Test),
         }
     }

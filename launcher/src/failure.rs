@@ -18,9 +18,9 @@ pub(crate) enum Failure {
     /// Data that cannot be used.
     #[error("{option}: {source}")]
     Data { option: &'static str, source: datasets::Error },
-    /// Training and test set do not belong together.
-    #[error("--dataset-train-path: training samples are {train:?}, test samples are {test:?}")]
-    TestShape { train: [usize; 3], test: [usize; 3] },
+    /// Data that cannot be read for its digest.
+    #[error("--dataset: cannot read {reason}")]
+    Digest { reason: datasets::ReadError },
     /// Network, data and configuration do not fit together.
     #[error(transparent)]
     Model(#[from] model::Error),

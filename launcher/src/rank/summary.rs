@@ -4,8 +4,7 @@ use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::network::build_for;
-use isograd_datasets::Dataset;
+use crate::rank::network::{build_for, outputs};
 use isograd_model::layer::{Layers, Mode};
 use isograd_model::{Network, Shape, file, zoo};
 
@@ -16,7 +15,7 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         Some(source) => {
             let test = source.load_test()?;
             let [c, h, w] = test.sample_shape();
-            (Shape::image(c, h, w), test.num_classes())
+            (Shape::image(c, h, w), outputs(&*test))
         }
         None => plan.model.made_for(),
     };
