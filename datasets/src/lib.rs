@@ -59,6 +59,7 @@ pub mod shuffle;
 pub mod split;
 pub mod synthetic;
 pub mod table;
+pub mod tensors;
 
 pub use arrays::Arrays;
 pub use dataset::{

@@ -2,21 +2,30 @@
 //!
 //! ```text
 //! file     .csv .tsv                          table
+//!          .npz .safetensors                  arrays
+//!          .tar                               images in a tar file
 //!          cifar-10-binary.tar.gz and so on   CIFAR
 //! folder   train-images-idx3-ubyte and so on  MNIST, and sets in its format
 //!          data_batch_1.bin, train.bin        CIFAR
+//!          .npz                               arrays in several files
+//!          .tar                               images in several tar files
 //!          folders of classes, or train/      images
 //! ```
+//!
+//! Several npz or tar files are the parts that a word of their names says, as in `val-003.tar`, or the folder
+//! that they are in: `train`, `val` and `test`. Without such a word they are for training.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::images::{ImageOptions, ImageParts, open_parts};
+use crate::images::shards::TarShards;
+use crate::images::{ImageFolder, ImageOptions, ImageParts, open_parts, part_of};
 use crate::table::{Encoding, Table, TableOptions};
-use crate::{Arrays, Dataset, Error, FileError, FormatError, cifar, mnist};
+use crate::tensors::{self, ArrayParts, NpzChunks};
+use crate::{Arrays, Dataset, Error, FileError, FormatError, ImageError, cifar, mnist};
 
 /// What the error for an unknown path lists.
-const LOOKED_FOR: &str = "a .csv file; a folder with folders of images, one for each class, or with train/ and \
-     test/ of them; the IDX files of MNIST; the binary files of CIFAR";
+const LOOKED_FOR: &str = "a folder with folders of images, one for each class, or with train/ and test/ of them; \
+     .tar files of images; .csv, .npz and .safetensors files; the IDX files of MNIST; the binary files of CIFAR";
 
 /// How a data set is opened. Each format takes what concerns it.
 #[derive(Clone, Debug, Default)]
@@ -52,14 +61,18 @@ pub enum Format {
     Cifar,
     /// A CSV file.
     Table,
+    /// Npz or safetensors files.
+    Arrays,
     /// Folders of images.
     Images,
+    /// Tar files of images.
+    Shards,
 }
 
 impl Format {
     /// Whether samples are decoded images, to which [`ImageOptions`] apply.
     pub fn has_images(self) -> bool {
-        matches!(self, Self::Images)
+        matches!(self, Self::Images | Self::Shards)
     }
 
     /// The name for messages.
@@ -68,7 +81,9 @@ impl Format {
             Self::Idx => "IDX files",
             Self::Cifar => "CIFAR",
             Self::Table => "a table",
+            Self::Arrays => "arrays",
             Self::Images => "images",
+            Self::Shards => "tar files of images",
         }
     }
 }
@@ -175,6 +190,17 @@ pub fn open(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Res
         "gz" | "tgz" | "tar" if name.contains("cifar") => {
             Named::Cifar(cifar::Set::Cifar10).open(path, test_path)
         }
+        "tar" => {
+            let test = test_path.map(|path| files(path, "tar")).transpose()?.map(Files::all);
+            let train = Files { parts: [vec![path.to_owned()], Vec::new(), test.unwrap_or_default()] };
+            open_shards(train, &options.images)?.checked()
+        }
+        "npz" | "safetensors" => {
+            let ArrayParts { train, validation, test } = tensors::open(path, test_path)?;
+            let opened = Opened::new(Format::Arrays, train, test);
+            let validation = validation.map(|part| Box::new(part) as Box<dyn Dataset>);
+            Opened { validation, ..opened }.checked()
+        }
         _ => Err(unrecognised(path, format!("the format of a file '{name}' is not known")).into()),
     }
 }
@@ -193,12 +219,28 @@ fn open_folder(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> 
             return Named::Cifar(set).open(path, test_path);
         }
     }
+    for (ending, format) in [("npz", Format::Arrays), ("tar", Format::Shards)] {
+        let mut found = files(path, ending)?;
+        if found.parts.iter().all(Vec::is_empty) {
+            continue;
+        }
+        if let Some(path) = test_path {
+            found.parts[2] = files(path, ending)?.all();
+        }
+        if found.parts[0].is_empty() {
+            return Err(unrecognised(path, format!("has no .{ending} files for training")).into());
+        }
+        return match format {
+            Format::Arrays => open_npz(found),
+            _ => open_shards(found, &options.images),
+        };
+    }
     if !has_folders(path)? {
         return Err(unrecognised(path, "the folder has neither folders nor known files".to_string()).into());
     }
     let ImageParts { train, validation, mut test } = open_parts(path, &options.images)?;
     if let Some(path) = test_path {
-        test = Some(crate::images::ImageFolder::open_beside(path, &train)?);
+        test = Some(ImageFolder::open_beside(path, &train)?);
     }
     let all = [Some(&train), validation.as_ref(), test.as_ref()].into_iter().flatten();
     let skipped = all.flat_map(|part| part.skipped()).map(ToString::to_string).collect();
@@ -218,6 +260,74 @@ fn open_table(path: &Path, test_path: Option<&Path>, options: &TableOptions) -> 
     let test = |path| encoding.samples(&Table::open(path, options)?);
     let test = test_path.map(test).transpose()?;
     Ok(Opened::new(Format::Table, encoding.samples(&table)?, test))
+}
+
+/// Files of one format, by the part that they are for: training, validation and test.
+struct Files {
+    parts: [Vec<PathBuf>; 3],
+}
+
+impl Files {
+    /// All files, whatever part they are for.
+    fn all(self) -> Vec<PathBuf> {
+        self.parts.into_iter().flatten().collect()
+    }
+}
+
+/// The files that end in `ending`: `path` itself, or those in the folder `path` and in its folders for parts.
+fn files(path: &Path, ending: &str) -> Result<Files, Error> {
+    let has_ending = |path: &Path| path.extension().is_some_and(|found| found == ending);
+    let mut parts = [const { Vec::new() }; 3];
+    if !path.is_dir() {
+        parts[0].push(path.to_owned());
+        return Ok(Files { parts });
+    }
+    for entry in sorted(path)? {
+        let stem = entry.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.is_dir() {
+            if let Some(part) = part_of(&stem) {
+                parts[part].extend(sorted(&entry)?.into_iter().filter(|path| has_ending(path)));
+            }
+        } else if has_ending(&entry) {
+            let part = stem.split(|c: char| !c.is_ascii_alphabetic()).find_map(part_of);
+            parts[part.unwrap_or(0)].push(entry);
+        }
+    }
+    Ok(Files { parts })
+}
+
+/// The entries of a folder, sorted by name.
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failure = |reason| FileError::Io { file: folder.display().to_string(), reason };
+    let entries = folder.read_dir().map_err(failure)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(failure)?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn open_npz(Files { parts: [train, validation, test] }: Files) -> Result<Opened, Error> {
+    let train = NpzChunks::open(&train, NpzChunks::CACHE_BYTES)?;
+    let beside = |paths: Vec<PathBuf>| -> Result<Option<Box<dyn Dataset>>, Error> {
+        let set = (!paths.is_empty()).then(|| NpzChunks::open_beside(&paths, &train)).transpose()?;
+        Ok(set.map(|set| Box::new(set) as Box<dyn Dataset>))
+    };
+    let (validation, test) = (beside(validation)?, beside(test)?);
+    Ok(Opened { format: Format::Arrays, train: Box::new(train), validation, test, skipped: Vec::new() })
+}
+
+fn open_shards(
+    Files { parts: [train, validation, test] }: Files,
+    options: &ImageOptions,
+) -> Result<Opened, Error> {
+    let train = TarShards::open(&train, options)?;
+    let mut skipped: Vec<String> = train.skipped().iter().map(ImageError::to_string).collect();
+    let mut beside = |paths: Vec<PathBuf>| -> Result<Option<Box<dyn Dataset>>, Error> {
+        let set = (!paths.is_empty()).then(|| TarShards::open_beside(&paths, &train)).transpose()?;
+        skipped.extend(set.iter().flat_map(TarShards::skipped).map(ImageError::to_string));
+        Ok(set.map(|set| Box::new(set) as Box<dyn Dataset>))
+    };
+    let (validation, test) = (beside(validation)?, beside(test)?);
+    Ok(Opened { format: Format::Shards, train: Box::new(train), validation, test, skipped })
 }
 
 fn has_folders(path: &Path) -> Result<bool, Error> {

@@ -194,6 +194,46 @@ mod tests {
     }
 
     #[test]
+    fn chunks_stay_together_in_windows() {
+        let chunks = [3, 0, 5, 2, 4, 1];
+        let order = |seed, epoch, window| {
+            let mut order = vec![u32::MAX; 15];
+            chunked_order(seed, epoch, &chunks, window, &mut order);
+            order
+        };
+        let chunk = |index: u32| [3, 3, 8, 10, 14, 15].iter().position(|end| index < *end).unwrap();
+        for window in 1..=7 {
+            let order = order(7, 2, window);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..15), "window {window}");
+            // A reader that holds `window` chunks meets each of them in one stretch.
+            let (mut held, mut opened) = (Vec::new(), 0);
+            for index in order {
+                if !held.contains(&chunk(index)) {
+                    held.push(chunk(index));
+                    opened += 1;
+                }
+                if held.len() > window {
+                    held.remove(0);
+                }
+            }
+            assert_eq!(opened, 5, "window {window}");
+        }
+        assert_ne!(order(7, 2, 2), order(7, 3, 2));
+        assert_ne!(order(7, 2, 2), order(8, 2, 2));
+        assert_eq!(order(7, 2, 2), order(7, 2, 2));
+    }
+
+    #[test]
+    fn a_range_has_parts_of_chunks() {
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 0..10), [3, 5, 2]);
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 2..4), [1, 1]);
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 4..7), [3]);
+        assert!(chunks_in(&[3, 0, 5, 2], 4..4).is_empty());
+    }
+
+    #[test]
     fn all_permutations_are_equally_likely() {
         let epochs = 24_000;
         let mut counts = HashMap::new();

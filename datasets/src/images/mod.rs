@@ -27,6 +27,7 @@ mod index;
 mod jpeg;
 mod resize;
 mod scan;
+pub mod shards;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -332,24 +333,29 @@ pub fn open_parts(root: &Path, options: &ImageOptions) -> Result<ImageParts, Err
     Ok(ImageParts { train, validation, test })
 }
 
+/// The parts of a set, and the names of their folders.
+const PARTS: [(&str, &[&str]); 3] = [
+    ("training", &["train", "training"]),
+    ("validation", &["val", "valid", "validation"]),
+    ("test", &["test", "testing"]),
+];
+
+/// Which of training, validation and test the word `name` stands for.
+pub(crate) fn part_of(name: &str) -> Option<usize> {
+    PARTS.iter().position(|(_, names)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
 /// The folders of the parts for training, validation and test in `root`.
 fn part_folders(root: &Path) -> Result<[Option<PathBuf>; 3], Error> {
-    const NAMES: [(&str, &[&str]); 3] = [
-        ("training", &["train", "training"]),
-        ("validation", &["val", "valid", "validation"]),
-        ("test", &["test", "testing"]),
-    ];
     if !root.is_dir() {
         return Err(FileError::MissingFolder { folder: root.to_owned() }.into());
     }
     let mut folders = [const { None }; 3];
     for entry in scan::entries(root)?.into_iter().filter(|entry| entry.is_folder) {
-        let is_part =
-            |(_, names): &(&str, &[&str])| names.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
-        let Some(part) = NAMES.iter().position(is_part) else { continue };
+        let Some(part) = part_of(&entry.name) else { continue };
         if let Some(before) = folders[part].replace(entry.name.clone()) {
             let (folder, names) = (root.to_owned(), [before, entry.name]);
-            return Err(ImageError::TwoParts { folder, names, part: NAMES[part].0 }.into());
+            return Err(ImageError::TwoParts { folder, names, part: PARTS[part].0 }.into());
         }
     }
     let paths = folders.map(|name| name.map(|name| root.join(name)));

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::TableOptions;
+use crate::count::Count;
 use crate::{Error, FileError, FormatError};
 
 /// What stands for a missing value, in small letters.
@@ -72,7 +73,8 @@ impl Table {
                 }
             }
             if record.len() != columns {
-                let problem = format!("the line has {} values, those before it have {columns}", record.len());
+                let got = Count::of(record.len(), "value");
+                let problem = format!("the line has {got}, those before it have {columns}");
                 let column = record.len().min(columns).max(1).to_string();
                 return Err(FormatError::Value { file, line, column, problem }.into());
             }
