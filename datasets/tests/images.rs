@@ -129,7 +129,7 @@ fn folders_are_classes_and_parts() {
     let parts = open_parts(folder.path(), &ImageOptions::default()).unwrap();
     assert_eq!(parts.train.class_names(), ["cat", "dog"]);
     let places: Vec<String> = (0..parts.train.len()).map(|index| parts.train.describe(index)).collect();
-    for (place, end) in places.iter().zip(["cat/1.jpg)", "cat/deep/2.PNG)", "dog/1.png)"]) {
+    for (place, end) in places.iter().zip(["cat/1.jpg)", "dog/1.png)", "cat/deep/2.PNG)"]) {
         assert!(place.ends_with(end), "{place}");
     }
     assert_eq!(places.len(), 3);
@@ -143,6 +143,26 @@ fn folders_are_classes_and_parts() {
     let vehicles = self::folder(&[("train/1.png", "rgb.png"), ("car/1.png", "rgb.png")]);
     let parts = open_parts(vehicles.path(), &ImageOptions::default()).unwrap();
     assert_eq!(parts.train.class_names(), ["car", "train"]);
+}
+
+#[test]
+fn every_stretch_has_all_classes() {
+    let names: Vec<String> = [("a", 8), ("b", 4), ("c", 2)]
+        .iter()
+        .flat_map(|(class, count)| (0..*count).map(move |index| format!("{class}/{index}.png")))
+        .collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "rgb.png")).collect();
+    let folder = folder(&files);
+    let set = ImageFolder::open(folder.path(), &ImageOptions::default()).unwrap();
+    let mut buffer = SampleBuffer::new();
+    for half in [0..7, 7..14] {
+        let mut counts = [0; 3];
+        for index in half {
+            let target = set.read(Request::new(index), &mut buffer).unwrap().target;
+            counts[target.class().unwrap() as usize] += 1;
+        }
+        assert_eq!(counts, [4, 2, 1]);
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //! photos/dog/three.webp            photos/test/dog/three.webp      also testing; training for train
 //! ```
 //!
-//! Classes are the names of the folders, sorted. Images are found in folders of any depth, by the ends of
+//! Classes are the names of the folders, sorted. Samples of all classes are mixed in proportion, so that a part
+//! at the end, to validate on, has them all. Images are found in folders of any depth, by the ends of
 //! their names; other files and hidden ones are left out. What a file is, is told by its first bytes. EXIF
 //! rotation is honoured.
 //!
@@ -168,6 +169,7 @@ impl ImageFolder {
         let Some((_, size)) = size else {
             return Err(skipped.into_iter().next().expect("a folder without images is an error").into());
         };
+        let images = interleave(images, classes.len());
         let [height, width] = side.map_or(size.map(|side| side as usize), |side| [side; 2]);
         let sample_shape = [options.colour.channels(), height, width];
         if let Some(train) = train.filter(|train| train.sample_shape != sample_shape) {
@@ -215,6 +217,23 @@ impl ImageFolder {
     pub fn with_region(self, choose: impl Fn(Request, [usize; 2]) -> Region + Send + Sync + 'static) -> Self {
         Self { choose_region: Some(Arc::new(choose)), ..self }
     }
+}
+
+/// Mixes the classes: any stretch of the images has each class in its share, as far as whole numbers allow.
+/// So the last ones, on which a run validates, are of all classes. Those of a class stay in their order.
+fn interleave(images: Vec<Image>, num_classes: usize) -> Vec<Image> {
+    let mut sizes = vec![0_u64; num_classes];
+    images.iter().for_each(|image| sizes[image.class as usize] += 1);
+    let mut seen = vec![0_u64; num_classes];
+    let mut placed: Vec<(u64, Image)> = Vec::with_capacity(images.len());
+    for image in images {
+        let class = image.class as usize;
+        // (seen + 1/2) / size, in 31 bits behind the point.
+        placed.push((((2 * seen[class] + 1) << 30) / sizes[class], image));
+        seen[class] += 1;
+    }
+    placed.sort_by_key(|(place, image)| (*place, image.class));
+    placed.into_iter().map(|(_, image)| image).collect()
 }
 
 /// The normalization of photographs.

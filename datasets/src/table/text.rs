@@ -61,7 +61,11 @@ impl Table {
         let (mut text, mut ends, mut lines) = (String::new(), Vec::new(), Vec::new());
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(|error| malformed(error.to_string()))? {
-            let line = record.position().map_or(0, csv::Position::line);
+            let first = record.position().map_or(1, csv::Position::line);
+            let next = reader.position().line();
+            // A record begins behind the one before it: empty lines come first, which are not in it.
+            let inside = record.iter().map(|value| value.matches('\n').count() as u64).sum::<u64>();
+            let line = first.max(next.saturating_sub(1 + inside));
             if std::mem::take(&mut is_first) {
                 columns = record.len();
                 let is_header = options.header.unwrap_or_else(|| record.iter().all(is_name));

@@ -11,7 +11,8 @@
 //! in singular or plural and in any order, as in `x_train`, `test_labels` and `train.images`.
 //!
 //! Samples are `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, values]` or `[N]`. Of four dimensions, the
-//! last one is the channels if it is 1, 3 or 4 and the second is not. Bytes stay bytes, other numbers become
+//! last one is the channels if it is 1 or 3 and the second is neither, or if it is 4 and the second is not 1,
+//! 3 or 4. Bytes stay bytes, other numbers become
 //! `f32`. Whole numbers `[N]` and `[N, 1]` as targets are classes, floats and wider arrays are numbers. Where
 //! the least class of the training samples is 1, classes count from 1.
 
@@ -177,12 +178,17 @@ struct Layout {
 impl Layout {
     /// Of an array of samples with these dimensions.
     fn new(file: &str, dims: &[usize]) -> Result<Self, FormatError> {
-        let is_channels = |size: usize| matches!(size, 1 | 3 | 4);
+        // Four rows are likelier than four channels beside one or three in the last place.
+        let are_channels_last = |h: usize, c: usize| match c {
+            1 | 3 => !matches!(h, 1 | 3),
+            4 => !matches!(h, 1 | 3 | 4),
+            _ => false,
+        };
         let shape = match *dims {
             [_] => [1, 1, 1],
             [_, values] => [values, 1, 1],
             [_, h, w] => [1, h, w],
-            [_, h, w, c] if is_channels(c) && !is_channels(h) => {
+            [_, h, w, c] if are_channels_last(h, c) => {
                 return Ok(Self { shape: [c, h, w], is_interleaved: true });
             }
             [_, c, h, w] => [c, h, w],
@@ -284,6 +290,8 @@ mod tests {
         assert_eq!(layout(&[9, 3, 8, 8]).unwrap(), ([3, 8, 8], false));
         assert_eq!(layout(&[9, 8, 6, 3]).unwrap(), ([3, 8, 6], true));
         assert_eq!(layout(&[9, 3, 3, 3]).unwrap(), ([3, 3, 3], false));
+        assert_eq!(layout(&[9, 4, 5, 3]).unwrap(), ([3, 4, 5], true));
+        assert_eq!(layout(&[9, 4, 5, 4]).unwrap(), ([4, 5, 4], false));
         assert_eq!(layout(&[9, 16, 8, 8]).unwrap(), ([16, 8, 8], false));
         assert_eq!(
             [layout(&[9, 8, 6]).unwrap(), layout(&[9, 5]).unwrap()],
