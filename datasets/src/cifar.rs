@@ -1,8 +1,8 @@
 //! CIFAR-10 and CIFAR-100 in their binary versions: colour images of 32 x 32 pixels.
 //!
 //! ```text
-//! CIFAR-10    label | 1024 red, 1024 green, 1024 blue           data_batch_1.bin .. data_batch_5.bin, test_batch.bin
-//! CIFAR-100   coarse label | fine label | pixels as above       train.bin, test.bin
+//! CIFAR-10    label | 1024 red, 1024 green, 1024 blue         data_batch_1.bin .. _5.bin, test_batch.bin
+//! CIFAR-100   coarse label | fine label | pixels as above     train.bin, test.bin
 //! ```
 //!
 //! The files lie in a folder, in the folder `cifar-10-batches-bin` or `cifar-100-binary` in it, or in the

@@ -1,8 +1,8 @@
-//! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip. Images are unsigned
-//! bytes, labels may be any integers.
+//! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip. Images are
+//! unsigned bytes, labels may be any integers.
 //!
 //! ```text
-//! 00 00 | type, 08 = unsigned bytes, 09, 0b and 0c = integers of 1, 2 and 4 bytes | D = number of dimensions, 1 to 4
+//! 00 00 | type, 08 = unsigned bytes, 09, 0b and 0c = integers of 1, 2 and 4 bytes | D = 1 to 4
 //! D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!

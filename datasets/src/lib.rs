@@ -1,10 +1,10 @@
 //! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H, W]`
-//! order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
-//! a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that brings them
-//! into its own layout:
+//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H,
+//! W]` order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread
+//! that trains on a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that
+//! brings them into its own layout:
 //!
 //! ```text
 //! dataset.order(seed, epoch, &mut order)                      // once an epoch
@@ -16,8 +16,13 @@
 //!
 //! | module | what it offers |
 //! | --- | --- |
-//! | [`mnist`] | the bundled MNIST; MNIST or Fashion-MNIST from a folder |
+//! | [`mnist`] | the bundled MNIST; MNIST and sets in its format from a folder |
 //! | [`idx`] | the file format of both |
+//! | [`cifar`] | CIFAR-10 and CIFAR-100 |
+//! | [`images`] | folders of images, and [tar files](images::shards) of them |
+//! | [`table`] | CSV files |
+//! | [`tensors`] | npz and safetensors files |
+//! | [`open`] | whatever is at a path |
 //! | [`arrays`] | samples that the caller holds in memory |
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
 //! | [`split`] | the validation split |

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A column is of numbers if all its values are, and of categories if none is; a mixture is an error at the
-//! first value that differs. A column of categories becomes one value for each category, sorted, 1 for that of
-//! the sample. Samples are `[values, 1, 1]` floats; columns of numbers are normalised by their mean and
+//! first value that differs. A column of categories becomes one value for each category, sorted, 1 for that
+//! of the sample. Samples are `[values, 1, 1]` floats; columns of numbers are normalised by their mean and
 //! deviation.
 //!
 //! Missing values are empty, `NA`, `N/A`, `NaN`, `null` or `?`.

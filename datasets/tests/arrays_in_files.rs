@@ -141,7 +141,7 @@ fn a_tar_file_that_breaks_off_is_an_error() {
     let path = folder.path().join("cut.tar");
     let open = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        TarShards::open(&[path.clone()], &ImageOptions::default()).map(|set| set.len())
+        TarShards::open(std::slice::from_ref(&path), &ImageOptions::default()).map(|set| set.len())
     };
     let content = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let last = content.div_ceil(512) * 512;
@@ -190,7 +190,7 @@ proptest::proptest! {
             }
         }
         if names[which].ends_with("npz") {
-            let _ = NpzChunks::open(&[path.clone()], 1 << 20);
+            let _ = NpzChunks::open(std::slice::from_ref(&path), 1 << 20);
             let _ = tensors::open(&path, Some(&path));
         }
     }

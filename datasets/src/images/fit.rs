@@ -54,7 +54,8 @@ impl Fit {
     }
 }
 
-/// Overwrites `out` with `region` of `source`, resized to `to = [height, width]`: `[channels, height, width]`.
+/// Overwrites `out` with `region` of `source`, resized to `to = [height, width]`: `[channels, height,
+/// width]`.
 pub(super) fn fill(source: &Raster<'_>, region: Region, to: [usize; 2], out: &mut Vec<u8>) {
     out.resize(source.channels * to[0] * to[1], 0);
     let is_copy = region == Region::whole(source.height, source.width) && to == [source.height, source.width];

@@ -6,14 +6,14 @@
 //! photos/dog/three.webp            photos/test/dog/three.webp      also testing; training for train
 //! ```
 //!
-//! Classes are the names of the folders, sorted. Samples of all classes are mixed in proportion, so that a part
-//! at the end, to validate on, has them all. Images are found in folders of any depth, by the ends of
+//! Classes are the names of the folders, sorted. Samples of all classes are mixed in proportion, so that a
+//! part at the end, to validate on, has them all. Images are found in folders of any depth, by the ends of
 //! their names; other files and hidden ones are left out. What a file is, is told by its first bytes. EXIF
 //! rotation is honoured.
 //!
-//! A sample is decoded when it is read, brought to one size ([`Fit`]), and given as bytes `[C, H, W]`. Opening
-//! reads the header of every file, once: an [index](ImageOptions::cache_folder) keeps them. Images whose
-//! header asks for more than 2^26 pixels are refused before any memory is taken.
+//! A sample is decoded when it is read, brought to one size ([`Fit`]), and given as bytes `[C, H, W]`.
+//! Opening reads the header of every file, once: an [index](ImageOptions::cache_folder) keeps them. Images
+//! whose header asks for more than 2^26 pixels are refused before any memory is taken.
 //!
 //! # Bad images
 //!

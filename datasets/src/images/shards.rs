@@ -80,8 +80,8 @@ impl TarShards {
     ///
     /// # Errors
     ///
-    /// [`FileError`](crate::FileError) for a file that cannot be read; [`FormatError::Malformed`] for one that
-    /// breaks off or is no tar file, and for a sample without an image or a class; [`ImageError`] as of
+    /// [`FileError`](crate::FileError) for a file that cannot be read; [`FormatError::Malformed`] for one
+    /// that breaks off or is no tar file, and for a sample without an image or a class; [`ImageError`] as of
     /// [`ImageFolder::open`](super::ImageFolder::open).
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! name  = [set] split "-" kind [".gz"]
-//! set   = "emnist-" word "-" | "qmnist-"           of EMNIST's sets and of QMNIST, whose test split is "test"
+//! set   = "emnist-" word "-" | "qmnist-"           of EMNIST's sets and of QMNIST, which call t10k "test"
 //! split = "train" | "t10k"
 //! kind  = "images-idx3-ubyte" | "labels-idx1-ubyte", also with ".idx" for "-idx"
 //!       | "labels-idx2-int" | "labels-idx1-int"
@@ -98,8 +98,8 @@ fn dotted(name: &str) -> String {
     name.replacen("-idx", ".idx", 1)
 }
 
-/// The files of `split` in `folder`: of the set whose names begin with `set` if there is one, otherwise of the
-/// only set that is there.
+/// The files of `split` in `folder`: of the set whose names begin with `set` if there is one, otherwise of
+/// the only set that is there.
 ///
 /// # Errors
 ///

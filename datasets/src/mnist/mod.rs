@@ -64,8 +64,8 @@ pub fn bundled(split: Split) -> Arrays<'static> {
         .unwrap_or_else(|error| panic!("this program was built with data files that disagree: {error}"))
 }
 
-/// The [digest of the contents](crate::digest::contents) of a [`bundled`] split. It is known, so that its 47 MB
-/// need not be hashed.
+/// The [digest of the contents](crate::digest::contents) of a [`bundled`] split. It is known, so that its 47
+/// MB need not be hashed.
 #[cfg(feature = "bundled-mnist")]
 pub fn bundled_digest(split: Split) -> &'static str {
     match split {

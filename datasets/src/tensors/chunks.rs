@@ -1,7 +1,7 @@
 //! Several npz files, each with some of the samples: a set that need not fit in memory.
 //!
-//! Opening reads the targets and the headers. Where samples are stored as they are, as `numpy.savez` does, each
-//! is read from its place in the file. Where they are packed, as `numpy.savez_compressed` does, a file's
+//! Opening reads the targets and the headers. Where samples are stored as they are, as `numpy.savez` does,
+//! each is read from its place in the file. Where they are packed, as `numpy.savez_compressed` does, a file's
 //! samples are unpacked together and kept, up to a bound on bytes: the least recently used ones go first.
 //!
 //! An epoch's order keeps the samples of a few files together ([`chunked_order`]): as many as the bound has

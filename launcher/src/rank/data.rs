@@ -79,8 +79,8 @@ impl Source {
         }
     }
 
-    /// Digests of the samples to train on, to validate on and to test with, which ranks compare. Equal samples
-    /// have equal digests.
+    /// Digests of the samples to train on, to validate on and to test with, which ranks compare. Equal
+    /// samples have equal digests.
     pub(crate) fn digests(&self, samples: &Samples) -> Result<Vec<(&'static str, String)>, Failure> {
         #[cfg(feature = "bundled-mnist")]
         if matches!(self, Self::Bundled) {
