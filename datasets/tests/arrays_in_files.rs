@@ -86,6 +86,18 @@ fn arrays_that_are_no_set_are_refused() {
 }
 
 #[test]
+fn a_changed_value_is_found_by_the_checksum() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.npz");
+    let mut bytes = fs::read(file("nchw.npz")).unwrap();
+    let values = bytes.windows(5).position(|values| values == [10, 11, 12, 13, 14]).expect("sample 1");
+    bytes[values] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let text = open(&path).err().expect("an error");
+    assert!(text.contains("changed.npz: array 'x_train'"), "{text}");
+}
+
+#[test]
 fn several_files_are_one_set() {
     for folder in ["stored", "packed"] {
         let set = open(&file(folder)).unwrap();

@@ -168,6 +168,12 @@ pub(super) fn read(name: &str, source: &mut impl Read, file_bytes: u64) -> Resul
             return Err(format!("is truncated: expected {expected} bytes of values, got {}", bytes.len()));
         }
     }
+    // A zip file's checksum is checked at the end of a member.
+    match source.read(&mut [0]) {
+        Ok(0) => (),
+        Ok(_) => return Err("goes on behind its values".to_string()),
+        Err(error) => return Err(truncated(error)),
+    }
     header.to_little_endian(&mut bytes);
     Ok(Tensor { name: name.to_string(), element: header.element, dims: header.dims, bytes })
 }
