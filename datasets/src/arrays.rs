@@ -31,6 +31,7 @@ pub struct Arrays<'a> {
     targets: Targets<'a>,
     sample_shape: [usize; 3],
     normalization: Normalization,
+    class_names: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -211,7 +212,7 @@ impl<'a> Arrays<'a> {
                 got: pixels.len(),
             }));
         }
-        Ok(Self { pixels, targets, sample_shape, normalization })
+        Ok(Self { pixels, targets, sample_shape, normalization, class_names: Vec::new() })
     }
 
     /// The same samples under another normalization.
@@ -225,6 +226,19 @@ impl<'a> Arrays<'a> {
             return Err(Error::Normalization(NormalizationError::Channels { expected, got }));
         }
         Ok(Self { normalization, ..self })
+    }
+
+    /// The same samples with names of their classes; an empty list takes the names away.
+    ///
+    /// # Errors
+    ///
+    /// [`ArrayError::NameCount`] if there are not as many names as classes.
+    pub fn with_class_names(self, class_names: Vec<String>) -> Result<Self, Error> {
+        let (got, expected) = (class_names.len(), self.num_classes());
+        if got != 0 && got != expected {
+            return Err(Error::Array(ArrayError::NameCount { expected, got }));
+        }
+        Ok(Self { class_names, ..self })
     }
 
     /// The sample at `index`, in place.
@@ -280,6 +294,10 @@ impl Dataset for Arrays<'_> {
             Targets::Classes { .. } => None,
             Targets::Values { per_sample, .. } => Some(per_sample),
         }
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     fn normalization(&self) -> &Normalization {

@@ -1,7 +1,9 @@
 //! What a data set is: a number of samples of one shape with their targets, each readable by its index.
 
+use std::ops::Range;
+
 use crate::count::Count;
-use crate::{Normalization, epoch_order};
+use crate::{Normalization, digest, epoch_order};
 
 /// A finite set of samples of one shape, each with its target: a class, or numbers.
 ///
@@ -72,7 +74,28 @@ pub trait Dataset: Send + Sync {
     ///
     /// The default is [`epoch_order`]. A set whose samples lie together in chunks keeps them together.
     fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
+        self.order_of_range(0..self.len(), seed, epoch, order);
+    }
+
+    /// As [`order`](Self::order), for a data set that has samples `range` of this one alone: a permutation of
+    /// `0..range.len()`, in which 0 stands for `range.start`.
+    ///
+    /// A set that keeps chunks together implements this one, so that its parts keep them together, too.
+    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
+        let _ = range;
         epoch_order(seed, u64::from(epoch), order);
+    }
+
+    /// A text that differs where the samples differ, by which ranks find that they have the same data.
+    ///
+    /// The default reads all samples: it is the [digest of the contents](digest::contents). A set of files
+    /// takes the names, lengths and labels of its files instead.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] of a sample that cannot be read.
+    fn digest(&self) -> Result<String, ReadError> {
+        digest::contents(self)
     }
 }
 

@@ -4,12 +4,16 @@
 //! operating system or decoder, which is therefore not handed out as a [`source`](std::error::Error::source)
 //! as well.
 
+mod formats;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use crate::count::Count;
 use crate::pipeline::error::PipelineError;
+
+pub use formats::{FormatError, ImageError};
 
 /// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,12 @@ pub enum Error {
     /// The header of an IDX file is not what a data set needs.
     #[error(transparent)]
     Idx(#[from] IdxError),
+    /// A folder of images, or an image, cannot be used.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of a table or of arrays is not what a data set needs.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// Samples and labels do not make a data set.
     #[error(transparent)]
     Array(#[from] ArrayError),
@@ -187,10 +197,10 @@ pub enum IdxError {
         magic: [u8; 4],
     },
 
-    /// An IDX file holds elements of another type than unsigned bytes.
+    /// An IDX file holds elements of another type than its use asks for.
     #[error(
         "{file}: IDX files of {element_type} (type {code:#04x}; dimensions {dims:?}) are not supported, \
-         only unsigned bytes (0x08)"
+         {expected}"
     )]
     ElementType {
         /// The file.
@@ -201,6 +211,8 @@ pub enum IdxError {
         element_type: &'static str,
         /// The dimensions in the header.
         dims: Vec<usize>,
+        /// What would be supported.
+        expected: &'static str,
     },
 
     /// An IDX file has no or too many dimensions.
@@ -237,6 +249,19 @@ pub enum IdxError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArrayError {
+    /// A label is a negative number, or below the first label of its set.
+    #[error("{origin}: label {label} of sample {index} is below {first}, the first label")]
+    LabelTooSmall {
+        /// The file or array of the labels.
+        origin: String,
+        /// The position of the first such label.
+        index: usize,
+        /// The label.
+        label: i64,
+        /// The first label of the set.
+        first: i64,
+    },
+
     /// A label is not a class.
     #[error(
         "{origin}: label {label} of sample {index} is out of range for {}", Count::of(*num_classes, "class")
@@ -285,6 +310,15 @@ pub enum ArrayError {
         /// The number of values that are needed.
         expected: usize,
         /// The number of values in the array.
+        got: usize,
+    },
+
+    /// Classes and their names differ in number.
+    #[error("{} for {}", Count::of(*got, "name"), Count::of(*expected, "class"))]
+    NameCount {
+        /// The number of classes.
+        expected: usize,
+        /// The number of names.
         got: usize,
     },
 

@@ -1,7 +1,8 @@
-//! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip.
+//! The IDX format of MNIST: a header of dimensions, then the elements, raw or inside gzip. Images are
+//! unsigned bytes, labels may be any integers.
 //!
 //! ```text
-//! 00 00 | type, 08 = unsigned bytes | D = number of dimensions, 1 to 4
+//! 00 00 | type, 08 = unsigned bytes, 09, 0b and 0c = integers of 1, 2 and 4 bytes | D = 1 to 4
 //! D dimensions, u32 big-endian | elements, row-major
 //! ```
 //!
@@ -111,13 +112,14 @@ fn header<'a>(
     let gzip = head.starts_with(&gzip::MAGIC);
     let reader: Box<dyn Read> = if gzip { Box::new(GzipReader::new(source)) } else { Box::new(source) };
     let mut decoder = Decoder { name, reader, position: 0, source_bytes, gzip };
-    let dims = decoder.header()?;
-    Ok(IdxReader { decoder, dims })
+    let (element, dims) = decoder.header()?;
+    Ok(IdxReader { decoder, element, dims })
 }
 
 /// An IDX file whose header has been read and whose elements have not.
 pub(crate) struct IdxReader<'a> {
     decoder: Decoder<'a>,
+    element: Element,
     dims: Vec<usize>,
 }
 
@@ -132,12 +134,35 @@ impl IdxReader<'_> {
         &self.dims
     }
 
-    /// Reads the elements, up to the end of the file.
+    /// Reads the elements, unsigned bytes, up to the end of the file.
     pub(crate) fn read(self) -> Result<Idx, Error> {
-        let Self { mut decoder, dims } = self;
-        let data = decoder.elements(&dims)?;
+        let Self { mut decoder, element, dims } = self;
+        if element.code != UNSIGNED_BYTES {
+            return Err(decoder.element_error(element, dims, "only unsigned bytes (0x08)"));
+        }
+        let data = decoder.elements(&dims, 1)?;
         Ok(Idx { dims, data })
     }
+
+    /// Reads the elements, integers of any length, up to the end of the file.
+    pub(crate) fn read_integers(self) -> Result<Vec<i64>, Error> {
+        let Self { mut decoder, element, dims } = self;
+        if !element.is_integer {
+            return Err(decoder.element_error(element, dims, "labels are integers"));
+        }
+        let data = decoder.elements(&dims, element.bytes)?;
+        Ok(match element.code {
+            UNSIGNED_BYTES => data.into_iter().map(i64::from).collect(),
+            // Big-endian: the first byte has the sign.
+            _ => data.chunks_exact(element.bytes).map(signed).collect(),
+        })
+    }
+}
+
+/// A big-endian integer in two's complement.
+fn signed(bytes: &[u8]) -> i64 {
+    let sign = if bytes[0] >= 0x80 { -1 } else { 0 };
+    bytes.iter().fold(sign, |value, &byte| value << 8 | i64::from(byte))
 }
 
 struct Decoder<'a> {
@@ -151,15 +176,14 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// Reads the header and gives its dimensions.
-    fn header(&mut self) -> Result<Vec<usize>, Error> {
+    /// Reads the header and gives the type of the elements and the dimensions.
+    fn header(&mut self) -> Result<(Element, Vec<usize>), Error> {
         let magic: [u8; 4] =
             self.take(4, 4)?.try_into().expect("take gives as many bytes as it was asked for");
         let [zero0, zero1, code, rank] = magic;
-        let element_type = element_type(code);
-        if [zero0, zero1] != [0, 0] || element_type.is_none() {
+        let Some(element) = Element::from_code(code).filter(|_| [zero0, zero1] == [0, 0]) else {
             return Err(Error::Idx(IdxError::NotIdx { file: self.file(), magic }));
-        }
+        };
         let rank = usize::from(rank);
         if !(1..=MAX_DIMENSIONS).contains(&rank) {
             return Err(Error::Idx(IdxError::DimensionCount { file: self.file(), got: rank }));
@@ -169,18 +193,18 @@ impl Decoder<'_> {
             .chunks_exact(4)
             .map(|dim| u32::from_be_bytes(dim.try_into().expect("chunks of 4 bytes")) as usize)
             .collect();
-        match element_type {
-            Some(element_type) if code != UNSIGNED_BYTES => {
-                Err(Error::Idx(IdxError::ElementType { file: self.file(), code, element_type, dims }))
-            }
-            _ => Ok(dims),
-        }
+        Ok((element, dims))
     }
 
-    /// Reads the elements that belong to `dims`, and checks that nothing follows.
-    fn elements(&mut self, dims: &[usize]) -> Result<Vec<u8>, Error> {
+    fn element_error(&self, element: Element, dims: Vec<usize>, expected: &'static str) -> Error {
+        let Element { code, name: element_type, .. } = element;
+        Error::Idx(IdxError::ElementType { file: self.file(), code, element_type, dims, expected })
+    }
+
+    /// Reads the elements that belong to `dims`, of `element_bytes` each, and checks that nothing follows.
+    fn elements(&mut self, dims: &[usize], element_bytes: usize) -> Result<Vec<u8>, Error> {
         let header_bytes = header_bytes(dims.len());
-        let data_bytes = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim));
+        let data_bytes = dims.iter().try_fold(element_bytes, |product, &dim| product.checked_mul(dim));
         let Some(total_bytes) = data_bytes
             .and_then(|bytes| bytes.checked_add(header_bytes))
             .filter(|&bytes| bytes <= isize::MAX as usize)
@@ -271,15 +295,49 @@ fn header_bytes(rank: usize) -> usize {
     4 + 4 * rank
 }
 
-/// What the type byte of a header stands for, where it stands for anything.
-fn element_type(code: u8) -> Option<&'static str> {
-    match code {
-        UNSIGNED_BYTES => Some("unsigned bytes"),
-        0x09 => Some("signed bytes"),
-        0x0b => Some("16-bit integers"),
-        0x0c => Some("32-bit integers"),
-        0x0d => Some("32-bit floats"),
-        0x0e => Some("64-bit floats"),
-        _ => None,
+/// A type of elements.
+#[derive(Clone, Copy)]
+struct Element {
+    /// The type byte of a header.
+    code: u8,
+    name: &'static str,
+    bytes: usize,
+    is_integer: bool,
+}
+
+impl Element {
+    /// What the type byte of a header stands for, where it stands for anything.
+    fn from_code(code: u8) -> Option<Self> {
+        let (name, bytes, is_integer) = match code {
+            UNSIGNED_BYTES => ("unsigned bytes", 1, true),
+            0x09 => ("signed bytes", 1, true),
+            0x0b => ("16-bit integers", 2, true),
+            0x0c => ("32-bit integers", 4, true),
+            0x0d => ("32-bit floats", 4, false),
+            0x0e => ("64-bit floats", 8, false),
+            _ => return None,
+        };
+        Some(Self { code, name, bytes, is_integer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_integers_of_any_length() {
+        let read = |code: u8, data: &[u8]| {
+            let bytes = [&[0, 0, code, 1, 0, 0, 0, 2], data].concat();
+            header("inline".to_string(), &bytes[..], bytes.len() as u64)
+                .and_then(IdxReader::read_integers)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read(0x08, &[7, 255]), Ok(vec![7, 255]));
+        assert_eq!(read(0x09, &[7, 255]), Ok(vec![7, -1]));
+        assert_eq!(read(0x0b, &[1, 2, 255, 254]), Ok(vec![258, -2]));
+        assert_eq!(read(0x0c, &[0, 1, 0, 0, 255, 255, 255, 255]), Ok(vec![65_536, -1]));
+        assert!(read(0x0d, &[0; 8]).unwrap_err().ends_with("are not supported, labels are integers"));
+        assert!(read(0x0c, &[0; 7]).unwrap_err().contains("truncated: expected 16 bytes, got 15"));
     }
 }

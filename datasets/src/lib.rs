@@ -1,10 +1,10 @@
 //! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H, W]`
-//! order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
-//! a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that brings them
-//! into its own layout:
+//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H,
+//! W]` order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread
+//! that trains on a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that
+//! brings them into its own layout:
 //!
 //! ```text
 //! dataset.order(seed, epoch, &mut order)                      // once an epoch
@@ -16,8 +16,13 @@
 //!
 //! | module | what it offers |
 //! | --- | --- |
-//! | [`mnist`] | the bundled MNIST; MNIST or Fashion-MNIST from a folder |
+//! | [`mnist`] | the bundled MNIST; MNIST and sets in its format from a folder |
 //! | [`idx`] | the file format of both |
+//! | [`cifar`] | CIFAR-10 and CIFAR-100 |
+//! | [`images`] | folders of images, and [tar files](images::shards) of them |
+//! | [`table`] | CSV files |
+//! | [`tensors`] | npz and safetensors files |
+//! | [`open`] | whatever is at a path |
 //! | [`arrays`] | samples that the caller holds in memory |
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
 //! | [`pipeline`] | streams of data through stages, for what never fits in memory |
@@ -42,13 +47,17 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+pub mod cifar;
 mod count;
 pub mod dataset;
+pub mod digest;
 pub mod error;
 mod gzip;
 pub mod idx;
+pub mod images;
 pub mod mnist;
 pub mod normalization;
+pub mod open;
 mod philox;
 pub mod pipeline;
 #[cfg(feature = "bundled-mnist")]
@@ -56,14 +65,19 @@ mod pixel_runs;
 pub mod shuffle;
 pub mod split;
 pub mod synthetic;
+pub mod table;
+pub mod tensors;
 
 pub use arrays::Arrays;
 pub use dataset::{
     Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
 };
-pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
+pub use error::{
+    ArrayError, Error, FileError, FormatError, IdxError, ImageError, NormalizationError, SplitError,
+    SyntheticError,
+};
 pub use normalization::Normalization;
-pub use shuffle::epoch_order;
+pub use shuffle::{chunked_order, epoch_order};
 pub use split::{Subset, ValidationSplit, validation_split};
 pub use synthetic::Synthetic;
 

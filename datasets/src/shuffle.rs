@@ -6,10 +6,14 @@
 //!     swap order[i] with order[j], j uniform in 0..=i
 //! ```
 
+use std::ops::Range;
+
 use crate::philox::{halves, philox};
 
-/// Separates the words drawn here from all others under the same seed: the last counter word.
-const PURPOSE: u32 = u32::from_be_bytes(*b"shuf");
+/// Separate the words drawn here from all others under the same seed: the last counter word.
+const SAMPLES: u32 = u32::from_be_bytes(*b"shuf");
+const CHUNKS: u32 = u32::from_be_bytes(*b"chnk");
+const WINDOWS: u32 = u32::from_be_bytes(*b"wndw");
 
 /// Overwrites `order` with a permutation of `0..order.len()`: what epoch `epoch` of a run with `seed` sees
 /// first, second and so on.
@@ -41,15 +45,77 @@ pub fn epoch_order(seed: u64, epoch: u64, order: &mut [u32]) {
     for (index, slot) in (0..).zip(order.iter_mut()) {
         *slot = index;
     }
-    let mut words = Words::new(seed, epoch);
-    for i in (1..len).rev() {
+    shuffle(order, &mut Words::new(seed, epoch, SAMPLES));
+}
+
+/// Overwrites `order` with a permutation of the samples of a set that is stored in chunks, in which the
+/// samples of a chunk stay near each other: a reader that holds `window` chunks reads each chunk once.
+///
+/// ```text
+/// order the chunks at random
+/// for each `window` chunks in that order:
+///     their samples, in random order
+/// ```
+///
+/// `chunks` are the numbers of samples of the chunks, in the order of the set. A pure function of the
+/// arguments, as [`epoch_order`] is.
+///
+/// ```
+/// let mut order = [0; 6];
+/// isograd_datasets::chunked_order(42, 0, &[3, 3], 1, &mut order);
+/// let first = order[0] / 3;
+/// assert!(order[..3].iter().all(|index| index / 3 == first));
+/// ```
+///
+/// # Panics
+///
+/// If the chunks do not add up to the length of `order`, `window` is 0, or `order` is longer than `u32` can
+/// index.
+pub fn chunked_order(seed: u64, epoch: u64, chunks: &[usize], window: usize, order: &mut [u32]) {
+    let len = order.len();
+    assert!(u32::try_from(len).is_ok(), "cannot shuffle {len} samples, at most {} are possible", u32::MAX);
+    assert!(window > 0, "a window of 0 chunks");
+    assert_eq!(chunks.iter().sum::<usize>(), len, "samples of the chunks, and the length of the order");
+    let starts = chunks.iter().scan(0, |next, samples| Some(std::mem::replace(next, *next + samples)));
+    let starts: Vec<usize> = starts.collect();
+    let mut chunk_order: Vec<u32> = (0..chunks.len() as u32).collect();
+    shuffle(&mut chunk_order, &mut Words::new(seed, epoch, CHUNKS));
+    let (mut words, mut filled) = (Words::new(seed, epoch, WINDOWS), 0);
+    for window in chunk_order.chunks(window) {
+        let first = filled;
+        for &chunk in window {
+            let chunk = chunk as usize;
+            for index in starts[chunk]..starts[chunk] + chunks[chunk] {
+                order[filled] = index as u32;
+                filled += 1;
+            }
+        }
+        shuffle(&mut order[first..filled], &mut words);
+    }
+}
+
+/// The parts of `chunks` that lie in `range` of the samples; chunks outside of it are left out.
+pub(crate) fn chunks_in(chunks: &[usize], range: Range<usize>) -> Vec<usize> {
+    let mut start = 0;
+    let parts = chunks.iter().map(|samples| {
+        let chunk = start..start + samples;
+        start = chunk.end;
+        chunk.end.min(range.end).saturating_sub(chunk.start.max(range.start))
+    });
+    parts.filter(|&samples| samples > 0).collect()
+}
+
+/// Fisher-Yates with the next of `words`.
+fn shuffle(order: &mut [u32], words: &mut Words) {
+    for i in (1..order.len()).rev() {
         let j = below(i as u32 + 1, || words.next());
         order.swap(i, j as usize);
     }
 }
 
-/// The random words of one epoch, one after the other.
+/// The random words of one epoch for one purpose, one after the other.
 struct Words {
+    purpose: u32,
     key: [u32; 2],
     epoch: [u32; 2],
     /// Wraps around after 2^34 words, more than four for each sample that can be indexed.
@@ -59,13 +125,13 @@ struct Words {
 }
 
 impl Words {
-    fn new(seed: u64, epoch: u64) -> Self {
-        Self { key: halves(seed), epoch: halves(epoch), next_block: 0, block: [0; 4], used: 4 }
+    fn new(seed: u64, epoch: u64, purpose: u32) -> Self {
+        Self { purpose, key: halves(seed), epoch: halves(epoch), next_block: 0, block: [0; 4], used: 4 }
     }
 
     fn next(&mut self) -> u32 {
         if self.used == self.block.len() {
-            self.block = philox([self.next_block, self.epoch[0], self.epoch[1], PURPOSE], self.key);
+            self.block = philox([self.next_block, self.epoch[0], self.epoch[1], self.purpose], self.key);
             self.next_block = self.next_block.wrapping_add(1);
             self.used = 0;
         }
@@ -125,6 +191,46 @@ mod tests {
         assert_ne!(order(5, 9 + (1 << 32), 100), reference);
         epoch_order(5, 9, &mut reused);
         assert_eq!(reused, reference);
+    }
+
+    #[test]
+    fn chunks_stay_together_in_windows() {
+        let chunks = [3, 0, 5, 2, 4, 1];
+        let order = |seed, epoch, window| {
+            let mut order = vec![u32::MAX; 15];
+            chunked_order(seed, epoch, &chunks, window, &mut order);
+            order
+        };
+        let chunk = |index: u32| [3, 3, 8, 10, 14, 15].iter().position(|end| index < *end).unwrap();
+        for window in 1..=7 {
+            let order = order(7, 2, window);
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert!(sorted.into_iter().eq(0..15), "window {window}");
+            // A reader that holds `window` chunks meets each of them in one stretch.
+            let (mut held, mut opened) = (Vec::new(), 0);
+            for index in order {
+                if !held.contains(&chunk(index)) {
+                    held.push(chunk(index));
+                    opened += 1;
+                }
+                if held.len() > window {
+                    held.remove(0);
+                }
+            }
+            assert_eq!(opened, 5, "window {window}");
+        }
+        assert_ne!(order(7, 2, 2), order(7, 3, 2));
+        assert_ne!(order(7, 2, 2), order(8, 2, 2));
+        assert_eq!(order(7, 2, 2), order(7, 2, 2));
+    }
+
+    #[test]
+    fn a_range_has_parts_of_chunks() {
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 0..10), [3, 5, 2]);
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 2..4), [1, 1]);
+        assert_eq!(chunks_in(&[3, 0, 5, 2], 4..7), [3]);
+        assert!(chunks_in(&[3, 0, 5, 2], 4..4).is_empty());
     }
 
     #[test]

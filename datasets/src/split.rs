@@ -60,6 +60,16 @@ impl Dataset for Subset<'_> {
         self.parent.read(Request { index: self.range.start + index, epoch }, buffer)
     }
 
+    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
+        let start = self.range.start;
+        self.parent.order_of_range(start + range.start..start + range.end, seed, epoch, order);
+    }
+
+    fn digest(&self) -> Result<String, ReadError> {
+        let Range { start, end } = self.range;
+        Ok(format!("samples {start}..{end} of {}", self.parent.digest()?))
+    }
+
     /// By the index in the whole set, where the user can find the sample.
     fn describe(&self, index: usize) -> String {
         self.parent.describe(self.range.start + index)

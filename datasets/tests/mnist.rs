@@ -327,3 +327,48 @@ fn broken_files_are_named() {
     let broken = format!("{}: broken gzip stream after 28 decoded bytes: ", packed.display());
     assert!(message(folder, Split::Train).starts_with(&broken), "{}", message(folder, Split::Train));
 }
+
+/// EMNIST's archive has the files of all its sets in one folder; its letters count from 1.
+#[test]
+fn a_set_is_found_by_its_name_and_counts_as_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (set, labels) in [("letters", [1, 26]), ("digits", [0, 9])] {
+        let write = |kind: &str, bytes: Vec<u8>| {
+            fs::write(folder.join(format!("emnist-{set}-test-{kind}-ubyte")), bytes).unwrap();
+        };
+        write("images-idx3", idx(&[2, 1, 2], b"abcd"));
+        write("labels-idx1", idx(&[2], &labels));
+    }
+    let open = |name| mnist::open(folder, mnist::Set::by_name(name).unwrap(), Split::Test);
+    let letters = open("emnist-letters").unwrap();
+    assert_eq!((letters.labels(), letters.num_classes()), (&[0, 25][..], 26));
+    assert_eq!((letters.class_names()[0].as_str(), letters.class_names()[25].as_str()), ("A", "Z"));
+    assert_eq!(open("emnist-digits").unwrap().labels(), [0, 9]);
+    assert!(message(folder, Split::Test).contains("several data sets"));
+    fs::write(folder.join("emnist-letters-test-labels-idx1-ubyte"), idx(&[2], &[1, 0])).unwrap();
+    let text = open("emnist-letters").unwrap_err().to_string();
+    assert!(text.ends_with("label 0 of sample 1 is below 1, the first label"), "{text}");
+}
+
+/// QMNIST has eight 32-bit numbers for each image, the first of which is the class.
+#[test]
+fn labels_may_be_wide() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let labels = |dims: &[u32], numbers: &[i32]| {
+        let mut file = idx(dims, &[]);
+        file[2] = 0x0c;
+        numbers.iter().for_each(|number| file.extend(number.to_be_bytes()));
+        file
+    };
+    fs::write(folder.join("qmnist-train-images-idx3-ubyte"), idx(&[2, 1, 2], b"abcd")).unwrap();
+    let path = folder.join("qmnist-train-labels-idx2-int");
+    let numbers: Vec<i32> = [[7, 4, 70_000, 0, 1, -1, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]].concat();
+    fs::write(&path, gzip(&labels(&[2, 8], &numbers))).unwrap();
+    let set = mnist::Set::by_name("qmnist").unwrap();
+    assert_eq!(mnist::open(folder, set, Split::Train).unwrap().labels(), [7, 3]);
+    fs::write(&path, labels(&[2], &[-1, 3])).unwrap();
+    let text = mnist::open(folder, set, Split::Train).unwrap_err().to_string();
+    assert!(text.ends_with("label -1 of sample 0 is below 0, the first label"), "{text}");
+}

@@ -2,6 +2,7 @@
 
 use isograd_datasets::idx::Idx;
 use isograd_datasets::mnist::Split;
+use isograd_datasets::open::Opened;
 use isograd_datasets::*;
 
 use isograd_datasets::pipeline::{
@@ -16,8 +17,11 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Sample<'_>, Pixels<'_>, Target<'_>, Normalization, Idx, Split)>();
     is_send_and_sync::<(BuiltPipeline, CancelHandle, Diagram, Monitor, PipelineError, Run, Samples, Worker)>(
     );
+    is_send_and_sync::<(images::ImageFolder, images::shards::TarShards, tensors::NpzChunks, Opened)>();
     is_send_and_sync::<(
         Error,
+        FormatError,
+        ImageError,
         FileError,
         IdxError,
         ArrayError,

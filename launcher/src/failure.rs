@@ -3,7 +3,7 @@
 use crate::system::escape::one_line;
 use crate::system::signals;
 use isograd_comm as comm;
-use isograd_datasets::{self as datasets, ArrayError};
+use isograd_datasets::{self as datasets, ArrayError, ImageError};
 use isograd_model::{self as model, CheckpointError};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ pub(crate) enum Failure {
     /// Data that cannot be used.
     #[error("{option}: {source}")]
     Data { option: &'static str, source: datasets::Error },
-    /// Training and test set do not belong together.
-    #[error("--dataset-train-path: training samples are {train:?}, test samples are {test:?}")]
-    TestShape { train: [usize; 3], test: [usize; 3] },
+    /// Data that cannot be read for its digest.
+    #[error("--dataset: cannot read {reason}")]
+    Digest { reason: datasets::ReadError },
     /// Network, data and configuration do not fit together.
     #[error(transparent)]
     Model(#[from] model::Error),
@@ -167,6 +167,7 @@ impl Failure {
             Self::Data {
                 source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
             } => Some(label_hint(*label)),
+            Self::Data { source: datasets::Error::Image(error), .. } => image_hint(error),
             Self::Stopped { saved: Some(path), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }
@@ -211,11 +212,25 @@ fn load_hint(reason: &CheckpointError) -> Option<String> {
     })
 }
 
+/// The way out where images cannot be used, where there is one.
+fn image_hint(error: &ImageError) -> Option<String> {
+    let hint = match error {
+        ImageError::Sizes { .. } => {
+            "--crop N makes all images N x N, --resize N first brings the shorter side to N pixels"
+        }
+        ImageError::Image { .. } => "--on-bad-image skip leaves out such files and lists them",
+        ImageError::Crop { .. } => "--resize must be at least as large as --crop",
+        _ => return None,
+    };
+    Some(hint.to_string())
+}
+
 /// The way out where a label is not below the number of classes.
 fn label_hint(label: u32) -> String {
     /// The largest label of the sets of EMNIST.
     const EMNIST: u32 = 61;
-    let of_emnist = "; EMNIST's letters are numbered from 1 and need --classes 27, its sets balanced and bymerge 47, byclass 62";
+    let of_emnist =
+        "; --dataset emnist-letters, -balanced, -bymerge or -byclass knows the classes of EMNIST's sets";
     let more = if label <= EMNIST { of_emnist } else { "" };
     format!("--classes is the number of classes, every label is below it{more}")
 }
@@ -278,7 +293,9 @@ mod tests {
         assert_eq!(load_hint(&tensors(Some("module."))), None);
         assert!(load_hint(&tensors(None)).unwrap().starts_with("--model, "));
         assert_eq!(load_hint(&CheckpointError::Read(io::ErrorKind::NotFound.into())), None);
-        assert!(label_hint(26).ends_with("need --classes 27, its sets balanced and bymerge 47, byclass 62"));
+        assert!(image_hint(&ImageError::Crop { crop: 9, resize: 8 }).unwrap().starts_with("--resize must"));
+        assert_eq!(image_hint(&ImageError::NoClasses { folder: "x".into() }), None);
+        assert!(label_hint(26).ends_with("knows the classes of EMNIST's sets"));
         assert_eq!(label_hint(255), "--classes is the number of classes, every label is below it");
     }
 }

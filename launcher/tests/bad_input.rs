@@ -223,7 +223,8 @@ fn classes_of_a_folder() {
     let path = text(folder.path());
     let refused = isograd(&["train", "--dataset-train-path", path]);
     assert_error(&refused, 1, &[path, "label 26 of sample 0", "10 classes"]);
-    let hint = "\nhint: --classes is the number of classes, every label is below it; EMNIST's letters ";
+    let hint =
+        "\nhint: --classes is the number of classes, every label is below it; --dataset emnist-letters";
     assert!(refused.stderr.contains(hint), "{}", refused.stderr);
     let trained = isograd(&["train", "--dataset-train-path", path, "--classes", "27", "--epochs", "1"]);
     assert_eq!(trained.code, Some(0), "{}", trained.stderr);

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! name  = [set] split "-" kind [".gz"]
-//! set   = "emnist-" word "-"                       of the sets of EMNIST, whose test split is "test"
+//! set   = "emnist-" word "-" | "qmnist-"           of EMNIST's sets and of QMNIST, which call t10k "test"
 //! split = "train" | "t10k"
 //! kind  = "images-idx3-ubyte" | "labels-idx1-ubyte", also with ".idx" for "-idx"
+//!       | "labels-idx2-int" | "labels-idx1-int"
 //! place = name | name "/" name                     Kaggle packs each file into a folder
 //! ```
 //!
@@ -36,11 +37,11 @@ enum Kind {
 }
 
 impl Kind {
-    /// The end of a name.
-    fn ending(self) -> &'static str {
+    /// The ends of names, the usual one first.
+    fn endings(self) -> &'static [&'static str] {
         match self {
-            Self::Images => "images-idx3-ubyte",
-            Self::Labels => "labels-idx1-ubyte",
+            Self::Images => &["images-idx3-ubyte"],
+            Self::Labels => &["labels-idx1-ubyte", "labels-idx2-int", "labels-idx1-int"],
         }
     }
 }
@@ -48,7 +49,7 @@ impl Kind {
 /// What a file's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Name<'n> {
-    /// Empty, or like `emnist-letters-`.
+    /// Empty, `qmnist-`, or like `emnist-letters-`.
     set: &'n str,
     split: Split,
     kind: Kind,
@@ -59,20 +60,22 @@ impl<'n> Name<'n> {
     fn parse(name: &'n str) -> Option<Self> {
         let name = name.strip_suffix(".gz").unwrap_or(name);
         let (kind, start) = [Kind::Images, Kind::Labels].into_iter().find_map(|kind| {
-            let start =
-                name.strip_suffix(kind.ending()).or_else(|| name.strip_suffix(&dotted(kind.ending())));
+            let start = kind
+                .endings()
+                .iter()
+                .find_map(|ending| name.strip_suffix(ending).or_else(|| name.strip_suffix(&dotted(ending))));
             Some((kind, start?.strip_suffix('-')?))
         })?;
         // The set ends with the last dash before the split.
         let (set, split) = start.split_at(start.rfind('-').map_or(0, |dash| dash + 1));
         let word = set.strip_prefix("emnist-").and_then(|rest| rest.strip_suffix('-'));
-        let is_emnist = word.is_some_and(|word| !word.is_empty() && !word.contains('-'));
-        let split = match (split, is_emnist) {
+        let is_named = set == "qmnist-" || word.is_some_and(|word| !word.is_empty() && !word.contains('-'));
+        let split = match (split, is_named) {
             ("train", _) => Split::Train,
             ("t10k", false) | ("test", true) => Split::Test,
             _ => return None,
         };
-        (set.is_empty() || is_emnist).then_some(Self { set, split, kind })
+        (set.is_empty() || is_named).then_some(Self { set, split, kind })
     }
 
     /// The name, with dashes and unpacked.
@@ -82,7 +85,11 @@ impl<'n> Name<'n> {
             Split::Test if self.set.is_empty() => "t10k",
             Split::Test => "test",
         };
-        format!("{}{split}-{}", self.set, self.kind.ending())
+        let ending = match (self.set, self.kind) {
+            ("qmnist-", Kind::Labels) => "labels-idx2-int",
+            (_, kind) => kind.endings()[0],
+        };
+        format!("{}{split}-{ending}", self.set)
     }
 }
 
@@ -91,13 +98,14 @@ fn dotted(name: &str) -> String {
     name.replacen("-idx", ".idx", 1)
 }
 
-/// The files of `split` in `folder`, which must be of one set.
+/// The files of `split` in `folder`: of the set whose names begin with `set` if there is one, otherwise of
+/// the only set that is there.
 ///
 /// # Errors
 ///
 /// [`FileError::MissingFolder`], [`FileError::MissingFile`], [`FileError::SeveralSets`],
 /// [`FileError::SeveralFiles`], [`FileError::NotAFile`], [`FileError::Io`].
-pub(crate) fn find(folder: &Path, split: Split) -> Result<Files, Error> {
+pub(crate) fn find(folder: &Path, set: &str, split: Split) -> Result<Files, Error> {
     if !folder.is_dir() {
         return Err(Error::File(FileError::MissingFolder { folder: folder.to_owned() }));
     }
@@ -110,11 +118,12 @@ pub(crate) fn find(folder: &Path, split: Split) -> Result<Files, Error> {
             sets.entry(name.set).or_insert(entry);
         }
     }
-    if sets.len() > 1 {
+    let is_named = !set.is_empty() && sets.contains_key(set);
+    if sets.len() > 1 && !is_named {
         let files = sets.into_values().map(str::to_owned).collect();
         return Err(Error::File(FileError::SeveralSets { folder: folder.to_owned(), files }));
     }
-    let set = sets.into_keys().next().unwrap_or_default();
+    let set = if is_named { set } else { sets.into_keys().next().unwrap_or(set) };
     let file = |kind| find_one(folder, &entries, Name { set, split, kind });
     Ok(Files { labels: file(Kind::Labels)?, images: file(Kind::Images)? })
 }
@@ -174,6 +183,12 @@ fn why_none(folder: &Path, entries: &[String], wanted: Name<'_>, others: &[PathB
     }
 }
 
+/// Whether `folder` has a file of `split` under one of the names.
+pub(crate) fn are_in(folder: &Path, split: Split) -> bool {
+    let names = names(folder).unwrap_or_default();
+    names.iter().any(|name| Name::parse(name).is_some_and(|name| name.split == split))
+}
+
 /// Whether two files have the same content, once unpacked.
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
     let (mut one, mut other) = (BufReader::new(content(one)?), BufReader::new(content(other)?));
@@ -213,6 +228,8 @@ mod tests {
             ("train-labels.idx1-ubyte.gz", ("", train, Kind::Labels)),
             ("emnist-balanced-train-images-idx3-ubyte", ("emnist-balanced-", train, Kind::Images)),
             ("emnist-letters-test-labels-idx1-ubyte.gz", ("emnist-letters-", test, Kind::Labels)),
+            ("qmnist-test-labels-idx2-int.gz", ("qmnist-", test, Kind::Labels)),
+            ("qmnist-train-images-idx3-ubyte", ("qmnist-", train, Kind::Images)),
         ] {
             assert_eq!(parsed(name), Some(expected), "{name}");
             let name = Name::parse(name).unwrap();

@@ -1,4 +1,4 @@
-//! MNIST, and sets in its format such as Fashion-MNIST: gray images of ten classes in two pairs of IDX files.
+//! MNIST, and [sets in its format](SETS): gray images of some classes in two pairs of IDX files.
 //!
 //! Bytes stay bytes, so the 60,000 training images take 47 MB; they are scaled onto `0..=1` when a shard is
 //! laid out. Each call loads one split, so that a program can load the test images when and where it needs
@@ -10,12 +10,15 @@
 //! Proceedings of the IEEE, 1998; H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
 
 mod files;
+mod sets;
 
 use std::path::Path;
 
+pub use sets::{SETS, Set};
+
 use crate::arrays::total_values;
 use crate::idx::{self, IdxReader};
-use crate::{Arrays, Error, FileError, IdxError};
+use crate::{ArrayError, Arrays, Error, FileError, IdxError};
 
 /// The number of classes of MNIST and of Fashion-MNIST.
 pub const NUM_CLASSES: usize = 10;
@@ -57,7 +60,18 @@ pub fn bundled(split: Split) -> Arrays<'static> {
     let (pixels, [_, h, w]) = crate::pixel_runs::unpack(images);
     let labels = labels.data().iter().map(|&label| u32::from(label)).collect::<Vec<_>>();
     Arrays::from_u8(pixels, labels, [1, h, w], NUM_CLASSES)
+        .and_then(|set| set.with_class_names(SETS[0].class_names()))
         .unwrap_or_else(|error| panic!("this program was built with data files that disagree: {error}"))
+}
+
+/// The [digest of the contents](crate::digest::contents) of a [`bundled`] split. It is known, so that its 47
+/// MB need not be hashed.
+#[cfg(feature = "bundled-mnist")]
+pub fn bundled_digest(split: Split) -> &'static str {
+    match split {
+        Split::Train => "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504a57835f3934a4",
+        Split::Test => "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3",
+    }
 }
 
 /// One split of MNIST, or of a set with such file names, from `folder`.
@@ -80,19 +94,44 @@ pub fn bundled(split: Split) -> Arrays<'static> {
 /// error of [`idx::from_file`], [`IdxError::WrongDimensions`], [`FileError::CountMismatch`]; and
 /// [`Error::Array`] when there are no samples, images have no pixels, or a label is not below `num_classes`.
 pub fn from_folder(folder: &Path, split: Split, num_classes: usize) -> Result<Arrays<'static>, Error> {
-    let files = files::find(folder, split)?;
+    let unnamed = Set { name: "", prefix: "", first_label: 0, num_classes, class_names: &[] };
+    open(folder, &unnamed, split)
+}
+
+/// One split of `set` from `folder`, with the names of its classes. Otherwise as [`from_folder`]; a folder
+/// may have the files of several sets whose names begin with that of the set.
+///
+/// # Errors
+///
+/// As `from_folder`.
+pub fn open(folder: &Path, set: &Set, split: Split) -> Result<Arrays<'static>, Error> {
+    let files = files::find(folder, set.prefix, split)?;
     let (labels, images) = (idx::open(&files.labels)?, idx::open(&files.images)?);
     // Both headers before any element: a small gzip file may claim and hold a gigabyte of images that no
     // label belongs to.
     let sample_shape = shared_shape(&labels, &images)?;
-    let origin = labels.name().to_owned();
-    let labels = labels.read()?.into_data().into_iter().map(u32::from).collect::<Vec<_>>();
-    Arrays::from_u8_named(images.read()?.into_data(), labels, sample_shape, num_classes, &origin)
+    let (origin, of_each) = (labels.name().to_owned(), labels.dims().get(1).copied().unwrap_or(1));
+    // QMNIST has eight numbers for each image, of which the first is the class.
+    let labels = labels.read_integers()?.into_iter().step_by(of_each).enumerate().map(|(index, label)| {
+        u32::try_from(label - set.first_label).map_err(|_| ArrayError::LabelTooSmall {
+            origin: origin.clone(),
+            index,
+            label,
+            first: set.first_label,
+        })
+    });
+    let labels = labels.collect::<Result<Vec<u32>, _>>()?;
+    Arrays::from_u8_named(images.read()?.into_data(), labels, sample_shape, set.num_classes, &origin)?
+        .with_class_names(set.class_names())
 }
 
 /// The shape of a sample, once the headers of both files are known to belong together.
 fn shared_shape(labels: &IdxReader<'_>, images: &IdxReader<'_>) -> Result<[usize; 3], Error> {
-    let &[label_count] = labels.dims() else { return Err(wrong_dimensions(labels, 1)) };
+    let label_count = match *labels.dims() {
+        [count] => count,
+        [count, of_each] if of_each > 0 => count,
+        _ => return Err(wrong_dimensions(labels, 1)),
+    };
     let &[image_count, h, w] = images.dims() else { return Err(wrong_dimensions(images, 3)) };
     if image_count != label_count {
         return Err(Error::File(FileError::CountMismatch {
@@ -105,6 +144,11 @@ fn shared_shape(labels: &IdxReader<'_>, images: &IdxReader<'_>) -> Result<[usize
     let sample_shape = [1, h, w];
     total_values(sample_shape, image_count, images.name())?;
     Ok(sample_shape)
+}
+
+/// Whether `folder` has files of `split` under the names that [`from_folder`] knows.
+pub fn are_in(folder: &Path, split: Split) -> bool {
+    files::are_in(folder, split)
 }
 
 fn wrong_dimensions(file: &IdxReader<'_>, expected: usize) -> Error {

@@ -1,12 +1,13 @@
 //! The command line. The comments are what `--help` shows.
 
+use crate::cli::data_args::DataArgs;
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{self, DatasetName, Dtype, HistoryFile, IsaName};
+use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -23,6 +24,8 @@ Examples:
   isograd summary --model resnet20            Show the layers of a network
   isograd summary --model resnet20 --toml > my-net.toml
   isograd train --model my-net.toml           Train a network of your own
+  isograd train --dataset ./photos --model resnet18 --resize 256 --crop 224
+                                              Train on images, a folder of them for each class
   isograd local -n 2 train                    Train on two ranks of this machine
   isograd ssh hosts train                     Train on all machines of the hostfile 'hosts'
 
@@ -207,20 +210,6 @@ pub(crate) struct NetworkArgs {
     /// Network, by name ('isograd models' lists all) or in a .toml file
     #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
     pub(crate) model: ModelName,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DataArgs {
-    /// Data set: mnist, fashion-mnist, or synthetic, which fits any network [default: mnist]
-    #[arg(long, value_name = "NAME", value_parser = parsers::dataset)]
-    pub(crate) dataset: Option<DatasetName>,
-    /// Folder with the four IDX files of the data set, gzipped or not (fashion-mnist needs it; MNIST is built
-    /// in)
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) dataset_train_path: Option<PathBuf>,
-    /// Classes of the data set in that folder: every label is below it [default: 10]
-    #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]
-    pub(crate) classes: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@
 
 mod args;
 mod clap_error;
+mod data_args;
 mod job_args;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
@@ -18,9 +19,11 @@ pub(crate) mod parsers;
 pub(crate) mod plan;
 mod rank_command;
 pub(crate) mod schedule_plan;
+pub(crate) mod source;
 mod spelling;
 
 pub(crate) use args::*;
+pub(crate) use data_args::DataArgs;
 pub(crate) use job_args::*;
 
 use crate::failure::Failure;

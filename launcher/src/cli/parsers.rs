@@ -4,6 +4,9 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::system::names;
 use isograd_comm::Transport;
+use isograd_datasets::images::OnBadImage;
+use isograd_datasets::open::Named;
+use isograd_datasets::table::{Missing, Targets};
 use isograd_kernels::Isa;
 use isograd_model::{Error, loss, zoo};
 use std::path::{Path, PathBuf};
@@ -25,15 +28,15 @@ pub(crate) enum Dtype {
     F64,
 }
 
-/// The name of a data set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The name of a data set, or where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatasetName {
-    /// Handwritten digits.
-    Mnist,
-    /// Articles of clothing, in MNIST's format.
-    FashionMnist,
+    /// One of those that the library knows.
+    Named(&'static str, Named),
     /// Random images with a pattern.
     Synthetic,
+    /// Whatever is there.
+    Path(PathBuf),
 }
 
 /// What each rank is bound to.
@@ -274,13 +277,53 @@ pub(crate) fn dtype(text: &str) -> Result<Dtype, String> {
     }
 }
 
-/// The name of a data set.
+/// The name of a data set, or a path: a text with a slash or a dot, or of something that is there.
 pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
+    let known = Named::names().find(|name| *name == text);
+    if let Some((name, set)) = known.and_then(|name| Some((name, Named::by_name(name)?))) {
+        return Ok(DatasetName::Named(name, set));
+    }
     match text {
-        "mnist" => Ok(DatasetName::Mnist),
-        "fashion-mnist" => Ok(DatasetName::FashionMnist),
         "synthetic" => Ok(DatasetName::Synthetic),
-        _ => Err(names::unknown("dataset", text, &["mnist", "fashion-mnist", "synthetic"])),
+        path if path.contains(['/', '.']) || Path::new(path).exists() => Ok(DatasetName::Path(path.into())),
+        _ => {
+            let known: Vec<_> = Named::names().chain(["synthetic", "a path, such as ./photos"]).collect();
+            Err(names::unknown("dataset", text, &known))
+        }
+    }
+}
+
+/// The side of an image in pixels.
+pub(crate) fn side(text: &str) -> Result<usize, String> {
+    at_most(text, 8192).map(|side| side as usize)
+}
+
+/// What a bad image does.
+pub(crate) fn on_bad_image(text: &str) -> Result<OnBadImage, String> {
+    match text {
+        "stop" => Ok(OnBadImage::Stop),
+        "skip" => Ok(OnBadImage::Skip),
+        _ => Err(names::unknown("answer to bad images", text, &["stop", "skip"])),
+    }
+}
+
+/// What targets of a table are.
+pub(crate) fn targets(text: &str) -> Result<Targets, String> {
+    match text {
+        "auto" => Ok(Targets::Auto),
+        "classes" => Ok(Targets::Classes),
+        "numbers" => Ok(Targets::Numbers),
+        _ => Err(names::unknown("kind of targets", text, &["auto", "classes", "numbers"])),
+    }
+}
+
+/// What a missing value of a table is.
+pub(crate) fn missing(text: &str) -> Result<Missing, String> {
+    match (text, text.parse::<f32>()) {
+        ("error", _) => Ok(Missing::Error),
+        ("mean", _) => Ok(Missing::Mean),
+        (_, Ok(value)) if value.is_finite() => Ok(Missing::Value(value)),
+        _ => Err(format!("must be error, mean or a finite number, it is '{text}'")),
     }
 }
 
@@ -332,7 +375,20 @@ mod tests {
         assert!(model("simplecn").unwrap_err().contains("did you mean 'simplecnn'?"));
         assert!(dtype("float").unwrap_err().contains("known are float32, float64"));
         assert!(dataset("mnits").unwrap_err().contains("did you mean 'mnist'?"));
+        assert!(on_bad_image("skp").unwrap_err().contains("did you mean 'skip'?"));
+        assert!(targets("class").unwrap_err().contains("known are auto, classes, numbers"));
         assert!(isa("avx").unwrap_err().contains("known are auto, portable, neon, avx2, avx512"));
+    }
+
+    #[test]
+    fn a_dataset_is_a_name_or_a_path() {
+        assert_eq!(dataset("./mnist"), Ok(DatasetName::Path("./mnist".into())));
+        assert_eq!(dataset("a.csv"), Ok(DatasetName::Path("a.csv".into())));
+        assert!(matches!(dataset("emnist-letters"), Ok(DatasetName::Named("emnist-letters", Named::Idx(_)))));
+        assert!(matches!(dataset("cifar100"), Ok(DatasetName::Named("cifar100", Named::Cifar(_)))));
+        assert!(dataset("photos").is_err(), "there is no such file beside the sources");
+        assert_eq!((missing("-1.5"), missing("mean")), (Ok(Missing::Value(-1.5)), Ok(Missing::Mean)));
+        assert!(missing("inf").unwrap_err().contains("finite number, it is 'inf'"));
     }
 
     #[test]

@@ -4,16 +4,16 @@
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{DatasetName, Dtype, HistoryFile};
+use crate::cli::parsers::{Dtype, HistoryFile};
 use crate::cli::schedule_plan::SchedulePlan;
-use crate::cli::{DataArgs, EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
+use crate::cli::source::Source;
+use crate::cli::{EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
 use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
-use isograd_datasets::mnist;
 use isograd_kernels::Isa;
 use isograd_model::metric::CategoricalAccuracy;
-use isograd_model::{Element, Loss, Shape, TrainConfig, loss};
+use isograd_model::{Element, Loss, TrainConfig, loss};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,18 +87,6 @@ pub(crate) struct SummaryPlan {
     pub(crate) shard_size: usize,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
-}
-
-/// Where samples come from.
-#[derive(Debug)]
-pub(crate) enum Source {
-    /// The MNIST in this binary.
-    #[cfg(feature = "bundled-mnist")]
-    Bundled,
-    /// IDX files.
-    Folder { name: &'static str, folder: PathBuf, num_classes: usize },
-    /// Random images with a pattern, of the shape and the classes that the network was made for.
-    Synthetic { sample_shape: [usize; 3], num_classes: usize },
 }
 
 /// How ranks work together.
@@ -306,8 +294,7 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
         let SummaryArgs { network, data, shard_size, toml } = args;
         let model = NetworkPlan::new(network.model)?;
-        let DataArgs { dataset, dataset_train_path, classes } = &data;
-        let has_data = dataset.is_some() || dataset_train_path.is_some() || classes.is_some();
+        let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
         Ok(Self { model, source, shard_size, toml })
     }
@@ -320,40 +307,6 @@ impl TryFrom<ExecutionArgs> for Execution {
         let ExecutionArgs { threads, shard_size, dtype, isa } = args;
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
         Ok(Self { threads, shard_size, dtype, isa })
-    }
-}
-
-impl Source {
-    /// The data for the network `model`.
-    fn new(args: DataArgs, model: &NetworkPlan) -> Result<Self, Failure> {
-        if args.classes.is_some() && args.dataset_train_path.is_none() {
-            return Err(usage("--classes applies only to a data set in --dataset-train-path".to_string()));
-        }
-        let num_classes = args.classes.unwrap_or(mnist::NUM_CLASSES);
-        match (args.dataset.unwrap_or(DatasetName::Mnist), args.dataset_train_path) {
-            (DatasetName::Mnist, Some(folder)) => Ok(Self::Folder { name: "mnist", folder, num_classes }),
-            (DatasetName::FashionMnist, Some(folder)) => {
-                Ok(Self::Folder { name: "fashion-mnist", folder, num_classes })
-            }
-            (DatasetName::Synthetic, None) => {
-                let (Shape { c, h, w }, num_classes) = model.made_for();
-                Ok(Self::Synthetic { sample_shape: [c, h, w], num_classes })
-            }
-            #[cfg(feature = "bundled-mnist")]
-            (DatasetName::Mnist, None) => Ok(Self::Bundled),
-            (DatasetName::Synthetic, Some(_)) => {
-                Err(usage("--dataset-train-path: the synthetic data set reads no files".to_string()))
-            }
-            (_, None) => Err(Failure::Usage {
-                problem: "--dataset-train-path is missing: the data set is not built in".to_string(),
-                hint: Some(
-                    "give the folder with its four files, train-images-idx3-ubyte.gz and so on; Debian has those of \
-                     Fashion-MNIST in /usr/share/datasets/fashion-mnist (package dataset-fashion-mnist); \
-                     '--dataset synthetic' needs no files"
-                        .to_string(),
-                ),
-            }),
-        }
     }
 }
 

@@ -6,9 +6,10 @@
 
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
-use crate::rank::data::TestSet;
+use crate::failure::Failure;
+use crate::rank::data::Samples;
 use crate::system::count::count;
-use isograd_datasets::{Arrays, Dataset};
+use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
@@ -16,18 +17,13 @@ use std::fmt::Debug;
 /// Names and values, in the order in which ranks compare them.
 type Agreement = Vec<(&'static str, String)>;
 
-/// Names of the samples: they name the options that choose them.
-const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
-const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
-
 /// What training ranks agree on.
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
     config: &TrainConfig<T>,
-    samples: &Arrays<'_>,
-    test: &TestSet,
-) -> Agreement {
+    samples: &Samples,
+) -> Result<Agreement, Failure> {
     let TrainPlan {
         model,
         source,
@@ -56,10 +52,11 @@ pub(crate) fn of_training<T: Element>(
         history: _,
         hash: _,
     } = plan;
-    let mut agreement = common::<T>(model, network, samples);
-    let [train, test] = source.digests(samples, test);
-    agreement.push((TRAIN, format!("{}, sha256:{train}", count(samples.len(), "sample"))));
-    agreement.push((TEST, format!("sha256:{test}")));
+    let mut agreement = common::<T>(model, network, &*samples.train);
+    let mut digests = source.digests(samples)?;
+    // The first ones are those of the training samples.
+    digests[0].1 = format!("{}, {}", count(samples.train.len(), "sample"), digests[0].1);
+    agreement.extend(digests);
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
     row("the parameters that are left as they are", freeze);
@@ -68,25 +65,26 @@ pub(crate) fn of_training<T: Element>(
     agreement.extend(of_config(config));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
-    agreement
+    Ok(agreement)
 }
 
 /// What testing ranks agree on.
 pub(crate) fn of_test<T: Element>(
     plan: &EvaluatePlan,
     network: &Network<T>,
-    test: &Arrays<'_>,
+    test: &dyn Dataset,
     state: &State<T>,
-) -> Agreement {
+) -> Result<Agreement, Failure> {
     // `state` is what was loaded; the loss is a part of the configuration.
     let EvaluatePlan { model, source, load: _, loss: _, execution, ranks } = plan;
     let mut agreement = common::<T>(model, network, test);
-    agreement.push((TEST, format!("{}, sha256:{}", count(test.len(), "sample"), source.test_digest(test))));
+    let (name, digest) = source.test_digest(test)?;
+    agreement.push((name, format!("{}, {digest}", count(test.len(), "sample"))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.extend(of_config(&plan.config::<T>(test.len())));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
-    agreement
+    Ok(agreement)
 }
 
 /// The program, the network and the form of the samples.

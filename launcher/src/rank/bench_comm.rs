@@ -29,7 +29,7 @@ pub(crate) fn start(args: BenchCommArgs, out: &mut Output) -> Result<(), Failure
             hint: Some("isograd local -n 2 bench comm".to_string()),
         });
     }
-    let agreement = || vec![("the longest vector", args.max_bytes.to_string())];
+    let agreement = || Ok(vec![("the longest vector", args.max_bytes.to_string())]);
     let request = StopRequest::listen().map_err(Failure::Signals)?;
     let mut communicator = identity.join(&plan, &request, agreement)?;
     request.end();

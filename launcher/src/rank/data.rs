@@ -1,129 +1,188 @@
 //! The samples to train on and to test with.
 
-use crate::cli::plan::Source;
+use crate::cli::source::{PathSource, Source};
 use crate::failure::Failure;
-use isograd_datasets::{Arrays, Dataset, Pixels, Sample, Synthetic, Target, mnist};
-use rayon::prelude::*;
-use sha2::{Digest, Sha256};
+#[cfg(feature = "bundled-mnist")]
+use isograd_datasets::mnist;
+use isograd_datasets::open::{Opened, open};
+use isograd_datasets::{
+    self as datasets, Arrays, Dataset, Subset, Synthetic, ValidationSplit, validation_split,
+};
 use std::cell::LazyCell;
 use std::ops::Range;
-use std::path::Path;
 
 /// Random images to train on: as many as this, but no more bytes than that. There is a test image for each
 /// six of them.
 const SYNTHETIC_SAMPLES: u64 = 6_000;
 const SYNTHETIC_BYTES: u64 = 128 << 20;
 
-/// The [`digest`] of the built-in samples. It is known, so their 47 MB need not be hashed at each start.
-#[cfg(feature = "bundled-mnist")]
-const BUNDLED_TRAIN: &str = "c4de972083bfd01adfdb2d323176fa7ffce185f6069361c0504a57835f3934a4";
-#[cfg(feature = "bundled-mnist")]
-const BUNDLED_TEST: &str = "2535d2e908a0940be5e850e2ca4ed5ababd9cbb1c8c8aabcd919e9181cebfae3";
-
 /// The samples to test with. Samples that cannot fail to load are loaded when they are first used, so that
 /// training does not wait for them.
-pub(crate) type TestSet = LazyCell<Arrays<'static>, Box<dyn FnOnce() -> Arrays<'static>>>;
+pub(crate) type TestSet = LazyCell<Box<dyn Dataset>, Box<dyn FnOnce() -> Box<dyn Dataset>>>;
+
+/// The samples of a run.
+pub(crate) struct Samples {
+    /// To train on, or to split.
+    pub(crate) train: Box<dyn Dataset>,
+    /// To validate on, where the data set has them apart.
+    validation: Option<Box<dyn Dataset>>,
+    test: Option<TestSet>,
+    /// Files that were left out, and why.
+    pub(crate) skipped: Vec<String>,
+}
 
 impl Source {
-    /// The data set's name on the command line.
-    pub(crate) fn name(&self) -> &'static str {
+    /// Loads all samples.
+    pub(crate) fn load(&self) -> Result<Samples, Failure> {
         match self {
             #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => "mnist",
-            Self::Folder { name, .. } => name,
-            Self::Synthetic { .. } => "synthetic",
-        }
-    }
-
-    /// The samples to train on, and those to test with.
-    pub(crate) fn load(&self) -> Result<(Arrays<'static>, TestSet), Failure> {
-        match self {
-            #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => Ok((
-                mnist::bundled(mnist::Split::Train),
-                TestSet::new(Box::new(|| mnist::bundled(mnist::Split::Test))),
-            )),
-            Self::Folder { folder, num_classes, .. } => {
-                let test = from_folder(folder, mnist::Split::Test, *num_classes)?;
-                let train = from_folder(folder, mnist::Split::Train, *num_classes)?;
-                let shapes = [train.sample_shape(), test.sample_shape()];
-                if shapes[0] != shapes[1] {
-                    return Err(Failure::TestShape { train: shapes[0], test: shapes[1] });
-                }
-                Ok((train, TestSet::new(Box::new(|| test))))
+            Self::Bundled => {
+                let test = || Box::new(mnist::bundled(mnist::Split::Test)) as Box<dyn Dataset>;
+                Ok(Samples::new(mnist::bundled(mnist::Split::Train), Box::new(test)))
             }
+            Self::Named { set, path, test_path, .. } => {
+                set.open(path, test_path.as_deref()).map(Samples::from).map_err(failure(NAMED))
+            }
+            Self::Path(source) => open_path(source).map(Samples::from),
             Self::Synthetic { sample_shape, num_classes } => {
                 let (shape, classes) = (*sample_shape, *num_classes);
                 let [train, test] = synthetic_ranges(shape);
-                let test = move || synthetic(test, shape, classes);
-                Ok((synthetic(train, shape, classes), TestSet::new(Box::new(test))))
+                let test = move || Box::new(synthetic(test, shape, classes)) as Box<dyn Dataset>;
+                Ok(Samples::new(synthetic(train, shape, classes), Box::new(test)))
             }
         }
     }
 
-    /// Loads the samples to test with, and no others.
-    pub(crate) fn load_test(&self) -> Result<Arrays<'static>, Failure> {
+    /// Loads the samples to test with, and no others where that is possible.
+    pub(crate) fn load_test(&self) -> Result<Box<dyn Dataset>, Failure> {
         match self {
             #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => Ok(mnist::bundled(mnist::Split::Test)),
-            Self::Folder { folder, num_classes, .. } => from_folder(folder, mnist::Split::Test, *num_classes),
+            Self::Bundled => Ok(Box::new(mnist::bundled(mnist::Split::Test))),
+            Self::Named { set, path, test_path, .. } => {
+                let test = set.open_test(test_path.as_ref().unwrap_or(path));
+                test.map(|test| Box::new(test) as Box<dyn Dataset>).map_err(failure(NAMED))
+            }
+            // The training samples say what the others mean: their classes, their categories.
+            Self::Path(source) => open_path(source)?.test.ok_or_else(without_test),
             Self::Synthetic { sample_shape, num_classes } => {
                 let [_, test] = synthetic_ranges(*sample_shape);
-                Ok(synthetic(test, *sample_shape, *num_classes))
+                Ok(Box::new(synthetic(test, *sample_shape, *num_classes)))
             }
         }
     }
 
-    /// Digests of the samples to train on and to test with. Equal samples have equal digests, wherever they
-    /// come from.
-    pub(crate) fn digests(&self, train: &Arrays<'_>, test: &TestSet) -> [String; 2] {
+    /// Loads samples that show the shape and the classes of all: the fewest where there is a choice.
+    pub(crate) fn load_some(&self) -> Result<Box<dyn Dataset>, Failure> {
         match self {
-            #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => [BUNDLED_TRAIN, BUNDLED_TEST].map(str::to_string),
-            _ => [digest(train), digest(test)],
+            Self::Path(source) => Ok(open_path(source)?.train),
+            _ => self.load_test(),
         }
     }
 
-    /// The second of the [`digests`](Self::digests) alone.
-    pub(crate) fn test_digest(&self, test: &Arrays<'_>) -> String {
-        match self {
-            #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => BUNDLED_TEST.to_string(),
-            _ => digest(test),
+    /// Digests of the samples to train on, to validate on and to test with, which ranks compare. Equal
+    /// samples have equal digests.
+    pub(crate) fn digests(&self, samples: &Samples) -> Result<Vec<(&'static str, String)>, Failure> {
+        #[cfg(feature = "bundled-mnist")]
+        if matches!(self, Self::Bundled) {
+            return Ok([(TRAIN, mnist::Split::Train), (TEST, mnist::Split::Test)]
+                .map(|(name, split)| (name, format!("sha256:{}", mnist::bundled_digest(split))))
+                .to_vec());
         }
+        let mut digests = vec![(TRAIN, digest(&*samples.train)?)];
+        if let Some(validation) = &samples.validation {
+            digests.push((VALIDATION, digest(&**validation)?));
+        }
+        if let Some(test) = &samples.test {
+            digests.push((TEST, digest(&***test)?));
+        }
+        Ok(digests)
+    }
+
+    /// The digest of the test samples alone.
+    pub(crate) fn test_digest(&self, test: &dyn Dataset) -> Result<(&'static str, String), Failure> {
+        #[cfg(feature = "bundled-mnist")]
+        if matches!(self, Self::Bundled) {
+            return Ok((TEST, format!("sha256:{}", mnist::bundled_digest(mnist::Split::Test))));
+        }
+        Ok((TEST, digest(test)?))
     }
 }
 
-/// The number of samples that a thread hashes at a time.
-const CHUNK: usize = 1000;
+/// Names of the samples for other ranks: they name the options that choose them.
+const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
+const VALIDATION: &str = "the validation samples (--dataset)";
+const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 
-/// The SHA-256 of the hashes of all chunks. The hash of a [`CHUNK`] of samples is the SHA-256 of their pixels
-/// and targets, in order and little-endian.
-fn digest(samples: &Arrays<'_>) -> String {
-    let chunk = |index: usize| {
-        let mut hash = Sha256::new();
-        for index in index * CHUNK..samples.len().min((index + 1) * CHUNK) {
-            let Sample { pixels, target } = samples.sample(index);
-            match pixels {
-                Pixels::U8(bytes) => hash.update(bytes),
-                Pixels::F32(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
-            }
-            match target {
-                Target::Class(label) => hash.update(label.to_le_bytes()),
-                Target::Values(values) => values.iter().for_each(|value| hash.update(value.to_le_bytes())),
-            }
-        }
-        hash.finalize()
-    };
-    let chunks: Vec<_> = (0..samples.len().div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
-    let mut hash = Sha256::new();
-    chunks.iter().for_each(|digest| hash.update(digest));
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// The option that chooses the files of a set with a name, and the files of any other.
+const NAMED: &str = "--dataset-train-path";
+const PATH: &str = "--dataset";
+
+fn failure(option: &'static str) -> impl Fn(datasets::Error) -> Failure {
+    move |source| Failure::Data { option, source }
 }
 
-fn from_folder(folder: &Path, split: mnist::Split, num_classes: usize) -> Result<Arrays<'static>, Failure> {
-    mnist::from_folder(folder, split, num_classes)
-        .map_err(|source| Failure::Data { option: "--dataset-train-path", source })
+fn open_path(source: &PathSource) -> Result<Opened, Failure> {
+    let PathSource { path, test_path, options, .. } = source;
+    let opened = open(path, test_path.as_deref(), options).map_err(failure(PATH))?;
+    source.check(opened.format)?;
+    Ok(opened)
+}
+
+fn digest(set: &dyn Dataset) -> Result<String, Failure> {
+    let digest = set.digest().map_err(|reason| Failure::Digest { reason })?;
+    Ok(format!("sha256:{digest}"))
+}
+
+fn without_test() -> Failure {
+    Failure::Usage {
+        problem: "the data set has no test samples".to_string(),
+        hint: Some("--dataset-test-path says where they are".to_string()),
+    }
+}
+
+impl From<Opened> for Samples {
+    fn from(opened: Opened) -> Self {
+        let Opened { format: _, train, validation, test, skipped } = opened;
+        let test = test.map(|test| TestSet::new(Box::new(|| test)));
+        Self { train, validation, test, skipped }
+    }
+}
+
+impl Samples {
+    fn new(train: Arrays<'static>, test: Box<dyn FnOnce() -> Box<dyn Dataset>>) -> Self {
+        let test = Some(TestSet::new(test));
+        Self { train: Box::new(train), validation: None, test, skipped: Vec::new() }
+    }
+
+    /// The samples to train and to validate on. A set that has validation samples of its own is not split.
+    pub(crate) fn parts(&self, split: f64) -> Result<ValidationSplit<'_>, Failure> {
+        let parts = match &self.validation {
+            Some(_) if split > 0.0 => {
+                let problem = "--validation-split: the data set has validation samples of its own";
+                return Err(Failure::Usage { problem: problem.to_string(), hint: None });
+            }
+            Some(validation) => ValidationSplit {
+                train: Subset::new(&*self.train, 0..self.train.len()),
+                validation: Subset::new(&**validation, 0..validation.len()),
+            },
+            None => validation_split(&*self.train, split).map_err(failure("--validation-split"))?,
+        };
+        if self.test.is_none() && parts.validation.is_empty() {
+            let hint = "--dataset-test-path says where they are; with --validation-split, the validation samples \
+                        are tested";
+            let problem = "the data set has no test samples".to_string();
+            return Err(Failure::Usage { problem, hint: Some(hint.to_string()) });
+        }
+        Ok(parts)
+    }
+
+    /// The samples to test with: those to validate on if there are no others.
+    pub(crate) fn test<'a>(&'a self, parts: &'a ValidationSplit<'_>) -> &'a dyn Dataset {
+        match &self.test {
+            Some(test) => &***test,
+            None => &parts.validation,
+        }
+    }
 }
 
 /// Which samples of the random sequence are to train on, and which to test with.
@@ -136,26 +195,4 @@ fn synthetic_ranges(sample_shape: [usize; 3]) -> [Range<u64>; 2] {
 fn synthetic(samples: Range<u64>, sample_shape: [usize; 3], num_classes: usize) -> Arrays<'static> {
     let sequence = Synthetic { seed: 0, sample_shape, num_classes };
     sequence.samples(samples).expect("the range, the shape and the classes are not empty")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(feature = "bundled-mnist")]
-    #[test]
-    fn the_digests_of_what_is_built_in_are_known() {
-        assert_eq!(digest(&mnist::bundled(mnist::Split::Train)), BUNDLED_TRAIN);
-        assert_eq!(digest(&mnist::bundled(mnist::Split::Test)), BUNDLED_TEST);
-    }
-
-    #[test]
-    fn a_pixel_or_a_label_changes_the_digest() {
-        let of = |pixels: [u8; 4], labels: [u32; 2]| {
-            digest(&Arrays::from_u8(pixels.to_vec(), labels.to_vec(), [1, 1, 2], 10).unwrap())
-        };
-        let digests = [of([1, 2, 3, 4], [5, 6]), of([1, 2, 3, 5], [5, 6]), of([1, 2, 3, 4], [5, 7])];
-        assert_eq!(of([1, 2, 3, 4], [5, 6]), digests[0]);
-        assert!(digests[0] != digests[1] && digests[0] != digests[2], "{digests:?}");
-    }
 }

@@ -10,7 +10,6 @@ use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
-use isograd_datasets::Dataset;
 use isograd_model::{Element, Error, NonFinite, Ranks, Trainer};
 
 /// Tests a saved network.
@@ -26,16 +25,16 @@ impl RankCommand for EvaluatePlan {
     fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
         let shares = self.ranks.shares(identity.world)?;
         let test = self.source.load_test()?;
-        let network = build::<T>(&self.model, &test)?;
+        let network = build::<T>(&self.model, &*test)?;
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
-        let agreement = || agreement::of_test(self, &network, &test, &state);
+        let agreement = || agreement::of_test(self, &network, &*test, &state);
         let communicator = identity.join(&self.ranks, &request, agreement)?;
         request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
         let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
         *trainer.state_mut() = state;
-        let evaluation = trainer.evaluate(&test).map_err(|error| match error {
+        let evaluation = trainer.evaluate(&*test).map_err(|error| match error {
             Error::NonFinite(NonFinite::Evaluation { .. }) => {
                 Failure::Unusable { path: self.load.clone(), problem: error.to_string() }
             }

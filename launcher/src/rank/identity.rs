@@ -181,7 +181,7 @@ impl RankIdentity {
         &self,
         plan: &RankPlan,
         request: &StopRequest,
-        agreement: impl FnOnce() -> Vec<(&'static str, String)>,
+        agreement: impl FnOnce() -> Result<Vec<(&'static str, String)>, Failure>,
     ) -> Result<Communicator, Failure> {
         let Some(place) = self.place.clone() else { return Ok(Communicator::solo()) };
         let mut meeting = Meeting::new(place, self.rank, self.world);
@@ -189,7 +189,7 @@ impl RankIdentity {
         meeting.timeout = plan.timeout;
         (meeting.listen, meeting.routes) = (self.listen.clone(), self.routes.clone());
         meeting.encrypt = plan.encrypt;
-        meeting.agreement = agreement().into_iter().map(|(name, value)| (name.to_string(), value)).collect();
+        meeting.agreement = agreement()?.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         meeting.stop = Some(Arc::clone(&request.flag));
         let mut settings = Settings::new(meeting);
         settings.transport = plan.transport;

@@ -10,7 +10,12 @@ use std::path::Path;
 /// the file says; whether they are those of the data set is found when it is used.
 pub(crate) fn build<T: Element>(model: &NetworkPlan, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
     let [c, h, w] = dataset.sample_shape();
-    build_for(model, Shape::image(c, h, w), dataset.num_classes())
+    build_for(model, Shape::image(c, h, w), outputs(dataset))
+}
+
+/// The number of outputs for the targets of `dataset`: one for each class or number.
+pub(crate) fn outputs(dataset: &dyn Dataset) -> usize {
+    dataset.target_values().unwrap_or(dataset.num_classes())
 }
 
 /// As [`build`], for samples of shape `input` and `classes` classes.

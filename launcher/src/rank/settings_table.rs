@@ -4,7 +4,7 @@
 //! asked by the compiler whether the table shows it.
 
 use crate::cli::metric_plan::MetricPlan;
-use crate::cli::plan::{Source, TrainPlan};
+use crate::cli::plan::TrainPlan;
 use crate::rank::identity::RankIdentity;
 use crate::system::escape::one_line;
 use isograd_model::{Element, TrainConfig};
@@ -43,11 +43,8 @@ pub(crate) fn list<T: Element>(
         evaluate_before: _,
         hash: _,
     } = plan;
-    let mut rows = vec![("model", model.argument()), ("dataset", source.name().to_string())];
-    if let Source::Folder { folder, num_classes, .. } = source {
-        rows.push(("dataset-train-path", folder.display().to_string()));
-        rows.push(("classes", num_classes.to_string()));
-    }
+    let mut rows = vec![("model", model.argument())];
+    rows.extend(source.rows());
     rows.extend([
         ("training samples", samples[0].to_string()),
         ("validation samples", samples[1].to_string()),

@@ -4,19 +4,17 @@ use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::network::build_for;
-use isograd_datasets::Dataset;
+use crate::rank::network::{build_for, outputs};
 use isograd_model::layer::{Layers, Mode};
 use isograd_model::{Network, Shape, file, zoo};
 
 /// Prints the table of the network's layers, and what a shard takes of memory; or the network as a file.
 pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {
     let (input, classes) = match &plan.source {
-        // The test samples have the shape of the others, and there are fewer of them to load.
         Some(source) => {
-            let test = source.load_test()?;
-            let [c, h, w] = test.sample_shape();
-            (Shape::image(c, h, w), test.num_classes())
+            let samples = source.load_some()?;
+            let [c, h, w] = samples.sample_shape();
+            (Shape::image(c, h, w), outputs(&*samples))
         }
         None => plan.model.made_for(),
     };

@@ -22,8 +22,9 @@ use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, test_line, time_lines};
 use crate::rank::settings_table;
 use crate::rank::stop::StopRequest;
+use crate::system::escape::one_line;
 use crate::system::same_file;
-use isograd_datasets::{Dataset, Subset, ValidationSplit, validation_split};
+use isograd_datasets::{Dataset, Subset, ValidationSplit};
 use isograd_model::{
     Element, EpochReport, Error, Evaluation, NonFinite, Progress, Ranks, Trainer, check_save, save,
 };
@@ -50,10 +51,9 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     if identity.is_first() {
         check_names(plan)?;
     }
-    let (samples, test) = plan.source.load()?;
-    let parts = validation_split(&samples, plan.validation_split)
-        .map_err(|source| Failure::Data { option: "--validation-split", source })?;
-    let (mut network, model) = (build::<T>(&plan.model, &samples)?, plan.model.name());
+    let samples = plan.source.load()?;
+    let parts = samples.parts(plan.validation_split)?;
+    let (mut network, model) = (build::<T>(&plan.model, &*samples.train)?, plan.model.name());
     for pattern in &plan.freeze {
         network
             .freeze(pattern)
@@ -70,7 +70,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     let has_validation = !parts.validation.is_empty();
     let history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
 
-    let agreement = || agreement::of_training(plan, &network, &config, &samples, &test);
+    let agreement = || agreement::of_training(plan, &network, &config, &samples);
     let request = StopRequest::listen().map_err(Failure::Signals)?;
     let communicator = identity.join(&plan.ranks, &request, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
@@ -86,12 +86,17 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
     out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
+    for skipped in &samples.skipped {
+        out.line(&format!("skipped: {}", one_line(skipped)))?;
+    }
     if plan.evaluate_before {
-        print_test(&mut trainer, &*test, out).map_err(|failure| match (failure, &plan.load) {
-            (Failure::Test(error), Some(path)) => {
-                Failure::Unusable { path: path.clone(), problem: error.to_string() }
+        print_test(&mut trainer, samples.test(&parts), out).map_err(|failure| {
+            match (failure, &plan.load) {
+                (Failure::Test(error), Some(path)) => {
+                    Failure::Unusable { path: path.clone(), problem: error.to_string() }
+                }
+                (failure, _) => failure,
             }
-            (failure, _) => failure,
         })?;
     }
     trainer.stop_on(Arc::clone(&request.flag));
@@ -105,7 +110,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         let saved = plan.save.clone().filter(|_| is_first);
         return Err(request.failure(run.trainer.steps(), saved));
     }
-    print_test(&mut run.trainer, &*test, out)?;
+    print_test(&mut run.trainer, samples.test(&parts), out)?;
     if plan.hash {
         out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
         if let Some(averages) = run.trainer.averaged_state() {

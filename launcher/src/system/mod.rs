@@ -1,6 +1,7 @@
 //! The operating system: cores, files, signals, facts about the host, and text for shells and terminals. It
 //! imports no other room.
 
+pub(crate) mod cache_folder;
 pub(crate) mod cores;
 pub(crate) mod count;
 pub(crate) mod cpu_quota;

@@ -1,0 +1,314 @@
+//! Arrays in files: npz files of numpy, folders of them, and safetensors files.
+//!
+//! A file has an array of samples and one of targets, for each part of the set:
+//!
+//! ```text
+//! samples   x, data, samples, images, inputs, features, arr_0
+//! targets   y, labels, targets, classes, arr_1
+//! part      train, training; val, valid, validation; test, testing; none is for training
+//! ```
+//!
+//! in singular or plural and in any order, as in `x_train`, `test_labels` and `train.images`.
+//!
+//! Samples are `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, values]` or `[N]`. Of four dimensions, the
+//! last one is the channels if it is 1 or 3 and the second is neither, or if it is 4 and the second is not 1,
+//! 3 or 4. Bytes stay bytes, other numbers become
+//! `f32`. Whole numbers `[N]` and `[N, 1]` as targets are classes, floats and wider arrays are numbers. Where
+//! the least class of the training samples is 1, classes count from 1.
+
+mod chunks;
+mod npy;
+mod npz;
+mod safetensors;
+
+use std::path::Path;
+
+pub use chunks::NpzChunks;
+
+use crate::{Arrays, Error, FormatError};
+use npy::Tensor;
+
+/// The most classes that labels may ask for. A larger number is no class.
+const MAX_CLASSES: i64 = 1 << 20;
+
+/// A part of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+/// What an array is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Samples,
+    Targets,
+}
+
+/// What the name of an array says; nothing if it has other words.
+fn role(name: &str) -> Option<(Part, Role)> {
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(".npy").unwrap_or(&name);
+    match name {
+        "arr_0" => return Some((Part::Train, Role::Samples)),
+        "arr_1" => return Some((Part::Train, Role::Targets)),
+        _ => (),
+    }
+    let (mut part, mut role) = (Part::Train, None);
+    for word in name.split(['_', '-', '.', '/']) {
+        match word {
+            "train" | "training" => part = Part::Train,
+            "val" | "valid" | "validation" => part = Part::Validation,
+            "test" | "testing" => part = Part::Test,
+            "x" | "data" | "sample" | "samples" | "image" | "images" | "input" | "inputs" | "feature"
+            | "features" => role = Some(Role::Samples),
+            "y" | "label" | "labels" | "target" | "targets" | "class" | "classes" => {
+                role = Some(Role::Targets);
+            }
+            _ => return None,
+        }
+    }
+    Some((part, role?))
+}
+
+/// The parts of a set of arrays.
+pub struct ArrayParts {
+    /// The samples to train on.
+    pub train: Arrays<'static>,
+    /// The samples to validate on, if there are some.
+    pub validation: Option<Arrays<'static>>,
+    /// The samples to test with, if there are some.
+    pub test: Option<Arrays<'static>>,
+}
+
+/// Opens an npz or a safetensors file, by its ending; `test_path` is a file with the test samples, under
+/// names without a part or with that of the test.
+///
+/// # Errors
+///
+/// [`FileError`](crate::FileError) for a file that cannot be read, [`FormatError::Malformed`] for one that is
+/// damaged, holds pickled objects, or lacks one of the arrays, [`Error::Array`] for arrays that do not make a
+/// data set.
+pub fn open(path: &Path, test_path: Option<&Path>) -> Result<ArrayParts, Error> {
+    let mut tensors = tensors(path)?;
+    let file = path.display().to_string();
+    let (x, y) = part(&mut tensors, Part::Train).ok_or_else(|| missing(path, &tensors))?;
+    let classes = Classes::of(&file, &y)?;
+    let train = to_arrays(&file, x, y, classes)?;
+    let mut of_part = |of| part(&mut tensors, of).map(|(x, y)| to_arrays(&file, x, y, classes)).transpose();
+    let (validation, mut test) = (of_part(Part::Validation)?, of_part(Part::Test)?);
+    if let Some(path) = test_path {
+        let mut tensors = self::tensors(path)?;
+        let (x, y) = part(&mut tensors, Part::Test)
+            .or_else(|| part(&mut tensors, Part::Train))
+            .ok_or_else(|| missing(path, &tensors))?;
+        test = Some(to_arrays(&path.display().to_string(), x, y, classes)?);
+    }
+    Ok(ArrayParts { train, validation, test })
+}
+
+fn tensors(path: &Path) -> Result<Vec<Tensor>, Error> {
+    match path.extension().is_some_and(|ending| ending == "npz") {
+        true => npz::read(path, |_| true),
+        false => safetensors::read(path),
+    }
+}
+
+/// Takes the samples and the targets of a part out of `tensors`.
+fn part(tensors: &mut Vec<Tensor>, part: Part) -> Option<(Tensor, Tensor)> {
+    let find = |tensors: &[Tensor], wanted| {
+        tensors.iter().position(|tensor| role(&tensor.name) == Some((part, wanted)))
+    };
+    find(tensors, Role::Samples).zip(find(tensors, Role::Targets))?;
+    let mut take = |wanted| find(tensors, wanted).map(|place| tensors.swap_remove(place));
+    take(Role::Samples).zip(take(Role::Targets))
+}
+
+fn missing(path: &Path, tensors: &[Tensor]) -> FormatError {
+    let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    FormatError::Malformed {
+        file: path.display().to_string(),
+        problem: format!(
+            "has the arrays {}; expected samples and targets, such as x and y, or x_train, y_train, x_test and y_test",
+            names.join(", ")
+        ),
+    }
+}
+
+/// How labels become classes; nothing if targets are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Classes {
+    Labels { first: i64, count: usize },
+    Values,
+}
+
+impl Classes {
+    /// Of the targets of the training samples.
+    fn of(file: &str, targets: &Tensor) -> Result<Self, FormatError> {
+        let is_flat = matches!(targets.dims.as_slice(), [_] | [_, 1]);
+        if !(is_flat && targets.element.is_whole()) {
+            return Ok(Self::Values);
+        }
+        Self::of_labels(file, targets.integers())
+    }
+
+    fn of_labels(file: &str, labels: impl Iterator<Item = i64>) -> Result<Self, FormatError> {
+        let (least, most) =
+            labels.fold((i64::MAX, 0), |(least, most), label| (least.min(label), most.max(label)));
+        if !(0..MAX_CLASSES).contains(&most) || least < 0 {
+            let label = if least < 0 { least } else { most };
+            let problem = format!("label {label} is no class, expected 0 to {}", MAX_CLASSES - 1);
+            return Err(FormatError::Malformed { file: file.to_string(), problem });
+        }
+        let first = i64::from(least == 1);
+        Ok(Self::Labels { first, count: (most + 1 - first) as usize })
+    }
+}
+
+/// How the values of a sample lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    /// `[c, h, w]`.
+    shape: [usize; 3],
+    /// Whether the channels of a pixel lie side by side.
+    is_interleaved: bool,
+}
+
+impl Layout {
+    /// Of an array of samples with these dimensions.
+    fn new(file: &str, dims: &[usize]) -> Result<Self, FormatError> {
+        // Four rows are likelier than four channels beside one or three in the last place.
+        let are_channels_last = |h: usize, c: usize| match c {
+            1 | 3 => !matches!(h, 1 | 3),
+            4 => !matches!(h, 1 | 3 | 4),
+            _ => false,
+        };
+        let shape = match *dims {
+            [_] => [1, 1, 1],
+            [_, values] => [values, 1, 1],
+            [_, h, w] => [1, h, w],
+            [_, h, w, c] if are_channels_last(h, c) => {
+                return Ok(Self { shape: [c, h, w], is_interleaved: true });
+            }
+            [_, c, h, w] => [c, h, w],
+            _ => {
+                let problem = format!("samples have dimensions {dims:?}, expected 1 to 4");
+                return Err(FormatError::Malformed { file: file.to_string(), problem });
+            }
+        };
+        Ok(Self { shape, is_interleaved: false })
+    }
+
+    /// The values of one sample, or of several, as `[N, C, H, W]`.
+    fn arrange<T: Copy>(self, values: Vec<T>) -> Vec<T> {
+        let [c, h, w] = self.shape;
+        if !self.is_interleaved || c == 1 || values.is_empty() {
+            return values;
+        }
+        let planes = |sample: &[T]| -> Vec<T> {
+            (0..c).flat_map(|channel| sample[channel..].iter().step_by(c).copied()).collect()
+        };
+        values.chunks_exact(c * h * w).flat_map(planes).collect()
+    }
+}
+
+fn to_arrays(file: &str, x: Tensor, y: Tensor, classes: Classes) -> Result<Arrays<'static>, Error> {
+    let malformed = |problem: String| FormatError::Malformed { file: file.to_string(), problem };
+    if x.dims[0] != y.dims[0] {
+        let (samples, targets) = (x.dims[0], y.dims[0]);
+        let problem = format!("'{}' has {samples} samples, '{}' has {targets} targets", x.name, y.name);
+        return Err(malformed(problem).into());
+    }
+    let layout = Layout::new(file, &x.dims)?;
+    let bytes = x.element.is_byte();
+    match classes {
+        Classes::Labels { first, count } => {
+            if !y.element.is_whole() {
+                return Err(malformed(format!("'{}' has floats, expected classes", y.name)).into());
+            }
+            let labels = labels(file, &y, first)?;
+            Ok(match bytes {
+                true => Arrays::from_u8_named(layout.arrange(x.bytes), labels, layout.shape, count, file)?,
+                false => Arrays::from_f32(layout.arrange(x.floats()), labels, layout.shape, count)?,
+            })
+        }
+        Classes::Values => {
+            let values = y.dims[1..].iter().product::<usize>();
+            if values == 0 {
+                return Err(malformed(format!("'{}' has no values", y.name)).into());
+            }
+            Ok(match bytes {
+                true => {
+                    Arrays::from_u8_with_values(layout.arrange(x.bytes), y.floats(), layout.shape, values)?
+                }
+                false => Arrays::from_f32_with_values(
+                    layout.arrange(x.floats()),
+                    y.floats(),
+                    layout.shape,
+                    values,
+                )?,
+            })
+        }
+    }
+}
+
+fn labels(file: &str, y: &Tensor, first: i64) -> Result<Vec<u32>, FormatError> {
+    let label = |(index, label): (usize, i64)| {
+        u32::try_from(label - first).map_err(|_| FormatError::Malformed {
+            file: file.to_string(),
+            problem: format!("label {label} of sample {index} is below {first}, the first class"),
+        })
+    };
+    y.integers().enumerate().map(label).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_arrays_are_for() {
+        for (name, expected) in [
+            ("x", Some((Part::Train, Role::Samples))),
+            ("y.npy", Some((Part::Train, Role::Targets))),
+            ("x_test", Some((Part::Test, Role::Samples))),
+            ("val_labels", Some((Part::Validation, Role::Targets))),
+            ("Train.Images", Some((Part::Train, Role::Samples))),
+            ("arr_1", Some((Part::Train, Role::Targets))),
+            ("train", None),
+            ("x_mean", None),
+        ] {
+            assert_eq!(role(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn layouts_are_told_by_their_sizes() {
+        let layout =
+            |dims: &[usize]| Layout::new("f", dims).map(|layout| (layout.shape, layout.is_interleaved));
+        assert_eq!(layout(&[9, 3, 8, 8]).unwrap(), ([3, 8, 8], false));
+        assert_eq!(layout(&[9, 8, 6, 3]).unwrap(), ([3, 8, 6], true));
+        assert_eq!(layout(&[9, 3, 3, 3]).unwrap(), ([3, 3, 3], false));
+        assert_eq!(layout(&[9, 4, 5, 3]).unwrap(), ([3, 4, 5], true));
+        assert_eq!(layout(&[9, 4, 5, 4]).unwrap(), ([4, 5, 4], false));
+        assert_eq!(layout(&[9, 16, 8, 8]).unwrap(), ([16, 8, 8], false));
+        assert_eq!(
+            [layout(&[9, 8, 6]).unwrap(), layout(&[9, 5]).unwrap()],
+            [([1, 8, 6], false), ([5, 1, 1], false)]
+        );
+        assert!(layout(&[1, 2, 3, 4, 5]).is_err() && layout(&[]).is_err());
+        let pixels = Layout { shape: [3, 1, 2], is_interleaved: true };
+        assert_eq!(pixels.arrange(vec![1, 2, 3, 4, 5, 6]), [1, 4, 2, 5, 3, 6]);
+    }
+
+    #[test]
+    fn classes_count_from_the_least_label_of_0_and_1() {
+        let of = |labels: &[i64]| Classes::of_labels("f", labels.iter().copied());
+        assert_eq!(of(&[2, 0, 1]).unwrap(), Classes::Labels { first: 0, count: 3 });
+        assert_eq!(of(&[2, 1, 1000]).unwrap(), Classes::Labels { first: 1, count: 1000 });
+        assert_eq!(of(&[2, 3]).unwrap(), Classes::Labels { first: 0, count: 4 });
+        assert!(of(&[-1, 3]).unwrap_err().to_string().contains("label -1"));
+        assert!(of(&[0, 1 << 40]).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! Arrays and tar files that numpy, safetensors and tarfile wrote (`golden/arrays.py`), and damaged ones.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use isograd_datasets::images::ImageOptions;
+use isograd_datasets::images::shards::TarShards;
+use isograd_datasets::open::{Format, OpenOptions, Opened};
+use isograd_datasets::tensors::{self, NpzChunks};
+use isograd_datasets::{Dataset, Normalization, Pixels, Request, SampleBuffer, Subset, Target};
+
+fn file(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/arrays")).join(name)
+}
+
+fn open(path: &Path) -> Result<Opened, String> {
+    isograd_datasets::open::open(path, None, &OpenOptions::default()).map_err(|error| error.to_string())
+}
+
+/// Sample `index` of the script, `[3, 4, 5]`.
+fn pixels(index: usize) -> Vec<u8> {
+    (0..60).map(|place| (10 * index + place) as u8).collect()
+}
+
+/// Checks that samples and classes are those of the script from `first` on.
+fn check(set: &dyn Dataset, first: usize, len: usize) {
+    assert_eq!((set.len(), set.sample_shape()), (len, [3, 4, 5]));
+    let mut buffer = SampleBuffer::new();
+    // Not in order: nothing depends on who reads what before.
+    for index in (0..len).rev().chain(0..len) {
+        let sample = set.read(Request::new(index), &mut buffer).unwrap();
+        let expected = pixels(first + index);
+        match sample.pixels {
+            Pixels::U8(bytes) => assert_eq!(bytes, expected, "{}", set.describe(index)),
+            Pixels::F32(values) => {
+                assert!(values.iter().zip(&expected).all(|(value, byte)| *value * 4.0 == f32::from(*byte)));
+            }
+        }
+        if let Target::Class(class) = sample.target {
+            assert_eq!(class as usize, (first + index) % 3);
+        }
+    }
+}
+
+#[test]
+fn arrays_are_read_in_every_layout() {
+    let set = open(&file("nchw.npz")).unwrap();
+    assert_eq!((set.format, set.train.num_classes()), (Format::Arrays, 3));
+    check(&*set.train, 0, 6);
+    check(&*set.test.unwrap(), 6, 2);
+    let set = open(&file("nhwc.npz")).unwrap();
+    check(&*set.train, 0, 6);
+    assert!(set.test.is_none());
+    let set = open(&file("from_one.npz")).unwrap();
+    assert_eq!(set.train.num_classes(), 3);
+    check(&*set.train, 0, 6);
+    let set = open(&file("tensors.safetensors")).unwrap();
+    check(&*set.train, 0, 6);
+    check(&*set.test.unwrap(), 6, 2);
+}
+
+#[test]
+fn floats_and_targets_of_numbers_stay_what_they_are() {
+    let set = open(&file("floats.npz")).unwrap().train;
+    check(&*set, 0, 6);
+    assert_eq!((set.num_classes(), set.target_values()), (0, Some(2)));
+    assert_eq!(set.normalization(), &Normalization::identity(3));
+    let mut buffer = SampleBuffer::new();
+    let sample = set.read(Request::new(4), &mut buffer).unwrap();
+    assert_eq!(sample.target, Target::Values(&[1.5, 1.25]));
+}
+
+#[test]
+fn arrays_that_are_no_set_are_refused() {
+    for (name, part) in [
+        ("pickled.npz", "array 'y' holds pickled objects"),
+        ("by_columns.npz", "array 'x' is stored by columns; numpy.ascontiguousarray"),
+        ("unequal.npz", "'x' has 6 samples, 'y' has 5 targets"),
+        ("other_names.npz", "has the arrays weights, bias; expected"),
+    ] {
+        let text = open(&file(name)).err().expect("an error");
+        assert!(text.contains(name) && text.contains(part), "{text}");
+    }
+    let nowhere = open(&file("nowhere.npz")).err().unwrap();
+    assert!(nowhere.starts_with("cannot read ") && nowhere.contains("nowhere.npz"), "{nowhere}");
+}
+
+#[test]
+fn a_changed_value_is_found_by_the_checksum() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.npz");
+    let mut bytes = fs::read(file("nchw.npz")).unwrap();
+    let values = bytes.windows(5).position(|values| values == [10, 11, 12, 13, 14]).expect("sample 1");
+    bytes[values] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let text = open(&path).err().expect("an error");
+    assert!(text.contains("changed.npz: array 'x_train'"), "{text}");
+}
+
+#[test]
+fn several_files_are_one_set() {
+    for folder in ["stored", "packed"] {
+        let set = open(&file(folder)).unwrap();
+        assert_eq!((set.format, set.train.num_classes()), (Format::Arrays, 3), "{folder}");
+        check(&*set.train, 0, 12);
+        assert!(set.train.describe(4).contains("number 0 of "));
+    }
+    let paths: Vec<PathBuf> = ["a", "b", "c"].map(|name| file("packed").join(format!("{name}.npz"))).into();
+    // Room for one file, so for a window of one: the samples of a file come together.
+    let set = NpzChunks::open(&paths, 1).unwrap();
+    check(&set, 0, 12);
+    let mut order = [0; 12];
+    set.order(3, 1, &mut order);
+    let chunk = |index: u32| [4, 7, 12].iter().position(|end| index < *end).unwrap();
+    let changes = order.windows(2).filter(|pair| chunk(pair[0]) != chunk(pair[1])).count();
+    assert_eq!(changes, 2, "{order:?}");
+    // A part of the set keeps them together, too.
+    let (part, mut order) = (Subset::new(&set, 2..9), [0; 7]);
+    part.order(3, 1, &mut order);
+    let changes = order.windows(2).filter(|pair| chunk(pair[0] + 2) != chunk(pair[1] + 2)).count();
+    order.sort_unstable();
+    assert_eq!((changes, order), (2, [0, 1, 2, 3, 4, 5, 6]));
+    let other = NpzChunks::open(&paths[..2], 1).unwrap();
+    assert_ne!(set.digest().unwrap(), other.digest().unwrap());
+}
+
+#[test]
+fn threads_share_unpacked_files() {
+    let paths: Vec<PathBuf> = ["a", "b", "c"].map(|name| file("packed").join(format!("{name}.npz"))).into();
+    let set = NpzChunks::open(&paths, 500).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| check(&set, 0, 12));
+        }
+    });
+}
+
+#[test]
+fn tar_files_are_read_with_their_parts() {
+    let set = open(&file("shards")).unwrap();
+    assert_eq!((set.format, set.train.num_classes()), (Format::Shards, 3));
+    check(&*set.train, 0, 7);
+    assert!(set.train.describe(3).contains("./data/0003 in ") && set.test.is_none());
+    check(&*set.validation.unwrap(), 7, 2);
+    let one = open(&file("shards/train-001.tar")).unwrap();
+    check(&*one.train, 3, 4);
+}
+
+#[test]
+fn a_tar_file_that_breaks_off_is_an_error() {
+    let whole = fs::read(file("shards/train-000.tar")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.tar");
+    let open = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        TarShards::open(std::slice::from_ref(&path), &ImageOptions::default()).map(|set| set.len())
+    };
+    let content = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    let last = content.div_ceil(512) * 512;
+    assert_eq!(open(&whole).unwrap(), 3);
+    // Inside a header, inside an image, behind an image, behind the last member.
+    for length in [100, 512 + 40, 1024, 1024 + 300, last] {
+        let text = open(&whole[..length]).unwrap_err().to_string();
+        assert!(text.contains("cut.tar") && text.contains("byte "), "{length}: {text}");
+    }
+    assert!(open(b"").is_err());
+    let mut no_class = whole.clone();
+    let name = no_class.windows(8).position(|name| name == b"0001.cls").unwrap();
+    no_class[name + 7] = b'x';
+    assert!(open(&no_class).is_err(), "the checksum of the header is wrong");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+    /// Whatever a file holds, it is a set or an error that names the file: no panic, and no more memory than
+    /// it has bytes for.
+    #[test]
+    fn damaged_files_are_errors_or_sets(
+        which in 0_usize..5,
+        cut in 0.0..1.2_f64,
+        changes in proptest::collection::vec((0.0..1.0_f64, proptest::num::u8::ANY), 0..8),
+    ) {
+        let names = ["nchw.npz", "nhwc.npz", "floats.npz", "tensors.safetensors", "shards/train-000.tar"];
+        let mut bytes = fs::read(file(names[which])).unwrap();
+        bytes.truncate((cut * bytes.len() as f64) as usize);
+        for (place, value) in changes {
+            let length = bytes.len();
+            if let Some(byte) = bytes.get_mut((place * length as f64) as usize) {
+                *byte = value;
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(Path::new(names[which]).file_name().unwrap());
+        fs::write(&path, bytes).unwrap();
+        match open(&path) {
+            Err(text) => proptest::prop_assert!(text.contains(&*folder.path().to_string_lossy()), "{}", text),
+            Ok(set) => {
+                let mut buffer = SampleBuffer::new();
+                for index in 0..set.train.len() {
+                    let _ = set.train.read(Request::new(index), &mut buffer);
+                }
+            }
+        }
+        if names[which].ends_with("npz") {
+            let _ = NpzChunks::open(std::slice::from_ref(&path), 1 << 20);
+            let _ = tensors::open(&path, Some(&path));
+        }
+    }
+}

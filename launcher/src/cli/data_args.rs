@@ -1,0 +1,119 @@
+//! The options that say which data set is used and how it is read.
+
+use crate::cli::parsers::{self, DatasetName};
+use clap::Args;
+use isograd_datasets::images::OnBadImage;
+use isograd_datasets::table::{Missing, Targets};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Data set: mnist, fashion-mnist, kmnist, qmnist, emnist-letters (-digits, -balanced, -byclass,
+    /// -bymerge, -mnist), cifar10, cifar100 (-coarse); synthetic, which fits any network; or a path, such as
+    /// ./photos: a folder with a folder of images for each class, or with train/, val/ and test/ of them;
+    /// .tar files of images; a .csv, .npz or .safetensors file [default: mnist]
+    #[arg(long, value_name = "NAME or PATH", value_parser = parsers::dataset)]
+    pub(crate) dataset: Option<DatasetName>,
+    /// Folder with the files of a data set that has a name, compressed or not (MNIST is built in)
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dataset_train_path: Option<PathBuf>,
+    /// Folder or file with the test samples, if they are elsewhere
+    #[arg(long, value_name = "PATH")]
+    pub(crate) dataset_test_path: Option<PathBuf>,
+    /// Classes of IDX files: every label is below it [default: those of the data set]
+    #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]
+    pub(crate) classes: Option<usize>,
+    /// Images: resize the shorter side to N pixels [default: as --crop]
+    #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
+    pub(crate) resize: Option<usize>,
+    /// Images: take the N x N pixels in the middle [default: as --resize]
+    #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
+    pub(crate) crop: Option<usize>,
+    /// Images: one channel, the brightness, instead of three
+    #[arg(long)]
+    pub(crate) grey: bool,
+    /// Images: what a file that cannot be decoded does: stop (the run) or skip (it; all files are checked at
+    /// the first start) [default: stop]
+    #[arg(long, value_name = "WHAT", value_parser = parsers::on_bad_image)]
+    pub(crate) on_bad_image: Option<OnBadImage>,
+    /// Tables: column of the targets, by its name or its number from 1 [default: the last one]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label_column: Option<String>,
+    /// Tables: what targets are: classes, numbers (for a regression) or auto (classes if they are texts or at
+    /// most 100 different whole numbers) [default: auto]
+    #[arg(long, value_name = "KIND", value_parser = parsers::targets)]
+    pub(crate) targets: Option<Targets>,
+    /// Tables: what a missing value is: error, mean (of its column) or a number [default: error]
+    #[arg(long, value_name = "VALUE", value_parser = parsers::missing, allow_negative_numbers = true)]
+    pub(crate) missing: Option<Missing>,
+}
+
+impl DataArgs {
+    /// Whether any of the options is given.
+    pub(crate) fn is_given(&self) -> bool {
+        let Self {
+            dataset,
+            dataset_train_path,
+            dataset_test_path,
+            classes,
+            resize: _,
+            crop: _,
+            grey: _,
+            on_bad_image: _,
+            label_column: _,
+            targets: _,
+            missing: _,
+        } = self;
+        dataset.is_some()
+            || dataset_train_path.is_some()
+            || dataset_test_path.is_some()
+            || classes.is_some()
+            || self.of_images().is_some()
+            || self.of_tables().is_some()
+    }
+
+    /// An option that is given and applies to images alone.
+    pub(super) fn of_images(&self) -> Option<&'static str> {
+        let given = [
+            ("--resize", self.resize.is_some()),
+            ("--crop", self.crop.is_some()),
+            ("--grey", self.grey),
+            ("--on-bad-image", self.on_bad_image.is_some()),
+        ];
+        first(given)
+    }
+
+    /// An option that is given and applies to tables alone.
+    pub(super) fn of_tables(&self) -> Option<&'static str> {
+        let given = [
+            ("--label-column", self.label_column.is_some()),
+            ("--targets", self.targets.is_some()),
+            ("--missing", self.missing.is_some()),
+        ];
+        first(given)
+    }
+
+    /// The options that say how files are read and are given, with their values.
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
+        let side = |side: Option<usize>| side.map(|side| side.to_string());
+        let missing = self.missing.map(|missing| match missing {
+            Missing::Error => "error".to_string(),
+            Missing::Mean => "mean".to_string(),
+            Missing::Value(value) => format!("{value:?}"),
+        });
+        let rows = [
+            ("resize", side(self.resize)),
+            ("crop", side(self.crop)),
+            ("grey", self.grey.then(|| "true".to_string())),
+            ("on-bad-image", self.on_bad_image.map(|answer| format!("{answer:?}").to_lowercase())),
+            ("label-column", self.label_column.clone()),
+            ("targets", self.targets.map(|targets| format!("{targets:?}").to_lowercase())),
+            ("missing", missing),
+        ];
+        rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+fn first<const N: usize>(given: [(&'static str, bool); N]) -> Option<&'static str> {
+    given.into_iter().find(|(_, is_given)| *is_given).map(|(option, _)| option)
+}

@@ -1,0 +1,123 @@
+//! Data sets at a path: images, tables and arrays, and their mistakes.
+
+mod common;
+
+use common::{Outcome, hash, lines, words};
+use std::path::Path;
+use std::process::Command;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/tests/golden");
+
+/// Runs the program in `folder`, where it keeps its cache as well.
+fn isograd_in(folder: &Path, args: &str) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    command.args(words(args)).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache"));
+    let output = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A folder with `photos` of three classes, `animals.csv` and `arrays.npz`.
+fn data() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let images = ["rgb.png", "baseline.jpg", "lossless.webp", "palette.bmp", "turned_6.jpg"];
+    for class in ["cat", "dog", "emu"] {
+        let class = folder.path().join("photos").join(class);
+        std::fs::create_dir_all(&class).unwrap();
+        for image in images {
+            std::fs::copy(Path::new(GOLDEN).join("images").join(image), class.join(image)).unwrap();
+        }
+    }
+    let rows: String =
+        (0..12).map(|row| format!("{row},{},{}\n", row * row, ["cat", "dog"][row % 2])).collect();
+    std::fs::write(folder.path().join("animals.csv"), format!("a,b,kind\n{rows}")).unwrap();
+    std::fs::copy(Path::new(GOLDEN).join("arrays/nchw.npz"), folder.path().join("arrays.npz")).unwrap();
+    folder
+}
+
+#[track_caller]
+fn assert_error(folder: &Path, args: &str, code: i32, parts: &[&str]) {
+    let outcome = isograd_in(folder, args);
+    assert_eq!(outcome.code, Some(code), "{outcome:?}");
+    for part in parts {
+        assert!(outcome.stderr.contains(part), "'{part}' is not in: {}", outcome.stderr);
+    }
+}
+
+/// The law of the house, for images that each rank decodes itself.
+#[test]
+fn images_train_to_the_same_bits_on_any_ranks() {
+    let folder = data();
+    let train = "train --dataset ./photos --resize 14 --crop 12 --validation-split 0.2 --model simplecnn \
+                 --global-batch-size 6 --shard-size 2 --epochs 2 --hash";
+    let alone = isograd_in(folder.path(), &format!("{train} --threads 1"));
+    let row =
+        |name: &str| lines(&alone.stdout, &format!("{name}:")).first().map(|value| value.trim().to_string());
+    assert_eq!([row("dataset"), row("resize"), row("crop")].map(Option::unwrap), ["./photos", "14", "12"]);
+    assert_eq!(
+        (row("training samples").unwrap(), row("validation samples").unwrap()),
+        ("12".into(), "3".into())
+    );
+    let several = isograd_in(folder.path(), &format!("local -n 2 {train} --threads 2"));
+    assert_eq!(hash(&alone), hash(&several));
+    assert!(folder.path().join("cache/isograd").read_dir().unwrap().count() == 1, "the index is kept");
+}
+
+#[test]
+fn tables_and_arrays_are_trained_on() {
+    let folder = data();
+    let table = isograd_in(
+        folder.path(),
+        "train --dataset animals.csv --dataset-test-path animals.csv --model simplemlp --epochs 1 --hash",
+    );
+    assert!(!hash(&table).is_empty());
+    let arrays = isograd_in(folder.path(), "train --dataset arrays.npz --model simplemlp --epochs 1 --hash");
+    assert!(!hash(&arrays).is_empty());
+    let summary = isograd_in(folder.path(), "summary --dataset animals.csv --model simplemlp");
+    assert_eq!(summary.code, Some(0), "{summary:?}");
+}
+
+#[test]
+fn bad_images_are_named_or_skipped() {
+    let folder = data();
+    std::fs::write(folder.path().join("photos/cat/zero.jpg"), b"").unwrap();
+    let train = "train --dataset ./photos --crop 12 --validation-split 0.2 --model simplecnn --epochs 1";
+    let hint = "hint: --on-bad-image skip leaves out such files";
+    assert_error(folder.path(), train, 1, &["photos/cat/zero.jpg: the file is empty", hint]);
+    let outcome = isograd_in(folder.path(), &format!("{train} --on-bad-image skip"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(lines(&outcome.stdout, "skipped: ").len(), 1, "{}", outcome.stdout);
+}
+
+#[test]
+fn options_and_formats_must_go_together() {
+    let folder = data();
+    let photos = "train --dataset ./photos --validation-split 0.2";
+    for (args, code, parts) in [
+        ("train --resize 8", 2, &["--resize applies only where --dataset is a path"][..]),
+        ("train --dataset animals.csv --crop 8", 2, &["--crop applies only to images", "a table"]),
+        ("train --dataset ./photos --crop 8 --missing mean", 2, &["--missing applies only to tables"]),
+        (
+            "train --dataset ./photos --dataset-train-path x",
+            2,
+            &["--dataset-train-path", "is a path already"],
+        ),
+        ("train --dataset synthetic --dataset-test-path x", 2, &["--dataset-test-path", "synthetic"]),
+        ("train --dataset cifar10", 2, &["--dataset-train-path is missing"]),
+        (
+            "train --dataset cifar10 --dataset-train-path .",
+            1,
+            &["has no files of CIFAR; looked for test_batch.bin"],
+        ),
+        ("train --dataset cifar10 --dataset-train-path . --classes 5", 2, &["--classes"]),
+        ("train --dataset ./nowhere", 1, &["--dataset: cannot read ./nowhere"]),
+        ("train --dataset animals.csv", 2, &["no test samples", "--dataset-test-path", "--validation-split"]),
+        ("train --dataset animals.csv --label-column sort", 1, &["has no column 'sort'", "a, b, kind"]),
+        ("evaluate --load x --dataset animals.csv", 2, &["no test samples"]),
+        (photos, 1, &["different sizes", "hint: --crop N makes all images N x N"]),
+        (&format!("{photos} --resize 8 --crop 9"), 1, &["a crop of 9 pixels", "hint: --resize must"]),
+        (&format!("{photos} --crop 0"), 2, &["--crop", "from 1 to 8192"]),
+    ] {
+        assert_error(folder.path(), args, code, parts);
+    }
+}
