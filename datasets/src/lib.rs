@@ -22,6 +22,7 @@
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
 //! | [`split`] | the validation split |
 //! | [`shuffle`] | the order of the samples in an epoch |
+//! | [`augment`] | random changes of samples: flips, crops, colours, mixup |
 //!
 //! # Example
 //!
@@ -41,6 +42,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+pub mod augment;
 mod count;
 pub mod dataset;
 pub mod error;
@@ -48,6 +50,7 @@ mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod normalization;
+pub mod parent;
 mod philox;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
@@ -56,11 +59,13 @@ pub mod split;
 pub mod synthetic;
 
 pub use arrays::Arrays;
+pub use augment::{AugmentError, Augmented};
 pub use dataset::{
     Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
 };
 pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
+pub use parent::Parent;
 pub use shuffle::epoch_order;
 pub use split::{Subset, ValidationSplit, validation_split};
 pub use synthetic::Synthetic;
