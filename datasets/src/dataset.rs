@@ -31,7 +31,8 @@ pub trait Dataset: Send + Sync {
     /// `[c, h, w]`: channels, height and width of a sample, each at least 1.
     fn sample_shape(&self) -> [usize; 3];
 
-    /// The number of classes; every label is below it. 0 if the targets are numbers.
+    /// The number of classes; every label is below it. 0 if the targets are numbers, unless they are the
+    /// shares of classes, as mixup makes them: from 0 to 1, a number for each class, that add up to 1.
     fn num_classes(&self) -> usize;
 
     /// The name of each class; none if classes have no names.

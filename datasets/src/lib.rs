@@ -22,6 +22,7 @@
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
 //! | [`split`] | the validation split |
 //! | [`shuffle`] | the order of the samples in an epoch |
+//! | [`statistics`] | mean and deviation of a set, for its normalization |
 //! | [`augment`] | random changes of samples: flips, crops, colours, mixup |
 //!
 //! # Example
@@ -50,12 +51,14 @@ mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod normalization;
+mod normalized;
 pub mod parent;
 mod philox;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
 pub mod shuffle;
 pub mod split;
+pub mod statistics;
 pub mod synthetic;
 
 pub use arrays::Arrays;
@@ -65,9 +68,11 @@ pub use dataset::{
 };
 pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, SplitError, SyntheticError};
 pub use normalization::Normalization;
+pub use normalized::Normalized;
 pub use parent::Parent;
 pub use shuffle::epoch_order;
 pub use split::{Subset, ValidationSplit, validation_split};
+pub use statistics::{Moments, Published};
 pub use synthetic::Synthetic;
 
 // The example of the README is a test, where the files that it uses are built in.

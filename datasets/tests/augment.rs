@@ -126,7 +126,7 @@ fn mixed_targets_are_shares_of_classes() {
     let set = bytes();
     for mixing in [Mixing::Mixup(Mixup { alpha: 1.0 }), Mixing::CutMix(CutMix { alpha: 1.0 })] {
         let mixed = Augmented::new(&set, 7, []).unwrap().with_mixing(mixing).unwrap();
-        assert_eq!((mixed.num_classes(), mixed.target_values()), (0, Some(4)));
+        assert_eq!((mixed.num_classes(), mixed.target_values()), (4, Some(4)));
         let mut partners = [0; 4];
         for place in 0..400 {
             let (index, epoch) = (place % 40, place as u32 / 40);

@@ -66,8 +66,8 @@ impl<'a> Augmented<'a> {
         Ok(Self { parent, seed, steps, mixing: None, sample_shape, means })
     }
 
-    /// The same with samples mixed with others after they are changed. Targets are numbers then: those of
-    /// classes as many as there are classes.
+    /// The same with samples mixed with others after they are changed. Targets are numbers then, of classes
+    /// their shares: such a set is for training alone, with a loss and metrics that take them.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Dataset for Augmented<'_> {
     }
 
     fn num_classes(&self) -> usize {
-        if self.mixing.is_some() { 0 } else { self.parent.num_classes() }
+        self.parent.num_classes()
     }
 
     fn class_names(&self) -> &[String] {

@@ -8,15 +8,15 @@
 //! grey = 0.2989 r + 0.587 g + 0.114 b
 //! ```
 //!
-//! All are cut off at black and white: 0 and 255 of bytes, 0 and 1 of floats. They come in a random order, and
-//! bytes are rounded after each.
+//! All are cut off at black and white: 0 and 255 of bytes, 0 and 1 of floats. They come in a random order,
+//! and bytes are rounded after each.
 
 use super::draws::Draws;
 use super::error::{AugmentError, check};
 use super::image::{Image, Pixel};
 
-/// Colours, changed at random. Images have 3 channels, red, green and blue, or 1, which has neither saturation
-/// nor hue.
+/// Colours, changed at random. Images have 3 channels, red, green and blue, or 1, which has neither
+/// saturation nor hue.
 ///
 /// # Source
 ///

@@ -9,8 +9,9 @@
 //! target = share target + (1 - share) other target
 //! ```
 //!
-//! A class becomes a number for each class, 1 at the class and 0 elsewhere. So a mixed set has targets of
-//! numbers, and needs a loss and metrics that take them.
+//! A class becomes a number for each class, 1 at the class and 0 elsewhere. So a mixed set has the shares of
+//! classes as targets: a loss must take them, as the categorical cross-entropy does, and an accuracy takes the
+//! class with the largest share.
 
 use super::beta::beta;
 use super::draws::Draws;
@@ -32,9 +33,9 @@ pub enum Mixing {
 ///
 /// # Source
 ///
-/// H. Zhang, M. Cisse, Y. Dauphin, D. Lopez-Paz, "mixup: beyond empirical risk minimization", ICLR 2018. There, a
-/// batch shares one number and is mixed with itself; here each sample has a number and a partner in the whole
-/// set, so that the mixture does not depend on the batch.
+/// H. Zhang, M. Cisse, Y. Dauphin, D. Lopez-Paz, "mixup: beyond empirical risk minimization", ICLR 2018.
+/// There, a batch shares one number and is mixed with itself; here each sample has a number and a partner in
+/// the whole set, so that the mixture does not depend on the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mixup {
     /// The parameter of the beta distribution: 0.2 is usual for photographs, 1 for small images.

@@ -10,8 +10,8 @@
 //! numbers, and one that is added or left out changes the numbers of no other kind.
 //!
 //! Images of bytes stay bytes and those of floats floats, `[C, H, W]`, not normalised; where the formula of a
-//! transformation gives no whole byte, the nearest one is taken. A sample that no transformation changes is not
-//! copied, and no read allocates once its buffer has grown to what it needs.
+//! transformation gives no whole byte, the nearest one is taken. A sample that no transformation changes is
+//! not copied, and no read allocates once its buffer has grown to what it needs.
 
 mod alternating_flip;
 mod augmented;

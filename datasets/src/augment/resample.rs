@@ -6,8 +6,8 @@
 //! triangle(d) = max(0, 1 - |d|)
 //! ```
 //!
-//! That is bilinear interpolation where the image grows, and where it shrinks, a mean of all pixels that a new
-//! one covers. Columns come first and then rows; bytes are rounded in between.
+//! That is bilinear interpolation where the image grows, and where it shrinks, a mean of all pixels that a
+//! new one covers. Columns come first and then rows; bytes are rounded in between.
 //!
 //! # Source
 //!

@@ -16,8 +16,8 @@ use super::image::{Image, Pixel};
 ///
 /// # Source
 ///
-/// torchvision's `RandomRotation`, bilinear and not expanded. It mixes the pixels at the edge of a tensor with
-/// black first.
+/// torchvision's `RandomRotation`, bilinear and not expanded. It mixes the pixels at the edge of a tensor
+/// with black first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotation {
     /// The largest angle to each side.

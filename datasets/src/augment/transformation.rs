@@ -85,7 +85,8 @@ impl Transformation {
         self.purpose() == other.purpose()
     }
 
-    /// Changes an image of the sample `key`. `earlier` is the number of transformations of its kind before it.
+    /// Changes an image of the sample `key`. `earlier` is the number of transformations of its kind before
+    /// it.
     pub(super) fn apply<P: Pixel>(&self, key: Key, earlier: u32, image: &mut Image<'_, P>) {
         let draws = &mut key.draws(self.purpose().unwrap_or_default(), earlier);
         match self {
