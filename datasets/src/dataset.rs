@@ -75,6 +75,15 @@ pub trait Dataset: Send + Sync {
     fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
         epoch_order(seed, u64::from(epoch), order);
     }
+
+    /// Says which samples will be asked for next, for epoch `epoch` and about in this order; what was said
+    /// before is over. A set may read them ahead, as [`Prefetched`](crate::Prefetched) does. Samples that
+    /// nobody has announced can be read as well.
+    ///
+    /// The default does nothing, and does not even ask for the samples.
+    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
+        let _ = (epoch, upcoming);
+    }
 }
 
 /// Which sample is to be read, and for which epoch.

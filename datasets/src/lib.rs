@@ -22,6 +22,7 @@
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
 //! | [`split`] | the validation split |
 //! | [`shuffle`] | the order of the samples in an epoch |
+//! | [`prefetch`] | samples read ahead by threads of the caller |
 //! | [`statistics`] | mean and deviation of a set, for its normalization |
 //! | [`augment`] | random changes of samples: flips, crops, colours, mixup |
 //!
@@ -56,6 +57,7 @@ pub mod parent;
 mod philox;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
+pub mod prefetch;
 pub mod shuffle;
 pub mod split;
 pub mod statistics;
@@ -70,6 +72,7 @@ pub use error::{ArrayError, Error, FileError, IdxError, NormalizationError, Spli
 pub use normalization::Normalization;
 pub use normalized::Normalized;
 pub use parent::Parent;
+pub use prefetch::Prefetched;
 pub use shuffle::epoch_order;
 pub use split::{Subset, ValidationSplit, validation_split};
 pub use statistics::{Moments, Published};

@@ -73,6 +73,10 @@ impl Dataset for Normalized<'_> {
     fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
         self.parent.order(seed, epoch, order);
     }
+
+    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
+        self.parent.announce(epoch, upcoming);
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ fn all_types_are_send_and_sync() {
         ValidationSplit<'_>,
         Synthetic,
         Augmented<'_>,
+        Normalized<'_>,
+        Prefetched<'_>,
+        Moments,
         Box<dyn Dataset>,
     )>();
     is_send_and_sync::<(Sample<'_>, Pixels<'_>, Target<'_>, Normalization, Idx, Split)>();
