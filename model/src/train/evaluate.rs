@@ -19,6 +19,7 @@ impl<T: Element> Trainer<T> {
     /// or a target that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
         let source = self.source(dataset)?;
+        self.announce_evaluation(dataset);
         let job = Job {
             network: &self.network,
             config: &self.config,

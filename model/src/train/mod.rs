@@ -22,6 +22,7 @@ mod partial_sums;
 mod ranks;
 mod report;
 mod step;
+mod upcoming;
 mod update;
 mod update_memory;
 mod worker;
