@@ -84,26 +84,31 @@ impl Moments {
         samples: Range<usize>,
         buffer: &mut SampleBuffer,
     ) -> Result<Self, SampleError> {
-        let [c, h, w] = set.sample_shape();
-        let mut moments = Self { channels: vec![Channel::default(); c] };
+        let mut moments = Self::default();
         for index in samples {
             let read = set.read(Request::new(index), buffer);
             let sample = read.map_err(|reason| SampleError::Read { sample: set.describe(index), reason })?;
             check_sample(set, index, &sample)?;
-            match sample.pixels {
-                Pixels::U8(pixels) => {
-                    for (channel, plane) in moments.channels.iter_mut().zip(pixels.chunks_exact(h * w)) {
-                        channel.add_bytes(plane);
-                    }
+            moments.add_sample(set.sample_shape(), sample.pixels);
+        }
+        Ok(moments)
+    }
+
+    /// Adds one sample of `shape`, `[c, h, w]`.
+    pub fn add_sample(&mut self, [c, h, w]: [usize; 3], pixels: Pixels<'_>) {
+        self.channels.resize(c, Channel::default());
+        match pixels {
+            Pixels::U8(pixels) => {
+                for (channel, plane) in self.channels.iter_mut().zip(pixels.chunks_exact(h * w)) {
+                    channel.add_bytes(plane);
                 }
-                Pixels::F32(pixels) => {
-                    for (channel, plane) in moments.channels.iter_mut().zip(pixels.chunks_exact(h * w)) {
-                        channel.add_floats(plane);
-                    }
+            }
+            Pixels::F32(pixels) => {
+                for (channel, plane) in self.channels.iter_mut().zip(pixels.chunks_exact(h * w)) {
+                    channel.add_floats(plane);
                 }
             }
         }
-        Ok(moments)
     }
 
     /// The moments of a whole set, by this thread alone. Others have the same bits if they

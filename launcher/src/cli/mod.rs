@@ -8,7 +8,11 @@
 //! job before anything of it has started.
 
 mod args;
+mod augment_args;
+pub(crate) mod augment_plan;
 mod clap_error;
+mod data_args;
+pub(crate) mod data_plan;
 mod job_args;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
@@ -21,6 +25,8 @@ pub(crate) mod schedule_plan;
 mod spelling;
 
 pub(crate) use args::*;
+pub(crate) use augment_args::*;
+pub(crate) use data_args::*;
 pub(crate) use job_args::*;
 
 use crate::failure::Failure;

@@ -20,12 +20,13 @@ type Agreement = Vec<(&'static str, String)>;
 const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
 const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 
-/// What training ranks agree on.
+/// What training ranks agree on. `view` are the training samples as the network gets them.
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
     config: &TrainConfig<T>,
     samples: &Arrays<'_>,
+    view: &dyn Dataset,
     test: &TestSet,
 ) -> Agreement {
     let TrainPlan {
@@ -33,6 +34,7 @@ pub(crate) fn of_training<T: Element>(
         source,
         validation_split,
         freeze,
+        augment,
         load,
         evaluate_before,
         execution,
@@ -51,18 +53,21 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
+        // Ranks may read ahead as they can.
+        prefetch: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
         hash: _,
     } = plan;
-    let mut agreement = common::<T>(model, network, samples);
+    let mut agreement = common::<T>(model, network, view);
     let [train, test] = source.digests(samples, test);
     agreement.push((TRAIN, format!("{}, sha256:{train}", count(samples.len(), "sample"))));
     agreement.push((TEST, format!("sha256:{test}")));
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
     row("the parameters that are left as they are", freeze);
+    row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
     agreement.extend(of_config(config));
@@ -71,16 +76,18 @@ pub(crate) fn of_training<T: Element>(
     agreement
 }
 
-/// What testing ranks agree on.
+/// What testing ranks agree on. `view` are the samples as the network gets them.
 pub(crate) fn of_test<T: Element>(
     plan: &EvaluatePlan,
     network: &Network<T>,
     test: &Arrays<'_>,
+    view: &dyn Dataset,
     state: &State<T>,
 ) -> Agreement {
     // `state` is what was loaded; the loss is a part of the configuration.
-    let EvaluatePlan { model, source, load: _, loss: _, execution, ranks } = plan;
-    let mut agreement = common::<T>(model, network, test);
+    let EvaluatePlan { model, source, load: _, input, loss: _, execution, ranks } = plan;
+    let mut agreement = common::<T>(model, network, view);
+    agreement.push(("the size and normalisation of samples", format!("{input:?}")));
     agreement.push((TEST, format!("{}, sha256:{}", count(test.len(), "sample"), source.test_digest(test))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.extend(of_config(&plan.config::<T>(test.len())));
