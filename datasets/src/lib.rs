@@ -1,10 +1,10 @@
 //! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H, W]`
-//! order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread that trains on
-//! a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that brings them
-//! into its own layout:
+//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in
+//! `[C, H, W]` order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The
+//! thread that trains on a shard reads the shard's samples, and applies the [`Normalization`] in the same
+//! pass that brings them into its own layout:
 //!
 //! ```text
 //! dataset.order(seed, epoch, &mut order)                      // once an epoch

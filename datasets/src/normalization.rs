@@ -72,8 +72,8 @@ impl Normalization {
         Self::new(scale, mean.iter().zip(std).map(|(mean, std)| -mean / std).collect())
     }
 
-    /// The normalization that gives zero mean and unit variance, where what `self` gives has `mean` and `std`:
-    /// `x = (self(pixel) - mean[c]) / std[c]`.
+    /// The normalization that gives zero mean and unit variance, where what `self` gives has `mean` and
+    /// `std`: `x = (self(pixel) - mean[c]) / std[c]`.
     ///
     /// Published statistics are on the scale `0..=1`, which [`unit_range`](Self::unit_range) gives of bytes
     /// and [`identity`](Self::identity) of floats on this scale.

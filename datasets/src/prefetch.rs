@@ -8,8 +8,8 @@
 //!       any other is read by the caller itself
 //! ```
 //!
-//! A sample is a pure function of epoch and index, so it does not matter who reads it. There is a fixed number
-//! of buffers: so many samples are in memory at most, beside those that callers hold.
+//! A sample is a pure function of epoch and index, so it does not matter who reads it. There is a fixed
+//! number of buffers: so many samples are in memory at most, beside those that callers hold.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::parent::Parent;
 use crate::{Dataset, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer, Target};
 
-/// Another data set whose coming samples are read ahead, for sets that read files, decode or compute. For sets
-/// in memory, it only costs time.
+/// Another data set whose coming samples are read ahead, for sets that read files, decode or compute. For
+/// sets in memory, it only costs time.
 ///
 /// It has no threads of its own: the caller gives it any number of them.
 ///

@@ -1,8 +1,8 @@
 //! The mean and the deviation of the values of a data set, channel by channel.
 //!
 //! ```text
-//! mean[c] = sum of x / count
-//! variance[c] = (count * sum of x^2 - (sum of x)^2) / count^2      over all pixels of channel c of all samples
+//! mean[c] = sum of x / count                       x: all pixels of channel c of all samples
+//! variance[c] = (count * sum of x^2 - (sum of x)^2) / count^2
 //! ```
 //!
 //! Of bytes, the sums are whole numbers: exact, and so the same in whatever order they are taken. Of floats,
@@ -151,8 +151,8 @@ impl Moments {
     ///
     /// # Errors
     ///
-    /// [`NormalizationError::Constant`] if all values of a channel are the same, [`NormalizationError::Value`]
-    /// if they are not finite.
+    /// [`NormalizationError::Constant`] if all values of a channel are the same,
+    /// [`NormalizationError::Value`] if they are not finite.
     pub fn normalization(&self) -> Result<Normalization, Error> {
         let (mean, std) = (self.mean(), self.std());
         if let Some(channel) = std.iter().position(|std| *std == 0.0) {

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A class becomes a number for each class, 1 at the class and 0 elsewhere. So a mixed set has the shares of
-//! classes as targets: a loss must take them, as the categorical cross-entropy does, and an accuracy takes the
-//! class with the largest share.
+//! classes as targets: a loss must take them, as the categorical cross-entropy does, and an accuracy takes
+//! the class with the largest share.
 
 use super::beta::beta;
 use super::draws::Draws;

@@ -41,7 +41,8 @@ pub(crate) struct AugmentArgs {
     /// Mirror each sample in every other epoch, left and right
     #[arg(long, conflicts_with_all = ["flip", "flip_prob"])]
     pub(crate) alternating_flip: bool,
-    /// Surround samples with PADDING pixels, and take a window at a random place of it, as large as the sample
+    /// Surround samples with PADDING pixels, and take a window at a random place of it, as large as the
+    /// sample
     #[arg(long, value_name = "PADDING", value_parser = parsers::pixels)]
     pub(crate) random_crop: Option<usize>,
     /// What samples are surrounded with: zeros, reflect or edge [default: zeros]
@@ -65,8 +66,8 @@ pub(crate) struct AugmentArgs {
     /// Move samples by up to this part of their height and width
     #[arg(long, value_name = "FRACTION", value_parser = parsers::probability, allow_negative_numbers = true)]
     pub(crate) translate: Option<f64>,
-    /// Change brightness, contrast and saturation by up to these parts, and turn the hue by up to that part of
-    /// the circle, such as 0.4,0.4,0.4,0.1; the last ones can be left out
+    /// Change brightness, contrast and saturation by up to these parts, and turn the hue by up to that part
+    /// of the circle, such as 0.4,0.4,0.4,0.1; the last ones can be left out
     #[arg(long, value_name = "NUMBERS", value_parser = parsers::color_jitter, allow_negative_numbers = true)]
     pub(crate) color_jitter: Option<ColorJitter>,
     /// Blot out a square of SIZE pixels at a random place

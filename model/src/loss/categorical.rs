@@ -14,8 +14,9 @@ use isograd_kernels::loss::{self, LabelShares};
 /// mixup makes them.
 ///
 /// With shares, smoothing or weights, the loss of a sample is `-sum over k of t[k] ln p[k]` with `t[k] =
-/// weights[k] * ((1 - smoothing) share[k] + smoothing / classes)`; of a class, its own share is 1. The mean is that over samples: the sum is divided by
-/// their number, and not by the sum of their weights, as in PyTorch's `CrossEntropyLoss`.
+/// weights[k] * ((1 - smoothing) share[k] + smoothing / classes)`; of a class, its own share is 1. The mean
+/// is that over samples: the sum is divided by their number, and not by the sum of their weights, as in
+/// PyTorch's `CrossEntropyLoss`.
 ///
 /// # Source
 ///

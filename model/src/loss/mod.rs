@@ -95,8 +95,8 @@ pub trait Loss<T>: Debug + Send + Sync {
         false
     }
 
-    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that add
-    /// up to 1. A loss of numbers takes them as numbers.
+    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that
+    /// add up to 1. A loss of numbers takes them as numbers.
     fn takes_shares(&self) -> bool {
         self.takes_values()
     }

@@ -82,8 +82,8 @@ pub trait Metric<T>: Debug + Send + Sync {
         false
     }
 
-    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that add
-    /// up to 1. A metric of numbers takes them as numbers.
+    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that
+    /// add up to 1. A metric of numbers takes them as numbers.
     fn takes_shares(&self) -> bool {
         self.takes_values()
     }

@@ -31,8 +31,8 @@ impl<T: Element> Trainer<T> {
     }
 }
 
-/// The positions of the shards `own` in about the order in which `workers` workers read them: each begins with
-/// its first shard, so the first samples of these come first.
+/// The positions of the shards `own` in about the order in which `workers` workers read them: each begins
+/// with its first shard, so the first samples of these come first.
 fn reading_order(cut: Cut, own: Range<usize>, workers: usize) -> impl Iterator<Item = usize> {
     let part = move |worker: usize| {
         let part = shards_of(worker, workers, own.len());
