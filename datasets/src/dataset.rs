@@ -33,7 +33,8 @@ pub trait Dataset: Send + Sync {
     /// `[c, h, w]`: channels, height and width of a sample, each at least 1.
     fn sample_shape(&self) -> [usize; 3];
 
-    /// The number of classes; every label is below it. 0 if the targets are numbers.
+    /// The number of classes; every label is below it. 0 if the targets are numbers, unless they are the
+    /// shares of classes, as mixup makes them: from 0 to 1, a number for each class, that add up to 1.
     fn num_classes(&self) -> usize;
 
     /// The name of each class; none if classes have no names.
@@ -96,6 +97,15 @@ pub trait Dataset: Send + Sync {
     /// [`ReadError`] of a sample that cannot be read.
     fn digest(&self) -> Result<String, ReadError> {
         digest::contents(self)
+    }
+
+    /// Says which samples will be asked for next, for epoch `epoch` and about in this order; what was said
+    /// before is over. A set may read them ahead, as [`Prefetched`](crate::Prefetched) does. Samples that
+    /// nobody has announced can be read as well.
+    ///
+    /// The default does nothing, and does not even ask for the samples.
+    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
+        let _ = (epoch, upcoming);
     }
 }
 

@@ -358,6 +358,15 @@ pub enum NormalizationError {
         shift: f64,
     },
 
+    /// The values of a channel have no deviation to divide them by.
+    #[error("channel {channel} has the value {value} everywhere, which cannot be normalised")]
+    Constant {
+        /// The channel.
+        channel: usize,
+        /// The value.
+        value: f64,
+    },
+
     /// A normalization has another number of channels than the samples.
     #[error("normalization has {}, but the samples have {expected}", Count::of(*got, "channel"))]
     Channels {

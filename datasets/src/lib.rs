@@ -1,10 +1,10 @@
 //! Data sets for training: what a sample is, where samples come from, and in which order they are
 //! seen.
 //!
-//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in `[C, H,
-//! W]` order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The thread
-//! that trains on a shard reads the shard's samples, and applies the [`Normalization`] in the same pass that
-//! brings them into its own layout:
+//! A [`Dataset`] hands out one sample at a time, in place where it can: raw `u8` or `f32` values in
+//! `[C, H, W]` order and the target, a class or numbers. Nothing is normalised or laid out ahead of time. The
+//! thread that trains on a shard reads the shard's samples, and applies the [`Normalization`] in the same
+//! pass that brings them into its own layout:
 //!
 //! ```text
 //! dataset.order(seed, epoch, &mut order)                      // once an epoch
@@ -28,6 +28,9 @@
 //! | [`pipeline`] | streams of data through stages, for what never fits in memory |
 //! | [`split`] | the validation split |
 //! | [`shuffle`] | the order of the samples in an epoch |
+//! | [`prefetch`] | samples read ahead by threads of the caller |
+//! | [`statistics`] | mean and deviation of a set, for its normalization |
+//! | [`augment`] | random changes of samples: flips, crops, colours, mixup |
 //!
 //! # Example
 //!
@@ -47,6 +50,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrays;
+pub mod augment;
 pub mod cifar;
 mod count;
 pub mod dataset;
@@ -57,18 +61,23 @@ pub mod idx;
 pub mod images;
 pub mod mnist;
 pub mod normalization;
+mod normalized;
 pub mod open;
+pub mod parent;
 mod philox;
 pub mod pipeline;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
+pub mod prefetch;
 pub mod shuffle;
 pub mod split;
+pub mod statistics;
 pub mod synthetic;
 pub mod table;
 pub mod tensors;
 
 pub use arrays::Arrays;
+pub use augment::{AugmentError, Augmented};
 pub use dataset::{
     Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
 };
@@ -77,8 +86,12 @@ pub use error::{
     SyntheticError,
 };
 pub use normalization::Normalization;
+pub use normalized::Normalized;
+pub use parent::Parent;
+pub use prefetch::Prefetched;
 pub use shuffle::{chunked_order, epoch_order};
 pub use split::{Subset, ValidationSplit, validation_split};
+pub use statistics::{Moments, Published};
 pub use synthetic::Synthetic;
 
 // The example of the README is a test, where the files that it uses are built in.

@@ -72,6 +72,29 @@ impl Normalization {
         Self::new(scale, mean.iter().zip(std).map(|(mean, std)| -mean / std).collect())
     }
 
+    /// The normalization that gives zero mean and unit variance, where what `self` gives has `mean` and
+    /// `std`: `x = (self(pixel) - mean[c]) / std[c]`.
+    ///
+    /// Published statistics are on the scale `0..=1`, which [`unit_range`](Self::unit_range) gives of bytes
+    /// and [`identity`](Self::identity) of floats on this scale.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new); [`NormalizationError::Channels`] if there are statistics of another number of
+    /// channels.
+    pub fn standardized(&self, mean: &[f64], std: &[f64]) -> Result<Self, Error> {
+        for got in [mean.len(), std.len()] {
+            if got != self.channels() {
+                return Err(Error::Normalization(NormalizationError::Channels {
+                    expected: self.channels(),
+                    got,
+                }));
+            }
+        }
+        let shift = self.shift.iter().zip(mean).zip(std).map(|((shift, mean), std)| (shift - mean) / std);
+        Self::new(self.scale.iter().zip(std).map(|(scale, std)| scale / std).collect(), shift.collect())
+    }
+
     /// The number of channels.
     pub fn channels(&self) -> usize {
         self.scale.len()

@@ -141,7 +141,7 @@ impl Words {
 }
 
 /// A number in `0..bound`, each equally likely if `word` gives uniform words.
-fn below(bound: u32, mut word: impl FnMut() -> u32) -> u32 {
+pub(crate) fn below(bound: u32, mut word: impl FnMut() -> u32) -> u32 {
     let [mut low, mut high] = halves(u64::from(word()) * u64::from(bound));
     if low < bound {
         // 2^32 mod bound: the number of words that would make some results likelier than others.

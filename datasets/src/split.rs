@@ -70,6 +70,11 @@ impl Dataset for Subset<'_> {
         Ok(format!("samples {start}..{end} of {}", self.parent.digest()?))
     }
 
+    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
+        let start = self.range.start as u32;
+        self.parent.announce(epoch, &mut upcoming.map(|index| start + index));
+    }
+
     /// By the index in the whole set, where the user can find the sample.
     fn describe(&self, index: usize) -> String {
         self.parent.describe(self.range.start + index)

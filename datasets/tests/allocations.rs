@@ -1,5 +1,5 @@
 //! What the IDX reader allocates for files that lie about their size, arbitrary and damaged files included,
-//! and that the shuffle allocates nothing.
+//! and that the shuffle and augmented samples allocate nothing.
 
 mod common;
 
@@ -7,8 +7,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{gzip, idx};
+use isograd_datasets::augment::{
+    AlternatingFlip, Augmented, ColorJitter, CutMix, Cutout, HorizontalFlip, Mixing, Mixup, RandomCrop,
+    ResizedCrop, Rotation,
+};
 use isograd_datasets::idx::{Idx, from_bytes};
-use isograd_datasets::{Error, FileError, epoch_order};
+use isograd_datasets::{Dataset, Error, FileError, Request, SampleBuffer, Synthetic, epoch_order};
 use proptest::prelude::*;
 
 /// The system allocator, which adds up what each thread asks for.
@@ -123,6 +127,36 @@ fn the_shuffle_allocates_nothing() {
     let mut order = vec![0; 10_000];
     let ((), requested) = requested_bytes(|| epoch_order(1, 2, &mut order));
     assert_eq!(requested, 0);
+}
+
+/// Every transformation, whose draws differ from read to read, in memory that has grown to what they need.
+#[test]
+fn an_augmented_sample_allocates_nothing() {
+    let set = Synthetic { seed: 1, sample_shape: [3, 24, 20], num_classes: 4 }.samples(0..50).unwrap();
+    let transformations = [
+        RandomCrop::padded(2).into(),
+        HorizontalFlip::default().into(),
+        AlternatingFlip.into(),
+        Rotation { degrees: 20.0 }.into(),
+        ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }.into(),
+        Cutout { size: 4 }.into(),
+        // Of all parts, so that the filters have the same length.
+        ResizedCrop { area: [1.0, 1.0], aspect: [0.8, 1.25], size: [17, 30] }.into(),
+    ];
+    let plain = Augmented::new(&set, 7, transformations).unwrap();
+    let mixing = Mixing::Either(Mixup { alpha: 0.4 }, CutMix { alpha: 1.0 });
+    let mixed = Augmented::new(&set, 7, transformations).unwrap().with_mixing(mixing).unwrap();
+    for set in [plain, mixed] {
+        let mut buffer = SampleBuffer::new();
+        let mut read = |epoch| {
+            for index in 0..50 {
+                set.read(Request { index, epoch }, &mut buffer).unwrap();
+            }
+        };
+        read(0);
+        let ((), requested) = requested_bytes(|| (1..4).for_each(&mut read));
+        assert_eq!(requested, 0);
+    }
 }
 
 /// A valid file of 1 to 4 small dimensions.

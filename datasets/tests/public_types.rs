@@ -13,7 +13,17 @@ fn is_send_and_sync<T: Send + Sync>() {}
 
 #[test]
 fn all_types_are_send_and_sync() {
-    is_send_and_sync::<(Arrays<'_>, Subset<'_>, ValidationSplit<'_>, Synthetic, Box<dyn Dataset>)>();
+    is_send_and_sync::<(
+        Arrays<'_>,
+        Subset<'_>,
+        ValidationSplit<'_>,
+        Synthetic,
+        Augmented<'_>,
+        Normalized<'_>,
+        Prefetched<'_>,
+        Moments,
+        Box<dyn Dataset>,
+    )>();
     is_send_and_sync::<(Sample<'_>, Pixels<'_>, Target<'_>, Normalization, Idx, Split)>();
     is_send_and_sync::<(BuiltPipeline, CancelHandle, Diagram, Monitor, PipelineError, Run, Samples, Worker)>(
     );
@@ -29,5 +39,6 @@ fn all_types_are_send_and_sync() {
         SplitError,
         SyntheticError,
         SampleError,
+        AugmentError,
     )>();
 }

@@ -99,6 +99,9 @@ pub(crate) enum Failure {
     /// Threads that the system does not start.
     #[error("--threads {threads}: cannot start them: {source}")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+    /// Threads that read ahead, which the system does not start.
+    #[error("--prefetch-threads {threads}: cannot start them: {source}")]
+    PrefetchThreads { threads: usize, source: io::Error },
     /// Standard output that cannot be written.
     #[error("cannot write to standard output: {0}")]
     Stdout(io::Error),

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod data;
 mod failure;
 mod hosts;
 mod job;
@@ -22,7 +23,7 @@ mod ssh;
 mod system;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
-use cli::{AgentArgs, BenchCommand, Command, HostsCommand, Parsed};
+use cli::{AgentArgs, BenchCommand, Command, DataCommand, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
 use rank::{bench_comm, command, identity, summary};
@@ -58,6 +59,8 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
+        Command::Data { what: DataCommand::Check(args) } => data::check::print(&args.try_into()?, out),
+        Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
         Command::Models => summary::print_models(out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),

@@ -1,6 +1,8 @@
 //! The command line. The comments are what `--help` shows.
 
 use crate::cli::data_args::DataArgs;
+use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
+use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
@@ -61,6 +63,11 @@ pub(crate) enum Command {
     Summary(SummaryArgs),
     /// List all networks
     Models,
+    /// Look at the samples of a data set
+    Data {
+        #[command(subcommand)]
+        what: DataCommand,
+    },
     /// Run a command on several ranks of this machine
     #[command(after_help = LOCAL_EXAMPLES)]
     Local(LocalArgs),
@@ -159,6 +166,12 @@ pub(crate) struct TrainArgs {
     /// parameters work as in use
     #[arg(long, value_name = "PATTERN")]
     pub(crate) freeze: Vec<String>,
+    #[command(flatten, next_help_heading = "Augmentation")]
+    pub(crate) input: InputArgs,
+    #[command(flatten)]
+    pub(crate) augment: AugmentArgs,
+    #[command(flatten)]
+    pub(crate) prefetch: PrefetchArgs,
     #[command(flatten, next_help_heading = "Training")]
     pub(crate) training: TrainingArgs,
     #[command(flatten, next_help_heading = "Learning rate")]
@@ -182,6 +195,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) network: NetworkArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
     #[command(flatten, next_help_heading = "Execution")]

@@ -23,12 +23,10 @@ pub(crate) struct DataArgs {
     /// Classes of IDX files: every label is below it [default: those of the data set]
     #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]
     pub(crate) classes: Option<usize>,
-    /// Images: resize the shorter side to N pixels [default: as --crop]
+    /// Images: resize the shorter side to N pixels, and take the N x N pixels in the middle [default: images
+    /// have one size]
     #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
     pub(crate) resize: Option<usize>,
-    /// Images: take the N x N pixels in the middle [default: as --resize]
-    #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
-    pub(crate) crop: Option<usize>,
     /// Images: one channel, the brightness, instead of three
     #[arg(long)]
     pub(crate) grey: bool,
@@ -57,7 +55,6 @@ impl DataArgs {
             dataset_test_path,
             classes,
             resize: _,
-            crop: _,
             grey: _,
             on_bad_image: _,
             label_column: _,
@@ -76,7 +73,6 @@ impl DataArgs {
     pub(super) fn of_images(&self) -> Option<&'static str> {
         let given = [
             ("--resize", self.resize.is_some()),
-            ("--crop", self.crop.is_some()),
             ("--grey", self.grey),
             ("--on-bad-image", self.on_bad_image.is_some()),
         ];
@@ -103,7 +99,6 @@ impl DataArgs {
         });
         let rows = [
             ("resize", side(self.resize)),
-            ("crop", side(self.crop)),
             ("grey", self.grey.then(|| "true".to_string())),
             ("on-bad-image", self.on_bad_image.map(|answer| format!("{answer:?}").to_lowercase())),
             ("label-column", self.label_column.clone()),

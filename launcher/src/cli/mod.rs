@@ -8,8 +8,12 @@
 //! job before anything of it has started.
 
 mod args;
+mod augment_args;
+pub(crate) mod augment_plan;
 mod clap_error;
 mod data_args;
+mod data_command_args;
+pub(crate) mod data_plan;
 mod job_args;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
@@ -23,7 +27,9 @@ pub(crate) mod source;
 mod spelling;
 
 pub(crate) use args::*;
+pub(crate) use augment_args::*;
 pub(crate) use data_args::DataArgs;
+pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
 
 use crate::failure::Failure;

@@ -1,12 +1,16 @@
 //! Parsers for the values of options. Their errors quote the text and say what is expected.
 
+use crate::cli::augment_plan::NormalizePlan;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
+use crate::system::count::count as count_of;
 use crate::system::names;
 use isograd_comm::Transport;
 use isograd_datasets::images::OnBadImage;
 use isograd_datasets::open::Named;
 use isograd_datasets::table::{Missing, Targets};
+use isograd_datasets::Published;
+use isograd_datasets::augment::{Border, ColorJitter};
 use isograd_kernels::Isa;
 use isograd_model::{Error, loss, zoo};
 use std::path::{Path, PathBuf};
@@ -137,6 +141,111 @@ pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err(format!("must be a finite number above 0, it is '{text}'")),
+    }
+}
+
+/// A number from 0 to 1.
+pub(crate) fn probability(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err(format!("must be a number from 0 to 1, it is '{text}'")),
+    }
+}
+
+/// The most pixels of a side.
+const MAX_PIXELS: u32 = 1 << 16;
+
+/// A number of pixels.
+pub(crate) fn pixels(text: &str) -> Result<usize, String> {
+    at_most(text, MAX_PIXELS).map(|pixels| pixels as usize)
+}
+
+/// Height and width in pixels, `224x224`, or one number for both.
+pub(crate) fn size(text: &str) -> Result<[usize; 2], String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    match (pixels(height), pixels(width)) {
+        (Ok(height), Ok(width)) => Ok([height, width]),
+        _ => Err(format!(
+            "must be a number of pixels from 1 to {MAX_PIXELS}, or two as in 224x224, it is '{text}'"
+        )),
+    }
+}
+
+/// Parses yes or no, also as other programs write it.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "1" => Ok(true),
+        "no" | "false" | "0" => Ok(false),
+        _ => Err(format!("must be yes or no, it is '{text}'")),
+    }
+}
+
+/// The name of a border.
+pub(crate) fn border(text: &str) -> Result<Border, String> {
+    match text {
+        "zeros" => Ok(Border::Zeros),
+        "reflect" => Ok(Border::Reflect),
+        "edge" => Ok(Border::Edge),
+        _ => Err(names::unknown("border", text, &["zeros", "reflect", "edge"])),
+    }
+}
+
+/// Brightness, contrast, saturation and hue.
+pub(crate) fn color_jitter(text: &str) -> Result<ColorJitter, String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(nonnegative).collect();
+    let problem =
+        || format!("must be one to four numbers of at least 0, separated by commas, it is '{text}'");
+    let numbers = numbers.map_err(|_| problem())?;
+    let mut all = [0.0; 4];
+    all.get_mut(..numbers.len()).ok_or_else(problem)?.copy_from_slice(&numbers);
+    let [brightness, contrast, saturation, hue] = all;
+    Ok(ColorJitter { brightness, contrast, saturation, hue })
+}
+
+/// The name of a change of samples.
+pub(crate) fn change(text: &str) -> Result<&'static str, String> {
+    const NAMES: [&str; 10] = [
+        "flip",
+        "vertical-flip",
+        "alternating-flip",
+        "crop",
+        "rotate",
+        "translate",
+        "color-jitter",
+        "cutout",
+        "mixup",
+        "cutmix",
+    ];
+    NAMES.into_iter().find(|name| *name == text).ok_or_else(|| names::unknown("change", text, &NAMES))
+}
+
+/// The statistics of a normalization.
+pub(crate) fn normalize(text: &str) -> Result<NormalizePlan, String> {
+    if text == "computed" {
+        return Ok(NormalizePlan::Computed);
+    }
+    let Some((means, deviations)) = text.split_once('/') else {
+        return Published::by_name(text).map(NormalizePlan::Published).ok_or_else(|| {
+            let known: Vec<_> = Published::ALL.iter().map(|known| known.name).chain(["computed"]).collect();
+            names::unknown("statistics", text, &known)
+        });
+    };
+    let list = |list: &str| -> Result<Vec<f64>, String> {
+        let finite = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
+        let number = |text: &str| finite(text).ok_or_else(|| format!("'{text}' is not a number"));
+        list.split(',').map(number).collect()
+    };
+    let (means, deviations) = (list(means)?, list(deviations)?);
+    if means.len() != deviations.len() {
+        let counts = (count_of(means.len(), "mean"), count_of(deviations.len(), "deviation"));
+        return Err(format!(
+            "there are {} and {}, expected one of each for each channel",
+            counts.0, counts.1
+        ));
+    }
+    match deviations.iter().find(|deviation| **deviation <= 0.0) {
+        Some(deviation) => Err(format!("a deviation must be above 0, it is {deviation}")),
+        None => Ok(NormalizePlan::Given(means, deviations)),
     }
 }
 

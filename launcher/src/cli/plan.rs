@@ -1,6 +1,7 @@
 //! Plans: the command line turned into its meaning, once. A plan cannot hold options that contradict each
 //! other.
 
+use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
@@ -26,6 +27,8 @@ pub(crate) struct TrainPlan {
     pub(crate) validation_split: f64,
     /// Names of parameters that are not trained.
     pub(crate) freeze: Vec<String>,
+    pub(crate) augment: AugmentPlan,
+    pub(crate) prefetch: Option<PrefetchPlan>,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
     pub(crate) batch: Batch,
@@ -55,6 +58,7 @@ pub(crate) struct EvaluatePlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) load: PathBuf,
+    pub(crate) input: InputPlan,
     pub(crate) loss: &'static str,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
@@ -228,6 +232,9 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             data,
             validation_split,
             freeze,
+            input,
+            augment,
+            prefetch,
             training,
             rate,
             optimizer,
@@ -249,6 +256,8 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             model,
             validation_split,
             freeze,
+            augment: AugmentPlan::new(input, augment)?,
+            prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
             steps: training.steps,
             batch: match training.global_batch_size {
@@ -280,11 +289,11 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
     type Error = Failure;
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
-        let EvaluateArgs { load, network, data, loss, execution, ranks } = args;
+        let EvaluateArgs { load, network, data, input, loss, execution, ranks } = args;
         let model = NetworkPlan::new(network.model)?;
         let (source, execution) = (Source::new(data, &model)?, execution.try_into()?);
-        let (loss, ranks) = (loss.loss, ranks.into());
-        Ok(Self { model, source, load, loss, execution, ranks })
+        let (input, loss, ranks) = (InputPlan::new(input), loss.loss, ranks.into());
+        Ok(Self { model, source, load, input, loss, execution, ranks })
     }
 }
 

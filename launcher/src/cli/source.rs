@@ -159,7 +159,7 @@ fn with_classes(set: Named, classes: Option<usize>) -> Result<Named, Failure> {
 fn options(args: &DataArgs) -> OpenOptions {
     OpenOptions {
         images: ImageOptions {
-            fit: Fit { resize: args.resize, crop: args.crop },
+            fit: Fit { resize: args.resize, crop: None },
             colour: if args.grey { Colour::Grey } else { Colour::Rgb },
             on_bad_image: args.on_bad_image.unwrap_or_default(),
             cache_folder: cache_folder::find(),

@@ -17,18 +17,20 @@ use std::fmt::Debug;
 /// Names and values, in the order in which ranks compare them.
 type Agreement = Vec<(&'static str, String)>;
 
-/// What training ranks agree on.
+/// What training ranks agree on. `view` are the training samples as the network gets them.
 pub(crate) fn of_training<T: Element>(
     plan: &TrainPlan,
     network: &Network<T>,
     config: &TrainConfig<T>,
     samples: &Samples,
+    view: &dyn Dataset,
 ) -> Result<Agreement, Failure> {
     let TrainPlan {
         model,
         source,
         validation_split,
         freeze,
+        augment,
         load,
         evaluate_before,
         execution,
@@ -47,12 +49,14 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
+        // Ranks may read ahead as they can.
+        prefetch: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
         hash: _,
     } = plan;
-    let mut agreement = common::<T>(model, network, &*samples.train);
+    let mut agreement = common::<T>(model, network, view);
     let mut digests = source.digests(samples)?;
     // The first ones are those of the training samples.
     digests[0].1 = format!("{}, {}", count(samples.train.len(), "sample"), digests[0].1);
@@ -60,6 +64,7 @@ pub(crate) fn of_training<T: Element>(
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
     row("the parameters that are left as they are", freeze);
+    row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
     agreement.extend(of_config(config));
@@ -68,16 +73,18 @@ pub(crate) fn of_training<T: Element>(
     Ok(agreement)
 }
 
-/// What testing ranks agree on.
+/// What testing ranks agree on. `view` are the samples as the network gets them.
 pub(crate) fn of_test<T: Element>(
     plan: &EvaluatePlan,
     network: &Network<T>,
     test: &dyn Dataset,
+    view: &dyn Dataset,
     state: &State<T>,
 ) -> Result<Agreement, Failure> {
     // `state` is what was loaded; the loss is a part of the configuration.
-    let EvaluatePlan { model, source, load: _, loss: _, execution, ranks } = plan;
-    let mut agreement = common::<T>(model, network, test);
+    let EvaluatePlan { model, source, load: _, input, loss: _, execution, ranks } = plan;
+    let mut agreement = common::<T>(model, network, view);
+    agreement.push(("the size and normalisation of samples", format!("{input:?}")));
     let (name, digest) = source.test_digest(test)?;
     agreement.push((name, format!("{}, {digest}", count(test.len(), "sample"))));
     agreement.push(("the parameters", state.params_sha256()));

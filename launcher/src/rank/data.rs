@@ -176,6 +176,13 @@ impl Samples {
         Ok(parts)
     }
 
+    /// All parts by name.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, &dyn Dataset)> {
+        let validation = self.validation.as_ref().map(|set| ("validation", &**set));
+        let test = self.test.as_ref().map(|set| ("test", &***set));
+        [Some(("training", &*self.train)), validation, test].into_iter().flatten()
+    }
+
     /// The samples to test with: those to validate on if there are no others.
     pub(crate) fn test<'a>(&'a self, parts: &'a ValidationSplit<'_>) -> &'a dyn Dataset {
         match &self.test {

@@ -1,5 +1,6 @@
 //! `isograd evaluate`.
 
+use crate::cli::augment_plan::NormalizePlan;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::failure::Failure;
@@ -10,6 +11,7 @@ use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
+use crate::rank::views;
 use isograd_model::{Element, Error, NonFinite, Ranks, Trainer};
 
 /// Tests a saved network.
@@ -25,16 +27,22 @@ impl RankCommand for EvaluatePlan {
     fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
         let shares = self.ranks.shares(identity.world)?;
         let test = self.source.load_test()?;
-        let network = build::<T>(&self.model, &*test)?;
+        let normalization = match &self.input.normalize {
+            // Other statistics than those of the training samples do not need them.
+            Some(NormalizePlan::Computed) => views::normalization(&self.input, &*self.source.load()?.train)?,
+            _ => views::normalization(&self.input, &*test)?,
+        };
+        let view = views::in_tests(&self.input, &*test, normalization.as_ref())?;
+        let network = build::<T>(&self.model, &*view)?;
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
-        let agreement = || agreement::of_test(self, &network, &*test, &state);
+        let agreement = || agreement::of_test(self, &network, &*test, &*view, &state);
         let communicator = identity.join(&self.ranks, &request, agreement)?;
         request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
         let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
         *trainer.state_mut() = state;
-        let evaluation = trainer.evaluate(&*test).map_err(|error| match error {
+        let evaluation = trainer.evaluate(&*view).map_err(|error| match error {
             Error::NonFinite(NonFinite::Evaluation { .. }) => {
                 Failure::Unusable { path: self.load.clone(), problem: error.to_string() }
             }

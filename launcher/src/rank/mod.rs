@@ -14,3 +14,4 @@ mod settings_table;
 mod stop;
 pub(crate) mod summary;
 pub(crate) mod train;
+pub(crate) mod views;

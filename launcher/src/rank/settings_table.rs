@@ -3,9 +3,11 @@
 //! The function takes plan and configuration apart field by field, without `..`: whoever adds an option is
 //! asked by the compiler whether the table shows it.
 
+use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::plan::TrainPlan;
 use crate::rank::identity::RankIdentity;
+use crate::system::count::count;
 use crate::system::escape::one_line;
 use isograd_model::{Element, TrainConfig};
 
@@ -22,6 +24,8 @@ pub(crate) fn list<T: Element>(
         source,
         validation_split: _,
         freeze,
+        augment,
+        prefetch,
         epochs,
         steps,
         batch: _,
@@ -45,6 +49,11 @@ pub(crate) fn list<T: Element>(
     } = plan;
     let mut rows = vec![("model", model.argument())];
     rows.extend(source.rows());
+    rows.extend(augment.rows());
+    if let Some(PrefetchPlan { samples, threads }) = prefetch {
+        let (samples, threads) = (count(*samples as usize, "sample"), count(*threads, "thread"));
+        rows.push(("prefetch", format!("{samples} by {threads}")));
+    }
     rows.extend([
         ("training samples", samples[0].to_string()),
         ("validation samples", samples[1].to_string()),

@@ -1,7 +1,8 @@
 //! `isograd train`.
 //!
 //! ```text
-//! load the data, build the network, load its parameters    // bad input ends the run here
+//! load the data, say how its samples are changed            // bad input ends the run here
+//! build the network, load its parameters
 //! open the files to write                                   // files that cannot be written end it here
 //! meet the other ranks, if there are any
 //! print the layers and the settings; test, if asked to
@@ -9,12 +10,14 @@
 //! print time and throughput; test; print the hash, if asked to
 //! ```
 
+use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
+use crate::rank::data::TestSet;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
@@ -22,9 +25,10 @@ use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, test_line, time_lines};
 use crate::rank::settings_table;
 use crate::rank::stop::StopRequest;
+use crate::rank::views::{self, Views};
 use crate::system::escape::one_line;
 use crate::system::same_file;
-use isograd_datasets::{Dataset, Subset, ValidationSplit};
+use isograd_datasets::{Dataset, Prefetched, Subset};
 use isograd_model::{
     Element, EpochReport, Error, Evaluation, NonFinite, Progress, Ranks, Trainer, check_save, save,
 };
@@ -53,7 +57,8 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     }
     let samples = plan.source.load()?;
     let parts = samples.parts(plan.validation_split)?;
-    let (mut network, model) = (build::<T>(&plan.model, &*samples.train)?, plan.model.name());
+    let views = Views::new(&plan.augment, &parts, plan.seed)?;
+    let (mut network, model) = (build::<T>(&plan.model, &*views.train)?, plan.model.name());
     for pattern in &plan.freeze {
         network
             .freeze(pattern)
@@ -70,7 +75,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     let has_validation = !parts.validation.is_empty();
     let history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
 
-    let agreement = || agreement::of_training(plan, &network, &config, &samples);
+    let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
     let request = StopRequest::listen().map_err(Failure::Signals)?;
     let communicator = identity.join(&plan.ranks, &request, agreement)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
@@ -90,7 +95,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         out.line(&format!("skipped: {}", one_line(skipped)))?;
     }
     if plan.evaluate_before {
-        print_test(&mut trainer, samples.test(&parts), out).map_err(|failure| {
+        print_test(&mut trainer, plan, &views, samples.test(&parts), out).map_err(|failure| {
             match (failure, &plan.load) {
                 (Failure::Test(error), Some(path)) => {
                     Failure::Unusable { path: path.clone(), problem: error.to_string() }
@@ -101,7 +106,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     }
     trainer.stop_on(Arc::clone(&request.flag));
     let mut run = Run { plan, is_first, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
-    if let Err(failure) = run.train(&parts, out) {
+    if let Err(failure) = read_ahead(plan.prefetch, &*views.train, |train| run.train(train, &views, out)) {
         run.trainer.abort(&failure.to_string());
         return Err(failure);
     }
@@ -110,7 +115,7 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         let saved = plan.save.clone().filter(|_| is_first);
         return Err(request.failure(run.trainer.steps(), saved));
     }
-    print_test(&mut run.trainer, samples.test(&parts), out)?;
+    print_test(&mut run.trainer, plan, &views, samples.test(&parts), out)?;
     if plan.hash {
         out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
         if let Some(averages) = run.trainer.averaged_state() {
@@ -118,6 +123,25 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         }
     }
     Ok(())
+}
+
+/// Trains on `samples`, which threads of their own read ahead if the plan says so.
+fn read_ahead(
+    plan: Option<PrefetchPlan>,
+    samples: &dyn Dataset,
+    train: impl FnOnce(&dyn Dataset) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(PrefetchPlan { samples: ahead, threads }) = plan else { return train(samples) };
+    let prefetched = Prefetched::new(samples, samples.len().min(ahead as usize));
+    std::thread::scope(|scope| {
+        let _closing = prefetched.closing();
+        for _ in 0..threads {
+            let reader = std::thread::Builder::new().name("prefetch".to_string());
+            let spawned = reader.spawn_scoped(scope, || prefetched.read_ahead());
+            spawned.map_err(|source| Failure::PrefetchThreads { threads, source })?;
+        }
+        train(&prefetched)
+    })
 }
 
 /// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
@@ -138,10 +162,13 @@ fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
 
 fn print_test<T: Element>(
     trainer: &mut Trainer<T>,
+    plan: &TrainPlan,
+    views: &Views<'_>,
     test: &dyn Dataset,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let evaluation = trainer.evaluate(test).map_err(|error| match error {
+    let test = views::in_tests(&plan.augment.input, test, views.normalization.as_ref())?;
+    let evaluation = trainer.evaluate(&*test).map_err(|error| match error {
         Error::NonFinite(NonFinite::Evaluation { .. }) => Failure::Test(error),
         other => other.into(),
     })?;
@@ -164,12 +191,12 @@ struct Run<'a, T> {
 }
 
 impl<T: Element> Run<'_, T> {
-    fn train(&mut self, parts: &ValidationSplit<'_>, out: &mut Output) -> Result<(), Failure> {
+    fn train(&mut self, samples: &dyn Dataset, views: &Views<'_>, out: &mut Output) -> Result<(), Failure> {
         while self.epochs < self.plan.epochs && !self.trainer.is_finished() {
-            let report = self.train_epoch(&parts.train)?;
+            let report = self.train_epoch(samples)?;
             self.elapsed += report.elapsed;
             self.samples += report.train.samples;
-            let validation = self.validate(parts)?;
+            let validation = self.validate(views)?;
             if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
                 // What was validated, and is tested in the end.
                 let state = self.trainer.averaged_state().unwrap_or(self.trainer.state());
@@ -225,11 +252,11 @@ impl<T: Element> Run<'_, T> {
     /// Evaluates the validation samples. If there are none, or the run is about to stop, it evaluates one
     /// shard of the training samples instead, since parameters whose loss is infinite or NaN must not be
     /// saved.
-    fn validate(&mut self, parts: &ValidationSplit<'_>) -> Result<Option<Evaluation>, Failure> {
-        let is_validated = !parts.validation.is_empty() && !self.trainer.is_stopped();
-        let shard = self.trainer.config().shard_size.min(parts.train.len());
-        let shard = Subset::new(&parts.train, 0..shard);
-        let samples = if is_validated { &parts.validation } else { &shard };
+    fn validate(&mut self, views: &Views<'_>) -> Result<Option<Evaluation>, Failure> {
+        let is_validated = !views.validation.is_empty() && !self.trainer.is_stopped();
+        let shard = self.trainer.config().shard_size.min(views.plain.len());
+        let shard = Subset::new(&*views.plain, 0..shard);
+        let samples = if is_validated { &*views.validation } else { &shard };
         let evaluation = self.trainer.evaluate(samples).map_err(|error| self.failure(error))?;
         Ok(is_validated.then_some(evaluation))
     }

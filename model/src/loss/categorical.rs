@@ -1,18 +1,22 @@
 //! Categorical cross-entropy.
 
+use super::shares::Shares;
 use super::{Loss, LossInput, LossOutput, Takes};
 use crate::error::Error;
 use crate::layer::Fusible;
+use crate::targets::Targets;
 use isograd_kernels::Element;
 use isograd_kernels::loss::{self, LabelShares};
 
 /// `-ln p[class]`, of probabilities that add up to 1: the last layer should be a softmax. The loss is then
 /// computed from the softmax's input (log-softmax), where no probability underflows; from the output of
-/// another layer, it is computed with `p` clamped at 1e-8. Targets are classes.
+/// another layer, it is computed with `p` clamped at 1e-8. Targets are classes, or shares of classes, as
+/// mixup makes them.
 ///
-/// With smoothing or weights, the loss of a sample is `-sum over k of t[k] ln p[k]` with `t[k] = weights[k] *
-/// ((1 - smoothing) [k = class] + smoothing / classes)`. The mean is that over samples: the sum is divided by
-/// their number, and not by the sum of their weights, as in PyTorch's `CrossEntropyLoss`.
+/// With shares, smoothing or weights, the loss of a sample is `-sum over k of t[k] ln p[k]` with `t[k] =
+/// weights[k] * ((1 - smoothing) share[k] + smoothing / classes)`; of a class, its own share is 1. The mean
+/// is that over samples: the sum is divided by their number, and not by the sum of their weights, as in
+/// PyTorch's `CrossEntropyLoss`.
 ///
 /// # Source
 ///
@@ -50,6 +54,10 @@ impl<T: Element> Loss<T> for CategoricalCrossEntropy {
         Some(Fusible::Softmax)
     }
 
+    fn takes_shares(&self) -> bool {
+        true
+    }
+
     fn check(&self, outputs: usize) -> Result<(), Error> {
         if !(0.0..=1.0).contains(&self.smoothing) {
             let (name, expected) = ("the label smoothing", "at least 0 and at most 1");
@@ -71,7 +79,14 @@ impl<T: Element> Loss<T> for CategoricalCrossEntropy {
 
     fn evaluate(&self, input: LossInput<'_, T>) -> f64 {
         let LossInput { isa, n, outputs, global_batch_size, output, targets, gradient, .. } = input;
-        let (labels, scale) = (targets.classes(), 1.0 / global_batch_size as f64);
+        let scale = 1.0 / global_batch_size as f64;
+        let labels = match targets {
+            Targets::Classes(labels) => labels,
+            Targets::Values(targets) => {
+                return Shares { loss: self, isa, n, classes: outputs, targets, scale }
+                    .evaluate(output, gradient);
+            }
+        };
         let shares = LabelShares { smoothing: self.smoothing, weights: self.class_weights.as_deref() };
         match (output, gradient) {
             (LossOutput::Network(y), dy) if self.is_plain() => {

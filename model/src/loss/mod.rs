@@ -13,6 +13,7 @@ mod categorical;
 mod hinge;
 mod pass;
 mod regression;
+mod shares;
 
 pub use binary::BinaryCrossEntropy;
 pub use categorical::CategoricalCrossEntropy;
@@ -92,6 +93,12 @@ pub trait Loss<T>: Debug + Send + Sync {
     /// Whether it takes targets that are numbers, one for each output.
     fn takes_values(&self) -> bool {
         false
+    }
+
+    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that
+    /// add up to 1. A loss of numbers takes them as numbers.
+    fn takes_shares(&self) -> bool {
+        self.takes_values()
     }
 
     /// Whether it takes the number `target` as a target. When the loss of a step is infinite or NaN, training

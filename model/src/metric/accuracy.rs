@@ -26,6 +26,10 @@ impl<T: Element> Metric<T> for CategoricalAccuracy {
         true
     }
 
+    fn takes_shares(&self) -> bool {
+        true
+    }
+
     fn add(&self, input: &MetricInput<'_, T>, sums: &mut [f64]) {
         sums[0] +=
             input.sum_of_classes(|class, sample| if input.rank(class, sample) == 0 { 100.0 } else { 0.0 });
@@ -63,6 +67,10 @@ impl<T: Element> Metric<T> for TopKAccuracy {
     }
 
     fn is_percent(&self) -> bool {
+        true
+    }
+
+    fn takes_shares(&self) -> bool {
         true
     }
 

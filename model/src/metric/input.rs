@@ -73,9 +73,22 @@ impl<'a, T: Element> MetricInput<'a, T> {
         (0..self.classes()).filter(|other| !is_behind(*other)).count()
     }
 
-    /// Adds up `of_sample`, which takes a class and a number of a sample, over the samples and their classes.
+    /// Adds up `of_sample`, which takes a class and a number of a sample, over the samples and their classes:
+    /// of shares of classes, the one with the largest.
     pub(super) fn sum_of_classes(&self, of_sample: impl Fn(usize, usize) -> f64) -> f64 {
-        let labels = self.targets.classes().iter().enumerate();
-        labels.fold(0.0, |sum, (sample, class)| sum + of_sample(*class as usize, sample))
+        (0..self.n).fold(0.0, |sum, sample| {
+            let class = match self.targets {
+                Targets::Classes(labels) => labels[sample] as usize,
+                Targets::Values(shares) => self.largest_share(shares, sample),
+            };
+            sum + of_sample(class, sample)
+        })
+    }
+
+    /// The class with the largest share of sample number `sample`, the first of equals.
+    fn largest_share(&self, shares: &[T], sample: usize) -> usize {
+        let share = |class: usize| shares[class * self.n + sample];
+        (1..self.outputs)
+            .fold(0, |largest, class| if share(class) > share(largest) { class } else { largest })
     }
 }

@@ -6,7 +6,8 @@
 //! other.
 //!
 //! In their formulas `p` is the output, and `t` the target: a number for each output, or 1 at the class and 0
-//! elsewhere. A single output is the probability of class 1; that of class 0 is what it leaves of 1.
+//! elsewhere. Where targets are shares of classes, an accuracy takes the class with the largest one, the
+//! first of equals. A single output is the probability of class 1; that of class 0 is what it leaves of 1.
 
 mod accuracy;
 mod counts;
@@ -79,6 +80,12 @@ pub trait Metric<T>: Debug + Send + Sync {
     /// Whether it takes targets that are numbers, one for each output.
     fn takes_values(&self) -> bool {
         false
+    }
+
+    /// Whether it takes targets that are the shares of classes: a number for each class, from 0 to 1, that
+    /// add up to 1. A metric of numbers takes them as numbers.
+    fn takes_shares(&self) -> bool {
+        self.takes_values()
     }
 
     /// Checks that its parameters are in their ranges, for a network of `outputs` outputs. A trainer does so

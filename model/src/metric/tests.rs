@@ -40,6 +40,17 @@ fn metrics_are_those_of_the_definitions() {
     expect("confusion_matrix", 100.0);
 }
 
+/// In the order of the definition: of equal shares the first counts.
+#[test]
+fn of_shares_the_largest_counts() {
+    for (shares, accuracy) in [([0.0, 0.4, 0.6, 0.4, 0.4, 0.2], 100.0), ([0.5, 0.0, 0.0, 0.7, 0.5, 0.3], 0.0)]
+    {
+        let value = sums_of("categorical_accuracy", &OUTPUT, Targets::Values(&shares), 2).1;
+        assert_eq!(value, accuracy, "{shares:?}");
+    }
+    assert_eq!(sums_of("top_3_accuracy", &OUTPUT, Targets::Values(&[0.3; 6]), 2).1, 100.0);
+}
+
 #[test]
 fn one_output_is_the_probability_of_class_1() {
     for (p, of_class_0, of_class_1) in [(0.7, 0.0, 100.0), (0.3, 100.0, 0.0), (0.5, 100.0, 0.0)] {

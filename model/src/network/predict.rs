@@ -102,7 +102,7 @@ impl<T: Element> Network<T> {
         let mut dw = vec![T::ZERO; self.parameter_count()];
         self.forward(&cx, &mut memory, &mut statistics, steps);
         if let Targets::Values(values) = targets {
-            assert!(loss.takes_values(), "{} does not take targets that are values", loss.name());
+            assert!(loss.takes_shares(), "{} does not take targets that are values", loss.name());
             self.target_values(&mut memory).copy_from_slice(values);
         }
         let sum = loss::evaluate(loss, &cx, self, &mut memory, Gradient::Wanted);

@@ -21,6 +21,7 @@ impl<T: Element> Trainer<T> {
         let source = self.source(dataset)?;
         let state = self.update_memory.averaged().unwrap_or(&self.state);
         let folded = self.network.folded_parameters(state)?;
+        self.announce_evaluation(dataset);
         let job = Job {
             network: &self.network,
             config: &self.config,

@@ -23,6 +23,7 @@ mod partial_sums;
 mod ranks;
 mod report;
 mod step;
+mod upcoming;
 mod update;
 mod update_memory;
 mod worker;
@@ -314,12 +315,19 @@ impl<T: Element> Trainer<T> {
     /// Checks that the loss and the metrics take the targets of `dataset`.
     fn check_targets(&self, dataset: &dyn Dataset, outputs: usize) -> Result<(), DataError> {
         let TrainConfig { loss, metrics, .. } = &self.config;
+        let classes = dataset.num_classes();
         let are_values = dataset.target_values().is_some();
-        let takes = |values, classes| if are_values { values } else { classes };
-        if !takes(loss.takes_values(), loss.takes_classes()) {
+        let are_shares = are_values && classes > 0;
+        let takes = |classes, values, shares| match are_values {
+            false => classes,
+            true => values || are_shares && shares,
+        };
+        if !takes(loss.takes_classes(), loss.takes_values(), loss.takes_shares()) {
             return Err(DataError::TargetKind { what: loss.name().to_string(), are_values });
         }
-        let refuses = |metric: &&Arc<dyn Metric<T>>| !takes(metric.takes_values(), metric.takes_classes());
+        let refuses = |metric: &&Arc<dyn Metric<T>>| {
+            !takes(metric.takes_classes(), metric.takes_values(), metric.takes_shares())
+        };
         if let Some(metric) = metrics.iter().find(refuses) {
             let what = format!("the metric {}", metric.name());
             return Err(DataError::TargetKind { what, are_values });
@@ -327,7 +335,6 @@ impl<T: Element> Trainer<T> {
         if let Some(values) = dataset.target_values().filter(|values| *values != outputs) {
             return Err(DataError::TargetLength { outputs, values });
         }
-        let classes = dataset.num_classes();
         if !are_values && loss.most_classes(outputs) < classes {
             return Err(DataError::TooFewOutputs { outputs, classes });
         }

@@ -62,6 +62,7 @@ impl<T: Element> Trainer<T> {
         let mut order = std::mem::take(&mut self.order);
         order.resize(dataset.len(), 0);
         dataset.order(self.config.seed, self.epoch, &mut order);
+        self.announce_epoch(dataset, &order);
 
         let start = Instant::now();
         let (first_step, mut total) = (self.step, Sums::new(&self.sum_layout));

@@ -1,7 +1,8 @@
 //! Losses with targets that are numbers, with smoothing, weights and parameters out of range.
 
 use crate::common::{assert_close, build, labels, largest, values};
-use isograd_datasets::Arrays;
+use isograd_datasets::augment::{Augmented, CutMix, Mixing, Mixup};
+use isograd_datasets::{Arrays, Synthetic};
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
 use isograd_model::loss::*;
@@ -88,6 +89,10 @@ fn gradients_are_central_differences() {
     let smoothed = CategoricalCrossEntropy { smoothing: 0.2, class_weights: Some(vec![1.0, 0.5, 0.0, 2.0]) };
     check_gradient("smoothed", &smoothed, softmax, classes);
     check_gradient("smoothed, of probabilities", &smoothed, open_softmax, classes);
+    for head in [softmax, open_softmax] {
+        check_gradient("shares", &CategoricalCrossEntropy::new(), head, shares);
+        check_gradient("smoothed shares", &smoothed, head, shares);
+    }
     check_gradient("hinge", &CategoricalHinge, scores, classes);
     check_gradient("binary, of values", &BinaryCrossEntropy, sigmoid, shares);
     check_gradient("binary, of values and probabilities", &BinaryCrossEntropy, open_sigmoid, shares);
@@ -115,6 +120,10 @@ fn of_scores_they_are_those_of_probabilities() {
             of(&smoothed, open_softmax(), Targets::Classes(&labels)),
         ),
         (
+            of(&smoothed, softmax(), Targets::Values(&shares)),
+            of(&smoothed, open_softmax(), Targets::Values(&shares)),
+        ),
+        (
             of(&BinaryCrossEntropy, sigmoid(), Targets::Values(&shares)),
             of(&BinaryCrossEntropy, open_sigmoid(), Targets::Values(&shares)),
         ),
@@ -124,6 +133,56 @@ fn of_scores_they_are_those_of_probabilities() {
         assert_close("loss", &[fused], &[open], unit * open);
         assert_close("gradient", &gradient, &open_gradient, unit * largest(&open_gradient));
     }
+}
+
+/// Classes whose share is 1 are the classes.
+#[test]
+fn shares_of_one_class_are_that_class() {
+    let labels = labels(3, 2, N, 4);
+    let mut shares = vec![0.0; 4 * N];
+    for (sample, label) in labels.iter().enumerate() {
+        shares[*label as usize * N + sample] = 1.0;
+    }
+    let weights = CategoricalCrossEntropy { smoothing: 0.2, class_weights: Some(vec![1.0, 0.5, 0.0, 2.0]) };
+    for loss in [CategoricalCrossEntropy::new(), weights] {
+        for head in [softmax, open_softmax] {
+            let network = network(head());
+            let params = values::<f64>(3, 1, network.parameter_count(), 1.0);
+            let of = |targets| evaluate(&network, Isa::best(), &params, &loss, targets);
+            let (value, gradient) = of(Targets::Values(&shares));
+            let (expected, expected_gradient) = of(Targets::Classes(&labels));
+            let unit = 64.0 * f64::EPSILON;
+            assert_close("loss", &[value], &[expected], unit * expected);
+            assert_close("gradient", &gradient, &expected_gradient, unit * largest(&expected_gradient));
+        }
+    }
+}
+
+/// Mixed samples have shares of classes, which train a network that tells the classes apart; numbers are
+/// refused.
+#[test]
+fn mixed_samples_are_trained_on_and_numbers_are_not() {
+    let set = Synthetic { seed: 1, sample_shape: [1, 8, 8], num_classes: 4 }.samples(0..256).expect("a set");
+    let mixing = Mixing::Either(Mixup { alpha: 0.2 }, CutMix { alpha: 1.0 });
+    let mixed = Augmented::new(&set, 3, []).and_then(|set| set.with_mixing(mixing)).expect("alphas");
+    let train = |threads| {
+        let network = build::<f32>(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax]);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| {
+            let config = TrainConfig { learning_rate: 0.01, ..TrainConfig::default() };
+            let mut trainer = Trainer::new(network, config).expect("a valid configuration");
+            let report = (0..8).map(|_| trainer.train_epoch(&mixed, |_| ()).expect("finite losses")).last();
+            assert!(report.expect("epochs").train.metrics[0] > 50.0);
+            assert!(trainer.evaluate(&set).expect("a finite loss").metrics[0] > 90.0);
+            trainer.state().params_sha256()
+        })
+    };
+    assert_eq!(train(1), train(3));
+    let numbers = Arrays::from_f32_with_values(vec![0.5; 12], vec![0.25; 8], [3, 1, 1], 2).expect("a set");
+    let network = build::<f32>(layers![Input::vector(3), Dense::new(2), Softmax]);
+    let mut trainer = Trainer::new(network, TrainConfig::default()).expect("a valid configuration");
+    let error = trainer.train_epoch(&numbers, |_| ()).expect_err("numbers");
+    assert_eq!(error.to_string(), "categorical_cross_entropy does not take targets that are numbers");
 }
 
 /// Targets that are the classes in numbers give the bits of the classes themselves.

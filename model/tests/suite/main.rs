@@ -28,6 +28,7 @@ mod network_files;
 mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;
+mod prefetch;
 mod public_types;
 mod ranks;
 mod same_bits;

@@ -1,0 +1,53 @@
+//! `isograd data show`: a sheet of samples, each with what becomes of it in some epochs.
+
+use crate::cli::data_plan::DataShowPlan;
+use crate::data::sheet::Sheet;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::rank::views::Views;
+use isograd_datasets::{Dataset, Request, SampleBuffer, SampleError, validation_split};
+use isograd_model::{DataError, Error};
+use std::fs::File;
+use std::io::BufWriter;
+
+/// Writes the sheet.
+pub(crate) fn write(plan: &DataShowPlan, out: &mut Output) -> Result<(), Failure> {
+    let samples = plan.source.load()?;
+    let parts =
+        validation_split(&*samples.train, 0.0).map_err(|source| Failure::Data { option: "--dataset", source })?;
+    let views = Views::new(&plan.augment, &parts, plan.seed)?;
+    let [_, h, w] = views.train.sample_shape();
+    let rows = plan.samples.min(views.train.len());
+    let Some(mut sheet) = Sheet::new([h, w], rows, plan.epochs + 1) else {
+        let problem =
+            format!("--samples {rows} and --epochs {} make a sheet of more than 1 GiB", plan.epochs);
+        return Err(Failure::Usage { problem, hint: None });
+    };
+    for row in 0..rows {
+        // From all over the set, which may be sorted by class.
+        let index = row * views.train.len() / rows;
+        draw(&mut sheet, [row, 0], &*views.plain, Request::new(index))?;
+        for epoch in 0..plan.epochs {
+            draw(&mut sheet, [row, epoch + 1], &*views.train, Request { index, epoch: epoch as u32 })?;
+        }
+    }
+    let failure = |source| Failure::Write { option: "--out", path: plan.out.clone(), source };
+    let file = File::create(&plan.out).map_err(failure)?;
+    sheet.write(BufWriter::new(file)).map_err(failure)?;
+    out.line(&format!("{rows} samples, as they are and in epochs 1 to {}", plan.epochs))
+}
+
+fn draw(
+    sheet: &mut Sheet,
+    [row, column]: [usize; 2],
+    set: &dyn Dataset,
+    request: Request,
+) -> Result<(), Failure> {
+    let mut buffer = SampleBuffer::new();
+    let sample = set.read(request, &mut buffer).map_err(|reason| {
+        let sample = set.describe(request.index);
+        Error::Data(DataError::Sample(SampleError::Read { sample, reason }))
+    })?;
+    sheet.draw(row, column, sample.pixels);
+    Ok(())
+}
