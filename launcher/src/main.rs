@@ -57,9 +57,9 @@ fn run(out: &mut Output) -> Result<(), Failure> {
     }
     match command {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
-        Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(args)?, out),
+        Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(*args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
-        Command::Data { what: DataCommand::Check(args) } => data::check::print(&args.try_into()?, out),
+        Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
         Command::Models => summary::print_models(out),
         Command::Local(args) => local::start(args),

@@ -1,7 +1,7 @@
 //! The command line. The comments are what `--help` shows.
 
-use crate::cli::data_args::DataArgs;
 use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
+use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Box<TrainArgs>),
     /// Test a saved network
-    Evaluate(EvaluateArgs),
+    Evaluate(Box<EvaluateArgs>),
     /// Show the layers of a network
     Summary(SummaryArgs),
     /// List all networks

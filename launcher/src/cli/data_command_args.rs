@@ -15,7 +15,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Read all samples, and show classes, counts, mean and deviation
-    Check(DataCheckArgs),
+    Check(Box<DataCheckArgs>),
     /// Write samples, and what becomes of them in training, to an image
     #[command(after_help = SHOW_EXAMPLES)]
     Show(Box<DataShowArgs>),

@@ -1,10 +1,10 @@
 //! What the commands that look at data sets do.
 
 use crate::cli::augment_plan::AugmentPlan;
-use crate::cli::data_args::{DataCheckArgs, DataSetArgs, DataShowArgs};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::parsers;
 use crate::cli::source::Source;
+use crate::cli::{DataCheckArgs, DataSetArgs, DataShowArgs};
 use crate::failure::Failure;
 use std::path::PathBuf;
 

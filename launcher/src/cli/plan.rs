@@ -415,7 +415,7 @@ mod tests {
     fn an_evaluation_has_no_larger_shard_than_there_are_samples() {
         let args = ["isograd", "evaluate", "--load", "x", "--dataset", "synthetic"];
         let plan: EvaluatePlan = match Arguments::try_parse_from(args).unwrap().command {
-            Command::Evaluate(args) => args.try_into().unwrap(),
+            Command::Evaluate(args) => (*args).try_into().unwrap(),
             other => panic!("{other:?}"),
         };
         let sizes =

@@ -13,8 +13,8 @@ use std::io::BufWriter;
 /// Writes the sheet.
 pub(crate) fn write(plan: &DataShowPlan, out: &mut Output) -> Result<(), Failure> {
     let samples = plan.source.load()?;
-    let parts =
-        validation_split(&*samples.train, 0.0).map_err(|source| Failure::Data { option: "--dataset", source })?;
+    let parts = validation_split(&*samples.train, 0.0)
+        .map_err(|source| Failure::Data { option: "--dataset", source })?;
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
     let [_, h, w] = views.train.sample_shape();
     let rows = plan.samples.min(views.train.len());

@@ -17,7 +17,6 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::command::RankCommand;
-use crate::rank::data::TestSet;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
