@@ -6,15 +6,18 @@
 
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
+use crate::failure::Failure;
 use crate::rank::data::TestSet;
+use crate::rank::resume::share;
 use crate::system::count::count;
+use isograd_comm::Communicator;
 use isograd_datasets::{Arrays, Dataset};
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 
 /// Names and values, in the order in which ranks compare them.
-type Agreement = Vec<(&'static str, String)>;
+pub(crate) type Agreement = Vec<(&'static str, String)>;
 
 /// Names of the samples: they name the options that choose them.
 const TRAIN: &str = "the training samples (--dataset, --dataset-train-path)";
@@ -51,6 +54,12 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
+        callbacks,
+        find_lr,
+        checkpoint,
+        resume,
+        // What the plan was made of.
+        words: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
@@ -65,10 +74,47 @@ pub(crate) fn of_training<T: Element>(
     row("the parameters that are left as they are", freeze);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
+    row("the callbacks", callbacks);
+    row("the range test", find_lr);
+    row("whether checkpoints are written", &checkpoint.is_some());
+    row("whether a run is gone on with", &resume.is_some());
     agreement.extend(of_config(config));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
     agreement
+}
+
+/// What ranks agree on before they get the settings of the run that they go on with.
+pub(crate) fn of_resume() -> Agreement {
+    let version = ("the program's version", env!("CARGO_PKG_VERSION").to_string());
+    vec![version, ("the command", "train --resume".to_string())]
+}
+
+/// Checks that this rank and rank 0 have equal values under every name of `agreement`, where they have met
+/// before they knew it.
+pub(crate) fn check(
+    communicator: &mut Communicator,
+    agreement: impl FnOnce() -> Agreement,
+) -> Result<(), Failure> {
+    if communicator.world_size() == 1 {
+        return Ok(());
+    }
+    let own = agreement();
+    let line = |(name, value): &(&str, String)| format!("{name}\0{value}");
+    let lines: Vec<String> = own.iter().map(line).collect();
+    let mut text = lines.join("\x01").into_bytes();
+    share(communicator, &mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    for (row, (name, own)) in text.split('\x01').zip(&own) {
+        let first = row.split_once('\0').map_or(row, |(_, value)| value);
+        if first != own {
+            let rank = communicator.rank();
+            let problem = format!("ranks 0 and {rank} differ in {name}: {first} against {own}");
+            communicator.abort(&problem);
+            return Err(Failure::Differ { problem });
+        }
+    }
+    Ok(())
 }
 
 /// What testing ranks agree on.

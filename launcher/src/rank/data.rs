@@ -84,6 +84,15 @@ impl Source {
         }
     }
 
+    /// The first of the [`digests`](Self::digests) alone.
+    pub(crate) fn train_digest(&self, train: &Arrays<'_>) -> String {
+        match self {
+            #[cfg(feature = "bundled-mnist")]
+            Self::Bundled => BUNDLED_TRAIN.to_string(),
+            _ => digest(train),
+        }
+    }
+
     /// The second of the [`digests`](Self::digests) alone.
     pub(crate) fn test_digest(&self, test: &Arrays<'_>) -> String {
         match self {
