@@ -39,6 +39,15 @@ pub(crate) enum Failure {
     /// Parameters that cannot be saved.
     #[error("--save {0}")]
     Save(model::Error),
+    /// A checkpoint that cannot be written at the start of a run.
+    #[error("--checkpoint {0}")]
+    Checkpoint(model::Error),
+    /// A checkpoint that a run cannot go on from.
+    #[error("--resume {0}")]
+    Resume(model::Error),
+    /// Ranks that have met, and differ in what they are to do.
+    #[error("{problem}")]
+    Differ { problem: String },
     /// A file that cannot be written.
     #[error("{option} {}: cannot write: {source}", path.display())]
     Write { option: &'static str, path: PathBuf, source: io::Error },
@@ -80,7 +89,7 @@ pub(crate) enum Failure {
     SilentRank { rank: u32, host: String },
     /// A run that a signal ended, and the parameters that it saved.
     #[error("stopped by {name}")]
-    Stopped { name: String, exit_code: u8, saved: Option<PathBuf> },
+    Stopped { name: String, exit_code: u8, saved: Option<Saved> },
     /// An agent whose ranks ran when its launcher closed the connection or fell silent.
     #[error("the launcher has ended or fallen silent, so its ranks were killed")]
     Orphaned,
@@ -107,6 +116,15 @@ pub(crate) enum Failure {
     Stdout(io::Error),
 }
 
+/// What a run that was stopped has left.
+#[derive(Debug)]
+pub(crate) enum Saved {
+    /// A file with its parameters.
+    Parameters(PathBuf),
+    /// A folder with a checkpoint of its last step.
+    Checkpoint(PathBuf),
+}
+
 /// The exit code that a shell reports for a program that SIGPIPE has ended: 128 + 13.
 const READER_GONE: u8 = 141;
 /// The exit code of a rank that ends because another one has.
@@ -119,7 +137,7 @@ impl Failure {
     }
 
     /// The same with a text that names it; the exit code is the one that a shell reports.
-    pub(crate) fn stopped(name: String, signal: i32, saved: Option<PathBuf>) -> Self {
+    pub(crate) fn stopped(name: String, signal: i32, saved: Option<Saved>) -> Self {
         Self::Stopped { name, exit_code: u8::try_from(128 + signal).unwrap_or(1), saved }
     }
 
@@ -171,9 +189,23 @@ impl Failure {
                 source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
             } => Some(label_hint(*label)),
             Self::Data { source: datasets::Error::Image(error), .. } => image_hint(error),
-            Self::Stopped { saved: Some(path), .. } => {
+            Self::Stopped { saved: Some(Saved::Parameters(path)), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }
+            Self::Stopped { saved: Some(Saved::Checkpoint(folder)), .. } => {
+                Some(format!("isograd train --resume {} goes on after that step", folder.display()))
+            }
+            Self::Checkpoint(model::Error::Folder { reason, .. }) => match **reason {
+                model::FolderError::InUse => Some("--checkpoint FOLDER names another folder".to_string()),
+                _ => None,
+            },
+            Self::Resume(model::Error::Folder { reason, .. }) => match **reason {
+                model::FolderError::OtherRun(_) => Some(
+                    "a run goes on with the data and the program that it was started with; --load FILE starts a new one"
+                        .to_string(),
+                ),
+                _ => None,
+            },
             Self::Ranks(error) | Self::Model(model::Error::Ranks(error)) => rank_hint(error),
             Self::LostHosts { losses } => match losses.as_slice() {
                 [(_, loss)] => loss.hint.clone(),

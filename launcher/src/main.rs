@@ -26,7 +26,7 @@ use cli::plan::{EvaluatePlan, TrainPlan};
 use cli::{AgentArgs, BenchCommand, Command, DataCommand, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
-use rank::{bench_comm, command, identity, summary};
+use rank::{bench_comm, command, identity, resume, summary};
 use std::process::ExitCode;
 use system::{logger, open_files};
 
@@ -56,6 +56,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         open_files::raise_limit();
     }
     match command {
+        Command::Train(args) if args.checkpoints.resume.is_some() => resume::start(*args, out),
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(*args)?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),

@@ -3,7 +3,7 @@
 //! Every message stands alone: it contains the message of the nested error, which is therefore not handed out
 //! as a [`source`](std::error::Error::source) as well.
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, FolderError, ResumeError};
 #[cfg(feature = "files")]
 use crate::file::FileError;
 use crate::last_layer::LastLayerError;
@@ -142,6 +142,17 @@ pub enum Error {
         /// What is wrong.
         reason: Box<CheckpointError>,
     },
+    /// A checkpoint that cannot be read or written, or is not one of this run.
+    #[error("{}: {reason}", path.display())]
+    Folder {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: Box<FolderError>,
+    },
+    /// A saved run that this run cannot go on with.
+    #[error(transparent)]
+    Resume(ResumeError),
     /// A network file that cannot be read, or a network that cannot be written to one.
     #[cfg(feature = "files")]
     #[error(transparent)]

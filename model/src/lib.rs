@@ -37,7 +37,9 @@ pub use isograd_datasets as datasets;
 pub use isograd_kernels as kernels;
 
 pub use callback::Callback;
-pub use checkpoint::{CheckpointError, ShapeMismatch, check_save, load, save};
+pub use checkpoint::{
+    CheckpointError, FolderError, ResumeError, RunFolder, RunInfo, ShapeMismatch, check_save, load, save,
+};
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use isograd_kernels::Element;
@@ -51,7 +53,8 @@ pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;
 pub use train::{
-    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Progress, Ranks, TrainConfig, Trainer,
+    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Observer, Progress, Ranks, RatePoint, RateRange,
+    Snapshot, TrainConfig, Trainer,
 };
 
 /// The README's example is compiled and run.

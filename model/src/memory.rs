@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 use isograd_kernels::Element;
+use rayon::prelude::*;
 use std::hint::black_box;
 
 /// Bytes of two cache lines, which many processors fetch together: a pixel of 32 samples of f32.
@@ -37,6 +38,17 @@ impl<T: Element> Aligned<T> {
         let all = vec![T::ZERO; len + pair];
         let start = all.as_ptr().align_offset(PAIR_BYTES).min(pair);
         Self { all, start, len }
+    }
+}
+
+impl<T: Element> Aligned<T> {
+    /// Overwrites the elements with `from`, of the same length, on all threads of the current pool.
+    pub(crate) fn copy_from(&mut self, from: &[T]) {
+        /// Elements that a thread copies at a time.
+        const CHUNK: usize = 1 << 16;
+        self.par_chunks_mut(CHUNK)
+            .zip(from.par_chunks(CHUNK))
+            .for_each(|(to, from)| to.copy_from_slice(from));
     }
 }
 

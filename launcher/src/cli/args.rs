@@ -3,6 +3,7 @@
 use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
+use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
@@ -39,6 +40,8 @@ Examples:
   isograd train --optimizer adamw --schedule cosine --warm-up-epochs 1 --ema 0.99
   isograd train --steps 30 --hash --threads 1
   isograd train --dataset fashion-mnist --dataset-train-path FOLDER --history run.csv
+  isograd train --validation-split 0.1 --early-stopping --checkpoint runs/a
+  isograd train --resume runs/a               Go on after an interruption, with the same bits
 
 --threads changes the time, not the result: with the same --isa and --global-batch-size, a run
 gives the same bits on any number of threads, ranks and hosts.";
@@ -117,7 +120,7 @@ pub(crate) struct BenchCommArgs {
 }
 
 /// How ranks find each other and exchange data.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RankArgs {
     /// File with the job's key, for ranks on several hosts (see keygen) [default: the file that
     /// ISOGRAD_KEY_FILE names]
@@ -178,17 +181,24 @@ pub(crate) struct TrainArgs {
     pub(crate) rate: RateArgs,
     #[command(flatten, next_help_heading = "Optimizer")]
     pub(crate) optimizer: OptimizerArgs,
+    #[command(flatten, next_help_heading = "Callbacks")]
+    pub(crate) callbacks: CallbackArgs,
+    #[command(flatten, next_help_heading = "Checkpoints")]
+    pub(crate) checkpoints: CheckpointArgs,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
     #[command(flatten, next_help_heading = "Ranks")]
     pub(crate) ranks: RankArgs,
     #[command(flatten, next_help_heading = "Files and output")]
     pub(crate) output: OutputArgs,
+    /// The options, as they were given.
+    #[arg(skip)]
+    pub(crate) words: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// Parameters to test, as `train --save` writes them
+    /// Parameters to test, as `train --save` writes them, or a checkpoint, as runs/a/best
     #[arg(long, value_name = "FILE")]
     pub(crate) load: PathBuf,
     #[command(flatten, next_help_heading = "Network and data")]
@@ -397,7 +407,7 @@ pub(crate) struct ExecutionArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// Start from the parameters in this file; the optimizer starts cold
+    /// Start from the parameters in this file, or in this folder of a checkpoint; the optimizer starts cold
     #[arg(long, value_name = "FILE")]
     pub(crate) load: Option<PathBuf>,
     /// Write the parameters, or their averages, to this file (safetensors) after every epoch with a finite

@@ -10,6 +10,9 @@
 mod args;
 mod augment_args;
 pub(crate) mod augment_plan;
+mod callback_args;
+pub(crate) mod callback_plan;
+pub(crate) mod checkpoint_plan;
 mod clap_error;
 mod data_args;
 mod data_command_args;
@@ -22,6 +25,7 @@ mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
 mod rank_command;
+pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
 pub(crate) mod source;
 mod spelling;
@@ -57,6 +61,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         Err(error) if !error.use_stderr() => return Ok(Parsed::Text(error.render().to_string())),
         Err(error) => return Err(clap_error::failure(&error, &args)),
     };
+    if let Command::Train(train) = &mut command {
+        // Behind the names of the program and of the command.
+        train.words = args.get(2..).unwrap_or_default().to_vec();
+    }
     let checked = match &mut command {
         Command::Local(args) => {
             Some((rank_command::check(&args.job.command, Machine::This)?, &mut args.job.ranks))

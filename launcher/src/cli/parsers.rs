@@ -12,7 +12,7 @@ use isograd_datasets::images::OnBadImage;
 use isograd_datasets::open::Named;
 use isograd_datasets::table::{Missing, Targets};
 use isograd_kernels::Isa;
-use isograd_model::{Error, loss, zoo};
+use isograd_model::{Error, RateRange, loss, zoo};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -246,6 +246,31 @@ pub(crate) fn normalize(text: &str) -> Result<NormalizePlan, String> {
     match deviations.iter().find(|deviation| **deviation <= 0.0) {
         Some(deviation) => Err(format!("a deviation must be above 0, it is {deviation}")),
         None => Ok(NormalizePlan::Given(means, deviations)),
+    }
+}
+
+/// A finite number.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err(format!("must be a finite number, it is '{text}'")),
+    }
+}
+
+/// What makes a number smaller.
+pub(crate) fn factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        _ => Err(format!("must be a number above 0 and below 1, it is '{text}'")),
+    }
+}
+
+/// Two learning rates with a comma between.
+pub(crate) fn rate_range(text: &str) -> Result<RateRange, String> {
+    let parts = text.split_once(',').map(|(from, to)| (from.parse::<f64>(), to.parse::<f64>()));
+    match parts {
+        Some((Ok(from), Ok(to))) if from > 0.0 && from < to && to.is_finite() => Ok(RateRange { from, to }),
+        _ => Err(format!("must be a rate above 0 and a larger one, as 1e-6,10, it is '{text}'")),
     }
 }
 

@@ -2,6 +2,8 @@
 //! other.
 
 use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
+use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
+use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
@@ -14,7 +16,8 @@ use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
 use isograd_model::metric::CategoricalAccuracy;
-use isograd_model::{Element, Loss, TrainConfig, loss};
+use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,14 @@ pub(crate) struct TrainPlan {
     pub(crate) schedule: SchedulePlan,
     pub(crate) clip_norm: Option<f64>,
     pub(crate) ema: Option<f64>,
+    pub(crate) callbacks: Vec<CallbackPlan>,
+    /// Print the curve of a learning-rate range test in the place of training.
+    pub(crate) find_lr: Option<RateRange>,
+    pub(crate) checkpoint: Option<CheckpointPlan>,
+    /// The run folder or the checkpoint to go on from.
+    pub(crate) resume: Option<PathBuf>,
+    /// The options that this is the plan of.
+    pub(crate) words: Vec<OsString>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
@@ -81,6 +92,8 @@ const SHARD_SIZE: usize = 32;
 
 /// The part of the learning rate that a warm-up starts from, by default.
 const WARM_UP_FACTOR: f64 = 0.01;
+/// The epochs of a warm-up that is asked for among the callbacks, by default.
+const WARM_UP_EPOCHS: f64 = 5.0;
 
 /// The table of a network's layers.
 #[derive(Debug)]
@@ -236,11 +249,14 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             augment,
             prefetch,
             training,
-            rate,
+            mut rate,
             optimizer,
+            callbacks,
+            checkpoints,
             execution,
             ranks,
             output,
+            words,
         } = *args;
         let mut metrics = Vec::new();
         for metric in training.metrics {
@@ -248,6 +264,14 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
                 metrics.push(metric);
             }
         }
+        let measured = Measured { loss: training.loss.loss, metrics: &metrics };
+        let is_listed = |name: Name| callbacks.callbacks.contains(&name);
+        if is_listed(Name::WarmUp) {
+            rate.warm_up_epochs.get_or_insert(WARM_UP_EPOCHS);
+        }
+        let resume = checkpoints.resume.clone();
+        let checkpoint = CheckpointPlan::new(checkpoints, is_listed(Name::ModelCheckpoint), measured)?;
+        let (find_lr, callbacks) = (callbacks.find_lr, CallbackPlan::all(callbacks, measured)?);
         let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
         let optimizer = optimizer.with(given)?;
         let model = NetworkPlan::new(network.model)?;
@@ -274,6 +298,11 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             schedule: SchedulePlan::new(rate)?,
             clip_norm,
             ema,
+            callbacks,
+            find_lr,
+            checkpoint,
+            resume,
+            words,
             execution: execution.try_into()?,
             ranks: ranks.into(),
             load: output.load,

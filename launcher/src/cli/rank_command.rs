@@ -46,6 +46,8 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
         Parsed::Text(text) => return Ok(Checked::Text(text)),
     };
     let ranks = match command {
+        // The settings are in the checkpoint, which the first rank reads.
+        Command::Train(args) if args.checkpoints.resume.is_some() => args.ranks.into(),
         Command::Train(mut args) => {
             if is_elsewhere {
                 args.execution.isa = IsaName::Auto;
@@ -114,6 +116,8 @@ mod tests {
             let problem = checked(words, Machine::Other).unwrap_err();
             assert!(problem.starts_with(expected), "{words}: {problem}");
         }
+        let plan = checked("train --resume /nowhere --shards_per_rank 1,2", Machine::Other).unwrap();
+        assert_eq!(plan.shards_per_rank, Some(vec![1, 2]));
         let plan = checked("train --shards_per_rank 1,2", Machine::Other).unwrap();
         assert_eq!(plan.shards_per_rank, Some(vec![1, 2]));
     }

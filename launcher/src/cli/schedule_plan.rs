@@ -160,6 +160,12 @@ impl SchedulePlan {
         }
     }
 
+    /// The part of the learning rate that the warm-up starts from, if there is one: `factor` unless another
+    /// one was given.
+    pub(crate) fn effective_warm_up_factor(&self, factor: f64) -> Option<f64> {
+        self.warm_up.map(|warm_up| warm_up.factor.unwrap_or(factor))
+    }
+
     /// Its name and its parameters, as rows of a table. A warm-up starts from `factor` unless another one was
     /// given.
     pub(crate) fn rows(&self, factor: f64) -> Vec<(&'static str, String)> {

@@ -8,14 +8,16 @@ use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::failure::Failure;
 use crate::rank::data::Samples;
+use crate::rank::resume::share;
 use crate::system::count::count;
+use isograd_comm::Communicator;
 use isograd_datasets::Dataset;
 use isograd_model::{Element, Network, State, TrainConfig};
 use sha2::{Digest, Sha256};
 use std::fmt::Debug;
 
 /// Names and values, in the order in which ranks compare them.
-type Agreement = Vec<(&'static str, String)>;
+pub(crate) type Agreement = Vec<(&'static str, String)>;
 
 /// What training ranks agree on. `view` are the training samples as the network gets them.
 pub(crate) fn of_training<T: Element>(
@@ -51,6 +53,12 @@ pub(crate) fn of_training<T: Element>(
         ema: _,
         // Ranks may read ahead as they can.
         prefetch: _,
+        callbacks,
+        find_lr,
+        checkpoint,
+        resume,
+        // What the plan was made of.
+        words: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
@@ -67,10 +75,47 @@ pub(crate) fn of_training<T: Element>(
     row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
+    row("the callbacks", callbacks);
+    row("the range test", find_lr);
+    row("whether checkpoints are written", &checkpoint.is_some());
+    row("whether a run is gone on with", &resume.is_some());
     agreement.extend(of_config(config));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
     Ok(agreement)
+}
+
+/// What ranks agree on before they get the settings of the run that they go on with.
+pub(crate) fn of_resume() -> Result<Agreement, Failure> {
+    let version = ("the program's version", env!("CARGO_PKG_VERSION").to_string());
+    Ok(vec![version, ("the command", "train --resume".to_string())])
+}
+
+/// Checks that this rank and rank 0 have equal values under every name of `agreement`, where they have met
+/// before they knew it.
+pub(crate) fn check(
+    communicator: &mut Communicator,
+    agreement: impl FnOnce() -> Result<Agreement, Failure>,
+) -> Result<(), Failure> {
+    if communicator.world_size() == 1 {
+        return Ok(());
+    }
+    let own = agreement()?;
+    let line = |(name, value): &(&str, String)| format!("{name}\0{value}");
+    let lines: Vec<String> = own.iter().map(line).collect();
+    let mut text = lines.join("\x01").into_bytes();
+    share(communicator, &mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    for (row, (name, own)) in text.split('\x01').zip(&own) {
+        let first = row.split_once('\0').map_or(row, |(_, value)| value);
+        if first != own {
+            let rank = communicator.rank();
+            let problem = format!("ranks 0 and {rank} differ in {name}: {first} against {own}");
+            communicator.abort(&problem);
+            return Err(Failure::Differ { problem });
+        }
+    }
+    Ok(())
 }
 
 /// What testing ranks agree on. `view` are the samples as the network gets them.

@@ -22,11 +22,20 @@ pub(crate) trait RankCommand: Sync {
 
 /// Finds out which rank this process is, and runs `command`.
 pub(crate) fn start(command: &impl RankCommand, out: &mut Output) -> Result<(), Failure> {
-    let (identity, execution) = (RankIdentity::find(command.ranks(), out)?, command.execution());
+    start_as(&RankIdentity::find(command.ranks(), out)?, command, out)
+}
+
+/// Runs `command` as the rank `identity`.
+pub(crate) fn start_as(
+    identity: &RankIdentity,
+    command: &impl RankCommand,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let execution = command.execution();
     let threads = identity.threads(execution);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Failure::Threads { threads, source })?.install(|| match execution.dtype {
-        Dtype::F32 => command.run::<f32>(&identity, out),
-        Dtype::F64 => command.run::<f64>(&identity, out),
+        Dtype::F32 => command.run::<f32>(identity, out),
+        Dtype::F64 => command.run::<f64>(identity, out),
     })
 }

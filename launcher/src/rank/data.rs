@@ -98,6 +98,15 @@ impl Source {
         Ok(digests)
     }
 
+    /// The digest of the training samples alone.
+    pub(crate) fn train_digest(&self, train: &dyn Dataset) -> Result<String, Failure> {
+        #[cfg(feature = "bundled-mnist")]
+        if matches!(self, Self::Bundled) {
+            return Ok(format!("sha256:{}", mnist::bundled_digest(mnist::Split::Train)));
+        }
+        digest(train)
+    }
+
     /// The digest of the test samples alone.
     pub(crate) fn test_digest(&self, test: &dyn Dataset) -> Result<(&'static str, String), Failure> {
         #[cfg(feature = "bundled-mnist")]

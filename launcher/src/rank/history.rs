@@ -5,7 +5,7 @@ use crate::cli::parsers::{HistoryFile, HistoryFormat};
 use crate::failure::Failure;
 use isograd_model::{EpochReport, Evaluation};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 /// A history file that is being written. Each row is one write, so that a run that breaks off leaves whole
 /// rows.
@@ -16,6 +16,8 @@ pub(crate) struct History<'a> {
     metrics: &'a [MetricPlan],
     has_validation: bool,
     rows: u32,
+    /// The rows of so many epochs stay, as those of a run that goes on.
+    kept_epochs: u32,
 }
 
 impl<'a> History<'a> {
@@ -27,7 +29,13 @@ impl<'a> History<'a> {
     ) -> Result<Self, Failure> {
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file.path);
         let open = open.map_err(|source| failure(file, source))?;
-        Ok(Self { file, open, metrics, has_validation, rows: 0 })
+        Ok(Self { file, open, metrics, has_validation, rows: 0, kept_epochs: 0 })
+    }
+
+    /// Goes on after the rows of the first `epochs` epochs: those behind them, which the run had written
+    /// before it was interrupted, make room for new ones.
+    pub(crate) fn keep(&mut self, epochs: u32) {
+        self.kept_epochs = epochs;
     }
 
     /// Appends the row of an epoch that ended with step `step`. In CSV, a header precedes the first row.
@@ -45,17 +53,58 @@ impl<'a> History<'a> {
             HistoryFormat::Csv => csv(&row, self.rows == 0),
             HistoryFormat::JsonLines => json_line(&row),
         };
-        if self.rows == 0 {
-            self.empty().map_err(|source| failure(self.file, source))?;
-        }
+        let text = match (self.rows, self.file.format) {
+            // The header stays with the rows that do.
+            (0, HistoryFormat::Csv) if self.cut().map_err(|source| failure(self.file, source))? => {
+                csv(&row, false)
+            }
+            (0, HistoryFormat::JsonLines) => {
+                self.cut().map_err(|source| failure(self.file, source))?;
+                text
+            }
+            _ => text,
+        };
         self.rows += 1;
         self.open.write_all(text.as_bytes()).map_err(|source| failure(self.file, source))
     }
 
-    /// Empties the file; pipes and devices have nothing to remove.
-    fn empty(&self) -> io::Result<()> {
-        if self.open.metadata()?.is_file() { self.open.set_len(0) } else { Ok(()) }
+    /// Removes all but the rows that stay; pipes and devices have nothing to remove. Returns whether rows
+    /// stay.
+    fn cut(&mut self) -> io::Result<bool> {
+        if !self.open.metadata()?.is_file() {
+            return Ok(false);
+        }
+        let kept = match self.kept_epochs {
+            0 => 0,
+            epochs => kept_bytes(&std::fs::read(&self.file.path)?, self.file.format, epochs),
+        };
+        self.open.set_len(kept as u64)?;
+        self.open.seek(SeekFrom::End(0))?;
+        Ok(kept > 0)
     }
+}
+
+/// The length of the rows of the first `epochs` epochs in `text`, with the header in front of them; 0 if
+/// there is none of them.
+fn kept_bytes(text: &[u8], format: HistoryFormat, epochs: u32) -> usize {
+    let epoch = |line: &[u8]| -> Option<u32> {
+        let line = std::str::from_utf8(line).ok()?;
+        match format {
+            HistoryFormat::Csv => line.split(',').next()?.parse().ok(),
+            HistoryFormat::JsonLines => line.strip_prefix("{\"epoch\":")?.split(',').next()?.parse().ok(),
+        }
+    };
+    let (mut end, mut kept) = (0, 0);
+    for (number, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        end += line.len();
+        match epoch(line) {
+            Some(epoch) if epoch <= epochs && line.ends_with(b"\n") => kept = end,
+            // The header.
+            None if number == 0 => {}
+            _ => break,
+        }
+    }
+    kept
 }
 
 fn failure(file: &HistoryFile, source: io::Error) -> Failure {
@@ -157,6 +206,29 @@ mod tests {
             history.append(&report(), 15, Some(&evaluation(1.0))).unwrap();
             history.append(&report(), 20, None).unwrap();
             assert_eq!(std::fs::read_to_string(&file.path).unwrap().lines().last(), Some(last));
+        }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_the_rows_of_its_epochs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, format) in [("a.csv", HistoryFormat::Csv), ("a.jsonl", HistoryFormat::JsonLines)] {
+            let file = HistoryFile { path: folder.path().join(name), format };
+            let report = |epoch| EpochReport::new(epoch, 5, evaluation(0.5), Duration::from_secs(1));
+            let write = |kept: u32, epochs: &[u32]| {
+                let mut history = History::open(&file, &[], false).unwrap();
+                history.keep(kept);
+                epochs.iter().for_each(|epoch| history.append(&report(*epoch), 5, None).unwrap());
+                std::fs::read_to_string(&file.path).unwrap()
+            };
+            let whole = write(0, &[1, 2, 3, 4]);
+            // The third row was written after the checkpoint of the second epoch, and so was half of the
+            // fourth.
+            std::fs::write(&file.path, &whole[..whole.len() - 3]).unwrap();
+            assert_eq!(write(2, &[3, 4]), whole, "{name}");
+            assert_eq!(write(7, &[5]), format!("{whole}{}", write(0, &[5]).lines().last().unwrap()) + "\n");
+            std::fs::write(&file.path, "another file\n").unwrap();
+            assert_eq!(write(2, &[1, 2, 3, 4]), whole, "{name}");
         }
     }
 

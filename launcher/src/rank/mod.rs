@@ -2,6 +2,7 @@
 
 pub(crate) mod agreement;
 pub(crate) mod bench_comm;
+mod checkpoints;
 pub(crate) mod command;
 pub(crate) mod data;
 pub(crate) mod evaluate;
@@ -10,6 +11,7 @@ pub(crate) mod identity;
 mod network;
 mod progress;
 mod report;
+pub(crate) mod resume;
 mod settings_table;
 mod stop;
 pub(crate) mod summary;

@@ -30,11 +30,14 @@ pub(crate) fn build_for<T: Element>(
     }
 }
 
-/// Loads the state of `network`, called `model`, from the file at `path`.
+/// Loads the state of `network`, called `model`, from the file at `path`. A checkpoint stands for its
+/// averages, if it has some, since they are what was evaluated.
 pub(crate) fn load_state<T: Element>(
     path: &Path,
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    load(path, model, network).map_err(Failure::Load)
+    let files = ["averages.safetensors", "model.safetensors"].map(|name| path.join(name));
+    let file = files.iter().find(|file| path.is_dir() && file.exists()).map_or(path, |file| file.as_path());
+    load(file, model, network).map_err(Failure::Load)
 }

@@ -37,7 +37,7 @@ impl<'a> EpochBar<'a> {
             return;
         }
         self.next = progress.elapsed + INTERVAL;
-        let rate = progress.samples as f64 / progress.elapsed.as_secs_f64();
+        let rate = (progress.samples - progress.resumed_at) as f64 / progress.elapsed.as_secs_f64();
         let scores = scores("", progress.loss, self.metrics, progress.metrics);
         let message = format!("{rate:.1} samples/s, {scores}");
         let columns = self.line.columns();

@@ -1,7 +1,7 @@
 //! Lines about results. Their formats are fixed, since scripts read them.
 
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
-use isograd_model::{EpochReport, Evaluation, Metric};
+use isograd_model::{EpochReport, Evaluation, Metric, RatePoint};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,20 @@ pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = samples as f64 / seconds.max(f64::MIN_POSITIVE);
     format!("Time: {seconds:.2} s\nThroughput: {rate:.1} samples/s")
+}
+
+/// The curve of a learning-rate range test as CSV, and the rate that it suggests.
+pub(crate) fn rate_lines(curve: &[RatePoint], suggested: Option<f64>) -> String {
+    let mut text = "step,learning_rate,loss,smoothed_loss\n".to_string();
+    for RatePoint { step, learning_rate, loss, smoothed_loss, .. } in curve {
+        text += &format!("{step},{learning_rate:e},{loss},{smoothed_loss}\n");
+    }
+    text + &match suggested {
+        Some(rate) => {
+            format!("suggested learning rate: {rate:.1e} (where the smoothed loss falls fastest)\n")
+        }
+        None => "suggested learning rate: none (the loss falls nowhere)\n".to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! asked by the compiler whether the table shows it.
 
 use crate::cli::augment_plan::PrefetchPlan;
+use crate::cli::callback_plan::CallbackPlan;
+use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::plan::TrainPlan;
 use crate::rank::identity::RankIdentity;
@@ -39,6 +41,11 @@ pub(crate) fn list<T: Element>(
         schedule,
         clip_norm,
         ema,
+        callbacks,
+        find_lr: _,
+        checkpoint,
+        resume,
+        words: _,
         execution,
         ranks: _,
         load,
@@ -78,6 +85,7 @@ pub(crate) fn list<T: Element>(
     for (name, value) in [("clip-norm", clip_norm), ("ema", ema)] {
         rows.extend(value.map(|value| (name, format!("{value:?}"))));
     }
+    rows.extend(callbacks.iter().map(CallbackPlan::row));
     rows.extend([
         ("ranks", identity.world.to_string()),
         ("threads", identity.describe_threads(execution)),
@@ -88,6 +96,12 @@ pub(crate) fn list<T: Element>(
     let loaded =
         load.as_ref().map(|path| format!("{} (parameters alone: the optimizer starts cold)", path.display()));
     rows.extend(loaded.map(|loaded| ("load", loaded)));
+    rows.extend(resume.as_ref().map(|path| ("resume", path.display().to_string())));
+    if let Some(CheckpointPlan { folder, every, keep, best }) = checkpoint {
+        rows.push(("checkpoint", folder.display().to_string()));
+        rows.push(("checkpoint-every", every.to_string()));
+        rows.push(("keep", format!("{keep} and the best in {best}")));
+    }
     for (name, path) in [("save", save.as_ref()), ("history", history)] {
         rows.extend(path.map(|path| (name, path.display().to_string())));
     }

@@ -1,10 +1,9 @@
 //! Requests to stop: after the first signal, a run ends when the current step is done.
 
-use crate::failure::{CONSEQUENCE, Failure};
+use crate::failure::{CONSEQUENCE, Failure, Saved};
 use crate::system::signals::{ending, name};
 use signal_hook::consts::SIGTERM;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -47,9 +46,8 @@ impl StopRequest {
         Failure::stopped_by(self.await_signal().unwrap_or(SIGTERM))
     }
 
-    /// The failure of a run that was stopped after `steps` steps, and has saved its parameters in `saved`, if
-    /// `--save` was given.
-    pub(crate) fn failure(&self, steps: u64, saved: Option<PathBuf>) -> Failure {
+    /// The failure of a run that was stopped after `steps` steps, and has left `saved`.
+    pub(crate) fn failure(&self, steps: u64, saved: Option<Saved>) -> Failure {
         match self.await_signal() {
             Some(signal) => Failure::stopped(format!("{} after step {steps}", name(signal)), signal, saved),
             None => {

@@ -5,32 +5,43 @@
 //! build the network, load its parameters
 //! open the files to write                                   // files that cannot be written end it here
 //! meet the other ranks, if there are any
+//! read the checkpoint to go on from, if there is one; share it
 //! print the layers and the settings; test, if asked to
-//! for each epoch: train, validate, save parameters with a finite loss, append to the history, print a line
+//! for each epoch: train, validate, call callbacks, save parameters with a finite loss, print a line,
+//!                 append to the history; meanwhile, write checkpoints
 //! print time and throughput; test; print the hash, if asked to
 //! ```
 
 use crate::cli::augment_plan::PrefetchPlan;
+use crate::cli::callback_plan::CallbackPlan;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
-use crate::failure::Failure;
+use crate::cli::saved_settings::SavedSettings;
+use crate::failure::{Failure, Saved};
 use crate::output::Output;
 use crate::rank::agreement;
+use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::progress::EpochBar;
-use crate::rank::report::{epoch_line, test_line, time_lines};
+use crate::rank::report::{epoch_line, rate_lines, test_line, time_lines};
+use crate::rank::resume::{self, Joined};
 use crate::rank::settings_table;
+use crate::rank::data::Samples;
 use crate::rank::stop::StopRequest;
 use crate::rank::views::{self, Views};
+use crate::system::count::count;
 use crate::system::escape::one_line;
 use crate::system::same_file;
 use isograd_datasets::{Dataset, Prefetched, Subset};
+use isograd_model::callback::Callback;
 use isograd_model::{
-    Element, EpochReport, Error, Evaluation, NonFinite, Progress, Ranks, Trainer, check_save, save,
+    Element, Error, FitEpoch, NonFinite, Observer, Progress, Ranks, RunFolder, RunInfo, Trainer, check_save,
+    save,
 };
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,11 +56,17 @@ impl RankCommand for TrainPlan {
     }
 
     fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
-        run::<T>(self, identity, out)
+        run::<T>(self, identity, None, out)
     }
 }
 
-fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+/// Runs `plan`, with ranks that have met already if it goes on with a run.
+pub(crate) fn run<T: Element>(
+    plan: &TrainPlan,
+    identity: &RankIdentity,
+    joined: Option<Joined>,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let shares = plan.ranks.shares(identity.world)?;
     if identity.is_first() {
         check_names(plan)?;
@@ -57,6 +74,9 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     let samples = plan.source.load()?;
     let parts = samples.parts(plan.validation_split)?;
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
+    let has_validation = !parts.validation.is_empty();
+    plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
+    plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
     let (mut network, model) = (build::<T>(&plan.model, &*views.train)?, plan.model.name());
     for pattern in &plan.freeze {
         network
@@ -71,12 +91,23 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         check_save(path, &model, &network).map_err(Failure::Save)?;
     }
     let history = plan.history.as_ref().filter(|_| is_first);
-    let has_validation = !parts.validation.is_empty();
-    let history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
+    let mut history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
+    let checkpoint = plan.checkpoint.as_ref().filter(|_| is_first && plan.find_lr.is_none());
+    let folder = checkpoint.map(|checkpoint| checkpoints::open(checkpoint, is_new(plan, &checkpoint.folder)));
+    let folder = folder.transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
-    let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let communicator = identity.join(&plan.ranks, &request, agreement)?;
+    let (request, communicator) = match joined {
+        Some(Joined { request, mut communicator }) => {
+            agreement::check(&mut communicator, agreement)?;
+            (request, communicator)
+        }
+        None => {
+            let request = StopRequest::listen().map_err(Failure::Signals)?;
+            let communicator = identity.join(&plan.ranks, &request, agreement)?;
+            (request, communicator)
+        }
+    };
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
     let mut trainer = Trainer::with_ranks(network, config, ranks)?;
@@ -86,12 +117,30 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
     if plan.load.is_some() {
         trainer.broadcast_state()?;
     }
+    let info = match is_first && (plan.checkpoint.is_some() || plan.resume.is_some()) {
+        true => describe(plan, identity, &samples, parts.train.len())?,
+        false => RunInfo::default(),
+    };
+    let mut callbacks: Vec<Box<dyn Callback<T>>> = plan.callbacks.iter().map(CallbackPlan::build).collect();
+    let mut callbacks: Vec<&mut dyn Callback<T>> =
+        callbacks.iter_mut().map(|callback| &mut **callback as &mut dyn Callback<T>).collect();
+    let from = match &plan.resume {
+        Some(path) => go_on(&mut trainer, path, &info, &mut callbacks, is_first)?,
+        None => None,
+    };
+    if let Some(history) = &mut history {
+        history.keep(trainer.epochs());
+    }
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
     out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
     for skipped in &samples.skipped {
         out.line(&format!("skipped: {}", one_line(skipped)))?;
+    }
+    if let Some((path, _)) = &from {
+        let (epochs, steps) = (trainer.epochs(), trainer.steps());
+        out.line(&format!("resumed: {} (epochs: {epochs}, steps: {steps})", path.display()))?;
     }
     if plan.evaluate_before {
         print_test(&mut trainer, plan, &views, samples.test(&parts), out).map_err(|failure| {
@@ -104,20 +153,55 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
         })?;
     }
     trainer.stop_on(Arc::clone(&request.flag));
-    let mut run = Run { plan, is_first, trainer, history, elapsed: Duration::ZERO, samples: 0, epochs: 0 };
-    if let Err(failure) = read_ahead(plan.prefetch, &*views.train, |train| run.train(train, &views, out)) {
-        run.trainer.abort(&failure.to_string());
+    if let Some(range) = plan.find_lr {
+        let curve = trainer.find_learning_rate(&*views.train, range)?;
+        return out.text(&rate_lines(&curve, Trainer::<T>::suggest_learning_rate(&curve)));
+    }
+    let checkpoints = checkpoint.zip(folder);
+    let checkpoints =
+        checkpoints.map(|(plan, folder)| Checkpoints::start(plan, folder, info, parts.train.len(), from));
+    let epochs = trainer.epochs();
+    let mut run = Run {
+        plan,
+        is_first,
+        views: &views,
+        out: &mut *out,
+        history,
+        checkpoints,
+        bar: None,
+        elapsed: Duration::ZERO,
+        samples: 0,
+        epochs,
+    };
+    let validation = has_validation.then_some(&*views.validation);
+    let result = read_ahead(plan.prefetch, &*views.train, |train| {
+        trainer.fit_observed(train, validation, u32::MAX, &mut callbacks, &mut run)
+    });
+    run.bar = None;
+    if let Some(checkpoints) = &mut run.checkpoints {
+        checkpoints.finish();
+    }
+    let result = result.and_then(|_| run.save_best(&trainer));
+    if let Err(failure) = result {
+        let failure = run.explain(failure, &trainer);
+        trainer.abort(&failure.to_string());
         return Err(failure);
     }
-    out.line(&time_lines(run.elapsed, run.samples))?;
-    if run.trainer.is_stopped() {
-        let saved = plan.save.clone().filter(|_| is_first);
-        return Err(request.failure(run.trainer.steps(), saved));
+    let Run { elapsed, samples, checkpoints, .. } = run;
+    out.line(&time_lines(elapsed, samples))?;
+    if trainer.is_stopped() {
+        let checkpoint = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
+        let saved = checkpoint.map(Saved::Checkpoint);
+        let saved = saved.or_else(|| plan.save.clone().filter(|_| is_first).map(Saved::Parameters));
+        return Err(request.failure(trainer.steps(), saved));
     }
-    print_test(&mut run.trainer, plan, &views, samples.test(&parts), out)?;
+    if !trainer.is_finished() {
+        out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
+    }
+    print_test(&mut trainer, plan, &views, samples.test(&parts), out)?;
     if plan.hash {
-        out.line(&format!("params: sha256:{}", run.trainer.state().params_sha256()))?;
-        if let Some(averages) = run.trainer.averaged_state() {
+        out.line(&format!("params: sha256:{}", trainer.state().params_sha256()))?;
+        if let Some(averages) = trainer.averaged_state() {
             out.line(&format!("averages: sha256:{}", averages.params_sha256()))?;
         }
     }
@@ -125,11 +209,11 @@ fn run<T: Element>(plan: &TrainPlan, identity: &RankIdentity, out: &mut Output) 
 }
 
 /// Trains on `samples`, which threads of their own read ahead if the plan says so.
-fn read_ahead(
+fn read_ahead<R>(
     plan: Option<PrefetchPlan>,
     samples: &dyn Dataset,
-    train: impl FnOnce(&dyn Dataset) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    train: impl FnOnce(&dyn Dataset) -> Result<R, Failure>,
+) -> Result<R, Failure> {
     let Some(PrefetchPlan { samples: ahead, threads }) = plan else { return train(samples) };
     let prefetched = Prefetched::new(samples, samples.len().min(ahead as usize));
     std::thread::scope(|scope| {
@@ -141,6 +225,53 @@ fn read_ahead(
         }
         train(&prefetched)
     })
+}
+
+/// Whether `folder` gets the checkpoints of a new run, and not more of one that goes on.
+fn is_new(plan: &TrainPlan, folder: &Path) -> bool {
+    let Some(resume) = &plan.resume else { return true };
+    let [old, new] = [&RunFolder::of(resume), folder].map(|path| std::fs::canonicalize(path).ok());
+    old != new
+}
+
+/// What the checkpoints of the run tell.
+fn describe(
+    plan: &TrainPlan,
+    identity: &RankIdentity,
+    samples: &Samples,
+    train: usize,
+) -> Result<RunInfo, Failure> {
+    let mut info = RunInfo::new(&plan.model.name());
+    info.class_names = samples.train.class_names().to_vec();
+    let digest = plan.source.train_digest(&*samples.train)?;
+    let digest = format!("{}, {digest}", count(samples.train.len(), "sample"));
+    info.must_agree.push(("training samples (--dataset, --dataset-train-path)".to_string(), digest));
+    let settings = SavedSettings::new(plan, identity.world, train)?;
+    info.notes.insert(resume::SETTINGS.to_string(), settings.text());
+    Ok(info)
+}
+
+/// Lets `trainer` go on from the newest whole checkpoint at `path`. Returns it at the first rank.
+fn go_on<T: Element>(
+    trainer: &mut Trainer<T>,
+    path: &Path,
+    info: &RunInfo,
+    callbacks: &mut [&mut dyn Callback<T>],
+    is_first: bool,
+) -> Result<Option<(PathBuf, RunInfo)>, Failure> {
+    let found = match is_first.then(|| resume::read(path, info, trainer)).transpose() {
+        Ok(found) => found,
+        Err(failure) => {
+            trainer.abort(&failure.to_string());
+            return Err(failure);
+        }
+    };
+    let restored = trainer.restore(found.as_ref().map(|(snapshot, ..)| snapshot), callbacks);
+    restored.map_err(|error| match error {
+        Error::Ranks(_) => Failure::from(error),
+        error => Failure::Resume(error),
+    })?;
+    Ok(found.map(|(_, path, info)| (path, info)))
 }
 
 /// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
@@ -174,13 +305,16 @@ fn print_test<T: Element>(
     out.line(&test_line(&trainer.config().metrics, &evaluation))
 }
 
-/// A training run.
+/// A training run, as it accompanies the trainer.
 struct Run<'a, T> {
     plan: &'a TrainPlan,
     /// Whether this is the rank that writes files and shows progress.
     is_first: bool,
-    trainer: Trainer<T>,
+    views: &'a Views<'a>,
+    out: &'a mut Output,
     history: Option<History<'a>>,
+    checkpoints: Option<Checkpoints<T>>,
+    bar: Option<EpochBar<'a>>,
     /// The time of the training steps alone.
     elapsed: Duration,
     /// The number of samples that the steps trained on.
@@ -189,38 +323,87 @@ struct Run<'a, T> {
     epochs: u32,
 }
 
-impl<T: Element> Run<'_, T> {
-    fn train(&mut self, samples: &dyn Dataset, views: &Views<'_>, out: &mut Output) -> Result<(), Failure> {
-        while self.epochs < self.plan.epochs && !self.trainer.is_finished() {
-            let report = self.train_epoch(samples)?;
-            self.elapsed += report.elapsed;
-            self.samples += report.train.samples;
-            let validation = self.validate(views)?;
-            if let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) {
-                // What was validated, and is tested in the end.
-                let state = self.trainer.averaged_state().unwrap_or(self.trainer.state());
-                save(path, &self.plan.model.name(), self.trainer.network(), state).map_err(Failure::Save)?;
-            }
-            self.epochs = report.epoch;
-            out.line(&epoch_line(self.plan.epochs, &report, validation.as_ref(), &self.plan.metrics))?;
-            if let Some(history) = &mut self.history {
-                history.append(&report, self.trainer.steps(), validation.as_ref())?;
-            }
+impl<T: Element> Observer<T> for Run<'_, T> {
+    type Failure = Failure;
+
+    fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
+        let plan = self.plan;
+        let bar =
+            || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), &plan.metrics);
+        self.bar = self.is_first.then(bar).flatten();
+    }
+
+    fn on_step(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        callbacks: &[&mut dyn Callback<T>],
+        progress: &Progress<'_>,
+    ) -> Result<(), Failure> {
+        if let Some(bar) = &mut self.bar {
+            bar.show(progress);
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.after_step(trainer, callbacks)?;
+        }
+        if trainer.is_stopped() && self.plan.checkpoint.is_some() {
+            // A rank that ended now would end the others, while the first one writes.
+            trainer.wait_for_ranks()?;
         }
         Ok(())
     }
 
-    /// Trains one epoch. It fails if the loss or a parameter becomes infinite or NaN.
-    fn train_epoch(&mut self, samples: &dyn Dataset) -> Result<EpochReport, Failure> {
-        let (epoch, plan) = (self.epochs + 1, self.plan);
-        let bar = || EpochBar::start(epoch, plan.epochs, samples.len(), &plan.metrics);
-        let mut bar = self.is_first.then(bar).flatten();
-        let show = |progress: Progress<'_>| {
-            if let Some(bar) = &mut bar {
-                bar.show(&progress);
-            }
-        };
-        self.trainer.train_epoch(samples, show).map_err(|error| match (error, &plan.load) {
+    fn on_epoch(
+        &mut self,
+        trainer: &mut Trainer<T>,
+        callbacks: &[&mut dyn Callback<T>],
+        epoch: &FitEpoch,
+    ) -> Result<(), Failure> {
+        self.bar = None;
+        let FitEpoch { report, validation, .. } = epoch;
+        self.elapsed += report.elapsed;
+        self.samples += report.train.samples - report.resumed_at;
+        if validation.is_none() {
+            // Parameters whose loss is infinite or NaN must not be saved: a shard is enough to know.
+            let samples = &*self.views.plain;
+            let shard = trainer.config().shard_size.min(samples.len());
+            trainer.evaluate(&Subset::new(samples, 0..shard))?;
+        }
+        self.save(trainer)?;
+        self.epochs = report.epoch;
+        let plan = self.plan;
+        self.out.line(&epoch_line(plan.epochs, report, validation.as_ref(), &plan.metrics))?;
+        if let Some(history) = &mut self.history {
+            history.append(report, trainer.steps(), validation.as_ref())?;
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.after_epoch(trainer, callbacks, epoch)?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Element> Run<'_, T> {
+    /// Saves the parameters, or their averages, if that is asked for.
+    fn save(&self, trainer: &Trainer<T>) -> Result<(), Failure> {
+        let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) else { return Ok(()) };
+        // What was validated, and is tested in the end.
+        let state = trainer.averaged_state().unwrap_or(trainer.state());
+        save(path, &self.plan.model.name(), trainer.network(), state).map_err(Failure::Save)
+    }
+
+    /// Saves the parameters that early stopping went back to at the end.
+    fn save_best(&self, trainer: &Trainer<T>) -> Result<(), Failure> {
+        let restores = |callback: &CallbackPlan| matches!(callback, CallbackPlan::EarlyStopping { .. });
+        match self.plan.callbacks.iter().any(restores) && !trainer.is_stopped() {
+            true => self.save(trainer),
+            false => Ok(()),
+        }
+    }
+
+    /// The failure of the run, where `failure` is one of the trainer.
+    fn explain(&self, failure: Failure, trainer: &Trainer<T>) -> Failure {
+        let Failure::Model(error) = failure else { return failure };
+        match (error, &self.plan.load) {
             // No step has been taken, so the loaded parameters are the reason.
             (Error::NonFinite(NonFinite::Loss { step: 1, loss, .. }), Some(path)) => Failure::Unusable {
                 path: path.clone(),
@@ -232,44 +415,26 @@ impl<T: Element> Run<'_, T> {
                     problem: format!("'{tensor}' has a value that is infinite or NaN"),
                 }
             }
-            (error, _) => self.failure(error),
-        })
-    }
-
-    /// The failure of the run for an error of the trainer.
-    fn failure(&self, error: Error) -> Failure {
-        match error {
-            Error::NonFinite(NonFinite::Evaluation { .. }) => {
+            (error @ Error::NonFinite(NonFinite::Evaluation { .. }), _) => {
                 let epoch = self.epochs + 1;
-                self.diverged(format!("after epoch {epoch}, {error}; a smaller learning rate may help"))
+                let problem = format!("after epoch {epoch}, {error}; a smaller learning rate may help");
+                self.diverged(problem, trainer)
             }
-            Error::NonFinite(_) => self.diverged(error.to_string()),
-            other => other.into(),
+            (error @ Error::NonFinite(_), _) => self.diverged(error.to_string(), trainer),
+            (other, _) => other.into(),
         }
-    }
-
-    /// Evaluates the validation samples. If there are none, or the run is about to stop, it evaluates one
-    /// shard of the training samples instead, since parameters whose loss is infinite or NaN must not be
-    /// saved.
-    fn validate(&mut self, views: &Views<'_>) -> Result<Option<Evaluation>, Failure> {
-        let is_validated = !views.validation.is_empty() && !self.trainer.is_stopped();
-        let shard = self.trainer.config().shard_size.min(views.plain.len());
-        let shard = Subset::new(&*views.plain, 0..shard);
-        let samples = if is_validated { &*views.validation } else { &shard };
-        let evaluation = self.trainer.evaluate(samples).map_err(|error| self.failure(error))?;
-        Ok(is_validated.then_some(evaluation))
     }
 
     /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other
     /// parameters of the optimizer that are unusual.
-    fn diverged(&self, mut problem: String) -> Failure {
+    fn diverged(&self, mut problem: String, trainer: &Trainer<T>) -> Failure {
         let optimizer = &self.plan.optimizer;
         if optimizer.epsilon() == Some(0.0) {
             problem += ", and so may an --epsilon above 0";
         }
         let weight_decay = optimizer.weight_decay();
         // A step with such a decay moves a parameter past zero.
-        if weight_decay * self.trainer.config().learning_rate > 1.0 {
+        if weight_decay * trainer.config().learning_rate > 1.0 {
             problem += &format!(", and so may a smaller --weight-decay than {weight_decay:?}");
         }
         Failure::Diverged { problem, good_epochs: self.epochs, save: self.plan.save.clone() }

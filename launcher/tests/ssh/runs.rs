@@ -92,3 +92,16 @@ fn hosts_that_are_reached_in_different_ways() {
     assert_error(&checked, 1, &["the hosts do not all reach each other"]);
     network.assert_nothing_but(&[].into());
 }
+
+/// The first rank's files are enough: the others get settings and state from it.
+#[test]
+fn a_run_goes_on_over_ssh_with_the_bits_of_one_that_was_not_interrupted() {
+    let Some(network) = Network::of(2) else { return };
+    let expected = hash(&isograd(&words(RUN)));
+    let folder = network.folder().join("run");
+    let first = format!("{} --checkpoint {}", RUN.replace("--steps 30", "--steps 11"), folder.display());
+    assert_eq!(isograd(&words(&first)).code, Some(0));
+    let hosts = network.hostfile(&["slots=2", "slots=1"]);
+    let resume = format!("--hostfile {} train --resume {} --steps 30", hosts.display(), folder.display());
+    assert_eq!(hash(&network.ssh(&resume)), expected);
+}

@@ -47,7 +47,7 @@ impl<T: Element> EarlyStopping<T> {
         self
     }
 
-    /// At the end of training, however it comes, the state becomes that of the best epoch: of the averages if
+    /// At the end of training, the state becomes that of the best epoch: of the averages if
     /// there are [any](crate::TrainConfig::ema), since they are what was evaluated.
     pub fn restore_best(mut self) -> Self {
         self.restores_best = true;

@@ -61,7 +61,8 @@ pub trait Callback<T>: Debug + Send {
     /// Its name, in errors.
     fn name(&self) -> &'static str;
 
-    /// Called before the first epoch.
+    /// Called before the first epoch, and when training goes on from a [snapshot](crate::Snapshot), behind
+    /// [`restore`](Self::restore).
     ///
     /// # Errors
     ///
@@ -112,7 +113,8 @@ pub trait Callback<T>: Debug + Send {
         Ok(Decision::Go)
     }
 
-    /// Called after the last epoch, if no error has ended training.
+    /// Called after the last epoch, if neither an error nor a request to [stop](Trainer::stop_on) has ended
+    /// training.
     ///
     /// # Errors
     ///

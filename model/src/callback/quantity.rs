@@ -14,6 +14,10 @@ pub enum Quantity {
     Loss,
     /// The metric of this name, whose [direction](crate::Metric::direction) is its own.
     Metric(String),
+    /// The loss of the training samples, also where there is a validation.
+    TrainLoss,
+    /// The metric of this name, of the training samples, also where there is a validation.
+    TrainMetric(String),
 }
 
 impl Quantity {
@@ -37,7 +41,11 @@ impl Quantity {
     ///
     /// [`Error::UnknownName`] when `trainer` does not measure it.
     pub fn of<T: Element>(&self, trainer: &Trainer<T>, epoch: &FitEpoch) -> Result<(f64, Direction), Error> {
-        let evaluation = epoch.validation.as_ref().unwrap_or(&epoch.report.train);
+        let validation = match self {
+            Self::Loss | Self::Metric(_) => epoch.validation.as_ref(),
+            Self::TrainLoss | Self::TrainMetric(_) => None,
+        };
+        let evaluation = validation.unwrap_or(&epoch.report.train);
         Ok(match self.find(trainer)? {
             None => (evaluation.loss, Direction::Lower),
             Some((index, direction)) => (evaluation.metrics[index], direction),
@@ -46,7 +54,7 @@ impl Quantity {
 
     /// Number and direction of the metric, if it is one.
     fn find<T: Element>(&self, trainer: &Trainer<T>) -> Result<Option<(usize, Direction)>, Error> {
-        let Self::Metric(name) = self else { return Ok(None) };
+        let (Self::Metric(name) | Self::TrainMetric(name)) = self else { return Ok(None) };
         let metrics = &trainer.config().metrics;
         match metrics.iter().position(|metric| metric.name() == *name) {
             Some(index) => Ok(Some((index, metrics[index].direction()))),

@@ -101,6 +101,8 @@ pub struct ReduceEvery {
     pub epochs: u32,
     /// The factor, above 0 and below 1.
     pub factor: f64,
+    /// The rate is not reduced to less than this.
+    pub least_rate: f64,
 }
 
 impl<T: Element> Callback<T> for ReduceEvery {
@@ -116,7 +118,9 @@ impl<T: Element> Callback<T> for ReduceEvery {
 
     fn on_epoch_end(&mut self, trainer: &mut Trainer<T>, _: &FitEpoch) -> Result<Decision, Error> {
         if trainer.epochs().is_multiple_of(self.epochs) {
-            trainer.set_learning_rate(trainer.config().learning_rate * self.factor)?;
+            let rate = trainer.config().learning_rate;
+            // A rate that is below the least one already stays.
+            trainer.set_learning_rate((rate * self.factor).max(self.least_rate.min(rate)))?;
         }
         Ok(Decision::Go)
     }

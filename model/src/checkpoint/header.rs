@@ -3,7 +3,6 @@
 
 use super::{CheckpointError, ShapeMismatch};
 use crate::layer::Tensor;
-use crate::network::Network;
 use isograd_kernels::Element;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::collections::{HashMap, HashSet};
@@ -23,18 +22,18 @@ const LISTED: usize = 10;
 /// Characters of a text from a file that an error quotes.
 const QUOTED_CHARS: usize = 80;
 
-/// The header of a file of `network` called `model`, with the length in front: parameters, then running
-/// statistics, in layer order and without gaps.
-pub(super) fn encode<T: Element>(model: &str, network: &Network<T>) -> io::Result<Vec<u8>> {
-    data_bytes(network)?;
+/// The header of a file of `tensors` of a network called `model`, with the length in front: in their order
+/// and without gaps.
+pub(super) fn encode<T: Element>(model: &str, tensors: &[&Tensor]) -> io::Result<Vec<u8>> {
+    data_bytes::<T>(tensors)?;
     let mut end = 0;
-    let entry = |tensor: &Tensor| {
+    let entry = |tensor: &&Tensor| {
         let start = end;
         end += tensor.range.len() * size_of::<T>();
         let (dtype, shape) = (dtype::<T>(), tensor.dims.clone());
         (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     };
-    let tensors = all_tensors(network).map(entry).collect();
+    let tensors = tensors.iter().map(entry).collect();
     let metadata = HashMap::from([(MODEL.to_string(), model.to_string())]);
     let table = Metadata::new(Some(metadata), tensors).expect("tensors without gaps, of their shapes' sizes");
     let mut json = serde_json::to_vec(&table).expect("a table of names and numbers");
@@ -43,9 +42,9 @@ pub(super) fn encode<T: Element>(model: &str, network: &Network<T>) -> io::Resul
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
-/// Bytes of all tensors of `network`.
-pub(super) fn data_bytes<T: Element>(network: &Network<T>) -> io::Result<u64> {
-    let elements = network.parameter_count() as u128 + network.statistics_count() as u128;
+/// Bytes of all `tensors`.
+pub(super) fn data_bytes<T: Element>(tensors: &[&Tensor]) -> io::Result<u64> {
+    let elements: u128 = tensors.iter().map(|tensor| tensor.range.len() as u128).sum();
     let bytes = elements * size_of::<T>() as u128;
     // Offsets are `usize`.
     usize::try_from(bytes).map(|bytes| bytes as u64).map_err(|_| io::ErrorKind::FileTooLarge.into())
@@ -59,12 +58,9 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads the header of `file`, from its start, if it can be that of `network` called `model`.
-    pub(super) fn read<T: Element>(
-        file: &mut File,
-        model: &str,
-        network: &Network<T>,
-    ) -> Result<Self, CheckpointError> {
+    /// Reads the header of `file`, from its start, if it can be that of `tensors` of a network called
+    /// `model`.
+    pub(super) fn read(file: &mut File, model: &str, tensors: &[&Tensor]) -> Result<Self, CheckpointError> {
         let file_bytes = file.metadata().map_err(CheckpointError::Read)?.len();
         let foreign = |reason| CheckpointError::NotSafetensors { reason };
         if file_bytes < LENGTH_BYTES {
@@ -83,9 +79,9 @@ impl Contents {
         }
         // A table of millions of tensors would take much memory and time before it turns out to be that of
         // another network.
-        let most_bytes = most_header_bytes(network);
+        let most_bytes = most_header_bytes(tensors);
         if header_bytes > most_bytes {
-            let (model, tensors) = (model.to_string(), all_tensors(network).count());
+            let (model, tensors) = (model.to_string(), tensors.len());
             return Err(CheckpointError::LongHeader { model, tensors, header_bytes, most_bytes });
         }
         let mut json = vec![0; header_bytes as usize];
@@ -98,30 +94,27 @@ impl Contents {
         Ok(Self { table, data_start })
     }
 
-    /// Where the data of each tensor of `network` called `model` begin in the file: parameters first, in
-    /// layer order.
+    /// Where the data of each of `tensors` of a network called `model` begin in the file.
     pub(super) fn starts<T: Element>(
         &self,
         model: &str,
-        network: &Network<T>,
+        tensors: &[&Tensor],
     ) -> Result<Vec<u64>, CheckpointError> {
         let named = self.table.metadata().as_ref().and_then(|metadata| metadata.get(MODEL));
         if let Some(found) = named.filter(|found| *found != model) {
             return Err(CheckpointError::OtherModel { found: quote(found), expected: model.to_string() });
         }
-        self.check_names(network)?;
-        self.check_shapes(network)?;
-        all_tensors(network).map(|tensor| self.start::<T>(tensor)).collect()
+        self.check_names(tensors)?;
+        self.check_shapes(tensors)?;
+        tensors.iter().map(|tensor| self.start::<T>(tensor)).collect()
     }
 
-    /// Checks that the file has the tensors of `network` and no others, by their names.
-    fn check_names<T: Element>(&self, network: &Network<T>) -> Result<(), CheckpointError> {
-        let expected: HashSet<&str> = all_tensors(network).map(|tensor| tensor.name.as_str()).collect();
+    /// Checks that the file has `tensors` and no others, by their names.
+    fn check_names(&self, tensors: &[&Tensor]) -> Result<(), CheckpointError> {
+        let names = || tensors.iter().map(|tensor| tensor.name.as_str());
+        let expected: HashSet<&str> = names().collect();
         let in_file = self.table.tensors();
-        let missing: Vec<&str> = all_tensors(network)
-            .map(|tensor| tensor.name.as_str())
-            .filter(|name| !in_file.contains_key(*name))
-            .collect();
+        let missing: Vec<&str> = names().filter(|name| !in_file.contains_key(*name)).collect();
         let mut unexpected: Vec<&str> =
             in_file.keys().map(String::as_str).filter(|name| !expected.contains(name)).collect();
         if missing.is_empty() && unexpected.is_empty() {
@@ -138,9 +131,9 @@ impl Contents {
         })
     }
 
-    /// Checks that all tensors have the shapes of `network`.
-    fn check_shapes<T: Element>(&self, network: &Network<T>) -> Result<(), CheckpointError> {
-        let mut mismatches = all_tensors(network).filter_map(|tensor| {
+    /// Checks that all tensors have the shapes of `tensors`.
+    fn check_shapes(&self, tensors: &[&Tensor]) -> Result<(), CheckpointError> {
+        let mut mismatches = tensors.iter().filter_map(|tensor| {
             let found = &self.table.info(&tensor.name).expect("the names have been checked").shape;
             (*found != tensor.dims).then(|| ShapeMismatch {
                 tensor: tensor.name.clone(),
@@ -164,12 +157,12 @@ impl Contents {
     }
 }
 
-/// The longest header that is taken for that of a file of `network`, whoever wrote it.
-fn most_header_bytes<T: Element>(network: &Network<T>) -> u64 {
+/// The longest header that is taken for that of a file of `tensors`, whoever wrote it.
+fn most_header_bytes(tensors: &[&Tensor]) -> u64 {
     // An escaped character takes up to 6 bytes, a number 20; the keys, the type and the punctuation take
     // fewer than 200.
-    let of_tensor = |tensor: &Tensor| 6 * tensor.name.len() + 24 * (tensor.dims.len() + 2) + 200;
-    let bytes = EXTRA_HEADER_BYTES + all_tensors(network).map(of_tensor).sum::<usize>();
+    let of_tensor = |tensor: &&Tensor| 6 * tensor.name.len() + 24 * (tensor.dims.len() + 2) + 200;
+    let bytes = EXTRA_HEADER_BYTES + tensors.iter().map(of_tensor).sum::<usize>();
     (bytes as u64).min(MAX_HEADER_BYTES)
 }
 
@@ -191,11 +184,6 @@ fn quote(text: &str) -> String {
         quoted.push('…');
     }
     quoted
-}
-
-/// Parameters, then running statistics, in layer order.
-fn all_tensors<T: Element>(network: &Network<T>) -> impl Iterator<Item = &Tensor> {
-    network.parameters().iter().chain(network.statistics())
 }
 
 fn dtype<T: Element>() -> Dtype {

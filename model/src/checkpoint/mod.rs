@@ -1,13 +1,23 @@
-//! Parameters and running statistics in safetensors files.
+//! Parameters and running statistics in safetensors files, and whole runs in folders.
 //!
 //! A file holds each tensor under its name (`conv2d1.weight`), little-endian, and the network's name under
 //! the metadata key `model`. Any safetensors reader can open it.
+//!
+//! A folder holds all that a run needs to go on: see [`Snapshot::write`](crate::Snapshot::write).
 
 mod error;
+mod folder;
+mod folder_error;
 mod header;
+mod manifest;
 mod replacement;
+mod run_folder;
+mod run_info;
 
 pub use error::{CheckpointError, ShapeMismatch};
+pub use folder_error::{FolderError, ResumeError};
+pub use run_folder::RunFolder;
+pub use run_info::RunInfo;
 
 use crate::error::Error;
 use crate::layer::Tensor;
@@ -31,7 +41,8 @@ const CHUNK: usize = 1 << 14;
 ///
 /// A symbolic link at `path` is followed. The permissions of a file that is replaced stay as they are.
 ///
-/// What the optimizer keeps is not saved: see [`Optimizer::slots`](crate::Optimizer::slots).
+/// What the optimizer keeps is not saved: a run that is to go on needs a
+/// [`Trainer::save`](crate::Trainer::save).
 ///
 /// # Errors
 ///
@@ -49,16 +60,9 @@ pub fn save<T: Element>(
 ) -> Result<(), Error> {
     state.assert_fits(network);
     let write = || -> io::Result<()> {
-        let header = header::encode(model, network)?;
         replacement::remove_abandoned(path);
         let mut file = Replacement::begin(path)?;
-        file.write_all(&header)?;
-        let mut bytes = Vec::with_capacity(CHUNK * size_of::<T>());
-        for values in state.params().chunks(CHUNK).chain(state.statistics().chunks(CHUNK)) {
-            bytes.clear();
-            values.iter().for_each(|value| bytes.extend_from_slice(value.to_le_bytes().as_ref()));
-            file.write_all(&bytes)?;
-        }
+        write_state(&mut file, model, [network.parameters(), network.statistics()], state)?;
         file.finish()
     };
     write().map_err(|source| CheckpointError::Write(source).at(path))
@@ -72,8 +76,9 @@ pub fn save<T: Element>(
 /// As `save`.
 pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<(), Error> {
     let rehearse = || -> io::Result<()> {
-        let header = header::encode(model, network)?;
-        let data_bytes = header::data_bytes(network)?;
+        let tensors = list([network.parameters(), network.statistics()]);
+        let header = header::encode::<T>(model, &tensors)?;
+        let data_bytes = header::data_bytes::<T>(&tensors)?;
         Replacement::begin(path)?.reserve((header.len() as u64).saturating_add(data_bytes))
     };
     rehearse().map_err(|source| CheckpointError::Write(source).at(path))
@@ -89,16 +94,53 @@ pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) ->
 /// When the file cannot be read, is not a whole safetensors file, is of another model, or when a tensor is
 /// missing, unexpected, or of another shape or element type.
 pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<State<T>, Error> {
-    let (mut file, contents) = open(path)
-        .and_then(|mut file| Contents::read(&mut file, model, network).map(|contents| (file, contents)))
-        .map_err(|e| e.at(path))?;
-    let starts = contents.starts(model, network).map_err(|e| e.at(path))?;
+    let tensors = list([network.parameters(), network.statistics()]);
+    let (mut file, starts) = open_tensors::<T>(path, model, &tensors).map_err(|e| e.at(path))?;
     let mut state = State::zeroed(network)?;
     let (parameters, statistics) = starts.split_at(network.parameters().len());
     fill(&mut file, network.parameters(), parameters, &mut state.params)
         .and_then(|()| fill(&mut file, network.statistics(), statistics, &mut state.statistics))
         .map_err(|source| CheckpointError::Read(source).at(path))?;
     Ok(state)
+}
+
+/// Writes a file of `state`, whose parameters and running statistics are `tensors`.
+fn write_state<T: Element>(
+    file: &mut impl Write,
+    model: &str,
+    tensors: [&[Tensor]; 2],
+    state: &State<T>,
+) -> io::Result<()> {
+    file.write_all(&header::encode::<T>(model, &list(tensors))?)?;
+    write_values(file, state.params())?;
+    write_values(file, state.statistics())
+}
+
+/// Parameters, then running statistics, in layer order.
+fn list(tensors: [&[Tensor]; 2]) -> Vec<&Tensor> {
+    tensors.into_iter().flatten().collect()
+}
+
+/// Writes `values`, little-endian.
+fn write_values<T: Element>(file: &mut impl Write, values: &[T]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(CHUNK.min(values.len()) * size_of::<T>());
+    for values in values.chunks(CHUNK) {
+        bytes.clear();
+        values.iter().for_each(|value| bytes.extend_from_slice(value.to_le_bytes().as_ref()));
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Opens a file of `tensors` of a network called `model`, and finds where the data of each begin.
+fn open_tensors<T: Element>(
+    path: &Path,
+    model: &str,
+    tensors: &[&Tensor],
+) -> Result<(File, Vec<u64>), CheckpointError> {
+    let mut file = open(path)?;
+    let starts = Contents::read(&mut file, model, tensors)?.starts::<T>(model, tensors)?;
+    Ok((file, starts))
 }
 
 /// Opens a regular file. A pipe or a device is refused, since reading it might never end.

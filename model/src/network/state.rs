@@ -65,8 +65,14 @@ impl<T: Element> State<T> {
 
     /// The name of the first tensor that has an infinite element or a NaN: parameters first, in layer order.
     pub(crate) fn first_non_finite<'n>(&self, network: &'n Network<T>, isa: Isa) -> Option<&'n str> {
-        let parameters = network.parameters().iter().map(|tensor| (tensor, self.params()));
-        let statistics = network.statistics().iter().map(|tensor| (tensor, self.statistics()));
+        self.first_non_finite_of([network.parameters(), network.statistics()], isa)
+    }
+
+    /// As [`first_non_finite`](Self::first_non_finite), where `tensors` are parameters and running
+    /// statistics.
+    pub(crate) fn first_non_finite_of<'n>(&self, tensors: [&'n [Tensor]; 2], isa: Isa) -> Option<&'n str> {
+        let parameters = tensors[0].iter().map(|tensor| (tensor, self.params()));
+        let statistics = tensors[1].iter().map(|tensor| (tensor, self.statistics()));
         parameters
             .chain(statistics)
             .find(|(tensor, values)| !all_finite(isa, &values[tensor.range.clone()]))

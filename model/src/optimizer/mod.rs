@@ -66,8 +66,8 @@ use std::sync::Arc;
 /// ```
 pub trait Optimizer<T>: Debug + Send + Sync {
     /// How many numbers it keeps for each parameter of `tensor` from step to step: at most [`MAX_SLOTS`].
-    /// They are 0 before the first step. They are not part of a checkpoint: training that goes on from one
-    /// starts with zeros again, and differs from training that went on without a break.
+    /// They are 0 before the first step. They are a part of a [`Snapshot`](crate::Snapshot), and not of a
+    /// file of parameters: training that starts from one starts with zeros again.
     fn slots(&self, tensor: &Tensor) -> usize;
 
     /// What [`update`](Self::update) sees of `tensor` at a time.

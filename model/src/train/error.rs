@@ -87,6 +87,14 @@ pub enum DataError {
         /// Samples of the data set.
         samples: usize,
     },
+    /// The epoch was begun with another data set than it is to go on with.
+    #[error("the epoch was begun with {begun} samples, the data set has {samples}")]
+    OtherEpoch {
+        /// Samples of the epoch.
+        begun: usize,
+        /// Samples of the data set.
+        samples: usize,
+    },
     /// A sample cannot be read, or contradicts what the data set says of itself.
     #[error(transparent)]
     Sample(#[from] SampleError),

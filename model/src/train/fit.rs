@@ -1,6 +1,6 @@
 //! Training for several epochs, with validation and callbacks.
 
-use super::{EpochReport, Evaluation, Progress, Trainer};
+use super::{EpochReport, Evaluation, Observer, Progress, Trainer};
 use crate::callback::{Callback, Decision};
 use crate::error::Error;
 use isograd_datasets::Dataset;
@@ -19,8 +19,12 @@ pub struct FitEpoch {
 impl<T: Element> Trainer<T> {
     /// Trains on `train` for up to `epochs` more epochs, evaluates `validation` after each of them, and calls
     /// `callbacks` in their order, all of them even if one [stops](Decision::Stop) training. It also ends
-    /// where a trainer is [finished](Self::is_finished). After a request to [stop](Self::stop_on), nothing is
-    /// validated any more.
+    /// where a trainer is [finished](Self::is_finished).
+    ///
+    /// A request to [stop](Self::stop_on) interrupts training: its last epoch stays open, is not validated,
+    /// and no callback learns of its end, nor of that of training. So a [snapshot](Self::snapshot) that is
+    /// taken then, or in any step, can be gone on from: after its [`restore`](Self::restore), `fit` with
+    /// equal callbacks completes the epoch and goes on as if nothing had been.
     ///
     /// ```
     /// use isograd_datasets::Synthetic;
@@ -49,17 +53,56 @@ impl<T: Element> Trainer<T> {
         epochs: u32,
         callbacks: &mut [&mut dyn Callback<T>],
     ) -> Result<Vec<FitEpoch>, Error> {
+        self.fit_observed(train, validation, epochs, callbacks, &mut Unobserved)
+    }
+
+    /// As [`fit`](Self::fit), with an observer, which sees the callbacks, too, and may save checkpoints with
+    /// their states.
+    ///
+    /// # Errors
+    ///
+    /// As `fit`, and those of the observer, which end training at once.
+    pub fn fit_observed<O: Observer<T>>(
+        &mut self,
+        train: &dyn Dataset,
+        validation: Option<&dyn Dataset>,
+        epochs: u32,
+        callbacks: &mut [&mut dyn Callback<T>],
+        observer: &mut O,
+    ) -> Result<Vec<FitEpoch>, O::Failure> {
+        let result = self.fit_epochs(train, validation, epochs, callbacks, observer);
+        self.is_ended = false;
+        result
+    }
+
+    fn fit_epochs<O: Observer<T>>(
+        &mut self,
+        train: &dyn Dataset,
+        validation: Option<&dyn Dataset>,
+        epochs: u32,
+        callbacks: &mut [&mut dyn Callback<T>],
+        observer: &mut O,
+    ) -> Result<Vec<FitEpoch>, O::Failure> {
         let mut done = Vec::new();
-        let mut decision = ask(callbacks, |callback| callback.on_train_begin(self))?;
-        while decision == Decision::Go && done.len() < epochs as usize && !self.is_finished() {
-            if ask(callbacks, |callback| callback.on_epoch_begin(self))? == Decision::Stop {
+        let begun = ask(callbacks, |callback| callback.on_train_begin(self))?;
+        self.is_ended |= begun == Decision::Stop;
+        loop {
+            // An epoch that was interrupted is ended even where no step of it is left.
+            let is_open = self.open_epoch.is_open();
+            let is_over = self.is_ended || self.is_finished() || done.len() >= epochs as usize;
+            if is_over && !is_open {
                 break;
             }
-            let step_end = |progress: Progress<'_>| {
+            if !is_open && ask(callbacks, |callback| callback.on_epoch_begin(self))? == Decision::Stop {
+                break;
+            }
+            observer.on_epoch_begin(self);
+            let step_end = |trainer: &mut Self, progress: Progress<'_>| {
                 let decisions = callbacks.iter_mut().map(|callback| callback.on_step_end(&progress));
-                let after_step = decisions.fold(Decision::Go, Decision::and);
-                decision = decision.and(after_step);
-                after_step
+                let decision = decisions.fold(Decision::Go, Decision::and);
+                trainer.is_ended |= decision == Decision::Stop;
+                observer.on_step(trainer, callbacks, &progress)?;
+                Ok::<_, O::Failure>(decision)
             };
             let report = self.run_epoch(train, step_end)?;
             let validation = match validation.filter(|_| !self.is_stopped()) {
@@ -67,15 +110,30 @@ impl<T: Element> Trainer<T> {
                 None => None,
             };
             if let Some(evaluation) = &validation {
-                decision = decision.and(ask(callbacks, |c| c.on_validation_end(self, evaluation))?);
+                let decision = ask(callbacks, |c| c.on_validation_end(self, evaluation))?;
+                self.is_ended |= decision == Decision::Stop;
             }
             let epoch = FitEpoch { report, validation };
-            decision = decision.and(ask(callbacks, |callback| callback.on_epoch_end(self, &epoch))?);
+            if !self.is_stopped() {
+                let decision = ask(callbacks, |callback| callback.on_epoch_end(self, &epoch))?;
+                self.is_ended |= decision == Decision::Stop;
+            }
+            observer.on_epoch(self, callbacks, &epoch)?;
             done.push(epoch);
+            if self.is_stopped() {
+                return Ok(done);
+            }
         }
         callbacks.iter_mut().try_for_each(|callback| callback.on_train_end(self))?;
         Ok(done)
     }
+}
+
+/// The observer of [`Trainer::fit`].
+struct Unobserved;
+
+impl<T> Observer<T> for Unobserved {
+    type Failure = Error;
 }
 
 /// Asks all callbacks, and stops if one does.

@@ -19,9 +19,14 @@ mod evaluate;
 mod fit;
 mod gather;
 mod lockstep;
+mod observer;
+mod open_epoch;
 mod partial_sums;
 mod ranks;
+mod rate_range;
 mod report;
+mod restore;
+mod snapshot;
 mod step;
 mod upcoming;
 mod update;
@@ -31,8 +36,13 @@ mod worker;
 pub use config::TrainConfig;
 pub use error::{DataError, NonFinite};
 pub use fit::FitEpoch;
+pub use observer::Observer;
 pub use ranks::Ranks;
+pub use rate_range::{RatePoint, RateRange};
 pub use report::{EpochReport, Evaluation, Progress};
+pub use snapshot::Snapshot;
+
+pub(crate) use snapshot::RunState;
 
 use crate::error::Error;
 use crate::layer::Mode;
@@ -47,6 +57,7 @@ use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use lockstep::Lockstep;
+use open_epoch::OpenEpoch;
 use partial_sums::PartialSums;
 use ranks::Exchange;
 use report::{ShardSums, SumLayout};
@@ -92,6 +103,9 @@ pub struct Trainer<T> {
     order: Vec<u32>,
     epoch: u32,
     step: u64,
+    open_epoch: OpenEpoch,
+    /// A callback of `fit` has ended training; also in a snapshot that was restored.
+    is_ended: bool,
     stop_request: Option<Arc<AtomicBool>>,
     is_stopped: bool,
 }
@@ -170,10 +184,12 @@ impl<T: Element> Trainer<T> {
             config,
             pending: Pending::default(),
             sums: ShardSums::default(),
+            open_epoch: OpenEpoch::new(&sum_layout),
             sum_layout,
             order: Vec::new(),
             epoch: 0,
             step: 0,
+            is_ended: false,
             stop_request: None,
             is_stopped: false,
         })
@@ -237,12 +253,25 @@ impl<T: Element> Trainer<T> {
     /// Goes on as after `epochs` epochs: they give the order of the samples, the random numbers, and the
     /// place in the schedule. [`steps`](Self::steps) stays as it is.
     pub fn set_epoch(&mut self, epochs: u32) {
+        self.open_epoch.close();
         self.epoch = epochs;
     }
 
     /// Steps done so far.
     pub fn steps(&self) -> u64 {
         self.step
+    }
+
+    /// Samples that are done of an epoch that was interrupted, or that [`fit`](Self::fit) is in; 0 between
+    /// two epochs.
+    pub fn position(&self) -> usize {
+        self.open_epoch.position
+    }
+
+    /// Whether a callback has ended training: in the calls of an [`Observer`], and after the
+    /// [`restore`](Self::restore) of such a state, where [`fit`](Self::fit) trains no further.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// Whether [`TrainConfig::max_steps`] or [`TrainConfig::max_epochs`] have been done, or training was
@@ -278,6 +307,15 @@ impl<T: Element> Trainer<T> {
             exchange.broadcast(&mut self.state.statistics)?;
         }
         Ok(())
+    }
+
+    /// Returns when all ranks have called it.
+    ///
+    /// # Errors
+    ///
+    /// When a rank is lost.
+    pub fn wait_for_ranks(&mut self) -> Result<(), Error> {
+        self.exchange.as_mut().map_or(Ok(()), |exchange| Ok(exchange.barrier()?))
     }
 
     /// Tells the other ranks, if there are any, that this rank ends, and why.

@@ -225,9 +225,41 @@ impl<T: Element> Exchange<T> {
         Ok((sums, Flags { stop: flags[0] > 0.0, failed: flags[1] > 0.0 }))
     }
 
+    /// Whether this is rank 0.
+    pub(super) fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
     /// Overwrites `x` with that of rank 0.
     pub(super) fn broadcast(&mut self, x: &mut [T]) -> Result<(), Error> {
         self.in_progress.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
+    }
+
+    /// Overwrites `bytes` with those of rank 0.
+    pub(super) fn broadcast_bytes(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        /// Bytes in each of the numbers that travel: f64 holds whole numbers of 32 bits.
+        const EACH: usize = 4;
+        let communicator = &mut self.in_progress.get_mut().expect("no worker panicked").communicator;
+        // Exact below 2^53.
+        let mut len = [bytes.len() as f64];
+        communicator.broadcast(&mut len, 0)?;
+        let number = |part: &[u8]| {
+            let mut word = [0; EACH];
+            word[..part.len()].copy_from_slice(part);
+            f64::from(u32::from_le_bytes(word))
+        };
+        bytes.resize(len[0] as usize, 0);
+        let mut numbers: Vec<f64> = bytes.chunks(EACH).map(number).collect();
+        communicator.broadcast(&mut numbers, 0)?;
+        for (part, number) in bytes.chunks_mut(EACH).zip(numbers) {
+            part.copy_from_slice(&(number as u32).to_le_bytes()[..part.len()]);
+        }
+        Ok(())
+    }
+
+    /// Returns when all ranks have called it.
+    pub(super) fn barrier(&mut self) -> Result<(), Error> {
+        self.in_progress.get_mut().expect("no worker panicked").communicator.barrier()
     }
 
     /// Tells the other ranks that this rank ends, and why.

@@ -37,8 +37,11 @@ pub struct EpochReport {
     pub steps: u64,
     /// Means over the samples of the epoch.
     pub train: Evaluation,
-    /// Time from the first step's start to the last step's end.
+    /// Time from the first step's start to the last step's end; since the [resume](super::Trainer::restore)
+    /// of an epoch that was interrupted.
     pub elapsed: Duration,
+    /// Samples that were done before the interruption of the epoch, if there was one.
+    pub resumed_at: usize,
 }
 
 impl Evaluation {
@@ -52,12 +55,12 @@ impl Evaluation {
 impl EpochReport {
     /// A report of epoch `epoch`, counted from 1, with `steps` steps in the time `elapsed`.
     pub fn new(epoch: u32, steps: u64, train: Evaluation, elapsed: Duration) -> Self {
-        Self { epoch, steps, train, elapsed }
+        Self { epoch, steps, train, elapsed, resumed_at: 0 }
     }
 
     /// Trained samples per second.
     pub fn samples_per_s(&self) -> f64 {
-        self.train.samples as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+        (self.train.samples - self.resumed_at) as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
@@ -71,13 +74,17 @@ pub struct Progress<'a> {
     pub samples: usize,
     /// All samples of the epoch.
     pub epoch_samples: usize,
+    /// Samples that were done before the interruption of the epoch, if there was one.
+    pub resumed_at: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
+    /// Mean loss of the step's samples.
+    pub step_loss: f64,
     /// Metrics of the epoch so far.
     pub metrics: &'a [f64],
     /// Learning rate of the step.
     pub learning_rate: f64,
-    /// Time since the epoch's first step began.
+    /// Time since the epoch's first step began, or the first one after an interruption.
     pub elapsed: Duration,
 }
 
@@ -127,6 +134,12 @@ impl Sums {
     /// Room for the sums of `layout`.
     pub(super) fn new(layout: &SumLayout) -> Self {
         Self { samples: 0, values: vec![0.0; layout.width()] }
+    }
+
+    /// Empties the sums.
+    pub(super) fn clear(&mut self) {
+        self.samples = 0;
+        self.values.fill(0.0);
     }
 
     /// Adds the sums of `samples` more samples.

@@ -1,6 +1,7 @@
 //! The loop over the batches of an epoch, and the step.
 
 use super::gather::Source;
+use super::open_epoch::OpenEpoch;
 use super::report::{Flags, Sums};
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
@@ -19,7 +20,8 @@ use std::time::Instant;
 impl<T: Element> Trainer<T> {
     /// Trains on all samples of `dataset` once, in the order that seed and epoch give, or until
     /// [`max_steps`](super::TrainConfig::max_steps), or a request to [stop](Self::stop_on); calls `progress`
-    /// after each step.
+    /// after each step. After a request to stop, the epoch stays open: [`epochs`](Self::epochs) does not
+    /// count it, and a call after [`restore`](Self::restore) goes on in it.
     ///
     /// # Errors
     ///
@@ -43,66 +45,93 @@ impl<T: Element> Trainer<T> {
         dataset: &dyn Dataset,
         mut progress: impl FnMut(Progress<'_>) + Send,
     ) -> Result<EpochReport, Error> {
-        self.run_epoch(dataset, |of_step| {
+        self.is_ended = false;
+        self.run_epoch(dataset, |_, of_step| {
             progress(of_step);
-            Decision::Go
+            Ok(Decision::Go)
         })
     }
 
-    /// As [`train_epoch`](Self::train_epoch), until `step_end` says to stop.
-    pub(super) fn run_epoch(
+    /// As [`train_epoch`](Self::train_epoch), until `step_end` says to stop. Its failures end the epoch, too.
+    pub(super) fn run_epoch<F: From<Error> + Send>(
         &mut self,
         dataset: &dyn Dataset,
-        mut step_end: impl FnMut(Progress<'_>) -> Decision + Send,
-    ) -> Result<EpochReport, Error> {
+        step_end: impl FnMut(&mut Self, Progress<'_>) -> Result<Decision, F> + Send,
+    ) -> Result<EpochReport, F> {
         let source = self.source(dataset)?;
         self.check_shards(dataset.len())?;
         self.sum_layout
             .check_memory(self.config.batch_size.min(dataset.len()).div_ceil(self.config.shard_len()))?;
+        self.open_epoch.begin(dataset.len()).map_err(Error::from)?;
         let mut order = std::mem::take(&mut self.order);
         order.resize(dataset.len(), 0);
         dataset.order(self.config.seed, self.epoch, &mut order);
         self.announce_epoch(dataset, &order);
 
-        let start = Instant::now();
-        let (first_step, mut total) = (self.step, Sums::new(&self.sum_layout));
-        let (mut step, mut metrics) = (Sums::new(&self.sum_layout), vec![0.0; self.config.metrics.len()]);
+        let (start, resumed_at) = (Instant::now(), self.open_epoch.position);
         // The whole loop runs on a thread of the pool: from outside, each step would have to wake one.
-        let result = rayon::scope(|_| {
-            for first in (0..order.len()).step_by(self.config.batch_size) {
-                if self.is_finished() {
-                    break;
-                }
-                let last = first.saturating_add(self.config.batch_size).min(order.len());
-                let learning_rate = self.learning_rate(first, order.len())?;
-                self.step(&source, &order, first..last, learning_rate, &mut step)?;
-                total.add(step.samples, &step.values);
-                total.metrics(&self.config.metrics, &self.sum_layout, &mut metrics)?;
-                let decision = step_end(Progress {
-                    epoch: self.epoch + 1,
-                    samples: last,
-                    epoch_samples: order.len(),
-                    loss: total.loss(),
-                    metrics: &metrics,
-                    learning_rate,
-                    elapsed: start.elapsed(),
-                });
-                if decision == Decision::Stop {
-                    break;
-                }
-            }
-            Ok(())
-        });
+        let result = rayon::scope(|_| self.run_steps(&source, &order, start, step_end));
         self.order = order;
         let elapsed = start.elapsed();
-        if !matches!(result, Err(Error::Ranks(_))) {
-            self.check_state()?;
+        let checked = match &result {
+            Err(Interruption::Trainer(Error::Ranks(_)) | Interruption::Caller(_)) => Ok(()),
+            _ => self.check_state(),
+        };
+        if result.is_err() || checked.is_err() {
+            self.open_epoch.close();
         }
-        result?;
-        self.epoch += 1;
-        let steps = self.step - first_step;
-        let train = total.evaluation(&self.config.metrics, &self.sum_layout)?;
-        Ok(EpochReport { epoch: self.epoch, steps, train, elapsed })
+        checked?;
+        result.map_err(|interruption| match interruption {
+            Interruption::Trainer(error) => error.into(),
+            Interruption::Caller(failure) => failure,
+        })?;
+        let OpenEpoch { position, sums, .. } = &self.open_epoch;
+        let train = sums.evaluation(&self.config.metrics, &self.sum_layout).map_err(Error::from)?;
+        let steps = position.div_ceil(self.config.batch_size) as u64;
+        let report = EpochReport { epoch: self.epoch + 1, steps, train, elapsed, resumed_at };
+        // After a request to stop, the epoch stays open, so that it can be gone on with.
+        if !self.is_stopped {
+            self.epoch += 1;
+            self.open_epoch.close();
+        }
+        Ok(report)
+    }
+
+    /// The steps of the epoch that are left, in the `order` of its samples.
+    fn run_steps<F: From<Error>>(
+        &mut self,
+        source: &Source<'_, T>,
+        order: &[u32],
+        start: Instant,
+        mut step_end: impl FnMut(&mut Self, Progress<'_>) -> Result<Decision, F>,
+    ) -> Result<(), Interruption<F>> {
+        let (mut step, mut metrics) = (Sums::new(&self.sum_layout), vec![0.0; self.config.metrics.len()]);
+        let resumed_at = self.open_epoch.position;
+        while self.open_epoch.position < order.len() && !self.is_finished() && !self.is_ended {
+            let first = self.open_epoch.position;
+            let last = first.saturating_add(self.config.batch_size).min(order.len());
+            let learning_rate = self.learning_rate(first, order.len())?;
+            self.step(source, order, first..last, learning_rate, &mut step)?;
+            self.open_epoch.position = last;
+            let total = &mut self.open_epoch.sums;
+            total.add(step.samples, &step.values);
+            total.metrics(&self.config.metrics, &self.sum_layout, &mut metrics).map_err(Error::from)?;
+            let progress = Progress {
+                epoch: self.epoch + 1,
+                samples: last,
+                epoch_samples: order.len(),
+                resumed_at,
+                loss: total.loss(),
+                step_loss: step.loss(),
+                metrics: &metrics,
+                learning_rate,
+                elapsed: start.elapsed(),
+            };
+            if step_end(self, progress).map_err(Interruption::Caller)? == Decision::Stop {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The learning rate of the step that begins with sample `first` of an epoch of `samples`.
@@ -234,6 +263,19 @@ impl<T: Element> Trainer<T> {
         }
         self.step += 1;
         Ok(())
+    }
+}
+
+/// Why the steps of an epoch ended early.
+enum Interruption<F> {
+    Trainer(Error),
+    /// The failure of what is called after each step.
+    Caller(F),
+}
+
+impl<F> From<Error> for Interruption<F> {
+    fn from(error: Error) -> Self {
+        Self::Trainer(error)
     }
 }
 

@@ -14,12 +14,12 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct UpdateMemory<T> {
     /// Each slot of all parameters; the system gives those that no tensor uses no memory.
-    slots: Vec<Aligned<T>>,
+    pub(super) slots: Vec<Aligned<T>>,
     /// Gradients of tensors that are updated in whole; empty if there is none.
     gradient: Aligned<T>,
     scratch: Aligned<T>,
     /// By tensor.
-    plans: Vec<TensorPlan>,
+    pub(super) plans: Vec<TensorPlan>,
     pub(super) average: Option<Average<T>>,
     /// Sums of squares of parts of the gradient, if it is to be clipped.
     pub(super) squares: Vec<f64>,

@@ -180,14 +180,34 @@ fn rates_are_reduced() {
         }
         rates
     };
-    let every = rates(&mut ReduceEvery { epochs: 2, factor: 0.5 }, 5);
+    let every = rates(&mut ReduceEvery { epochs: 2, factor: 0.5, least_rate: 0.0 }, 5);
     assert_eq!(every, [0.5, 0.25, 0.25, 0.125, 0.125]);
+    let every = rates(&mut ReduceEvery { epochs: 1, factor: 0.5, least_rate: 0.2 }, 3);
+    assert_eq!(every, [0.25, 0.2, 0.2]);
     let plateau = || ReduceOnPlateau::new(0.5, 2).least_change(100.0);
     assert_eq!(rates(&mut plateau(), 6), [0.5, 0.5, 0.25, 0.25, 0.125, 0.125]);
     let paused = rates(&mut plateau().pause(1), 7);
     assert_eq!(paused, [0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125]);
     assert_eq!(rates(&mut plateau().least_rate(0.2), 5), [0.5, 0.5, 0.25, 0.25, 0.2]);
     assert_eq!(rates(&mut plateau().least_rate(0.9), 5), [0.5; 5]);
+}
+
+/// The loss of the training samples falls below its goal before that of the validation does.
+#[test]
+fn training_samples_can_be_watched_although_there_is_a_validation() {
+    let (data, validation) = (pattern(0..60), pattern(60..80));
+    let epochs = |quantity: Quantity| {
+        let mut trainer = trainer(TrainConfig { learning_rate: 0.01, ..TrainConfig::default() });
+        let mut goal = StopAt { quantity: quantity.clone(), goal: 0.3 };
+        let epochs = trainer.fit(&data, Some(&validation), 99, &mut [&mut goal]).expect("finite losses");
+        let last = &epochs[epochs.len() - 1];
+        let (value, _) = quantity.of(&trainer, last).expect("a loss");
+        assert!(value <= 0.3, "{quantity:?}: {value}");
+        (value == last.report.train.loss, epochs.len())
+    };
+    assert!(epochs(Quantity::TrainLoss).0 && !epochs(Quantity::Loss).0);
+    let accuracy = Quantity::TrainMetric("categorical_accuracy".to_string());
+    accuracy.check(&trainer(TrainConfig::default())).expect("a metric of the trainer");
 }
 
 #[test]
@@ -245,8 +265,10 @@ fn states_that_are_none_are_refused() {
     let error = other.fit(&pattern(0..60), None, 1, &mut [&mut stopping]).expect_err("another network");
     assert!(error.to_string().starts_with("the saved state of the callback EarlyStopping, of "), "{error}");
     // A callback without a state.
-    Callback::<f32>::restore(&mut ReduceEvery { epochs: 1, factor: 0.5 }, &[]).expect("nothing");
-    Callback::<f32>::restore(&mut ReduceEvery { epochs: 1, factor: 0.5 }, &[1]).expect_err("something");
+    Callback::<f32>::restore(&mut ReduceEvery { epochs: 1, factor: 0.5, least_rate: 0.0 }, &[])
+        .expect("nothing");
+    Callback::<f32>::restore(&mut ReduceEvery { epochs: 1, factor: 0.5, least_rate: 0.0 }, &[1])
+        .expect_err("something");
 }
 
 #[test]
@@ -268,14 +290,14 @@ fn callbacks_out_of_range_are_refused() {
     for factor in [0.0, 1.0, f64::NAN] {
         let expected = format!("the factor of the learning rate must be above 0 and below 1, it is {factor}");
         refuse(&mut ReduceOnPlateau::new(factor, 1), &expected);
-        refuse(&mut ReduceEvery { epochs: 1, factor }, &expected);
+        refuse(&mut ReduceEvery { epochs: 1, factor, least_rate: 0.0 }, &expected);
     }
     refuse(
         &mut ReduceOnPlateau::new(0.5, 0),
         "the patience before a reduction must be at least 1 epoch, it is 0",
     );
     refuse(
-        &mut ReduceEvery { epochs: 0, factor: 0.5 },
+        &mut ReduceEvery { epochs: 0, factor: 0.5, least_rate: 0.0 },
         "the time between two reductions must be at least 1 epoch, it is 0",
     );
 }

@@ -19,7 +19,7 @@ const SHARD_SIZE: usize = 5;
 
 /// How ranks reach each other.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Over {
+pub(crate) enum Over {
     SharedMemory,
     Tcp,
     /// Shared memory within hosts of two ranks, TCP between them.
@@ -28,8 +28,8 @@ enum Over {
 
 /// A group, and what its ranks do.
 #[derive(Debug, Clone)]
-struct Group {
-    network: fn() -> Network<f32>,
+pub(crate) struct Group {
+    pub(crate) network: fn() -> Network<f32>,
     over: Over,
     threads: usize,
     overlap: bool,
@@ -38,7 +38,7 @@ struct Group {
 }
 
 impl Group {
-    fn new(over: Over, threads: usize, overlap: bool, world: usize) -> Self {
+    pub(crate) fn new(over: Over, threads: usize, overlap: bool, world: usize) -> Self {
         // Small buckets, so that there are several.
         let network = simplecnn_with_dropout_and_batch_norm;
         Self { network, over, threads, overlap, shares: Shares::even(world), bucket_bytes: 4096 }
@@ -99,7 +99,7 @@ fn together(group: &Group, config: &TrainConfig) -> Vec<Outcome> {
 }
 
 /// What `work` of each rank returns, by rank.
-fn each_rank<R: Send>(
+pub(crate) fn each_rank<R: Send>(
     group: &Group,
     config: &TrainConfig,
     work: impl Fn(usize, Trainer<f32>) -> Result<R, Error> + Sync,

@@ -1,0 +1,127 @@
+//! `isograd train --resume`: goes on with a run, at any number of ranks.
+//!
+//! ```text
+//! rank 0 reads the settings from the newest checkpoint     // the others have no files of it
+//! meet the other ranks, which get the settings; all check that they agree
+//! rank 0 reads the checkpoint; if it is damaged, the one before it; all get the state
+//! ```
+
+use crate::cli::TrainArgs;
+use crate::cli::plan::{Execution, RankPlan, TrainPlan};
+use crate::cli::saved_settings::SavedSettings;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::rank::command::{self, RankCommand};
+use crate::rank::identity::RankIdentity;
+use crate::rank::stop::StopRequest;
+use crate::rank::{agreement, train};
+use isograd_comm::Communicator;
+use isograd_model::{Element, Error, RunFolder, RunInfo, Snapshot, Trainer};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// The name of the note with the settings.
+pub(crate) const SETTINGS: &str = "settings";
+
+/// Ranks that have met.
+pub(crate) struct Joined {
+    pub(crate) request: StopRequest,
+    pub(crate) communicator: Communicator,
+}
+
+/// A run that goes on.
+struct ResumedRun {
+    plan: TrainPlan,
+    /// Taken when the run starts.
+    joined: Mutex<Option<Joined>>,
+}
+
+impl RankCommand for ResumedRun {
+    fn ranks(&self) -> &RankPlan {
+        &self.plan.ranks
+    }
+
+    fn execution(&self) -> &Execution {
+        &self.plan.execution
+    }
+
+    fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+        let joined = self.joined.lock().expect("no panic before").take();
+        train::run::<T>(&self.plan, identity, joined, out)
+    }
+}
+
+/// Goes on with the run that `args` name.
+pub(crate) fn start(args: TrainArgs, out: &mut Output) -> Result<(), Failure> {
+    let path = args.checkpoints.resume.clone().expect("--resume was given");
+    let ranks = RankPlan::from(args.ranks.clone());
+    let identity = RankIdentity::find(&ranks, out)?;
+    let mut text = if identity.is_first() { settings(&path)?.into_bytes() } else { Vec::new() };
+    let request = StopRequest::listen().map_err(Failure::Signals)?;
+    let mut communicator = identity.join(&ranks, &request, agreement::of_resume)?;
+    share(&mut communicator, &mut text)?;
+    let saved = SavedSettings::parse(&String::from_utf8_lossy(&text));
+    let merged = saved.merge(args).and_then(|args| TrainPlan::try_from(Box::new(args)));
+    let plan = merged.inspect_err(|failure| communicator.abort(&failure.to_string()))?;
+    let run = ResumedRun { plan, joined: Mutex::new(Some(Joined { request, communicator })) };
+    command::start_as(&identity, &run, out)
+}
+
+/// The settings in the newest checkpoint at `path` that tells them.
+fn settings(path: &Path) -> Result<String, Failure> {
+    let mut first = None;
+    for checkpoint in RunFolder::checkpoints(path).map_err(Failure::Resume)? {
+        match RunInfo::read(&checkpoint) {
+            Ok(info) => match info.notes.get(SETTINGS) {
+                Some(settings) => return Ok(settings.clone()),
+                None => {
+                    return Err(Failure::Usage {
+                        problem: format!("--resume {}: it is no run of this program", checkpoint.display()),
+                        hint: Some("--load FILE starts a run from the parameters of another one".to_string()),
+                    });
+                }
+            },
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(Failure::Resume(first.expect("a run folder has a checkpoint")))
+}
+
+/// Overwrites `bytes` with those of rank 0.
+pub(crate) fn share(communicator: &mut Communicator, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+    // Exact below 2^24.
+    let mut len = [bytes.len() as f32];
+    communicator.broadcast(&mut len, 0)?;
+    let mut numbers: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte)).collect();
+    numbers.resize(len[0] as usize, 0.0);
+    communicator.broadcast(&mut numbers, 0)?;
+    *bytes = numbers.into_iter().map(|number| number as u8).collect();
+    Ok(())
+}
+
+/// Reads the newest checkpoint at `path` that is whole, for `trainer`, and what it tells. Says aloud which
+/// ones are not.
+pub(crate) fn read<T: Element>(
+    path: &Path,
+    info: &RunInfo,
+    trainer: &Trainer<T>,
+) -> Result<(Snapshot<T>, PathBuf, RunInfo), Failure> {
+    let checkpoints = RunFolder::checkpoints(path).map_err(Failure::Resume)?;
+    let mut first = None;
+    for (index, checkpoint) in checkpoints.iter().enumerate() {
+        let result = Snapshot::read(checkpoint, info, trainer)
+            .and_then(|snapshot| Ok((snapshot, checkpoint.clone(), RunInfo::read(checkpoint)?)));
+        match result {
+            Ok(found) => return Ok(found),
+            Err(Error::Folder { path, reason }) if reason.is_damage() => {
+                let error = Error::Folder { path, reason };
+                if let Some(next) = checkpoints.get(index + 1) {
+                    log::warn!("--resume {error}; the one before it is tried: {}", next.display());
+                }
+                first = first.or(Some(error));
+            }
+            Err(error) => return Err(Failure::Resume(error)),
+        }
+    }
+    Err(Failure::Resume(first.expect("a run folder has a checkpoint")))
+}
