@@ -1,9 +1,9 @@
 //! The command line. The comments are what `--help` shows.
 
 use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
+use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
-use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };

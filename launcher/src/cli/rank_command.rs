@@ -60,7 +60,7 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
                 args.execution.isa = IsaName::Auto;
                 assume_model(&mut args.network.model);
             }
-            EvaluatePlan::try_from(args)?.ranks
+            EvaluatePlan::try_from(*args)?.ranks
         }
         Command::Bench { what: BenchCommand::Comm(args) } => args.ranks.into(),
         other => unreachable!("{other:?} is not among {RANK_COMMANDS:?}"),

@@ -22,6 +22,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
+use crate::rank::data::Samples;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
@@ -29,7 +30,6 @@ use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
 use crate::rank::settings_table;
-use crate::rank::data::Samples;
 use crate::rank::stop::StopRequest;
 use crate::rank::views::{self, Views};
 use crate::system::count::count;
@@ -187,8 +187,8 @@ pub(crate) fn run<T: Element>(
         trainer.abort(&failure.to_string());
         return Err(failure);
     }
-    let Run { elapsed, samples, checkpoints, .. } = run;
-    out.line(&time_lines(elapsed, samples))?;
+    let Run { elapsed, samples: trained, checkpoints, .. } = run;
+    out.line(&time_lines(elapsed, trained))?;
     if trainer.is_stopped() {
         let checkpoint = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
         let saved = checkpoint.map(Saved::Checkpoint);
