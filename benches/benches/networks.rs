@@ -1,8 +1,8 @@
-//! Training of the networks of the zoo on random images with all threads: samples per second. The batch has 64
-//! images of CIFAR's size or 16 of ImageNet's; a run is two steps.
+//! Training of the networks of the zoo on random images with all threads: samples per second. The batch
+//! has 64 images of CIFAR's size or 16 of ImageNet's; a run is two steps.
 //!
-//! As a test, each ImageNet network of at most [`TESTED_MULTIPLY_ADDS`] takes two steps of two images; those of
-//! CIFAR's size take steps in the tests of the model crate.
+//! As a test, each ImageNet network of at most [`TESTED_MULTIPLY_ADDS`] takes two steps of two images;
+//! those of CIFAR's size take steps in the tests of the model crate.
 
 use isograd_benches::{Suite, Work};
 use isograd_datasets::{Dataset, Synthetic};

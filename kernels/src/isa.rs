@@ -94,9 +94,9 @@ impl Isa {
         }
     }
 
-    /// Runs `work` in a function that is compiled with this level's instructions, so that the compiler can make
-    /// vectors of this level of plain loops in it. It does so only in code that it inlines there: of a closure
-    /// and of small functions, not of a large function that `work` calls.
+    /// Runs `work` in a function that is compiled with this level's instructions, so that the compiler can
+    /// make vectors of this level of plain loops in it. It does so only in code that it inlines there: of
+    /// a closure and of small functions, not of a large function that `work` calls.
     ///
     /// The results are those of the plain code: the compiler neither reorders sums nor fuses products with
     /// additions. So they are the same bits at every level.

@@ -7,8 +7,9 @@
 //! ```
 //! use isograd_datasets::pipeline::{Branch, Pipeline, Rebatch};
 //!
-//! let decode = |chunk: u32| (0..100).map(|row| format!("{chunk}:{row}").parse::<String>()).collect::<Result<Vec<_>, _>>();
-//! let count = |name: &str| Branch::new({
+//! let decode = |chunk: u32| (0..100).map(|row|
+//! format!("{chunk}:{row}").parse::<String>()).collect::<Result<Vec<_>, _>>(); let count = |name: &str|
+//! Branch::new({
 //!     let name = name.to_owned();
 //!     move |batches| batches.fold(name, 0, |sum: &mut usize, batch: std::sync::Arc<Vec<String>>| {
 //!         *sum += batch.len();

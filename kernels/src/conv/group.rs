@@ -24,7 +24,7 @@ impl Group {
     /// A group of `c` channels and `f` filters.
     pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
         let im2col = Im2col::new(c, f, rows, columns);
-        // Where each output reads the pixel at its own place, the direct loops take the image as one long row.
+        // Where each output reads the pixel at its own place, the direct loops take the image as one row.
         let long_row = [Axis::unit(1), Axis::unit(rows.outputs * columns.outputs)];
         let [rows, columns] = if im2col.is_image() { &long_row } else { &[rows.clone(), columns.clone()] };
         let kernel_len = rows.kernel * columns.kernel;

@@ -17,7 +17,8 @@
 //! | --- | --- | --- |
 //! | [`forward`](Conv2d::forward) | every other shape | kernels of one element |
 //! | [`input_gradient`](Conv2d::input_gradient) | every other shape | kernels of one element |
-//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | kernels of one element, outputs of fewer than 9 pixels |
+//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | kernels of one element, outputs of
+//! fewer than 9 pixels |
 //!
 //! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
 //! for all passes.
@@ -34,9 +35,9 @@
 //! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
 //! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
 //!
-//! Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a pass
-//! is a plain matrix product. At stride 1 nothing is copied for it; at other strides, the pixels that are read
-//! are copied block by block.
+//! Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a
+//! pass is a plain matrix product. At stride 1 nothing is copied for it; at other strides, the pixels that
+//! are read are copied block by block.
 //!
 //! Channels are outermost, so the tensors of a group are contiguous, and a pass is a loop over its groups. If
 //! each group has one channel (a depthwise convolution), the direct path has kernels of its own for all
@@ -257,8 +258,8 @@ impl Conv2d {
     }
 
     /// The part of [`forward`](Self::forward) that computes the output of the filters `filters`: `y`
-    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters. Parts that together have all filters
-    /// give the bits of `forward`.
+    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters. Parts that together have all
+    /// filters give the bits of `forward`.
     ///
     /// # Panics
     ///

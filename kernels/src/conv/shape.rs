@@ -106,8 +106,8 @@ impl Conv2dShape {
         self.groups > 1 && self.groups == self.c
     }
 
-    /// Whether the passes are plain products of matrices that are large enough: the kernel is one element, and
-    /// no output reads beside the image.
+    /// Whether the passes are plain products of matrices that are large enough: the kernel is one element,
+    /// and no output reads beside the image.
     pub(super) fn is_product(&self) -> bool {
         let least = self.c.min(self.f) / self.groups;
         (self.kh, self.kw, self.padding) == (1, 1, Size2::from(0)) && least >= MIN_PRODUCT_CHANNELS

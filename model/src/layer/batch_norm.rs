@@ -326,8 +326,8 @@ impl<T: Element> Layer<T> for BatchNormalization {
         if self.sync_stats { 2 * self.channels } else { 0 }
     }
 
-    /// For each channel, `sum(x - centre)` and `sum((x - centre)^2)`. The centre is the running mean, which all
-    /// shards know: near the mean of the batch, nothing cancels.
+    /// For each channel, `sum(x - centre)` and `sum((x - centre)^2)`. The centre is the running mean,
+    /// which all shards know: near the mean of the batch, nothing cancels.
     fn forward_sums(&self, cx: &Context<'_, T>, x: &[T], _: Memory<'_, T>, sums: &mut [f64]) {
         let centres = &cx.statistics[self.running_mean.clone()];
         let channels = x.chunks_exact(x.len() / self.channels).zip(centres);

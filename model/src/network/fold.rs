@@ -1,11 +1,12 @@
-//! Folding: in use, batch normalisation becomes a part of the weights and the bias of the layer in front of it.
+//! Folding: in use, batch normalisation becomes a part of the weights and the bias of the layer in front
+//! of it.
 //!
 //! ```text
 //! activation(factor * (w x + b) + addend) = activation((factor * w) x + (factor * b + addend))
 //! ```
 //!
-//! The folded parameters are computed once for an evaluation; the passes then have one step less and move less
-//! data. Results differ from those of the separate layers by rounding.
+//! The folded parameters are computed once for an evaluation; the passes then have one step less and move
+//! less data. Results differ from those of the separate layers by rounding.
 
 use super::graph::{Graph, Op, Step};
 use super::{Network, State};
@@ -26,8 +27,8 @@ pub(super) struct Fold {
     bias: Range<usize>,
 }
 
-/// Plans what is folded, and changes the steps of the passes in use, which `graph` has as they are in training.
-/// Folded biases lie behind the `parameters` parameters of the network.
+/// Plans what is folded, and changes the steps of the passes in use, which `graph` has as they are in
+/// training. Folded biases lie behind the `parameters` parameters of the network.
 pub(super) fn plan<T: Element>(
     graph: &mut Graph,
     layers: &mut [Box<dyn Layer<T>>],

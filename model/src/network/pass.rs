@@ -29,8 +29,8 @@ impl<T> GradientMemory<T> for [T] {
     fn complete_from(&mut self, _start: usize) {}
 }
 
-/// The part of a layer's pass that is to run. Layers with [shared sums](crate::layer::Layer::shared_sums) have
-/// two, with the sum over all shards of the step in between.
+/// The part of a layer's pass that is to run. Layers with [shared sums](crate::layer::Layer::shared_sums)
+/// have two, with the sum over all shards of the step in between.
 enum Part<'s> {
     /// The shard's own sums, to be overwritten.
     Sums(&'s mut [f64]),
@@ -269,7 +269,8 @@ impl<T: Element> Network<T> {
         dw.complete_from(0);
     }
 
-    /// Runs the steps `range` backwards; none of them has shared sums, unless its backward pass is not needed.
+    /// Runs the steps `range` backwards; none of them has shared sums, unless its backward pass is not
+    /// needed.
     pub(crate) fn backward_range(
         &self,
         cx: &Context<'_, T>,

@@ -1,5 +1,5 @@
-//! Steps of networks with layers that [share sums](crate::layer::Layer::shared_sums) over all shards, as batch
-//! normalisation with the statistics of the whole batch does.
+//! Steps of networks with layers that [share sums](crate::layer::Layer::shared_sums) over all shards, as
+//! batch normalisation with the statistics of the whole batch does.
 //!
 //! ```text
 //! gather all shards

@@ -1,5 +1,5 @@
-//! Folding: in use, batch normalisation becomes a part of the weights in front of it. Results differ from those
-//! of separate layers by rounding only.
+//! Folding: in use, batch normalisation becomes a part of the weights in front of it. Results differ from
+//! those of separate layers by rounding only.
 
 use crate::common::{assert_close, branching, build, in_pool, synchronised, values};
 use isograd_datasets::Synthetic;
@@ -94,8 +94,8 @@ fn evaluation_is_folded_and_the_same_bits_on_any_number_of_threads() {
     assert!((separate.loss - expected.loss).abs() < 1e-5 * separate.loss, "{separate:?} and {expected:?}");
 }
 
-/// One image and few, on any number of threads, which share the layers' channels; and batches of changing size
-/// in one memory.
+/// One image and few, on any number of threads, which share the layers' channels; and batches of changing
+/// size in one memory.
 #[test]
 fn a_predictor_gives_the_same_bits_on_any_number_of_threads() {
     let network = branching::<f32>();
