@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::count::Count;
+use crate::pipeline::error::PipelineError;
 
 /// Why a data set could not be opened or built.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// A synthetic set has no samples or no classes.
     #[error(transparent)]
     Synthetic(#[from] SyntheticError),
+    /// A pipeline cannot be built, or did not run to its end.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
 }
 
 /// Why a file or a folder of a data set cannot be read.

@@ -20,6 +20,7 @@
 //! | [`idx`] | the file format of both |
 //! | [`arrays`] | samples that the caller holds in memory |
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
+//! | [`pipeline`] | streams of data through stages, for what never fits in memory |
 //! | [`split`] | the validation split |
 //! | [`shuffle`] | the order of the samples in an epoch |
 //!
@@ -49,6 +50,7 @@ pub mod idx;
 pub mod mnist;
 pub mod normalization;
 mod philox;
+pub mod pipeline;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
 pub mod shuffle;
