@@ -44,9 +44,12 @@
 //! `panic = "abort"`.
 
 mod builder;
+mod command;
+mod csv;
 mod cycle;
 mod diagram;
 pub(crate) mod error;
+mod files;
 mod graph;
 mod items;
 mod joint;
@@ -65,9 +68,12 @@ mod sync;
 mod work;
 
 pub use builder::{BuiltPipeline, End, Pipeline};
+pub use command::CommandOutput;
+pub use csv::{CsvFile, CsvRecord};
 pub use cycle::{Bound, Lap, Step, TooManyRounds};
 pub use diagram::Diagram;
 pub use error::{BuildError, Cause, PipelineError, RunError, SourceError};
+pub use files::{ChunkFile, ChunkFiles, RecordFile, chunk_files};
 pub use items::Items;
 pub use monitor::{Bottleneck, Monitor, StageReport};
 pub use outcome::Outcome;
