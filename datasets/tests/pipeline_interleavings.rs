@@ -14,11 +14,11 @@ mod sync {
         0..0
     }
 
-    pub(super) fn is_long(_look: usize) -> bool {
+    pub(super) fn is_late(_look: usize) -> bool {
         true
     }
 
-    pub(super) fn pause(_look: usize) {}
+    pub(super) fn pause() {}
 }
 
 #[path = "../src/pipeline/queue.rs"]

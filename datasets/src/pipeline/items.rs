@@ -45,8 +45,8 @@ pub struct Items<T> {
     queue: Arc<Queue<T>>,
     ready: VecDeque<T>,
     pace: Pace,
-    /// When items were last taken from the queue, and how many.
-    last: Option<(Instant, usize)>,
+    /// How long it took until there were items, when they were taken, and how many.
+    last: Option<(Duration, Instant, usize)>,
     run: Option<Run>,
     outcome: Option<Outcome>,
 }
@@ -92,8 +92,9 @@ impl<T> Iterator for Items<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ready.is_empty() && self.run.is_some() {
-            if let Some((begin, count)) = self.last {
-                self.pace.update(count, begin.elapsed(), Duration::ZERO);
+            let begin = Instant::now();
+            if let Some((waited, taken, count)) = self.last {
+                self.pace.update(count, [waited, begin - taken, Duration::ZERO]);
             }
             let Pace { most, worth, room, .. } = self.pace;
             // A stop is an error of the run, which `wait` reports.
@@ -106,7 +107,7 @@ impl<T> Iterator for Items<T> {
                     Err(error) => Some(Err(error)),
                 };
             }
-            self.last = Some((Instant::now(), self.ready.len()));
+            self.last = Some((begin.elapsed(), Instant::now(), self.ready.len()));
         }
         self.ready.pop_front().map(Ok)
     }

@@ -7,11 +7,10 @@
 //! ```
 //! use isograd_datasets::pipeline::{Branch, Pipeline, Rebatch};
 //!
-//! let decode = |chunk: u32| (0..100).map(|row|
-//! format!("{chunk}:{row}").parse::<String>()).collect::<Result<Vec<_>, _>>(); let count = |name: &str|
-//! Branch::new({
+//! let decode = |k: u32| Ok::<_, String>((0..100).map(|row| 100 * k + row).collect::<Vec<_>>());
+//! let count = |name: &str| Branch::new({
 //!     let name = name.to_owned();
-//!     move |batches| batches.fold(name, 0, |sum: &mut usize, batch: std::sync::Arc<Vec<String>>| {
+//!     move |batches| batches.fold(name, 0, |sum: &mut usize, batch: std::sync::Arc<Vec<u32>>| {
 //!         *sum += batch.len();
 //!         Ok::<_, String>(())
 //!     })

@@ -12,11 +12,16 @@
 //! [`stop`](Queue::stop) ends everything at once: the items are dropped and all waiting threads return.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, is_long, looks, pause};
+use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError, is_late, looks, pause};
 
 /// The capacity of a queue of no given capacity before a consumer has asked for one.
 const FIRST_CAPACITY: usize = 4;
+
+/// How long a consumer of frequent items waits for more of them when it sleeps. Otherwise each item could
+/// cost two switches of threads: one to wake the consumer, and one back when it has slept again.
+const LINGER: Duration = Duration::from_micros(100);
 
 /// The run has been stopped: by an error, by a cancellation or by its deadline.
 ///
@@ -88,6 +93,8 @@ struct State<T> {
     taken: u64,
     takes: u64,
     waiting_consumers: usize,
+    /// The number of items for which the consumers that wait are woken.
+    wanted: usize,
     waiting_producers: usize,
     is_stopped: bool,
 }
@@ -108,6 +115,7 @@ impl<T> Queue<T> {
             taken: 0,
             takes: 0,
             waiting_consumers: 0,
+            wanted: 1,
             waiting_producers: 0,
             is_stopped: false,
         };
@@ -162,13 +170,13 @@ impl<T> Queue<T> {
     /// Puts `item` in as soon as there is room.
     pub(crate) fn push(&self, item: T) -> Result<(), Stopped> {
         let mut item = item;
-        for look in looks() {
+        for _ in looks() {
             match self.try_push(item) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Stopped) => return Err(Stopped),
                 Err(Refused::Full(back)) => item = back,
             }
-            pause(look);
+            pause();
         }
         let mut state = self.lock();
         loop {
@@ -190,15 +198,16 @@ impl<T> Queue<T> {
         state.items.push_back(item);
         state.pushed += 1;
         self.note(&state);
-        if state.waiting_consumers > 0 {
+        let len = state.items.len();
+        if state.waiting_consumers > 0 && (len >= state.wanted || len >= state.capacity) {
             drop(state);
             self.not_empty.notify_one();
         }
     }
 
     /// Moves items into `into`, which is empty: at most `most`, and not more than this consumer's share of
-    /// what is there. Waits for the first; for a moment also until there are `worth` of them. `None` after
-    /// the last. A queue of no given capacity is to have room for `room` from now on.
+    /// what is there. Waits for the first; for a moment, at most [`LINGER`], also until there are `worth` of
+    /// them. `None` after the last. A queue of no given capacity is to have room for `room` from now on.
     pub(crate) fn take(
         &self,
         most: usize,
@@ -208,25 +217,35 @@ impl<T> Queue<T> {
     ) -> Result<Option<Taken>, Stopped> {
         for look in looks() {
             let hint = self.hint.load(Ordering::Relaxed);
-            // What is there is taken after the short looks: the queue may be smaller than what is worth it.
-            if hint >= worth || hint > 0 && is_long(look) {
+            // What is there is taken after the first looks: the queue may be smaller than what is worth it.
+            if hint >= worth || hint > 0 && is_late(look) {
                 break;
             }
-            pause(look);
+            pause();
         }
+        let mut worth = worth;
         let mut state = self.lock();
         loop {
             if state.is_stopped {
                 return Err(Stopped);
             }
-            if !state.items.is_empty() {
+            let (len, is_over) = (state.items.len(), state.open_producers == 0);
+            if len >= worth || len > 0 && (is_over || len >= state.capacity) {
                 break;
             }
-            if state.open_producers == 0 {
+            if is_over {
                 return Ok(None);
             }
+            state.wanted = if state.waiting_consumers == 0 { worth } else { worth.min(state.wanted) };
             state.waiting_consumers += 1;
-            state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if worth > 1 {
+                let waited = self.not_empty.wait_timeout(state, LINGER);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = guard;
+                worth = if timeout.timed_out() { 1 } else { worth };
+            } else {
+                state = self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
             state.waiting_consumers -= 1;
         }
         let share = state.items.len().div_ceil(state.consumers);

@@ -53,7 +53,7 @@ impl<T: Send + 'static> Chunk for Vec<T> {
 /// use isograd_datasets::pipeline::{Pipeline, Rebatch};
 ///
 /// let mut out = Pipeline::new()
-///     .source("chunks", [vec![1, 2, 3, 4, 5], vec![6], vec![7, 8]].into_iter())
+///     .source("chunks", [vec![1_u32, 2, 3, 4, 5], vec![6], vec![7, 8]].into_iter())
 ///     .regulate("mini-batches", Rebatch::new(3))
 ///     .collect("batches")
 ///     .build()?

@@ -23,24 +23,24 @@ struct Intake<'a, I> {
     next_item: u64,
     pace: Pace,
     batch_len: usize,
-    /// The times in which the worker was busy, and waited for room, before this batch.
-    before: [Duration; 2],
+    /// The times in which the worker had waited for items, was busy, and waited for room, before this batch.
+    before: [Duration; 3],
 }
 
 impl<'a, I> Intake<'a, I> {
     fn new(context: &'a Context, queue: &'a Queue<I>) -> Self {
         let (batch, pace) = (VecDeque::new(), Pace::new(context.worker.count));
-        Self { context, queue, batch, next_item: 0, pace, batch_len: 0, before: [Duration::ZERO; 2] }
+        Self { context, queue, batch, next_item: 0, pace, batch_len: 0, before: [Duration::ZERO; 3] }
     }
 
     /// Waits for items; none after the last.
     fn refill(&mut self) -> Result<Option<Taken>, Stopped> {
         let clock = &self.context.clock;
         clock.enter(Phase::Input);
-        let now = [Phase::Busy, Phase::Output].map(|phase| clock.spent(phase));
+        let now = [Phase::Input, Phase::Busy, Phase::Output].map(|phase| clock.spent(phase));
         if self.batch_len > 0 {
-            let [busy, blocked] = [0, 1].map(|k| now[k].saturating_sub(self.before[k]));
-            self.pace.update(self.batch_len, busy, blocked);
+            let spent = [0, 1, 2].map(|k| now[k].saturating_sub(self.before[k]));
+            self.pace.update(self.batch_len, spent);
         }
         let Pace { most, worth, room, .. } = self.pace;
         let taken = self.queue.take(most, worth, room, &mut self.batch);
