@@ -287,8 +287,9 @@ fn training_that_a_callback_has_ended_is_over() {
     }
 
     let [train, validation] = data();
-    let callbacks: [fn() -> Box<dyn Callback<f32>>; 2] =
-        [|| Box::new(StopInStep(2)), || Box::new(StopAt { quantity: Quantity::Loss, goal: 1e9 })];
+    let in_step = || Box::new(StopInStep(2)) as Box<dyn Callback<f32>>;
+    let after_epoch = || Box::new(StopAt { quantity: Quantity::Loss, goal: 1e9 }) as Box<dyn Callback<f32>>;
+    let callbacks: [&dyn Fn() -> _; 2] = [&in_step, &after_epoch];
     for (callback, steps) in callbacks.into_iter().zip([2, 3]) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut saver = Saver { folder: folder.path(), saved: Vec::new() };
