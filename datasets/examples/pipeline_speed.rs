@@ -96,7 +96,7 @@ fn large_chunks() -> Result<(), PipelineError> {
     let begin = Instant::now();
     let mut out = built.run()?;
     println!("10 chunks of 100 MB: {:.1} ms\n{}", milliseconds(begin), out.monitor());
-    assert_eq!(out.take::<u64>("b")?, (0..10).map(|n| n + 3).sum());
+    assert_eq!(out.take::<u64>("b")?, (0..10).map(|n| n + 3).sum::<u64>());
     Ok(())
 }
 
