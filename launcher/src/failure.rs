@@ -250,11 +250,8 @@ fn load_hint(reason: &CheckpointError) -> Option<String> {
 /// The way out where images cannot be used, where there is one.
 fn image_hint(error: &ImageError) -> Option<String> {
     let hint = match error {
-        ImageError::Sizes { .. } => {
-            "--crop N makes all images N x N, --resize N first brings the shorter side to N pixels"
-        }
+        ImageError::Sizes { .. } => "--resize N makes all images N x N pixels",
         ImageError::Image { .. } => "--on-bad-image skip leaves out such files and lists them",
-        ImageError::Crop { .. } => "--resize must be at least as large as --crop",
         _ => return None,
     };
     Some(hint.to_string())

@@ -53,7 +53,7 @@ fn images_train_to_the_same_bits_on_any_ranks() {
     let alone = isograd_in(folder.path(), &format!("{train} --threads 1"));
     let row =
         |name: &str| lines(&alone.stdout, &format!("{name}:")).first().map(|value| value.trim().to_string());
-    assert_eq!([row("dataset"), row("resize"), row("crop")].map(Option::unwrap), ["./photos", "14", "12"]);
+    assert_eq!([row("dataset"), row("resize"), row("crop")].map(Option::unwrap), ["./photos", "14", "12x12"]);
     assert_eq!(
         (row("training samples").unwrap(), row("validation samples").unwrap()),
         ("12".into(), "3".into())
@@ -81,7 +81,7 @@ fn tables_and_arrays_are_trained_on() {
 fn bad_images_are_named_or_skipped() {
     let folder = data();
     std::fs::write(folder.path().join("photos/cat/zero.jpg"), b"").unwrap();
-    let train = "train --dataset ./photos --crop 12 --validation-split 0.2 --model simplecnn --epochs 1";
+    let train = "train --dataset ./photos --resize 12 --validation-split 0.2 --model simplecnn --epochs 1";
     let hint = "hint: --on-bad-image skip leaves out such files";
     assert_error(folder.path(), train, 1, &["photos/cat/zero.jpg: the file is empty", hint]);
     let outcome = isograd_in(folder.path(), &format!("{train} --on-bad-image skip"));
@@ -95,8 +95,8 @@ fn options_and_formats_must_go_together() {
     let photos = "train --dataset ./photos --validation-split 0.2";
     for (args, code, parts) in [
         ("train --resize 8", 2, &["--resize applies only where --dataset is a path"][..]),
-        ("train --dataset animals.csv --crop 8", 2, &["--crop applies only to images", "a table"]),
-        ("train --dataset ./photos --crop 8 --missing mean", 2, &["--missing applies only to tables"]),
+        ("train --dataset animals.csv --resize 8", 2, &["--resize applies only to images", "a table"]),
+        ("train --dataset ./photos --resize 8 --missing mean", 2, &["--missing applies only to tables"]),
         (
             "train --dataset ./photos --dataset-train-path x",
             2,
@@ -114,9 +114,9 @@ fn options_and_formats_must_go_together() {
         ("train --dataset animals.csv", 2, &["no test samples", "--dataset-test-path", "--validation-split"]),
         ("train --dataset animals.csv --label-column sort", 1, &["has no column 'sort'", "a, b, kind"]),
         ("evaluate --load x --dataset animals.csv", 2, &["no test samples"]),
-        (photos, 1, &["different sizes", "hint: --crop N makes all images N x N"]),
-        (&format!("{photos} --resize 8 --crop 9"), 1, &["a crop of 9 pixels", "hint: --resize must"]),
-        (&format!("{photos} --crop 0"), 2, &["--crop", "from 1 to 8192"]),
+        (photos, 1, &["different sizes", "hint: --resize N makes all images N x N"]),
+        (&format!("{photos} --resize 8 --crop 9"), 2, &["takes 9x9 pixels, but the image has 8x8"]),
+        (&format!("{photos} --resize 0"), 2, &["--resize", "from 1 to 8192"]),
     ] {
         assert_error(folder.path(), args, code, parts);
     }
