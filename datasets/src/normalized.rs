@@ -1,5 +1,7 @@
 //! A data set under another normalization.
 
+use std::ops::Range;
+
 use crate::parent::Parent;
 use crate::{Dataset, Error, Normalization, NormalizationError, ReadError, Request, Sample, SampleBuffer};
 
@@ -70,8 +72,8 @@ impl Dataset for Normalized<'_> {
         self.parent.describe(index)
     }
 
-    fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order(seed, epoch, order);
+    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
+        self.parent.order_of_range(range, seed, epoch, order);
     }
 
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {

@@ -12,6 +12,7 @@
 //! number of buffers: so many samples are in memory at most, beside those that callers hold.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::parent::Parent;
@@ -291,8 +292,8 @@ impl Dataset for Prefetched<'_> {
         self.parent.describe(index)
     }
 
-    fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order(seed, epoch, order);
+    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
+        self.parent.order_of_range(range, seed, epoch, order);
     }
 
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {

@@ -1,5 +1,7 @@
 //! A data set whose samples are augmented.
 
+use std::ops::Range;
+
 use super::draws::Key;
 use super::error::AugmentError;
 use super::image::{Image, Memory, Pixel};
@@ -229,8 +231,8 @@ impl Dataset for Augmented<'_> {
         self.parent.describe(index)
     }
 
-    fn order(&self, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order(seed, epoch, order);
+    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
+        self.parent.order_of_range(range, seed, epoch, order);
     }
 
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {

@@ -17,8 +17,7 @@
 //! | --- | --- | --- |
 //! | [`forward`](Conv2d::forward) | every other shape | kernels of one element |
 //! | [`input_gradient`](Conv2d::input_gradient) | every other shape | kernels of one element |
-//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | kernels of one element, outputs of
-//! fewer than 9 pixels |
+//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | the same, and small outputs |
 //!
 //! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
 //! for all passes.
@@ -35,7 +34,7 @@
 //! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
 //! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
 //!
-//! Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a
+//! Outputs of fewer than 9 pixels are small. Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a
 //! pass is a plain matrix product. At stride 1 nothing is copied for it; at other strides, the pixels that
 //! are read are copied block by block.
 //!

@@ -11,12 +11,9 @@ use isograd_model::RunFolder;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// Options that change no bit of a run, or that are checked where it goes on: they may differ.
-const FREE: [&str; 24] = [
+/// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
+const OF_A_PROCESS: [&str; 12] = [
     "threads",
-    "prefetch",
-    "prefetch-threads",
-    "dataset-test-path",
     "key-file",
     "transport",
     "timeout",
@@ -28,6 +25,12 @@ const FREE: [&str; 24] = [
     "no-overlap",
     "resume",
     "checkpoint",
+];
+/// Other options that change no bit of a run, or that are checked where it goes on: they may differ.
+const FREE: [&str; 12] = [
+    "prefetch",
+    "prefetch-threads",
+    "dataset-test-path",
     "checkpoint-every",
     "checkpoint-metric",
     "keep",
@@ -38,23 +41,8 @@ const FREE: [&str; 24] = [
     "dataset-train-path",
     "hash",
 ];
-/// Free options that belong to the start of a run alone, or to one process: a checkpoint does not keep them.
-const NOT_KEPT: [&str; 14] = [
-    "threads",
-    "key-file",
-    "transport",
-    "timeout",
-    "encrypt",
-    "host-name",
-    "shared-memory",
-    "shards-per-rank",
-    "bucket-bytes",
-    "no-overlap",
-    "resume",
-    "checkpoint",
-    "load",
-    "evaluate",
-];
+/// Options that belong to the start of a run alone.
+const OF_THE_START: [&str; 2] = ["load", "evaluate"];
 /// Options of which a checkpoint keeps what came of them.
 const EFFECTIVE: [&str; 5] =
     ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
@@ -87,7 +75,8 @@ impl SavedSettings {
         let mut words = Vec::new();
         for (name, values) in given(&matches) {
             let name = name.as_str();
-            let is_kept = !NOT_KEPT.contains(&name) && !EFFECTIVE.contains(&name);
+            let is_kept =
+                [&OF_A_PROCESS[..], &OF_THE_START, &EFFECTIVE].iter().all(|names| !names.contains(&name));
             if is_kept && !(scaled && name == "learning-rate") {
                 words.extend(values.into_iter().map(|value| match SWITCHES.contains(&name) {
                     true => Some(format!("--{name}")),
@@ -118,7 +107,7 @@ impl SavedSettings {
         let given_matches = train_matches(&given_args.words)?;
         let mut args = arguments(&matches)?;
         for (name, values) in given(&given_matches) {
-            if FREE.contains(&name.as_str()) {
+            if OF_A_PROCESS.contains(&name.as_str()) || FREE.contains(&name.as_str()) {
                 continue;
             }
             let saved = raw(&matches, &name);
