@@ -34,9 +34,9 @@
 //! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
 //! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
 //!
-//! Outputs of fewer than 9 pixels are small. Where the kernel is one element, without padding, and a group has at least 8 channels and 8 filters, a
-//! pass is a plain matrix product. At stride 1 nothing is copied for it; at other strides, the pixels that
-//! are read are copied block by block.
+//! Outputs of fewer than 9 pixels are small. Where the kernel is one element, without padding, and a group has
+//! at least 8 channels and 8 filters, a pass is a plain matrix product. At stride 1 nothing is copied for it;
+//! at other strides, the pixels that are read are copied block by block.
 //!
 //! Channels are outermost, so the tensors of a group are contiguous, and a pass is a loop over its groups. If
 //! each group has one channel (a depthwise convolution), the direct path has kernels of its own for all
