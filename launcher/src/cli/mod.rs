@@ -17,6 +17,7 @@ mod clap_error;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
+pub(crate) mod evaluate_plan;
 mod job_args;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
@@ -29,12 +30,15 @@ pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
 pub(crate) mod source;
 mod spelling;
+mod use_args;
+pub(crate) mod use_plan;
 
 pub(crate) use args::*;
 pub(crate) use augment_args::*;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use use_args::*;
 
 use crate::failure::Failure;
 use clap::Parser;

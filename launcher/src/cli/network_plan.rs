@@ -43,6 +43,11 @@ impl NetworkPlan {
         }
     }
 
+    /// The network called `name` that a file of this `text` describes.
+    pub(super) fn of_text(name: &str, text: &str) -> Result<Self, Failure> {
+        NetworkFile::of_text(PathBuf::from(format!("{name}.toml")), text.to_string()).map(Self::File)
+    }
+
     /// The name for checkpoints and messages; that of a file without folder and ending.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -72,6 +77,11 @@ impl NetworkFile {
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let text = text_file::read(&path).map_err(|error| failure(format!("cannot read: {error}")))?;
+        Self::of_text(path, text)
+    }
+
+    fn of_text(path: PathBuf, text: String) -> Result<Self, Failure> {
+        let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let network = file::network::<f32>(&text).map_err(|error| failure(error.to_string()))?;
         let (input, outputs) = (network.input_shape(), network.output_shape().elements());
         Ok(Self { path, text, input, outputs })
