@@ -22,6 +22,7 @@
 //! | [`images`] | folders of images, and [tar files](images::shards) of them |
 //! | [`table`] | CSV files |
 //! | [`tensors`] | npz and safetensors files |
+//! | [`inputs`] | arrays of samples without targets |
 //! | [`open`] | whatever is at a path |
 //! | [`arrays`] | samples that the caller holds in memory |
 //! | [`synthetic`] | a seeded set of any size with a pattern that a network can learn |
@@ -59,6 +60,7 @@ pub mod error;
 mod gzip;
 pub mod idx;
 pub mod images;
+pub mod inputs;
 pub mod mnist;
 pub mod normalization;
 mod normalized;

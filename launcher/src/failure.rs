@@ -33,6 +33,12 @@ pub(crate) enum Failure {
     /// Parameters that were loaded, but give no finite numbers.
     #[error("--load {}: {problem}", path.display())]
     Unusable { path: PathBuf, problem: String },
+    /// Parameters of another program that are not those of the network.
+    #[error("{error}")]
+    Import { error: model::Error, hint: Option<String> },
+    /// Inputs that cannot be predicted, each of which has been named.
+    #[error("{failed} of {total} inputs cannot be predicted")]
+    Inputs { failed: usize, total: usize },
     /// Parameters that were trained, but give no finite test loss.
     #[error("the test: {0}")]
     Test(model::Error),
@@ -183,7 +189,7 @@ impl Failure {
     /// The way out, where there is one.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } | Self::Logins { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::Logins { hint, .. } | Self::Import { hint, .. } => hint.clone(),
             Self::Load(model::Error::Checkpoint { reason, .. }) => load_hint(reason),
             Self::Data {
                 source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
@@ -241,6 +247,9 @@ impl Failure {
 
 /// The way out where a file holds the parameters of another network, unless the error says it already.
 fn load_hint(reason: &CheckpointError) -> Option<String> {
+    if matches!(reason, CheckpointError::UnknownNetwork { .. }) {
+        return Some("--model NAME says which network it is".to_string());
+    }
     let is_prefix = matches!(reason, CheckpointError::OtherTensors { prefix: Some(_), .. });
     (reason.is_mismatch() && !is_prefix).then(|| {
         "--model, --dtype, --dataset and --classes must be those that the file was saved with".to_string()

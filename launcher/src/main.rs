@@ -11,11 +11,13 @@
 
 mod cli;
 mod data;
+mod exchange;
 mod failure;
 mod hosts;
 mod job;
 mod local;
 mod output;
+mod predict;
 mod rank;
 mod recipes;
 mod remote;
@@ -61,6 +63,9 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) if args.checkpoints.resume.is_some() => resume::start(*args, out),
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(*args)?, out),
+        Command::Predict(args) => predict::start(&(*args).try_into()?, out),
+        Command::Export(args) => exchange::export::start(&(*args).try_into()?, out),
+        Command::Import(args) => exchange::import::start(&(*args).try_into()?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),

@@ -7,6 +7,8 @@ use crate::checkpoint::{CheckpointError, FolderError, ResumeError};
 #[cfg(feature = "files")]
 use crate::file::FileError;
 use crate::last_layer::LastLayerError;
+#[cfg(feature = "onnx")]
+use crate::onnx::OnnxError;
 use crate::place::Place;
 use crate::shape::Shape;
 use crate::train::{DataError, NonFinite};
@@ -134,6 +136,10 @@ pub enum Error {
     /// The group of ranks has failed.
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
+    /// A network that cannot be written in the ONNX format.
+    #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// A file of parameters cannot be read or written.
     #[error("{}: {reason}", path.display())]
     Checkpoint {

@@ -13,6 +13,7 @@
 
 pub mod callback;
 mod checkpoint;
+mod confusion;
 mod error;
 #[cfg(feature = "files")]
 pub mod file;
@@ -24,8 +25,11 @@ mod memory;
 pub mod metric;
 mod names;
 mod network;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod optimizer;
 mod place;
+mod predictor;
 pub mod schedule;
 mod shape;
 mod targets;
@@ -38,17 +42,20 @@ pub use isograd_kernels as kernels;
 
 pub use callback::Callback;
 pub use checkpoint::{
-    CheckpointError, FolderError, ResumeError, RunFolder, RunInfo, ShapeMismatch, check_save, load, save,
+    CheckpointError, FolderError, ImportReport, InputInfo, InputSize, ResumeError, RunFolder, RunInfo,
+    SavedNetwork, ShapeMismatch, Unmatched, check_save, import, load, save, save_described,
 };
+pub use confusion::ConfusionMatrix;
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use isograd_kernels::Element;
 pub use last_layer::LastLayerError;
 pub use loss::Loss;
 pub use metric::Metric;
-pub use network::{Network, Predictor, Randomness, State};
+pub use network::{Network, Randomness, Session, State};
 pub use optimizer::Optimizer;
 pub use place::Place;
+pub use predictor::{Predictor, Scores};
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;

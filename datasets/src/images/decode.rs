@@ -66,6 +66,11 @@ pub(super) fn size(bytes: &[u8]) -> Result<[u32; 2], String> {
     })
 }
 
+/// Whether an image has no colours, by its header.
+pub(super) fn is_grey(bytes: &[u8]) -> Result<bool, String> {
+    Ok(!decoder(bytes)?.color_type().has_color())
+}
+
 /// Decodes an image into `pixels`, `[height, width, channels]`, and gives its height and width.
 pub(super) fn decode(bytes: &[u8], colour: Colour, pixels: &mut Vec<u8>) -> Result<[usize; 2], String> {
     let mut decoder = decoder(bytes)?;

@@ -23,6 +23,7 @@
 //! The index remembers them.
 
 mod decode;
+mod files;
 mod fit;
 mod index;
 mod jpeg;
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use decode::Colour;
+pub use files::{ImageChanges, ImageFiles, find_images};
 pub use fit::Fit;
 pub use resize::{Raster, Region, resize_region};
 

@@ -17,13 +17,15 @@
 //! the least class of the training samples is 1, classes count from 1.
 
 mod chunks;
-mod npy;
-mod npz;
-mod safetensors;
+pub(crate) mod npy;
+pub(crate) mod npz;
+pub(crate) mod safetensors;
+mod write;
 
 use std::path::Path;
 
 pub use chunks::NpzChunks;
+pub use write::write_npz;
 
 use crate::{Arrays, Error, FormatError};
 use npy::Tensor;
@@ -33,7 +35,7 @@ const MAX_CLASSES: i64 = 1 << 20;
 
 /// A part of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Train,
     Validation,
     Test,
@@ -41,13 +43,16 @@ enum Part {
 
 /// What an array is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Samples,
     Targets,
 }
 
+/// Which part's samples are taken where no targets are needed: the first that there is.
+pub(crate) const SAMPLES_IN_USE: [Part; 3] = [Part::Test, Part::Train, Part::Validation];
+
 /// What the name of an array says; nothing if it has other words.
-fn role(name: &str) -> Option<(Part, Role)> {
+pub(crate) fn role(name: &str) -> Option<(Part, Role)> {
     let name = name.to_lowercase();
     let name = name.strip_suffix(".npy").unwrap_or(&name);
     match name {
@@ -168,16 +173,16 @@ impl Classes {
 
 /// How the values of a sample lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
+pub(crate) struct Layout {
     /// `[c, h, w]`.
-    shape: [usize; 3],
+    pub(crate) shape: [usize; 3],
     /// Whether the channels of a pixel lie side by side.
     is_interleaved: bool,
 }
 
 impl Layout {
     /// Of an array of samples with these dimensions.
-    fn new(file: &str, dims: &[usize]) -> Result<Self, FormatError> {
+    pub(crate) fn new(file: &str, dims: &[usize]) -> Result<Self, FormatError> {
         // Four rows are likelier than four channels beside one or three in the last place.
         let are_channels_last = |h: usize, c: usize| match c {
             1 | 3 => !matches!(h, 1 | 3),
@@ -201,7 +206,7 @@ impl Layout {
     }
 
     /// The values of one sample, or of several, as `[N, C, H, W]`.
-    fn arrange<T: Copy>(self, values: Vec<T>) -> Vec<T> {
+    pub(crate) fn arrange<T: Copy>(self, values: Vec<T>) -> Vec<T> {
         let [c, h, w] = self.shape;
         if !self.is_interleaved || c == 1 || values.is_empty() {
             return values;

@@ -14,7 +14,7 @@ const STEP_BYTES: u64 = 1 << 24;
 
 /// The type of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Element {
+pub(crate) enum Element {
     U8,
     Signed(usize),
     Unsigned(usize),
@@ -33,7 +33,7 @@ impl Element {
         }
     }
 
-    pub(super) fn is_byte(self) -> bool {
+    pub(crate) fn is_byte(self) -> bool {
         self == Self::U8
     }
 
@@ -44,11 +44,11 @@ impl Element {
 
 /// An array, little-endian and row-major, of at least one dimension.
 #[derive(Clone, Debug)]
-pub(super) struct Tensor {
-    pub(super) name: String,
-    pub(super) element: Element,
-    pub(super) dims: Vec<usize>,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) element: Element,
+    pub(crate) dims: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Tensor {
@@ -59,7 +59,7 @@ impl Tensor {
     }
 
     /// The values as floats, rounded to the nearest.
-    pub(super) fn floats(&self) -> Vec<f32> {
+    pub(crate) fn floats(&self) -> Vec<f32> {
         floats(self.element, &self.bytes)
     }
 }
@@ -102,7 +102,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads a header.
-    pub(super) fn read(source: &mut impl Read) -> Result<Self, String> {
+    pub(crate) fn read(source: &mut impl Read) -> Result<Self, String> {
         let mut start = [0; 8];
         source.read_exact(&mut start).map_err(truncated)?;
         if &start[..6] != b"\x93NUMPY" {
@@ -156,7 +156,7 @@ impl Header {
 }
 
 /// Reads an npy file of `file_bytes`.
-pub(super) fn read(name: &str, source: &mut impl Read, file_bytes: u64) -> Result<Tensor, String> {
+pub(crate) fn read(name: &str, source: &mut impl Read, file_bytes: u64) -> Result<Tensor, String> {
     let header = Header::read(source)?;
     let expected = header.value_bytes(file_bytes.saturating_sub(header.bytes as u64))? as u64;
     let mut bytes = Vec::new();

@@ -28,7 +28,7 @@ pub(super) fn archive(path: &Path) -> Result<Archive, Error> {
 }
 
 /// Reads the arrays whose names are `wanted`.
-pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Tensor>, Error> {
+pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Tensor>, Error> {
     let mut archive = archive(path)?;
     let mut tensors = Vec::new();
     for index in 0..archive.len() {
@@ -39,6 +39,16 @@ pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Ten
         tensors.push(tensor.map_err(|problem| malformed(path, &format!("array '{name}' {problem}")))?);
     }
     Ok(tensors)
+}
+
+/// The names of all arrays.
+pub(crate) fn names(path: &Path) -> Result<Vec<String>, Error> {
+    let mut archive = archive(path)?;
+    let mut names = Vec::new();
+    for index in 0..archive.len() {
+        names.extend(array_name(&member(path, &mut archive, index)?));
+    }
+    Ok(names)
 }
 
 /// The header of the array in a member, and the member's name.

@@ -9,7 +9,7 @@ use super::npy::{Element, Tensor};
 use crate::{Error, FileError, FormatError};
 
 /// Reads all arrays of a file.
-pub(super) fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
     let file = || path.display().to_string();
     let failure = |reason| FileError::Io { file: file(), reason };
     if !path.metadata().map_err(failure)?.is_file() {

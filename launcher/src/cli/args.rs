@@ -13,6 +13,9 @@ use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::schedule_plan;
+use crate::cli::use_args::{
+    EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
+};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -25,6 +28,7 @@ Examples:
   isograd train                               Train simplecnn on the built-in MNIST
   isograd train --epochs 20 --validation-split 0.1 --save digits.safetensors
   isograd evaluate --load digits.safetensors  Test the saved network
+  isograd predict --load digits.safetensors digit.png
   isograd models                              List all networks
   isograd summary --model resnet20            Show the layers of a network
   isograd summary --model resnet20 --toml > my-net.toml
@@ -75,6 +79,15 @@ pub(crate) enum Command {
     Train(Box<TrainArgs>),
     /// Test a saved network
     Evaluate(Box<EvaluateArgs>),
+    /// Predict the classes, or the values, of images and arrays
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(Box<PredictArgs>),
+    /// Write a trained network for other programs
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(Box<ExportArgs>),
+    /// Read the parameters of another program
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(Box<ImportArgs>),
     /// Show the layers of a network
     Summary(SummaryArgs),
     /// List all networks
@@ -254,17 +267,29 @@ pub(crate) struct TrainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// Parameters to test, as `train --save` writes them, or a checkpoint, as runs/a/best
-    #[arg(long, value_name = "FILE")]
+    /// Trained network: the folder of a run, which stands for its best checkpoint or else its newest; a
+    /// checkpoint in it; or a file that `train --save` has written. What a checkpoint tells of its training
+    /// (network, data, their size and normalisation, loss) need not be given
+    #[arg(long, value_name = "PATH")]
     pub(crate) load: PathBuf,
+    /// Show precision, recall and F1 of each class, and the confusion matrix
+    #[arg(long)]
+    pub(crate) per_class: bool,
+    /// Write them to this file: CSV (.csv) with the columns class, name, samples, predicted, precision,
+    /// recall, f1 and as_0, as_1 and so on, or JSON (.json)
+    #[arg(long, value_name = "FILE")]
+    #[arg(value_parser = PathBufValueParser::new().try_map(parsers::history))]
+    pub(crate) per_class_file: Option<HistoryFile>,
+    /// Network, by name ('isograd models' lists all) or in a .toml file [default: what the file says]
+    #[arg(long, value_name = "NAME", value_parser = parsers::model, help_heading = "Network and data")]
+    pub(crate) model: Option<ModelName>,
     #[command(flatten, next_help_heading = "Network and data")]
-    pub(crate) network: NetworkArgs,
-    #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) input: InputArgs,
-    #[command(flatten)]
-    pub(crate) loss: LossArgs,
+    /// Loss, as for train [default: that of the training]
+    #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = parsers::loss)]
+    pub(crate) loss: Option<&'static str>,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
     #[command(flatten, next_help_heading = "Ranks")]

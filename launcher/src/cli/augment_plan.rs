@@ -21,6 +21,8 @@ pub(crate) enum NormalizePlan {
     Computed,
     /// The command line: means and deviations.
     Given(Vec<f64>, Vec<f64>),
+    /// A saved network: factors and addends for samples that are bytes, and for those that are floats.
+    Saved { bytes: [Vec<f64>; 2], floats: [Vec<f64>; 2] },
 }
 
 /// What all samples go through, those of tests as well.
@@ -209,6 +211,7 @@ impl fmt::Display for NormalizePlan {
         match self {
             Self::Published(published) => f.write_str(published.name),
             Self::Computed => f.write_str("computed"),
+            Self::Saved { .. } => f.write_str("as in training"),
             Self::Given(mean, std) => {
                 let list = |numbers: &[f64]| {
                     numbers.iter().map(|number| format!("{number:?}")).collect::<Vec<_>>().join(",")

@@ -6,7 +6,7 @@ use isograd_datasets::images::OnBadImage;
 use isograd_datasets::table::{Missing, Targets};
 use std::path::PathBuf;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist, kmnist, qmnist, emnist-letters (-digits, -balanced, -byclass,
     /// -bymerge, -mnist), cifar10, cifar100 (-coarse); synthetic, which fits any network; or a path, such as

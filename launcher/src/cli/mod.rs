@@ -20,6 +20,7 @@ mod config_args;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
+pub(crate) mod evaluate_plan;
 mod job_args;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
@@ -34,6 +35,8 @@ pub(crate) mod schedule_plan;
 pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
+mod use_args;
+pub(crate) mod use_plan;
 
 pub(crate) use args::*;
 pub(crate) use augment_args::*;
@@ -41,6 +44,7 @@ pub(crate) use config_args::ConfigArgs;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use use_args::*;
 
 use crate::failure::Failure;
 use clap::Parser;

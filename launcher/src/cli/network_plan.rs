@@ -43,8 +43,13 @@ impl NetworkPlan {
             ModelName::Zoo(name) => Ok(Self::Zoo(zoo::find(name)?)),
             ModelName::File(path) => NetworkFile::read(path).map(Self::File),
             // It is called as in the file that has it: `[model]`.
-            ModelName::Text(text) => NetworkFile::new(PathBuf::from("model"), text).map(Self::File),
+            ModelName::Text(text) => NetworkFile::of_text(PathBuf::from("model"), text).map(Self::File),
         }
+    }
+
+    /// The network called `name` that a file of this `text` describes.
+    pub(super) fn of_text(name: &str, text: &str) -> Result<Self, Failure> {
+        NetworkFile::of_text(PathBuf::from(format!("{name}.toml")), text.to_string()).map(Self::File)
     }
 
     /// The name for checkpoints and messages; that of a file without folder and ending.
@@ -76,10 +81,10 @@ impl NetworkFile {
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let text = text_file::read(&path).map_err(|error| failure(format!("cannot read: {error}")))?;
-        Self::new(path, text)
+        Self::of_text(path, text)
     }
 
-    fn new(path: PathBuf, text: String) -> Result<Self, Failure> {
+    fn of_text(path: PathBuf, text: String) -> Result<Self, Failure> {
         let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let network = file::network::<f32>(&text).map_err(|error| failure(error.to_string()))?;
         let (input, outputs) = (network.input_shape(), network.output_shape().elements());

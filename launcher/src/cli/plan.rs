@@ -10,12 +10,12 @@ use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
 use crate::cli::schedule_plan::SchedulePlan;
 use crate::cli::source::Source;
-use crate::cli::{EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
+use crate::cli::{ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
 use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
-use isograd_model::metric::CategoricalAccuracy;
+use isograd_model::metric::{CategoricalAccuracy, ConfusionMatrix};
 use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -77,6 +77,8 @@ pub(crate) struct EvaluatePlan {
     pub(crate) load: PathBuf,
     pub(crate) input: InputPlan,
     pub(crate) loss: &'static str,
+    pub(crate) per_class: bool,
+    pub(crate) per_class_file: Option<HistoryFile>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
 }
@@ -201,12 +203,22 @@ impl TrainPlan {
 }
 
 impl EvaluatePlan {
+    /// Whether the classes are told apart.
+    pub(crate) fn is_per_class(&self) -> bool {
+        self.per_class || self.per_class_file.is_some()
+    }
+
     /// The configuration of a trainer that only evaluates `samples` samples.
     pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.unwrap_or(SHARD_SIZE).min(samples);
         let loss = build_loss(self.loss);
-        TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() }
+        let mut config =
+            TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() };
+        if self.is_per_class() {
+            config.metrics.push(Arc::new(ConfusionMatrix));
+        }
+        config
     }
 }
 
@@ -337,18 +349,6 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             evaluate_before: output.evaluate,
             hash: output.hash,
         })
-    }
-}
-
-impl TryFrom<EvaluateArgs> for EvaluatePlan {
-    type Error = Failure;
-
-    fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
-        let EvaluateArgs { load, network, data, input, loss, execution, ranks, config: _ } = args;
-        let model = NetworkPlan::new(network.model)?;
-        let (source, execution) = (Source::new(data, &model)?, execution.try_into()?);
-        let (input, loss, ranks) = (InputPlan::new(input), loss.loss, ranks.into());
-        Ok(Self { model, source, load, input, loss, execution, ranks })
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
         Command::Evaluate(mut args) => {
             if is_elsewhere {
                 args.execution.isa = IsaName::Auto;
-                assume_model(&mut args.network.model);
+                args.model.iter_mut().for_each(assume_model);
             }
             EvaluatePlan::try_from(*args)?.ranks
         }

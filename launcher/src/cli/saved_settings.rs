@@ -12,6 +12,9 @@ use isograd_model::RunFolder;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+/// The name of the note of a checkpoint with its settings.
+pub(crate) const SETTINGS: &str = "settings";
+
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
 const OF_A_PROCESS: [&str; 13] = [
     "threads",
@@ -91,6 +94,14 @@ impl SavedSettings {
             hint: None,
         })?;
         Ok(Self { words, folder: std::env::current_dir().unwrap_or_default() })
+    }
+
+    /// The arguments of the run.
+    pub(crate) fn train_args(&self) -> Result<TrainArgs, Failure> {
+        let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
+        let mut args = arguments(&train_matches(&words)?)?;
+        self.find_paths(&mut args);
+        Ok(args)
     }
 
     /// The arguments of a run that goes on with these settings, where `given` were given beside `--resume`.

@@ -131,8 +131,18 @@ pub(crate) fn of_test<T: Element>(
     view: &dyn Dataset,
     state: &State<T>,
 ) -> Result<Agreement, Failure> {
-    // `state` is what was loaded; the loss is a part of the configuration.
-    let EvaluatePlan { model, source, load: _, input, loss: _, execution, ranks } = plan;
+    // `state` is what was loaded; the loss and the metrics are a part of the configuration.
+    let EvaluatePlan {
+        model,
+        source,
+        load: _,
+        input,
+        loss: _,
+        per_class: _,
+        per_class_file: _,
+        execution,
+        ranks,
+    } = plan;
     let mut agreement = common::<T>(model, network, view);
     agreement.push(("the size and normalisation of samples", format!("{input:?}")));
     let (name, digest) = source.test_digest(test)?;

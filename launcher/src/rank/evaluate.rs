@@ -6,13 +6,14 @@ use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::agreement;
+use crate::rank::class_report::ClassReport;
 use crate::rank::command::RankCommand;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
 use crate::rank::views;
-use isograd_model::{Element, Error, NonFinite, Ranks, Trainer};
+use isograd_model::{ConfusionMatrix, Element, Error, NonFinite, Ranks, Trainer};
 
 /// Tests a saved network.
 impl RankCommand for EvaluatePlan {
@@ -32,6 +33,10 @@ impl RankCommand for EvaluatePlan {
             Some(NormalizePlan::Computed) => views::normalization(&self.input, &*self.source.load()?.train)?,
             _ => views::normalization(&self.input, &*test)?,
         };
+        if self.is_per_class() && test.target_values().is_some() {
+            let problem = "--per-class: the targets are numbers, not classes".to_string();
+            return Err(Failure::Usage { problem, hint: None });
+        }
         let view = views::in_tests(&self.input, &*test, normalization.as_ref())?;
         let network = build::<T>(&self.model, &*view)?;
         let state = load_state(&self.load, &self.model.name(), &network)?;
@@ -48,6 +53,15 @@ impl RankCommand for EvaluatePlan {
             }
             other => other.into(),
         })?;
-        out.line(&test_line(&trainer.config().metrics, &evaluation))
+        out.line(&test_line(&trainer.config().metrics, &evaluation))?;
+        let Some(sums) = evaluation.sums.last().filter(|_| self.is_per_class()) else { return Ok(()) };
+        let report = ClassReport::new(ConfusionMatrix::from_sums(sums), test.class_names());
+        if self.per_class {
+            out.text(&report.text())?;
+        }
+        match &self.per_class_file {
+            Some(file) if identity.is_first() => report.write(file),
+            _ => Ok(()),
+        }
     }
 }

@@ -3,8 +3,10 @@
 pub(crate) mod agreement;
 pub(crate) mod bench_comm;
 mod checkpoints;
+mod class_report;
 pub(crate) mod command;
 pub(crate) mod data;
+mod description;
 pub(crate) mod evaluate;
 mod history;
 pub(crate) mod identity;

@@ -3,7 +3,7 @@
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_model::{Element, Network, Shape, State, load};
+use isograd_model::{Element, Network, SavedNetwork, Shape, State, load};
 use std::path::Path;
 
 /// Builds the network `model` for the samples and classes of `dataset`. A network in a file is for those that
@@ -30,14 +30,13 @@ pub(crate) fn build_for<T: Element>(
     }
 }
 
-/// Loads the state of `network`, called `model`, from the file at `path`. A checkpoint stands for its
-/// averages, if it has some, since they are what was evaluated.
+/// Loads the state of `network`, called `model`, from the file at `path`, or from the checkpoint that a folder
+/// stands for. A checkpoint stands for its averages, if it has some, since they are what was evaluated.
 pub(crate) fn load_state<T: Element>(
     path: &Path,
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    let files = ["averages.safetensors", "model.safetensors"].map(|name| path.join(name));
-    let file = files.iter().find(|file| path.is_dir() && file.exists()).map_or(path, |file| file.as_path());
-    load(file, model, network).map_err(Failure::Load)
+    let file = SavedNetwork::find(path).map_err(Failure::Load)?.file;
+    load(&file, model, network).map_err(Failure::Load)
 }

@@ -8,7 +8,7 @@
 
 use crate::cli::TrainArgs;
 use crate::cli::plan::{Execution, RankPlan, TrainPlan};
-use crate::cli::saved_settings::SavedSettings;
+use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::command::{self, RankCommand};
@@ -19,9 +19,6 @@ use isograd_comm::Communicator;
 use isograd_model::{Element, Error, RunFolder, RunInfo, Snapshot, Trainer};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-/// The name of the note with the settings.
-pub(crate) const SETTINGS: &str = "settings";
 
 /// Ranks that have met.
 pub(crate) struct Joined {

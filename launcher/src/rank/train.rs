@@ -16,13 +16,14 @@ use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::callback_plan::CallbackPlan;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
-use crate::cli::saved_settings::SavedSettings;
+use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::{Failure, Saved};
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
 use crate::rank::data::Samples;
+use crate::rank::description;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
@@ -40,7 +41,7 @@ use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
 use isograd_model::{
     Element, Error, FitEpoch, NonFinite, Observer, Progress, Ranks, RunFolder, RunInfo, Trainer, check_save,
-    save,
+    save_described,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,8 +130,13 @@ pub(crate) fn run<T: Element>(
     if plan.load.is_some() {
         trainer.broadcast_state()?;
     }
+    let described =
+        match is_first && (plan.checkpoint.is_some() || plan.resume.is_some() || plan.save.is_some()) {
+            true => description::of(plan, &samples, &*views.plain)?,
+            false => RunInfo::default(),
+        };
     let info = match is_first && (plan.checkpoint.is_some() || plan.resume.is_some()) {
-        true => describe(plan, identity, &samples, parts.train.len())?,
+        true => describe(described.clone(), plan, identity, &samples, parts.train.len())?,
         false => RunInfo::default(),
     };
     if let Some(checkpoint) = checkpoint.filter(|checkpoint| is_new(plan, &checkpoint.folder)) {
@@ -182,6 +188,7 @@ pub(crate) fn run<T: Element>(
     let mut run = Run {
         plan,
         is_first,
+        described,
         views: &views,
         out: &mut *out,
         history,
@@ -260,20 +267,19 @@ fn is_new(plan: &TrainPlan, folder: &Path) -> bool {
     old != new
 }
 
-/// What the checkpoints of the run tell.
+/// What the checkpoints of the run tell, beside `info` of their network.
 fn describe(
+    mut info: RunInfo,
     plan: &TrainPlan,
     identity: &RankIdentity,
     samples: &Samples,
     train: usize,
 ) -> Result<RunInfo, Failure> {
-    let mut info = RunInfo::new(&plan.model.name());
-    info.class_names = samples.train.class_names().to_vec();
     let digest = plan.source.train_digest(&*samples.train)?;
     let digest = format!("{}, {digest}", count(samples.train.len(), "sample"));
     info.must_agree.push(("training samples (--dataset, --dataset-train-path)".to_string(), digest));
     let settings = SavedSettings::new(plan, identity.world, train)?;
-    info.notes.insert(resume::SETTINGS.to_string(), settings.text());
+    info.notes.insert(SETTINGS.to_string(), settings.text());
     Ok(info)
 }
 
@@ -348,6 +354,8 @@ struct Run<'a, T> {
     plan: &'a TrainPlan,
     /// Whether this is the rank that writes files and shows progress.
     is_first: bool,
+    /// What a saved network tells of itself.
+    described: RunInfo,
     views: &'a Views<'a>,
     out: &'a mut Output,
     history: Option<History<'a>>,
@@ -448,7 +456,7 @@ impl<T: Element> Run<'_, T> {
         let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) else { return Ok(()) };
         // What was validated, and is tested in the end.
         let state = trainer.averaged_state().unwrap_or(trainer.state());
-        save(path, &self.plan.model.name(), trainer.network(), state).map_err(Failure::Save)
+        save_described(path, &self.described, trainer.network(), state).map_err(Failure::Save)
     }
 
     /// Saves the parameters that early stopping went back to at the end.

@@ -4,7 +4,7 @@ use crate::cli::augment_plan::{AugmentPlan, InputPlan, NormalizePlan};
 use crate::failure::Failure;
 use isograd_datasets::augment::{AugmentError, Augmented};
 use isograd_datasets::{
-    Dataset, Moments, Normalization, Normalized, Parent, SampleBuffer, SampleError, ValidationSplit,
+    Dataset, Moments, Normalization, Normalized, Parent, Request, SampleBuffer, SampleError, ValidationSplit,
 };
 use isograd_model::{DataError, Error};
 use rayon::prelude::*;
@@ -72,8 +72,24 @@ pub(crate) fn normalization(plan: &InputPlan, train: &dyn Dataset) -> Result<Opt
         Some(NormalizePlan::Published(published)) => of_set.standardized(published.mean, published.std),
         Some(NormalizePlan::Given(mean, std)) => of_set.standardized(mean, std),
         Some(NormalizePlan::Computed) => moments(train)?.normalization(),
+        Some(NormalizePlan::Saved { bytes, floats }) => {
+            let [scale, shift] = if has_bytes(train)? { bytes } else { floats }.clone();
+            Normalization::new(scale, shift)
+        }
     };
     normalization.map(Some).map_err(|source| Failure::Data { option: "--normalize", source })
+}
+
+/// Whether samples are bytes, by the first one.
+pub(crate) fn has_bytes(set: &dyn Dataset) -> Result<bool, Failure> {
+    let mut buffer = SampleBuffer::new();
+    match set.read(Request::new(0), &mut buffer) {
+        Ok(sample) => Ok(sample.pixels.bytes().is_some()),
+        Err(reason) => {
+            let sample = set.describe(0);
+            Err(Error::Data(DataError::Sample(SampleError::Read { sample, reason })).into())
+        }
+    }
 }
 
 /// The moments of all samples; the same bits on any number of threads.
@@ -107,7 +123,7 @@ mod tests {
     use crate::cli::plan::TrainPlan;
     use crate::cli::{Arguments, Command};
     use clap::Parser;
-    use isograd_datasets::{Arrays, Request, Synthetic, validation_split};
+    use isograd_datasets::{Arrays, Synthetic, validation_split};
 
     fn plan(options: &str) -> AugmentPlan {
         let args =

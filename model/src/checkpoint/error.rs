@@ -78,6 +78,12 @@ pub enum CheckpointError {
         /// How many there are.
         count: usize,
     },
+    /// A file that does not tell which network it is of.
+    #[error("{reason}")]
+    UnknownNetwork {
+        /// What is missing.
+        reason: String,
+    },
     /// A tensor of another element type.
     #[error("tensor '{tensor}' is {found}, expected {expected}")]
     OtherType {
@@ -105,7 +111,11 @@ impl CheckpointError {
     /// Whether the file is a whole checkpoint, but of another network or of another element type.
     pub fn is_mismatch(&self) -> bool {
         match self {
-            Self::Read(_) | Self::Write(_) | Self::NotSafetensors { .. } | Self::Broken { .. } => false,
+            Self::Read(_)
+            | Self::Write(_)
+            | Self::NotSafetensors { .. }
+            | Self::Broken { .. }
+            | Self::UnknownNetwork { .. } => false,
             Self::LongHeader { .. }
             | Self::OtherModel { .. }
             | Self::OtherTensors { .. }

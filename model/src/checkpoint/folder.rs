@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// The files of a checkpoint beside the manifest.
 pub(super) const RUN: &str = "run.json";
-const MODEL: &str = "model.safetensors";
-const AVERAGES: &str = "averages.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
+pub(super) const AVERAGES: &str = "averages.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const PROGRESS: &str = "progress.bin";
 
@@ -77,22 +77,22 @@ impl<T: Element> Snapshot<T> {
             return Err(FolderError::NonFinite { tensor: tensor.to_string() });
         }
         let part = PartFolder::begin(parent).map_err(FolderError::write("it"))?;
-        let (mut manifest, model) = (Manifest::new(), &info.model);
+        let mut manifest = Manifest::new();
         let mut file = |name: &str, write: &dyn Fn(&mut Writer) -> io::Result<()>| {
-            let info = write_file(&part.0, name, write).map_err(FolderError::write(name))?;
-            manifest.files.insert(name.to_string(), info);
+            let line = write_file(&part.0, name, write).map_err(FolderError::write(name))?;
+            manifest.files.insert(name.to_string(), line);
             Ok::<_, FolderError>(())
         };
         let tensors = [self.tensors.parameters.as_slice(), &self.tensors.statistics];
-        file(MODEL, &|to| write_state(to, model, tensors, &self.state))?;
+        file(MODEL, &|to| write_state(to, info, tensors, &self.state))?;
         if let Some(average) = self.average.as_ref().filter(|_| self.run.average_steps > 0) {
-            file(AVERAGES, &|to| write_state(to, model, tensors, average))?;
+            file(AVERAGES, &|to| write_state(to, info, tensors, average))?;
         }
         let slots = self.slot_tensors();
         if !slots.is_empty() {
             file(OPTIMIZER, &|to| {
                 let names: Vec<&Tensor> = slots.iter().map(|(_, tensor)| tensor).collect();
-                to.write_all(&super::header::encode::<T>(model, &names)?)?;
+                to.write_all(&super::header::encode::<T>(&RunInfo::new(&info.model), &names)?)?;
                 let mut values = slots.iter().map(|(slot, tensor)| &self.slots[*slot][tensor.range.clone()]);
                 values.try_for_each(|values| write_values(to, values))
             })?;

@@ -1,7 +1,7 @@
 //! The header of a safetensors file: its length in 8 bytes, then a table in JSON of names, element types,
 //! shapes and places.
 
-use super::{CheckpointError, ShapeMismatch};
+use super::{CheckpointError, RunInfo, ShapeMismatch};
 use crate::layer::Tensor;
 use isograd_kernels::Element;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -10,21 +10,25 @@ use std::fs::File;
 use std::io::{self, Read};
 
 /// The metadata key of the network's name.
-const MODEL: &str = "model";
+pub(super) const MODEL: &str = "model";
+/// The metadata key of what else is known of the network, in JSON.
+const INFO: &str = "isograd";
 /// Bytes of the header's length.
 const LENGTH_BYTES: u64 = 8;
 /// The longest header that readers of the format accept.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Room in a header for what writers add beside the tensors: metadata, blanks.
-const EXTRA_HEADER_BYTES: usize = 1 << 16;
+const EXTRA_HEADER_BYTES: usize = 1 << 20;
+/// The most bytes that a header keeps of what is known of the network beside its name.
+const MAX_INFO_BYTES: usize = 1 << 18;
 /// Tensors that an error lists.
-const LISTED: usize = 10;
+pub(super) const LISTED: usize = 10;
 /// Characters of a text from a file that an error quotes.
 const QUOTED_CHARS: usize = 80;
 
-/// The header of a file of `tensors` of a network called `model`, with the length in front: in their order
-/// and without gaps.
-pub(super) fn encode<T: Element>(model: &str, tensors: &[&Tensor]) -> io::Result<Vec<u8>> {
+/// The header of a file of `tensors` of the network that `info` tells of, with the length in front: in their
+/// order and without gaps.
+pub(super) fn encode<T: Element>(info: &RunInfo, tensors: &[&Tensor]) -> io::Result<Vec<u8>> {
     data_bytes::<T>(tensors)?;
     let mut end = 0;
     let entry = |tensor: &&Tensor| {
@@ -34,12 +38,27 @@ pub(super) fn encode<T: Element>(model: &str, tensors: &[&Tensor]) -> io::Result
         (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     };
     let tensors = tensors.iter().map(entry).collect();
-    let metadata = HashMap::from([(MODEL.to_string(), model.to_string())]);
-    let table = Metadata::new(Some(metadata), tensors).expect("tensors without gaps, of their shapes' sizes");
+    let metadata = metadata(info);
+    let table = Metadata::new(metadata, tensors).expect("tensors without gaps, of their shapes' sizes");
     let mut json = serde_json::to_vec(&table).expect("a table of names and numbers");
     // The data begin at a multiple of 8.
     json.resize(json.len().next_multiple_of(8), b' ');
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
+}
+
+/// What a file tells of its network.
+fn metadata(info: &RunInfo) -> Option<HashMap<String, String>> {
+    let mut metadata = HashMap::from([(MODEL.to_string(), info.model.clone())]);
+    if info.input.is_some() || !info.class_names.is_empty() {
+        // Not what belongs to a run, such as the names of files.
+        let (model, class_names, input) = (String::new(), info.class_names.clone(), info.input.clone());
+        let told = RunInfo { model, class_names, input, ..RunInfo::default() };
+        let json = serde_json::to_string(&told).expect("texts and numbers");
+        if json.len() <= MAX_INFO_BYTES {
+            metadata.insert(INFO.to_string(), json);
+        }
+    }
+    Some(metadata)
 }
 
 /// Bytes of all `tensors`.
@@ -61,6 +80,27 @@ impl Contents {
     /// Reads the header of `file`, from its start, if it can be that of `tensors` of a network called
     /// `model`.
     pub(super) fn read(file: &mut File, model: &str, tensors: &[&Tensor]) -> Result<Self, CheckpointError> {
+        // A table of millions of tensors would take much memory and time before it turns out to be that of
+        // another network.
+        let most_bytes = most_header_bytes(tensors);
+        Self::read_checked(file, |header_bytes| match header_bytes > most_bytes {
+            true => {
+                let (model, tensors) = (model.to_string(), tensors.len());
+                Err(CheckpointError::LongHeader { model, tensors, header_bytes, most_bytes })
+            }
+            false => Ok(()),
+        })
+    }
+
+    /// Reads the header of `file`, from its start, whatever network it is of.
+    pub(super) fn read_any(file: &mut File) -> Result<Self, CheckpointError> {
+        Self::read_checked(file, |_| Ok(()))
+    }
+
+    fn read_checked(
+        file: &mut File,
+        check: impl FnOnce(u64) -> Result<(), CheckpointError>,
+    ) -> Result<Self, CheckpointError> {
         let file_bytes = file.metadata().map_err(CheckpointError::Read)?.len();
         let foreign = |reason| CheckpointError::NotSafetensors { reason };
         if file_bytes < LENGTH_BYTES {
@@ -77,13 +117,7 @@ impl Contents {
         if file_bytes < data_start {
             return Err(broken(data_start));
         }
-        // A table of millions of tensors would take much memory and time before it turns out to be that of
-        // another network.
-        let most_bytes = most_header_bytes(tensors);
-        if header_bytes > most_bytes {
-            let (model, tensors) = (model.to_string(), tensors.len());
-            return Err(CheckpointError::LongHeader { model, tensors, header_bytes, most_bytes });
-        }
+        check(header_bytes)?;
         let mut json = vec![0; header_bytes as usize];
         file.read_exact(&mut json).map_err(CheckpointError::Read)?;
         let table: Metadata = serde_json::from_slice(&json).map_err(|e| foreign(quote(&e.to_string())))?;
@@ -92,6 +126,27 @@ impl Contents {
             return Err(broken(expected_bytes));
         }
         Ok(Self { table, data_start })
+    }
+
+    /// What the file tells of its network.
+    pub(super) fn info(&self) -> RunInfo {
+        let metadata = self.table.metadata().as_ref();
+        let told = metadata.and_then(|metadata| serde_json::from_str(metadata.get(INFO)?).ok());
+        let model = metadata.and_then(|metadata| metadata.get(MODEL)).cloned().unwrap_or_default();
+        RunInfo { model, ..told.unwrap_or_default() }
+    }
+
+    /// The tensor `name`: its element type, its shape, and where its data begin in the file.
+    pub(super) fn tensor(&self, name: &str) -> Option<(Dtype, &[usize], u64)> {
+        let info = self.table.info(name)?;
+        Some((info.dtype, &info.shape, self.data_start + info.data_offsets.0 as u64))
+    }
+
+    /// The names of all tensors, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.table.tensors().into_keys().collect();
+        names.sort_unstable();
+        names
     }
 
     /// Where the data of each of `tensors` of a network called `model` begin in the file.
@@ -167,7 +222,7 @@ fn most_header_bytes(tensors: &[&Tensor]) -> u64 {
 }
 
 /// What each of the `missing` names has in front of it among the `unexpected` names, which are sorted.
-fn common_prefix<'a>(missing: &[&str], unexpected: &[&'a str]) -> Option<&'a str> {
+pub(super) fn common_prefix<'a>(missing: &[&str], unexpected: &[&'a str]) -> Option<&'a str> {
     let first = missing.first()?;
     let prefixes =
         unexpected.iter().filter_map(|name| name.strip_suffix(first)).filter(|prefix| !prefix.is_empty());
@@ -178,7 +233,7 @@ fn common_prefix<'a>(missing: &[&str], unexpected: &[&'a str]) -> Option<&'a str
 }
 
 /// A text from a file, fit for an error: on one line, without control characters, and not too long.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let mut quoted: String = text.chars().take(QUOTED_CHARS).collect::<String>().escape_debug().to_string();
     if text.chars().nth(QUOTED_CHARS).is_some() {
         quoted.push('…');

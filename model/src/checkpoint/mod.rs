@@ -1,7 +1,8 @@
 //! Parameters and running statistics in safetensors files, and whole runs in folders.
 //!
 //! A file holds each tensor under its name (`conv2d1.weight`), little-endian, and the network's name under
-//! the metadata key `model`. Any safetensors reader can open it.
+//! the metadata key `model`. What else is known of the network, such as the names of its classes and what its
+//! input goes through, is under the key `isograd`. Any safetensors reader can open it.
 //!
 //! A folder holds all that a run needs to go on: see [`Snapshot::write`](crate::Snapshot::write).
 
@@ -9,15 +10,22 @@ mod error;
 mod folder;
 mod folder_error;
 mod header;
+mod import;
+mod input_info;
 mod manifest;
 mod replacement;
 mod run_folder;
 mod run_info;
+mod saved;
+mod state_dict;
 
 pub use error::{CheckpointError, ShapeMismatch};
 pub use folder_error::{FolderError, ResumeError};
+pub use import::{ImportReport, Unmatched, import};
+pub use input_info::{InputInfo, InputSize};
 pub use run_folder::RunFolder;
 pub use run_info::RunInfo;
+pub use saved::SavedNetwork;
 
 use crate::error::Error;
 use crate::layer::Tensor;
@@ -58,11 +66,29 @@ pub fn save<T: Element>(
     network: &Network<T>,
     state: &State<T>,
 ) -> Result<(), Error> {
+    save_described(path, &RunInfo::new(model), network, state)
+}
+
+/// As [`save`], with what `info` tells of the network: its input, its output and the names of its classes.
+///
+/// # Errors
+///
+/// As `save`.
+///
+/// # Panics
+///
+/// As `save`.
+pub fn save_described<T: Element>(
+    path: &Path,
+    info: &RunInfo,
+    network: &Network<T>,
+    state: &State<T>,
+) -> Result<(), Error> {
     state.assert_fits(network);
     let write = || -> io::Result<()> {
         replacement::remove_abandoned(path);
         let mut file = Replacement::begin(path)?;
-        write_state(&mut file, model, [network.parameters(), network.statistics()], state)?;
+        write_state(&mut file, info, [network.parameters(), network.statistics()], state)?;
         file.finish()
     };
     write().map_err(|source| CheckpointError::Write(source).at(path))
@@ -77,7 +103,7 @@ pub fn save<T: Element>(
 pub fn check_save<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Result<(), Error> {
     let rehearse = || -> io::Result<()> {
         let tensors = list([network.parameters(), network.statistics()]);
-        let header = header::encode::<T>(model, &tensors)?;
+        let header = header::encode::<T>(&RunInfo::new(model), &tensors)?;
         let data_bytes = header::data_bytes::<T>(&tensors)?;
         Replacement::begin(path)?.reserve((header.len() as u64).saturating_add(data_bytes))
     };
@@ -107,11 +133,11 @@ pub fn load<T: Element>(path: &Path, model: &str, network: &Network<T>) -> Resul
 /// Writes a file of `state`, whose parameters and running statistics are `tensors`.
 fn write_state<T: Element>(
     file: &mut impl Write,
-    model: &str,
+    info: &RunInfo,
     tensors: [&[Tensor]; 2],
     state: &State<T>,
 ) -> io::Result<()> {
-    file.write_all(&header::encode::<T>(model, &list(tensors))?)?;
+    file.write_all(&header::encode::<T>(info, &list(tensors))?)?;
     write_values(file, state.params())?;
     write_values(file, state.statistics())
 }

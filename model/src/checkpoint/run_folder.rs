@@ -87,6 +87,21 @@ impl RunFolder {
         list().map_err(|error| error.at(path))
     }
 
+    /// The checkpoint to use of the run folder at `path`: the best one, where the run has one, or else the
+    /// newest. If `path` is itself a checkpoint, it.
+    ///
+    /// # Errors
+    ///
+    /// As [`checkpoints`](Self::checkpoints).
+    pub fn to_use(path: &Path) -> Result<PathBuf, Error> {
+        let mut all = Self::checkpoints(path)?;
+        let best = path.join(BEST);
+        // Where there are no links, there is a file with the name.
+        let named = fs::read_to_string(&best).ok().map(|name| path.join(name.trim()));
+        let best = named.unwrap_or(best);
+        Ok(if best.join(manifest::NAME).exists() { best } else { all.swap_remove(0) })
+    }
+
     /// Whether `path` is the folder of a run with checkpoints.
     pub fn has_checkpoints(path: &Path) -> bool {
         Self::checkpoints(path).is_ok()

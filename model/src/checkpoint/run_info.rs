@@ -1,19 +1,22 @@
 //! What a checkpoint tells of its run beside the numbers.
 
-use super::{FolderError, folder, manifest::Manifest};
+use super::{FolderError, InputInfo, folder, manifest::Manifest};
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a checkpoint tells of its run beside the numbers: the caller knows it, the trainer does not.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunInfo {
     /// The name of the network, as [`save`](crate::save) writes it.
     pub model: String,
     /// The names of the classes, if they have names.
     pub class_names: Vec<String>,
+    /// What the network takes and gives; checkpoints of older versions do not tell.
+    #[serde(default)]
+    pub input: Option<InputInfo>,
     /// What a run must have in common with the saved one to go on with it, as a digest of its samples: names
     /// and values. Network and configuration are compared in any case.
     pub must_agree: Vec<(String, String)>,

@@ -143,6 +143,12 @@ impl<T: Element> Network<T> {
         &memory.arena[self.data_range(memory, self.output)]
     }
 
+    /// The input of the last step in `memory` after a forward pass without that step.
+    pub(crate) fn last_input<'m>(&self, memory: &'m ShardMemory<T>) -> &'m [T] {
+        let last = &self.graph.steps[self.graph.steps.len() - 1];
+        &memory.arena[self.data_range(memory, last.reads[0])]
+    }
+
     /// Makes values the targets of the pass under way; returns the memory for them, `[outputs, n]`. Until the
     /// forward pass has ended, it is used for something else.
     pub(crate) fn target_values<'m>(&self, memory: &'m mut ShardMemory<T>) -> &'m mut [T] {

@@ -17,21 +17,25 @@ mod lifetimes;
 mod lower;
 mod memory;
 mod pass;
+#[cfg(feature = "onnx")]
+mod plain;
 mod predict;
-mod predictor;
+mod session;
 mod state;
 mod summary;
 
 pub use predict::Randomness;
-pub use predictor::Predictor;
+pub use session::Session;
 pub use state::State;
 
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
 pub(crate) use pass::{GradientMemory, SharedStep};
+#[cfg(feature = "onnx")]
+pub(crate) use plain::{PlainLayer, PlainStep};
 
 use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};
-use crate::layer::{Fusible, Layers, Mode, Reservation, Tensor};
+use crate::layer::{Fusible, Layers, Mode, OutputKind, Reservation, Tensor};
 use crate::loss::Loss;
 use crate::place::Place;
 use crate::shape::Shape;
@@ -61,6 +65,9 @@ pub struct Network<T> {
     infos: Vec<LayerInfo>,
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
+    /// The steps as the layers say, before neighbours were asked to do each other's work.
+    #[cfg(feature = "onnx")]
+    plain: Graph,
     /// The steps before their gradients were planned: what that plan starts from when layers are frozen.
     fused: Graph,
     graph: Graph,
@@ -88,12 +95,16 @@ impl<T: Element> Network<T> {
             found => return Err(Error::NoInput { found: found.unwrap_or("missing") }),
         }
         let Lowering { mut layers, infos, plan, mut graph, rows, output, .. } = Lowering::run(layers)?;
+        #[cfg(feature = "onnx")]
+        let plain = graph.clone();
         fuse::fuse(&mut graph, &mut layers, output);
         let mut network = Self {
             layers,
             infos,
             parameters: plan.parameters,
             statistics: plan.statistics,
+            #[cfg(feature = "onnx")]
+            plain,
             fused: graph,
             graph: Graph::default(),
             in_use: Graph::default(),
@@ -145,6 +156,11 @@ impl<T: Element> Network<T> {
         }
         chain.reverse();
         last_layer::check(loss.name(), loss.takes(), &chain)
+    }
+
+    /// What the output is.
+    pub fn output_kind(&self) -> OutputKind {
+        self.infos[self.infos.len() - 1].output_kind
     }
 
     /// The fewest samples of a shard that all layers can be trained on.

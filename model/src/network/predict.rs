@@ -21,7 +21,7 @@ pub struct Randomness {
 impl<T: Element> Network<T> {
     /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, computed as in use: dropout
     /// passes all elements on, batch normalisation takes the running statistics of `state`. Allocates its
-    /// memory in each call; a [`Predictor`](super::Predictor) keeps it.
+    /// memory in each call; a [`Session`](super::Session) keeps it.
     ///
     /// ```
     /// use isograd_model::{Network, kernels::Isa, layer::*, layers};
@@ -40,8 +40,8 @@ impl<T: Element> Network<T> {
     pub fn predict(&self, state: &State<T>, isa: Isa, x: &[T], n: usize) -> Vec<T> {
         assert!(n > 0, "a pass over no samples");
         self.check_input(x, n);
-        let predictor = self.predictor(state, isa, n);
-        predictor.unwrap_or_else(|error| panic!("{error}")).predict(x, n).to_vec()
+        let session = self.session(state, isa, n);
+        session.unwrap_or_else(|error| panic!("{error}")).predict(x, n).to_vec()
     }
 
     /// The mean `loss` of the samples `x` `[input shape, n]` with their `n` `targets`, and its gradient by
@@ -129,7 +129,7 @@ impl<T: Element> Network<T> {
     }
 
     /// The context of a step whose only shard has `n` samples.
-    pub(super) fn context<'a>(
+    pub(crate) fn context<'a>(
         &self,
         state: &'a State<T>,
         isa: Isa,

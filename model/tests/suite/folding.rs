@@ -97,7 +97,7 @@ fn evaluation_is_folded_and_the_same_bits_on_any_number_of_threads() {
 /// One image and few, on any number of threads, which share the layers' channels; and batches of changing
 /// size in one memory.
 #[test]
-fn a_predictor_gives_the_same_bits_on_any_number_of_threads() {
+fn a_session_gives_the_same_bits_on_any_number_of_threads() {
     let network = branching::<f32>();
     let state = state(&network);
     let x: Vec<f32> = values(7, 0, 784 * 6, 1.0);
@@ -106,10 +106,10 @@ fn a_predictor_gives_the_same_bits_on_any_number_of_threads() {
         let expected = in_pool(1, || network.predict(&state, Isa::best(), x, n));
         for threads in [2, 3, 8] {
             let outputs = in_pool(threads, || {
-                let mut predictor = network.predictor(&state, Isa::best(), 6).expect("memory");
+                let mut session = network.session(&state, Isa::best(), 6).expect("memory");
                 let other: Vec<f32> = values(8, 0, 784 * 6, 3.0);
-                predictor.predict(&other, 6);
-                predictor.predict(x, n).to_vec()
+                session.predict(&other, 6);
+                session.predict(x, n).to_vec()
             });
             assert_eq!(outputs, expected, "{n} samples on {threads} threads");
         }

@@ -6,12 +6,13 @@ use crate::layer::Mode;
 use crate::memory::Aligned;
 use isograd_kernels::{Element, Isa};
 
-/// Computes the outputs of a network for batches of samples; made by [`Network::predictor`].
+/// Computes the outputs of a network for batches of samples, one batch after the other; made by
+/// [`Network::session`]. A [`Predictor`](crate::Predictor) is for programs with several threads.
 ///
 /// A layer with many channels runs on all threads of the rayon pool that [`predict`](Self::predict) is called
 /// in. The bits are those of one thread.
 #[derive(Debug)]
-pub struct Predictor<'n, T> {
+pub struct Session<'n, T> {
     network: &'n Network<T>,
     state: &'n State<T>,
     folded: Option<Aligned<T>>,
@@ -20,7 +21,7 @@ pub struct Predictor<'n, T> {
 }
 
 impl<T: Element> Network<T> {
-    /// A predictor for batches of at most `capacity` samples, with the parameters and running statistics of
+    /// A session for batches of at most `capacity` samples, with the parameters and running statistics of
     /// `state`.
     ///
     /// # Errors
@@ -30,21 +31,21 @@ impl<T: Element> Network<T> {
     /// # Panics
     ///
     /// When `capacity` is 0, or when `state` is that of a network with other parameters.
-    pub fn predictor<'n>(
+    pub fn session<'n>(
         &'n self,
         state: &'n State<T>,
         isa: Isa,
         capacity: usize,
-    ) -> Result<Predictor<'n, T>, Error> {
-        assert!(capacity > 0, "a predictor for no samples");
+    ) -> Result<Session<'n, T>, Error> {
+        assert!(capacity > 0, "a session for no samples");
         state.assert_fits(self);
         let plan = self.plan_memory(capacity, &[Mode::Eval], 1)?;
         let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan));
-        Ok(Predictor { network: self, state, folded, memory, isa })
+        Ok(Session { network: self, state, folded, memory, isa })
     }
 }
 
-impl<T: Element> Predictor<'_, T> {
+impl<T: Element> Session<'_, T> {
     /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, as in
     /// [`Network::predict`].
     ///

@@ -1,0 +1,4 @@
+//! Networks and parameters for other programs, and parameters of theirs.
+
+pub(crate) mod export;
+pub(crate) mod import;

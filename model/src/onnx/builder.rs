@@ -1,0 +1,191 @@
+//! The nodes and tensors of a graph, as they are added.
+
+use super::proto::{self, AttributeType};
+use crate::layer::Tensor;
+use crate::network::{Network, State};
+use crate::shape::Shape;
+use isograd_kernels::Element;
+use std::collections::HashMap;
+
+/// A value of the graph: its name, and the shape of a sample. A vector is `[batch, features]` there.
+#[derive(Debug, Clone)]
+struct Value {
+    name: String,
+    shape: Shape,
+}
+
+/// A graph that is being made.
+pub(super) struct Builder<'n, T> {
+    network: &'n Network<T>,
+    state: &'n State<T>,
+    nodes: Vec<proto::Node>,
+    initializers: Vec<proto::Tensor>,
+    /// By the number of the network's value.
+    values: HashMap<usize, Value>,
+    /// For names.
+    count: usize,
+}
+
+/// An attribute with a number.
+pub(super) fn int(name: &str, value: i64) -> proto::Attribute {
+    attribute(name, AttributeType::Int, |attribute| attribute.i = Some(value))
+}
+
+/// An attribute with a float.
+pub(super) fn float(name: &str, value: f64) -> proto::Attribute {
+    attribute(name, AttributeType::Float, |attribute| attribute.f = Some(value as f32))
+}
+
+/// An attribute with several numbers.
+pub(super) fn ints(name: &str, values: &[usize]) -> proto::Attribute {
+    let values = values.iter().map(|value| *value as i64).collect();
+    attribute(name, AttributeType::Ints, |attribute| attribute.ints = values)
+}
+
+fn attribute(name: &str, kind: AttributeType, set: impl FnOnce(&mut proto::Attribute)) -> proto::Attribute {
+    let mut attribute =
+        proto::Attribute { name: name.to_string(), kind: kind as i32, ..proto::Attribute::default() };
+    set(&mut attribute);
+    attribute
+}
+
+impl<'n, T: Element> Builder<'n, T> {
+    pub(super) fn new(network: &'n Network<T>, state: &'n State<T>) -> Self {
+        let input = Value { name: "input".to_string(), shape: network.input_shape() };
+        let values = HashMap::from([(0, input)]);
+        Self { network, state, nodes: Vec::new(), initializers: Vec::new(), values, count: 0 }
+    }
+
+    pub(super) fn finish(self) -> (Vec<proto::Node>, Vec<proto::Tensor>) {
+        (self.nodes, self.initializers)
+    }
+
+    /// The name of the network's value number `value`, which its reader takes as `shape`.
+    pub(super) fn value(&mut self, value: usize, shape: Shape) -> String {
+        let Value { name, shape: found } = self.find(value);
+        match (found.is_vector(), shape.is_vector()) {
+            (false, true) => self.output("Flatten", [name], vec![int("axis", 1)]),
+            (true, false) => {
+                // 0 keeps the batch.
+                let Shape { c, h, w } = shape;
+                let dims = self.integers(&[0, c as i64, h as i64, w as i64]);
+                self.output("Reshape", [name, dims], vec![])
+            }
+            _ => name,
+        }
+    }
+
+    /// A value with its shape. A joined one is joined when it is first read.
+    fn find(&mut self, value: usize) -> Value {
+        if let Some(found) = self.values.get(&value) {
+            return found.clone();
+        }
+        let parts = self.network.plain_parts(value);
+        let parts: Vec<Value> = parts.into_iter().map(|part| self.find(part)).collect();
+        let Shape { h, w, .. } = parts[0].shape;
+        let shape = Shape { c: parts.iter().map(|part| part.shape.c).sum(), h, w };
+        let names: Vec<String> = parts.into_iter().map(|part| part.name).collect();
+        let name = self.output("Concat", names, vec![int("axis", 1)]);
+        let joined = Value { name, shape };
+        self.values.insert(value, joined.clone());
+        joined
+    }
+
+    /// Says that the network's value number `value` is called `name`.
+    pub(super) fn set(&mut self, value: usize, name: String, shape: Shape) {
+        self.values.insert(value, Value { name, shape });
+    }
+
+    /// The sum of values.
+    pub(super) fn sum(&mut self, reads: &[usize], writes: usize) {
+        let found: Vec<Value> = reads.iter().map(|value| self.find(*value)).collect();
+        // Where one of them has been flattened, all are.
+        let vector = found.iter().find(|value| value.shape.is_vector()).map(|value| value.shape);
+        let shape = vector.unwrap_or(found[0].shape);
+        let names: Vec<String> = reads.iter().map(|value| self.value(*value, shape)).collect();
+        let name = match names.len() {
+            1 => names.into_iter().next().expect("one value"),
+            _ => self.output("Sum", names, vec![]),
+        };
+        self.set(writes, name, shape);
+    }
+
+    /// Adds a node with the output `output`.
+    pub(super) fn node(
+        &mut self,
+        operator: &str,
+        inputs: impl IntoIterator<Item = String>,
+        attributes: Vec<proto::Attribute>,
+        output: &str,
+    ) {
+        self.nodes.push(proto::Node {
+            input: inputs.into_iter().collect(),
+            output: vec![output.to_string()],
+            name: format!("{operator}_{}", self.nodes.len()),
+            op_type: operator.to_string(),
+            attribute: attributes,
+        });
+    }
+
+    /// Adds a node, and gives the name of its output.
+    pub(super) fn output(
+        &mut self,
+        operator: &str,
+        inputs: impl IntoIterator<Item = String>,
+        attributes: Vec<proto::Attribute>,
+    ) -> String {
+        let name = self.name(operator);
+        self.node(operator, inputs, attributes, &name);
+        name
+    }
+
+    fn name(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{}.{}", what.to_lowercase(), self.count)
+    }
+
+    /// Adds a parameter of the network.
+    pub(super) fn parameter(&mut self, tensor: &Tensor) -> String {
+        let values = &self.state.params()[tensor.range.clone()];
+        self.tensor(&tensor.name, &tensor.dims, values.iter().map(|value| value.to_f64() as f32))
+    }
+
+    /// Adds running statistics of the network.
+    pub(super) fn statistic(&mut self, tensor: &Tensor) -> String {
+        let values = &self.state.statistics()[tensor.range.clone()];
+        self.tensor(&tensor.name, &tensor.dims, values.iter().map(|value| value.to_f64() as f32))
+    }
+
+    /// Adds a constant.
+    pub(super) fn constant(&mut self, dims: &[usize], values: impl IntoIterator<Item = f32>) -> String {
+        let name = self.name("constant");
+        self.tensor(&name, dims, values)
+    }
+
+    /// Adds a constant without dimensions.
+    pub(super) fn number(&mut self, value: f64) -> String {
+        self.constant(&[], [value as f32])
+    }
+
+    /// Adds a constant list of whole numbers.
+    pub(super) fn integers(&mut self, values: &[i64]) -> String {
+        let name = self.name("constant");
+        self.initializers.push(proto::Tensor {
+            dims: vec![values.len() as i64],
+            data_type: proto::INT64,
+            name: name.clone(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+        name
+    }
+
+    fn tensor(&mut self, name: &str, dims: &[usize], values: impl IntoIterator<Item = f32>) -> String {
+        self.initializers.push(proto::Tensor {
+            dims: dims.iter().map(|dim| *dim as i64).collect(),
+            data_type: proto::FLOAT,
+            name: name.to_string(),
+            raw_data: values.into_iter().flat_map(f32::to_le_bytes).collect(),
+        });
+        name.to_string()
+    }
+}
