@@ -53,6 +53,7 @@ pub mod arrays;
 pub mod augment;
 pub mod cifar;
 mod count;
+mod csv;
 pub mod dataset;
 pub mod digest;
 pub mod error;
