@@ -75,6 +75,7 @@ pub mod split;
 pub mod statistics;
 pub mod synthetic;
 pub mod table;
+mod tar;
 pub mod tensors;
 
 pub use arrays::Arrays;
