@@ -20,6 +20,7 @@ mod chunks;
 mod npy;
 mod npz;
 mod safetensors;
+mod zip;
 
 use std::path::Path;
 
