@@ -22,19 +22,25 @@
 //! those that cannot be are left out: so every rank leaves out the same ones, and before the first epoch.
 //! The index remembers them.
 
+mod bmp;
 mod decode;
+mod exif;
 mod fit;
 mod index;
 mod jpeg;
+mod jpeg_end;
+mod png;
 mod resize;
 mod scan;
 pub mod shards;
+mod webp;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use decode::Colour;
 pub use fit::Fit;
+pub use png::write_png;
 pub use resize::{Raster, Region, resize_region};
 
 use crate::digest::Lines;
