@@ -54,6 +54,7 @@ pub mod arrays;
 pub mod augment;
 pub mod cifar;
 mod count;
+mod csv;
 pub mod dataset;
 pub mod digest;
 pub mod error;
@@ -77,6 +78,7 @@ pub mod split;
 pub mod statistics;
 pub mod synthetic;
 pub mod table;
+mod tar;
 pub mod tensors;
 
 pub use arrays::Arrays;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Set, Split};
 use crate::gzip::{self, GzipReader};
-use crate::{Error, FileError, FormatError};
+use crate::{Error, FileError, FormatError, tar};
 
 /// More than any file of CIFAR has: 154 MB.
 const MAX_BYTES: u64 = 1 << 29;
@@ -101,22 +101,21 @@ fn read_archive(path: &Path, names: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Err
     let mut source = BufReader::with_capacity(1 << 16, source);
     let is_packed = io::BufRead::fill_buf(&mut source).map_err(failure)?.starts_with(&gzip::MAGIC);
     let source: Box<dyn Read> = if is_packed { Box::new(GzipReader::new(source)) } else { Box::new(source) };
-    let mut archive = tar::Archive::new(source);
+    let mut archive = tar::Archive::streamed(source);
     let mut found: Vec<Option<Vec<u8>>> = names.iter().map(|_| None).collect();
-    for entry in archive.entries().map_err(failure)? {
-        let mut entry = entry.map_err(failure)?;
-        let name = entry.path_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
-        let name = String::from_utf8_lossy(&name);
+    while let Some(member) = archive.next().map_err(failure)? {
+        let name = member.name.rsplit('/').next().unwrap_or_default();
         let Some(place) = names.iter().position(|wanted| *wanted == name) else { continue };
-        let length = entry.size();
-        let mut bytes = Vec::new();
-        entry.by_ref().take(length.min(MAX_BYTES)).read_to_end(&mut bytes).map_err(failure)?;
-        if bytes.len() as u64 != length {
-            let got = bytes.len();
-            let problem = format!("{name} is truncated: expected {length} bytes, got {got}");
-            return Err(FormatError::Malformed { file: file(), problem }.into());
-        }
-        found[place] = Some(bytes);
+        let contents = archive.read(&member, MAX_BYTES).map_err(|error| {
+            let problem = match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    format!("{name} is truncated: expected {} bytes", member.bytes)
+                }
+                _ => format!("{name} cannot be read: {error}"),
+            };
+            FormatError::Malformed { file: file(), problem }
+        })?;
+        found[place] = Some(contents);
         if found.iter().all(Option::is_some) {
             break;
         }

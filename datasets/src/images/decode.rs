@@ -1,22 +1,20 @@
 //! Decodes JPEG, PNG, WebP and BMP into bytes, upright.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
-use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
-
-use super::jpeg;
+use super::bmp::Bmp;
+use super::exif::Orientation;
+use super::jpeg::Jpeg;
+use super::png::Png;
+use super::webp::WebP;
 
 /// The most pixels of an image. Memory is taken only after its header is known to ask for fewer.
 const MAX_PIXELS: u64 = 1 << 26;
 
 /// The longest side of an image.
-const MAX_SIDE: u32 = 1 << 16;
-
-/// The most memory that a decoder takes, beside that of the pixels.
-const MAX_DECODER_BYTES: u64 = 1 << 30;
+pub(super) const MAX_SIDE: u32 = 1 << 16;
 
 /// Where the header of most files ends. A file whose header is longer is read whole.
 const HEADER_BYTES: u64 = 1 << 14;
@@ -58,12 +56,9 @@ pub(super) fn size_in_file(path: &Path, file_bytes: u64) -> Result<[u32; 2], Str
 
 /// `[height, width]` of the upright image in `bytes`, which may end behind the header.
 pub(super) fn size(bytes: &[u8]) -> Result<[u32; 2], String> {
-    let mut decoder = decoder(bytes)?;
-    let (width, height) = decoder.dimensions();
-    Ok(match is_turned(orientation(&mut decoder)) {
-        true => [width, height],
-        false => [height, width],
-    })
+    let mut decoder = Decoder::new(bytes)?;
+    let [height, width] = decoder.size();
+    Ok(if decoder.orientation().is_turned() { [width, height] } else { [height, width] })
 }
 
 /// Whether an image has no colours, by its header.
@@ -73,99 +68,82 @@ pub(super) fn is_grey(bytes: &[u8]) -> Result<bool, String> {
 
 /// Decodes an image into `pixels`, `[height, width, channels]`, and gives its height and width.
 pub(super) fn decode(bytes: &[u8], colour: Colour, pixels: &mut Vec<u8>) -> Result<[usize; 2], String> {
-    let mut decoder = decoder(bytes)?;
-    if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_complete(bytes) {
-        return Err(format!("JPEG file is truncated: {} bytes without an end-of-image marker", bytes.len()));
+    let mut decoder = Decoder::new(bytes)?;
+    let orientation = decoder.orientation();
+    let size = decoder.size().map(|side| side as usize);
+    match (decoder.read(pixels)?, colour) {
+        (Colour::Grey, Colour::Rgb) => spread(pixels),
+        (Colour::Rgb, Colour::Grey) => to_grey(pixels),
+        _ => (),
     }
-    let (width, height) = decoder.dimensions();
-    let orientation = orientation(&mut decoder);
-    let (color_type, length) = (decoder.color_type(), decoder.total_bytes() as usize);
-    let failure = |error: image::ImageError| error.to_string();
-    match color_type {
-        ColorType::Rgb8 | ColorType::L8 => {
-            pixels.resize(length, 0);
-            decoder.read_image(pixels).map_err(failure)?;
-            match (color_type, colour) {
-                (ColorType::L8, Colour::Rgb) => spread(pixels),
-                (ColorType::Rgb8, Colour::Grey) => to_grey(pixels),
-                _ => (),
-            }
-        }
-        _ => {
-            let image = DynamicImage::from_decoder(decoder).map_err(failure)?;
-            *pixels = image.into_rgb8().into_raw();
-            if colour == Colour::Grey {
-                to_grey(pixels);
-            }
-        }
-    }
-    if orientation == Orientation::NoTransforms {
-        return Ok([height as usize, width as usize]);
-    }
-    Ok(turn(pixels, [height, width], colour, orientation))
+    Ok(orientation.turn(pixels, size, colour.channels()))
 }
 
 /// A decoder that has read the header, of an image that is not too large.
-fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, String> {
-    if bytes.is_empty() {
-        return Err("the file is empty".to_string());
-    }
-    let format = image::guess_format(bytes)
-        .ok()
-        .filter(|format| {
-            matches!(format, ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp)
-        })
-        .ok_or_else(|| {
-            let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            format!("is no JPEG, PNG, WebP or BMP image: it begins with {}", start.join(" "))
-        })?;
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(|error| error.to_string())?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS || width == 0 || height == 0 {
-        return Err(format!("{width} x {height} pixels, from 1 to {MAX_PIXELS} are possible"));
-    }
-    Ok(decoder)
+enum Decoder<'a> {
+    Jpeg(Box<Jpeg<'a>>),
+    Png(Png<'a>),
+    WebP(Box<WebP<'a>>),
+    Bmp(Bmp<'a>),
 }
 
-/// What EXIF says of the camera. A file with nonsense there is upright, as viewers show it.
-fn orientation(decoder: &mut impl ImageDecoder) -> Orientation {
-    decoder.orientation().unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether height and width change places.
-fn is_turned(orientation: Orientation) -> bool {
-    matches!(
-        orientation,
-        Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH
-    )
-}
-
-/// Turns and flips an image as `orientation` says, and gives its new height and width.
-fn turn(
-    pixels: &mut Vec<u8>,
-    [height, width]: [u32; 2],
-    colour: Colour,
-    orientation: Orientation,
-) -> [usize; 2] {
-    let source = std::mem::take(pixels);
-    let mut image = match colour {
-        Colour::Rgb => RgbImage::from_raw(width, height, source).map(DynamicImage::from),
-        Colour::Grey => image::GrayImage::from_raw(width, height, source).map(DynamicImage::from),
+impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let decoder = match bytes {
+            [] => return Err("the file is empty".to_string()),
+            [0xff, 0xd8, ..] => Self::Jpeg(Box::new(Jpeg::new(bytes)?)),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+                Self::WebP(Box::new(WebP::new(bytes)?))
+            }
+            _ if bytes.starts_with(super::png::SIGNATURE) => Self::Png(Png::new(bytes)?),
+            [b'B', b'M', ..] => Self::Bmp(Bmp::new(bytes)?),
+            _ => {
+                let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                return Err(format!(
+                    "is no JPEG, PNG, WebP or BMP image: it begins with {}",
+                    start.join(" ")
+                ));
+            }
+        };
+        let [height, width] = decoder.size();
+        if u64::from(width) * u64::from(height) > MAX_PIXELS || width == 0 || height == 0 {
+            return Err(format!("{width} x {height} pixels, from 1 to {MAX_PIXELS} are possible"));
+        }
+        if width.max(height) > MAX_SIDE {
+            return Err(format!("{width} x {height} pixels, a side has at most {MAX_SIDE}"));
+        }
+        Ok(decoder)
     }
-    .expect("as many pixels as height and width say");
-    image.apply_orientation(orientation);
-    let size = [image.height() as usize, image.width() as usize];
-    *pixels = image.into_bytes();
-    size
+
+    /// `[height, width]`, as stored.
+    fn size(&self) -> [u32; 2] {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.size(),
+            Self::Png(png) => png.size(),
+            Self::WebP(webp) => webp.size(),
+            Self::Bmp(bmp) => bmp.size(),
+        }
+    }
+
+    /// What EXIF says of the camera. A file with nonsense there is upright, as viewers show it.
+    fn orientation(&mut self) -> Orientation {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.orientation(),
+            Self::Png(png) => png.orientation(),
+            Self::WebP(webp) => webp.orientation(),
+            Self::Bmp(_) => Orientation::default(),
+        }
+    }
+
+    /// Overwrites `pixels` with the image, `[height, width, channels]`, and says how many channels it has.
+    fn read(self, pixels: &mut Vec<u8>) -> Result<Colour, String> {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.read(pixels),
+            Self::Png(png) => png.read(pixels),
+            Self::WebP(webp) => webp.read(pixels),
+            Self::Bmp(bmp) => bmp.read(pixels),
+        }
+    }
 }
 
 /// Three equal channels of one.
@@ -210,6 +188,7 @@ mod tests {
         let message = |bytes: &[u8]| size(bytes).unwrap_err();
         assert_eq!(message(b""), "the file is empty");
         assert_eq!(message(b"GIF89a"), "is no JPEG, PNG, WebP or BMP image: it begins with 47 49 46 38");
-        assert!(!message(b"\x89PNG\r\n\x1a\n").is_empty());
+        assert_eq!(message(b"\x89PNG\r\n\x1a\n"), "PNG file is truncated");
+        assert_eq!(message(b"BM"), "BMP file is truncated");
     }
 }

@@ -1,72 +1,60 @@
-//! Finds JPEG files that break off.
-//!
-//! The decoder makes grey of what is missing, as web browsers do. Training on such an image would be a
-//! mistake that nobody sees, so a file must reach its end-of-image marker.
-//!
-//! # Source
-//!
-//! ITU-T T.81, annex B: markers and their lengths.
+//! JPEG files.
 
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
-/// Whether a JPEG file reaches its end-of-image marker. What follows the marker, as cameras put it there, is
-/// not looked at.
-pub(super) fn is_complete(bytes: &[u8]) -> bool {
-    // Behind the start-of-image marker.
-    let mut rest = bytes.get(2..).unwrap_or_default();
-    loop {
-        let Some(marker) = next_marker(&mut rest) else { return false };
-        match marker {
-            END_OF_IMAGE => return true,
-            // These have no length.
-            0x00 | 0x01 | 0xd0..=0xd8 => (),
-            _ => {
-                let &[high, low, ..] = rest else { return false };
-                let length = usize::from(u16::from_be_bytes([high, low]));
-                let Some(behind) = rest.get(length..) else { return false };
-                rest = behind;
-                if marker == START_OF_SCAN {
-                    skip_scan(&mut rest);
-                }
-            }
-        }
+use super::decode::{Colour, MAX_SIDE};
+use super::exif::Orientation;
+use super::jpeg_end::is_complete;
+
+/// A file whose header has been read.
+pub(super) struct Jpeg<'a> {
+    bytes: &'a [u8],
+    decoder: JpegDecoder<ZCursor<&'a [u8]>>,
+    size: [u32; 2],
+    is_grey: bool,
+}
+
+impl<'a> Jpeg<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let options = DecoderOptions::default()
+            .set_strict_mode(false)
+            .set_max_width(MAX_SIDE as usize)
+            .set_max_height(MAX_SIDE as usize);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        let failure = |error: &dyn std::fmt::Debug| format!("JPEG file cannot be decoded: {error:?}");
+        decoder.decode_headers().map_err(|error| failure(&error))?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| failure(&"no dimensions"))?;
+        let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+        let out = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+        decoder.set_options(options.jpeg_set_out_colorspace(out));
+        Ok(Self { bytes, decoder, size: [height as u32, width as u32], is_grey })
     }
-}
 
-/// The next marker, without the bytes 0xff in front of it.
-fn next_marker(rest: &mut &[u8]) -> Option<u8> {
-    let start = rest.iter().position(|&byte| byte == 0xff)?;
-    let behind = &rest[start..];
-    let fill = behind.iter().position(|&byte| byte != 0xff)?;
-    *rest = &behind[fill + 1..];
-    Some(behind[fill])
-}
+    /// `[height, width]`, as stored.
+    pub(super) fn size(&self) -> [u32; 2] {
+        self.size
+    }
 
-/// Skips compressed data, in which 0xff stands before a zero or a restart marker.
-fn skip_scan(rest: &mut &[u8]) {
-    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff);
-    let end = rest.windows(2).position(is_marker).unwrap_or(rest.len());
-    *rest = &rest[end..];
-}
+    pub(super) fn orientation(&self) -> Orientation {
+        self.decoder.exif().map_or_else(Orientation::default, |chunk| Orientation::of_exif(chunk))
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_is_found_behind_scans_and_thumbnails() {
-        let mut file = vec![0xff, 0xd8];
-        // A segment that holds a small JPEG file of its own.
-        file.extend([0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9]);
-        file.extend([0xff, 0xda, 0, 3, 7, 1, 0xff, 0, 2, 0xff, 0xd3, 3]);
-        assert!(!is_complete(&file));
-        file.extend([0xff, 0xff, 0xd9]);
-        let whole = file.len();
-        file.extend([1, 2, 3]);
-        assert!(is_complete(&file));
-        for length in 0..whole {
-            assert!(!is_complete(&file[..length]), "{length} of {whole} bytes");
+    pub(super) fn read(mut self, pixels: &mut Vec<u8>) -> Result<Colour, String> {
+        if !is_complete(self.bytes) {
+            let bytes = self.bytes.len();
+            return Err(format!("JPEG file is truncated: {bytes} bytes without an end-of-image marker"));
         }
+        let colour = if self.is_grey { Colour::Grey } else { Colour::Rgb };
+        let [height, width] = self.size.map(|side| side as usize);
+        // Zeros, not the image before: the decoder leaves gaps where the data is damaged.
+        pixels.clear();
+        pixels.resize(height * width * colour.channels(), 0);
+        self.decoder
+            .decode_into(pixels)
+            .map_err(|error| format!("JPEG file cannot be decoded: {error:?}"))?;
+        Ok(colour)
     }
 }

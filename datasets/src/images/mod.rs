@@ -22,14 +22,19 @@
 //! those that cannot be are left out: so every rank leaves out the same ones, and before the first epoch.
 //! The index remembers them.
 
+mod bmp;
 mod decode;
+mod exif;
 mod files;
 mod fit;
 mod index;
 mod jpeg;
+mod jpeg_end;
+mod png;
 mod resize;
 mod scan;
 pub mod shards;
+mod webp;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +42,7 @@ use std::sync::Arc;
 pub use decode::Colour;
 pub use files::{ImageChanges, ImageFiles, find_images};
 pub use fit::Fit;
+pub use png::write_png;
 pub use resize::{Raster, Region, resize_region};
 
 use crate::digest::Lines;

@@ -24,7 +24,7 @@ use crate::digest::Lines;
 use crate::shuffle::chunks_in;
 use crate::{
     Dataset, Error, FormatError, ImageError, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer,
-    Target, chunked_order,
+    Target, chunked_order, tar,
 };
 
 /// The number of files whose samples are mixed.
@@ -33,7 +33,6 @@ const WINDOW: usize = 4;
 const MAX_CLASS_BYTES: u64 = 1 << 20;
 /// The most classes that numbers may ask for.
 const MAX_CLASSES: u64 = 1 << 20;
-const BLOCK: u64 = 512;
 
 /// The images of one or several tar files.
 pub struct TarShards {
@@ -245,22 +244,29 @@ fn index(shard: usize, path: &Path) -> Result<Vec<Draft>, Error> {
     }
     let file = File::open(path).map_err(|reason| scan::io_error(path, reason))?;
     let file_bytes = file.metadata().map_err(|reason| scan::io_error(path, reason))?.len();
-    let (mut samples, mut draft, mut end) = (Vec::new(), Draft::default(), 0);
-    let mut archive = tar::Archive::new(BufReader::new(file));
-    let breaks = |end: u64, error: &dyn std::fmt::Display| {
-        malformed(path, format!("breaks off or is no tar file, at byte {end} of {file_bytes}: {error}"))
+    let (mut samples, mut draft) = (Vec::new(), Draft::default());
+    let mut archive = tar::Archive::seekable(BufReader::new(file));
+    let breaks = |place: u64, error: &dyn std::fmt::Display| {
+        malformed(path, format!("breaks off or is no tar file, at byte {place} of {file_bytes}: {error}"))
     };
-    for entry in archive.entries_with_seek().map_err(|error| breaks(0, &error))? {
-        let mut entry = entry.map_err(|error| breaks(end, &error))?;
-        let (offset, bytes) = (entry.raw_file_position(), entry.size());
-        end = offset.saturating_add(bytes.div_ceil(BLOCK).saturating_mul(BLOCK));
-        if offset.saturating_add(bytes) > file_bytes {
+    loop {
+        let begin = archive.end();
+        let member = match archive.next() {
+            Ok(Some(member)) => member,
+            Ok(None) => break,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(breaks(file_bytes, &"the blocks at the end are missing").into());
+            }
+            Err(error) => return Err(breaks(begin, &error).into()),
+        };
+        let tar::Member { name, offset, bytes, is_file } = &member;
+        let (offset, bytes) = (*offset, *bytes);
+        if archive.end() > file_bytes {
             return Err(breaks(offset, &format!("a member of {bytes} bytes begins there")).into());
         }
-        if !entry.header().entry_type().is_file() {
+        if !is_file {
             continue;
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let base = name.rfind('/').map_or(0, |slash| slash + 1);
         let Some(dot) = name[base..].find('.').map(|dot| base + dot) else { continue };
         let (key, ending) = (&name[..dot], &name[dot + 1..]);
@@ -268,22 +274,18 @@ fn index(shard: usize, path: &Path) -> Result<Vec<Draft>, Error> {
             finish(path, &mut samples, std::mem::take(&mut draft))?;
             draft.place.key = key.to_string();
         }
-        if scan::is_image(&name) {
+        if scan::is_image(name) {
             draft.place = Place { shard, offset, bytes, ..draft.place };
             draft.has_image = true;
         } else if ending.eq_ignore_ascii_case("cls") || ending.eq_ignore_ascii_case("json") {
-            let mut text = String::new();
-            let read = entry.by_ref().take(MAX_CLASS_BYTES).read_to_string(&mut text);
-            read.map_err(|error| malformed(path, format!("{name}: {error}")))?;
+            let damaged = |error: &dyn std::fmt::Display| malformed(path, format!("{name}: {error}"));
+            let text = archive.read(&member, MAX_CLASS_BYTES).map_err(|error| damaged(&error))?;
+            let text = String::from_utf8(text).map_err(|_| damaged(&"is not UTF-8"))?;
             draft.class = match ending.eq_ignore_ascii_case("cls") {
                 true => Some(text.trim().to_string()),
                 false => class_in_json(&text).or(draft.class),
             };
         }
-    }
-    // An archive ends with blocks of zeros.
-    if file_bytes < end.saturating_add(BLOCK) {
-        return Err(breaks(file_bytes, &"the blocks at the end are missing").into());
     }
     finish(path, &mut samples, draft)?;
     Ok(samples)

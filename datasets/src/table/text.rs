@@ -1,10 +1,12 @@
 //! A CSV file as text: every value with its line and column.
 
 use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 use super::TableOptions;
 use crate::count::Count;
+use crate::csv::{Problem, Reader, Record};
 use crate::{Error, FileError, FormatError};
 
 /// What stands for a missing value, in small letters.
@@ -49,30 +51,23 @@ impl Table {
     ///
     /// As [`open`](Self::open).
     pub fn read(name: &str, source: impl std::io::Read, options: &TableOptions) -> Result<Self, Error> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .trim(csv::Trim::All)
-            .delimiter(options.delimiter)
-            .from_reader(source);
+        let mut reader = Reader::new(BufReader::new(source), options.delimiter);
         let file = name.to_string();
         let malformed = |problem: String| FormatError::Malformed { file: file.clone(), problem };
         let (mut names, mut columns, mut is_first) = (Vec::new(), 0, true);
         let (mut text, mut ends, mut lines) = (String::new(), Vec::new(), Vec::new());
-        let mut record = csv::StringRecord::new();
-        while reader.read_record(&mut record).map_err(|error| malformed(error.to_string()))? {
-            let first = record.position().map_or(1, csv::Position::line);
-            let next = reader.position().line();
-            // A record begins behind the one before it: empty lines come first, which are not in it.
-            let inside = record.iter().map(|value| value.matches('\n').count() as u64).sum::<u64>();
-            let line = first.max(next.saturating_sub(1 + inside));
+        let mut record = Record::default();
+        while reader.read(&mut record).map_err(|problem| match problem {
+            Problem::Io(error) => malformed(error.to_string()),
+            Problem::Line { line, problem } => malformed(format!("line {line}: {problem}")),
+        })? {
+            let line = record.line;
             if std::mem::take(&mut is_first) {
                 columns = record.len();
-                let is_header = options.header.unwrap_or_else(|| record.iter().all(is_name));
+                let is_header =
+                    options.header.unwrap_or_else(|| record.fields().all(|name| is_name(name.trim())));
                 if is_header {
-                    // Excel writes a byte-order mark.
-                    let plain = |name: &str| name.trim_start_matches('\u{feff}').to_string();
-                    names = record.iter().map(plain).collect();
+                    names = record.fields().map(|name| name.trim().to_string()).collect();
                     continue;
                 }
             }
@@ -82,8 +77,8 @@ impl Table {
                 let column = record.len().min(columns).max(1).to_string();
                 return Err(FormatError::Value { file, line, column, problem }.into());
             }
-            for value in &record {
-                text.push_str(value);
+            for value in record.fields() {
+                text.push_str(value.trim());
                 ends.push(text.len());
             }
             lines.push(line);

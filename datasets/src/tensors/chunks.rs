@@ -13,9 +13,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use zip::CompressionMethod;
-
 use super::npy::{self, Header, Tensor};
+use super::zip::Entry;
 use super::{Classes, Layout, Part, Role, npz, role};
 use crate::digest::Lines;
 use crate::shuffle::chunks_in;
@@ -51,7 +50,7 @@ pub struct NpzChunks {
 struct Chunk {
     path: PathBuf,
     /// The member that has them, and what its header says.
-    member: usize,
+    entry: Entry,
     header: Header,
     /// Where the values begin in the file, if they are not packed.
     start: Option<u64>,
@@ -235,9 +234,8 @@ impl Chunk {
     fn unpack(&self) -> Result<Tensor, String> {
         let read = || -> Result<Tensor, Error> {
             let mut archive = npz::archive(&self.path)?;
-            let mut member = npz::member(&self.path, &mut archive, self.member)?;
-            let bytes = member.size();
-            let tensor = npy::read("samples", &mut member, bytes);
+            let mut member = npz::member(&self.path, &mut archive, &self.entry)?;
+            let tensor = npy::read("samples", &mut member, self.entry.bytes);
             Ok(tensor.map_err(|problem| npz::malformed(&self.path, &problem))?)
         };
         read().map_err(|error| error.to_string())
@@ -250,24 +248,24 @@ fn open_chunk(path: &Path) -> Result<(Chunk, Tensor), Error> {
         |name: &str, wanted| matches!(role(name), Some((Part::Train | Part::Test, role)) if role == wanted);
     let targets = npz::read(path, |name| is(name, Role::Targets))?;
     let mut archive = npz::archive(path)?;
-    for index in 0..archive.len() {
-        let mut member = npz::member(path, &mut archive, index)?;
-        let Some((name, header)) = npz::header(path, &mut member)? else { continue };
-        if !is(&name, Role::Samples) {
-            continue;
-        }
-        let value_bytes = header.value_bytes(member.size().saturating_sub(header.bytes as u64));
+    for entry in archive.entries.clone() {
+        let Some(name) = npz::array_name(&entry).filter(|name| is(name, Role::Samples)) else { continue };
+        let header = npz::header(path, &mut archive, &entry, name)?;
+        let value_bytes = header.value_bytes(entry.bytes.saturating_sub(header.bytes as u64));
         value_bytes.map_err(|problem| npz::malformed(path, &format!("array '{name}' {problem}")))?;
-        let start = match member.compression() {
-            CompressionMethod::Stored => member.data_start().map(|start| start + header.bytes as u64),
-            _ => None,
+        let start = match entry.is_stored() {
+            true => {
+                let start = archive.start(&entry).map_err(|problem| npz::malformed(path, &problem))?;
+                Some(start + header.bytes as u64)
+            }
+            false => None,
         };
         let Some(target) = targets.into_iter().next() else { break };
         if target.dims[0] != header.dims[0] {
             let problem = format!("has {} samples and {} targets", header.dims[0], target.dims[0]);
             return Err(npz::malformed(path, &problem).into());
         }
-        return Ok((Chunk { path: path.to_owned(), member: index, header, start }, target));
+        return Ok((Chunk { path: path.to_owned(), entry, header, start }, target));
     }
     Err(npz::malformed(path, "has no arrays of samples and targets, such as x and y").into())
 }

@@ -21,6 +21,8 @@ pub(crate) mod npy;
 pub(crate) mod npz;
 pub(crate) mod safetensors;
 mod write;
+mod zip;
+mod zip_write;
 
 use std::path::Path;
 

@@ -1,19 +1,13 @@
 //! The npz format of numpy: a zip file of npy files.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
-use zip::ZipArchive;
-use zip::read::ZipFile;
-
 use super::npy::{self, Header, Tensor};
+use super::zip::{Archive, Entry, Member};
 use crate::{Error, FileError, FormatError};
 
 /// The most bytes that deflate (RFC 1951) makes of one.
 const MAX_EXPANSION: u64 = 1032;
-
-pub(super) type Archive = ZipArchive<BufReader<File>>;
 
 /// Opens a zip file.
 pub(super) fn archive(path: &Path) -> Result<Archive, Error> {
@@ -23,19 +17,17 @@ pub(super) fn archive(path: &Path) -> Result<Archive, Error> {
     if !path.metadata().map_err(failure)?.is_file() {
         return Err(FileError::NotAFile { file: file() }.into());
     }
-    let source = BufReader::new(File::open(path).map_err(failure)?);
-    ZipArchive::new(source).map_err(|error| malformed(path, &format!("is no npz file: {error}")).into())
+    Archive::open(path).map_err(|problem| malformed(path, &format!("is no npz file: {problem}")).into())
 }
 
 /// Reads the arrays whose names are `wanted`.
 pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Tensor>, Error> {
     let mut archive = archive(path)?;
     let mut tensors = Vec::new();
-    for index in 0..archive.len() {
-        let mut member = member(path, &mut archive, index)?;
-        let Some(name) = array_name(&member).filter(|name| wanted(name)) else { continue };
-        let bytes = checked_size(path, &name, &member)?;
-        let tensor = npy::read(&name, &mut member, bytes);
+    for entry in archive.entries.clone() {
+        let Some(name) = array_name(&entry).filter(|name| wanted(name)) else { continue };
+        let bytes = checked_size(path, name, &entry)?;
+        let tensor = npy::read(name, &mut member(path, &mut archive, &entry)?, bytes);
         tensors.push(tensor.map_err(|problem| malformed(path, &format!("array '{name}' {problem}")))?);
     }
     Ok(tensors)
@@ -43,37 +35,27 @@ pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Ten
 
 /// The names of all arrays.
 pub(crate) fn names(path: &Path) -> Result<Vec<String>, Error> {
-    let mut archive = archive(path)?;
-    let mut names = Vec::new();
-    for index in 0..archive.len() {
-        names.extend(array_name(&member(path, &mut archive, index)?));
-    }
-    Ok(names)
+    Ok(archive(path)?.entries.iter().filter_map(array_name).map(str::to_string).collect())
 }
 
-/// The header of the array in a member, and the member's name.
-pub(super) fn header(
-    path: &Path,
-    member: &mut ZipFile<'_, BufReader<File>>,
-) -> Result<Option<(String, Header)>, Error> {
-    let Some(name) = array_name(member) else { return Ok(None) };
-    let header = Header::read(member);
-    let header = header.map_err(|problem| malformed(path, &format!("array '{name}' {problem}")))?;
-    Ok(Some((name, header)))
+/// The header of the array `name` in a member.
+pub(super) fn header(path: &Path, archive: &mut Archive, entry: &Entry, name: &str) -> Result<Header, Error> {
+    let header = Header::read(&mut member(path, archive, entry)?);
+    Ok(header.map_err(|problem| malformed(path, &format!("array '{name}' {problem}")))?)
 }
 
-/// Member `index` of an archive.
+/// The contents of a member.
 pub(super) fn member<'a>(
     path: &Path,
     archive: &'a mut Archive,
-    index: usize,
-) -> Result<ZipFile<'a, BufReader<File>>, Error> {
-    archive.by_index(index).map_err(|error| malformed(path, &format!("is damaged: {error}")).into())
+    entry: &Entry,
+) -> Result<Member<'a>, FormatError> {
+    archive.member(entry).map_err(|problem| malformed(path, &format!("is damaged: {problem}")))
 }
 
 /// The unpacked length of a member, which its packed one can hold.
-fn checked_size(path: &Path, name: &str, member: &ZipFile<'_, BufReader<File>>) -> Result<u64, FormatError> {
-    let (size, packed) = (member.size(), member.compressed_size());
+fn checked_size(path: &Path, name: &str, entry: &Entry) -> Result<u64, FormatError> {
+    let (size, packed) = (entry.bytes, entry.packed_bytes);
     if size > packed.saturating_mul(MAX_EXPANSION) {
         let problem = format!("array '{name}' claims {size} bytes, {packed} packed ones hold fewer");
         return Err(malformed(path, &problem));
@@ -82,9 +64,8 @@ fn checked_size(path: &Path, name: &str, member: &ZipFile<'_, BufReader<File>>) 
 }
 
 /// The name of the array in a member, without `.npy`.
-fn array_name(member: &ZipFile<'_, BufReader<File>>) -> Option<String> {
-    let name = member.name().ok()?;
-    name.strip_suffix(".npy").map(str::to_string)
+pub(super) fn array_name(entry: &Entry) -> Option<&str> {
+    entry.name.strip_suffix(".npy")
 }
 
 pub(super) fn malformed(path: &Path, problem: &str) -> FormatError {

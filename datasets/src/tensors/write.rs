@@ -1,9 +1,8 @@
 //! Writes npz files.
 
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
+use super::zip_write::ZipWriter;
 
 /// The header of an npy file is a multiple of this.
 const ALIGNMENT: usize = 64;
@@ -14,25 +13,20 @@ const ALIGNMENT: usize = 64;
 ///
 /// When `to` cannot be written.
 pub fn write_npz<'a>(
-    to: impl Write + Seek,
+    to: impl Write,
     arrays: impl IntoIterator<Item = (&'a str, &'a [usize], &'a [f32])>,
 ) -> io::Result<()> {
     let mut zip = ZipWriter::new(to);
     for (name, dims, values) in arrays {
-        let is_large = size_of_val(values) as u64 >= u64::from(u32::MAX) / 2;
-        let options = SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Stored)
-            .large_file(is_large);
-        zip.start_file(format!("{name}.npy"), options).map_err(io::Error::other)?;
-        zip.write_all(&header(dims))?;
-        let mut bytes = Vec::with_capacity(1 << 16);
-        for values in values.chunks(1 << 14) {
-            bytes.clear();
-            values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-            zip.write_all(&bytes)?;
-        }
+        let parts = || {
+            let values = values
+                .chunks(1 << 14)
+                .map(|values| values.iter().flat_map(|value| value.to_le_bytes()).collect());
+            std::iter::once(header(dims)).chain(values)
+        };
+        zip.member(&format!("{name}.npy"), parts)?;
     }
-    zip.finish().map_err(io::Error::other)?.flush()
+    zip.finish()
 }
 
 /// The header of an array of f32, in version 1 of the format.

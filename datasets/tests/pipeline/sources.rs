@@ -162,7 +162,7 @@ fn csv_records_and_their_errors() {
             read("a,b\n1,2\n1,2,3\n", file()).unwrap_err(),
             "line 3: 3 fields, expected 2 as in the first line"
         );
-        assert_eq!(read("a,b\n1,\"2\n", file()).unwrap_err(), "line 2: a quote is not closed");
+        assert_eq!(read("a,b\n1,\"2\n", file()).unwrap_err(), "line 2: the quote of field 2 is not closed");
         assert_eq!(
             read("a\n\"1\"2\n", file()).unwrap_err(),
             "line 2: \"2\" follows the closing quote of field 1"

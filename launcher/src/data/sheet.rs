@@ -1,6 +1,7 @@
 //! A sheet of images, for a PNG file.
 
 use isograd_datasets::Pixels;
+use isograd_datasets::images::write_png;
 use std::io::{self, Write};
 
 /// Colour of what lies between images.
@@ -63,12 +64,7 @@ impl Sheet {
 
     /// Writes it as a PNG file.
     pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
-        let mut encoder = png::Encoder::new(to, self.width() as u32, self.height() as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(&self.pixels)?;
-        Ok(writer.finish()?)
+        write_png(to, [self.height() as u32, self.width() as u32], &self.pixels)
     }
 }
 

@@ -4,10 +4,11 @@ use super::inputs::Group;
 use crate::cli::use_plan::{PredictFormat, PredictPlan};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::system::csv;
 use isograd_model::Predictor;
 use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 /// Bytes that are written together.
@@ -18,7 +19,7 @@ pub(super) struct Writer<'a> {
     predictor: &'a Predictor,
     top: usize,
     format: PredictFormat,
-    text: Vec<u8>,
+    text: String,
     to: To<'a>,
 }
 
@@ -41,13 +42,13 @@ impl<'a> Writer<'a> {
                 To::File(BufWriter::new(File::create(path).map_err(failure)?), path.clone())
             }
         };
-        let mut writer = Self { predictor, top: plan.top, format: plan.format, text: Vec::new(), to };
+        let mut writer = Self { predictor, top: plan.top, format: plan.format, text: String::new(), to };
         if plan.format == PredictFormat::Csv {
             let titles = match writer.gives_values() {
                 true => &["input", "index", "output", "value"][..],
                 false => &["input", "index", "rank", "class", "name", "score"],
             };
-            writer.row(titles.iter().copied())?;
+            writer.row(titles.iter().copied());
         }
         Ok(writer)
     }
@@ -79,7 +80,7 @@ impl<'a> Writer<'a> {
             (PredictFormat::Csv, true) => {
                 let index = index.map_or_else(String::new, |index| index.to_string());
                 for (output, value) in scores.iter().enumerate() {
-                    self.row([&input, &index, &output.to_string(), &value.to_string()])?;
+                    self.row([&input, &index, &output.to_string(), &value.to_string()]);
                 }
             }
             (PredictFormat::Csv, false) => {
@@ -87,7 +88,7 @@ impl<'a> Writer<'a> {
                 let tops: Vec<Top> = self.top(scores).collect();
                 for (rank, Top { class, name, score, .. }) in tops.into_iter().enumerate() {
                     let [rank, class] = [rank + 1, class].map(|number| number.to_string());
-                    self.row([&input, &index, &rank, &class, &name, &score.to_string()])?;
+                    self.row([&input, &index, &rank, &class, &name, &score.to_string()]);
                 }
             }
         }
@@ -106,22 +107,20 @@ impl<'a> Writer<'a> {
     }
 
     fn line(&mut self, text: &str) {
-        self.text.extend(text.as_bytes());
-        self.text.push(b'\n');
+        self.text.push_str(text);
+        self.text.push('\n');
     }
 
-    fn row<F: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = F>) -> Result<(), Failure> {
-        let mut writer = csv::Writer::from_writer(&mut self.text);
-        let written = writer.write_record(fields).map_err(io::Error::other).and_then(|()| writer.flush());
-        written.map_err(Failure::Stdout)
+    fn row<F: AsRef<str>>(&mut self, fields: impl IntoIterator<Item = F>) {
+        self.text.push_str(&csv::row(fields));
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         match &mut self.to {
-            To::Stdout(out) => out.text(&String::from_utf8_lossy(&self.text))?,
+            To::Stdout(out) => out.text(&self.text)?,
             To::File(file, path) => {
                 let failure = |source| Failure::Write { option: "--out", path: path.clone(), source };
-                file.write_all(&self.text).map_err(failure)?;
+                file.write_all(self.text.as_bytes()).map_err(failure)?;
             }
         }
         self.text.clear();

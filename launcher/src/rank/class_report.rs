@@ -2,11 +2,11 @@
 
 use crate::cli::parsers::{HistoryFile, HistoryFormat};
 use crate::failure::Failure;
+use crate::system::csv;
 use isograd_model::ConfusionMatrix;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
-use std::io;
 
 /// The most classes whose confusion matrix is printed.
 const MOST_PRINTED: usize = 30;
@@ -69,11 +69,11 @@ impl ClassReport {
 
     /// Writes all of it to a file.
     pub(crate) fn write(&self, file: &HistoryFile) -> Result<(), Failure> {
-        let written = match file.format {
+        let text = match file.format {
             HistoryFormat::Csv => self.csv(),
-            HistoryFormat::JsonLines => Ok(self.json().to_string() + "\n"),
+            HistoryFormat::JsonLines => self.json().to_string() + "\n",
         };
-        written.and_then(|text| fs::write(&file.path, text)).map_err(|source| Failure::Write {
+        fs::write(&file.path, text).map_err(|source| Failure::Write {
             option: "--per-class-file",
             path: file.path.clone(),
             source,
@@ -82,23 +82,21 @@ impl ClassReport {
 
     /// A row for each class: its number and name, its samples, those taken for it, precision, recall and F1
     /// in percent (empty where nothing is divided by), then its row of the matrix.
-    fn csv(&self) -> io::Result<String> {
+    fn csv(&self) -> String {
         let matrix = &self.matrix;
-        let mut writer = csv::Writer::from_writer(Vec::new());
         let mut titles: Vec<String> =
             ["class", "name", "samples", "predicted", "precision", "recall", "f1"].map(String::from).to_vec();
         titles.extend((0..matrix.classes()).map(|class| format!("as_{class}")));
-        writer.write_record(titles)?;
+        let mut text = csv::row(titles);
         let share = |share: Option<f64>| share.map_or_else(String::new, |share| share.to_string());
         for (class, name) in self.names.iter().enumerate() {
             let mut row = vec![class.to_string(), name.clone()];
             row.extend([matrix.actual(class), matrix.predicted(class)].map(|count| count.to_string()));
             row.extend([matrix.precision(class), matrix.recall(class), matrix.f1(class)].map(share));
             row.extend((0..matrix.classes()).map(|taken| matrix.count(class, taken).to_string()));
-            writer.write_record(row)?;
+            text += &csv::row(row);
         }
-        let bytes = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
-        String::from_utf8(bytes).map_err(io::Error::other)
+        text
     }
 
     fn json(&self) -> Value {
@@ -156,7 +154,7 @@ dog, small  0 1 0
 
     #[test]
     fn files_have_all_numbers() {
-        let csv = report().csv().unwrap();
+        let csv = report().csv();
         let lines: Vec<&str> = csv.lines().collect();
         assert_eq!(lines[0], "class,name,samples,predicted,precision,recall,f1,as_0,as_1,as_2");
         assert_eq!(lines[2], "1,\"dog, small\",1,2,50,100,66.66666666666667,0,1,0");
