@@ -21,6 +21,7 @@ mod predict;
 mod rank;
 mod recipes;
 mod remote;
+mod report;
 mod slurm;
 mod ssh;
 mod system;
@@ -69,6 +70,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
+        Command::Report(args) => report::start(*args, out),
         Command::Models => summary::print_models(out),
         Command::Recipes(args) => recipes::print(args.name.as_deref(), out),
         Command::Completions(args) => out.text(&shells::completions(args.shell)),

@@ -12,6 +12,7 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
+use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::schedule_plan;
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     Import(Box<ImportArgs>),
     /// Show the layers of a network
     Summary(SummaryArgs),
+    /// Show runs on one page: curves, confusion matrix, worst mistakes, settings
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Box<ReportArgs>),
     /// List all networks
     Models,
     /// Look at the samples of a data set

@@ -30,6 +30,7 @@ pub(crate) mod parsers;
 pub(crate) mod plan;
 mod pydtnn;
 mod rank_command;
+mod report_args;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
 pub(crate) mod shells;
@@ -44,6 +45,7 @@ pub(crate) use config_args::ConfigArgs;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use report_args::{ReportArgs, ReportFormat};
 pub(crate) use use_args::*;
 
 use crate::failure::Failure;

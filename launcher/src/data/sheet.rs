@@ -64,7 +64,7 @@ impl Sheet {
 
     /// Writes it as a PNG file.
     pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
-        write_png(to, [self.height() as u32, self.width() as u32], &self.pixels)
+        write_png(to, [self.height() as u32, self.width() as u32], 3, &self.pixels)
     }
 }
 

@@ -10,7 +10,7 @@ mod description;
 pub(crate) mod evaluate;
 mod history;
 pub(crate) mod identity;
-mod network;
+pub(crate) mod network;
 mod progress;
 mod report;
 pub(crate) mod resume;

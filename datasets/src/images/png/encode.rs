@@ -7,7 +7,8 @@ use flate2::{Compression, Crc};
 
 use super::SIGNATURE;
 
-/// Writes `pixels`, `[height, width, 3]`, as a PNG file.
+/// Writes `pixels`, `[height, width, channels]`, as a PNG file: one channel is grey, three are red, green and
+/// blue.
 ///
 /// # Errors
 ///
@@ -15,9 +16,19 @@ use super::SIGNATURE;
 ///
 /// # Panics
 ///
-/// If there are not as many pixels as `[height, width]` says, or none.
-pub fn write_png(mut to: impl Write, [height, width]: [u32; 2], pixels: &[u8]) -> io::Result<()> {
-    let row_bytes = width as usize * 3;
+/// If there are not as many pixels as `[height, width]` says, or none, or another number of channels.
+pub fn write_png(
+    mut to: impl Write,
+    [height, width]: [u32; 2],
+    channels: usize,
+    pixels: &[u8],
+) -> io::Result<()> {
+    let colour = match channels {
+        1 => 0,
+        3 => 2,
+        _ => panic!("an image of {channels} channels"),
+    };
+    let row_bytes = width as usize * channels;
     assert!(
         pixels.len() == height as usize * row_bytes && !pixels.is_empty(),
         "{} bytes of an image of {height} x {width}",
@@ -25,8 +36,8 @@ pub fn write_png(mut to: impl Write, [height, width]: [u32; 2], pixels: &[u8]) -
     );
     to.write_all(SIGNATURE)?;
     let [h, w] = [height, width].map(u32::to_be_bytes);
-    // Eight bits, red, green and blue, not interlaced.
-    write_chunk(&mut to, b"IHDR", &[&w[..], &h, &[8, 2, 0, 0, 0]].concat())?;
+    // Eight bits a channel, not interlaced.
+    write_chunk(&mut to, b"IHDR", &[&w[..], &h, &[8, colour, 0, 0, 0]].concat())?;
     // Each row as its difference from the one above.
     let mut rows = Vec::with_capacity(pixels.len() + height as usize);
     let mut above = &pixels[..0];
@@ -65,7 +76,7 @@ mod tests {
     fn what_is_written_is_read() {
         let pixels: Vec<u8> = (0..5 * 7 * 3).map(|index| (index * 37 % 251) as u8).collect();
         let mut file = Vec::new();
-        write_png(&mut file, [5, 7], &pixels).unwrap();
+        write_png(&mut file, [5, 7], 3, &pixels).unwrap();
         let mut read = Vec::new();
         let png = Png::new(&file).unwrap();
         assert_eq!(png.size(), [5, 7]);
