@@ -11,6 +11,7 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName};
+use crate::cli::profile_args::ProfileArgs;
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -191,6 +192,8 @@ pub(crate) struct TrainArgs {
     pub(crate) ranks: RankArgs,
     #[command(flatten, next_help_heading = "Files and output")]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     /// The options, as they were given.
     #[arg(skip)]
     pub(crate) words: Vec<std::ffi::OsString>,

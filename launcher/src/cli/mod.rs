@@ -24,6 +24,8 @@ pub(crate) mod optimizer_plan;
 mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
+mod profile_args;
+pub(crate) mod profile_plan;
 mod rank_command;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
@@ -35,6 +37,7 @@ pub(crate) use augment_args::*;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use profile_args::ProfileArgs;
 
 use crate::failure::Failure;
 use clap::Parser;

@@ -8,6 +8,7 @@ use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile};
+use crate::cli::profile_plan::ProfilePlan;
 use crate::cli::schedule_plan::SchedulePlan;
 use crate::cli::source::Source;
 use crate::cli::{EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
@@ -61,6 +62,8 @@ pub(crate) struct TrainPlan {
     pub(crate) history: Option<HistoryFile>,
     pub(crate) evaluate_before: bool,
     pub(crate) hash: bool,
+    /// Record what the time goes into.
+    pub(crate) profile: Option<ProfilePlan>,
 }
 
 /// The test of a saved network.
@@ -256,6 +259,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             execution,
             ranks,
             output,
+            profile,
             words,
         } = *args;
         let mut metrics = Vec::new();
@@ -310,6 +314,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             history: output.history,
             evaluate_before: output.evaluate,
             hash: output.hash,
+            profile: ProfilePlan::new(profile),
         })
     }
 }

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 12] = [
+const OF_A_PROCESS: [&str; 16] = [
     "threads",
     "key-file",
     "transport",
@@ -25,6 +25,10 @@ const OF_A_PROCESS: [&str; 12] = [
     "no-overlap",
     "resume",
     "checkpoint",
+    "profile",
+    "profile-out",
+    "trace",
+    "trace-bytes",
 ];
 /// Other options that change no bit of a run, or that are checked where it goes on: they may differ.
 const FREE: [&str; 12] = [

@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 mod history;
 pub(crate) mod identity;
 mod network;
+mod profile;
 mod progress;
 mod report;
 pub(crate) mod resume;
