@@ -1,9 +1,9 @@
 //! A benchmark binary. criterion runs the benchmarks, and each one that was timed gets a line of report.
 
-use crate::peak::fma_peak;
 use crate::report::{Report, Work};
 use criterion::{Criterion, SamplingMode};
 use isograd_kernels::Isa;
+use isograd_kernels::peak::fma_peak;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

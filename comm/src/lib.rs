@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod clock;
 mod collective;
 mod communicator;
 mod cores;
@@ -22,6 +23,7 @@ mod variables;
 
 pub mod tree;
 
+pub use clock::ClockOffset;
 pub use communicator::Communicator;
 pub use error::{
     Error, FileError, MpiError, PeerError, RankNumber, RankValue, RendezvousError, SharedMemoryError,

@@ -152,3 +152,26 @@ fn failures(
     let text = |error: Option<Error>| error.expect("it must fail").to_string();
     errors.into_iter().map(text).enumerate().collect()
 }
+
+#[test]
+fn offsets_of_clocks_are_within_their_errors() {
+    use std::time::Instant;
+    let origin = Instant::now();
+    for arrangement in ARRANGEMENTS {
+        for world in [1, 2, 5] {
+            spawn(world, arrangement, |mut communicator| {
+                let rank = communicator.rank() as f64;
+                // Ranks of one process: the clock of rank r is set ahead by r seconds.
+                let ahead = rank * 1e9;
+                let now = || origin.elapsed().as_nanos() as f64 + ahead;
+                let before = now();
+                let offset = communicator.clock_offset(now)?;
+                assert!((before..=now()).contains(&offset.at_ns), "{arrangement:?}: {offset:?}");
+                let distance = (offset.ahead_ns - ahead).abs();
+                assert!(distance <= offset.error_ns, "{arrangement:?}, {world} ranks: {offset:?}");
+                assert_eq!(offset.error_ns == 0.0, rank == 0.0, "{arrangement:?}: {offset:?}");
+                Ok(())
+            });
+        }
+    }
+}

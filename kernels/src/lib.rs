@@ -40,6 +40,7 @@ pub mod loss;
 mod normal;
 pub mod optimizer;
 pub mod padding;
+pub mod peak;
 pub mod philox;
 pub mod pool;
 mod precompiled;

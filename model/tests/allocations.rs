@@ -10,7 +10,8 @@ use isograd_datasets::Synthetic;
 use isograd_kernels::Isa;
 use isograd_model::loss::MeanSquaredError;
 use isograd_model::{
-    Network, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, loss, metric, optimizer, zoo,
+    Network, Profiler, Randomness, Shape, TrainConfig, Trainer, layer::*, layers, loss, metric, optimizer,
+    zoo,
 };
 use rayon::ThreadPool;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -58,6 +59,17 @@ const STEPS: usize = 22;
 /// Trains for two epochs, and checks in each that nothing was allocated from the end of the first step to
 /// that of the last.
 fn check(what: &str, network: Network<f32>, config: TrainConfig, pool: &ThreadPool) {
+    check_profiled(what, network, config, pool, None);
+}
+
+/// The same with a profiler, if there is one.
+fn check_profiled(
+    what: &str,
+    network: Network<f32>,
+    config: TrainConfig,
+    pool: &ThreadPool,
+    profiler: Option<Profiler>,
+) {
     let Shape { c, h, w } = network.input_shape();
     let data = Synthetic { seed: 1, sample_shape: [c, h, w], num_classes: 4 }.samples(0..SAMPLES as u64);
     let data = data.expect("a data set");
@@ -66,6 +78,9 @@ fn check(what: &str, network: Network<f32>, config: TrainConfig, pool: &ThreadPo
     pool.install(|| {
         let config = TrainConfig { batch_size: 48, shard_size: 12, ..config };
         let mut trainer = Trainer::new(network, config).expect("a valid configuration");
+        if let Some(profiler) = &profiler {
+            trainer.set_profiler(profiler).expect("memory");
+        }
         for epoch in 1..=2 {
             let (mut counts, mut step) = ([0; STEPS], 0);
             let report = trainer.train_epoch(&data, |_| {
@@ -151,6 +166,10 @@ fn steps_after_the_first_allocate_nothing() {
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);
+        // Also when the memory for the trace is full, as it soon is here.
+        for profiler in [Profiler::new(), Profiler::with_trace(10_000), Profiler::with_trace(1 << 24)] {
+            check_profiled("profiled layers", zoo_of_layers(), TrainConfig::default(), pool, Some(profiler));
+        }
         for name in optimizer::NAMES {
             let optimizer = optimizer::by_name(name).expect("a known name");
             check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);

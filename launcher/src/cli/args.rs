@@ -12,6 +12,7 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
+use crate::cli::profile_args::ProfileArgs;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::schedule_plan;
 use crate::cli::use_args::{
@@ -259,6 +260,8 @@ pub(crate) struct TrainArgs {
     pub(crate) ranks: RankArgs,
     #[command(flatten, next_help_heading = "Files and output")]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,
     /// The options, as they were given, with those of configurations.

@@ -28,6 +28,8 @@ pub(crate) mod optimizer_plan;
 mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
+mod profile_args;
+pub(crate) mod profile_plan;
 mod pydtnn;
 mod rank_command;
 mod report_args;
@@ -45,6 +47,7 @@ pub(crate) use config_args::ConfigArgs;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use profile_args::ProfileArgs;
 pub(crate) use report_args::{ReportArgs, ReportFormat};
 pub(crate) use use_args::*;
 

@@ -8,6 +8,7 @@ use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
+use crate::cli::profile_plan::ProfilePlan;
 use crate::cli::schedule_plan::SchedulePlan;
 use crate::cli::source::Source;
 use crate::cli::{ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
@@ -67,6 +68,8 @@ pub(crate) struct TrainPlan {
     pub(crate) history: Option<HistoryFile>,
     pub(crate) evaluate_before: bool,
     pub(crate) hash: bool,
+    /// Record what the time goes into.
+    pub(crate) profile: Option<ProfilePlan>,
 }
 
 /// The test of a saved network.
@@ -290,6 +293,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             output,
             // Taken out of the words before they were parsed.
             config: _,
+            profile,
             words,
             notes,
         } = *args;
@@ -348,6 +352,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             history: output.history,
             evaluate_before: output.evaluate,
             hash: output.hash,
+            profile: ProfilePlan::new(profile),
         })
     }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) const SETTINGS: &str = "settings";
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 13] = [
+const OF_A_PROCESS: [&str; 17] = [
     "threads",
     "key-file",
     "transport",
@@ -30,6 +30,10 @@ const OF_A_PROCESS: [&str; 13] = [
     "parallel",
     "resume",
     "checkpoint",
+    "profile",
+    "profile-out",
+    "trace",
+    "trace-bytes",
 ];
 /// Other options that change no bit of a run, or that are checked where it goes on: they may differ.
 const FREE: [&str; 12] = [

@@ -6,6 +6,7 @@
 
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
+use crate::cli::profile_plan::ProfilePlan;
 use crate::failure::Failure;
 use crate::rank::data::Samples;
 use crate::rank::resume::share;
@@ -59,6 +60,7 @@ pub(crate) fn of_training<T: Element>(
         find_lr,
         checkpoint,
         resume,
+        profile,
         // What the plan was made of.
         words: _,
         notes: _,
@@ -84,6 +86,7 @@ pub(crate) fn of_training<T: Element>(
     row("the range test", find_lr);
     row("whether checkpoints are written", &checkpoint.is_some());
     row("whether a run is gone on with", &resume.is_some());
+    row("the profile", &profile.as_ref().map(ProfilePlan::trace_bytes));
     agreement.extend(of_config(config));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));

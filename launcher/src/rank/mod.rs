@@ -11,6 +11,8 @@ pub(crate) mod evaluate;
 mod history;
 pub(crate) mod identity;
 pub(crate) mod network;
+
+mod profile;
 mod progress;
 mod report;
 pub(crate) mod resume;

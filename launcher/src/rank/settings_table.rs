@@ -56,6 +56,7 @@ pub(crate) fn list<T: Element>(
         history,
         evaluate_before: _,
         hash: _,
+        profile: _,
     } = plan;
     let mut rows = vec![("model", model.argument())];
     rows.extend(source.rows());

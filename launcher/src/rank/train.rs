@@ -9,7 +9,7 @@
 //! print the layers and the settings; test, if asked to
 //! for each epoch: train, validate, call callbacks, save parameters with a finite loss, print a line,
 //!                 append to the history; meanwhile, write checkpoints
-//! print time and throughput; test; print the hash, if asked to
+//! print time and throughput, and the profile, if asked to; test; print the hash, if asked to
 //! ```
 
 use crate::cli::augment_plan::PrefetchPlan;
@@ -27,6 +27,7 @@ use crate::rank::description;
 use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
+use crate::rank::profile::Profiling;
 use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, last_half_line, memory_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
@@ -108,6 +109,9 @@ pub(crate) fn run<T: Element>(
     let checkpoint = plan.checkpoint.as_ref().filter(|_| is_first && plan.find_lr.is_none());
     let folder = checkpoint.map(|checkpoint| checkpoints::open(checkpoint, is_new(plan, &checkpoint.folder)));
     let folder = folder.transpose()?;
+    let profiling = plan.profile.as_ref();
+    let profiling = profiling.map(|plan_of| Profiling::open(plan_of, plan.prefetch.is_some(), is_first));
+    let profiling = profiling.transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
     let (request, communicator) = match joined {
@@ -199,6 +203,9 @@ pub(crate) fn run<T: Element>(
         last_half: Half::default(),
         epochs,
     };
+    if let Some(profiling) = &profiling {
+        profiling.start(&mut trainer, plan.ranks.host.as_deref())?;
+    }
     let validation = has_validation.then_some(&*views.validation);
     let result = read_ahead(plan.prefetch, &*views.train, |train| {
         trainer.fit_observed(train, validation, u32::MAX, &mut callbacks, &mut run)
@@ -211,6 +218,9 @@ pub(crate) fn run<T: Element>(
     if let Err(failure) = result {
         let failure = run.explain(failure, &trainer);
         trainer.abort(&failure.to_string());
+        if let Some(profiling) = profiling {
+            profiling.rescue(&mut trainer);
+        }
         return Err(failure);
     }
     let Run { elapsed, samples: trained, last_half, checkpoints, .. } = run;
@@ -222,6 +232,9 @@ pub(crate) fn run<T: Element>(
     out.line(&time_lines(elapsed, trained))?;
     let more = [last_half_line(last_half.elapsed, last_half.samples), memory_line(&peaks)];
     more.iter().flatten().try_for_each(|line| out.line(line))?;
+    if let Some(profiling) = profiling {
+        profiling.finish(&mut trainer, out)?;
+    }
     if trainer.is_stopped() {
         let checkpoint = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
         let saved = checkpoint.map(Saved::Checkpoint);

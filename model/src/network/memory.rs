@@ -10,6 +10,7 @@ use super::lifetimes::Slot;
 use crate::error::Error;
 use crate::layer::Mode;
 use crate::memory::{self, Aligned};
+use crate::profile::Recording;
 use crate::targets::Targets;
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -47,6 +48,7 @@ impl MemoryPlan {
             n: 0,
             has_values: false,
             labels: Vec::with_capacity(plan.capacity),
+            recording: Recording::default(),
             plan: Arc::clone(plan),
         }
     }
@@ -70,6 +72,8 @@ pub(crate) struct ShardMemory<T> {
     has_values: bool,
     /// Classes of the shard's samples.
     pub(crate) labels: Vec<u32>,
+    /// Notes how long the shard's passes take.
+    pub(crate) recording: Recording,
 }
 
 impl<T: Element> ShardMemory<T> {

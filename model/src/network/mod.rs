@@ -8,6 +8,7 @@
 //! What is left are two plain loops over a list of steps.
 
 mod arena;
+mod costs;
 mod fold;
 mod freeze;
 mod fuse;

@@ -5,6 +5,7 @@ use super::lifetimes::Slot;
 use super::memory::disjoint;
 use super::{Network, ShardMemory};
 use crate::layer::{Backward, Context, Gradients, Memory, Mode};
+use crate::profile::Work;
 use isograd_kernels::{Accum, Activation, Element, Isa, activation, elementwise};
 use std::ops::Range;
 
@@ -16,8 +17,9 @@ pub(crate) trait GradientMemory<T> {
     /// Memory for the gradients of the parameters `range`, which are those of one layer.
     fn of(&mut self, range: Range<usize>) -> &mut [T];
 
-    /// The gradients of all parameters from number `start` on are complete.
-    fn complete_from(&mut self, start: usize);
+    /// The gradients of all parameters from number `start` on are complete. Returns whether they were handed
+    /// on.
+    fn complete_from(&mut self, start: usize) -> bool;
 }
 
 /// One buffer for all gradients, which are read after the whole pass.
@@ -26,7 +28,9 @@ impl<T> GradientMemory<T> for [T] {
         &mut self[range]
     }
 
-    fn complete_from(&mut self, _start: usize) {}
+    fn complete_from(&mut self, _start: usize) -> bool {
+        false
+    }
 }
 
 /// The part of a layer's pass that is to run. Layers with [shared sums](crate::layer::Layer::shared_sums)
@@ -112,6 +116,8 @@ impl<T: Element> Network<T> {
                     self.forward_add(cx.isa, memory, step, function);
                 }
             }
+            let work = if cx.mode == Mode::Train { Work::Forward(index) } else { Work::Use(index) };
+            memory.recording.lap(work, cx.n);
         }
     }
 
@@ -125,6 +131,7 @@ impl<T: Element> Network<T> {
     ) {
         if let Op::Layer(layer) = self.graph.steps[index].op {
             self.forward_layer(cx, memory, &mut [], index, layer, Part::Sums(sums));
+            memory.recording.lap(Work::Forward(index), 0);
         }
     }
 
@@ -139,6 +146,7 @@ impl<T: Element> Network<T> {
     ) {
         if let Op::Layer(layer) = self.graph.steps[index].op {
             self.forward_layer(cx, memory, statistics, index, layer, Part::Rest(sums));
+            memory.recording.lap(Work::Forward(index), cx.n);
         }
     }
 
@@ -291,6 +299,7 @@ impl<T: Element> Network<T> {
                 Op::Add { .. } => {
                     self.clear(memory, step);
                     self.backward_add(cx.isa, memory, step);
+                    memory.recording.lap(Work::Backward(index), cx.n);
                 }
             }
         }
@@ -307,6 +316,7 @@ impl<T: Element> Network<T> {
     ) {
         if let Op::Layer(layer) = self.graph.steps[index].op {
             self.backward_layer(cx, memory, dw, index, layer, Part::Sums(sums));
+            memory.recording.lap(Work::Backward(index), 0);
         }
     }
 
@@ -323,7 +333,10 @@ impl<T: Element> Network<T> {
         if let Op::Layer(layer) = step.op {
             self.clear(memory, step);
             self.backward_layer(cx, memory, dw, index, layer, Part::Rest(sums));
-            dw.complete_from(self.infos[layer].elements.start);
+            memory.recording.lap(Work::Backward(index), cx.n);
+            if dw.complete_from(self.infos[layer].elements.start) {
+                memory.recording.lap(Work::HandOver, cx.n);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::step::run;
 use super::worker::Job;
 use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
+use crate::profile::Work;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 
@@ -18,6 +19,7 @@ impl<T: Element> Trainer<T> {
     /// is NaN, [`DataError`] when the data set does not fit the network, has a sample that cannot be read,
     /// or a target that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
+        let started = self.recording.begin();
         let source = self.source(dataset)?;
         let state = self.update_memory.averaged().unwrap_or(&self.state);
         let folded = self.network.folded_parameters(state)?;
@@ -48,6 +50,7 @@ impl<T: Element> Trainer<T> {
             return Err(failure.map_or(DataError::OfAnotherRank, DataError::Sample).into());
         }
         let (samples, loss) = (sums.samples, sums.loss());
+        self.recording.since(started, Work::Evaluation, samples);
         if !loss.is_finite() {
             if let Some(error) = job.bad_target() {
                 return Err(error.into());

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::layer::Mode;
 use crate::loss::{self, Gradient};
 use crate::network::{Network, SharedStep};
+use crate::profile::Work;
 use isograd_kernels::Element;
 use std::ops::Range;
 
@@ -94,7 +95,9 @@ impl Lockstep {
         let part = Part { entry, totals, range: 0..end, exit: None };
         run(workers, own, |_, worker, own| {
             worker.backward_part(job, own, buckets, &part);
+            worker.shards[0].memory.recording.begin();
             worker.partial_sums.join();
+            worker.shards[0].memory.recording.lap(Work::Join, 0);
         });
         Ok(())
     }
@@ -107,8 +110,13 @@ impl<T: Element> Worker<T> {
         self.partial_sums.start(job.shards());
         self.partial_sums.push_all(own.clone());
         let mut shards = self.shards.iter_mut().zip(own);
-        self.failure =
-            shards.find_map(|(work, index)| job.gather(work, Mode::Train, &job.shard(index)).err());
+        self.failure = shards.find_map(|(work, index)| {
+            let shard = job.shard(index);
+            work.memory.recording.begin();
+            let failure = job.gather(work, Mode::Train, &shard).err();
+            work.memory.recording.lap(Work::Read, shard.len());
+            failure
+        });
     }
 
     fn forward_part(&mut self, job: &Job<'_, T>, own: Range<usize>, buckets: &Buckets, part: &Part<'_>) {
@@ -123,6 +131,7 @@ impl<T: Element> Worker<T> {
         let first = buckets.statistics(job.network);
         for (node, (work, index)) in shards.iter_mut().zip(own).enumerate() {
             let (cx, memory) = (job.context(Mode::Train, &job.shard(index)), &mut work.memory);
+            memory.recording.begin();
             let statistics = &mut partial_sums.values_mut(node, 0)[first..];
             if let Some(entry) = entry {
                 job.network.forward_shared(&cx, memory, statistics, entry.index, &totals[..entry.sums]);
@@ -145,7 +154,9 @@ impl<T: Element> Worker<T> {
         }
         for (work, index) in shards.iter_mut().zip(own) {
             let cx = job.context(Mode::Train, &job.shard(index));
+            work.memory.recording.begin();
             job.evaluate(&cx, work, Gradient::Wanted, sums);
+            work.memory.recording.lap(Work::Loss, cx.n);
         }
     }
 
@@ -160,6 +171,7 @@ impl<T: Element> Worker<T> {
         }
         for (node, (work, index)) in shards.iter_mut().zip(own).enumerate() {
             let (cx, memory) = (job.context(Mode::Train, &job.shard(index)), &mut work.memory);
+            memory.recording.begin();
             // Buckets are handed over when all shards are done.
             let mut dw = BucketWriter {
                 partial_sums: &mut *partial_sums,

@@ -22,6 +22,7 @@ mod lockstep;
 mod observer;
 mod open_epoch;
 mod partial_sums;
+mod profiling;
 mod ranks;
 mod rate_range;
 mod report;
@@ -49,6 +50,7 @@ use crate::layer::Mode;
 use crate::memory;
 use crate::metric::Metric;
 use crate::network::{Network, State};
+use crate::profile::Recording;
 use crate::shape::Shape;
 use buckets::Buckets;
 use cut::Cut;
@@ -59,6 +61,7 @@ use isograd_kernels::Element;
 use lockstep::Lockstep;
 use open_epoch::OpenEpoch;
 use partial_sums::PartialSums;
+use profiling::Profiling;
 use ranks::Exchange;
 use report::{ShardSums, SumLayout};
 use std::sync::Arc;
@@ -108,6 +111,9 @@ pub struct Trainer<T> {
     is_ended: bool,
     stop_request: Option<Arc<AtomicBool>>,
     is_stopped: bool,
+    profiling: Option<Profiling>,
+    /// Notes steps, updates and evaluations.
+    recording: Recording,
 }
 
 impl<T: Element> Trainer<T> {
@@ -192,6 +198,8 @@ impl<T: Element> Trainer<T> {
             is_ended: false,
             stop_request: None,
             is_stopped: false,
+            profiling: None,
+            recording: Recording::default(),
         })
     }
 

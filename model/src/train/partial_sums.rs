@@ -149,10 +149,12 @@ impl<T: Element, F: FnMut(&mut PartialSums<T>, usize)> GradientMemory<T> for Buc
         &mut self.partial_sums.values_mut(self.node, bucket)[range.start - start..range.end - start]
     }
 
-    fn complete_from(&mut self, start: usize) {
+    fn complete_from(&mut self, start: usize) -> bool {
+        let before = self.done;
         while self.done < self.buckets.count() && self.buckets.range(self.done).start >= start {
             (self.complete)(self.partial_sums, self.done);
             self.done += 1;
         }
+        self.done > before
     }
 }

@@ -6,6 +6,7 @@ use super::partial_sums::PartialSums;
 use super::report::Flags;
 use super::shards_of;
 use super::worker::Worker;
+use crate::profile::{Recording, Work};
 use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -48,6 +49,8 @@ pub(super) struct Exchange<T> {
     workers: usize,
     /// Nodes for which each worker has buffers.
     capacity: usize,
+    /// Notes how long the training thread waits for other ranks.
+    pub(super) recording: Recording,
 }
 
 /// The sum over the ranks, and what it needs; workers take turns with it.
@@ -101,6 +104,7 @@ impl<T: Element> Exchange<T> {
             pending: Vec::with_capacity(capacity),
             workers,
             capacity,
+            recording: Recording::default(),
         };
         Ok((exchange, by_worker))
     }
@@ -171,10 +175,13 @@ impl<T: Element> Exchange<T> {
 
     /// Waits for the sums of all buckets.
     pub(super) fn wait(&mut self) -> Result<(), Error> {
+        let started = self.recording.begin();
         let SumInProgress { communicator, sum, failure, .. } =
             self.in_progress.get_mut().expect("no worker panicked");
         failure.take().map_or(Ok(()), Err)?;
-        sum.wait(communicator)
+        sum.wait(communicator)?;
+        self.recording.since(started, Work::Wait, 0);
+        Ok(())
     }
 
     /// Copies sums: element `place` of a bucket and those that follow, to `g`.
@@ -220,9 +227,26 @@ impl<T: Element> Exchange<T> {
         let numbers = [flags.stop, flags.failed].map(|flag| f64::from(u8::from(flag)));
         self.sums[shards * width..].copy_from_slice(&numbers);
         let in_progress = self.in_progress.get_mut().expect("no worker panicked");
+        let started = self.recording.begin();
         in_progress.communicator.allreduce(&mut self.sums)?;
+        self.recording.since(started, Work::Wait, 0);
         let (sums, flags) = self.sums.split_at(shards * width);
         Ok((sums, Flags { stop: flags[0] > 0.0, failed: flags[1] > 0.0 }))
+    }
+
+    /// This rank's number.
+    pub(super) fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// The number of ranks.
+    pub(super) fn world_size(&self) -> usize {
+        self.shares.world_size()
+    }
+
+    /// The group, between two steps.
+    pub(super) fn communicator(&mut self) -> &mut Communicator {
+        &mut self.in_progress.get_mut().expect("no worker panicked").communicator
     }
 
     /// Whether this is rank 0.
@@ -245,14 +269,14 @@ impl<T: Element> Exchange<T> {
         Ok(values)
     }
 
-    /// Overwrites `bytes` with those of rank 0.
-    pub(super) fn broadcast_bytes(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    /// Overwrites `bytes` with those of rank `root`.
+    pub(super) fn broadcast_bytes(&mut self, bytes: &mut Vec<u8>, root: usize) -> Result<(), Error> {
         /// Bytes in each of the numbers that travel: f64 holds whole numbers of 32 bits.
         const EACH: usize = 4;
         let communicator = &mut self.in_progress.get_mut().expect("no worker panicked").communicator;
         // Exact below 2^53.
         let mut len = [bytes.len() as f64];
-        communicator.broadcast(&mut len, 0)?;
+        communicator.broadcast(&mut len, root)?;
         let number = |part: &[u8]| {
             let mut word = [0; EACH];
             word[..part.len()].copy_from_slice(part);
@@ -260,7 +284,7 @@ impl<T: Element> Exchange<T> {
         };
         bytes.resize(len[0] as usize, 0);
         let mut numbers: Vec<f64> = bytes.chunks(EACH).map(number).collect();
-        communicator.broadcast(&mut numbers, 0)?;
+        communicator.broadcast(&mut numbers, root)?;
         for (part, number) in bytes.chunks_mut(EACH).zip(numbers) {
             part.copy_from_slice(&(number as u32).to_le_bytes()[..part.len()]);
         }

@@ -109,7 +109,7 @@ impl<T: Element> Trainer<T> {
     fn share(&mut self, run: &mut RunState) -> Result<(), Error> {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
         let mut bytes = if exchange.is_first() { encode(run) } else { Vec::new() };
-        exchange.broadcast_bytes(&mut bytes)?;
+        exchange.broadcast_bytes(&mut bytes, 0)?;
         *run = decode(&bytes).expect("what rank 0 has encoded");
         exchange.broadcast(&mut self.state.params)?;
         exchange.broadcast(&mut self.state.statistics)?;

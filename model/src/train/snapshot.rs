@@ -158,6 +158,7 @@ impl<T: Element> Trainer<T> {
     /// When it is that of another network.
     pub fn snapshot_into(&self, callbacks: &[&mut dyn Callback<T>], snapshot: &mut Snapshot<T>) {
         snapshot.state.assert_fits(&self.network);
+        let _span = self.snapshot_span();
         copy(&self.state, &mut snapshot.state);
         for (to, from) in snapshot.slots.iter_mut().zip(&self.update_memory.slots) {
             to.copy_from(from);

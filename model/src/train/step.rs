@@ -8,6 +8,7 @@ use super::worker::{GradientSink, Job, Worker};
 use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::callback::Decision;
 use crate::error::Error;
+use crate::profile::Work;
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
 use isograd_datasets::Dataset;
@@ -160,6 +161,7 @@ impl<T: Element> Trainer<T> {
         learning_rate: f64,
         sums: &mut Sums,
     ) -> Result<(), Error> {
+        let (started, samples) = (self.recording.begin(), positions.len());
         let job = Job {
             network: &self.network,
             config: &self.config,
@@ -217,6 +219,7 @@ impl<T: Element> Trainer<T> {
             return Err(NonFinite::Loss { step, epoch, loss, bad_sample }.into());
         }
         self.update(learning_rate)?;
+        self.recording.since(started, Work::Step, samples);
         self.is_stopped |= stop;
         Ok(())
     }
@@ -236,10 +239,23 @@ impl<T: Element> Trainer<T> {
     /// Finishes the sums and applies the optimizer, in parallel over ranges of the parameters; then the
     /// running statistics.
     fn update(&mut self, learning_rate: f64) -> Result<(), Error> {
-        let Self { network, config, workers, state, update_memory, buckets, exchange, pending, .. } = self;
+        let Self {
+            network,
+            config,
+            workers,
+            state,
+            update_memory,
+            buckets,
+            exchange,
+            pending,
+            recording,
+            ..
+        } = self;
         let update = Update { network, config, step: self.step + 1, epoch: self.epoch + 1, learning_rate };
+        let started;
         match exchange {
             None => {
+                started = recording.begin();
                 pending.collect(workers);
                 let sum = |range: Range<usize>, g: &mut [T]| {
                     tree::sum(&pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
@@ -248,6 +264,7 @@ impl<T: Element> Trainer<T> {
             }
             Some(exchange) => {
                 exchange.wait()?;
+                started = recording.begin();
                 let result = {
                     let read = exchange.reader();
                     let sum = |range: Range<usize>, g: &mut [T]| {
@@ -261,6 +278,7 @@ impl<T: Element> Trainer<T> {
                 result?;
             }
         }
+        recording.since(started, Work::Update, 0);
         self.step += 1;
         Ok(())
     }
@@ -286,10 +304,14 @@ pub(super) fn run<T: Element>(
     work: impl Fn(usize, &mut Worker<T>, Range<usize>) + Sync,
 ) {
     let count = workers.len();
+    let started = workers.first_mut().map_or(0, |first| first.shards[0].memory.recording.begin());
     workers.par_iter_mut().with_max_len(1).enumerate().for_each(|(index, worker)| {
         let part = shards_of(index, count, own.len());
         work(index, worker, own.start + part.start..own.start + part.end);
     });
+    if let Some(first) = workers.first_mut() {
+        first.shards[0].memory.recording.since(started, Work::Region, 0);
+    }
 }
 
 /// The nodes that all workers hold after a pass, in shard order, and the worker and node number of each.

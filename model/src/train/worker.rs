@@ -12,6 +12,7 @@ use crate::layer::{Context, Mode};
 use crate::loss::{self, Gradient};
 use crate::metric::MetricInput;
 use crate::network::{MemoryPlan, Network, ShardMemory, State};
+use crate::profile::Work;
 use isograd_datasets::SampleError;
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -185,9 +186,12 @@ impl<T: Element> Worker<T> {
         for index in own.clone() {
             let shard = job.shard(index);
             let cx = job.context(Mode::Train, &shard);
+            let started = work.memory.recording.begin();
             partial_sums.push(index);
+            work.memory.recording.lap(Work::Join, cx.n);
             if failure.is_none() {
                 *failure = job.gather(work, Mode::Train, &shard).err();
+                work.memory.recording.lap(Work::Read, cx.n);
             }
             if failure.is_some() {
                 sums.resize(sums.len() + job.sum_layout.width(), 0.0);
@@ -199,6 +203,7 @@ impl<T: Element> Worker<T> {
             let statistics = &mut partial_sums.values_mut(node, 0)[statistics..];
             job.network.forward(&cx, &mut work.memory, statistics, steps);
             job.evaluate(&cx, work, Gradient::Wanted, sums);
+            work.memory.recording.lap(Work::Loss, cx.n);
 
             let is_last = index + 1 == own.end;
             let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
@@ -216,11 +221,14 @@ impl<T: Element> Worker<T> {
             };
             job.network.backward(&cx, &mut work.memory, &mut writer, steps);
             is_handed_over |= early.is_some();
+            work.memory.recording.since(started, Work::Shard, cx.n);
         }
         if let Some(exchange) = to.exchange.filter(|_| !is_handed_over && !own.is_empty()) {
+            work.memory.recording.begin();
             for bucket in 0..to.buckets.count() {
                 exchange.complete(to.worker, partial_sums, bucket);
             }
+            work.memory.recording.lap(Work::HandOver, 0);
         }
     }
 
@@ -232,8 +240,10 @@ impl<T: Element> Worker<T> {
         for index in own {
             let shard = job.shard(index);
             let cx = job.context(Mode::Eval, &shard);
+            let started = work.memory.recording.begin();
             if failure.is_none() {
                 *failure = job.gather(work, Mode::Eval, &shard).err();
+                work.memory.recording.lap(Work::Read, cx.n);
             }
             if failure.is_some() {
                 sums.resize(sums.len() + job.sum_layout.width(), 0.0);
@@ -242,6 +252,8 @@ impl<T: Element> Worker<T> {
             let steps = loss::steps(&*job.config.loss, job.network);
             job.network.forward(&cx, &mut work.memory, unused, steps);
             job.evaluate(&cx, work, Gradient::Unwanted, sums);
+            work.memory.recording.lap(Work::Loss, cx.n);
+            work.memory.recording.since(started, Work::Shard, cx.n);
         }
     }
 }

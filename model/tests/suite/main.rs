@@ -29,6 +29,7 @@ mod non_finite;
 mod optimizers_golden;
 mod own_optimizer;
 mod prefetch;
+mod profile;
 mod public_types;
 mod ranks;
 mod rate_range;

@@ -1,0 +1,85 @@
+//! The peak of arithmetic of a core, which kernels are compared with.
+
+use crate::isa::Isa;
+use pulp::{Scalar128b, Simd, WithSimd};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// The shortest time of one measurement.
+const BURST: Duration = Duration::from_millis(2);
+
+/// The number of measurements. The best one counts, because interruptions can only make a measurement slower.
+const BURSTS: usize = 20;
+
+/// The peak of f32 arithmetic on one thread at level `isa`, in GFLOP/s. It is measured with independent
+/// chains of multiply-adds that stay in registers; each counts as two operations. The portable level has no
+/// fused multiply-add, so there it is measured with a multiplication and an addition.
+///
+/// It takes about 50 ms. With more threads than cores, or on a processor that slows down when all cores work,
+/// the peak of a thread is smaller where all threads measure at a time.
+pub fn fma_peak(isa: Isa) -> f64 {
+    fastest(|| run_chains(isa) as f64) / 1e9
+}
+
+/// The units of work for each second in the best measurement. `work` returns the number of units that it has
+/// done.
+pub fn fastest(mut work: impl FnMut() -> f64) -> f64 {
+    let mut burst = || {
+        let (start, mut units, mut calls) = (Instant::now(), 0.0, 1u32);
+        loop {
+            for _ in 0..calls {
+                units += work();
+            }
+            let elapsed = start.elapsed();
+            if elapsed >= BURST {
+                return units / elapsed.as_secs_f64();
+            }
+            // Reading the clock takes as long as copying a kilobyte, so it is read ever more rarely.
+            calls = calls.saturating_mul(2);
+        }
+    };
+    (0..BURSTS).map(|_| burst()).fold(0.0, f64::max)
+}
+
+/// Runs multiply-adds at level `isa`, and returns the number of operations.
+fn run_chains(isa: Isa) -> usize {
+    let missing = "an Isa value exists only for a level that the CPU has";
+    match isa.name() {
+        #[cfg(target_arch = "x86_64")]
+        "avx2" => Simd::vectorize(pulp::x86::V3::try_new().expect(missing), Chains::<12, true>),
+        #[cfg(target_arch = "x86_64")]
+        "avx512" => Simd::vectorize(pulp::x86::V4::try_new().expect(missing), Chains::<24, true>),
+        #[cfg(target_arch = "aarch64")]
+        "neon" => Simd::vectorize(pulp::aarch64::Neon::try_new().expect(missing), Chains::<24, true>),
+        "portable" => Scalar128b.vectorize(Chains::<12, false>),
+        name => panic!("there is no peak measurement for level {name}"),
+    }
+}
+
+/// `CHAINS` accumulators `a = a * x + y`. There are enough of them to hide the latency, and they fit in the
+/// registers with `x` and `y`.
+struct Chains<const CHAINS: usize, const FUSED: bool>;
+
+impl<const CHAINS: usize, const FUSED: bool> WithSimd for Chains<CHAINS, FUSED> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) -> usize {
+        const STEPS: usize = 1000;
+        // Every chain tends to 2. The starts differ, because the compiler would merge chains with equal
+        // starts.
+        let (x, y) = (s.splat_f32s(black_box(0.5)), s.splat_f32s(black_box(1.0)));
+        let mut chains = [x; CHAINS];
+        for (start, chain) in chains.iter_mut().enumerate() {
+            *chain = s.splat_f32s(black_box(start as f32));
+        }
+        for _ in 0..STEPS {
+            for chain in &mut chains {
+                *chain =
+                    if FUSED { s.mul_add_f32s(*chain, x, y) } else { s.add_f32s(s.mul_f32s(*chain, x), y) };
+            }
+        }
+        black_box(chains);
+        STEPS * CHAINS * S::F32_LANES * 2
+    }
+}
