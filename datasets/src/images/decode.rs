@@ -63,7 +63,7 @@ pub(super) fn size(bytes: &[u8]) -> Result<[u32; 2], String> {
 
 /// Whether an image has no colours, by its header.
 pub(super) fn is_grey(bytes: &[u8]) -> Result<bool, String> {
-    Ok(!decoder(bytes)?.color_type().has_color())
+    Ok(Decoder::new(bytes)?.colour() == Colour::Grey)
 }
 
 /// Decodes an image into `pixels`, `[height, width, channels]`, and gives its height and width.
@@ -122,6 +122,15 @@ impl<'a> Decoder<'a> {
             Self::Png(png) => png.size(),
             Self::WebP(webp) => webp.size(),
             Self::Bmp(bmp) => bmp.size(),
+        }
+    }
+
+    /// The colours as stored. Palettes count as coloured.
+    fn colour(&self) -> Colour {
+        match self {
+            Self::Jpeg(jpeg) => jpeg.colour(),
+            Self::Png(png) => png.colour(),
+            Self::WebP(_) | Self::Bmp(_) => Colour::Rgb,
         }
     }
 

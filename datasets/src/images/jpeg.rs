@@ -38,6 +38,10 @@ impl<'a> Jpeg<'a> {
         self.size
     }
 
+    pub(super) fn colour(&self) -> Colour {
+        if self.is_grey { Colour::Grey } else { Colour::Rgb }
+    }
+
     pub(super) fn orientation(&self) -> Orientation {
         self.decoder.exif().map_or_else(Orientation::default, |chunk| Orientation::of_exif(chunk))
     }
@@ -47,7 +51,7 @@ impl<'a> Jpeg<'a> {
             let bytes = self.bytes.len();
             return Err(format!("JPEG file is truncated: {bytes} bytes without an end-of-image marker"));
         }
-        let colour = if self.is_grey { Colour::Grey } else { Colour::Rgb };
+        let colour = self.colour();
         let [height, width] = self.size.map(|side| side as usize);
         // Zeros, not the image before: the decoder leaves gaps where the data is damaged.
         pixels.clear();
