@@ -21,8 +21,8 @@ fn write_mnist(folder: &Path) {
     for (split, name) in [(Split::Train, "train"), (Split::Test, "t10k")] {
         let (set, mut buffer) = (bundled(split), SampleBuffer::new());
         let head = |dims: &[usize]| {
-            let dims = dims.iter().flat_map(|dim| (*dim as u32).to_be_bytes());
-            [0, 0, 8, (dims.len() / 4) as u8].into_iter().chain(dims).collect::<Vec<u8>>()
+            let lengths = dims.iter().flat_map(|dim| (*dim as u32).to_be_bytes());
+            [0, 0, 8, dims.len() as u8].into_iter().chain(lengths).collect::<Vec<u8>>()
         };
         let [_, height, width] = set.sample_shape();
         let (mut images, mut labels) = (head(&[set.len(), height, width]), head(&[set.len()]));
