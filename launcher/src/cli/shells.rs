@@ -6,6 +6,7 @@ use crate::system::names;
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 use std::path::Path;
 
 /// The script that lets `shell` complete commands and options.
@@ -44,7 +45,38 @@ pub(crate) fn page(args: &ManArgs) -> Result<String, Failure> {
 /// The page of `command`, under the name that its file has.
 fn render(command: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     let title = command.get_display_name().unwrap_or(command.get_name()).to_string();
-    Man::new(command.clone()).title(title).manual("isograd").render(page)
+    let man = Man::new(command.clone()).title(title).manual("isograd");
+    man.render_title(page)?;
+    let mut layout = Roff::new();
+    // Names of options stay whole.
+    layout.control("nh", []).control("ad", ["l"]);
+    layout.to_writer(page)?;
+    man.render_name_section(page)?;
+    // Not with the names of all options, as the crate does it.
+    let usage = command.clone().render_usage().to_string();
+    lines(page, "SYNOPSIS", usage.trim_start_matches("Usage: "))?;
+    man.render_description_section(page)?;
+    if command.get_arguments().any(|arg| !arg.is_hide_set()) {
+        man.render_options_section(page)?;
+    }
+    if command.get_subcommands().any(|command| !command.is_hide_set()) {
+        man.render_subcommands_section(page)?;
+    }
+    match command.get_after_help() {
+        Some(examples) => lines(page, "EXAMPLES", examples.to_string().trim_start_matches("Examples:\n")),
+        None => Ok(()),
+    }
+}
+
+/// A section whose lines stay as they are.
+fn lines(page: &mut Vec<u8>, heading: &str, text: &str) -> std::io::Result<()> {
+    let mut section = Roff::new();
+    section.control("SH", [heading]).control("nf", []);
+    for line in text.lines() {
+        section.text([roman(line)]);
+    }
+    section.control("fi", []);
+    section.to_writer(page)
 }
 
 /// Writes the pages of `command` and of all commands in it.
@@ -54,7 +86,7 @@ fn write_pages(command: &Command, folder: &Path) -> std::io::Result<()> {
     render(command, &mut page)?;
     let name = command.get_display_name().unwrap_or(command.get_name());
     std::fs::write(folder.join(format!("{name}.1")), page)?;
-    let inner =
+    let mut inner =
         command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
-    inner.into_iter().try_for_each(|command| write_pages(command, folder))
+    inner.try_for_each(|command| write_pages(command, folder))
 }

@@ -22,16 +22,13 @@ impl CommandOptions {
             .cloned()
             .partition(|command| command.get_name() == name);
         let command = own.into_iter().next()?;
-        let elsewhere = others.iter().flat_map(|command| command.get_opts().flat_map(names)).collect();
+        let elsewhere = others.iter().flat_map(|command| settable(command).flat_map(names)).collect();
         Some(Self { command, elsewhere })
     }
 
     /// All of them, without those that say where other options come from.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arg> {
-        let of_configurations = ConfigArgs::augment_args(Command::new("config"));
-        let is_source =
-            move |arg: &Arg| of_configurations.get_arguments().any(|other| other.get_id() == arg.get_id());
-        self.command.get_opts().filter(move |arg| !is_source(arg))
+        settable(&self.command)
     }
 
     /// The option called `name`, by any of its names, with `_` or `-`.
@@ -101,6 +98,14 @@ impl CommandOptions {
         }
         plain
     }
+}
+
+/// The options of `command`, without those that say where other options come from.
+fn settable(command: &Command) -> impl Iterator<Item = &Arg> {
+    let sources = ConfigArgs::augment_args(Command::new("config"));
+    command
+        .get_opts()
+        .filter(move |arg| sources.get_arguments().all(|source| source.get_id() != arg.get_id()))
 }
 
 /// The names of an option: the long one, then others.

@@ -277,7 +277,7 @@ fn what_is_printed_means_the_same() {
         "",
         "--recipe simplecnn-mnist --seed 18446744073709551615 --freeze a*b --freeze c\"d --find-lr",
         "--optimizer sgd --nesterov --schedule multi-step --milestones 3,4.5 --color-jitter 0.1,0.2 --crop 24x20",
-        "--early-stopping --stop-at-loss -1e-3 --metrics acc,top5 --flip --random-crop 2 --crop-border edge",
+        "--early-stopping --stop-at-loss=-1e-3 --metrics acc,top5 --flip --random-crop 2 --crop-border edge",
         "--dataset ./photos --label-column 007 --missing -3.5 --checkpoint runs/é --checkpoint-every 10min --keep 2",
         "--global-batch-size 7 --accumulate 3 --scale-learning-rate=no --encrypt=True --shards-per-rank 1,2 --timeout 3",
         &network,
