@@ -13,6 +13,7 @@
 
 pub mod callback;
 mod checkpoint;
+mod confusion;
 mod error;
 #[cfg(feature = "files")]
 pub mod file;
@@ -40,6 +41,7 @@ pub use callback::Callback;
 pub use checkpoint::{
     CheckpointError, FolderError, ResumeError, RunFolder, RunInfo, ShapeMismatch, check_save, load, save,
 };
+pub use confusion::ConfusionMatrix;
 pub use error::{BuildError, Error};
 pub use initializer::Initializer;
 pub use isograd_kernels::Element;
