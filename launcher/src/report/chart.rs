@@ -13,11 +13,11 @@ use std::fmt::Write;
 
 /// Extent of a chart, in the units of its labels: pixels where it is shown at its size.
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 250.0;
+const HEIGHT: f64 = 256.0;
 /// Room for labels.
 const LEFT: f64 = 50.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 10.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 38.0;
 /// Points of a line that are marked, at most.
 const MARKED: usize = 40;
@@ -89,8 +89,8 @@ impl Chart {
                 svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } tabindex="0" role="img" aria-labelledby=(title)
                     aria-describedby={ (self.id) "-values" } data-chart=(self.data(&x, &y)) {
                     (axes(&x, &y))
-                    text.label x=(LEFT) y=(HEIGHT - 4.0) { (self.x) }
-                    text.label x=(WIDTH - RIGHT) y=(HEIGHT - 4.0) text-anchor="end" { (self.y) (log) }
+                    text.label x=(WIDTH - RIGHT) y=(HEIGHT - 4.0) text-anchor="end" { (self.x) }
+                    text.label x="2" y="12" { (self.y) (log) }
                     @for line in &self.lines {
                         g class={ "r" (line.run) } {
                             @if !line.background.is_empty() { path.raw d=(path(&line.background, &x, &y)) {} }
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<Point>) -> Chart {
-        let line = Line { name: "<b>".to_string(), run: 3, is_dashed: true, points, background: Vec::new() };
+        let line = Line { name: "<i>".to_string(), run: 3, is_dashed: true, points, background: Vec::new() };
         let (id, title, y) = ("c1".to_string(), "Loss & more".to_string(), "loss".to_string());
         Chart { id, title, note: None, x: "epoch", y, y_spread: Spread::Linear, lines: vec![line] }
     }
@@ -237,15 +237,15 @@ mod tests {
     fn lines_are_interrupted_where_a_value_is_not_finite() {
         let scale = Scale::fit([0.0, 1.0].into_iter(), Spread::Linear);
         let points = [(0.0, 0.0), (0.5, 1.0), (0.6, f64::NAN), (1.0, 0.5)];
-        assert_eq!(path(&points, &scale, &scale), "M50.0 212.0L238.0 10.0M426.0 111.0");
+        assert_eq!(path(&points, &scale, &scale), "M50.0 218.0L238.0 24.0M426.0 121.0");
         assert!(chart(vec![(1.0, f64::NAN)]).is_empty() && !chart(vec![(1.0, 1.0)]).is_empty());
     }
 
     #[test]
     fn names_are_escaped_in_text_and_attributes() {
         let text = chart(vec![(1.0, 0.5), (2.0, 0.25)]).draw().into_string();
-        assert!(!text.contains("<b>\"") && !text.contains("><b></b><") && text.contains("Loss &amp; more"));
-        assert!(text.contains("&quot;name&quot;:&quot;&lt;b&gt;&quot;"), "{text}");
+        assert!(!text.contains("<i>") && text.contains("Loss &amp; more"), "{text}");
+        assert!(text.contains("&quot;name&quot;:&quot;&lt;i&gt;&quot;"), "{text}");
         assert!(text.contains("<th scope=\"row\">2</th><td>0.25</td>"), "{text}");
     }
 

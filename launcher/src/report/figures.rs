@@ -176,7 +176,7 @@ pub(super) fn figures(runs: &[Run]) -> Vec<Figure> {
     rows.add("samples/s".to_string(), texts, best_place(&rates, Direction::Higher));
     let times: Vec<_> = runs.iter().map(seconds).collect();
     let texts = times.iter().map(|time| time.map(format::duration)).collect();
-    rows.add("time".to_string(), texts, best_place(&times, Direction::Lower));
+    rows.add("time".to_string(), texts, None);
     rows.text("peak memory", |run| Some(format::bytes(run.log.end.as_ref()?.peak_memory_bytes?)));
     rows.text("hash", |run| run.log.end.as_ref()?.hash.clone());
     rows.rows

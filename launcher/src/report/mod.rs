@@ -10,6 +10,7 @@
 mod chart;
 mod evaluation;
 mod figures;
+mod file;
 mod format;
 mod log;
 mod page;
@@ -23,7 +24,6 @@ use crate::cli::{ReportArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::escape::one_line;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The name of the page in the folder of a run, or in this folder.
@@ -56,28 +56,15 @@ pub(crate) fn start(args: ReportArgs, out: &mut Output) -> Result<(), Failure> {
     let path = match (args.out, format) {
         (Some(path), _) if path == Path::new("-") => return out.text(&text),
         (Some(path), _) => path,
-        (None, ReportFormat::Html) if runs.len() == 1 => runs[0].folder.join(PAGE),
+        (None, ReportFormat::Html) if runs.len() == 1 => runs[0].written_folder().join(PAGE),
         (None, ReportFormat::Html) => PathBuf::from(PAGE),
         (None, _) => return out.text(&text),
     };
-    write(&path, &text).map_err(|source| Failure::Write { option: "--out", path: path.clone(), source })?;
+    file::write(&path, text.as_bytes()).map_err(|source| Failure::Write {
+        option: "--out",
+        path: path.clone(),
+        source,
+    })?;
     out.text(&tables::plain(&runs))?;
     out.line(&format!("report: {}", one_line(&path.display().to_string())))
-}
-
-/// Writes a file in one move, so that there is a whole one at any time: an old one, or the new one. What is
-/// no file, as a pipe, is written to.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if path.metadata().is_ok_and(|file| !file.is_file()) {
-        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".isograd-").suffix(".part");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }

@@ -125,6 +125,12 @@ impl Run {
         Ok(Self { path, folder, checkpoint, name, log, has_log, state, config, evaluation: None })
     }
 
+    /// Its folder as the user called it, where that is what was named.
+    pub(super) fn written_folder(&self) -> &Path {
+        let is_folder = self.checkpoint.is_none() && self.path.is_dir();
+        if is_folder { &self.path } else { &self.folder }
+    }
+
     /// What a reader of its figures should know, in sentences without a full stop.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
@@ -165,14 +171,18 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whether a process writes to the folder of a run; `None` if that cannot be known.
+/// Whether a process writes to the folder of a run or to its log, which it locks; `None` if that cannot be
+/// known.
 fn is_locked(folder: &Path) -> Option<bool> {
-    // Shared, so that two reports do not take each other for a run.
-    match File::open(folder.join(LOCK)).ok()?.try_lock_shared() {
-        Ok(()) => Some(false),
-        Err(TryLockError::WouldBlock) => Some(true),
-        Err(TryLockError::Error(_)) => None,
-    }
+    let is_locked = |name: &&str| {
+        // Shared, so that two reports do not take each other for a run.
+        match File::open(folder.join(name)).ok()?.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
+    };
+    [LOCK, LOG].iter().filter_map(is_locked).reduce(|one, other| one || other)
 }
 
 /// The way out where `folder` is one of several runs.
@@ -201,13 +211,12 @@ mod tests {
 
     #[test]
     fn the_state_follows_from_the_log_and_the_lock() {
-        let state = |log: &str, lock: Option<bool>| {
+        let state = |log: &str, locked: Option<&str>| {
             let folder = folder(log);
-            let lock = lock.map(|is_held| {
-                let file = File::create(folder.path().join(LOCK)).unwrap();
-                if is_held {
-                    file.lock().unwrap();
-                }
+            fs::write(folder.path().join(LOCK), "").unwrap();
+            let lock = locked.map(|name| {
+                let file = File::open(folder.path().join(name)).unwrap();
+                file.lock().unwrap();
                 file
             });
             let state = Run::read(folder.path()).unwrap().state;
@@ -215,10 +224,10 @@ mod tests {
             state
         };
         let ended = r#"{"event":"end","reason":"early stopping"}"#;
-        assert_eq!(state(ended, Some(false)), State::Ended("early stopping".to_string()));
-        assert_eq!(state("", Some(true)), State::Running);
-        assert_eq!(state("", Some(false)), State::Killed);
-        assert_eq!(state("", None), State::Open);
+        assert_eq!(state(ended, None), State::Ended("early stopping".to_string()));
+        assert_eq!(state("", Some(LOCK)), State::Running);
+        assert_eq!(state("", Some(LOG)), State::Running);
+        assert_eq!(state("", None), State::Killed);
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl Scale {
     fn linear(low: f64, high: f64) -> Self {
         let (low, high) = if low < high { (low, high) } else { around(low) };
         let step = round_step((high - low) / TICKS);
-        let (first, last) =
-            (libm::floor(low / step * (1.0 + 1e-12)), libm::ceil(high / step * (1.0 - 1e-12)));
+        // A bound that is round itself must not be missed by rounding.
+        let (first, last) = (libm::floor(low / step + 1e-9), libm::ceil(high / step - 1e-9));
         let ticks = (0..=(last - first) as usize).map(|tick| (first + tick as f64) * step);
         Self { spread: Spread::Linear, from: first * step, to: last * step, ticks: ticks.collect() }
     }

@@ -129,7 +129,9 @@ def look(browser, page, texts, is_narrow):
     text = browser.run("return document.documentElement.textContent")
     for each in texts:
         assert each in text, f"'{each}' is not in the page"
-    picture = base64.b64decode(browser.request("GET", "/screenshot"))
+    clip = {"x": 0, "y": 0, "width": 420 if is_narrow else 1280, "height": 900, "scale": 0.25}
+    command = {"cmd": "Page.captureScreenshot", "params": {"clip": clip}}
+    picture = base64.b64decode(browser.post("/goog/cdp/execute", command)["data"])
     assert colours(picture) > 8, "the picture is empty"
     wide = browser.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide[0] <= wide[1], f"the page is {wide[0]} wide in a window of {wide[1]}"
@@ -181,7 +183,9 @@ def check(page, texts):
                 console = browser.log("browser")
                 assert not console, f"the console has {console}"
                 events = [json.loads(entry["message"])["message"] for entry in browser.log("performance")]
-                urls = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+                requests = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+                # Not those of the browser's own first page.
+                urls = {each["request"]["url"] for each in requests if each["documentURL"] == page.as_uri()}
                 others = {url for url in urls if url != page.as_uri() and not url.startswith("data:")}
                 assert page.as_uri() in urls and not others, f"requested: {others}"
             finally:

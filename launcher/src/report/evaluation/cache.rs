@@ -1,9 +1,10 @@
 //! The file in the folder of a run that keeps the result of a test.
 
 use super::{Evaluation, Problem, Samples};
+use crate::report::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Its name.
@@ -61,10 +62,7 @@ pub(super) fn read(folder: &Path, key: &Key) -> Option<Evaluation> {
 /// Keeps `evaluation`; what was kept before stays if that fails.
 pub(super) fn write(folder: &Path, key: &Key, evaluation: &Evaluation) -> io::Result<()> {
     let text = serde_json::to_vec(&Kept { of: key.clone(), evaluation })?;
-    let mut file = tempfile::Builder::new().prefix(".isograd-").suffix(".part").tempfile_in(folder)?;
-    file.write_all(&text)?;
-    file.persist(folder.join(FILE)).map_err(|error| error.error)?;
-    Ok(())
+    file::write(&folder.join(FILE), &text)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ fn table(
 ) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(title) {
-            table.classes class={ "r" (run) } {
+            table class={ "classes r" (run) } {
                 thead {
                     tr {
                         th scope="col" { "class" }

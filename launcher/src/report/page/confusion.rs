@@ -109,7 +109,7 @@ fn map(matrix: &ConfusionMatrix) -> Markup {
                         style=(format!("--share:{}%", (place % SHADES + 1) * 100 / SHADES)) {}
                 }
             }
-            figcaption { "Rows are classes, columns what their samples are taken for, both in the order of the classes; the darker, the larger the share of the row." }
+            figcaption { "Rows are classes, columns what their samples are taken for, both in the order of the classes; the stronger the colour, the larger the share of the row." }
         }
     }
 }
@@ -119,7 +119,7 @@ fn pairs(evaluation: &Evaluation, matrix: &ConfusionMatrix) -> Markup {
     let mut pairs: Vec<_> =
         evaluation.counts().iter().filter(|(class, predicted, _)| class != predicted).collect();
     // The cells are in the order of the classes, which stays among equals.
-    pairs.sort_by(|a, b| b.2.cmp(&a.2));
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.2));
     let most = pairs.first().map_or(1, |pair| pair.2);
     html! {
         @if pairs.is_empty() {

@@ -3,7 +3,7 @@
 use super::run_name;
 use crate::report::chart::{Chart, Line};
 use crate::report::figures::{self, Quantity};
-use crate::report::log::{Epoch, Number, Step};
+use crate::report::log::{Epoch, Step};
 use crate::report::run::Run;
 use crate::report::scale::{self, Spread};
 use crate::report::series::{self, MOST_POINTS, Point};
@@ -14,21 +14,18 @@ use maud::{Markup, html};
 pub(super) fn curves(runs: &[Run]) -> Option<Markup> {
     let quantities = figures::quantities(runs);
     let mut charts: Vec<Chart> = quantities.iter().map(|quantity| of_quantity(runs, quantity)).collect();
-    charts.push(loss_by_step(runs));
-    let mut rate = by_step_or_epoch(
-        runs,
-        ["Learning rate", "learning rate"],
-        |step| step.learning_rate,
-        |epoch| epoch.learning_rate,
-    );
+    let mut loss = smoothed_by_step(runs, ["Loss by step", figures::LOSS], |step| Some(step.loss.0));
+    loss.y_spread = scale::spread(values(&loss.lines));
+    charts.push(loss);
+    let mut rate = learning_rate(runs);
     rate.y_spread = scale::spread(values(&rate.lines));
     charts.push(rate);
-    charts.push(by_step_or_epoch(
-        runs,
-        ["Throughput", "samples/s"],
-        |step| step.samples_per_s,
-        |epoch| epoch.samples_per_s,
-    ));
+    let speed = ["Throughput", "samples/s"];
+    let by_step = smoothed_by_step(runs, speed, |step| step.samples_per_s.map(|rate| rate.0));
+    charts.push(match by_step.is_empty() {
+        true => of_epochs(runs, speed, |epoch| epoch.samples_per_s.map(|rate| rate.0)),
+        false => by_step,
+    });
     charts.push(of_epochs(runs, ["Time of an epoch", "seconds"], |epoch| epoch.seconds.map(|time| time.0)));
     charts.retain(|chart| !chart.is_empty());
     if charts.is_empty() {
@@ -97,16 +94,20 @@ fn by_step(run: &Run, value: impl Fn(&Step) -> Option<f64>) -> Vec<Point> {
     run.log.steps.iter().filter_map(|step| Some((step.step as f64, value(step)?))).collect()
 }
 
-/// The loss by step: long series as means, with the series itself behind them.
-fn loss_by_step(runs: &[Run]) -> Chart {
-    let mut notes = Vec::new();
+/// A noisy number by step: long series as means, with the series itself behind them.
+fn smoothed_by_step(
+    runs: &[Run],
+    [title, name]: [&'static str; 2],
+    value: impl Fn(&Step) -> Option<f64>,
+) -> Chart {
+    let mut windows = Vec::new();
     let mut lines = Vec::new();
     for (run, each) in runs.iter().enumerate() {
-        let points = by_step(each, |step| Some(step.loss.0));
-        let mut line = line(runs, run, figures::LOSS, false, Vec::new());
+        let points = by_step(each, &value);
+        let mut line = line(runs, run, name, false, Vec::new());
         match series::window(points.len()) {
             Some(window) => {
-                notes.push(window);
+                windows.push(window);
                 line.points = series::thin(&series::smoothed(&points, window), MOST_POINTS);
                 line.background = series::thin(&points, MOST_POINTS);
             }
@@ -116,32 +117,27 @@ fn loss_by_step(runs: &[Run]) -> Chart {
             lines.push(line);
         }
     }
-    let mut chart = chart("Loss by step", "step", figures::LOSS, lines);
-    notes.dedup();
-    if let [window] = notes.as_slice() {
-        chart.note = Some(format!("bold: mean of the last {}", count(*window, "logged value")));
-    } else if !notes.is_empty() {
-        chart.note = Some("bold: moving means".to_string());
-    }
-    chart.y_spread = scale::spread(values(&chart.lines));
+    let mut chart = chart(title, "step", name, lines);
+    windows.dedup();
+    chart.note = match windows.as_slice() {
+        [] => None,
+        [window] => Some(format!("bold: mean of the last {}", count(*window, "logged value"))),
+        _ => Some("bold: moving means".to_string()),
+    };
     chart
 }
 
-/// A number by step, or by epoch where steps do not have it.
-fn by_step_or_epoch(
-    runs: &[Run],
-    [title, name]: [&'static str; 2],
-    of_step: impl Fn(&Step) -> Option<Number>,
-    of_epoch: impl Fn(&Epoch) -> Option<Number>,
-) -> Chart {
+/// The learning rate by step, or by epoch where steps are not logged.
+fn learning_rate(runs: &[Run]) -> Chart {
+    let names @ [title, name] = ["Learning rate", "learning rate"];
     let lines = runs.iter().enumerate().map(|(run, each)| {
-        let points = by_step(each, |step| of_step(step).map(|value| value.0));
+        let points = by_step(each, |step| step.learning_rate.map(|rate| rate.0));
         line(runs, run, name, false, series::thin(&points, MOST_POINTS))
     });
-    let lines: Vec<Line> = lines.filter(|line| !line.points.is_empty()).collect();
-    match lines.is_empty() {
-        false => chart(title, "step", name, lines),
-        true => of_epochs(runs, [title, name], |epoch| of_epoch(epoch).map(|value| value.0)),
+    let chart = chart(title, "step", name, lines.filter(|line| !line.points.is_empty()).collect());
+    match chart.is_empty() {
+        true => of_epochs(runs, names, |epoch| epoch.learning_rate.map(|rate| rate.0)),
+        false => chart,
     }
 }
 

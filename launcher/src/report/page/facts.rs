@@ -76,7 +76,8 @@ pub(super) fn figures(runs: &[Run]) -> Markup {
         @if runs.len() == 1 && !large.is_empty() {
             dl.tiles {
                 @for (name, text) in large.into_iter().take(MOST_LARGE) {
-                    div { dt { (name) } dd { (text) } }
+                    @let (value, epoch) = text.split_once(" in ").unwrap_or((&text, ""));
+                    div { dt { (name) } dd { (value) " " small { (epoch) } } }
                 }
             }
             details { summary { "All figures" } (table(runs, &rows, "Figures")) }

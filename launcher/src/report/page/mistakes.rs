@@ -38,8 +38,8 @@ fn card(evaluation: &Evaluation, mistake: &Mistake) -> Markup {
                     alt={ (mistake.sample) " of class " (class) ", taken for " (predicted) };
             }
             p {
-                span.taken { (predicted) " " b { (output(mistake.output)) } }
-                span.truth { "is " (class) " " b { (output(mistake.output_of_class)) } }
+                span.taken { "taken for " (predicted) ": " b { (output(mistake.output)) } }
+                span { "is " (class) ": " b { (output(mistake.output_of_class)) } }
                 small { (mistake.sample) }
             }
         }
