@@ -205,6 +205,22 @@ pub fn open(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Res
     }
 }
 
+/// Whether [`open`] takes what is at `path` for a folder of images.
+///
+/// # Errors
+///
+/// [`FileError::Io`] for a folder that cannot be read.
+pub fn is_image_folder(path: &Path) -> Result<bool, Error> {
+    if !path.is_dir() || mnist::are_in(path, mnist::Split::Train) {
+        return Ok(false);
+    }
+    if [cifar::Set::Cifar10, cifar::Set::Cifar100].into_iter().any(|set| cifar::is_at(path, set)) {
+        return Ok(false);
+    }
+    let is_there = |ending| Ok::<_, Error>(files(path, ending)?.parts.iter().any(|part| !part.is_empty()));
+    Ok(!is_there("npz")? && !is_there("tar")? && has_folders(path)?)
+}
+
 fn open_folder(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Result<Opened, Error> {
     if mnist::are_in(path, mnist::Split::Train) {
         let num_classes = options.num_classes.unwrap_or(mnist::NUM_CLASSES);

@@ -34,6 +34,7 @@ mod resize;
 mod scan;
 pub mod shards;
 mod webp;
+mod survey;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use fit::Fit;
 pub use png::write_png;
 pub use resize::{Raster, Region, resize_region};
 
+pub use survey::{Survey, survey_parts};
 use crate::digest::Lines;
 use crate::{
     Dataset, Error, FileError, ImageError, Normalization, NormalizationError, Pixels, ReadError, Request,
