@@ -25,7 +25,7 @@ use crate::{Arrays, Dataset, Error, FileError, FormatError, ImageError, cifar, m
 
 /// What the error for an unknown path lists.
 const LOOKED_FOR: &str = "a folder with folders of images, one for each class, or with train/ and test/ of them; \
-     .tar files of images; .csv, .npz and .safetensors files; the IDX files of MNIST; the binary files of CIFAR";
+     .tar files of images; .csv, .npz, .npy and .safetensors files; the IDX files of MNIST; the binary files of CIFAR";
 
 /// How a data set is opened. Each format takes what concerns it.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ pub enum Format {
     Cifar,
     /// A CSV file.
     Table,
-    /// Npz or safetensors files.
+    /// Npz, npy or safetensors files.
     Arrays,
     /// Folders of images.
     Images,
@@ -195,7 +195,7 @@ pub fn open(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Res
             let train = Files { parts: [vec![path.to_owned()], Vec::new(), test.unwrap_or_default()] };
             open_shards(train, &options.images)?.checked()
         }
-        "npz" | "safetensors" => {
+        "npz" | "npy" | "safetensors" => {
             let ArrayParts { train, validation, test } = tensors::open(path, test_path)?;
             let opened = Opened::new(Format::Arrays, train, test);
             let validation = validation.map(|part| Box::new(part) as Box<dyn Dataset>);
