@@ -120,8 +120,6 @@ fn tensors(path: &Path) -> Result<Vec<Tensor>, Error> {
     }
 }
 
-/// Takes the samples and the targets of a part out of `tensors`.
-fn part(tensors: &mut Vec<Tensor>, part: Part) -> Option<(Tensor, Tensor)> {
 /// Reads the npy files in the folder of `path` whose names say what they are for.
 fn npy_files(path: &Path) -> Result<Vec<Tensor>, Error> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -147,6 +145,8 @@ fn npy_files(path: &Path) -> Result<Vec<Tensor>, Error> {
     Ok(tensors)
 }
 
+/// Takes the samples and the targets of a part out of `tensors`.
+fn part(tensors: &mut Vec<Tensor>, part: Part) -> Option<(Tensor, Tensor)> {
     let find = |tensors: &[Tensor], wanted| {
         tensors.iter().position(|tensor| role(&tensor.name) == Some((part, wanted)))
     };

@@ -73,7 +73,8 @@ impl TryFrom<DataShowArgs> for DataShowPlan {
                 other => unreachable!("the parser takes no {other}"),
             }
         }
+        let source = Source::try_from(set)?.sized_for(&input);
         let augment = AugmentPlan::new(input, changes)?;
-        Ok(Self { source: set.try_into()?, augment, seed, samples, epochs, out })
+        Ok(Self { source, augment, seed, samples, epochs, out })
     }
 }

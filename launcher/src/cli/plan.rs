@@ -276,7 +276,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
         let optimizer = optimizer.with(given)?;
         let model = NetworkPlan::new(network.model)?;
         Ok(Self {
-            source: Source::new(data, &model)?,
+            source: Source::new(data, &model)?.sized_for(&input),
             model,
             validation_split,
             freeze,
@@ -320,7 +320,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
         let EvaluateArgs { load, network, data, input, loss, execution, ranks } = args;
         let model = NetworkPlan::new(network.model)?;
-        let (source, execution) = (Source::new(data, &model)?, execution.try_into()?);
+        let (source, execution) = (Source::new(data, &model)?.sized_for(&input), execution.try_into()?);
         let (input, loss, ranks) = (InputPlan::new(input), loss.loss, ranks.into());
         Ok(Self { model, source, load, input, loss, execution, ranks })
     }
