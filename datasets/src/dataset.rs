@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::count::Count;
-use crate::{Normalization, digest, epoch_order};
+use crate::{Normalization, Parts, digest, epoch_order};
 
 /// A finite set of samples of one shape, each with its target: a class, or numbers.
 ///
@@ -87,6 +87,11 @@ pub trait Dataset: Send + Sync {
         epoch_order(seed, u64::from(epoch), order);
     }
 
+    /// The numbers of samples of the chunks that this set is stored in, if its order keeps them together.
+    fn chunks(&self) -> Option<Chunks<'_>> {
+        None
+    }
+
     /// A text that differs where the samples differ, by which ranks find that they have the same data.
     ///
     /// The default reads all samples: it is the [digest of the contents](digest::contents). A set of files
@@ -99,6 +104,11 @@ pub trait Dataset: Send + Sync {
         digest::contents(self)
     }
 
+    /// The set as one of which parts of images can be read, if its samples are made of larger images.
+    fn parts(&self) -> Option<&dyn Parts> {
+        None
+    }
+
     /// Says which samples will be asked for next, for epoch `epoch` and about in this order; what was said
     /// before is over. A set may read them ahead, as [`Prefetched`](crate::Prefetched) does. Samples that
     /// nobody has announced can be read as well.
@@ -107,6 +117,15 @@ pub trait Dataset: Send + Sync {
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
         let _ = (epoch, upcoming);
     }
+}
+
+/// How a set is stored whose order keeps chunks of samples together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunks<'a> {
+    /// The number of samples of each chunk, in the order of the set.
+    pub sizes: &'a [usize],
+    /// How many chunks are mixed at a time.
+    pub window: usize,
 }
 
 /// Which sample is to be read, and for which epoch.

@@ -67,6 +67,7 @@ pub mod normalization;
 mod normalized;
 pub mod open;
 pub mod parent;
+pub mod parts;
 mod philox;
 pub mod pipeline;
 #[cfg(feature = "bundled-mnist")]
@@ -84,7 +85,8 @@ pub mod tensors;
 pub use arrays::Arrays;
 pub use augment::{AugmentError, Augmented};
 pub use dataset::{
-    Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target, check_sample,
+    Chunks, Dataset, OuterBuffer, Pixels, ReadError, Request, Sample, SampleBuffer, SampleError, Target,
+    check_sample,
 };
 pub use error::{
     ArrayError, Error, FileError, FormatError, IdxError, ImageError, NormalizationError, SplitError,
@@ -93,10 +95,11 @@ pub use error::{
 pub use normalization::Normalization;
 pub use normalized::Normalized;
 pub use parent::Parent;
+pub use parts::{Part, Parts};
 pub use prefetch::Prefetched;
 pub use repeated::Repeated;
 pub use shuffle::{chunked_order, epoch_order};
-pub use split::{Subset, ValidationSplit, validation_split};
+pub use split::{Subset, ValidationSplit, shuffled_split, validation_split};
 pub use statistics::{Moments, Published};
 pub use synthetic::Synthetic;
 

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use crate::parent::Parent;
-use crate::{Dataset, Error, Normalization, NormalizationError, ReadError, Request, Sample, SampleBuffer};
+use crate::{
+    Dataset, Error, Normalization, NormalizationError, Part, Parts, ReadError, Request, Sample, SampleBuffer,
+};
 
 /// Another data set with a normalization of its own. Samples are as they are in the other one: normalisation
 /// comes when they are laid out for a network.
@@ -76,8 +78,23 @@ impl Dataset for Normalized<'_> {
         self.parent.order_of_range(range, seed, epoch, order);
     }
 
+    fn parts(&self) -> Option<&dyn Parts> {
+        self.parent.parts().map(|_| self as &dyn Parts)
+    }
+
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
         self.parent.announce(epoch, upcoming);
+    }
+}
+
+impl Parts for Normalized<'_> {
+    fn read_part<'b>(
+        &'b self,
+        request: Request,
+        part: &Part<'_>,
+        buffer: &'b mut SampleBuffer,
+    ) -> Result<Sample<'b>, ReadError> {
+        self.parent.parts().expect("asked for by `parts`").read_part(request, part, buffer)
     }
 }
 

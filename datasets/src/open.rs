@@ -25,7 +25,7 @@ use crate::{Arrays, Dataset, Error, FileError, FormatError, ImageError, cifar, m
 
 /// What the error for an unknown path lists.
 const LOOKED_FOR: &str = "a folder with folders of images, one for each class, or with train/ and test/ of them; \
-     .tar files of images; .csv, .npz and .safetensors files; the IDX files of MNIST; the binary files of CIFAR";
+     .tar files of images; .csv, .npz, .npy and .safetensors files; the IDX files of MNIST; the binary files of CIFAR";
 
 /// How a data set is opened. Each format takes what concerns it.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ pub enum Format {
     Cifar,
     /// A CSV file.
     Table,
-    /// Npz or safetensors files.
+    /// Npz, npy or safetensors files.
     Arrays,
     /// Folders of images.
     Images,
@@ -195,7 +195,7 @@ pub fn open(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Res
             let train = Files { parts: [vec![path.to_owned()], Vec::new(), test.unwrap_or_default()] };
             open_shards(train, &options.images)?.checked()
         }
-        "npz" | "safetensors" => {
+        "npz" | "npy" | "safetensors" => {
             let ArrayParts { train, validation, test } = tensors::open(path, test_path)?;
             let opened = Opened::new(Format::Arrays, train, test);
             let validation = validation.map(|part| Box::new(part) as Box<dyn Dataset>);
@@ -203,6 +203,22 @@ pub fn open(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Res
         }
         _ => Err(unrecognised(path, format!("the format of a file '{name}' is not known")).into()),
     }
+}
+
+/// Whether [`open`] takes what is at `path` for a folder of images.
+///
+/// # Errors
+///
+/// [`FileError::Io`] for a folder that cannot be read.
+pub fn is_image_folder(path: &Path) -> Result<bool, Error> {
+    if !path.is_dir() || mnist::are_in(path, mnist::Split::Train) {
+        return Ok(false);
+    }
+    if [cifar::Set::Cifar10, cifar::Set::Cifar100].into_iter().any(|set| cifar::is_at(path, set)) {
+        return Ok(false);
+    }
+    let is_there = |ending| Ok::<_, Error>(files(path, ending)?.parts.iter().any(|part| !part.is_empty()));
+    Ok(!is_there("npz")? && !is_there("tar")? && has_folders(path)?)
 }
 
 fn open_folder(path: &Path, test_path: Option<&Path>, options: &OpenOptions) -> Result<Opened, Error> {

@@ -1,14 +1,36 @@
 //! The validation split: two views of one data set.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::{Dataset, Error, Normalization, ReadError, Request, Sample, SampleBuffer, SplitError};
+use crate::digest::Lines;
+use crate::shuffle::chunks_in;
+use crate::{
+    Chunks, Dataset, Error, Normalization, Part, Parts, ReadError, Request, Sample, SampleBuffer, SplitError,
+    chunked_order, epoch_order,
+};
 
-/// Consecutive samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
+/// The seed of the samples that a shuffled split validates on. It is one for all runs, so that their results
+/// can be compared.
+const SPLIT_SEED: u64 = u64::from_be_bytes(*b"validate");
+
+/// Some samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
 pub struct Subset<'a> {
     parent: &'a dyn Dataset,
-    range: Range<usize>,
+    members: Members,
+}
+
+/// Which samples of the whole set belong to a subset.
+#[derive(Clone)]
+enum Members {
+    Range(Range<usize>),
+    Listed {
+        /// In ascending order.
+        indices: Arc<[u32]>,
+        /// How many of them are in each chunk of the whole set; empty if it has none.
+        chunks: Arc<[usize]>,
+    },
 }
 
 impl<'a> Subset<'a> {
@@ -20,18 +42,38 @@ impl<'a> Subset<'a> {
     pub fn new(parent: &'a dyn Dataset, range: Range<usize>) -> Self {
         let (Range { start, end }, len) = (range.clone(), parent.len());
         assert!(start <= end && end <= len, "samples {start}..{end} of a data set of {len}");
-        Self { parent, range }
+        Self { parent, members: Members::Range(range) }
     }
 
-    /// Which samples of the whole set these are.
-    pub fn range(&self) -> Range<usize> {
-        self.range.clone()
+    /// The samples `indices`, which ascend.
+    fn listed(parent: &'a dyn Dataset, indices: Vec<u32>) -> Self {
+        let mut start = 0;
+        let of_chunk = |size: &usize| {
+            let chunk = start..start + size;
+            start = chunk.end;
+            let below = |end: usize| indices.partition_point(|index| (*index as usize) < end);
+            below(chunk.end) - below(chunk.start)
+        };
+        let chunks =
+            parent.chunks().map_or_else(Vec::new, |chunks| chunks.sizes.iter().map(of_chunk).collect());
+        Self { parent, members: Members::Listed { indices: indices.into(), chunks: chunks.into() } }
+    }
+
+    /// The index in the whole set of sample `index`.
+    pub fn place(&self, index: usize) -> usize {
+        match &self.members {
+            Members::Range(range) => range.start + index,
+            Members::Listed { indices, .. } => indices[index] as usize,
+        }
     }
 }
 
 impl Dataset for Subset<'_> {
     fn len(&self) -> usize {
-        self.range.len()
+        match &self.members {
+            Members::Range(range) => range.len(),
+            Members::Listed { indices, .. } => indices.len(),
+        }
     }
 
     fn sample_shape(&self) -> [usize; 3] {
@@ -57,36 +99,70 @@ impl Dataset for Subset<'_> {
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
         let (Request { index, epoch }, len) = (request, self.len());
         assert!(index < len, "sample {index} is out of range for a subset of {len}");
-        self.parent.read(Request { index: self.range.start + index, epoch }, buffer)
+        self.parent.read(Request { index: self.place(index), epoch }, buffer)
     }
 
     fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
-        let start = self.range.start;
-        self.parent.order_of_range(start + range.start..start + range.end, seed, epoch, order);
+        match &self.members {
+            Members::Range(members) => {
+                let start = members.start;
+                self.parent.order_of_range(start + range.start..start + range.end, seed, epoch, order);
+            }
+            Members::Listed { chunks, .. } => match self.parent.chunks() {
+                Some(Chunks { window, .. }) => {
+                    chunked_order(seed, u64::from(epoch), &chunks_in(chunks, range), window, order);
+                }
+                None => epoch_order(seed, u64::from(epoch), order),
+            },
+        }
     }
 
     fn digest(&self) -> Result<String, ReadError> {
-        let Range { start, end } = self.range;
-        Ok(format!("samples {start}..{end} of {}", self.parent.digest()?))
+        let of = self.parent.digest()?;
+        Ok(match &self.members {
+            Members::Range(Range { start, end }) => format!("samples {start}..{end} of {of}"),
+            Members::Listed { indices, .. } => {
+                let mut list = Lines::default();
+                list.add(&format!("{indices:?}"));
+                format!("samples {} of {of}", list.finish())
+            }
+        })
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        self.parent.parts().map(|_| self as &dyn Parts)
     }
 
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
-        let start = self.range.start as u32;
-        self.parent.announce(epoch, &mut upcoming.map(|index| start + index));
+        self.parent.announce(epoch, &mut upcoming.map(|index| self.place(index as usize) as u32));
     }
 
     /// By the index in the whole set, where the user can find the sample.
     fn describe(&self, index: usize) -> String {
-        self.parent.describe(self.range.start + index)
+        self.parent.describe(self.place(index))
     }
 }
 
-/// The two parts of a data set, from [`validation_split`].
+impl Parts for Subset<'_> {
+    fn read_part<'a>(
+        &'a self,
+        request: Request,
+        part: &Part<'_>,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let (Request { index, epoch }, len) = (request, self.len());
+        assert!(index < len, "sample {index} is out of range for a subset of {len}");
+        let parts = self.parent.parts().expect("asked for by `parts`");
+        parts.read_part(Request { index: self.place(index), epoch }, part, buffer)
+    }
+}
+
+/// The two parts of a data set, from [`validation_split`] or [`shuffled_split`].
 #[derive(Clone)]
 pub struct ValidationSplit<'a> {
-    /// The first samples, at least one.
+    /// The samples to train on, at least one.
     pub train: Subset<'a>,
-    /// The last samples; none when the fraction is 0.
+    /// The samples to validate on; none when the fraction is 0.
     pub validation: Subset<'a>,
 }
 
@@ -100,7 +176,7 @@ pub struct ValidationSplit<'a> {
 ///
 /// let set = Arrays::from_u8(vec![0; 10], vec![0; 10], [1, 1, 1], 1)?;
 /// let parts = validation_split(&set, 0.25)?;
-/// assert_eq!((parts.train.range(), parts.validation.range()), (0..7, 7..10));
+/// assert_eq!((parts.train.len(), parts.validation.len(), parts.validation.place(0)), (7, 3, 7));
 /// # Ok::<(), isograd_datasets::Error>(())
 /// ```
 ///
@@ -110,6 +186,53 @@ pub struct ValidationSplit<'a> {
 /// all samples would go to validation, or there are none; [`SplitError::NoValidationSamples`] if none would,
 /// though the fraction is not 0.
 pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
+    let (samples, train) = (dataset.len(), training_samples(dataset, fraction)?);
+    Ok(ValidationSplit {
+        train: Subset::new(dataset, 0..train),
+        validation: Subset::new(dataset, train..samples),
+    })
+}
+
+/// Splits off random samples for validation, for sets that may be sorted: as many as [`validation_split`]
+/// does, and of each chunk of the set its share. Both parts keep the order of the set.
+///
+/// The parts depend on nothing but `fraction`, the length and the chunks: every run, seed and rank validates
+/// on the same samples, and no sample is in both parts.
+///
+/// # Errors
+///
+/// Those of [`validation_split`].
+///
+/// # Panics
+///
+/// If there are more samples than `u32` can index.
+pub fn shuffled_split(dataset: &dyn Dataset, fraction: f64) -> Result<ValidationSplit<'_>, Error> {
+    let samples = dataset.len();
+    training_samples(dataset, fraction)?;
+    let whole = [samples];
+    let sizes = dataset.chunks().map_or(&whole[..], |chunks| chunks.sizes);
+    let (mut train, mut validation, mut start) = (Vec::new(), Vec::new(), 0);
+    for (chunk, &size) in (0..).zip(sizes) {
+        // As many as round(fraction * len) says of all samples up to here.
+        let upto = |end: usize| (fraction * end as f64).round() as usize;
+        let kept = size - (upto(start + size) - upto(start)).min(size);
+        let mut order = vec![0; size];
+        epoch_order(SPLIT_SEED, chunk, &mut order);
+        let (first, last) = order.split_at_mut(kept);
+        for (part, members) in [(&mut train, first), (&mut validation, last)] {
+            members.sort_unstable();
+            part.extend(members.iter().map(|index| start as u32 + index));
+        }
+        start += size;
+    }
+    Ok(ValidationSplit {
+        train: Subset::listed(dataset, train),
+        validation: Subset::listed(dataset, validation),
+    })
+}
+
+/// How many samples are left to train on.
+fn training_samples(dataset: &dyn Dataset, fraction: f64) -> Result<usize, Error> {
     if !(0.0..1.0).contains(&fraction) {
         return Err(Error::Split(SplitError::Fraction { fraction }));
     }
@@ -121,10 +244,7 @@ pub fn validation_split(dataset: &dyn Dataset, fraction: f64) -> Result<Validati
     if train == samples && fraction > 0.0 {
         return Err(Error::Split(SplitError::NoValidationSamples { fraction, samples }));
     }
-    Ok(ValidationSplit {
-        train: Subset::new(dataset, 0..train),
-        validation: Subset::new(dataset, train..samples),
-    })
+    Ok(train)
 }
 
 #[cfg(test)]
@@ -155,6 +275,31 @@ mod tests {
         assert_eq!(labels(&parts.validation), [7, 8, 9]);
         assert_eq!((parts.train.sample_shape(), parts.train.num_classes()), ([1, 1, 1], 256));
         assert_eq!(parts.train.normalization(), set.normalization());
+    }
+
+    #[test]
+    fn shuffled_parts_have_all_samples_once() {
+        // Sorted by class, as tables often are.
+        let labels: Vec<u32> = (0..200).map(|index| index / 100).collect();
+        let set = Arrays::from_u8(vec![0; 200], labels, [1, 1, 1], 2).unwrap();
+        let parts = shuffled_split(&set, 0.2).unwrap();
+        assert_eq!((parts.train.len(), parts.validation.len()), (160, 40));
+        let places = |part: &Subset<'_>| (0..part.len()).map(|index| part.place(index)).collect::<Vec<_>>();
+        let (train, validation) = (places(&parts.train), places(&parts.validation));
+        assert!(train.is_sorted() && validation.is_sorted());
+        let mut all = [train, validation.clone()].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..200));
+        let second = validation.iter().filter(|place| **place >= 100).count();
+        assert!((10..=30).contains(&second), "{second} of 40 are of the second class");
+        assert_eq!(places(&shuffled_split(&set, 0.2).unwrap().validation), validation);
+        assert_ne!(parts.train.digest().unwrap(), parts.validation.digest().unwrap());
+        assert!(shuffled_split(&set, 0.0).unwrap().validation.is_empty());
+        assert!(shuffled_split(&set, 1.0).is_err());
+        let mut order = vec![0; 160];
+        parts.train.order(1, 0, &mut order);
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..160));
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Arrays and tar files that numpy, safetensors and tarfile wrote (`golden/arrays.py`), and damaged ones.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use isograd_datasets::augment::{Augmented, HorizontalFlip};
 use isograd_datasets::images::ImageOptions;
 use isograd_datasets::images::shards::TarShards;
 use isograd_datasets::open::{Format, OpenOptions, Opened};
 use isograd_datasets::tensors::{self, NpzChunks};
-use isograd_datasets::{Dataset, Normalization, Pixels, Request, SampleBuffer, Subset, Target};
+use isograd_datasets::{
+    Dataset, Normalization, Normalized, Pixels, Request, SampleBuffer, Subset, Target, shuffled_split,
+};
 
 fn file(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/arrays")).join(name)
@@ -206,4 +210,103 @@ proptest::proptest! {
             let _ = tensors::open(&path, Some(&path));
         }
     }
+}
+
+/// An npy file of bytes or of 64-bit labels.
+fn npy(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), values].concat()
+}
+
+#[test]
+fn npy_files_lie_beside_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, contents: Vec<u8>| fs::write(folder.path().join(name), contents).unwrap();
+    let labels = |labels: &[i64]| {
+        npy(
+            "<i8",
+            &format!("({},)", labels.len()),
+            &labels.iter().flat_map(|l| l.to_le_bytes()).collect::<Vec<_>>(),
+        )
+    };
+    write("x.npy", npy("|u1", "(3, 2, 2)", &(0..12).collect::<Vec<_>>()));
+    write("y.npy", labels(&[1, 0, 1]));
+    write("x_test.npy", npy("|u1", "(1, 2, 2)", &[9; 4]));
+    write("test-labels.npy", labels(&[1]));
+    write("notes.npy", b"no array".to_vec());
+    let path = folder.path().join("x.npy");
+    let set = open(&path).unwrap();
+    assert_eq!((set.train.len(), set.train.sample_shape(), set.train.num_classes()), (3, [1, 2, 2], 2));
+    let mut buffer = SampleBuffer::new();
+    let sample = set.train.read(Request::new(2), &mut buffer).unwrap();
+    assert_eq!((sample.pixels.bytes().unwrap(), sample.target.class()), (&[8, 9, 10, 11][..], Some(1)));
+    assert_eq!(set.test.unwrap().len(), 1);
+    fs::remove_file(folder.path().join("y.npy")).unwrap();
+    let text = open(&path).err().unwrap().to_string();
+    assert!(text.contains("expected samples and targets"), "{text}");
+}
+
+/// A zip file with deflated members.
+fn zip(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let (mut zip, mut directory) = (Vec::new(), Vec::new());
+    for (name, contents) in members {
+        let mut crc = flate2::Crc::new();
+        crc.update(contents);
+        let mut packed = Vec::new();
+        let mut encoder = flate2::read::DeflateEncoder::new(&contents[..], flate2::Compression::default());
+        encoder.read_to_end(&mut packed).unwrap();
+        let lengths = [crc.sum(), packed.len() as u32, contents.len() as u32, name.len() as u32];
+        let shared = [&[8, 0, 0, 0, 0, 0][..], &lengths.map(u32::to_le_bytes).concat()].concat();
+        let start = (zip.len() as u32).to_le_bytes();
+        zip.extend([b"PK\x03\x04\x14\0\0\0", &shared[..], name.as_bytes(), &packed].concat());
+        directory
+            .extend([b"PK\x01\x02\x14\0\x14\0\0\0", &shared[..], &[0; 10], &start, name.as_bytes()].concat());
+    }
+    let (count, start) = ((members.len() as u16).to_le_bytes(), (zip.len() as u32).to_le_bytes());
+    let bytes = (directory.len() as u32).to_le_bytes();
+    [zip, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &bytes, &start, &[0, 0]].concat()].concat()
+}
+
+/// ImageNet in the prior art's form: chunks of bytes `[N, C, H, W]` with labels of 16 bits from 1, here not of
+/// one length and packed. A random split of them validates on samples of each file, and the order of both
+/// parts keeps those of a file together.
+#[test]
+fn chunks_of_imagenet_are_split_by_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (chunk, samples) in [40_usize, 30, 50].into_iter().enumerate() {
+        let labels: Vec<u8> =
+            (0..samples).flat_map(|index| (1 + (index * 7 + chunk) as i16 % 10).to_le_bytes()).collect();
+        let x = npy("|u1", &format!("({samples}, 3, 4, 4)"), &vec![chunk as u8; samples * 48]);
+        let members = [("x.npy", x), ("y.npy", npy("<i2", &format!("({samples},)"), &labels))];
+        fs::write(folder.path().join(format!("train-{chunk}.npz")), zip(&members)).unwrap();
+    }
+    let set = open(folder.path()).unwrap();
+    assert_eq!((set.train.len(), set.train.sample_shape(), set.train.num_classes()), (120, [3, 4, 4], 10));
+    let mut buffer = SampleBuffer::new();
+    let first = set.train.read(Request::new(0), &mut buffer).unwrap();
+    assert_eq!(first.target.class(), Some(0));
+    let parts = shuffled_split(&*set.train, 0.1).unwrap();
+    let file = |part: &Subset<'_>, index: usize| {
+        part.read(Request::new(index), &mut SampleBuffer::new()).unwrap().pixels.bytes().unwrap()[0]
+    };
+    let files: Vec<u8> = (0..12).map(|index| file(&parts.validation, index)).collect();
+    assert_eq!(files, [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2]);
+    // Through adapters, one file after the other where one is mixed at a time.
+    let train =
+        NpzChunks::open(&[0, 1, 2].map(|chunk| folder.path().join(format!("train-{chunk}.npz"))), 1).unwrap();
+    let parts = shuffled_split(&train, 0.1).unwrap();
+    let normalized = Normalized::new(&parts.train, Normalization::identity(3)).unwrap();
+    let augmented = Augmented::new(&normalized, 1, [HorizontalFlip::default().into()]).unwrap();
+    let outer = Subset::new(&augmented, 10..100);
+    let mut order = vec![0; outer.len()];
+    outer.order(3, 1, &mut order);
+    let file = |index: u32| {
+        outer.read(Request::new(index as usize), &mut SampleBuffer::new()).unwrap().pixels.bytes().unwrap()[0]
+    };
+    let mut files: Vec<u8> = order.iter().map(|index| file(*index)).collect();
+    files.dedup();
+    assert_eq!(files.len(), 3, "{files:?}");
+    order.sort_unstable();
+    assert!(order.into_iter().eq(0..90));
 }

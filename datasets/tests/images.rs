@@ -1,12 +1,14 @@
 //! Folders of images, against what Pillow makes of the same files (`golden/images.py`), and bad ones.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use isograd_datasets::augment::{Augmented, CenterCrop, RandomCrop, Resize, ResizedCrop, Transformation};
 use isograd_datasets::images::{
     Colour, Fit, ImageFolder, ImageOptions, OnBadImage, Raster, Region, open_parts, resize_region,
 };
-use isograd_datasets::{Dataset, Request, SampleBuffer};
+use isograd_datasets::{Dataset, Normalization, Normalized, Part, Request, SampleBuffer, Subset};
 use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
@@ -100,19 +102,36 @@ fn images_are_resized_as_pillow_does() {
 }
 
 #[test]
-fn a_region_of_the_image_can_be_chosen() {
+fn crops_are_taken_of_whole_images() {
     let folder = folder(&[("a/1.png", "rgb.png"), ("b/1.png", "rgb.png")]);
-    let fit = Fit { resize: Some(4), crop: None };
+    let fit = Fit { resize: Some(12), crop: None };
     let set = ImageFolder::open(folder.path(), &ImageOptions { fit, ..ImageOptions::default() }).unwrap();
-    let whole = set.clone().with_region(|_, [height, width]| Region::whole(height, width));
-    let golden = golden();
-    let source = numbers(&golden["decoded"]["rgb.png"]["rgb"]);
-    let source = Raster { pixels: &source, height: 17, width: 23, channels: 3 };
-    let mut expected = vec![0; 48];
-    resize_region(&source, Region::whole(17, 23), [4, 4], &mut expected);
-    assert_eq!(pixels(&whole, 0).unwrap(), expected);
-    let outside = set.with_region(|_, [height, width]| Region { left: 1.0, ..Region::whole(height, width) });
-    assert!(pixels(&outside, 0).unwrap_err().contains("is not in the image of 23 x 17 pixels"));
+    let fitted = planes(&numbers(&golden()["fitted"]));
+    // The image of 17 x 23 pixels has 12 x 16 when it is resized.
+    let choose = |size| {
+        assert_eq!(size, [12, 16]);
+        [1..11, 3..13]
+    };
+    let (mut buffer, part) = (SampleBuffer::new(), Part { size: [10, 10], choose: &choose });
+    let sample = set.parts().unwrap().read_part(Request::new(0), &part, &mut buffer).unwrap();
+    assert_eq!(sample.pixels.bytes().unwrap(), fitted);
+    // The same through adapters.
+    let subset = Subset::new(&set, 1..2);
+    let normalized = Normalized::new(&subset, Normalization::identity(3)).unwrap();
+    let read = |crop: Transformation, epoch| {
+        let augmented = Augmented::new(&normalized, 7, [crop]).unwrap();
+        assert_eq!(augmented.sample_shape(), [3, 10, 10]);
+        let request = Request { index: 0, epoch };
+        augmented.read(request, &mut SampleBuffer::new()).unwrap().pixels.bytes().unwrap().to_vec()
+    };
+    assert_eq!(read(CenterCrop { size: [10, 10] }.into(), 0), fitted);
+    // Of 12 rows and 16 columns, not of the 12 columns in the middle.
+    let windows: BTreeSet<Vec<u8>> =
+        (0..400).map(|epoch| read(RandomCrop::of_size([10, 10]).into(), epoch)).collect();
+    assert_eq!(windows.len(), 3 * 7);
+    assert!(windows.contains(&fitted));
+    let resized = ResizedCrop { area: [1.0, 1.0], aspect: [1.0, 1.0], ..ResizedCrop::new([10, 10]) };
+    assert_eq!(read(resized.into(), 0), read(Resize { size: [10, 10] }.into(), 5));
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub(crate) enum Failure {
     /// Data that cannot be used.
     #[error("{option}: {source}")]
     Data { option: &'static str, source: datasets::Error },
+    /// A data set with files that cannot be used, which have been listed.
+    #[error("{broken} of {files} files cannot be decoded")]
+    BrokenFiles { broken: usize, files: usize },
     /// Data that cannot be read for its digest.
     #[error("--dataset: cannot read {reason}")]
     Digest { reason: datasets::ReadError },
@@ -195,6 +198,9 @@ impl Failure {
                 source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
             } => Some(label_hint(*label)),
             Self::Data { source: datasets::Error::Image(error), .. } => image_hint(error),
+            Self::BrokenFiles { .. } => {
+                Some("--on-bad-image skip leaves out such files and lists them".to_string())
+            }
             Self::Stopped { saved: Some(Saved::Parameters(path)), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
             }

@@ -35,6 +35,29 @@ fn data() -> tempfile::TempDir {
     folder
 }
 
+#[test]
+fn a_folder_of_images_is_checked_with_all_that_is_broken() {
+    let folder = data();
+    let whole = isograd_in(folder.path(), "data check ./photos");
+    assert_eq!((whole.code, whole.stderr.as_str()), (Some(0), ""));
+    for line in
+        ["training: 15 images", "    dog: 5", "  sizes: 2 sizes, from 17x23 to 23x17 (width x height)"]
+    {
+        assert!(whole.stdout.contains(line), "'{line}' is not in: {}", whole.stdout);
+    }
+    assert!(!whole.stdout.contains("broken"));
+    let jpeg = std::fs::read(folder.path().join("photos/cat/baseline.jpg")).unwrap();
+    std::fs::write(folder.path().join("photos/cat/cut.jpg"), &jpeg[..jpeg.len() - 50]).unwrap();
+    std::fs::write(folder.path().join("photos/emu/text.png"), "no picture").unwrap();
+    let broken = isograd_in(folder.path(), "data check ./photos --grey");
+    assert_eq!(broken.code, Some(1), "{broken:?}");
+    for part in ["training: 15 images", "broken: 2 files", "cut.jpg", "JPEG file is truncated", "text.png"] {
+        assert!(broken.stdout.contains(part), "'{part}' is not in: {}", broken.stdout);
+    }
+    assert!(broken.stderr.contains("error: 2 of 17 files cannot be decoded"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("hint: --on-bad-image skip"), "{}", broken.stderr);
+}
+
 #[track_caller]
 fn assert_error(folder: &Path, args: &str, code: i32, parts: &[&str]) {
     let outcome = isograd_in(folder, args);

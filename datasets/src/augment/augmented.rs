@@ -8,7 +8,9 @@ use super::image::{Image, Memory, Pixel};
 use super::mixing::Mixing;
 use super::transformation::Transformation;
 use crate::parent::Parent;
-use crate::{Dataset, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer, Target, check_sample};
+use crate::{
+    Dataset, Normalization, Part, Pixels, ReadError, Request, Sample, SampleBuffer, Target, check_sample,
+};
 
 /// Another data set with its samples changed at random.
 ///
@@ -31,9 +33,13 @@ use crate::{Dataset, Normalization, Pixels, ReadError, Request, Sample, SampleBu
 pub struct Augmented<'a> {
     parent: Parent<'a>,
     seed: u64,
-    /// Each with the number of those of its kind before it.
+    /// The first transformation, if it takes a part of images that samples are made of. It is read from there.
+    part: Option<Transformation>,
+    /// The other ones, each with the number of those of its kind before it.
     steps: Vec<(Transformation, u32)>,
     mixing: Option<Mixing>,
+    /// The shape of what the other ones begin with.
+    source_shape: [usize; 3],
     sample_shape: [usize; 3],
     /// For each channel the stored value that normalisation makes 0.
     means: Vec<f32>,
@@ -56,16 +62,23 @@ impl<'a> Augmented<'a> {
         if u32::try_from(samples).is_err() {
             return Err(AugmentError::TooManySamples { samples });
         }
-        let (mut steps, mut sample_shape) = (Vec::<(Transformation, u32)>::new(), parent.sample_shape());
+        let mut source_shape = parent.sample_shape();
+        let (mut steps, mut sample_shape) = (Vec::<(Transformation, u32)>::new(), source_shape);
         for transformation in transformations {
             sample_shape = transformation.output_shape(sample_shape)?;
             let earlier = steps.iter().filter(|(other, _)| other.is_of_kind(&transformation)).count();
             steps.push((transformation, earlier as u32));
         }
+        let mut part = steps.first().map(|(first, _)| *first);
+        part = part.filter(|first| parent.parts().is_some() && first.part_size().is_some());
+        if let Some(size) = part.and_then(|part| part.part_size()) {
+            steps.remove(0);
+            source_shape = [source_shape[0], size[0], size[1]];
+        }
         let coefficients = parent.normalization().scale().iter().zip(parent.normalization().shift());
         let mean = |(scale, shift): (&f64, &f64)| if *scale == 0.0 { 0.0 } else { (-shift / scale) as f32 };
         let means = coefficients.map(mean).collect();
-        Ok(Self { parent, seed, steps, mixing: None, sample_shape, means })
+        Ok(Self { parent, seed, part, steps, mixing: None, source_shape, sample_shape, means })
     }
 
     /// The same with samples mixed with others after they are changed. Targets are numbers then, of classes
@@ -83,12 +96,23 @@ impl<'a> Augmented<'a> {
         Key { seed: self.seed, epoch, index: index as u32 }
     }
 
-    /// Reads a sample as it is in the parent, which is not trusted to give what it promises.
+    /// Reads a sample as the transformations get it. The parent is not trusted to give what it promises.
     fn read_parent<'b>(
         &'b self,
         request: Request,
         buffer: &'b mut SampleBuffer,
     ) -> Result<Sample<'b>, ReadError> {
+        if let (Some(part), Some(parts)) = (self.part, self.parent.parts()) {
+            let [c, h, w] = self.source_shape;
+            let key = self.key(request);
+            let choose = |size: [usize; 2]| part.part(key, size);
+            let sample = parts.read_part(request, &Part { size: [h, w], choose: &choose }, buffer)?;
+            let (got, expected) = (sample.pixels.len(), c * h * w);
+            if got != expected {
+                return Err(ReadError::new(format!("a part of it has {got} values, expected {expected}")));
+            }
+            return Ok(sample);
+        }
         let sample = self.parent.read(request, buffer)?;
         check_sample(&*self.parent, request.index, &sample).map_err(ReadError::new)?;
         Ok(sample)
@@ -96,7 +120,7 @@ impl<'a> Augmented<'a> {
 
     /// Applies all transformations.
     fn transform<'b, P: Pixel>(&'b self, key: Key, pixels: &'b [P], memory: Memory<'b, P>) -> Image<'b, P> {
-        let mut image = Image::new(self.parent.sample_shape(), pixels, &self.means, memory);
+        let mut image = Image::new(self.source_shape, pixels, &self.means, memory);
         for (transformation, earlier) in &self.steps {
             transformation.apply(key, *earlier, &mut image);
         }

@@ -51,14 +51,25 @@ impl RandomCrop {
         Ok([c, size[0], size[1]])
     }
 
-    pub(super) fn apply<P: Pixel>(&self, draws: &mut Draws, image: &mut Image<'_, P>) {
-        let [_, h, w] = image.shape();
+    /// The size of the window, if it is one of the image itself.
+    pub(super) fn part_size(&self) -> Option<[usize; 2]> {
+        self.size.filter(|_| self.padding == 0)
+    }
+
+    /// Height and width of the window, and its corner in an image of `[h, w]`.
+    pub(super) fn window(&self, draws: &mut Draws, [h, w]: [usize; 2]) -> ([usize; 2], [isize; 2]) {
         let size = self.size.unwrap_or([h, w]);
         let padding = self.padding;
         let mut place = |extent: usize, size: usize| {
             draws.below(extent + 2 * padding - size + 1) as isize - padding as isize
         };
         let corner = [place(h, size[0]), place(w, size[1])];
+        (size, corner)
+    }
+
+    pub(super) fn apply<P: Pixel>(&self, draws: &mut Draws, image: &mut Image<'_, P>) {
+        let [_, h, w] = image.shape();
+        let (size, corner) = self.window(draws, [h, w]);
         window(image, self.border, corner, size);
     }
 }
@@ -80,9 +91,14 @@ impl CenterCrop {
         Ok([c, self.size[0], self.size[1]])
     }
 
+    /// The corner of the window in an image of `[h, w]`.
+    pub(super) fn corner(&self, [h, w]: [usize; 2]) -> [usize; 2] {
+        [(h - self.size[0]) / 2, (w - self.size[1]) / 2]
+    }
+
     pub(super) fn apply<P: Pixel>(&self, image: &mut Image<'_, P>) {
         let [_, h, w] = image.shape();
-        let corner = [(h - self.size[0]) / 2, (w - self.size[1]) / 2];
+        let corner = self.corner([h, w]);
         window(image, Border::Zeros, corner.map(|place| place as isize), self.size);
     }
 }

@@ -63,7 +63,7 @@ impl ResizedCrop {
     }
 
     /// Rows and columns of the part of an image of `h` x `w`.
-    fn part(&self, draws: &mut Draws, h: usize, w: usize) -> [Range<usize>; 2] {
+    pub(super) fn part(&self, draws: &mut Draws, h: usize, w: usize) -> [Range<usize>; 2] {
         let logs = self.aspect.map(libm::log);
         for _ in 0..10 {
             let area = draws.between(self.area) * (h * w) as f64;
@@ -100,9 +100,14 @@ impl Resize {
         Ok([c, self.size[0], self.size[1]])
     }
 
+    /// Rows and columns of what is resized, of an image of `h` x `w`.
+    pub(super) fn part(&self, h: usize, w: usize) -> [Range<usize>; 2] {
+        middle(h, w, self.size[1] as f64 / self.size[0] as f64)
+    }
+
     pub(super) fn apply<P: Pixel>(&self, image: &mut Image<'_, P>) {
         let [_, h, w] = image.shape();
-        let [rows, columns] = middle(h, w, self.size[1] as f64 / self.size[0] as f64);
+        let [rows, columns] = self.part(h, w);
         resize(image, rows, columns, self.size);
     }
 }

@@ -1,5 +1,7 @@
 //! The list of all transformations.
 
+use std::ops::Range;
+
 use super::draws::Key;
 use super::error::AugmentError;
 use super::image::{Image, Pixel};
@@ -83,6 +85,35 @@ impl Transformation {
     /// Whether both draw from the same numbers, unless one is counted as the second.
     pub(super) fn is_of_kind(&self, other: &Self) -> bool {
         self.purpose() == other.purpose()
+    }
+
+    /// The size of the part of an image that this takes, if that is all it does.
+    pub(super) fn part_size(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::RandomCrop(crop) => crop.part_size(),
+            Self::CenterCrop(crop) => Some(crop.size),
+            Self::ResizedCrop(crop) => Some(crop.size),
+            Self::Resize(resize) => Some(resize.size),
+            _ => None,
+        }
+    }
+
+    /// Rows and columns of the part that it takes of an image of `[h, w]` of the sample `key`, drawn as
+    /// [`apply`](Self::apply) draws them for the first of its kind.
+    pub(super) fn part(&self, key: Key, [h, w]: [usize; 2]) -> [Range<usize>; 2] {
+        let draws = &mut key.draws(self.purpose().unwrap_or_default(), 0);
+        let at =
+            |corner: [usize; 2], size: [usize; 2]| [0, 1].map(|axis| corner[axis]..corner[axis] + size[axis]);
+        match self {
+            Self::RandomCrop(crop) => {
+                let (size, corner) = crop.window(draws, [h, w]);
+                at(corner.map(|place| place as usize), size)
+            }
+            Self::CenterCrop(crop) => at(crop.corner([h, w]), crop.size),
+            Self::ResizedCrop(crop) => crop.part(draws, h, w),
+            Self::Resize(resize) => resize.part(h, w),
+            other => unreachable!("{other:?} takes no part"),
+        }
     }
 
     /// Changes an image of the sample `key`. `earlier` is the number of transformations of its kind before

@@ -1,7 +1,9 @@
 //! How images of any size become samples of one size.
 
+use std::ops::Range;
+
 use super::resize::{Raster, Region, resize_region};
-use crate::ImageError;
+use crate::{ImageError, Part};
 
 /// Brings images to one size: the shorter side to `resize` pixels, then the middle `crop` x `crop` of it.
 ///
@@ -31,16 +33,32 @@ impl Fit {
         Ok(Some(crop))
     }
 
+    /// Where `part` lies in an image of `[height, width]`.
+    pub(super) fn region_of(self, part: &Part<'_>, [height, width]: [usize; 2]) -> Region {
+        let resized = match self.resize.or(self.crop) {
+            Some(resize) => scaled(resize, [height, width]),
+            None => [height, width],
+        };
+        let [rows, columns] = (part.choose)(resized);
+        assert!(
+            rows.end <= resized[0] && columns.end <= resized[1] && !rows.is_empty() && !columns.is_empty(),
+            "rows {rows:?} and columns {columns:?} of an image of {resized:?}"
+        );
+        let axis = |part: Range<usize>, size: usize, resized: usize| {
+            let scale = size as f64 / resized as f64;
+            (part.start as f64 * scale, part.len() as f64 * scale)
+        };
+        let (top, region_height) = axis(rows, height, resized[0]);
+        let (left, region_width) = axis(columns, width, resized[1]);
+        Region { left, top, width: region_width, height: region_height }
+    }
+
     /// The part of an image of `[height, width]` that becomes the sample.
     pub(super) fn region(self, [height, width]: [usize; 2]) -> Region {
         let Some((resize, crop)) = self.resize.or(self.crop).zip(self.crop.or(self.resize)) else {
             return Region::whole(height, width);
         };
-        let long = |long: usize, short: usize| (resize * long / short) as f64;
-        let [to_height, to_width] = match height <= width {
-            true => [resize as f64, long(width, height)],
-            false => [long(height, width), resize as f64],
-        };
+        let [to_height, to_width] = scaled(resize, [height, width]).map(|side| side as f64);
         let crop = crop as f64;
         let axis = |size: usize, resized: f64| {
             // In pixels of the resized image, from a whole one on; halves go to the even one.
@@ -51,6 +69,15 @@ impl Fit {
         let (top, region_height) = axis(height, to_height);
         let (left, region_width) = axis(width, to_width);
         Region { left, top, width: region_width, height: region_height }
+    }
+}
+
+/// The size of an image of `[height, width]` whose shorter side becomes `resize`.
+fn scaled(resize: usize, [height, width]: [usize; 2]) -> [usize; 2] {
+    let long = |long: usize, short: usize| resize * long / short;
+    match height <= width {
+        true => [resize, long(width, height)],
+        false => [long(height, width), resize],
     }
 }
 
@@ -93,5 +120,19 @@ mod tests {
         let [down, across] = [375.0 / 256.0, 500.0 / 341.0];
         assert_eq!([left, top, width, height], [58.0 * across, 16.0 * down, 224.0 * across, 224.0 * down]);
         assert_eq!(Fit::default().region([3, 5]), Region::whole(3, 5));
+        // The same square as a part.
+        let part = Part {
+            size: [224, 224],
+            choose: &|size| {
+                assert_eq!(size, [256, 341]);
+                [16..240, 58..282]
+            },
+        };
+        assert_eq!(
+            Fit { resize: Some(256), crop: None }.region_of(&part, [375, 500]),
+            fit.region([375, 500])
+        );
+        let whole = Part { size: [4, 4], choose: &|[height, width]| [0..height, 0..width] };
+        assert_eq!(Fit::default().region_of(&whole, [3, 5]), Region::whole(3, 5));
     }
 }

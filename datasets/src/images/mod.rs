@@ -11,7 +11,8 @@
 //! their names; other files and hidden ones are left out. What a file is, is told by its first bytes. EXIF
 //! rotation is honoured.
 //!
-//! A sample is decoded when it is read, brought to one size ([`Fit`]), and given as bytes `[C, H, W]`.
+//! A sample is decoded when it is read, brought to one size ([`Fit`]), and given as bytes `[C, H, W]`. Of
+//! whole images, other parts can be read ([`Parts`]), as augmentation does.
 //! Opening reads the header of every file, once: an [index](ImageOptions::cache_folder) keeps them. Images
 //! whose header asks for more than 2^26 pixels are refused before any memory is taken.
 //!
@@ -34,6 +35,7 @@ mod png;
 mod resize;
 mod scan;
 pub mod shards;
+mod survey;
 mod webp;
 
 use std::path::{Path, PathBuf};
@@ -44,11 +46,12 @@ pub use files::{ImageChanges, ImageFiles, find_images};
 pub use fit::Fit;
 pub use png::write_png;
 pub use resize::{Raster, Region, resize_region};
+pub use survey::{Survey, survey_parts};
 
 use crate::digest::Lines;
 use crate::{
-    Dataset, Error, FileError, ImageError, Normalization, NormalizationError, Pixels, ReadError, Request,
-    Sample, SampleBuffer, Target,
+    Dataset, Error, FileError, ImageError, Normalization, NormalizationError, Part, Parts, Pixels, ReadError,
+    Request, Sample, SampleBuffer, Target,
 };
 use index::Index;
 
@@ -84,10 +87,6 @@ pub enum OnBadImage {
     Skip,
 }
 
-/// Chooses the part of an image of `[height, width]` pixels that is read. It must be a pure function of its
-/// arguments, so that every rank and thread reads the same.
-pub type ChooseRegion = dyn Fn(Request, [usize; 2]) -> Region + Send + Sync;
-
 /// The images of a folder that has a folder for each class.
 #[derive(Clone)]
 pub struct ImageFolder {
@@ -98,7 +97,6 @@ pub struct ImageFolder {
     sample_shape: [usize; 3],
     options: ImageOptions,
     normalization: Normalization,
-    choose_region: Option<Arc<ChooseRegion>>,
 }
 
 #[derive(Debug)]
@@ -193,7 +191,6 @@ impl ImageFolder {
             sample_shape,
             options: options.clone(),
             normalization: statistics(options.colour),
-            choose_region: None,
         })
     }
 
@@ -215,15 +212,22 @@ impl ImageFolder {
         Ok(Self { normalization, ..self })
     }
 
-    /// The same images, of which `choose` says which part becomes the sample, in the place of [`Fit`]. It is
-    /// resized to the sample's height and width. Random crops of the images themselves, before they are
-    /// resized, are made like that.
-    ///
-    /// # Errors
-    ///
-    /// Reading fails for a region that is empty or does not lie in the image.
-    pub fn with_region(self, choose: impl Fn(Request, [usize; 2]) -> Region + Send + Sync + 'static) -> Self {
-        Self { choose_region: Some(Arc::new(choose)), ..self }
+    /// Reads the part of an image that `choose` gives of one of `[height, width]`, resized to `size`.
+    fn read_region<'a>(
+        &'a self,
+        index: usize,
+        size: [usize; 2],
+        choose: impl FnOnce([usize; 2]) -> Region,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let len = self.len();
+        assert!(index < len, "sample {index} is out of range for a data set of {len}");
+        let image = &self.images[index];
+        let (inner, outer) = buffer.with_inner();
+        index::read_file(&self.root.join(&image.path), image.bytes, outer.raw).map_err(ReadError::new)?;
+        let buffers = [&mut inner.bytes, &mut *outer.bytes];
+        to_sample(outer.raw, self.options.colour, size, choose, buffers).map_err(ReadError::new)?;
+        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(image.class) })
     }
 }
 
@@ -253,27 +257,18 @@ pub(crate) fn statistics(colour: Colour) -> Normalization {
     .expect("no deviation is 0")
 }
 
-/// Turns the contents of an image file, `raw`, into a sample in `out`, by way of `decoded`. `choose` gives
-/// the part of an image of `[height, width]`.
+/// Turns the contents of an image file, `raw`, into a sample of `size` in `out`, by way of `decoded`. `choose`
+/// gives the part of an image of `[height, width]`.
 pub(crate) fn to_sample(
     raw: &[u8],
     colour: Colour,
-    sample_shape: [usize; 3],
+    size: [usize; 2],
     choose: impl FnOnce([usize; 2]) -> Region,
     [decoded, out]: [&mut Vec<u8>; 2],
 ) -> Result<(), String> {
     let [height, width] = decode::decode(raw, colour, decoded)?;
     let source = Raster { pixels: decoded, height, width, channels: colour.channels() };
-    let region = choose([height, width]);
-    let Region { left, top, width: across, height: down } = region;
-    let is_inside = |start: f64, length: f64, size: usize| {
-        start >= 0.0 && length > 0.0 && start + length <= size as f64 * (1.0 + 1e-9)
-    };
-    if !(is_inside(left, across, width) && is_inside(top, down, height)) {
-        return Err(format!("{region:?} is not in the image of {width} x {height} pixels"));
-    }
-    let [_, to_height, to_width] = sample_shape;
-    fit::fill(&source, region, [to_height, to_width], out);
+    fit::fill(&source, choose([height, width]), size, out);
     Ok(())
 }
 
@@ -299,20 +294,12 @@ impl Dataset for ImageFolder {
     }
 
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
-        let Request { index, .. } = request;
-        let len = self.len();
-        assert!(index < len, "sample {index} is out of range for a data set of {len}");
-        let image = &self.images[index];
-        let (inner, outer) = buffer.with_inner();
-        index::read_file(&self.root.join(&image.path), image.bytes, outer.raw).map_err(ReadError::new)?;
-        let choose = |size: [usize; 2]| match &self.choose_region {
-            Some(choose) => choose(request, size),
-            None => self.options.fit.region(size),
-        };
-        let buffers = [&mut inner.bytes, &mut *outer.bytes];
-        to_sample(outer.raw, self.options.colour, self.sample_shape, choose, buffers)
-            .map_err(ReadError::new)?;
-        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(image.class) })
+        let [_, height, width] = self.sample_shape;
+        self.read_region(request.index, [height, width], |size| self.options.fit.region(size), buffer)
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        Some(self)
     }
 
     fn describe(&self, index: usize) -> String {
@@ -328,6 +315,18 @@ impl Dataset for ImageFolder {
             digest.add(&format!("{class} {bytes} {path}"));
         }
         Ok(digest.finish())
+    }
+}
+
+impl Parts for ImageFolder {
+    fn read_part<'a>(
+        &'a self,
+        request: Request,
+        part: &Part<'_>,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let choose = |size| self.options.fit.region_of(part, size);
+        self.read_region(request.index, part.size, choose, buffer)
     }
 }
 

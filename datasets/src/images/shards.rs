@@ -23,8 +23,8 @@ use super::{ImageOptions, OnBadImage, Region, decode, scan, statistics, to_sampl
 use crate::digest::Lines;
 use crate::shuffle::chunks_in;
 use crate::{
-    Dataset, Error, FormatError, ImageError, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer,
-    Target, chunked_order, tar,
+    Chunks, Dataset, Error, FormatError, ImageError, Normalization, Part, Parts, Pixels, ReadError, Request,
+    Sample, SampleBuffer, Target, chunked_order, tar,
 };
 
 /// The number of files whose samples are mixed.
@@ -205,6 +205,24 @@ impl TarShards {
         Ok(())
     }
 
+    /// Reads the part of an image that `choose` gives of one of `[height, width]`, resized to `size`.
+    fn read_region<'a>(
+        &'a self,
+        index: usize,
+        size: [usize; 2],
+        choose: impl FnOnce([usize; 2]) -> Region,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let len = self.len();
+        assert!(index < len, "sample {index} is out of range for a data set of {len}");
+        let place = &self.samples[index];
+        let (inner, outer) = buffer.with_inner();
+        self.read_raw(place, outer.raw).map_err(ReadError::new)?;
+        let buffers = [&mut inner.bytes, &mut *outer.bytes];
+        to_sample(outer.raw, self.options.colour, size, choose, buffers).map_err(ReadError::new)?;
+        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(place.class) })
+    }
+
     fn read_raw(&self, place: &Place, raw: &mut Vec<u8>) -> Result<(), String> {
         let read = || -> io::Result<usize> {
             let mut file = File::open(&self.paths[place.shard])?;
@@ -341,17 +359,12 @@ impl Dataset for TarShards {
     }
 
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
-        let Request { index, .. } = request;
-        let len = self.len();
-        assert!(index < len, "sample {index} is out of range for a data set of {len}");
-        let place = &self.samples[index];
-        let (inner, outer) = buffer.with_inner();
-        self.read_raw(place, outer.raw).map_err(ReadError::new)?;
-        let choose = |size: [usize; 2]| -> Region { self.options.fit.region(size) };
-        let buffers = [&mut inner.bytes, &mut *outer.bytes];
-        to_sample(outer.raw, self.options.colour, self.sample_shape, choose, buffers)
-            .map_err(ReadError::new)?;
-        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(place.class) })
+        let [_, height, width] = self.sample_shape;
+        self.read_region(request.index, [height, width], |size| self.options.fit.region(size), buffer)
+    }
+
+    fn parts(&self) -> Option<&dyn Parts> {
+        Some(self)
     }
 
     fn describe(&self, index: usize) -> String {
@@ -363,6 +376,10 @@ impl Dataset for TarShards {
         chunked_order(seed, u64::from(epoch), &chunks_in(&self.sizes, range), WINDOW, order);
     }
 
+    fn chunks(&self) -> Option<Chunks<'_>> {
+        Some(Chunks { sizes: &self.sizes, window: WINDOW })
+    }
+
     /// Of the names, places and classes of the images and the options, not of their contents.
     fn digest(&self) -> Result<String, ReadError> {
         let mut digest = Lines::default();
@@ -372,5 +389,17 @@ impl Dataset for TarShards {
             digest.add(&format!("{shard} {offset} {bytes} {class} {key}"));
         }
         Ok(digest.finish())
+    }
+}
+
+impl Parts for TarShards {
+    fn read_part<'a>(
+        &'a self,
+        request: Request,
+        part: &Part<'_>,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let choose = |size| self.options.fit.region_of(part, size);
+        self.read_region(request.index, part.size, choose, buffer)
     }
 }

@@ -19,8 +19,8 @@ use super::{Classes, Layout, Part, Role, npz, role};
 use crate::digest::Lines;
 use crate::shuffle::chunks_in;
 use crate::{
-    ArrayError, Dataset, Error, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer, Target,
-    chunked_order,
+    ArrayError, Chunks, Dataset, Error, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer,
+    Target, chunked_order,
 };
 
 /// The most files whose samples are mixed.
@@ -325,6 +325,10 @@ impl Dataset for NpzChunks {
 
     fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
         chunked_order(seed, u64::from(epoch), &chunks_in(&self.sizes, range), self.window, order);
+    }
+
+    fn chunks(&self) -> Option<Chunks<'_>> {
+        Some(Chunks { sizes: &self.sizes, window: self.window })
     }
 
     /// Of the names and sizes of the files, the targets, and the order's window, not of the samples.

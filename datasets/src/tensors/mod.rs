@@ -1,4 +1,4 @@
-//! Arrays in files: npz files of numpy, folders of them, and safetensors files.
+//! Arrays in files: npz and npy files of numpy, folders of them, and safetensors files.
 //!
 //! A file has an array of samples and one of targets, for each part of the set:
 //!
@@ -8,7 +8,8 @@
 //! part      train, training; val, valid, validation; test, testing; none is for training
 //! ```
 //!
-//! in singular or plural and in any order, as in `x_train`, `test_labels` and `train.images`.
+//! in singular or plural and in any order, as in `x_train`, `test_labels` and `train.images`. An npy file has
+//! one array, whose name is that of the file; the others are in the files beside it.
 //!
 //! Samples are `[N, C, H, W]`, `[N, H, W, C]`, `[N, H, W]`, `[N, values]` or `[N]`. Of four dimensions, the
 //! last one is the channels if it is 1 or 3 and the second is neither, or if it is 4 and the second is not 1,
@@ -24,12 +25,14 @@ mod write;
 mod zip;
 mod zip_write;
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
 pub use chunks::NpzChunks;
 pub use write::write_npz;
 
-use crate::{Arrays, Error, FormatError};
+use crate::{Arrays, Error, FileError, FormatError};
 use npy::Tensor;
 
 /// The most classes that labels may ask for. A larger number is no class.
@@ -89,7 +92,7 @@ pub struct ArrayParts {
     pub test: Option<Arrays<'static>>,
 }
 
-/// Opens an npz or a safetensors file, by its ending; `test_path` is a file with the test samples, under
+/// Opens an npz or a safetensors file, or an npy file and those beside it, by its ending; `test_path` is a file with the test samples, under
 /// names without a part or with that of the test.
 ///
 /// # Errors
@@ -116,10 +119,36 @@ pub fn open(path: &Path, test_path: Option<&Path>) -> Result<ArrayParts, Error> 
 }
 
 fn tensors(path: &Path) -> Result<Vec<Tensor>, Error> {
-    match path.extension().is_some_and(|ending| ending == "npz") {
-        true => npz::read(path, |_| true),
-        false => safetensors::read(path),
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("npz") => npz::read(path, |_| true),
+        Some("npy") => npy_files(path),
+        _ => safetensors::read(path),
     }
+}
+
+/// Reads the npy files in the folder of `path` whose names say what they are for.
+fn npy_files(path: &Path) -> Result<Vec<Tensor>, Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let io_error = |path: &Path| {
+        let file = path.display().to_string();
+        move |reason| FileError::Io { file, reason }
+    };
+    let entries = folder.read_dir().map_err(io_error(folder))?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<Result<Vec<_>, _>>().map_err(io_error(folder))?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "npy"));
+    files.sort();
+    let mut tensors = Vec::new();
+    for file in files {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let metadata = file.metadata().map_err(io_error(&file))?;
+        if role(&name).is_none() || !metadata.is_file() {
+            continue;
+        }
+        let mut source = BufReader::new(File::open(&file).map_err(io_error(&file))?);
+        let tensor = npy::read(&name, &mut source, metadata.len());
+        tensors.push(tensor.map_err(|problem| npz::malformed(&file, &problem))?);
+    }
+    Ok(tensors)
 }
 
 /// Takes the samples and the targets of a part out of `tensors`.

@@ -13,7 +13,7 @@ pub(crate) struct InputArgs {
     #[arg(long, value_name = "SIZE", value_parser = parsers::size, conflicts_with = "resized_crop")]
     pub(crate) crop: Option<[usize; 2]>,
     /// Resize to SIZE: in training a random part of 8 to 100 % of the area and of an aspect from 3:4 to 4:3,
-    /// otherwise all
+    /// otherwise all, or, of images with --resize, the middle
     #[arg(long, value_name = "SIZE", value_parser = parsers::size)]
     pub(crate) resized_crop: Option<[usize; 2]>,
     /// Subtract the mean of each channel, and divide by its deviation: those of imagenet, cifar10, cifar100,

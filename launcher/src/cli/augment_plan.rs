@@ -2,11 +2,11 @@
 
 use crate::cli::{AugmentArgs, InputArgs, PrefetchArgs};
 use crate::failure::Failure;
-use isograd_datasets::Published;
 use isograd_datasets::augment::{
     AlternatingFlip, CenterCrop, CutMix, Cutout, HorizontalFlip, Mixing, Mixup, MovedWindow, RandomCrop,
     Resize, ResizedCrop, Rotation, Transformation, Translation, VerticalFlip,
 };
+use isograd_datasets::{Dataset, Published};
 use std::fmt;
 
 /// Height and width of the window of `--crop-images`, by default.
@@ -71,10 +71,23 @@ impl InputPlan {
         Self { size: crop.map(Size::Crop).or(resized_crop.map(Size::Resized)), normalize }
     }
 
-    /// What changes samples that are not trained on.
-    pub(crate) fn in_tests(&self) -> Option<Transformation> {
+    /// The size to which `--resized-crop` resizes.
+    pub(super) fn resized_crop(&self) -> Option<[usize; 2]> {
+        self.size.and_then(|size| match size {
+            Size::Crop(_) => None,
+            Size::Resized(size) => Some(size),
+        })
+    }
+
+    /// What changes samples of `set` that are not trained on.
+    pub(crate) fn in_tests(&self, set: &dyn Dataset) -> Option<Transformation> {
+        let [_, h, w] = set.sample_shape();
         Some(match self.size? {
             Size::Crop(size) => CenterCrop { size }.into(),
+            // Whole images have been resized to what the middle is taken of.
+            Size::Resized(size) if set.parts().is_some() && size[0] <= h && size[1] <= w => {
+                CenterCrop { size }.into()
+            }
             Size::Resized(size) => Resize { size }.into(),
         })
     }

@@ -23,8 +23,8 @@ pub(crate) struct DataArgs {
     /// Classes of IDX files: every label is below it [default: those of the data set]
     #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]
     pub(crate) classes: Option<usize>,
-    /// Images: resize the shorter side to N pixels, and take the N x N pixels in the middle [default: images
-    /// have one size]
+    /// Images: resize the shorter side to N pixels; --crop and --resized-crop take their parts of the whole
+    /// image then, and without them, samples are the N x N pixels in the middle [default: images have one size]
     #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
     pub(crate) resize: Option<usize>,
     /// Images: one channel, the brightness, instead of three

@@ -74,6 +74,7 @@ impl TryFrom<DataShowArgs> for DataShowPlan {
             }
         }
         let augment = AugmentPlan::new(input, changes)?;
-        Ok(Self { source: set.try_into()?, augment, seed, samples, epochs, out })
+        let source = Source::try_from(set)?.sized_for(&augment.input);
+        Ok(Self { source, augment, seed, samples, epochs, out })
     }
 }

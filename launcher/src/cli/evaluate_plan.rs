@@ -114,8 +114,9 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             Some(model) => NetworkPlan::new(model)?,
             None => told.model()?,
         };
-        let (source, execution) = (Source::new(told.data(data), &model)?, execution.try_into()?);
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
+        let source = Source::new(told.data(data), &model)?.sized_for(&input);
+        let execution = execution.try_into()?;
         let ranks = ranks.into();
         Ok(Self { model, source, load, input, loss, per_class, per_class_file, execution, ranks })
     }

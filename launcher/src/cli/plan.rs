@@ -314,13 +314,14 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
         let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
         let optimizer = optimizer.with(given)?;
         let model = NetworkPlan::new(network.model)?;
+        let augment = AugmentPlan::new(input, augment)?;
         Ok(Self {
-            source: Source::new(data, &model)?,
+            source: Source::new(data, &model)?.sized_for(&augment.input),
             model,
             validation_split,
             test_as_validation,
             freeze,
-            augment: AugmentPlan::new(input, augment)?,
+            augment,
             prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
             steps: training.steps,

@@ -1,6 +1,6 @@
 //! Where samples come from.
 
-use super::DataArgs;
+use super::{DataArgs, InputArgs};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::parsers::DatasetName;
 use crate::failure::Failure;
@@ -124,6 +124,16 @@ impl Source {
             }),
             (DatasetName::Path(_), _) => unreachable!("paths have been taken"),
         }
+    }
+}
+
+impl Source {
+    /// The same, of images resized so that the crops of `input` fit, unless --resize says how.
+    pub(super) fn sized_for(mut self, input: &InputPlan) -> Self {
+        if let (Self::Path(source), Some([h, w])) = (&mut self, input.resized_crop()) {
+            source.options.images.fit.resize.get_or_insert(h.max(w));
+        }
+        self
     }
 }
 

@@ -1,10 +1,15 @@
 //! `isograd data check`: reads every sample once, and says what there is.
+//!
+//! Of a folder of images, that are the files as they are, of whatever sizes, and all that cannot be decoded.
 
 use crate::cli::data_plan::DataCheckPlan;
+use crate::cli::source::{PathSource, Source};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::count::count;
 use crate::system::escape::one_line;
+use isograd_datasets::images::{Survey, survey_parts};
+use isograd_datasets::open::{Format, is_image_folder};
 use isograd_datasets::{Dataset, Moments, Pixels, Request, SampleBuffer, SampleError, Target, check_sample};
 use isograd_model::{DataError, Error};
 use rayon::prelude::*;
@@ -13,11 +18,62 @@ use std::ops::Range;
 
 /// Reads and describes the training and the test samples.
 pub(crate) fn print(plan: &DataCheckPlan, out: &mut Output) -> Result<(), Failure> {
+    if let Source::Path(source) = &plan.source
+        && is_image_folder(&source.path).map_err(refused)?
+    {
+        return print_images(source, out);
+    }
     let samples = plan.source.load()?;
     for skipped in &samples.skipped {
         out.line(&format!("skipped: {}", one_line(skipped)))?;
     }
     samples.each().try_for_each(|(name, set)| out.text(&describe(name, set)?))
+}
+
+/// Decodes and describes the files of a folder of images.
+fn print_images(source: &PathSource, out: &mut Output) -> Result<(), Failure> {
+    source.check(Format::Images)?;
+    let colour = source.options.images.colour;
+    let mut parts = survey_parts(&source.path, colour).map_err(refused)?;
+    if let Some(path) = &source.test_path {
+        parts.retain(|(name, _)| *name != "test");
+        parts.push(("test", Survey::of(path, colour).map_err(refused)?));
+    }
+    let (mut broken, mut files) = (0, 0);
+    for (name, survey) in &parts {
+        out.text(&describe_images(name, survey))?;
+        (broken, files) = (broken + survey.broken.len(), files + survey.broken.len() + survey.images());
+    }
+    match broken {
+        0 => Ok(()),
+        broken => Err(Failure::BrokenFiles { broken, files }),
+    }
+}
+
+/// Count, classes, sizes, mean and deviation, and the files that are broken, a line each.
+fn describe_images(name: &str, survey: &Survey) -> String {
+    let Survey { classes, sizes, moments, broken } = survey;
+    let mut text = format!("{name}: {}\n  classes: {}\n", count(survey.images(), "image"), classes.len());
+    for (class, images) in classes {
+        _ = writeln!(text, "    {}: {images}", one_line(class));
+    }
+    let area = |size: &&[usize; 2]| (size[0] * size[1], **size);
+    if let (Some([h, w]), Some([height, width])) =
+        (sizes.keys().min_by_key(area), sizes.keys().max_by_key(area))
+    {
+        let shapes = count(sizes.len(), "size");
+        _ = writeln!(text, "  sizes: {shapes}, from {w}x{h} to {width}x{height} (width x height)");
+        text.push_str(&mean_and_deviation(moments, 255.0));
+    }
+    if !broken.is_empty() {
+        _ = writeln!(text, "  broken: {}", count(broken.len(), "file"));
+        broken.iter().for_each(|error| _ = writeln!(text, "    {}", one_line(&error.to_string())));
+    }
+    text
+}
+
+fn refused(source: isograd_datasets::Error) -> Failure {
+    Failure::Data { option: "--dataset", source }
 }
 
 /// What is counted of some samples.
@@ -77,11 +133,16 @@ fn describe(name: &str, set: &dyn Dataset) -> Result<String, Failure> {
     }
     // Bytes on the scale that --normalize takes.
     let scale = if is_bytes { 255.0 } else { 1.0 };
+    text.push_str(&mean_and_deviation(&moments, scale));
+    Ok(text)
+}
+
+/// Of values that are divided by `scale`.
+fn mean_and_deviation(moments: &Moments, scale: f64) -> String {
     let list = |numbers: Vec<f64>| {
         numbers.iter().map(|number| format!("{:.4}", number / scale)).collect::<Vec<_>>().join(",")
     };
-    _ = writeln!(text, "  mean: {}\n  deviation: {}", list(moments.mean()), list(moments.std()));
-    Ok(text)
+    format!("  mean: {}\n  deviation: {}\n", list(moments.mean()), list(moments.std()))
 }
 
 #[cfg(test)]

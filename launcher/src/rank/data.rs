@@ -4,9 +4,9 @@ use crate::cli::source::{PathSource, Source};
 use crate::failure::Failure;
 #[cfg(feature = "bundled-mnist")]
 use isograd_datasets::mnist;
-use isograd_datasets::open::{Opened, open};
+use isograd_datasets::open::{Format, Opened, open};
 use isograd_datasets::{
-    self as datasets, Arrays, Dataset, Subset, Synthetic, ValidationSplit, validation_split,
+    self as datasets, Arrays, Dataset, Subset, Synthetic, ValidationSplit, shuffled_split, validation_split,
 };
 use std::cell::LazyCell;
 use std::ops::Range;
@@ -24,6 +24,8 @@ pub(crate) type TestSet = LazyCell<Box<dyn Dataset>, Box<dyn FnOnce() -> Box<dyn
 pub(crate) struct Samples {
     /// To train on, or to split.
     pub(crate) train: Box<dyn Dataset>,
+    /// Whether they may be sorted, so that the last ones are not like the others.
+    may_be_sorted: bool,
     /// To validate on, where the data set has them apart.
     validation: Option<Box<dyn Dataset>>,
     test: Option<TestSet>,
@@ -151,16 +153,18 @@ fn without_test() -> Failure {
 
 impl From<Opened> for Samples {
     fn from(opened: Opened) -> Self {
-        let Opened { format: _, train, validation, test, skipped } = opened;
+        let Opened { format, train, validation, test, skipped } = opened;
+        // Images are mixed by class; IDX and CIFAR are published in random order.
+        let may_be_sorted = matches!(format, Format::Table | Format::Arrays | Format::Shards);
         let test = test.map(|test| TestSet::new(Box::new(|| test)));
-        Self { train, validation, test, skipped }
+        Self { train, may_be_sorted, validation, test, skipped }
     }
 }
 
 impl Samples {
     fn new(train: Arrays<'static>, test: Box<dyn FnOnce() -> Box<dyn Dataset>>) -> Self {
         let test = Some(TestSet::new(test));
-        Self { train: Box::new(train), validation: None, test, skipped: Vec::new() }
+        Self { train: Box::new(train), may_be_sorted: false, validation: None, test, skipped: Vec::new() }
     }
 
     /// The samples to train and to validate on. A set that has validation samples of its own is not split.
@@ -174,7 +178,12 @@ impl Samples {
                 train: Subset::new(&*self.train, 0..self.train.len()),
                 validation: Subset::new(&**validation, 0..validation.len()),
             },
-            None => validation_split(&*self.train, split).map_err(failure("--validation-split"))?,
+            None => {
+                // Without a split, all samples stay in the order of the set.
+                let split_set =
+                    if self.may_be_sorted && split > 0.0 { shuffled_split } else { validation_split };
+                split_set(&*self.train, split).map_err(failure("--validation-split"))?
+            }
         };
         if self.test.is_none() && parts.validation.is_empty() {
             let hint = "--dataset-test-path says where they are; with --validation-split, the validation samples \

@@ -57,7 +57,7 @@ pub(crate) fn in_tests<'a>(
     normalization: Option<&Normalization>,
 ) -> Result<Parent<'a>, Failure> {
     let set = normalized(set, normalization)?;
-    match plan.in_tests() {
+    match plan.in_tests(&*set) {
         // Nothing is drawn, whatever the seed.
         Some(size) => Ok(Parent::Owned(Box::new(Augmented::new(set, 0, [size]).map_err(refused)?))),
         None => Ok(set),
