@@ -4,6 +4,9 @@
 mod common;
 #[path = "../../examples/own_parts.rs"]
 mod own_parts;
+#[allow(dead_code, reason = "an example is a program, of which tests run a part")]
+#[path = "../../examples/serve.rs"]
+mod serve;
 
 mod batch_norm;
 mod binary;
@@ -16,9 +19,11 @@ mod checkpoint_files;
 mod data_errors;
 mod element;
 mod folding;
+mod formula;
 mod golden;
 mod golden_layers;
 mod gradients;
+mod import;
 mod last_layers;
 mod layer_networks;
 mod losses;
@@ -26,11 +31,15 @@ mod metrics;
 #[cfg(feature = "files")]
 mod network_files;
 mod non_finite;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod optimizers_golden;
 mod own_optimizer;
+mod predictor;
 mod prefetch;
 mod profile;
 mod public_types;
+mod pytorch;
 mod ranks;
 mod rate_range;
 mod resume;
