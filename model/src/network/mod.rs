@@ -19,6 +19,7 @@ mod memory;
 mod pass;
 mod predict;
 mod predictor;
+mod prepare;
 mod state;
 mod summary;
 
@@ -39,6 +40,7 @@ use fold::Fold;
 use graph::{Graph, Inside, Step};
 use isograd_kernels::Element;
 use lower::{LayerInfo, Lowering};
+use prepare::PreparedPlan;
 use std::ops::Range;
 use summary::Row;
 
@@ -70,6 +72,7 @@ pub struct Network<T> {
     /// The buffer of each value's data, and of the gradient by it.
     data: Vec<Inside>,
     gradients: Vec<Inside>,
+    prepared: PreparedPlan,
     /// The value that is the output.
     output: usize,
     rows: Vec<Row>,
@@ -100,6 +103,7 @@ impl<T: Element> Network<T> {
             folds: Vec::new(),
             data: Vec::new(),
             gradients: Vec::new(),
+            prepared: PreparedPlan::default(),
             output,
             rows,
         };
@@ -107,6 +111,7 @@ impl<T: Element> Network<T> {
         let parameters = network.parameter_count();
         network.folds = fold::plan(&mut network.in_use, &mut network.layers, parameters, output);
         network.plan_gradients();
+        network.prepared = PreparedPlan::new(&network.layers);
         Ok(network)
     }
 

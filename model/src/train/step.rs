@@ -8,6 +8,7 @@ use super::worker::{GradientSink, Job, Worker};
 use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::callback::Decision;
 use crate::error::Error;
+use crate::layer::{Mode, Preparation};
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
 use isograd_datasets::Dataset;
@@ -160,12 +161,15 @@ impl<T: Element> Trainer<T> {
         learning_rate: f64,
         sums: &mut Sums,
     ) -> Result<(), Error> {
+        let (isa, mode, params) = (self.config.isa, Mode::Train, self.state.params());
+        self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
         let job = Job {
             network: &self.network,
             config: &self.config,
             sum_layout: &self.sum_layout,
             state: &self.state,
             folded: None,
+            prepared: &self.prepared,
             source,
             order,
             positions,
