@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
+use isograd_model::layer::ConvPath;
 use isograd_model::metric::CategoricalAccuracy;
 use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
 use std::ffi::OsString;
@@ -102,6 +103,7 @@ pub(crate) struct SummaryPlan {
     /// The data that the network is for; if there is none, what it was made for.
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
+    pub(crate) conv: ConvPath,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
 }
@@ -127,6 +129,7 @@ pub(crate) struct Execution {
     pub(crate) shard_size: Option<usize>,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
+    pub(crate) conv: ConvPath,
 }
 
 impl Execution {
@@ -330,11 +333,11 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, toml } = args;
+        let SummaryArgs { network, data, shard_size, conv, toml } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, toml })
+        Ok(Self { model, source, shard_size, conv, toml })
     }
 }
 
@@ -342,9 +345,9 @@ impl TryFrom<ExecutionArgs> for Execution {
     type Error = Failure;
 
     fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
-        let ExecutionArgs { threads, shard_size, dtype, isa } = args;
+        let ExecutionArgs { threads, shard_size, dtype, isa, conv } = args;
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { threads, shard_size, dtype, isa })
+        Ok(Self { threads, shard_size, dtype, isa, conv })
     }
 }
 
