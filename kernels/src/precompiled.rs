@@ -5,7 +5,10 @@
 //! implemented for concrete types are compiled only here.
 
 use crate::Accum;
-use crate::conv::{DepthwisePass, DepthwiseWeightGradientPass, DirectPass, WeightGradientPass};
+use crate::conv::{
+    DepthwisePass, DepthwiseWeightGradientPass, DirectPass, WeightGradientPass, WinogradPass,
+    WinogradWeightGradientPass, WinogradWeights,
+};
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
 
@@ -16,6 +19,9 @@ pub trait Precompiled: Sized {
     fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);
     fn depthwise(isa: Isa, kernel: DepthwisePass<'_, Self>);
     fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, Self>);
+    fn winograd(isa: Isa, kernel: WinogradPass<'_, Self>);
+    fn winograd_weight_gradient(isa: Isa, kernel: WinogradWeightGradientPass<'_, Self>);
+    fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
     fn faer_product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
 }
@@ -36,6 +42,18 @@ macro_rules! precompile {
             }
 
             fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn winograd(isa: Isa, kernel: WinogradPass<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn winograd_weight_gradient(isa: Isa, kernel: WinogradWeightGradientPass<'_, $t>) {
+                isa.run(kernel);
+            }
+
+            fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, $t>) {
                 isa.run(kernel);
             }
 

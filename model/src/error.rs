@@ -7,6 +7,7 @@ use crate::checkpoint::{CheckpointError, FolderError, ResumeError};
 #[cfg(feature = "files")]
 use crate::file::FileError;
 use crate::last_layer::LastLayerError;
+use crate::layer::ConvPath;
 #[cfg(feature = "onnx")]
 use crate::onnx::OnnxError;
 use crate::place::Place;
@@ -33,6 +34,12 @@ pub enum Error {
     NoInput {
         /// Type of the first layer, or `missing`.
         found: &'static str,
+    },
+    /// A path of convolutions that no layer of the network can take.
+    #[error("no layer of the network can take the path {path}{}", path_hint(*path))]
+    NoConvPath {
+        /// The path.
+        path: ConvPath,
     },
     /// The network's output is not what the loss takes.
     #[error(transparent)]
@@ -297,4 +304,13 @@ fn dimensions(shape: &Shape) -> String {
 
 fn list(shapes: &[Shape]) -> String {
     shapes.iter().map(Shape::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn path_hint(path: ConvPath) -> &'static str {
+    match path {
+        ConvPath::Winograd => {
+            ": it is for convolutions with kernels of 3x3, stride 1, dilation 1, one group and padding of at most 2"
+        }
+        _ => ": it has no convolution",
+    }
 }

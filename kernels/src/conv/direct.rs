@@ -71,6 +71,28 @@ impl<'a, T> Epilogue<'a, T> {
     }
 }
 
+impl<T: Element> Epilogue<'_, T> {
+    /// Applies the operation to `value`, a vector or the first lanes of one, and stores it at `places` of `y`.
+    #[inline(always)]
+    pub(super) fn store_vector<S: Level>(&self, s: S, value: T::V<S>, y: &mut [T], places: Range<usize>) {
+        if places.len() < T::lanes::<S>() {
+            let value = match self {
+                Self::Store => value,
+                Self::Relu => T::relu(s, value),
+                Self::Gradient(gradient) => gradient.apply_partial(s, y, places.clone(), value),
+            };
+            return T::store_partial(s, &mut y[places], value);
+        }
+        let mut tile = [[value]];
+        match self {
+            Self::Store => {}
+            Self::Relu => tile[0][0] = T::relu(s, value),
+            Self::Gradient(gradient) => gradient.apply::<S, 1, 1>(s, y, [places.start, 0], &mut tile),
+        }
+        T::split_mut::<S>(&mut y[places]).0[0] = tile[0][0];
+    }
+}
+
 pub struct DirectPass<'a, T> {
     pub(super) plan: &'a DirectPlan,
     pub(super) n: usize,
@@ -357,12 +379,7 @@ impl<T: Element> DirectPass<'_, T> {
         }
         for (f, [sum]) in acc.into_iter().enumerate() {
             let start = self.start_of(at, f) + column;
-            let value = match self.epilogue {
-                Epilogue::Store => sum,
-                Epilogue::Relu => T::relu(s, sum),
-                Epilogue::Gradient(gradient) => gradient.apply_partial(s, self.y, start..start + len, sum),
-            };
-            T::store_partial(s, &mut self.y[start..start + len], value);
+            self.epilogue.store_vector(s, sum, self.y, start..start + len);
         }
     }
 

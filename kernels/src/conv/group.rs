@@ -39,15 +39,22 @@ impl Group {
 
     /// The number of elements of scratch memory that each pass needs for at most `n` samples.
     pub(super) fn scratch_len(&self, paths: &Paths, n: usize) -> usize {
+        let few = n.min(paths.least_samples.saturating_sub(1));
         [
-            (paths.forward, self.forward.scratch_len(n)),
-            (paths.input_gradient, self.input_gradient.scratch_len(n)),
-            (paths.weight_gradient, self.weight_gradient.scratch_len(n)),
+            (paths.forward, self.forward.scratch_len(n), self.forward.scratch_len(few)),
+            (paths.input_gradient, self.input_gradient.scratch_len(n), self.input_gradient.scratch_len(few)),
+            (
+                paths.weight_gradient,
+                self.weight_gradient.scratch_len(n),
+                self.weight_gradient.scratch_len(few),
+            ),
         ]
         .into_iter()
-        .map(|(path, direct)| match path {
+        .map(|(path, direct, few)| match path {
             Path::Direct => direct,
             Path::Im2col => self.im2col.scratch_len(n),
+            // Passes over few samples are direct.
+            Path::WinogradF2 | Path::WinogradF4 => few,
         })
         .fold(0, usize::max)
     }

@@ -13,14 +13,23 @@
 //!
 //! # Paths
 //!
-//! | pass | [`Path::Direct`] | [`Path::Im2col`] |
-//! | --- | --- | --- |
-//! | [`forward`](Conv2d::forward) | every other shape | kernels of one element |
-//! | [`input_gradient`](Conv2d::input_gradient) | every other shape | kernels of one element |
-//! | [`weight_gradient`](Conv2d::weight_gradient) | every other shape | the same, and small outputs |
+//! [`Conv2d::new`] chooses the path of each pass by the shape alone, by this table. The first line that fits
+//! counts.
 //!
-//! [`Conv2d::new`] chooses the paths of this table by the shape alone. [`Conv2d::with_path`] takes one path
-//! for all passes.
+//! | shape | forward and [`input_gradient`](Conv2d::input_gradient) | [`weight_gradient`](Conv2d::weight_gradient) |
+//! | --- | --- | --- |
+//! | kernels of one element, as below | [`Path::Im2col`] | [`Path::Im2col`] |
+//! | 3x3 at stride 1, as below, outputs of at least 3x3 pixels | [`Path::WinogradF4`] | [`Path::WinogradF4`]; from 65,536 pairs of channels on, [`Path::WinogradF2`] |
+//! | the same, smaller outputs | [`Path::WinogradF2`] | [`Path::Im2col`] |
+//! | small outputs | [`Path::Direct`] | [`Path::Im2col`], unless depthwise |
+//! | every other shape | [`Path::Direct`] | [`Path::Direct`] |
+//!
+//! [`Conv2d::with_path`] takes one path for all passes.
+//!
+//! Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2. It
+//! pays from 16 channels and 16 filters on. From 32 of both on, it pays for a single sample, too; with fewer, a
+//! pass over less than 8 samples is direct, whatever the path. Its forward pass and its input gradient read
+//! [prepared](Conv2d::prepare_forward) weights.
 //!
 //! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They
 //! are fastest when `N` is a multiple of the vector length. They read images in place, with two exceptions:
@@ -44,44 +53,53 @@
 //!
 //! # Numerics
 //!
-//! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on either path. The
+//! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on the first two paths. The
 //! long sums of the weight gradient are more accurate. On the direct path, for kernels of more than one
 //! element, they are cut into blocks of those image rows that the cache holds together, and `k` is the number
 //! of vectors in a block plus the number of blocks.
 //!
 //! At one level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum
 //! contains them. The direct path does not multiply with the zeros around the image. The im2col path does,
-//! and there NaN times zero is NaN.
+//! and there NaN times zero is NaN. On the Winograd paths, a NaN or an infinity reaches all outputs of the tiles
+//! whose patches contain it, as NaN; a NaN among the weights, all outputs of its filter.
+//!
+//! The Winograd paths have a bound of their own, relative to the largest values of a patch: the module
+//! `winograd` derives it. F(2, 3) errs about as much as the direct sum, F(4, 3) three times as much.
 //!
 //! Any number of samples is allowed, also none.
 
 mod axis;
+mod choice;
 mod depthwise;
 mod direct;
 mod direct_plan;
 mod dot;
 mod group;
 mod im2col;
+mod prepared;
 mod shape;
 mod strided_rows;
 mod weight_gradient;
+mod winograd;
 
+pub use prepared::Weights;
 pub use shape::{Conv2dShape, ConvError};
 
 pub(crate) use depthwise::{DepthwisePass, DepthwiseWeightGradientPass};
 pub(crate) use direct::DirectPass;
 pub(crate) use weight_gradient::WeightGradientPass;
+pub(crate) use winograd::{WinogradPass, WinogradWeightGradientPass, WinogradWeights};
 
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Activation, Pass, reduce};
+use choice::Paths;
 use depthwise::Depthwise;
 use direct::Epilogue;
 use group::Group;
+use prepared::check_prepared;
 use std::ops::Range;
-
-/// The weight gradient is direct where the output has at least this many pixels.
-const MIN_DIRECT_PIXELS: usize = 9;
+use winograd::Winograd;
 
 /// The algorithm of a pass. The [module](self) has a table of which shapes take which path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +110,29 @@ pub enum Path {
     /// The pixels that each output reads are copied to a matrix, which [`gemm`](crate::gemm) multiplies with
     /// the weights.
     Im2col,
+    /// Winograd's algorithm with tiles of 2x2 outputs, which multiplies 2.25 times less than the direct path.
+    /// For kernels of 3x3 at stride 1, with dilation 1, one group, and at most 2 zeros on each side.
+    WinogradF2,
+    /// Winograd's algorithm with tiles of 4x4 outputs, which multiplies 4 times less than the direct path, for
+    /// the same shapes. The errors are about 3 times those of the direct path.
+    WinogradF4,
+}
+
+impl Path {
+    /// Whether the path is one of Winograd's algorithm.
+    pub fn is_winograd(self) -> bool {
+        matches!(self, Self::WinogradF2 | Self::WinogradF4)
+    }
+
+    /// `direct`, `im2col`, `winograd2` or `winograd4`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Im2col => "im2col",
+            Self::WinogradF2 => "winograd2",
+            Self::WinogradF4 => "winograd4",
+        }
+    }
 }
 
 /// A convolution with a checked shape and planned loops. One value serves any number of samples.
@@ -116,15 +157,8 @@ pub struct Conv2d {
     group: Group,
     /// The direct passes of a convolution whose groups have one channel.
     depthwise: Option<Depthwise>,
+    winograd: Winograd,
     paths: Paths,
-}
-
-/// The path of each pass.
-#[derive(Debug, Clone, Copy)]
-struct Paths {
-    forward: Path,
-    input_gradient: Path,
-    weight_gradient: Path,
 }
 
 impl Conv2d {
@@ -136,21 +170,25 @@ impl Conv2d {
     /// cannot be cut into equal groups, when the kernel is larger than the padded image, or when a tensor
     /// would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
-        let direct = Self::with_path(shape, Path::Direct)?;
-        if shape.is_product() {
-            return Self::with_path(shape, Path::Im2col);
-        }
-        let long_dots = direct.oh * direct.ow >= MIN_DIRECT_PIXELS || direct.depthwise.is_some();
-        let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
-        Ok(Self { paths: Paths { weight_gradient, ..direct.paths }, ..direct })
+        let [rows, columns] = shape.axes()?;
+        Self::with_paths(shape, Paths::new(&shape, rows.outputs, columns.outputs))
     }
 
     /// As [`new`](Self::new), but all passes take `path`.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// As [`new`](Self::new), and [`ConvError::NoWinograd`] when the path is Winograd's and does not serve the
+    /// shape.
     pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
+        shape.axes()?;
+        if path.is_winograd() && !shape.allows_winograd() {
+            return Err(ConvError::NoWinograd { shape });
+        }
+        Self::with_paths(shape, Paths::all(path))
+    }
+
+    fn with_paths(shape: Conv2dShape, paths: Paths) -> Result<Self, ConvError> {
         let [rows, columns] = shape.axes()?;
         let (oh, ow) = (rows.outputs, columns.outputs);
         Ok(Self {
@@ -158,9 +196,10 @@ impl Conv2d {
             oh,
             ow,
             group: Group::new(shape.c / shape.groups, shape.f / shape.groups, &rows, &columns),
-            depthwise: (shape.is_depthwise() && path == Path::Direct)
+            depthwise: (shape.is_depthwise() && paths.forward == Path::Direct)
                 .then(|| Depthwise::new(shape.f / shape.groups, &rows, &columns)),
-            paths: Paths { forward: path, input_gradient: path, weight_gradient: path },
+            winograd: Winograd::new(&shape, [oh, ow], &paths),
+            paths,
         })
     }
 
@@ -214,34 +253,42 @@ impl Conv2d {
     /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
     /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
     /// needs room for four channels, or for the sums of 64 filters by 32 channels. A depthwise weight
-    /// gradient needs room for 16 times the weights of a filter.
+    /// gradient needs room for 16 times the weights of a filter. A Winograd pass needs room for the transformed
+    /// values of a block of tiles, of about a megabyte or of at least 48 columns; the weight gradient, for 16 or
+    /// 36 sums for each pair of channels besides.
     pub fn scratch_len(&self, n: usize) -> usize {
         match &self.depthwise {
             Some(depthwise) => depthwise.scratch_len(),
-            None => self.group.scratch_len(&self.paths, n),
+            None => self.group.scratch_len(&self.paths, n).max(self.winograd.scratch_len(n)),
         }
     }
 
     /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w`
-    /// `[F, C/groups, KH, KW]`.
+    /// `[F, C/groups, KH, KW]`. On the Winograd paths, it reads them [prepared](Self::prepare_forward).
     ///
     /// # Panics
     ///
     /// When a slice does not have the length that the shape and `n` give it, or the scratch memory of `pass`
     /// is shorter than [`scratch_len`](Self::scratch_len).
-    pub fn forward<T: Element>(
+    pub fn forward<'a, T: Element>(
         &self,
         pass: Pass<'_, T>,
         x: &[T],
-        w: &[T],
+        w: impl Into<Weights<'a, T>>,
         bias: Option<&[T]>,
         activation: Activation,
         y: &mut [T],
     ) {
+        let Weights { plain: w, prepared } = w.into();
         self.check(&pass, x.len(), w.len(), y.len());
         let f = self.shape.f;
         if let Some(bias) = bias {
             assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
+        }
+        if let Some(plan) = self.winograd.forward(pass.n) {
+            check_prepared(prepared.len(), self.forward_prepared_len());
+            let epilogue = Epilogue::activation(activation);
+            return winograd::correlate(plan, pass, 0..f, [x, prepared], bias, epilogue, y);
         }
         let Pass { isa, n, scratch } = pass;
         if let Some(depthwise) = &self.depthwise {
@@ -264,12 +311,12 @@ impl Conv2d {
     ///
     /// When there are several groups, when `filters` are not at least two of the filters, and as `forward`.
     #[expect(clippy::too_many_arguments, reason = "those of `forward`, and the range")]
-    pub fn forward_filters<T: Element>(
+    pub fn forward_filters<'a, T: Element>(
         &self,
         pass: Pass<'_, T>,
         filters: Range<usize>,
         x: &[T],
-        w: &[T],
+        w: impl Into<Weights<'a, T>>,
         bias: Option<&[T]>,
         activation: Activation,
         y: &mut [T],
@@ -280,15 +327,22 @@ impl Conv2d {
         assert!(filters.len() > 1 && filters.end <= f, "filters {filters:?} of {f}");
         let plane = self.output_len(pass.n) / f;
         assert_eq!(y.len(), filters.len() * plane, "the output of {filters:?} has {} elements", y.len());
+        let Weights { plain: w, prepared } = w.into();
         self.check(&pass, x.len(), w.len(), self.output_len(pass.n));
+        let bias = bias.map(|bias| &bias[filters.clone()]);
+        if let Some(plan) = self.winograd.forward(pass.n) {
+            check_prepared(prepared.len(), self.forward_prepared_len());
+            let epilogue = Epilogue::activation(activation);
+            return winograd::correlate(plan, pass, filters, [x, prepared], bias, epilogue, y);
+        }
         let of_filter = self.weight_len() / f;
         let w = &w[filters.start * of_filter..filters.end * of_filter];
-        let bias = bias.map(|bias| &bias[filters.clone()]);
         self.group.forward(self.paths.forward, pass, [x, w], bias, activation, y);
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`
-    /// `[F, OH, OW, n]`.
+    /// `[F, OH, OW, n]` and `w`. On the Winograd paths, it reads the weights
+    /// [prepared](Self::prepare_input_gradient).
     ///
     /// `relu_output` is for a convolution whose input `x` `[C, H, W, n]` is the output of a ReLU. With
     /// `Some(x)`, this function applies the gradient of that ReLU too, after the addition: `dx` is 0 wherever
@@ -297,18 +351,24 @@ impl Conv2d {
     /// # Panics
     ///
     /// As [`forward`](Self::forward).
-    pub fn input_gradient<T: Element>(
+    pub fn input_gradient<'a, T: Element>(
         &self,
         pass: Pass<'_, T>,
         dy: &[T],
-        w: &[T],
+        w: impl Into<Weights<'a, T>>,
         relu_output: Option<&[T]>,
         accum: Accum,
         dx: &mut [T],
     ) {
+        let Weights { plain: w, prepared } = w.into();
         self.check(&pass, dx.len(), w.len(), dy.len());
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
+        }
+        if let Some(plan) = self.winograd.input_gradient(pass.n) {
+            check_prepared(prepared.len(), self.input_gradient_prepared_len());
+            let epilogue = Epilogue::gradient(accum, relu_output);
+            return winograd::correlate(plan, pass, 0..self.shape.c, [dy, prepared], None, epilogue, dx);
         }
         let Pass { isa, n, scratch } = pass;
         if let Some(depthwise) = &self.depthwise {
@@ -339,6 +399,9 @@ impl Conv2d {
         dw: &mut [T],
     ) {
         self.check(&pass, x.len(), dw.len(), dy.len());
+        if let Some(plan) = self.winograd.weight_gradient(pass.n) {
+            return winograd::weight_gradient(plan, pass, [x, dy], accum, dw);
+        }
         let Pass { isa, n, scratch } = pass;
         if let Some(depthwise) = &self.depthwise {
             return depthwise.weight_gradient(Pass { isa, n, scratch }, [x, dy], accum, dw);

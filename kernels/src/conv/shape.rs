@@ -1,6 +1,7 @@
 //! The shape of a convolution, and the errors of its check.
 
 use super::axis::Axis;
+use super::{Path, choice};
 use crate::Size2;
 
 /// Why a shape is no convolution.
@@ -36,6 +37,14 @@ pub enum ConvError {
         image: usize,
         /// Padding on each side.
         padding: usize,
+    },
+    /// Winograd's algorithm does not serve the shape.
+    #[error(
+        "convolution: Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2, not for {shape:?}"
+    )]
+    NoWinograd {
+        /// The shape.
+        shape: Conv2dShape,
     },
     /// A tensor would have more elements than memory has addresses.
     #[error("convolution: the shape has more elements than can be addressed")]
@@ -99,6 +108,21 @@ impl Conv2dShape {
             factors.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or(ConvError::TooLarge)?;
         }
         Ok([rows, columns])
+    }
+
+    /// Whether Winograd's algorithm serves the shape: a kernel of 3x3, stride 1, dilation 1, one group, and at
+    /// most 2 zeros on each side.
+    pub fn allows_winograd(&self) -> bool {
+        let one = Size2::from(1);
+        (self.kh, self.kw, self.stride, self.dilation, self.groups) == (3, 3, one, one, 1)
+            && self.padding.h.max(self.padding.w) <= 2
+    }
+
+    /// The Winograd path that suits the size of the output; `None` if Winograd's algorithm does not serve the
+    /// shape.
+    pub fn winograd_path(&self) -> Option<Path> {
+        let [rows, columns] = self.axes().ok().filter(|_| self.allows_winograd())?;
+        Some(choice::winograd_path(rows.outputs, columns.outputs))
     }
 
     /// Whether there are several groups and each has one channel.

@@ -1,11 +1,12 @@
 //! A convolution with its inputs and its expected results, from which the tests of convolutions take theirs.
 
-use super::{Guarded, assert_close, data, each_isa, widen};
-use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
+use super::{Guarded, assert_close, data, each_isa, widen, winograd};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Weights};
 use isograd_kernels::reference::conv as reference;
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 
 /// Inputs, expected results, and the same sums over absolute values, from which the bounds follow.
+#[derive(Clone)]
 pub struct Case {
     pub shape: Conv2dShape,
     pub n: usize,
@@ -20,6 +21,7 @@ pub struct Case {
     pub db: Sums,
 }
 
+#[derive(Clone)]
 pub struct Sums {
     pub value: Vec<f64>,
     pub magnitude: Vec<f64>,
@@ -56,6 +58,9 @@ impl Sums {
         });
     }
 }
+
+/// The roundings of a Winograd pass beside those of its sums.
+const TRANSFORMS: usize = 26;
 
 impl Case {
     pub fn new(shape: Conv2dShape, n: usize) -> Self {
@@ -95,6 +100,40 @@ impl Case {
                 self.check_passes::<f64>(isa, path);
             }
         });
+        for (path, m) in [(Path::WinogradF2, 2), (Path::WinogradF4, 4)] {
+            if self.shape.allows_winograd() {
+                self.check_winograd(path, m);
+            }
+        }
+    }
+
+    /// Checks all passes on a Winograd path with tiles of `m`, at every level and in both element types.
+    pub fn check_winograd(&self, path: Path, m: usize) {
+        let case = self.with_winograd_bounds(m);
+        each_isa(|isa| {
+            case.check_passes::<f32>(isa, path);
+            case.check_passes::<f64>(isa, path);
+        });
+    }
+
+    /// The same case with the magnitudes from which the bounds of Winograd passes follow.
+    fn with_winograd_bounds(&self, m: usize) -> Self {
+        let mut case = self.clone();
+        let Self { shape, n, x, w, bias, dy, .. } = self;
+        let conv = Conv2d::new(*shape).unwrap();
+        let out = [conv.oh(), conv.ow()];
+        let forward = winograd::forward(m, shape, out, *n, x, w);
+        let plane = out[0] * out[1] * n;
+        let with_bias = |(i, y): (usize, &f64)| y + bias[i / plane.max(1)].abs();
+        case.y.magnitude = forward.iter().enumerate().map(with_bias).collect();
+        case.y_without_bias.magnitude = forward;
+        case.dx.magnitude = winograd::input_gradient(m, shape, out, *n, dy, w);
+        case.dw.magnitude = winograd::weight_gradient(m, shape, out, *n, x, dy);
+        case.y.terms = shape.c + TRANSFORMS;
+        case.y_without_bias.terms = shape.c + TRANSFORMS;
+        case.dx.terms = shape.f + TRANSFORMS;
+        case.dw.terms = n * winograd::tile_count(m, out) + TRANSFORMS;
+        case
     }
 
     fn check_passes<T: Element>(&self, isa: Isa, path: Path) {
@@ -103,6 +142,9 @@ impl Case {
         let conv = Conv2d::with_path(self.shape, path).unwrap();
         let n = self.n;
         let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
+        let [forward_w, backward_w] = prepared(&conv, isa, &w);
+        let forward_w = Weights { plain: &w, prepared: &forward_w };
+        let backward_w = Weights { plain: &w, prepared: &backward_w };
         // Scratch memory may contain anything.
         let mut scratch = Guarded::<T>::nan(conv.scratch_len(n));
 
@@ -112,7 +154,7 @@ impl Case {
         conv.forward(
             Pass { isa, n, scratch: scratch.slice() },
             &x_unread,
-            &w,
+            forward_w,
             None,
             Activation::Identity,
             y.slice(),
@@ -123,7 +165,7 @@ impl Case {
         conv.forward(
             Pass { isa, n, scratch: scratch.slice() },
             &x,
-            &w,
+            forward_w,
             Some(&bias),
             Activation::Relu,
             y.slice(),
@@ -135,7 +177,7 @@ impl Case {
         conv.input_gradient(
             Pass { isa, n, scratch: scratch.slice() },
             &dy,
-            &w,
+            backward_w,
             None,
             Accum::Replace,
             dx.slice(),
@@ -146,13 +188,13 @@ impl Case {
         conv.input_gradient(
             Pass { isa, n, scratch: scratch.slice() },
             &dy,
-            &w,
+            backward_w,
             None,
             Accum::Add,
             sum.slice(),
         );
         self.dx.assert_added(&what("input gradient, added"), &x, sum.check());
-        if path == Path::Direct && self.adds_at_the_end() {
+        if path.is_winograd() || path == Path::Direct && self.adds_at_the_end() {
             let expected: Vec<T> = x.iter().zip(dx.check()).map(|(x, dx)| *x + *dx).collect();
             assert_eq!(sum.check(), expected, "{}", what("input gradient, added at the end"));
         }
@@ -166,7 +208,7 @@ impl Case {
             conv.input_gradient(
                 Pass { isa, n, scratch: scratch.slice() },
                 &dy,
-                &w,
+                backward_w,
                 Some(&relu_output),
                 accum,
                 masked.slice(),
@@ -210,6 +252,23 @@ impl Case {
         let nan = T::from_f64(f64::NAN);
         x.iter().zip(&reads).map(|(x, reads)| if *reads == 0.0 { nan } else { *x }).collect()
     }
+}
+
+/// The weights as the forward pass and the input gradient need them prepared, in two parts where there are so
+/// many channels.
+pub fn prepared<T: Element>(conv: &Conv2d, isa: Isa, w: &[T]) -> [Vec<T>; 2] {
+    let Conv2dShape { c, f, .. } = *conv.shape();
+    let mut forward = Guarded::nan(conv.forward_prepared_len());
+    let (filters, all) = (Conv2d::PREPARED_CHANNELS.min(f), forward.slice().len());
+    let (first, second) = forward.slice().split_at_mut(all / f * filters);
+    conv.prepare_forward(isa, 0..filters, w, first);
+    conv.prepare_forward(isa, filters..f, w, second);
+    let mut backward = Guarded::nan(conv.input_gradient_prepared_len());
+    let (channels, all) = (Conv2d::PREPARED_CHANNELS.min(c), backward.slice().len());
+    let (first, second) = backward.slice().split_at_mut(all / c * channels);
+    conv.prepare_input_gradient(isa, 0..channels, w, first);
+    conv.prepare_input_gradient(isa, channels..c, w, second);
+    [forward.check().to_vec(), backward.check().to_vec()]
 }
 
 /// The same values in `T`.

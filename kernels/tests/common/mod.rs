@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
 pub mod conv;
+pub mod winograd;
 
 use isograd_kernels::{Element, Isa};
 

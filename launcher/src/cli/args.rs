@@ -22,6 +22,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use isograd_comm::{Settings, Transport};
+use isograd_model::layer::ConvPath;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -315,8 +316,12 @@ pub(crate) struct SummaryArgs {
     #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
+    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes the
+    /// rounding of results
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
+    pub(crate) conv: ConvPath,
     /// Print the network as a file for --model instead, to start one of your own
-    #[arg(long, conflicts_with = "shard_size")]
+    #[arg(long, conflicts_with_all = ["shard_size", "conv"])]
     pub(crate) toml: bool,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,
@@ -499,6 +504,10 @@ pub(crate) struct ExecutionArgs {
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: IsaName,
+    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes the
+    /// rounding of results
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
+    pub(crate) conv: ConvPath,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ use isograd_datasets::images::OnBadImage;
 use isograd_datasets::open::Named;
 use isograd_datasets::table::{Missing, Targets};
 use isograd_kernels::Isa;
+use isograd_model::layer::ConvPath;
 use isograd_model::{Error, RateRange, loss, zoo};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -435,6 +436,14 @@ pub(crate) fn isa(text: &str) -> Result<IsaName, String> {
     Isa::NAMES.into_iter().find(|name| *name == text).map(IsaName::Level).ok_or_else(|| {
         let known: Vec<_> = ["auto"].into_iter().chain(Isa::NAMES).collect();
         names::unknown("instruction-set level", text, &known)
+    })
+}
+
+/// The name of an algorithm of convolutions.
+pub(crate) fn conv_path(text: &str) -> Result<ConvPath, String> {
+    ConvPath::ALL.into_iter().find(|path| path.name() == text).ok_or_else(|| {
+        let known = ConvPath::ALL.map(ConvPath::name);
+        names::unknown("algorithm of convolutions", text, &known)
     })
 }
 

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
+use isograd_model::layer::ConvPath;
 use isograd_model::metric::{CategoricalAccuracy, ConfusionMatrix};
 use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
 use std::ffi::OsString;
@@ -113,6 +114,7 @@ pub(crate) struct SummaryPlan {
     /// The data that the network is for; if there is none, what it was made for.
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
+    pub(crate) conv: ConvPath,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
 }
@@ -139,6 +141,7 @@ pub(crate) struct Execution {
     pub(crate) shard_size: Option<usize>,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
+    pub(crate) conv: ConvPath,
 }
 
 impl Execution {
@@ -362,11 +365,11 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, toml, config: _ } = args;
+        let SummaryArgs { network, data, shard_size, conv, toml, config: _ } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, toml })
+        Ok(Self { model, source, shard_size, conv, toml })
     }
 }
 
@@ -374,9 +377,9 @@ impl TryFrom<ExecutionArgs> for Execution {
     type Error = Failure;
 
     fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
-        let ExecutionArgs { threads, shard_size, dtype, isa } = args;
+        let ExecutionArgs { threads, shard_size, dtype, isa, conv } = args;
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { threads, shard_size, dtype, isa })
+        Ok(Self { threads, shard_size, dtype, isa, conv })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where samples come from.
 
-use super::{DataArgs, InputArgs};
+use super::DataArgs;
+use crate::cli::augment_plan::InputPlan;
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::parsers::DatasetName;
 use crate::failure::Failure;

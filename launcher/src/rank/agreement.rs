@@ -208,8 +208,11 @@ fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
 
 fn of_execution<T: Element>(execution: &Execution) -> Agreement {
     // Ranks may differ in their threads; shard size and level are parts of the configuration.
-    let Execution { dtype: _, threads: _, shard_size: _, isa: _ } = execution;
-    vec![("the element type", <T as isograd_kernels::Element>::NAME.to_string())]
+    let Execution { dtype: _, threads: _, shard_size: _, isa: _, conv } = execution;
+    vec![
+        ("the element type", <T as isograd_kernels::Element>::NAME.to_string()),
+        ("the algorithm of convolutions", conv.to_string()),
+    ]
 }
 
 fn of_ranks(plan: &RankPlan) -> Agreement {

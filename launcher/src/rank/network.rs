@@ -3,14 +3,19 @@
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
+use isograd_model::layer::ConvPath;
 use isograd_model::{Element, Network, SavedNetwork, Shape, State, load};
 use std::path::Path;
 
-/// Builds the network `model` for the samples and classes of `dataset`. A network in a file is for those that
+/// Builds the network `model` for the samples and classes of `dataset`, with convolutions by `conv`. A network in a file is for those that
 /// the file says; whether they are those of the data set is found when it is used.
-pub(crate) fn build<T: Element>(model: &NetworkPlan, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
+pub(crate) fn build<T: Element>(
+    model: &NetworkPlan,
+    conv: ConvPath,
+    dataset: &dyn Dataset,
+) -> Result<Network<T>, Failure> {
     let [c, h, w] = dataset.sample_shape();
-    build_for(model, Shape::image(c, h, w), outputs(dataset))
+    build_for(model, conv, Shape::image(c, h, w), outputs(dataset))
 }
 
 /// The number of outputs for the targets of `dataset`: one for each class or number.
@@ -21,13 +26,17 @@ pub(crate) fn outputs(dataset: &dyn Dataset) -> usize {
 /// As [`build`], for samples of shape `input` and `classes` classes.
 pub(crate) fn build_for<T: Element>(
     model: &NetworkPlan,
+    conv: ConvPath,
     input: Shape,
     classes: usize,
 ) -> Result<Network<T>, Failure> {
-    match model {
-        NetworkPlan::Zoo(model) => Ok(Network::build(model.layers(input, classes))?),
-        NetworkPlan::File(file) => file.build(),
-    }
+    let network = match model {
+        NetworkPlan::Zoo(model) => Network::build(model.layers(input, classes))?,
+        NetworkPlan::File(file) => file.build()?,
+    };
+    network
+        .with_conv_path(conv)
+        .map_err(|error| Failure::Usage { problem: format!("--conv: {error}"), hint: None })
 }
 
 /// Loads the state of `network`, called `model`, from the file at `path`, or from the checkpoint that a folder

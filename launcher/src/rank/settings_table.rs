@@ -99,6 +99,7 @@ pub(crate) fn list<T: Element>(
         ("threads", identity.describe_threads(execution)),
         ("dtype", T::NAME.to_string()),
         ("isa", config.isa.to_string()),
+        ("conv", execution.conv.to_string()),
     ]);
     let history = history.as_ref().map(|history| &history.path);
     let loaded =

@@ -18,7 +18,7 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         }
         None => plan.model.made_for(),
     };
-    let network = build_for::<f32>(&plan.model, input, classes)?;
+    let network = build_for::<f32>(&plan.model, plan.conv, input, classes)?;
     if plan.toml {
         let layers: Layers<f32> = match &plan.model {
             NetworkPlan::Zoo(model) => model.layers(input, classes),
@@ -27,13 +27,21 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         return out.text(&file::to_toml(layers)?);
     }
     let [train, eval] = [Mode::Train, Mode::Eval].map(|mode| network.shard_bytes(mode, plan.shard_size));
-    let memory = format!(
+    let mut memory = format!(
         "multiply-adds of a sample: {}\nmemory of a shard of {}: {} in training, {} in use\n",
         network.multiply_adds(),
         plan.shard_size,
         megabytes(train),
         megabytes(eval)
     );
+    let [train, eval] = [Mode::Train, Mode::Eval].map(|mode| network.prepared_bytes(mode));
+    if train > 0 {
+        memory += &format!(
+            "prepared weights of all shards: {} in training, {} in use\n",
+            megabytes(train),
+            megabytes(eval)
+        );
+    }
     out.text(&(network.summary() + &memory))
 }
 

@@ -91,7 +91,8 @@ pub(crate) fn run<T: Element>(
     let has_validation = !parts.validation.is_empty();
     plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
     plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
-    let (mut network, model) = (build::<T>(&plan.model, &*views.train)?, plan.model.name());
+    let (mut network, model) =
+        (build::<T>(&plan.model, plan.execution.conv, &*views.train)?, plan.model.name());
     for pattern in &plan.freeze {
         network
             .freeze(pattern)

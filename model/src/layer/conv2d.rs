@@ -2,14 +2,15 @@
 
 use super::folded::Folded;
 use super::{
-    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory, Options,
-    OutputKind, Size2,
+    Backward, BackwardReads, Context, ConvPath, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory,
+    Mode, Options, OutputKind, Preparation, Size2,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use isograd_kernels::conv::{self, Conv2dShape};
+use isograd_kernels::conv::{self, Conv2dShape, Weights};
 use isograd_kernels::{Accum, Activation, Element, Pass};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// 2-D convolution: x `[C, H, W, n]`, weights `[F, C / groups, KH, KW]`, bias `[F]`, y `[F, OH, OW, n]`.
@@ -96,13 +97,15 @@ impl Conv2D {
     }
 
     /// The weights, the bias and the function of a forward pass.
-    fn parameters<'a, T>(&self, cx: &Context<'a, T>) -> (&'a [T], Option<&'a [T]>, Activation) {
-        let Built { weight, bias, .. } = self.built();
+    fn parameters<'a, T>(&self, cx: &Context<'a, T>) -> (Weights<'a, T>, Option<&'a [T]>, Activation) {
+        let Built { conv, weight, bias } = self.built();
         let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
             Some(Folded { bias, activation }) => (Some(bias), *activation),
             None => (bias.as_ref(), self.relu),
         };
-        (&cx.params[weight.clone()], bias.map(|range| &cx.params[range.clone()]), activation)
+        let prepared = &cx.prepared[..conv.forward_prepared_len()];
+        let weights = Weights { plain: &cx.params[weight.clone()], prepared };
+        (weights, bias.map(|range| &cx.params[range.clone()]), activation)
     }
 
     fn built(&self) -> &Built {
@@ -150,6 +153,38 @@ impl<T: Element> Layer<T> for Conv2D {
         self.built().conv.scratch_len(n)
     }
 
+    /// The weights for the forward pass and, in training, those for the input gradient behind them.
+    fn prepared_len(&self, mode: Mode) -> usize {
+        let conv = &self.built().conv;
+        match mode {
+            Mode::Train => conv.forward_prepared_len() + conv.input_gradient_prepared_len(),
+            Mode::Eval => conv.forward_prepared_len(),
+        }
+    }
+
+    fn prepare(&self, preparation: &Preparation<'_, T>, prepared: &mut [T]) {
+        let Built { conv, weight, .. } = self.built();
+        let Preparation { isa, params, .. } = *preparation;
+        let w = &params[weight.clone()];
+        let (forward, input_gradient) = prepared.split_at_mut(conv.forward_prepared_len());
+        in_parts(conv.shape().f, forward, |part, u| conv.prepare_forward(isa, part, w, u));
+        in_parts(conv.shape().c, input_gradient, |part, u| conv.prepare_input_gradient(isa, part, w, u));
+    }
+
+    fn take_path(&mut self, path: ConvPath) -> bool {
+        let built = self.built.as_mut().expect("a layer is built before its path is chosen");
+        let conv = path.convolution(*built.conv.shape());
+        let is_taken = conv.is_some();
+        built.conv = conv.unwrap_or_else(|| built.conv.clone());
+        is_taken
+    }
+
+    fn algorithms(&self) -> Option<[&'static str; 3]> {
+        let conv = &self.built().conv;
+        let paths = [conv.forward_path(), conv.input_gradient_path(), conv.weight_gradient_path()];
+        Some(paths.map(|path| path.name()))
+    }
+
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         let (w, bias, activation) = self.parameters(cx);
         let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
@@ -188,10 +223,12 @@ impl<T: Element> Layer<T> for Conv2D {
         }
         if let Some(dx) = dx {
             let relu_output = self.relu_gradient.then_some(x);
+            let prepared = &cx.prepared[conv.forward_prepared_len()..];
+            let prepared = &prepared[..conv.input_gradient_prepared_len()];
             conv.input_gradient(
                 Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
                 dy,
-                &cx.params[weight.clone()],
+                Weights { plain: &cx.params[weight.clone()], prepared },
                 relu_output,
                 accum,
                 dx,
@@ -242,5 +279,20 @@ impl<T: Element> Layer<T> for Conv2D {
             .with_unless("weight_initializer", self.weights_initializer, Initializer::OF_WEIGHTS)
             .with_unless("bias_initializer", self.biases_initializer, Initializer::OF_BIASES);
         Some(options)
+    }
+}
+
+/// Calls `prepare` for parts of `channels` channels with the parts of `prepared` that are theirs, on all threads.
+fn in_parts<T: Element>(
+    channels: usize,
+    prepared: &mut [T],
+    prepare: impl Fn(Range<usize>, &mut [T]) + Sync,
+) {
+    const PART: usize = conv::Conv2d::PREPARED_CHANNELS;
+    let part_len = prepared.len() / channels * PART;
+    if part_len > 0 {
+        prepared.par_chunks_mut(part_len).enumerate().for_each(|(part, prepared)| {
+            prepare(part * PART..((part + 1) * PART).min(channels), prepared);
+        });
     }
 }

@@ -10,6 +10,7 @@ mod adaptive_pool2d;
 mod batch_norm;
 mod block;
 mod conv2d;
+mod conv_path;
 mod dense;
 mod dropout;
 mod flatten;
@@ -26,6 +27,7 @@ pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use adaptive_pool2d::{AdaptiveAveragePool2D, AdaptiveMaxPool2D};
 pub use batch_norm::BatchNormalization;
 pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named};
+pub use conv_path::ConvPath;
 pub use conv2d::Conv2D;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -83,9 +85,23 @@ pub struct Context<'a, T> {
     pub epoch: u32,
     /// Position of the shard's first sample in the order of the epoch.
     pub position: u64,
+    /// What the layer has [prepared](Layer::prepare) for all shards of the step.
+    pub prepared: &'a [T],
     /// Whether layers do the work of the layers that were [folded](Layer::fold) into them. `params` are then
     /// folded parameters.
     pub folded: bool,
+}
+
+/// What a layer prepares for all shards of a step is made from.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Preparation<'a, T> {
+    /// The instruction-set level of all kernels.
+    pub isa: Isa,
+    /// Training or use.
+    pub mode: Mode,
+    /// All parameters of the network, as the passes will have them in [`Context::params`].
+    pub params: &'a [T],
 }
 
 /// Where the output of a layer lies.
@@ -225,6 +241,29 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// largest.
     fn scratch_len(&self, _n: usize) -> usize {
         0
+    }
+
+    /// How many elements the layer [prepares](Self::prepare) for passes in `mode`. A layer that prepares
+    /// nothing, as most do, need not say anything.
+    fn prepared_len(&self, _mode: Mode) -> usize {
+        0
+    }
+
+    /// Overwrites `prepared`, of [`prepared_len`](Self::prepared_len) elements, with parameters in a form that
+    /// the passes are faster with, as transformed weights. It is called once, after each change of parameters
+    /// and before all shards of a step or an evaluation, which find it in [`Context::prepared`].
+    fn prepare(&self, _preparation: &Preparation<'_, T>, _prepared: &mut [T]) {}
+
+    /// Asks the layer to compute convolutions by `path` from then on. Returns false, and changes nothing, if it
+    /// has none, or the path does not serve it.
+    fn take_path(&mut self, _path: ConvPath) -> bool {
+        false
+    }
+
+    /// The algorithm of the forward pass, of the gradient by the input, and of the gradient by the weights, for
+    /// the summary, where the layer has a choice.
+    fn algorithms(&self) -> Option<[&'static str; 3]> {
+        None
     }
 
     /// Computes `y` `[output shape, n]` from `x` `[input shape, n]`. It is not called where the output lies

@@ -21,6 +21,7 @@ mod pass;
 #[cfg(feature = "onnx")]
 mod plain;
 mod predict;
+mod prepare;
 mod session;
 mod state;
 mod summary;
@@ -44,6 +45,7 @@ use fold::Fold;
 use graph::{Graph, Inside, Step};
 use isograd_kernels::Element;
 use lower::{LayerInfo, Lowering};
+use prepare::PreparedPlan;
 use std::ops::Range;
 use summary::Row;
 
@@ -78,6 +80,7 @@ pub struct Network<T> {
     /// The buffer of each value's data, and of the gradient by it.
     data: Vec<Inside>,
     gradients: Vec<Inside>,
+    prepared: PreparedPlan,
     /// The value that is the output.
     output: usize,
     rows: Vec<Row>,
@@ -112,6 +115,7 @@ impl<T: Element> Network<T> {
             folds: Vec::new(),
             data: Vec::new(),
             gradients: Vec::new(),
+            prepared: PreparedPlan::default(),
             output,
             rows,
         };
@@ -119,6 +123,7 @@ impl<T: Element> Network<T> {
         let parameters = network.parameter_count();
         network.folds = fold::plan(&mut network.in_use, &mut network.layers, parameters, output);
         network.plan_gradients();
+        network.prepared = PreparedPlan::new(&network.layers);
         Ok(network)
     }
 

@@ -212,7 +212,8 @@ impl<T: Element> Network<T> {
     /// The context of a layer. A frozen layer works as in use.
     fn context_of<'c>(&self, cx: &Context<'c, T>, step: &Step, layer: usize) -> Context<'c, T> {
         let mode = if self.infos[layer].frozen { Mode::Eval } else { cx.mode };
-        Context { input: step.input, mode, ..*cx }
+        let prepared = &cx.prepared[self.prepared.ranges(cx.mode)[layer].clone()];
+        Context { input: step.input, mode, prepared, ..*cx }
     }
 
     /// `y = function(the sum of what the step reads)`, added in the order of the paths.

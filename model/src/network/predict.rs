@@ -1,7 +1,7 @@
 //! Single passes outside of a training run: the outputs of a batch, and the gradients of a batch.
 
 use super::{MemoryPlan, Network, ShardMemory, State};
-use crate::layer::{Context, Mode};
+use crate::layer::{Context, Mode, Preparation};
 use crate::loss::{self, Gradient, Loss};
 use crate::targets::Targets;
 use isograd_kernels::{Element, Isa};
@@ -97,7 +97,11 @@ impl<T: Element> Network<T> {
             memory.labels.extend_from_slice(labels);
         }
 
-        let (cx, steps) = (self.context(state, isa, Mode::Train, n, randomness), loss::steps(loss, self));
+        let mode = Mode::Train;
+        let mut prepared = self.prepared_memory(&[mode]).unwrap_or_else(|error| panic!("{error}"));
+        self.prepare(&Preparation { isa, mode, params: state.params() }, &mut prepared);
+        let (cx, steps) = (self.context(state, isa, mode, n, randomness), loss::steps(loss, self));
+        let cx = Context { prepared: &prepared, ..cx };
         let mut statistics = vec![T::ZERO; self.statistics_count()];
         let mut dw = vec![T::ZERO; self.parameter_count()];
         self.forward(&cx, &mut memory, &mut statistics, steps);
@@ -128,7 +132,7 @@ impl<T: Element> Network<T> {
         assert_eq!(Some(x.len()), len, "x has {} elements, not those of {n} samples of {shape}", x.len());
     }
 
-    /// The context of a step whose only shard has `n` samples.
+    /// The context of a step whose only shard has `n` samples, without what layers have prepared for it.
     pub(crate) fn context<'a>(
         &self,
         state: &'a State<T>,
@@ -149,6 +153,7 @@ impl<T: Element> Network<T> {
             seed,
             epoch,
             position,
+            prepared: &[],
             folded: false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{MemoryPlan, Network, Randomness, ShardMemory, State};
 use crate::error::Error;
-use crate::layer::Mode;
+use crate::layer::{Mode, Preparation};
 use crate::memory::Aligned;
 use isograd_kernels::{Element, Isa};
 
@@ -16,6 +16,7 @@ pub struct Session<'n, T> {
     network: &'n Network<T>,
     state: &'n State<T>,
     folded: Option<Aligned<T>>,
+    prepared: Aligned<T>,
     memory: ShardMemory<T>,
     isa: Isa,
 }
@@ -41,7 +42,10 @@ impl<T: Element> Network<T> {
         state.assert_fits(self);
         let plan = self.plan_memory(capacity, &[Mode::Eval], 1)?;
         let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan));
-        Ok(Session { network: self, state, folded, memory, isa })
+        let mut prepared = self.prepared_memory(&[Mode::Eval])?;
+        let params = folded.as_deref().unwrap_or(state.params());
+        self.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut prepared);
+        Ok(Session { network: self, state, folded, prepared, memory, isa })
     }
 }
 
@@ -59,6 +63,7 @@ impl<T: Element> Session<'_, T> {
         memory.set_threads(rayon::current_num_threads());
         network.start_pass(memory, Mode::Eval, n).copy_from_slice(x);
         let mut cx = network.context(self.state, self.isa, Mode::Eval, n, Randomness::default());
+        cx.prepared = &self.prepared;
         if let Some(folded) = &self.folded {
             (cx.params, cx.folded) = (folded, true);
         }

@@ -6,8 +6,9 @@ use crate::place::Place;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 
-const HEADER: [&str; 7] =
-    ["layer", "type", "parameters", "output shape", "weight shape", "padding", "stride"];
+const COLUMNS: usize = 8;
+const HEADER: [&str; COLUMNS] =
+    ["layer", "type", "parameters", "output shape", "weight shape", "padding", "stride", "path"];
 
 /// A line of the table: a layer, a block, or a path of a block.
 #[derive(Debug, Clone)]
@@ -49,16 +50,17 @@ impl Row {
 }
 
 impl<T: Element> Network<T> {
-    /// A table of the layers (position, type, parameters, output shape, weight shape, padding, stride), in
+    /// A table of the layers (position, type, parameters, output shape, weight shape, padding, stride, and the
+    /// algorithms of forward pass, gradient by the input and gradient by the weights where there is a choice), in
     /// which the layers of a block are indented, and the total of the parameters below it.
     pub fn summary(&self) -> String {
-        let mut rows: Vec<[String; 7]> = vec![HEADER.map(String::from)];
+        let mut rows: Vec<[String; COLUMNS]> = vec![HEADER.map(String::from)];
         for row in &self.rows {
             let label = format!("{:1$}{2}", "", 2 * row.depth, row.label);
             let Some(layer) = row.layer else {
                 let shape = row.shape.map_or_else(String::new, |shape| shape.to_string());
-                let [empty, weight, padding, stride] = [(); 4].map(|()| String::new());
-                rows.push([row.position.clone(), label, empty, shape, weight, padding, stride]);
+                let [empty, weight, padding, stride, path] = [(); 5].map(|()| String::new());
+                rows.push([row.position.clone(), label, empty, shape, weight, padding, stride, path]);
                 continue;
             };
             let parameters = &self.parameters[self.infos[layer].parameters.clone()];
@@ -70,9 +72,19 @@ impl<T: Element> Network<T> {
                 None => (String::new(), String::new()),
             };
             let (count, shape) = (count.to_string(), self.infos[layer].shape.to_string());
-            rows.push([row.position.clone(), label, count, shape, weight, padding, stride]);
+            let path = self.layers[layer].algorithms().map_or_else(String::new, path);
+            rows.push([row.position.clone(), label, count, shape, weight, padding, stride, path]);
         }
         format!("{}\nparameters: {}\n", table(&rows), self.parameter_count())
+    }
+}
+
+/// The algorithms of the forward pass, of the gradient by the input and of that by the weights: one name if they
+/// are one.
+fn path([forward, input, weights]: [&str; 3]) -> String {
+    match forward == input && input == weights {
+        true => forward.to_string(),
+        false => format!("{forward}/{input}/{weights}"),
     }
 }
 
@@ -86,9 +98,9 @@ fn join(dims: &[usize]) -> String {
 }
 
 /// Columns as wide as their widest cell; numbers to the right.
-fn table(rows: &[[String; 7]]) -> String {
+fn table(rows: &[[String; COLUMNS]]) -> String {
     let widths: Vec<usize> =
-        (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+        (0..COLUMNS).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
     let mut lines: Vec<String> = Vec::new();
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
@@ -100,6 +112,6 @@ fn table(rows: &[[String; 7]]) -> String {
         });
         lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_string());
     }
-    lines.insert(1, "-".repeat(widths.iter().sum::<usize>() + 2 * 6));
+    lines.insert(1, "-".repeat(widths.iter().sum::<usize>() + 2 * (COLUMNS - 1)));
     lines.join("\n")
 }

@@ -5,6 +5,7 @@ use super::step::run;
 use super::worker::Job;
 use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
+use crate::layer::{Mode, Preparation};
 use crate::profile::Work;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
@@ -23,6 +24,9 @@ impl<T: Element> Trainer<T> {
         let source = self.source(dataset)?;
         let state = self.update_memory.averaged().unwrap_or(&self.state);
         let folded = self.network.folded_parameters(state)?;
+        let (isa, mode) = (self.config.isa, Mode::Eval);
+        let params = folded.as_deref().unwrap_or(state.params());
+        self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
         self.announce_evaluation(dataset);
         let job = Job {
             network: &self.network,
@@ -30,6 +34,7 @@ impl<T: Element> Trainer<T> {
             sum_layout: &self.sum_layout,
             state,
             folded: folded.as_deref(),
+            prepared: &self.prepared,
             source: &source,
             order: &[],
             positions: 0..dataset.len(),

@@ -47,7 +47,7 @@ pub(crate) use snapshot::RunState;
 
 use crate::error::Error;
 use crate::layer::Mode;
-use crate::memory;
+use crate::memory::{self, Aligned};
 use crate::metric::Metric;
 use crate::network::{Network, State};
 use crate::profile::Recording;
@@ -96,6 +96,8 @@ pub struct Trainer<T> {
     config: TrainConfig<T>,
     buckets: Buckets,
     workers: Vec<Worker<T>>,
+    /// What layers prepare for all shards of a step or an evaluation.
+    prepared: Aligned<T>,
     /// For networks whose layers share sums over all shards.
     lockstep: Option<Lockstep>,
     /// The other ranks, if there are any.
@@ -156,6 +158,7 @@ impl<T: Element> Trainer<T> {
         let update_memory = UpdateMemory::new(&network, &*config.optimizer, config.ema.is_some())?;
         let memory_plan =
             network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers * at_once)?;
+        let prepared = network.prepared_memory(&[Mode::Train, Mode::Eval])?;
         let (buckets, exchange, buffers) = if is_alone {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
@@ -182,6 +185,7 @@ impl<T: Element> Trainer<T> {
         Ok(Self {
             update_memory,
             workers: buffers.into_iter().map(worker).collect(),
+            prepared,
             lockstep,
             buckets,
             exchange,

@@ -8,6 +8,7 @@ use super::worker::{GradientSink, Job, Worker};
 use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::callback::Decision;
 use crate::error::Error;
+use crate::layer::{Mode, Preparation};
 use crate::profile::Work;
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
@@ -161,6 +162,8 @@ impl<T: Element> Trainer<T> {
         learning_rate: f64,
         sums: &mut Sums,
     ) -> Result<(), Error> {
+        let (isa, mode, params) = (self.config.isa, Mode::Train, self.state.params());
+        self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
         let (started, samples) = (self.recording.begin(), positions.len());
         let job = Job {
             network: &self.network,
@@ -168,6 +171,7 @@ impl<T: Element> Trainer<T> {
             sum_layout: &self.sum_layout,
             state: &self.state,
             folded: None,
+            prepared: &self.prepared,
             source,
             order,
             positions,

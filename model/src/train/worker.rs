@@ -50,6 +50,8 @@ pub(super) struct Job<'a, T> {
     pub(super) state: &'a State<T>,
     /// Parameters in use, if layers are folded; see [`Network::folded_parameters`].
     pub(super) folded: Option<&'a [T]>,
+    /// What layers have prepared for the pass.
+    pub(super) prepared: &'a [T],
     pub(super) source: &'a Source<'a, T>,
     /// Indices of the samples in the data set, by position in the epoch; if empty, the index is the position.
     pub(super) order: &'a [u32],
@@ -110,6 +112,7 @@ impl<'a, T: Element> Job<'a, T> {
             seed: self.config.seed,
             epoch: self.epoch,
             position: shard.start as u64,
+            prepared: self.prepared,
             folded: self.folded.is_some(),
         }
     }

@@ -217,18 +217,18 @@ fn the_summary_is_a_tree() {
         Flatten,
     ]);
     let expected = "
-layer  type                    parameters  output shape  weight shape  padding  stride
---------------------------------------------------------------------------------------
+layer  type                    parameters  output shape  weight shape  padding  stride  path
+--------------------------------------------------------------------------------------------
     0  Input                            0  2x4x4
     1  block: Residual                     2x4x4
   1.0    path 0
-1.0.0      Conv2D                      36  2x4x4         2x2x3x3             1       1
+1.0.0      Conv2D                      36  2x4x4         2x2x3x3             1       1  direct
 1.0.1      BatchNormalization           4  2x4x4
   1.1    path 1: identity                  2x4x4
     2  Concatenation                       5x4x4
   2.0    path 0: identity                  2x4x4
   2.1    path 1
-2.1.0      Conv2D                       9  3x4x4         3x2x1x1             0       1
+2.1.0      Conv2D                       9  3x4x4         3x2x1x1             0       1  direct
     3  Flatten                          0  80
 parameters: 49
 ";

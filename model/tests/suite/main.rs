@@ -16,6 +16,7 @@ mod build_errors;
 mod callbacks;
 mod checkpoint;
 mod checkpoint_files;
+mod conv_paths;
 mod data_errors;
 mod element;
 mod folding;

@@ -449,12 +449,12 @@ fn the_summary_of_simplecnn_is_its_table() {
     let network = build::<f32>(zoo::simplecnn(Shape::image(1, 28, 28), 10));
     assert_eq!(network.parameter_count(), 149_210);
     let expected = "\
-layer  type       parameters  output shape  weight shape  padding  stride
--------------------------------------------------------------------------
+layer  type       parameters  output shape  weight shape  padding  stride  path
+-------------------------------------------------------------------------------
     0  Input               0  1x28x28
-    1  Conv2D             40  4x26x26       4x1x3x3             0       1
+    1  Conv2D             40  4x26x26       4x1x3x3             0       1  direct
     2  ReLU                0  4x26x26
-    3  Conv2D            296  8x24x24       8x4x3x3             0       1
+    3  Conv2D            296  8x24x24       8x4x3x3             0       1  direct
     4  ReLU                0  8x24x24
     5  MaxPool2D           0  8x12x12                           0       2
     6  Flatten             0  1152

@@ -1,0 +1,63 @@
+//! Which path each pass of a convolution takes, by its shape alone.
+
+use super::{Conv2dShape, Path};
+
+/// The weight gradient is direct where the output has at least this many pixels.
+const MIN_DIRECT_PIXELS: usize = 9;
+
+/// With fewer channels or filters, the transforms of Winograd's algorithm take longer than the products that it
+/// saves: with 12, F(4, 3) is 1.1 times as fast forward and 0.8 times in the weight gradient.
+const MIN_WINOGRAD_CHANNELS: usize = 16;
+/// With as many channels and filters, Winograd's algorithm is as fast as the direct path even for one sample,
+/// which fills few of the lanes in its transforms.
+const MANY_CHANNELS: usize = 32;
+/// With fewer channels, it is so from this many samples on.
+const MIN_SAMPLES: usize = 8;
+/// F(4, 3) makes 2.25 times the products that it needs on an output of 2x2 pixels, F(2, 3) none too many.
+const MIN_F4_PIXELS: usize = 3;
+/// The sums of the weight gradient in F(4, 3) take 36 elements for each pair of channels: from so many pairs on,
+/// they are beyond the caches, and the 16 of F(2, 3) are faster.
+const MANY_PAIRS: usize = 1 << 16;
+
+/// The path of each pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paths {
+    pub(super) forward: Path,
+    pub(super) input_gradient: Path,
+    pub(super) weight_gradient: Path,
+    /// A pass over fewer samples is direct where its path is Winograd's.
+    pub(super) least_samples: usize,
+}
+
+impl Paths {
+    /// One path for all passes, whatever the number of samples.
+    pub(super) fn all(path: Path) -> Self {
+        Self { forward: path, input_gradient: path, weight_gradient: path, least_samples: 0 }
+    }
+
+    /// The paths of `shape`, whose output has `oh` x `ow` pixels.
+    pub(super) fn new(shape: &Conv2dShape, oh: usize, ow: usize) -> Self {
+        if shape.is_product() {
+            return Self::all(Path::Im2col);
+        }
+        let long_dots = oh * ow >= MIN_DIRECT_PIXELS || shape.is_depthwise();
+        let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
+        let (c, f) = (shape.c, shape.f);
+        if !shape.allows_winograd() || c.min(f) < MIN_WINOGRAD_CHANNELS {
+            return Self { weight_gradient, ..Self::all(Path::Direct) };
+        }
+        let least_samples = if c.min(f) < MANY_CHANNELS { MIN_SAMPLES } else { 0 };
+        let path = winograd_path(oh, ow);
+        let weight_gradient = match path {
+            Path::WinogradF4 if c * f > MANY_PAIRS => Path::WinogradF2,
+            Path::WinogradF4 => path,
+            _ => weight_gradient,
+        };
+        Self { weight_gradient, least_samples, ..Self::all(path) }
+    }
+}
+
+/// The Winograd path for outputs of `oh` x `ow` pixels.
+pub(super) fn winograd_path(oh: usize, ow: usize) -> Path {
+    if oh.min(ow) < MIN_F4_PIXELS { Path::WinogradF2 } else { Path::WinogradF4 }
+}

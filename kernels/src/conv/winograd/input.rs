@@ -1,0 +1,145 @@
+//! The transform of the input: `V = B^T x B` for the patch of each tile, channel and sample.
+
+use super::plan::{Patch, TilePlace};
+use super::transform;
+use crate::element::Element;
+use crate::simd::Level;
+use std::hint::black_box;
+use std::ops::Range;
+
+/// Images, and the tiles whose patches are read from them.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a, T> {
+    /// `[channels, H, W, n]`.
+    pub(super) x: &'a [T],
+    pub(super) channels: usize,
+    pub(super) n: usize,
+    /// Height and width.
+    pub(super) image: [usize; 2],
+    /// The zeros above and to the left of the image.
+    pub(super) padding: [usize; 2],
+    /// The number of tiles in a row of tiles.
+    pub(super) grid_width: usize,
+}
+
+/// The place of transformed values: a plane for each point, a row for each channel, a column for each tile and
+/// sample.
+#[derive(Clone, Copy)]
+pub(super) struct Planes {
+    pub(super) row: usize,
+    pub(super) plane: usize,
+}
+
+impl<T: Element> Input<'_, T> {
+    /// Writes the transformed patches of `tiles` to `v`, where the lanes behind the last sample of a tile are
+    /// overwritten by the next tile's.
+    #[inline(always)]
+    pub(super) fn transform<S: Level, const M: usize, const A: usize>(
+        &self,
+        s: S,
+        tiles: Range<usize>,
+        v: &mut [T],
+        planes: Planes,
+    ) {
+        let (n, lanes) = (self.n, T::lanes::<S>());
+        let pixels = self.image[0] * self.image[1];
+        let first = TilePlace::new(tiles.start, self.grid_width);
+        for channel in 0..self.channels {
+            let x = &self.x[channel * pixels * n..][..pixels * n];
+            let (mut place, mut column) = (first, channel * planes.row);
+            for _ in tiles.clone() {
+                let origin = |index: usize, axis: usize| (index * M) as isize - self.padding[axis] as isize;
+                let patch = Patch::new([origin(place.row, 0), origin(place.column, 1)], A, self.image);
+                let is_inside = patch.is_inside(A);
+                for start in (0..n).step_by(lanes) {
+                    let mut rows = [[T::zero(s); A]; A];
+                    if is_inside && start + lanes <= n {
+                        self.whole_columns::<S, A>(s, x, &patch, start, &mut rows);
+                    } else {
+                        self.columns::<S, A>(s, x, &patch, start, &mut rows);
+                    }
+                    store_rows::<T, S, A>(s, &mut rows, &mut v[column + start..], planes.plane);
+                }
+                column += n;
+                place = place.next(self.grid_width);
+            }
+        }
+    }
+
+    /// The transformed columns of a patch that is inside of the image, for a whole vector of samples.
+    #[inline(always)]
+    fn whole_columns<S: Level, const A: usize>(
+        &self,
+        s: S,
+        x: &[T],
+        patch: &Patch,
+        start: usize,
+        rows: &mut [[T::V<S>; A]; A],
+    ) {
+        let (n, width, lanes) = (self.n, self.image[1], T::lanes::<S>());
+        let x = &x[patch.pixel([0, 0], width) * n + start..];
+        let x = &x[..((A - 1) * width + A - 1) * n + lanes];
+        for j in 0..A {
+            let mut d = [T::zero(s); A];
+            for i in 0..A {
+                d[i] = T::split::<S>(&x[(i * width + j) * n..][..lanes]).0[0];
+            }
+            let d = transform::input::<T, S, A>(s, d);
+            for i in 0..A {
+                rows[i][j] = d[i];
+            }
+            // Keeps the compiler from holding the whole patch in registers, of which it has too few.
+            black_box(&mut *rows);
+        }
+    }
+
+    /// [`whole_columns`](Self::whole_columns) of any patch and for any number of samples: what lies beside
+    /// the image or behind the last sample is zero.
+    #[inline(always)]
+    fn columns<S: Level, const A: usize>(
+        &self,
+        s: S,
+        x: &[T],
+        patch: &Patch,
+        start: usize,
+        rows: &mut [[T::V<S>; A]; A],
+    ) {
+        let (n, width, lanes) = (self.n, self.image[1], T::lanes::<S>());
+        let len = lanes.min(n - start);
+        let ([top, left], [bottom, right]) = (patch.first, patch.end);
+        let corner = patch.pixel([top, left], width) * n + start;
+        let row_len = width * n;
+        for j in left..right.min(A) {
+            let mut d = [T::zero(s); A];
+            let x = &x[corner + (j - left) * n..];
+            for i in 0..A {
+                if i >= top && i < bottom {
+                    let x = &x[(i - top) * row_len..][..len];
+                    d[i] = if len == lanes { T::split::<S>(x).0[0] } else { T::load_partial(s, x) };
+                }
+            }
+            let d = transform::input::<T, S, A>(s, d);
+            for i in 0..A {
+                rows[i][j] = d[i];
+            }
+            black_box(&mut *rows);
+        }
+    }
+}
+
+/// Transforms rows and stores their values, each in its plane.
+#[inline(always)]
+pub(super) fn store_rows<T: Element, S: Level, const A: usize>(
+    s: S,
+    rows: &mut [[T::V<S>; A]; A],
+    v: &mut [T],
+    plane: usize,
+) {
+    let lanes = T::lanes::<S>();
+    for i in 0..A {
+        let d = transform::input::<T, S, A>(s, rows[i]);
+        for j in 0..A {
+            T::split_mut::<S>(&mut v[(i * A + j) * plane..][..lanes]).0[0] = d[j];
+        }
+    }
+}
