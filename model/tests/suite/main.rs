@@ -30,11 +30,14 @@ mod optimizers_golden;
 mod own_optimizer;
 mod prefetch;
 mod public_types;
+#[cfg(feature = "ranks")]
 mod ranks;
 mod rate_range;
 mod resume;
 mod resume_damage;
 mod run_folder;
+#[cfg(feature = "ranks")]
+mod resume_ranks;
 mod same_bits;
 mod schedules;
 mod small_networks;
