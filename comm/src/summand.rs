@@ -40,6 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[cfg(feature = "ranks")]
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,

@@ -141,6 +141,7 @@ pub enum Error {
         bytes: usize,
     },
     /// The group of ranks has failed.
+    #[cfg(feature = "ranks")]
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
     /// A network that cannot be written in the ONNX format.
@@ -205,6 +206,14 @@ impl Error {
     /// The error for a `pattern` that matches none of `names`; it suggests the most similar name.
     pub(crate) fn nothing_to_freeze(pattern: &str, names: &[&str]) -> Self {
         Self::NothingToFreeze { pattern: pattern.to_string(), nearest: nearest(pattern, names) }
+    }
+
+    /// Whether the group of ranks has failed.
+    pub(crate) fn is_of_ranks(&self) -> bool {
+        #[cfg(feature = "ranks")]
+        return matches!(self, Self::Ranks(_));
+        #[cfg(not(feature = "ranks"))]
+        false
     }
 }
 

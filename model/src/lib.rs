@@ -37,6 +37,7 @@ mod targets;
 mod train;
 pub mod zoo;
 
+#[cfg(feature = "ranks")]
 pub use isograd_comm as comm;
 pub use isograd_datasets as datasets;
 pub use isograd_kernels as kernels;
@@ -61,8 +62,10 @@ pub use profile::{Profile, Profiler};
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;
+#[cfg(feature = "ranks")]
+pub use train::Ranks;
 pub use train::{
-    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Observer, Progress, Ranks, RatePoint, RateRange,
+    DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Observer, Progress, RatePoint, RateRange,
     Snapshot, TrainConfig, Trainer,
 };
 

@@ -187,6 +187,11 @@ impl<T: Element> Layer<T> for BatchNormalization {
         "BatchNormalization"
     }
 
+    fn sync_stats(&mut self) -> usize {
+        self.sync_stats = true;
+        1
+    }
+
     fn build(&mut self, input: Shape, plan: &mut LayerPlan) -> Result<Shape, BuildError> {
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
             let (name, value) = ("epsilon", self.epsilon);

@@ -24,9 +24,9 @@ pub enum Block<T> {
     Concatenation(Vec<Layers<T>>),
 }
 
-/// Implements [`Layer`] for a block that gives out its content once.
+/// Implements [`Layer`] for a block that gives out its content once. `$lists` are its lists of layers.
 macro_rules! block {
-    ($name:ident, $self:ident, $content:expr) => {
+    ($name:ident, $self:ident, $content:expr, $lists:expr) => {
         impl<T: Element> Layer<T> for $name<T> {
             fn kind(&self) -> &'static str {
                 stringify!($name)
@@ -42,6 +42,10 @@ macro_rules! block {
 
             fn options(&self) -> Option<Options> {
                 Some(Options::new())
+            }
+
+            fn sync_stats(&mut $self) -> usize {
+                $lists.iter_mut().map(|layers| sync_stats(layers)).sum()
             }
         }
     };
@@ -90,7 +94,8 @@ impl<T> Residual<T> {
 block!(
     Residual,
     self,
-    Block::Addition(vec![std::mem::take(&mut self.body), std::mem::take(&mut self.projection)])
+    Block::Addition(vec![std::mem::take(&mut self.body), std::mem::take(&mut self.projection)]),
+    [&mut self.body, &mut self.projection]
 );
 
 /// The sum of the outputs of its paths, which all have the block's input; an empty path is the identity. All
@@ -109,7 +114,7 @@ impl<T> Addition<T> {
     }
 }
 
-block!(Addition, self, Block::Addition(std::mem::take(&mut self.paths)));
+block!(Addition, self, Block::Addition(std::mem::take(&mut self.paths)), self.paths);
 
 /// The outputs of its paths, one after the other along the channels. The paths have the block's input; an
 /// empty path is the identity. All outputs must have images of the same size.
@@ -132,7 +137,7 @@ impl<T> Concatenation<T> {
     }
 }
 
-block!(Concatenation, self, Block::Concatenation(std::mem::take(&mut self.paths)));
+block!(Concatenation, self, Block::Concatenation(std::mem::take(&mut self.paths)), self.paths);
 
 /// Layers in a row, where one layer is expected. With a name of its own, it groups the names of what is in
 /// it.
@@ -148,7 +153,7 @@ impl<T> Sequence<T> {
     }
 }
 
-block!(Sequence, self, Block::Sequence(std::mem::take(&mut self.layers)));
+block!(Sequence, self, Block::Sequence(std::mem::take(&mut self.layers)), [&mut self.layers]);
 
 /// A layer or block with a name; made by [`named`].
 #[derive(Debug)]
@@ -211,9 +216,9 @@ impl<T: Element> Frozen<T> {
     }
 }
 
-/// Implements [`Layer`] for a block around a single layer.
+/// Implements [`Layer`] for a block around a single layer, `$layer` if it has not been taken out.
 macro_rules! wrapper {
-    ($name:ident, $self:ident, $content:expr) => {
+    ($name:ident, $self:ident, $content:expr, $layer:expr) => {
         impl<T: Element> Layer<T> for $name<T> {
             fn kind(&self) -> &'static str {
                 self.kind
@@ -226,9 +231,34 @@ macro_rules! wrapper {
             fn take_block(&mut $self) -> Option<Block<T>> {
                 $content
             }
+
+            fn sync_stats(&mut $self) -> usize {
+                $layer.map_or(0, |layer| layer.sync_stats())
+            }
         }
     };
 }
 
-wrapper!(Named, self, self.content.take().map(|(name, layer)| Block::Named(name, layer)));
-wrapper!(Frozen, self, self.layer.take().map(Block::Frozen));
+wrapper!(
+    Named,
+    self,
+    self.content.take().map(|(name, layer)| Block::Named(name, layer)),
+    self.content.as_mut().map(|(_, layer)| layer)
+);
+wrapper!(Frozen, self, self.layer.take().map(Block::Frozen), self.layer.as_mut());
+
+/// Lets all layers in `layers` that take statistics over a shard, in blocks of any depth, take them over the
+/// whole batch; see [`BatchNormalization::sync_stats`](super::BatchNormalization::sync_stats). Returns how
+/// many there are.
+///
+/// ```
+/// use isograd_model::{Network, layer::{self, *}, layers, zoo};
+/// let model = zoo::find("resnet20_cifar10")?;
+/// let mut layers = model.layers::<f32>(model.input, model.classes);
+/// assert_eq!(layer::sync_stats(&mut layers), 19);
+/// let network = Network::build(layers)?;
+/// # Ok::<(), isograd_model::Error>(())
+/// ```
+pub fn sync_stats<T: Element>(layers: &mut [Box<dyn Layer<T>>]) -> usize {
+    layers.iter_mut().map(|layer| layer.sync_stats()).sum()
+}

@@ -26,7 +26,7 @@ mod zero_padding2d;
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
 pub use adaptive_pool2d::{AdaptiveAveragePool2D, AdaptiveMaxPool2D};
 pub use batch_norm::BatchNormalization;
-pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named};
+pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named, sync_stats};
 pub use conv_path::ConvPath;
 pub use conv2d::Conv2D;
 pub use dense::Dense;
@@ -385,6 +385,13 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Padding and stride for the summary, where the layer has them.
     fn geometry(&self) -> Option<Geometry> {
         None
+    /// Lets the layer, and those in it if it is a block, take statistics over the whole batch where it takes
+    /// them over a shard. Returns how many layers do so. It is called before the layer is built, by
+    /// [`sync_stats`].
+    fn sync_stats(&mut self) -> usize {
+        0
+    }
+
     }
 
     /// The options that make a layer like this one, as it was before it was built; `None` if the layer cannot

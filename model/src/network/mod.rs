@@ -192,6 +192,12 @@ impl<T: Element> Network<T> {
     }
 
     /// Shape of the output of one sample.
+    /// The places of the layers that share sums over all shards of a step.
+    pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
+        let with_layers = self.layers.iter().zip(&self.infos);
+        with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
+    }
+
     pub fn output_shape(&self) -> Shape {
         self.infos[self.infos.len() - 1].shape
     }

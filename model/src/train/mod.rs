@@ -11,6 +11,8 @@
 //!
 //! The cut, the tree and every kernel are the same whatever the number of workers: so are the bits.
 
+#[cfg(not(feature = "ranks"))]
+mod alone;
 mod buckets;
 mod config;
 mod cut;
@@ -23,6 +25,7 @@ mod observer;
 mod open_epoch;
 mod partial_sums;
 mod profiling;
+#[cfg(feature = "ranks")]
 mod ranks;
 mod rate_range;
 mod report;
@@ -38,6 +41,7 @@ pub use config::TrainConfig;
 pub use error::{DataError, NonFinite};
 pub use fit::FitEpoch;
 pub use observer::Observer;
+#[cfg(feature = "ranks")]
 pub use ranks::Ranks;
 pub use rate_range::{RatePoint, RateRange};
 pub use report::{EpochReport, Evaluation, Progress};
@@ -52,17 +56,18 @@ use crate::metric::Metric;
 use crate::network::{Network, State};
 use crate::profile::Recording;
 use crate::shape::Shape;
+#[cfg(not(feature = "ranks"))]
+use alone as ranks;
 use buckets::Buckets;
 use cut::Cut;
 use gather::Source;
-use isograd_comm::{Buffer, Communicator};
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use lockstep::Lockstep;
 use open_epoch::OpenEpoch;
 use partial_sums::PartialSums;
 use profiling::Profiling;
-use ranks::Exchange;
+use ranks::{Buffer, Exchange, private_buffer};
 use report::{ShardSums, SumLayout};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -126,7 +131,7 @@ impl<T: Element> Trainer<T> {
     /// When a number of the configuration is outside its range, when the network's output is not what the
     /// loss takes ([`LastLayerError`](crate::LastLayerError)), or when there is no memory.
     pub fn new(network: Network<T>, config: TrainConfig<T>) -> Result<Self, Error> {
-        Self::with_ranks(network, config, Ranks::new(Communicator::solo()))
+        Self::set_up(network, config, None)
     }
 
     /// As [`new`](Self::new), together with the trainers of other ranks, which must have equal networks and
@@ -136,7 +141,17 @@ impl<T: Element> Trainer<T> {
     /// # Errors
     ///
     /// As `new`; and when the ranks cannot work together.
+    #[cfg(feature = "ranks")]
     pub fn with_ranks(network: Network<T>, config: TrainConfig<T>, ranks: Ranks) -> Result<Self, Error> {
+        Self::set_up(network, config, Some(ranks).filter(|ranks| !ranks.is_alone()))
+    }
+
+    /// A trainer together with those of other ranks, if there are any.
+    fn set_up(
+        network: Network<T>,
+        config: TrainConfig<T>,
+        ranks: Option<ranks::Ranks>,
+    ) -> Result<Self, Error> {
         config.check()?;
         network.check_loss(&*config.loss)?;
         let outputs = network.output_shape().elements();
@@ -146,8 +161,7 @@ impl<T: Element> Trainer<T> {
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
         let workers = rayon::current_num_threads().max(1);
-        let (rank, is_alone) = (ranks.communicator.rank(), ranks.communicator.world_size() == 1);
-        let most = ranks.shares.most(rank, shards);
+        let most = ranks.as_ref().map_or(shards, |ranks| ranks.most_shards(shards));
         let lockstep = Lockstep::new(&network);
         let of_worker = most.div_ceil(workers);
         // How many shards of a worker are under way at a time, and how many sums of gradients it keeps.
@@ -159,7 +173,15 @@ impl<T: Element> Trainer<T> {
         let memory_plan =
             network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers * at_once)?;
         let prepared = network.prepared_memory(&[Mode::Train, Mode::Eval])?;
-        let (buckets, exchange, buffers) = if is_alone {
+        let (buckets, exchange, buffers) = if let Some(ranks) = ranks {
+            if u32::try_from(shards).is_err() {
+                let (name, expected) = ("the number of shards of a step", "below 2^32 among several ranks");
+                return Err(Error::OutOfRange { name, expected, value: shards.to_string() });
+            }
+            let buckets = Buckets::new(&network, ranks.bucket_bytes());
+            let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
+            (buckets, Some(exchange), buffers)
+        } else {
             let buckets = Buckets::new(&network, usize::MAX);
             let count = workers * capacity;
             let len = buckets.lengths().sum::<usize>() as u128;
@@ -167,17 +189,9 @@ impl<T: Element> Trainer<T> {
                 || format!("{count} sums of gradients"),
                 count as u128 * len * size_of::<T>() as u128,
             )?;
-            let node = || buckets.lengths().map(Buffer::private).collect();
+            let node = || buckets.lengths().map(private_buffer).collect();
             let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
             (buckets, None, buffers)
-        } else {
-            if u32::try_from(shards).is_err() {
-                let (name, expected) = ("the number of shards of a step", "below 2^32 among several ranks");
-                return Err(Error::OutOfRange { name, expected, value: shards.to_string() });
-            }
-            let buckets = Buckets::new(&network, ranks.bucket_bytes);
-            let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
-            (buckets, Some(exchange), buffers)
         };
         let worker = |buffers: Vec<Vec<Buffer<T>>>| {
             Worker::new(&network, &memory_plan, at_once, PartialSums::new(buffers))

@@ -1,8 +1,9 @@
 //! A worker's partial sums of gradients: the nodes of the shard tree inside its range.
 
 use super::buckets::Buckets;
+use super::ranks::Buffer;
 use crate::network::GradientMemory;
-use isograd_comm::{Buffer, tree};
+use isograd_comm::tree;
 use isograd_kernels::Element;
 use std::ops::Range;
 
@@ -105,6 +106,7 @@ impl<T: Element> PartialSums<T> {
     }
 
     /// Hands out the buffers of a bucket, of all pending nodes in order.
+    #[cfg(feature = "ranks")]
     pub(super) fn take(&mut self, bucket: usize) -> impl Iterator<Item = Buffer<T>> {
         let pending = &mut self.buffers[..self.nodes.len()];
         pending
@@ -113,6 +115,7 @@ impl<T: Element> PartialSums<T> {
     }
 
     /// Takes back a buffer.
+    #[cfg(feature = "ranks")]
     pub(super) fn give_back(&mut self, index: usize, bucket: usize, buffer: Buffer<T>) {
         self.buffers[index][bucket] = Some(buffer);
     }

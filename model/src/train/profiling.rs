@@ -5,7 +5,6 @@ use super::ranks::Exchange;
 use crate::error::Error;
 use crate::memory;
 use crate::profile::{ClockPoint, Lane, Profile, Profiler, Record, Recording, SNAPSHOT, Span};
-use isograd_comm::ClockOffset;
 use isograd_kernels::{Element, Isa, peak};
 
 /// A profile under way.
@@ -136,9 +135,7 @@ impl<T: Element> Trainer<T> {
         let Some(exchange) = self.exchange.as_mut().filter(|_| profiler.is_tracing()) else {
             return Ok(Vec::new());
         };
-        let ClockOffset { at_ns, ahead_ns, error_ns } =
-            exchange.communicator().clock_offset(|| profiler.now_ns() as f64)?;
-        Ok(vec![ClockPoint { at_ns, ahead_ns, error_ns }])
+        Ok(vec![exchange.clock_point(|| profiler.now_ns() as f64)?])
     }
 }
 

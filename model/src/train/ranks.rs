@@ -6,11 +6,18 @@ use super::partial_sums::PartialSums;
 use super::report::Flags;
 use super::shards_of;
 use super::worker::Worker;
-use crate::profile::{Recording, Work};
-use isograd_comm::{Buffer, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
+use crate::profile::{ClockPoint, Recording, Work};
+use isograd_comm::{ClockOffset, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
 use isograd_kernels::Element;
 use std::ops::Range;
 use std::sync::Mutex;
+
+pub(super) use isograd_comm::Buffer;
+
+/// Memory for the sums of a process that shares them with nobody, zeroed.
+pub(super) fn private_buffer<T: Element>(len: usize) -> Buffer<T> {
+    Buffer::private(len)
+}
 
 /// How a trainer works together with those of other ranks.
 #[derive(Debug)]
@@ -31,13 +38,27 @@ impl Ranks {
         let shares = Shares::even(communicator.world_size());
         Self { communicator, shares, bucket_bytes: 1 << 20, overlap: true }
     }
+
+    /// Whether this rank is the only one.
+    pub(super) fn is_alone(&self) -> bool {
+        self.communicator.world_size() == 1
+    }
+
+    /// The most of this rank's shards out of `shards` or fewer.
+    pub(super) fn most_shards(&self, shards: usize) -> usize {
+        self.shares.most(self.communicator.rank(), shards)
+    }
+
+    pub(super) fn bucket_bytes(&self) -> usize {
+        self.bucket_bytes
+    }
 }
 
 /// The exchange of gradients and sums with the other ranks.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {
     shares: Shares,
-    pub(super) overlap: bool,
+    overlap: bool,
     rank: usize,
     in_progress: Mutex<SumInProgress<T>>,
     /// Loss and metric sums of all shards of a pass.
@@ -107,6 +128,11 @@ impl<T: Element> Exchange<T> {
             recording: Recording::default(),
         };
         Ok((exchange, by_worker))
+    }
+
+    /// Whether buckets are summed up while the backward pass goes on.
+    pub(super) fn overlaps(&self) -> bool {
+        self.overlap
     }
 
     /// This rank's shards of a pass of `shards`.
@@ -244,9 +270,11 @@ impl<T: Element> Exchange<T> {
         self.shares.world_size()
     }
 
-    /// The group, between two steps.
-    pub(super) fn communicator(&mut self) -> &mut Communicator {
-        &mut self.in_progress.get_mut().expect("no worker panicked").communicator
+    /// How far this rank's clock is ahead of that of rank 0, where `now_ns` reads it. All ranks must call it.
+    pub(super) fn clock_point(&mut self, now_ns: impl Fn() -> f64) -> Result<ClockPoint, Error> {
+        let communicator = &mut self.in_progress.get_mut().expect("no worker panicked").communicator;
+        let ClockOffset { at_ns, ahead_ns, error_ns } = communicator.clock_offset(now_ns)?;
+        Ok(ClockPoint { at_ns, ahead_ns, error_ns })
     }
 
     /// Whether this is rank 0.

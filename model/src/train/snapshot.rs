@@ -282,6 +282,9 @@ fn describe<T: Element>(network: &Network<T>) -> String {
         let Tensor { name, dims, frozen, momentum, .. } = tensor;
         digest.update(format!("{name} {dims:?} {frozen} {momentum:?}\n"));
     }
+    for place in network.places_of_shared_sums() {
+        digest.update(format!("{place} shares sums\n"));
+    }
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("one of {} parameters (sha256:{digest})", network.parameter_count())
 }

@@ -76,7 +76,8 @@ impl<T: Element> Trainer<T> {
         self.order = order;
         let elapsed = start.elapsed();
         let checked = match &result {
-            Err(Interruption::Trainer(Error::Ranks(_)) | Interruption::Caller(_)) => Ok(()),
+            Err(Interruption::Caller(_)) => Ok(()),
+            Err(Interruption::Trainer(error)) if error.is_of_ranks() => Ok(()),
             _ => self.check_state(),
         };
         if result.is_err() || checked.is_err() {

@@ -209,7 +209,7 @@ impl<T: Element> Worker<T> {
             work.memory.recording.lap(Work::Loss, cx.n);
 
             let is_last = index + 1 == own.end;
-            let early = to.exchange.filter(|exchange| is_last && exchange.overlap);
+            let early = to.exchange.filter(|exchange| is_last && exchange.overlaps());
             let complete = |partial_sums: &mut PartialSums<T>, bucket| {
                 if let Some(exchange) = early {
                     exchange.complete(to.worker, partial_sums, bucket);

@@ -208,3 +208,46 @@ fn shared_statistics_have_the_gradients_of_one_shard() {
     assert_close("loss", &[shared_loss], &[loss], 1e-12);
     assert_close("gradients", &shared, &expected, 1e-10);
 }
+
+/// In blocks of every kind, and around layers that were asked for it before.
+#[test]
+fn all_layers_of_a_list_can_share_statistics() {
+    let layers = |norm: fn() -> BatchNormalization| {
+        let body = || layers![Conv2D::new(2, 3).padding(1), norm()];
+        layers![
+            Input::new(2, 4, 4),
+            named("first", norm()),
+            Residual::new(body()).projection(body()),
+            Addition::new([body(), layers![]]),
+            Concatenation::new([body(), layers![Frozen::new(Sequence::new(body()))]]),
+            Flatten,
+            Dense::new(3),
+            Softmax,
+        ]
+    };
+    let mut listed = layers(BatchNormalization::new);
+    assert_eq!(sync_stats(&mut listed), 6);
+    assert_eq!(sync_stats(&mut listed), 6);
+    let data = Synthetic { seed: 3, sample_shape: [2, 4, 4], num_classes: 3 };
+    let data = data.samples(0..24).expect("a data set");
+    let run = |layers| {
+        let mut trainer = trainer(build::<f32>(layers), config(12, 3));
+        let report = trainer.train_epoch(&data, |_| ()).expect("finite losses");
+        (report.train.loss, trainer.state().params_sha256())
+    };
+    let expected = run(layers(|| BatchNormalization::new().sync_stats()));
+    assert_eq!(run(listed), expected);
+    assert_ne!(run(layers(BatchNormalization::new)), expected);
+}
+
+/// A checkpoint of the one is not gone on with as the other.
+#[test]
+fn shared_statistics_belong_to_a_checkpoint() {
+    let network = |norm| build::<f32>(layers![Input::vector(4), norm, Dense::new(2), Softmax]);
+    let new = |norm| trainer(network(norm), config(4, 2));
+    let snapshot = new(BatchNormalization::new()).snapshot(&[]).expect("memory");
+    new(BatchNormalization::new()).restore(Some(&snapshot), &mut []).expect("the same network");
+    let error = new(BatchNormalization::new().sync_stats()).restore(Some(&snapshot), &mut []);
+    let error = error.expect_err("another network").to_string();
+    assert!(error.contains("network"), "{error}");
+}

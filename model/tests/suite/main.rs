@@ -41,10 +41,13 @@ mod prefetch;
 mod profile;
 mod public_types;
 mod pytorch;
+#[cfg(feature = "ranks")]
 mod ranks;
 mod rate_range;
 mod resume;
 mod resume_damage;
+#[cfg(feature = "ranks")]
+mod resume_ranks;
 mod run_folder;
 mod same_bits;
 mod schedules;

@@ -13,7 +13,9 @@ fn is_send_and_sync<T: Send + Sync>() {}
 #[test]
 fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Network<f32>, State<f32>, Trainer<f32>, Trainer<f64>)>();
-    is_send_and_sync::<(TrainConfig<f32>, TrainConfig<f64>, Ranks, Progress<'_>, EpochReport, Evaluation)>();
+    is_send_and_sync::<(TrainConfig<f32>, TrainConfig<f64>, Progress<'_>, EpochReport, Evaluation)>();
+    #[cfg(feature = "ranks")]
+    is_send_and_sync::<Ranks>();
     is_send_and_sync::<(Error, BuildError, LastLayerError, DataError, NonFinite, CheckpointError)>();
     is_send_and_sync::<(Initializer, Randomness, Shape, Targets<'_, f32>)>();
     is_send_and_sync::<(Box<dyn Loss<f32>>, LossInput<'_, f32>, LossOutput<'_, f32>, Takes)>();
