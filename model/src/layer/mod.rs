@@ -385,13 +385,13 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Padding and stride for the summary, where the layer has them.
     fn geometry(&self) -> Option<Geometry> {
         None
+    }
+
     /// Lets the layer, and those in it if it is a block, take statistics over the whole batch where it takes
     /// them over a shard. Returns how many layers do so. It is called before the layer is built, by
     /// [`sync_stats`].
     fn sync_stats(&mut self) -> usize {
         0
-    }
-
     }
 
     /// The options that make a layer like this one, as it was before it was built; `None` if the layer cannot
