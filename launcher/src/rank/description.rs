@@ -28,7 +28,7 @@ pub(crate) fn of(plan: &TrainPlan, samples: &Samples, view: &dyn Dataset) -> Res
     if let Source::Path(source) = &plan.source {
         input.resize = source.options.images.fit.resize;
     }
-    input.size = plan.augment.input.in_tests().map(|change| match change {
+    input.size = plan.augment.input.in_tests(&*samples.train).map(|change| match change {
         Transformation::CenterCrop(crop) => InputSize::Crop(crop.size),
         Transformation::Resize(resize) => InputSize::Resize(resize.size),
         other => unreachable!("{other:?} changes no test sample"),

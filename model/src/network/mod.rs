@@ -191,13 +191,13 @@ impl<T: Element> Network<T> {
         self.infos[0].shape
     }
 
-    /// Shape of the output of one sample.
     /// The places of the layers that share sums over all shards of a step.
     pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
         let with_layers = self.layers.iter().zip(&self.infos);
         with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
     }
 
+    /// Shape of the output of one sample.
     pub fn output_shape(&self) -> Shape {
         self.infos[self.infos.len() - 1].shape
     }

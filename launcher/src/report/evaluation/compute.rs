@@ -9,7 +9,7 @@ use super::{Mistake, Problem, thumbnail};
 use isograd_datasets::{Dataset, Pixels, Request, Sample, SampleBuffer, SampleError, Target, check_sample};
 use isograd_kernels::Isa;
 use isograd_kernels::layout::{self, Channels, Scaling};
-use isograd_model::{Element, Network, Predictor, State};
+use isograd_model::{Element, Network, Session, State};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -72,12 +72,12 @@ pub(super) fn test<T: Element>(tested: &Tested<'_, T>) -> Result<Outcome, Proble
 impl<T: Element> Tested<'_, T> {
     fn part(&self, samples: Range<usize>) -> Result<Part, Problem> {
         let mut part = Part { counts: BTreeMap::new(), has_probabilities: true, surest: Surest::default() };
-        let mut predictor = self.network.predictor(self.state, self.isa, BATCH)?;
+        let mut session = self.network.session(self.state, self.isa, BATCH)?;
         let mut buffers = vec![SampleBuffer::new(); BATCH];
         let mut input = Vec::new();
         for start in samples.clone().step_by(BATCH) {
             let batch = start..(start + BATCH).min(samples.end);
-            self.batch(batch, &mut predictor, &mut buffers, &mut input, &mut part)?;
+            self.batch(batch, &mut session, &mut buffers, &mut input, &mut part)?;
         }
         Ok(part)
     }
@@ -85,7 +85,7 @@ impl<T: Element> Tested<'_, T> {
     fn batch(
         &self,
         batch: Range<usize>,
-        predictor: &mut Predictor<'_, T>,
+        session: &mut Session<'_, T>,
         buffers: &mut [SampleBuffer],
         input: &mut Vec<T>,
         part: &mut Part,
@@ -97,7 +97,7 @@ impl<T: Element> Tested<'_, T> {
             .collect::<Result<_, SampleError>>()?;
         self.lay_out(&samples, batch.start, input)?;
         let n = samples.len();
-        let outputs = predictor.predict(input, n);
+        let outputs = session.predict(input, n);
         for (place, sample) in samples.iter().enumerate() {
             let index = batch.start + place;
             let Target::Class(class) = sample.target else { unreachable!("checked by reading") };

@@ -6,11 +6,11 @@ use super::{Evaluation, Problem, Samples};
 use crate::cli::augment_plan::NormalizePlan;
 use crate::cli::parsers::{Dtype, IsaName};
 use crate::cli::plan::TrainPlan;
-use crate::cli::saved_settings::SavedSettings;
+use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::{Command, Parsed, TrainArgs, parse};
 use crate::failure::Failure;
 use crate::rank::network::{build, load_state};
-use crate::rank::{resume, views};
+use crate::rank::views;
 use crate::system::cores::CoreLimits;
 use isograd_datasets::{Dataset, Normalization};
 use isograd_model::{Element, RunFolder, RunInfo};
@@ -58,7 +58,7 @@ pub(super) fn test(
 /// The plan of the run that wrote `checkpoint`, and what differs from it here.
 fn plan(checkpoint: &Path, samples: &Samples) -> Result<(TrainPlan, Option<String>), Problem> {
     let info = RunInfo::read(checkpoint)?;
-    let Some(settings) = info.notes.get(resume::SETTINGS) else {
+    let Some(settings) = info.notes.get(SETTINGS) else {
         return Err(Problem(format!("{}: it is no checkpoint of this program", checkpoint.display())));
     };
     let mut saved = SavedSettings::parse(settings);
@@ -122,7 +122,7 @@ fn test_on<T: Element>(
     if view.target_values().is_some() {
         return Err(Problem("the targets are numbers, not classes".to_string()));
     }
-    let network = build::<T>(&plan.model, &*view)?;
+    let network = build::<T>(&plan.model, plan.execution.conv, &*view)?;
     let state = load_state(checkpoint, &plan.model.name(), &network)?;
     let classes = view.num_classes().max(network.output_shape().elements());
     let tested = Tested { network: &network, state: &state, isa: plan.execution.isa, set: &*view };
