@@ -69,6 +69,7 @@ pub mod pipeline;
 #[cfg(feature = "bundled-mnist")]
 mod pixel_runs;
 pub mod prefetch;
+mod repeated;
 pub mod shuffle;
 pub mod split;
 pub mod statistics;
@@ -89,6 +90,7 @@ pub use normalization::Normalization;
 pub use normalized::Normalized;
 pub use parent::Parent;
 pub use prefetch::Prefetched;
+pub use repeated::Repeated;
 pub use shuffle::{chunked_order, epoch_order};
 pub use split::{Subset, ValidationSplit, validation_split};
 pub use statistics::{Moments, Published};

@@ -21,6 +21,7 @@ fn all_types_are_send_and_sync() {
         Augmented<'_>,
         Normalized<'_>,
         Prefetched<'_>,
+        Repeated<'_>,
         Moments,
         Box<dyn Dataset>,
     )>();
