@@ -318,6 +318,15 @@ impl<T: Element> Trainer<T> {
         self.exchange.as_mut().map_or(Ok(()), |exchange| Ok(exchange.barrier()?))
     }
 
+    /// `value` of each rank, by its number: numbers that ranks report, such as times and bytes.
+    ///
+    /// # Errors
+    ///
+    /// When a rank is lost.
+    pub fn gather(&mut self, value: f64) -> Result<Vec<f64>, Error> {
+        self.exchange.as_mut().map_or_else(|| Ok(vec![value]), |exchange| Ok(exchange.gather(value)?))
+    }
+
     /// Tells the other ranks, if there are any, that this rank ends, and why.
     pub fn abort(&mut self, cause: &str) {
         if let Some(exchange) = &mut self.exchange {

@@ -235,6 +235,16 @@ impl<T: Element> Exchange<T> {
         self.in_progress.get_mut().expect("no worker panicked").communicator.broadcast(x, 0)
     }
 
+    /// `value` of each rank, by its number.
+    pub(super) fn gather(&mut self, value: f64) -> Result<Vec<f64>, Error> {
+        let communicator = &mut self.in_progress.get_mut().expect("no worker panicked").communicator;
+        let mut values = vec![0.0; communicator.world_size()];
+        // Each number comes from one rank; the others add zeros.
+        values[communicator.rank()] = value;
+        communicator.allreduce(&mut values)?;
+        Ok(values)
+    }
+
     /// Overwrites `bytes` with those of rank 0.
     pub(super) fn broadcast_bytes(&mut self, bytes: &mut Vec<u8>) -> Result<(), Error> {
         /// Bytes in each of the numbers that travel: f64 holds whole numbers of 32 bits.
