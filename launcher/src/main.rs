@@ -17,12 +17,14 @@ mod job;
 mod local;
 mod output;
 mod rank;
+mod recipes;
 mod remote;
 mod slurm;
 mod ssh;
 mod system;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
+use cli::shells;
 use cli::{AgentArgs, BenchCommand, Command, DataCommand, HostsCommand, Parsed};
 use failure::Failure;
 use output::Output;
@@ -63,6 +65,9 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
         Command::Models => summary::print_models(out),
+        Command::Recipes(args) => recipes::print(args.name.as_deref(), out),
+        Command::Completions(args) => out.text(&shells::completions(args.shell)),
+        Command::Man(args) => out.text(&shells::page(&args)?),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),

@@ -2,6 +2,8 @@
 
 use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
 use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
+use crate::cli::config::Origins;
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
@@ -10,10 +12,11 @@ use crate::cli::job_args::{
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName};
+use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use isograd_comm::{Settings, Transport};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +48,17 @@ Examples:
 
 --threads changes the time, not the result: with the same --isa and --global-batch-size, a run
 gives the same bits on any number of threads, ranks and hosts.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  isograd completions bash > ~/.local/share/bash-completion/completions/isograd
+  isograd completions zsh > ~/.zfunc/_isograd        with fpath+=~/.zfunc before compinit in ~/.zshrc
+  isograd completions fish > ~/.config/fish/completions/isograd.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  isograd man train | man -l -
+  isograd man --folder ~/.local/share/man/man1";
 
 /// Train neural networks on CPUs: with the same --isa, the same bits on any number of threads, ranks and
 /// hosts
@@ -87,6 +101,14 @@ pub(crate) enum Command {
     /// Run the ranks of one host, as the launcher says through standard input
     #[command(hide = true)]
     Agent(AgentArgs),
+    /// List the recipes that come with this program, or print one of them
+    Recipes(RecipesArgs),
+    /// Print a script that lets a shell complete commands and options
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print a page of the manual
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
     /// Make a key file, which ranks on several hosts need to find each other
     Keygen(KeygenArgs),
     /// Measure this machine
@@ -94,6 +116,30 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: BenchCommand,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecipesArgs {
+    /// Print this recipe, as a file for --config
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell: bash, zsh, fish, elvish or powershell
+    #[arg(value_name = "SHELL", value_parser = parsers::shell)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The page of this command, such as train or hosts check
+    #[arg(value_name = "COMMAND", conflicts_with = "folder")]
+    pub(crate) command: Vec<String>,
+    /// Write all pages to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +199,9 @@ pub(crate) struct RankArgs {
     /// Sum up gradients after the backward pass, not during it
     #[arg(long, visible_alias = "blocking-mpi")]
     pub(crate) no_overlap: bool,
+    /// Insist on one rank (sequential), or let there be any number of them (data)
+    #[arg(long, value_name = "HOW", default_value = "data", value_parser = parsers::parallel)]
+    pub(crate) parallel: Parallel,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +214,9 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
+    /// Validate on the test samples
+    #[arg(long, conflicts_with = "validation_split")]
+    pub(crate) test_as_validation: bool,
     /// Leave the parameters with these names as they are; '*' stands for any characters. Layers without other
     /// parameters work as in use
     #[arg(long, value_name = "PATTERN")]
@@ -191,9 +243,17 @@ pub(crate) struct TrainArgs {
     pub(crate) ranks: RankArgs,
     #[command(flatten, next_help_heading = "Files and output")]
     pub(crate) output: OutputArgs,
-    /// The options, as they were given.
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
+    /// The options, as they were given, with those of configurations.
     #[arg(skip)]
     pub(crate) words: Vec<std::ffi::OsString>,
+    /// What was given and changes nothing.
+    #[arg(skip)]
+    pub(crate) notes: Vec<String>,
+    /// Where the options stand that configurations have given.
+    #[arg(skip)]
+    pub(crate) origins: Origins,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +273,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) execution: ExecutionArgs,
     #[command(flatten, next_help_heading = "Ranks")]
     pub(crate) ranks: RankArgs,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -228,11 +290,13 @@ pub(crate) struct SummaryArgs {
     /// Print the network as a file for --model instead, to start one of your own
     #[arg(long, conflicts_with = "shard_size")]
     pub(crate) toml: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// Network, by name ('isograd models' lists all) or in a .toml file
+    /// Network, by name ('isograd models' lists all) or in a .toml file; or the text of such a file
     #[arg(long, value_name = "NAME", default_value = "simplecnn", value_parser = parsers::model)]
     pub(crate) model: ModelName,
 }
@@ -255,6 +319,10 @@ pub(crate) struct TrainingArgs {
     /// Stop after N steps, if the epochs have more
     #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
+    /// Steps of an epoch: it has the first samples that fill them, again and again if there are too few
+    /// [default: 0, which is all samples once]
+    #[arg(long, value_name = "N", value_parser = parsers::number, allow_negative_numbers = true)]
+    pub(crate) steps_per_epoch: Option<u32>,
     /// Samples in each rank's part of a batch; a batch is at most the whole training set [default: 64]
     #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
     pub(crate) batch_size: Option<u32>,

@@ -114,7 +114,7 @@ mod tests {
         let (error, hint) = outcome("");
         assert_eq!(
             error,
-            "'isograd' needs a command: train, evaluate, summary, models, data, local, ssh, hosts, slurm, keygen, bench"
+            "'isograd' needs a command: train, evaluate, summary, models, data, local, ssh, hosts, slurm, recipes, completions, man, keygen, bench"
         );
         assert_eq!(hint.as_deref(), Some("see 'isograd --help'"));
         let (error, hint) = outcome("hosts");

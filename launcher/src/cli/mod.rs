@@ -1,7 +1,8 @@
 //! The command line: from words to plans that cannot contradict themselves.
 //!
 //! ```text
-//! words -> spelling (one form) -> args (clap, with parsers for values) -> plan (checked, typed)
+//! words -> spelling (one form) -> pydtnn (its options in our words) -> config (options from files)
+//!       -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
 //!
 //! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the
@@ -14,6 +15,8 @@ mod callback_args;
 pub(crate) mod callback_plan;
 pub(crate) mod checkpoint_plan;
 mod clap_error;
+pub(crate) mod config;
+mod config_args;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
@@ -24,20 +27,24 @@ pub(crate) mod optimizer_plan;
 mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
+mod pydtnn;
 mod rank_command;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
+pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
 
 pub(crate) use args::*;
 pub(crate) use augment_args::*;
+pub(crate) use config_args::ConfigArgs;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
 
 use crate::failure::Failure;
 use clap::Parser;
+use config::{CommandOptions, Expanded};
 use rank_command::{Checked, Machine, RANK_COMMANDS, is_rank_command};
 use std::ffi::OsString;
 use std::path::Path;
@@ -53,38 +60,84 @@ pub(crate) enum Parsed {
 /// Parses a command line that begins with the name of the program.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     let args = spelling::normalize(args);
+    let Prepared { args, notes, origins, is_to_be_printed } = prepare(args)?;
     let mut command = match Arguments::try_parse_from(&args) {
         Ok(Arguments { command: Command::Ssh(ssh) }) if ssh.has_no_hosts() => {
             return parse(with_hostfile(args, &ssh.job.command)?);
         }
         Ok(Arguments { command }) => command,
         Err(error) if !error.use_stderr() => return Ok(Parsed::Text(error.render().to_string())),
-        Err(error) => return Err(clap_error::failure(&error, &args)),
+        Err(error) => return Err(origins.explain(clap_error::failure(&error, &args))),
     };
+    // Behind the names of the program and of the command.
+    let words = args.get(2..).unwrap_or_default();
+    if is_to_be_printed {
+        let name = args.get(1).and_then(|name| name.to_str()).unwrap_or_default();
+        return Ok(Parsed::Text(config::effective(name, words)?));
+    }
     if let Command::Train(train) = &mut command {
-        // Behind the names of the program and of the command.
-        train.words = args.get(2..).unwrap_or_default().to_vec();
+        train.words = words.to_vec();
+        train.notes = notes;
+        train.origins = origins;
     }
     let checked = match &mut command {
-        Command::Local(args) => {
-            Some((rank_command::check(&args.job.command, Machine::This)?, &mut args.job.ranks))
-        }
-        Command::Ssh(args) => {
-            Some((rank_command::check(&args.job.command, Machine::Other)?, &mut args.job.ranks))
-        }
-        Command::Slurm(args) => Some((rank_command::check(&args.command, Machine::Other)?, &mut args.ranks)),
+        Command::Local(args) => Some((&mut args.job.command, Machine::This, &mut args.job.ranks)),
+        Command::Ssh(args) => Some((&mut args.job.command, Machine::Other, &mut args.job.ranks)),
+        Command::Slurm(args) => Some((&mut args.command, Machine::Other, &mut args.ranks)),
         Command::Hosts { what: HostsCommand::Check(args) } => {
             args.hosts.hostfile = args.hosts.hostfile.take().or(args.file.take());
             None
         }
         _ => None,
     };
-    match checked {
-        Some((Checked::Text(text), _)) => return Ok(Parsed::Text(text)),
-        Some((Checked::Plan(plan), ranks)) => *ranks = Some(plan),
-        None => (),
+    let Some((words, machine, ranks)) = checked else { return Ok(Parsed::Command(Box::new(command))) };
+    // Ranks get plain options: the files of a configuration are here.
+    let program = OsString::from("isograd");
+    let prepared = prepare(std::iter::once(program).chain(std::mem::take(words)).collect())?;
+    *words = prepared.args[1..].to_vec();
+    if prepared.is_to_be_printed {
+        let name = words.first().and_then(|name| name.to_str()).unwrap_or_default();
+        return Ok(Parsed::Text(config::effective(name, &words[1..])?));
     }
-    Ok(Parsed::Command(Box::new(command)))
+    prepared.notes.iter().for_each(|note| log::warn!("{note}"));
+    match rank_command::check(words, machine).map_err(|failure| prepared.origins.explain(failure))? {
+        Checked::Text(text) => Ok(Parsed::Text(text)),
+        Checked::Plan(plan) => {
+            *ranks = Some(plan);
+            Ok(Parsed::Command(Box::new(command)))
+        }
+    }
+}
+
+/// A command line of options alone.
+struct Prepared {
+    args: Vec<OsString>,
+    /// What was given and changes nothing.
+    notes: Vec<String>,
+    /// Where the options stand that configurations have given.
+    origins: config::Origins,
+    /// `--print-config` was given.
+    is_to_be_printed: bool,
+}
+
+/// Puts options into the place of what stands for them: options of PyDTNN, and configurations. `args` begin
+/// with the name of the program.
+fn prepare(args: Vec<OsString>) -> Result<Prepared, Failure> {
+    let options = |args: &[OsString]| CommandOptions::of(args.get(1)?.to_str()?);
+    let Some(mut of_command) = options(&args) else {
+        let origins = config::Origins::default();
+        return Ok(Prepared { args, notes: Vec::new(), origins, is_to_be_printed: false });
+    };
+    let (mut args, mut notes) = (args, Vec::new());
+    if args[1] == "train" {
+        let translated = pydtnn::translate(&of_command, &args[1..])?;
+        (args, notes) = ([vec![args.swap_remove(0)], translated.words].concat(), translated.notes);
+        of_command = options(&args).expect("train and evaluate have options");
+    }
+    let words = of_command.with_plain_switches(args.split_off(2));
+    let Expanded { words, origins, is_to_be_printed } = config::expand(&of_command, words)?;
+    args.extend(words);
+    Ok(Prepared { args, notes, origins, is_to_be_printed })
 }
 
 /// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the

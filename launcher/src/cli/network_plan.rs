@@ -13,6 +13,8 @@ pub(crate) enum ModelName {
     Zoo(&'static str),
     /// A network file.
     File(PathBuf),
+    /// The text of a network file, as a configuration has it.
+    Text(String),
 }
 
 /// A network that can be built.
@@ -40,6 +42,8 @@ impl NetworkPlan {
         match name {
             ModelName::Zoo(name) => Ok(Self::Zoo(zoo::find(name)?)),
             ModelName::File(path) => NetworkFile::read(path).map(Self::File),
+            // It is called as in the file that has it: `[model]`.
+            ModelName::Text(text) => NetworkFile::new(PathBuf::from("model"), text).map(Self::File),
         }
     }
 
@@ -72,6 +76,11 @@ impl NetworkFile {
     fn read(path: PathBuf) -> Result<Self, Failure> {
         let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let text = text_file::read(&path).map_err(|error| failure(format!("cannot read: {error}")))?;
+        Self::new(path, text)
+    }
+
+    fn new(path: PathBuf, text: String) -> Result<Self, Failure> {
+        let failure = |problem: String| Failure::NetworkFile { path: path.clone(), problem };
         let network = file::network::<f32>(&text).map_err(|error| failure(error.to_string()))?;
         let (input, outputs) = (network.input_shape(), network.output_shape().elements());
         Ok(Self { path, text, input, outputs })

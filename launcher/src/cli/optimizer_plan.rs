@@ -20,10 +20,16 @@ pub(crate) enum OptimizerPlan {
     Muon(Muon),
 }
 
+/// The parameters of the optimizer called `name`.
+pub(super) fn parameters_of(name: &str) -> Option<Vec<&'static str>> {
+    let mut plan = OptimizerPlan::from_name(name).ok()?;
+    Some(plan.parameters().into_iter().map(|(parameter, _)| parameter).collect())
+}
+
 impl OptimizerPlan {
-    /// The optimizer called `name`, with its usual parameters.
+    /// The optimizer called `name`, in letters of any case, with its usual parameters.
     pub(crate) fn from_name(name: &str) -> Result<Self, Error> {
-        Ok(match name {
+        Ok(match name.to_ascii_lowercase().as_str() {
             "sgd" => Self::Sgd(Sgd::default()),
             "rmsprop" => Self::RmsProp(RmsProp::default()),
             "adam" => Self::Adam(Adam::default()),

@@ -5,6 +5,8 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::system::count::count as count_of;
 use crate::system::names;
+use clap::ValueEnum;
+use clap_complete::Shell;
 use isograd_comm::Transport;
 use isograd_datasets::Published;
 use isograd_datasets::augment::{Border, ColorJitter};
@@ -86,6 +88,36 @@ pub(crate) enum HistoryFormat {
 pub(crate) struct HistoryFile {
     pub(crate) path: PathBuf,
     pub(crate) format: HistoryFormat,
+}
+
+/// How ranks share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parallel {
+    /// Each has a part of every batch.
+    Data,
+    /// There is one rank.
+    Sequential,
+}
+
+/// How ranks share the work.
+pub(crate) fn parallel(text: &str) -> Result<Parallel, String> {
+    match text {
+        "data" => Ok(Parallel::Data),
+        "sequential" => Ok(Parallel::Sequential),
+        _ => Err(names::unknown("kind of parallelism", text, &["data", "sequential"])),
+    }
+}
+
+/// The name of a shell.
+pub(crate) fn shell(text: &str) -> Result<Shell, String> {
+    let known: Vec<String> = Shell::value_variants().iter().map(Shell::to_string).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    Shell::from_str(text, false).map_err(|_| names::unknown("shell", text, &known))
+}
+
+/// A whole number.
+pub(crate) fn number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}, it is '{text}'", u32::MAX))
 }
 
 /// A whole number of at least 1.
@@ -343,9 +375,13 @@ pub(crate) fn yes(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The name of a network, or a file that ends in `.toml`. A name without its last part is enough where it
-/// means one network.
+/// The name of a network, a file that ends in `.toml`, or the text of one. A name without its last part is
+/// enough where it means one network.
 pub(crate) fn model(text: &str) -> Result<ModelName, String> {
+    // No name has several lines.
+    if text.contains('\n') {
+        return Ok(ModelName::Text(text.to_string()));
+    }
     if Path::new(text).extension().is_some_and(|ending| ending == "toml") {
         return Ok(ModelName::File(PathBuf::from(text)));
     }

@@ -7,7 +7,7 @@ use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{Dtype, HistoryFile};
+use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
 use crate::cli::schedule_plan::SchedulePlan;
 use crate::cli::source::Source;
 use crate::cli::{EvaluateArgs, ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
@@ -28,12 +28,16 @@ pub(crate) struct TrainPlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) validation_split: f64,
+    /// Validate on the test samples.
+    pub(crate) test_as_validation: bool,
     /// Names of parameters that are not trained.
     pub(crate) freeze: Vec<String>,
     pub(crate) augment: AugmentPlan,
     pub(crate) prefetch: Option<PrefetchPlan>,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
+    /// Steps of an epoch, if they are not those that all samples fill.
+    pub(crate) steps_per_epoch: Option<u32>,
     pub(crate) batch: Batch,
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
@@ -54,6 +58,8 @@ pub(crate) struct TrainPlan {
     pub(crate) resume: Option<PathBuf>,
     /// The options that this is the plan of.
     pub(crate) words: Vec<OsString>,
+    /// What was given and changes nothing, to be said.
+    pub(crate) notes: Vec<String>,
     pub(crate) execution: Execution,
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
@@ -118,6 +124,7 @@ pub(crate) struct RankPlan {
     pub(crate) shards_per_rank: Option<Vec<usize>>,
     pub(crate) bucket_bytes: usize,
     pub(crate) overlap: bool,
+    pub(crate) parallel: Parallel,
 }
 
 /// Threads, shards and arithmetic.
@@ -170,6 +177,12 @@ impl TrainPlan {
         }
     }
 
+    /// The samples of an epoch of `world` ranks, if it does not have all of them.
+    pub(crate) fn epoch_samples(&self, world: usize) -> Option<usize> {
+        let batch = self.global_batch_size(usize::MAX, world).saturating_mul(self.accumulate as usize);
+        self.steps_per_epoch.map(|steps| batch.saturating_mul(steps as usize))
+    }
+
     /// The part of the learning rate that a warm-up starts from unless it was given: of a scaled rate, what
     /// one rank alone would have.
     pub(crate) fn warm_up_factor(&self, world: usize) -> f64 {
@@ -210,6 +223,11 @@ impl RankPlan {
 
     /// The share of the shards that each of `world` ranks gets.
     pub(crate) fn shares(&self, world: usize) -> Result<Shares, Failure> {
+        if self.parallel == Parallel::Sequential && world > 1 {
+            let problem = format!("--parallel sequential is for one rank, but there are {world}");
+            let hint = Some("--parallel data shares each batch among them".to_string());
+            return Err(Failure::Usage { problem, hint });
+        }
         let Some(weights) = &self.shards_per_rank else { return Ok(Shares::even(world)) };
         let usage = |problem| Failure::Usage { problem, hint: None };
         if weights.len() != world {
@@ -232,6 +250,7 @@ impl From<RankArgs> for RankPlan {
             shards_per_rank: args.shards_per_rank,
             bucket_bytes: args.bucket_bytes,
             overlap: !args.no_overlap,
+            parallel: args.parallel,
         }
     }
 }
@@ -239,11 +258,19 @@ impl From<RankArgs> for RankPlan {
 impl TryFrom<Box<TrainArgs>> for TrainPlan {
     type Error = Failure;
 
-    fn try_from(args: Box<TrainArgs>) -> Result<Self, Failure> {
+    fn try_from(mut args: Box<TrainArgs>) -> Result<Self, Failure> {
+        let origins = std::mem::take(&mut args.origins);
+        Self::new(*args).map_err(|failure| origins.explain(failure))
+    }
+}
+
+impl TrainPlan {
+    fn new(args: TrainArgs) -> Result<Self, Failure> {
         let TrainArgs {
             network,
             data,
             validation_split,
+            test_as_validation,
             freeze,
             input,
             augment,
@@ -256,8 +283,12 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             execution,
             ranks,
             output,
+            // Taken out of the words before they were parsed.
+            config: _,
             words,
-        } = *args;
+            notes,
+            origins: _,
+        } = args;
         let mut metrics = Vec::new();
         for metric in training.metrics {
             if !metrics.contains(&metric) {
@@ -279,11 +310,13 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             source: Source::new(data, &model)?,
             model,
             validation_split,
+            test_as_validation,
             freeze,
             augment: AugmentPlan::new(input, augment)?,
             prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
             steps: training.steps,
+            steps_per_epoch: training.steps_per_epoch.filter(|steps| *steps > 0),
             batch: match training.global_batch_size {
                 Some(samples) => Batch::Global(samples),
                 None => Batch::PerRank(training.batch_size.unwrap_or(BATCH_SIZE)),
@@ -303,6 +336,7 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             checkpoint,
             resume,
             words,
+            notes,
             execution: execution.try_into()?,
             ranks: ranks.into(),
             load: output.load,
@@ -318,7 +352,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
     type Error = Failure;
 
     fn try_from(args: EvaluateArgs) -> Result<Self, Failure> {
-        let EvaluateArgs { load, network, data, input, loss, execution, ranks } = args;
+        let EvaluateArgs { load, network, data, input, loss, execution, ranks, config: _ } = args;
         let model = NetworkPlan::new(network.model)?;
         let (source, execution) = (Source::new(data, &model)?, execution.try_into()?);
         let (input, loss, ranks) = (InputPlan::new(input), loss.loss, ranks.into());
@@ -330,7 +364,7 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, toml } = args;
+        let SummaryArgs { network, data, shard_size, toml, config: _ } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;

@@ -3,6 +3,7 @@
 //! kept as the value that came of it.
 
 use super::args::{Arguments, Command, TrainArgs};
+use super::config::{self, CommandOptions, Kind};
 use super::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use clap::parser::ValueSource;
@@ -12,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 12] = [
+const OF_A_PROCESS: [&str; 13] = [
     "threads",
     "key-file",
     "transport",
@@ -23,6 +24,7 @@ const OF_A_PROCESS: [&str; 12] = [
     "shards-per-rank",
     "bucket-bytes",
     "no-overlap",
+    "parallel",
     "resume",
     "checkpoint",
 ];
@@ -47,18 +49,6 @@ const OF_THE_START: [&str; 2] = ["load", "evaluate"];
 const EFFECTIVE: [&str; 5] =
     ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
 
-/// Options without a value that a checkpoint keeps.
-const SWITCHES: [&str; 8] = [
-    "nesterov",
-    "decay-all",
-    "hash",
-    "early-stopping",
-    "reduce-lr-on-plateau",
-    "grey",
-    "vertical-flip",
-    "alternating-flip",
-];
-
 /// Options, and the folder that their relative paths start from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SavedSettings {
@@ -72,13 +62,16 @@ impl SavedSettings {
     pub(crate) fn new(plan: &TrainPlan, world: usize, samples: usize) -> Result<Self, Failure> {
         let matches = train_matches(&plan.words)?;
         let scaled = plan.scale_learning_rate;
+        let options = CommandOptions::of("train").expect("a command that takes configurations");
+        let is_switch =
+            |name: &str| options.find(name).is_some_and(|option| Kind::of(option) == Kind::Switch);
         let mut words = Vec::new();
         for (name, values) in given(&matches) {
             let name = name.as_str();
             let is_kept =
                 [&OF_A_PROCESS[..], &OF_THE_START, &EFFECTIVE].iter().all(|names| !names.contains(&name));
             if is_kept && !(scaled && name == "learning-rate") {
-                words.extend(values.into_iter().map(|value| match SWITCHES.contains(&name) {
+                words.extend(values.into_iter().map(|value| match is_switch(name) {
                     true => Some(format!("--{name}")),
                     false => Some(format!("--{name}={}", value.to_str()?)),
                 }));
@@ -183,6 +176,33 @@ impl SavedSettings {
         args.data.dataset_test_path.iter_mut().for_each(find);
         args.output.save.iter_mut().for_each(find);
         args.output.history.iter_mut().for_each(|history| find(&mut history.path));
+    }
+
+    /// As a configuration file, from which a new run on any number of ranks starts as this one did. `started`
+    /// are the options of its start.
+    pub(crate) fn to_toml(&self, started: &[OsString]) -> Result<String, Failure> {
+        let matches = train_matches(started)?;
+        let mut words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
+        for (name, values) in
+            given(&matches).into_iter().filter(|(name, _)| OF_THE_START.contains(&name.as_str()))
+        {
+            words.extend(values.into_iter().map(|value| {
+                let mut word = OsString::from(format!("--{name}"));
+                if name != "evaluate" {
+                    word.push("=");
+                    word.push(value);
+                }
+                word
+            }));
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        // A folder's name may have several lines.
+        let folder = self.folder.to_string_lossy().replace(char::is_control, "?");
+        let head = format!(
+            "# The options of this run, by isograd {version}. Relative paths start from {folder}\n\
+             # isograd train --config THIS_FILE --checkpoint ANOTHER_FOLDER starts an equal one, on any number of ranks.\n\n"
+        );
+        Ok(head + &config::effective("train", &words)?)
     }
 
     /// As a text, for the notes of a checkpoint: the folder, then a word a line, with what would end a line

@@ -11,8 +11,14 @@ use isograd_model::schedule::{
 use std::sync::Arc;
 
 /// The names of all schedules.
-const NAMES: [&str; 7] =
+pub(super) const NAMES: [&str; 7] =
     ["constant", "step", "multi-step", "exponential", "polynomial", "cosine", "one-cycle"];
+
+/// The parameters of the schedule called `name`.
+pub(super) fn parameters_of(name: &str) -> Option<Vec<&'static str>> {
+    let mut kind = Kind::from_name(name).ok()?;
+    Some(kind.parameters().into_iter().map(|(parameter, _)| parameter).collect())
+}
 
 /// A schedule with its parameters, and its warm-up.
 #[derive(Debug, Clone, PartialEq)]

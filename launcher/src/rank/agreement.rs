@@ -31,6 +31,7 @@ pub(crate) fn of_training<T: Element>(
         model,
         source,
         validation_split,
+        test_as_validation,
         freeze,
         augment,
         load,
@@ -40,6 +41,7 @@ pub(crate) fn of_training<T: Element>(
         // Parts of `config`, which ranks compare whole.
         epochs: _,
         steps: _,
+        steps_per_epoch,
         batch: _,
         accumulate: _,
         seed: _,
@@ -59,6 +61,7 @@ pub(crate) fn of_training<T: Element>(
         resume,
         // What the plan was made of.
         words: _,
+        notes: _,
         // The first rank alone writes files and prints.
         save: _,
         history: _,
@@ -71,6 +74,8 @@ pub(crate) fn of_training<T: Element>(
     agreement.extend(digests);
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
+    row("the samples to validate on", test_as_validation);
+    row("the steps of an epoch", steps_per_epoch);
     row("the parameters that are left as they are", freeze);
     row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
@@ -207,6 +212,8 @@ fn of_ranks(plan: &RankPlan) -> Agreement {
         timeout: _,
         shared_memory: _,
         overlap: _,
+        // Each rank checks it against the number of ranks.
+        parallel: _,
     } = plan;
     vec![
         ("the bucket bytes", bucket_bytes.to_string()),

@@ -185,6 +185,19 @@ impl Samples {
         Ok(parts)
     }
 
+    /// The samples to train on, with those to test with as the ones to validate on.
+    pub(crate) fn parts_with_test(&self) -> Result<ValidationSplit<'_>, Failure> {
+        if self.validation.is_some() {
+            let problem = "--test-as-validation: the data set has validation samples of its own";
+            return Err(Failure::Usage { problem: problem.to_string(), hint: None });
+        }
+        let test: &dyn Dataset = &***self.test.as_ref().ok_or_else(without_test)?;
+        Ok(ValidationSplit {
+            train: Subset::new(&*self.train, 0..self.train.len()),
+            validation: Subset::new(test, 0..test.len()),
+        })
+    }
+
     /// All parts by name.
     pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, &dyn Dataset)> {
         let validation = self.validation.as_ref().map(|set| ("validation", &**set));

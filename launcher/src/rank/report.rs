@@ -1,6 +1,7 @@
 //! Lines about results. Their formats are fixed, since scripts read them.
 
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
+use crate::system::count::count;
 use isograd_model::{EpochReport, Evaluation, Metric, RatePoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,24 @@ pub(crate) fn time_lines(elapsed: Duration, samples: usize) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = samples as f64 / seconds.max(f64::MIN_POSITIVE);
     format!("Time: {seconds:.2} s\nThroughput: {rate:.1} samples/s")
+}
+
+/// `Throughput from the last half of each epoch: 185000.0 samples/s`: the first half has caches and branch
+/// predictors warm up. `None` where epochs are of one step.
+pub(crate) fn last_half_line(elapsed: Duration, samples: usize) -> Option<String> {
+    let rate = samples as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    (samples > 0).then(|| format!("Throughput from the last half of each epoch: {rate:.1} samples/s"))
+}
+
+/// `Memory: peak 31.2 MB, mean over 2 ranks 30.9 MB`: of the peaks of all ranks, in units of 1,000,000 bytes.
+/// `None` where a system does not tell.
+pub(crate) fn memory_line(peaks: &[f64]) -> Option<String> {
+    let megabytes = |bytes: f64| bytes / 1e6;
+    let peak = megabytes(peaks.iter().copied().fold(0.0, f64::max));
+    let mean = megabytes(peaks.iter().sum::<f64>() / peaks.len() as f64);
+    let ranks = count(peaks.len(), "rank");
+    let is_known = peaks.iter().all(|bytes| *bytes > 0.0);
+    is_known.then(|| format!("Memory: peak {peak:.1} MB, mean over {ranks} {mean:.1} MB"))
 }
 
 /// The curve of a learning-rate range test as CSV, and the rate that it suggests.
@@ -104,7 +123,17 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_that_of_all_ranks() {
+        assert_eq!(memory_line(&[31.24e6]).unwrap(), "Memory: peak 31.2 MB, mean over 1 rank 31.2 MB");
+        assert_eq!(memory_line(&[1e6, 4e6]).unwrap(), "Memory: peak 4.0 MB, mean over 2 ranks 2.5 MB");
+        assert_eq!(memory_line(&[1e6, 0.0]), None);
+    }
+
+    #[test]
     fn throughput_is_samples_over_time() {
+        assert_eq!(last_half_line(Duration::ZERO, 0), None);
+        let line = last_half_line(Duration::from_millis(500), 100);
+        assert_eq!(line.unwrap(), "Throughput from the last half of each epoch: 200.0 samples/s");
         assert_eq!(
             time_lines(Duration::from_millis(2605), 5210),
             "Time: 2.60 s\nThroughput: 2000.0 samples/s"

@@ -25,11 +25,13 @@ pub(crate) fn list<T: Element>(
         model,
         source,
         validation_split: _,
+        test_as_validation,
         freeze,
         augment,
         prefetch,
         epochs,
         steps,
+        steps_per_epoch,
         batch: _,
         accumulate,
         seed: _,
@@ -46,6 +48,7 @@ pub(crate) fn list<T: Element>(
         checkpoint,
         resume,
         words: _,
+        notes: _,
         execution,
         ranks: _,
         load,
@@ -67,6 +70,10 @@ pub(crate) fn list<T: Element>(
         ("epochs", epochs.to_string()),
     ]);
     rows.extend(freeze.iter().map(|pattern| ("freeze", pattern.clone())));
+    if *test_as_validation {
+        rows.push(("test-as-validation", "true".to_string()));
+    }
+    rows.extend(steps_per_epoch.map(|steps| ("steps-per-epoch", steps.to_string())));
     rows.extend(steps.map(|steps| ("steps", steps.to_string())));
     rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
     if *accumulate > 1 {

@@ -27,15 +27,16 @@ use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::progress::EpochBar;
-use crate::rank::report::{epoch_line, rate_lines, test_line, time_lines};
+use crate::rank::report::{epoch_line, last_half_line, memory_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
 use crate::rank::settings_table;
 use crate::rank::stop::StopRequest;
 use crate::rank::views::{self, Views};
 use crate::system::count::count;
 use crate::system::escape::one_line;
+use crate::system::memory;
 use crate::system::same_file;
-use isograd_datasets::{Dataset, Prefetched, Subset};
+use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
 use isograd_model::{
     Element, Error, FitEpoch, NonFinite, Observer, Progress, Ranks, RunFolder, RunInfo, Trainer, check_save,
@@ -44,6 +45,9 @@ use isograd_model::{
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The file with the options of a run, in its folder.
+const CONFIGURATION: &str = "config.toml";
 
 /// Trains a network and tests it.
 impl RankCommand for TrainPlan {
@@ -72,7 +76,15 @@ pub(crate) fn run<T: Element>(
         check_names(plan)?;
     }
     let samples = plan.source.load()?;
-    let parts = samples.parts(plan.validation_split)?;
+    let parts = match plan.test_as_validation {
+        true => samples.parts_with_test()?,
+        false => samples.parts(plan.validation_split)?,
+    };
+    let epoch = plan.epoch_samples(identity.world).map(|samples| Repeated::new(&parts.train, samples));
+    let parts = match &epoch {
+        Some(epoch) => ValidationSplit { train: Subset::new(epoch, 0..epoch.len()), ..parts.clone() },
+        None => parts.clone(),
+    };
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
     let has_validation = !parts.validation.is_empty();
     plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
@@ -121,6 +133,9 @@ pub(crate) fn run<T: Element>(
         true => describe(plan, identity, &samples, parts.train.len())?,
         false => RunInfo::default(),
     };
+    if let Some(checkpoint) = checkpoint.filter(|checkpoint| is_new(plan, &checkpoint.folder)) {
+        write_configuration(plan, identity, parts.train.len(), &checkpoint.folder)?;
+    }
     let mut callbacks: Vec<Box<dyn Callback<T>>> = plan.callbacks.iter().map(CallbackPlan::build).collect();
     let mut callbacks: Vec<&mut dyn Callback<T>> =
         callbacks.iter_mut().map(|callback| &mut **callback as &mut dyn Callback<T>).collect();
@@ -135,6 +150,9 @@ pub(crate) fn run<T: Element>(
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
     out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
+    for note in &plan.notes {
+        out.line(&format!("note: {}", one_line(note)))?;
+    }
     for skipped in &samples.skipped {
         out.line(&format!("skipped: {}", one_line(skipped)))?;
     }
@@ -171,6 +189,7 @@ pub(crate) fn run<T: Element>(
         bar: None,
         elapsed: Duration::ZERO,
         samples: 0,
+        last_half: Half::default(),
         epochs,
     };
     let validation = has_validation.then_some(&*views.validation);
@@ -187,8 +206,15 @@ pub(crate) fn run<T: Element>(
         trainer.abort(&failure.to_string());
         return Err(failure);
     }
-    let Run { elapsed, samples: trained, checkpoints, .. } = run;
+    let Run { elapsed, samples: trained, last_half, checkpoints, .. } = run;
+    let peaks = match trainer.is_stopped() {
+        // The other ranks may be gone.
+        true => vec![peak_memory()],
+        false => trainer.gather(peak_memory())?,
+    };
     out.line(&time_lines(elapsed, trained))?;
+    let more = [last_half_line(last_half.elapsed, last_half.samples), memory_line(&peaks)];
+    more.iter().flatten().try_for_each(|line| out.line(line))?;
     if trainer.is_stopped() {
         let checkpoint = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
         let saved = checkpoint.map(Saved::Checkpoint);
@@ -249,6 +275,18 @@ fn describe(
     let settings = SavedSettings::new(plan, identity.world, train)?;
     info.notes.insert(resume::SETTINGS.to_string(), settings.text());
     Ok(info)
+}
+
+/// Writes the options of the run beside its checkpoints.
+fn write_configuration(
+    plan: &TrainPlan,
+    identity: &RankIdentity,
+    train: usize,
+    folder: &Path,
+) -> Result<(), Failure> {
+    let text = SavedSettings::new(plan, identity.world, train)?.to_toml(&plan.words)?;
+    let path = folder.join(CONFIGURATION);
+    std::fs::write(&path, text).map_err(|source| Failure::Write { option: "--checkpoint", path, source })
 }
 
 /// Lets `trainer` go on from the newest whole checkpoint at `path`. Returns it at the first rank.
@@ -319,8 +357,23 @@ struct Run<'a, T> {
     elapsed: Duration,
     /// The number of samples that the steps trained on.
     samples: usize,
+    last_half: Half,
     /// Epochs that ended with a finite loss.
     epochs: u32,
+}
+
+/// The last halves of all epochs, in samples: what is slow at the start of an epoch is not in them.
+#[derive(Debug, Default)]
+struct Half {
+    elapsed: Duration,
+    samples: usize,
+    /// Time and samples at the middle of the current epoch, once it is reached.
+    middle: Option<(Duration, usize)>,
+}
+
+/// The peak of this process's memory in bytes, or 0.
+fn peak_memory() -> f64 {
+    memory::peak_bytes().unwrap_or(0) as f64
 }
 
 impl<T: Element> Observer<T> for Run<'_, T> {
@@ -342,6 +395,9 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         if let Some(bar) = &mut self.bar {
             bar.show(progress);
         }
+        if 2 * progress.samples >= progress.epoch_samples {
+            self.last_half.middle.get_or_insert((progress.elapsed, progress.samples));
+        }
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.after_step(trainer, callbacks)?;
         }
@@ -362,6 +418,10 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         let FitEpoch { report, validation, .. } = epoch;
         self.elapsed += report.elapsed;
         self.samples += report.train.samples - report.resumed_at;
+        if let Some((elapsed, samples)) = self.last_half.middle.take() {
+            self.last_half.elapsed += report.elapsed.saturating_sub(elapsed);
+            self.last_half.samples += report.train.samples - samples;
+        }
         if validation.is_none() {
             // Parameters whose loss is infinite or NaN must not be saved: a shard is enough to know.
             let samples = &*self.views.plain;

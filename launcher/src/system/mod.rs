@@ -8,6 +8,7 @@ pub(crate) mod cpu_quota;
 pub(crate) mod escape;
 pub(crate) mod host_facts;
 pub(crate) mod logger;
+pub(crate) mod memory;
 pub(crate) mod names;
 pub(crate) mod open_files;
 pub(crate) mod quote;
