@@ -2,6 +2,7 @@
 
 use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
 use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
+use crate::cli::config::Origins;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
@@ -271,6 +272,9 @@ pub(crate) struct TrainArgs {
     /// What was given and changes nothing.
     #[arg(skip)]
     pub(crate) notes: Vec<String>,
+    /// Where the options stand that configurations have given.
+    #[arg(skip)]
+    pub(crate) origins: Origins,
 }
 
 #[derive(Debug, Args)]

@@ -87,6 +87,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     if let Command::Train(train) = &mut command {
         train.words = words.to_vec();
         train.notes = notes;
+        train.origins = origins;
     }
     let checked = match &mut command {
         Command::Local(args) => Some((&mut args.job.command, Machine::This, &mut args.job.ranks)),

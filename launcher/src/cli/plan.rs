@@ -276,7 +276,14 @@ impl From<RankArgs> for RankPlan {
 impl TryFrom<Box<TrainArgs>> for TrainPlan {
     type Error = Failure;
 
-    fn try_from(args: Box<TrainArgs>) -> Result<Self, Failure> {
+    fn try_from(mut args: Box<TrainArgs>) -> Result<Self, Failure> {
+        let origins = std::mem::take(&mut args.origins);
+        Self::new(*args).map_err(|failure| origins.explain(failure))
+    }
+}
+
+impl TrainPlan {
+    fn new(args: TrainArgs) -> Result<Self, Failure> {
         let TrainArgs {
             network,
             data,
@@ -299,7 +306,8 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             profile,
             words,
             notes,
-        } = *args;
+            origins: _,
+        } = args;
         let mut metrics = Vec::new();
         for metric in training.metrics {
             if !metrics.contains(&metric) {

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 
 /// The settings that count, from the lowest of `levels` up, beside the options of the command line `words`.
 ///
-/// An option that excludes one of a higher level does not count, nor does a parameter of an optimizer or of
-/// a schedule in whose place a higher level has put another one.
+/// An option that excludes one of a higher level does not count, nor does a file's parameter of an optimizer
+/// or of a schedule in whose place a higher level has put another one.
 pub(super) fn merge(options: &CommandOptions, levels: Vec<Level>, words: &[OsString]) -> Vec<Setting> {
     let mut taken = options.given(words);
     let mut chosen = [("optimizer", None), ("schedule", None)];
@@ -24,9 +24,13 @@ pub(super) fn merge(options: &CommandOptions, levels: Vec<Level>, words: &[OsStr
             .flat_map(|arg| options.conflicts(arg))
             .collect();
         let counts = |setting: &Setting| {
+            let is_of_file = setting.origin.at.is_some();
+            let is_of_another = |(id, name): &(&str, Option<String>)| {
+                is_of_file && is_of_another(id, name.as_deref(), &setting.id)
+            };
             !taken.contains(&setting.id)
                 && !excluded.contains(&setting.id)
-                && chosen.iter().all(|(id, name)| !is_of_another(id, name.as_deref(), &setting.id))
+                && !chosen.iter().any(is_of_another)
         };
         let kept: Vec<Setting> = settings.into_iter().filter(counts).collect();
         for setting in &kept {

@@ -139,6 +139,8 @@ fn values_are_checked_where_they_stand() {
     );
     let error = plan("--set epochs=1.5").unwrap_err();
     assert_eq!(error, "--set epochs: --epochs: must be a whole number from 1 to 4294967295, it is '1.5'");
+    let error = plan("--set a.rho=0.5 --optimizer adam").unwrap_err();
+    assert!(error.starts_with("--set a.rho: --rho is not a parameter of the optimizer adam"), "{error}");
     let error = plan("--set a.epoch=1").unwrap_err();
     assert!(error.starts_with("--set a.epoch: unknown key 'epoch'; did you mean 'epochs'?"), "{error}");
     for set in ["epochs", "=1", "a.=1"] {
