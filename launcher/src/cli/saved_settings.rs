@@ -140,6 +140,7 @@ impl SavedSettings {
         self.find_paths(&mut args);
         let is_given = |name: &str| given(&given_matches).iter().any(|(given, _)| given == name);
         args.ranks = given_args.ranks;
+        args.profile = given_args.profile;
         args.execution.threads = given_args.execution.threads;
         if is_given("epochs") {
             let (before, now) = (args.training.epochs, given_args.training.epochs);

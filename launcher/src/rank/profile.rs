@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// A profile under way.
+#[derive(Debug)]
 pub(crate) struct Profiling<'a> {
     plan: &'a ProfilePlan,
-    /// How a run that waits for samples can read them faster.
+    /// Whether samples are read ahead.
     has_prefetch: bool,
     /// New files beside those of the plan, at the first rank.
     out: Option<NamedTempFile>,

@@ -94,7 +94,8 @@ impl Limit {
             let layers = rows.iter().filter(|row| !row.pass.is_empty());
             let most = layers.clone().max_by(|a, b| a.share.total_cmp(&b.share));
             Self::Computation {
-                share: layers.map(|row| row.share).sum(),
+                // A sum of nothing would be -0.
+                share: layers.map(|row| row.share).fold(0.0, |sum, share| sum + share),
                 most: most.map(|row| (format!("{}, {}", row.name, row.pass), row.share)),
                 peak_share: most.and_then(|row| row.peak_share),
             }
