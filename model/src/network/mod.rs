@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! layers and blocks --lower--> steps over values --fuse--> fewer steps --gradients--> who adds to what
-//!                   --lifetimes--> when each buffer is used --arena--> one piece of memory a shard
+//!                   --recompute--> what is not kept --lifetimes--> when each buffer is used
+//!                   --arena--> one piece of memory a shard
 //! ```
 //!
 //! What is left are two plain loops over a list of steps.
@@ -19,6 +20,7 @@ mod memory;
 mod pass;
 mod predict;
 mod predictor;
+mod recompute;
 mod state;
 mod summary;
 
@@ -39,6 +41,7 @@ use fold::Fold;
 use graph::{Graph, Inside, Step};
 use isograd_kernels::Element;
 use lower::{LayerInfo, Lowering};
+use recompute::Recomputation;
 use std::ops::Range;
 use summary::Row;
 
@@ -70,6 +73,9 @@ pub struct Network<T> {
     /// The buffer of each value's data, and of the gradient by it.
     data: Vec<Inside>,
     gradients: Vec<Inside>,
+    /// Whether cheap outputs are computed again, and which.
+    recomputes: bool,
+    recomputation: Recomputation,
     /// The value that is the output.
     output: usize,
     rows: Vec<Row>,
@@ -100,6 +106,8 @@ impl<T: Element> Network<T> {
             folds: Vec::new(),
             data: Vec::new(),
             gradients: Vec::new(),
+            recomputes: false,
+            recomputation: Recomputation::default(),
             output,
             rows,
         };
@@ -125,6 +133,9 @@ impl<T: Element> Network<T> {
         self.data = (0..graph.values.len()).map(|value| graph.data(value)).collect();
         self.gradients = (0..graph.values.len()).map(|value| graph.gradient(value)).collect();
         self.graph = graph;
+        if self.recomputes {
+            self.recomputation = self.plan_recomputation();
+        }
     }
 
     /// Checks that `loss` takes the network's output.
@@ -159,6 +170,12 @@ impl<T: Element> Network<T> {
         &first.unwrap_or(&self.infos[0]).place
     }
 
+    /// The places of the layers that share sums over all shards of a step.
+    pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
+        let with_layers = self.layers.iter().zip(&self.infos);
+        with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
+    }
+
     /// The layers that are not frozen.
     fn trained(&self) -> impl Iterator<Item = &LayerInfo> {
         self.infos.iter().filter(|info| !info.frozen)
@@ -170,12 +187,6 @@ impl<T: Element> Network<T> {
     }
 
     /// Shape of the output of one sample.
-    /// The places of the layers that share sums over all shards of a step.
-    pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
-        let with_layers = self.layers.iter().zip(&self.infos);
-        with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
-    }
-
     pub fn output_shape(&self) -> Shape {
         self.infos[self.infos.len() - 1].shape
     }

@@ -33,11 +33,12 @@ mod public_types;
 #[cfg(feature = "ranks")]
 mod ranks;
 mod rate_range;
+mod recomputation;
 mod resume;
 mod resume_damage;
-mod run_folder;
 #[cfg(feature = "ranks")]
 mod resume_ranks;
+mod run_folder;
 mod same_bits;
 mod schedules;
 mod small_networks;
