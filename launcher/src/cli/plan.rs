@@ -30,6 +30,10 @@ pub(crate) struct TrainPlan {
     pub(crate) validation_split: f64,
     /// Names of parameters that are not trained.
     pub(crate) freeze: Vec<String>,
+    /// Batch normalisations take the statistics of the whole batch.
+    pub(crate) sync_stats: bool,
+    /// Cheap outputs are computed again in the backward pass.
+    pub(crate) recompute: bool,
     pub(crate) augment: AugmentPlan,
     pub(crate) prefetch: Option<PrefetchPlan>,
     pub(crate) epochs: u32,
@@ -102,6 +106,7 @@ pub(crate) struct SummaryPlan {
     /// The data that the network is for; if there is none, what it was made for.
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
+    pub(crate) recompute: bool,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
 }
@@ -245,6 +250,8 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             data,
             validation_split,
             freeze,
+            sync_stats,
+            recompute,
             input,
             augment,
             prefetch,
@@ -280,6 +287,8 @@ impl TryFrom<Box<TrainArgs>> for TrainPlan {
             model,
             validation_split,
             freeze,
+            sync_stats,
+            recompute,
             augment: AugmentPlan::new(input, augment)?,
             prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
@@ -330,11 +339,11 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, toml } = args;
+        let SummaryArgs { network, data, shard_size, recompute, toml } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, toml })
+        Ok(Self { model, source, shard_size, recompute, toml })
     }
 }
 

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 12] = [
+const OF_A_PROCESS: [&str; 13] = [
     "threads",
     "key-file",
     "transport",
@@ -23,6 +23,7 @@ const OF_A_PROCESS: [&str; 12] = [
     "shards-per-rank",
     "bucket-bytes",
     "no-overlap",
+    "recompute",
     "resume",
     "checkpoint",
 ];
@@ -48,7 +49,7 @@ const EFFECTIVE: [&str; 5] =
     ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
 
 /// Options without a value that a checkpoint keeps.
-const SWITCHES: [&str; 8] = [
+const SWITCHES: [&str; 9] = [
     "nesterov",
     "decay-all",
     "hash",
@@ -57,6 +58,7 @@ const SWITCHES: [&str; 8] = [
     "grey",
     "vertical-flip",
     "alternating-flip",
+    "sync-stats",
 ];
 
 /// Options, and the folder that their relative paths start from.
@@ -133,6 +135,7 @@ impl SavedSettings {
         let is_given = |name: &str| given(&given_matches).iter().any(|(given, _)| given == name);
         args.ranks = given_args.ranks;
         args.execution.threads = given_args.execution.threads;
+        args.recompute = given_args.recompute;
         if is_given("epochs") {
             let (before, now) = (args.training.epochs, given_args.training.epochs);
             if now < before {
@@ -273,7 +276,7 @@ mod tests {
     fn what_depends_on_ranks_is_kept_as_what_came_of_it() {
         let settings = saved(
             "--dataset synthetic --batch_size 20 --threads 3 --learning-rate 0.1 --scale-learning-rate --nesterov \
-             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --load x --evaluate",
+             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --sync-stats --recompute --load x --evaluate",
             4,
         );
         let mut words = settings.words.clone();
@@ -287,6 +290,7 @@ mod tests {
             "--metrics=mse",
             "--nesterov",
             "--optimizer=sgd",
+            "--sync-stats",
             "--warm-up-epochs=2",
             "--warm-up-factor=0.25",
         ];
@@ -322,6 +326,7 @@ mod tests {
             ("--batch-size 10", "--batch-size 10: the run was started without it, and another value"),
             ("--optimizer sgd", "--optimizer sgd: the run was started with adam, and"),
             ("--early-stopping", "--early-stopping true: the run was started with false, and"),
+            ("--sync-stats", "--sync-stats true: the run was started with false, and"),
             ("--epochs 4", "--epochs 4: the run was started with 5, it can only have more"),
         ] {
             let error = merge(options).unwrap_err().to_string();

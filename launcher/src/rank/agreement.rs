@@ -32,6 +32,7 @@ pub(crate) fn of_training<T: Element>(
         source,
         validation_split,
         freeze,
+        sync_stats,
         augment,
         load,
         evaluate_before,
@@ -51,6 +52,8 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
+        // It changes no bit.
+        recompute: _,
         // Ranks may read ahead as they can.
         prefetch: _,
         callbacks,
@@ -72,6 +75,7 @@ pub(crate) fn of_training<T: Element>(
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
     row("the parameters that are left as they are", freeze);
+    row("whether statistics are those of the whole batch", sync_stats);
     row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());

@@ -33,7 +33,7 @@ impl RankCommand for EvaluatePlan {
             _ => views::normalization(&self.input, &*test)?,
         };
         let view = views::in_tests(&self.input, &*test, normalization.as_ref())?;
-        let network = build::<T>(&self.model, &*view)?;
+        let network = build::<T>(&self.model, &*view, false)?;
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
         let agreement = || agreement::of_test(self, &network, &*test, &*view, &state);

@@ -3,14 +3,25 @@
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
+use isograd_model::layer::{self, Layers};
 use isograd_model::{Element, Network, Shape, State, load};
 use std::path::Path;
 
-/// Builds the network `model` for the samples and classes of `dataset`. A network in a file is for those that
-/// the file says; whether they are those of the data set is found when it is used.
-pub(crate) fn build<T: Element>(model: &NetworkPlan, dataset: &dyn Dataset) -> Result<Network<T>, Failure> {
+/// Builds the network `model` for the samples and classes of `dataset`; with `sync_stats`, its batch
+/// normalisations take the statistics of the whole batch. A network in a file is for the samples that the
+/// file says; whether they are those of the data set is found when it is used.
+pub(crate) fn build<T: Element>(
+    model: &NetworkPlan,
+    dataset: &dyn Dataset,
+    sync_stats: bool,
+) -> Result<Network<T>, Failure> {
     let [c, h, w] = dataset.sample_shape();
-    build_for(model, Shape::image(c, h, w), outputs(dataset))
+    let mut layers = layers(model, Shape::image(c, h, w), outputs(dataset))?;
+    if sync_stats && layer::sync_stats(&mut layers) == 0 {
+        let problem = format!("--sync-stats: {} has no batch normalisation", model.argument());
+        return Err(Failure::Usage { problem, hint: None });
+    }
+    Ok(Network::build(layers)?)
 }
 
 /// The number of outputs for the targets of `dataset`: one for each class or number.
@@ -18,15 +29,15 @@ pub(crate) fn outputs(dataset: &dyn Dataset) -> usize {
     dataset.target_values().unwrap_or(dataset.num_classes())
 }
 
-/// As [`build`], for samples of shape `input` and `classes` classes.
-pub(crate) fn build_for<T: Element>(
+/// The layers of the network `model` for samples of shape `input` and `classes` classes.
+pub(crate) fn layers<T: Element>(
     model: &NetworkPlan,
     input: Shape,
     classes: usize,
-) -> Result<Network<T>, Failure> {
+) -> Result<Layers<T>, Failure> {
     match model {
-        NetworkPlan::Zoo(model) => Ok(Network::build(model.layers(input, classes))?),
-        NetworkPlan::File(file) => file.build(),
+        NetworkPlan::Zoo(model) => Ok(model.layers(input, classes)),
+        NetworkPlan::File(file) => file.layers(),
     }
 }
 

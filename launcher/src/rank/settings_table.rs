@@ -26,6 +26,8 @@ pub(crate) fn list<T: Element>(
         source,
         validation_split: _,
         freeze,
+        sync_stats,
+        recompute,
         augment,
         prefetch,
         epochs,
@@ -67,6 +69,12 @@ pub(crate) fn list<T: Element>(
         ("epochs", epochs.to_string()),
     ]);
     rows.extend(freeze.iter().map(|pattern| ("freeze", pattern.clone())));
+    if *sync_stats {
+        rows.push(("sync-stats", "true".to_string()));
+    }
+    if *recompute {
+        rows.push(("recompute", "true".to_string()));
+    }
     rows.extend(steps.map(|steps| ("steps", steps.to_string())));
     rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
     if *accumulate > 1 {
