@@ -412,6 +412,12 @@ fn what_may_help_is_what_is_out_of_the_ordinary() {
     with("--epsilon 0 --learning-rate 1e20", &["and so may an --epsilon above 0"]);
 }
 
+#[test]
+fn statistics_of_a_batch_that_no_layer_takes() {
+    let outcome = isograd(&["train", "--dataset", "synthetic", "--sync-stats"]);
+    assert_error(&outcome, 2, &["--sync-stats: simplecnn has no batch normalisation"]);
+}
+
 /// The loss of the only step is finite, what it does to the parameters is not.
 #[test]
 fn parameters_that_are_no_numbers_are_not_saved() {

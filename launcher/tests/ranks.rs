@@ -77,6 +77,34 @@ fn a_batch_per_rank_is_a_larger_global_one() {
     assert_eq!(hash(&accumulated), hash(&together));
 }
 
+/// A network with batch normalisation, in a file.
+const NORMALISED: &str = "input = [1, 28, 28]\nlayers = [{ type = 'MaxPool2D', size = 4 }, \
+    { type = 'Conv2D', filters = 4, kernel = 3 }, 'BatchNormalization', 'ReLU', 'Flatten', \
+    { type = 'Dense', outputs = 10 }, 'Softmax']";
+
+/// Statistics over the whole batch are those over all ranks, and ranks must all want them.
+#[test]
+fn statistics_of_the_whole_batch_do_not_depend_on_the_ranks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (key, file) = (key(folder.path()), folder.path().join("net.toml"));
+    std::fs::write(&file, NORMALISED).expect("room for a file");
+    let options = format!("{RUN} --model {}", file.display());
+    let run = |start: &str, sync: &str| isograd(&words(&format!("{start} {options} {sync}")));
+    let alone = run("", "--sync-stats");
+    assert_eq!(lines(&alone.stdout, "sync-stats:").len(), 1, "{}", alone.stdout);
+    assert_eq!(hash(&run("local -n 3", "--sync-stats")), hash(&alone));
+    assert_ne!(hash(&run("", "")), hash(&alone));
+
+    let (address, options) = (free_address(), format!("{options} --timeout 20"));
+    let synced = format!("{options} --sync-stats");
+    let ranks = [rank(0, 2, &address, &key, &options), rank(1, 2, &address, &key, &synced)];
+    for outcome in ranks.map(outcome) {
+        let difference =
+            "ranks 0 and 1 differ in whether statistics are those of the whole batch: false against";
+        assert_error(&outcome, 1, &[difference]);
+    }
+}
+
 /// Unlike the batch, a schedule does not depend on the ranks, unless the learning rate is to.
 #[test]
 fn optimizers_and_schedules_have_the_bits_of_one_process() {

@@ -240,6 +240,14 @@ pub(crate) struct TrainArgs {
     /// parameters work as in use
     #[arg(long, value_name = "PATTERN")]
     pub(crate) freeze: Vec<String>,
+    /// Let batch normalisation take its statistics over the whole batch, over all shards and ranks, in the
+    /// place of each shard's
+    #[arg(long)]
+    pub(crate) sync_stats: bool,
+    /// Compute outputs of batch normalisations again in the backward pass instead of keeping them: less
+    /// memory for a little time, and the same bits
+    #[arg(long)]
+    pub(crate) recompute: bool,
     #[command(flatten, next_help_heading = "Augmentation")]
     pub(crate) input: InputArgs,
     #[command(flatten)]
@@ -324,6 +332,9 @@ pub(crate) struct SummaryArgs {
     /// rounding of results
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
     pub(crate) conv: ConvPath,
+    /// Show the memory that training takes with 'train --recompute'
+    #[arg(long, conflicts_with = "toml")]
+    pub(crate) recompute: bool,
     /// Print the network as a file for --model instead, to start one of your own
     #[arg(long, conflicts_with_all = ["shard_size", "conv"])]
     pub(crate) toml: bool,

@@ -2,8 +2,9 @@
 
 use crate::failure::Failure;
 use crate::system::text_file;
+use isograd_model::layer::Layers;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{Element, Network, Shape, file};
+use isograd_model::{Element, Shape, file};
 use std::path::PathBuf;
 
 /// What `--model` names.
@@ -95,9 +96,9 @@ impl NetworkFile {
         &self.text
     }
 
-    /// Builds the network for elements of type `T`.
-    pub(crate) fn build<T: Element>(&self) -> Result<Network<T>, Failure> {
-        file::network(&self.text)
+    /// The network's layers, for elements of type `T`.
+    pub(crate) fn layers<T: Element>(&self) -> Result<Layers<T>, Failure> {
+        file::layers(&self.text)
             .map_err(|error| Failure::NetworkFile { path: self.path.clone(), problem: error.to_string() })
     }
 }

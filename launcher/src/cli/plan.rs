@@ -34,6 +34,10 @@ pub(crate) struct TrainPlan {
     pub(crate) test_as_validation: bool,
     /// Names of parameters that are not trained.
     pub(crate) freeze: Vec<String>,
+    /// Batch normalisations take the statistics of the whole batch.
+    pub(crate) sync_stats: bool,
+    /// Cheap outputs are computed again in the backward pass.
+    pub(crate) recompute: bool,
     pub(crate) augment: AugmentPlan,
     pub(crate) prefetch: Option<PrefetchPlan>,
     pub(crate) epochs: u32,
@@ -115,6 +119,7 @@ pub(crate) struct SummaryPlan {
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
     pub(crate) conv: ConvPath,
+    pub(crate) recompute: bool,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
 }
@@ -290,6 +295,8 @@ impl TrainPlan {
             validation_split,
             test_as_validation,
             freeze,
+            sync_stats,
+            recompute,
             input,
             augment,
             prefetch,
@@ -332,6 +339,8 @@ impl TrainPlan {
             validation_split,
             test_as_validation,
             freeze,
+            sync_stats,
+            recompute,
             augment,
             prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
@@ -373,11 +382,11 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, conv, toml, config: _ } = args;
+        let SummaryArgs { network, data, shard_size, conv, recompute, toml, config: _ } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, conv, toml })
+        Ok(Self { model, source, shard_size, conv, recompute, toml })
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) const SETTINGS: &str = "settings";
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 17] = [
+const OF_A_PROCESS: [&str; 18] = [
     "threads",
     "key-file",
     "transport",
@@ -28,6 +28,7 @@ const OF_A_PROCESS: [&str; 17] = [
     "bucket-bytes",
     "no-overlap",
     "parallel",
+    "recompute",
     "resume",
     "checkpoint",
     "profile",
@@ -142,6 +143,7 @@ impl SavedSettings {
         args.ranks = given_args.ranks;
         args.profile = given_args.profile;
         args.execution.threads = given_args.execution.threads;
+        args.recompute = given_args.recompute;
         if is_given("epochs") {
             let (before, now) = (args.training.epochs, given_args.training.epochs);
             if now < before {
@@ -309,7 +311,7 @@ mod tests {
     fn what_depends_on_ranks_is_kept_as_what_came_of_it() {
         let settings = saved(
             "--dataset synthetic --batch_size 20 --threads 3 --learning-rate 0.1 --scale-learning-rate --nesterov \
-             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --load x --evaluate",
+             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --sync-stats --recompute --load x --evaluate",
             4,
         );
         let mut words = settings.words.clone();
@@ -323,6 +325,7 @@ mod tests {
             "--metrics=mse",
             "--nesterov",
             "--optimizer=sgd",
+            "--sync-stats",
             "--warm-up-epochs=2",
             "--warm-up-factor=0.25",
         ];
@@ -358,6 +361,7 @@ mod tests {
             ("--batch-size 10", "--batch-size 10: the run was started without it, and another value"),
             ("--optimizer sgd", "--optimizer sgd: the run was started with adam, and"),
             ("--early-stopping", "--early-stopping true: the run was started with false, and"),
+            ("--sync-stats", "--sync-stats true: the run was started with false, and"),
             ("--epochs 4", "--epochs 4: the run was started with 5, it can only have more"),
         ] {
             let error = merge(options).unwrap_err().to_string();

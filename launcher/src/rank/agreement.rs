@@ -34,6 +34,7 @@ pub(crate) fn of_training<T: Element>(
         validation_split,
         test_as_validation,
         freeze,
+        sync_stats,
         augment,
         load,
         evaluate_before,
@@ -54,6 +55,8 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
+        // It changes no bit.
+        recompute: _,
         // Ranks may read ahead as they can.
         prefetch: _,
         callbacks,
@@ -79,6 +82,7 @@ pub(crate) fn of_training<T: Element>(
     row("the samples to validate on", test_as_validation);
     row("the steps of an epoch", steps_per_epoch);
     row("the parameters that are left as they are", freeze);
+    row("whether statistics are those of the whole batch", sync_stats);
     row("the augmentation", augment);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());

@@ -3,19 +3,26 @@
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_model::layer::ConvPath;
+use isograd_model::layer::{self, ConvPath, Layers};
 use isograd_model::{Element, Network, SavedNetwork, Shape, State, load};
 use std::path::Path;
 
-/// Builds the network `model` for the samples and classes of `dataset`, with convolutions by `conv`. A network in a file is for those that
-/// the file says; whether they are those of the data set is found when it is used.
+/// Builds the network `model` for the samples and classes of `dataset`, with convolutions by `conv`; with
+/// `sync_stats`, its batch normalisations take the statistics of the whole batch. A network in a file is for
+/// the samples that the file says; whether they are those of the data set is found when it is used.
 pub(crate) fn build<T: Element>(
     model: &NetworkPlan,
     conv: ConvPath,
     dataset: &dyn Dataset,
+    sync_stats: bool,
 ) -> Result<Network<T>, Failure> {
     let [c, h, w] = dataset.sample_shape();
-    build_for(model, conv, Shape::image(c, h, w), outputs(dataset))
+    let mut layers = layers(model, Shape::image(c, h, w), outputs(dataset))?;
+    if sync_stats && layer::sync_stats(&mut layers) == 0 {
+        let problem = format!("--sync-stats: {} has no batch normalisation", model.argument());
+        return Err(Failure::Usage { problem, hint: None });
+    }
+    with_conv(Network::build(layers)?, conv)
 }
 
 /// The number of outputs for the targets of `dataset`: one for each class or number.
@@ -23,17 +30,21 @@ pub(crate) fn outputs(dataset: &dyn Dataset) -> usize {
     dataset.target_values().unwrap_or(dataset.num_classes())
 }
 
-/// As [`build`], for samples of shape `input` and `classes` classes.
-pub(crate) fn build_for<T: Element>(
+/// The layers of the network `model` for samples of shape `input` and `classes` classes.
+pub(crate) fn layers<T: Element>(
     model: &NetworkPlan,
     conv: ConvPath,
     input: Shape,
     classes: usize,
-) -> Result<Network<T>, Failure> {
-    let network = match model {
-        NetworkPlan::Zoo(model) => Network::build(model.layers(input, classes))?,
-        NetworkPlan::File(file) => file.build()?,
-    };
+) -> Result<Layers<T>, Failure> {
+    match model {
+        NetworkPlan::Zoo(model) => Ok(model.layers(input, classes)),
+        NetworkPlan::File(file) => file.layers(),
+    }
+}
+
+/// `network` with its convolutions by `conv`.
+pub(crate) fn with_conv<T: Element>(network: Network<T>, conv: ConvPath) -> Result<Network<T>, Failure> {
     network
         .with_conv_path(conv)
         .map_err(|error| Failure::Usage { problem: format!("--conv: {error}"), hint: None })

@@ -27,6 +27,8 @@ pub(crate) fn list<T: Element>(
         validation_split: _,
         test_as_validation,
         freeze,
+        sync_stats,
+        recompute,
         augment,
         prefetch,
         epochs,
@@ -75,6 +77,12 @@ pub(crate) fn list<T: Element>(
         rows.push(("test-as-validation", "true".to_string()));
     }
     rows.extend(steps_per_epoch.map(|steps| ("steps-per-epoch", steps.to_string())));
+    if *sync_stats {
+        rows.push(("sync-stats", "true".to_string()));
+    }
+    if *recompute {
+        rows.push(("recompute", "true".to_string()));
+    }
     rows.extend(steps.map(|steps| ("steps", steps.to_string())));
     rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
     if *accumulate > 1 {

@@ -1,11 +1,10 @@
 //! `isograd summary` and `isograd models`: what networks are made of.
 
-use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::network::{build_for, outputs};
-use isograd_model::layer::{Layers, Mode};
+use crate::rank::network::{layers, outputs, with_conv};
+use isograd_model::layer::Mode;
 use isograd_model::{Network, Shape, file, zoo};
 
 /// Prints the table of the network's layers, and what a shard takes of memory; or the network as a file.
@@ -18,13 +17,13 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         }
         None => plan.model.made_for(),
     };
-    let network = build_for::<f32>(&plan.model, plan.conv, input, classes)?;
+    let layers = || layers::<f32>(&plan.model, input, classes);
+    let mut network = with_conv(Network::build(layers()?)?, plan.conv)?;
+    if plan.recompute {
+        network = network.with_recomputation();
+    }
     if plan.toml {
-        let layers: Layers<f32> = match &plan.model {
-            NetworkPlan::Zoo(model) => model.layers(input, classes),
-            NetworkPlan::File(network) => file::layers(network.text())?,
-        };
-        return out.text(&file::to_toml(layers)?);
+        return out.text(&file::to_toml(layers()?)?);
     }
     let [train, eval] = [Mode::Train, Mode::Eval].map(|mode| network.shard_bytes(mode, plan.shard_size));
     let mut memory = format!(

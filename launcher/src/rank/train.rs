@@ -91,12 +91,15 @@ pub(crate) fn run<T: Element>(
     let has_validation = !parts.validation.is_empty();
     plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
     plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
-    let (mut network, model) =
-        (build::<T>(&plan.model, plan.execution.conv, &*views.train)?, plan.model.name());
+    let network = build::<T>(&plan.model, plan.execution.conv, &*views.train, plan.sync_stats)?;
+    let (mut network, model) = (network, plan.model.name());
     for pattern in &plan.freeze {
         network
             .freeze(pattern)
             .map_err(|error| Failure::Usage { problem: format!("--freeze: {error}"), hint: None })?;
+    }
+    if plan.recompute {
+        network = network.with_recomputation();
     }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let (is_first, config) = (identity.is_first(), plan.config::<T>(parts.train.len(), identity.world));

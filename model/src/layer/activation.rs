@@ -40,6 +40,10 @@ macro_rules! elementwise_layer {
                 }
             }
 
+            fn is_cheap(&self) -> bool {
+                true
+            }
+
             fn backward_reads(&self) -> BackwardReads {
                 BackwardReads { $of: true, ..BackwardReads::NOTHING }
             }

@@ -287,6 +287,15 @@ impl<T: Element> Layer<T> for BatchNormalization {
         elementwise::scale(cx.isa, T::from_f64(share), running_mean);
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
+    fn forward_again(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let Normalisation { affine, saved, activation } = self.normalisation(cx, memory.saved);
+        batch_norm_normalise(cx.isa, x, affine, saved, activation, y);
+    }
+
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
         let forward = self.normalisation(cx, memory.saved);

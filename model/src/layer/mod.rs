@@ -272,6 +272,20 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         unreachable!("{} has no forward pass", self.kind());
     }
 
+    /// Whether the output takes so little work that a network that
+    /// [recomputes](crate::Network::with_recomputation) computes it again in the backward pass instead of
+    /// keeping it.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
+    /// Computes the output of [`forward`](Self::forward) again in the backward pass, the same bits; `memory`
+    /// has what `forward` saved, and neither statistics nor sums. It is called where the layer
+    /// [is cheap](Self::is_cheap) and [reads](Self::backward_reads) its input alone.
+    fn forward_again(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        self.forward(cx, x, y, memory);
+    }
+
     /// Whether [`forward_channels`](Self::forward_channels) can compute parts of the output in use, for
     /// several threads.
     fn can_split(&self) -> bool {
@@ -369,6 +383,13 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// Returns its parameters that are to be multiplied; `None` if it cannot do it.
     fn fold(&mut self, _activation: Activation, _bias: Range<usize>) -> Option<Foldable> {
         None
+    }
+
+    /// Lets the layer, and those in it if it is a block, take statistics over the whole batch where it takes
+    /// them over a shard. Returns how many layers do so. It is called before the layer is built, by
+    /// [`sync_stats`].
+    fn sync_stats(&mut self) -> usize {
+        0
     }
 
     /// The layers that this one is made of, if it is a [`Block`]. Only `Network::build` calls it, once.

@@ -180,6 +180,10 @@ impl<T: Element> Layer<T> for GELU {
         Some(Options::new().with_unless("tanh", self.by_tanh, false))
     }
 
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn backward_reads(&self) -> BackwardReads {
         BackwardReads::X
     }

@@ -20,6 +20,8 @@ pub(super) enum Slot {
     Saved(usize),
     /// The gradient of a step that cannot add to another one.
     Spare(usize),
+    /// The data of a value with a buffer of its own, computed again in the backward pass.
+    Again(usize),
     /// Targets of the loss.
     Targets,
 }
@@ -33,8 +35,15 @@ impl<T: Element> Network<T> {
             Slot::Gradient(value) => values + value,
             Slot::Saved(step) => 2 * values + step,
             Slot::Spare(step) => 2 * values + steps + step,
-            Slot::Targets => 2 * values + 2 * steps,
+            Slot::Again(value) => 2 * values + 2 * steps + value,
+            Slot::Targets => 3 * values + 2 * steps,
         }
+    }
+
+    /// The slot in which the backward pass has the data of `value`.
+    pub(super) fn kept(&self, value: usize) -> Slot {
+        let buffer = self.data[value].value;
+        if self.recomputation.has(buffer) { Slot::Again(buffer) } else { Slot::Data(buffer) }
     }
 
     /// All buffers that a shard needs in `mode`.
@@ -45,6 +54,7 @@ impl<T: Element> Network<T> {
         for (value, description) in values.iter().enumerate() {
             items[self.item(Slot::Data(value))] = of_value(description.elements);
             items[self.item(Slot::Gradient(value))] = of_value(description.elements);
+            items[self.item(Slot::Again(value))] = of_value(description.elements);
         }
         let mut lives = Lives { network: self, items };
         lives.touch(Slot::Data(self.data[0].value), 0);
@@ -75,6 +85,11 @@ impl<T: Element> Lives<'_, T> {
 
     fn touch_data(&mut self, value: usize, time: usize) {
         self.touch(Slot::Data(self.network.data[value].value), time);
+    }
+
+    /// A value as the backward pass has it.
+    fn touch_kept(&mut self, value: usize, time: usize) {
+        self.touch(self.network.kept(value), time);
     }
 
     fn touch_gradient(&mut self, value: usize, time: usize) {
@@ -125,14 +140,20 @@ impl<T: Element> Lives<'_, T> {
                 }
             }
         }
+        for writer in self.network.recomputation.before(index) {
+            let Step { reads, writes, .. } = &self.network.graph.steps[*writer];
+            self.touch_data(reads[0], time);
+            self.touch_kept(*writes, time);
+            self.touch(Slot::Saved(*writer), time);
+        }
         if let Op::Layer(layer) = step.op {
             self.touch(Slot::Saved(index), time);
             let reads = self.network.layers[layer].backward_reads();
             if reads.x {
-                self.touch_data(step.reads[0], time);
+                self.touch_kept(step.reads[0], time);
             }
             if reads.y {
-                self.touch_data(step.writes, time);
+                self.touch_kept(step.writes, time);
             }
         }
     }

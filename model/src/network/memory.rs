@@ -209,6 +209,12 @@ impl<T: Element> Network<T> {
         self.part_range(memory, Slot::Data(buffer), offset, self.graph.values[value].elements)
     }
 
+    /// Where the backward pass has the data of `value`.
+    pub(super) fn kept_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+        let elements = self.graph.values[value].elements;
+        self.part_range(memory, self.kept(value), self.data[value].offset, elements)
+    }
+
     /// Where the gradient by `value` lies.
     pub(super) fn gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
         let Inside { value: buffer, offset } = self.gradients[value];

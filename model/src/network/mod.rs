@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! layers and blocks --lower--> steps over values --fuse--> fewer steps --gradients--> who adds to what
-//!                   --lifetimes--> when each buffer is used --arena--> one piece of memory a shard
+//!                   --recompute--> what is not kept --lifetimes--> when each buffer is used
+//!                   --arena--> one piece of memory a shard
 //! ```
 //!
 //! What is left are two plain loops over a list of steps.
@@ -22,6 +23,7 @@ mod pass;
 mod plain;
 mod predict;
 mod prepare;
+mod recompute;
 mod session;
 mod state;
 mod summary;
@@ -46,6 +48,7 @@ use graph::{Graph, Inside, Step};
 use isograd_kernels::Element;
 use lower::{LayerInfo, Lowering};
 use prepare::PreparedPlan;
+use recompute::Recomputation;
 use std::ops::Range;
 use summary::Row;
 
@@ -81,6 +84,9 @@ pub struct Network<T> {
     data: Vec<Inside>,
     gradients: Vec<Inside>,
     prepared: PreparedPlan,
+    /// Whether cheap outputs are computed again, and which.
+    recomputes: bool,
+    recomputation: Recomputation,
     /// The value that is the output.
     output: usize,
     rows: Vec<Row>,
@@ -116,6 +122,8 @@ impl<T: Element> Network<T> {
             data: Vec::new(),
             gradients: Vec::new(),
             prepared: PreparedPlan::default(),
+            recomputes: false,
+            recomputation: Recomputation::default(),
             output,
             rows,
         };
@@ -142,6 +150,9 @@ impl<T: Element> Network<T> {
         self.data = (0..graph.values.len()).map(|value| graph.data(value)).collect();
         self.gradients = (0..graph.values.len()).map(|value| graph.gradient(value)).collect();
         self.graph = graph;
+        if self.recomputes {
+            self.recomputation = self.plan_recomputation();
+        }
     }
 
     /// Checks that `loss` takes the network's output.
@@ -179,6 +190,12 @@ impl<T: Element> Network<T> {
         let least = self.least_samples();
         let first = self.trained().find(|info| info.least_samples == least);
         &first.unwrap_or(&self.infos[0]).place
+    }
+
+    /// The places of the layers that share sums over all shards of a step.
+    pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
+        let with_layers = self.layers.iter().zip(&self.infos);
+        with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
     }
 
     /// The layers that are not frozen.

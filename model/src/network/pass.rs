@@ -358,6 +358,9 @@ impl<T: Element> Network<T> {
         layer: usize,
         part: Part<'_>,
     ) {
+        for writer in self.recomputation.before(index) {
+            self.forward_again(cx, memory, *writer);
+        }
         let (step, info) = (&self.graph.steps[index], &self.infos[layer]);
         let reads = self.layers[layer].backward_reads();
         let only_if = |is_read: bool, range: Range<usize>| if is_read { range } else { 0..0 };
@@ -373,8 +376,8 @@ impl<T: Element> Network<T> {
         };
         let has_dx = dx.is_some();
         let ranges = [
-            only_if(reads.x, self.data_range(memory, step.reads[0])),
-            only_if(reads.y, self.data_range(memory, step.writes)),
+            only_if(reads.x, self.kept_range(memory, step.reads[0])),
+            only_if(reads.y, self.kept_range(memory, step.writes)),
             self.gradient_range(memory, step.writes),
             dx.clone().unwrap_or_default(),
             self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n)),
@@ -407,6 +410,20 @@ impl<T: Element> Network<T> {
             let [dx, spare] = disjoint(&mut memory.arena, [gradient, spare]);
             elementwise::add_assign(cx.isa, spare, Activation::Identity, dx);
         }
+    }
+
+    /// Computes the output of step `index` again, for the backward pass.
+    fn forward_again(&self, cx: &Context<'_, T>, memory: &mut ShardMemory<T>, index: usize) {
+        let step = &self.graph.steps[index];
+        let Op::Layer(layer) = step.op else { return };
+        let ranges = [
+            self.data_range(memory, step.reads[0]),
+            self.kept_range(memory, step.writes),
+            self.slot_range(memory, Slot::Saved(index), self.infos[layer].saved.elements(cx.n)),
+        ];
+        let [x, y, saved] = disjoint(&mut memory.arena, ranges);
+        let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
+        self.layers[layer].forward_again(&self.context_of(cx, step, layer), x, y, of_layer);
     }
 
     /// Passes the gradient of a sum on to the terms that do not share its buffer.

@@ -57,15 +57,52 @@ fn planned_memory_is_what_is_in_use_at_one_time() {
     let mut beyond = Vec::new();
     for model in &zoo::ALL {
         let network = build(model.layers(model.input, model.classes));
-        for (mode, slack) in [(Mode::Train, 1.1), (Mode::Eval, 1.25)] {
+        let mut check = |network: &Network<f32>, what: &str, mode, slack| {
             let items = network.items(mode);
             let (planned, least) = (pack::<f32>(&items, 32).end, most_live::<f32>(&items, 32));
             let ratio = planned as f64 / least as f64;
             if ratio > slack {
-                beyond
-                    .push(format!("{} in {mode:?}: {planned} elements, {least} in use: {ratio}", model.name));
+                beyond.push(format!("{} {what}: {planned} elements, {least} in use: {ratio}", model.name));
             }
-        }
+        };
+        check(&network, "in training", Mode::Train, 1.1);
+        check(&network, "in use", Mode::Eval, 1.25);
+        check(&network.with_recomputation(), "in training with recomputation", Mode::Train, 1.1);
     }
     assert!(beyond.is_empty(), "{}", beyond.join("\n"));
+}
+
+/// Kept activations grow with the square of the depth, recomputed ones with the depth.
+#[test]
+fn recomputation_makes_the_memory_of_a_dense_block_linear() {
+    let bytes = |count, recomputes| {
+        let network = build(dense_block(count));
+        let network = if recomputes { network.with_recomputation() } else { network };
+        network.shard_bytes(Mode::Train, 32) as f64
+    };
+    let [kept, recomputed] = [false, true].map(|recomputes| bytes(48, recomputes) / bytes(12, recomputes));
+    assert!(kept > 8.0, "four times as deep takes {kept} times the memory");
+    assert!(recomputed < 5.0, "four times as deep takes {recomputed} times the memory with recomputation");
+}
+
+/// What the loss reads is kept, and so is what has no input to be computed from.
+#[test]
+fn only_what_has_an_input_is_computed_again() {
+    let count = |layers| {
+        let network = build(layers).with_recomputation();
+        (0..network.graph.steps.len()).flat_map(|step| network.recomputation.before(step)).count()
+    };
+    let norm = BatchNormalization::new;
+    assert_eq!(count(layers![Input::vector(2), norm(), Dense::new(2), Softmax]), 1);
+    assert_eq!(count(layers![Input::vector(2), norm(), Softmax]), 0);
+    // The second one's input is computed again, and so is the third one's output.
+    assert_eq!(count(layers![Input::vector(2), norm(), norm(), GELU::new(), Dense::new(2), Softmax]), 2);
+    assert_eq!(
+        count(layers![Input::vector(2), Dense::new(2), Frozen::new(norm()), Dense::new(2), Softmax]),
+        1
+    );
+    // Nothing in front of it is trained.
+    assert_eq!(count(layers![Input::vector(2), Frozen::new(norm()), Dense::new(2), Softmax]), 0);
+    let joined = Concatenation::new([layers![norm()], layers![]]);
+    assert_eq!(count(layers![Input::new(2, 2, 2), joined, Conv2D::new(2, 1), Flatten]), 0);
 }

@@ -1,5 +1,5 @@
-//! What stands in for the exchange with other ranks in a build without the feature `ranks`: types that have no
-//! values. The trainer keeps one course of events, and the compiler removes what needs them.
+//! What stands in for the exchange with other ranks in a build without the feature `ranks`: types that have
+//! no values. The trainer keeps one course of events, and the compiler removes what needs them.
 
 use super::buckets::Buckets;
 use super::partial_sums::PartialSums;

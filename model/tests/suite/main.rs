@@ -44,6 +44,7 @@ mod pytorch;
 #[cfg(feature = "ranks")]
 mod ranks;
 mod rate_range;
+mod recomputation;
 mod resume;
 mod resume_damage;
 #[cfg(feature = "ranks")]
