@@ -37,6 +37,9 @@ pub(crate) fn load_state<T: Element>(
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    let file = SavedNetwork::find(path).map_err(Failure::Load)?.file;
+    let file = match path.is_dir() {
+        true => SavedNetwork::find(path).map_err(Failure::Load)?.file,
+        false => path.to_path_buf(),
+    };
     load(&file, model, network).map_err(Failure::Load)
 }

@@ -22,7 +22,7 @@ fn all_types_are_send_and_sync() {
     is_send_and_sync::<(Box<dyn Metric<f32>>, MetricInput<'_, f32>, Direction)>();
     is_send_and_sync::<(CategoricalAccuracy, TopKAccuracy, CategoricalMse, CategoricalMae)>();
     is_send_and_sync::<(metric::CategoricalHinge, RegressionMse, RegressionMae)>();
-    is_send_and_sync::<(Precision, Recall, F1, ConfusionMatrix)>();
+    is_send_and_sync::<(Precision, Recall, F1, metric::ConfusionMatrix)>();
     is_send_and_sync::<(Box<dyn Optimizer<f32>>, Part<'_, f32>, StepNumbers, Extent, Scope)>();
     is_send_and_sync::<(Sgd, RmsProp, Adam, Nadam, AdamW, Lars, Lamb, Muon)>();
     is_send_and_sync::<(
