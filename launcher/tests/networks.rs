@@ -72,7 +72,7 @@ fn a_run_is_used_without_options() {
         assert_eq!(lines(&found, "test_acc: "), [expected], "{load}");
     }
     let one = folder.stdout("evaluate --load runs/a --per-class --per-class-file one.csv");
-    assert!(one.contains("class   samples precision  recall      f1\n"), "{one}");
+    assert!(one.contains("class  samples precision  recall      f1\n"), "{one}");
     let two = folder.stdout("local -n 2 evaluate --load runs/a --per-class --per-class-file two.csv");
     assert_eq!(one.lines().collect::<Vec<_>>(), two.lines().collect::<Vec<_>>());
     let [one, two] = ["one.csv", "two.csv"].map(|name| fs::read_to_string(folder.path(name)).unwrap());

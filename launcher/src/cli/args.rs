@@ -290,7 +290,7 @@ pub(crate) struct EvaluateArgs {
     /// Trained network: the folder of a run, which stands for its best checkpoint or else its newest; a
     /// checkpoint in it; or a file that `train --save` has written. What a checkpoint tells of its training
     /// (network, data, their size and normalisation, loss) need not be given
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) load: PathBuf,
     /// Show precision, recall and F1 of each class, and the confusion matrix
     #[arg(long)]

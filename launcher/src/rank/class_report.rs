@@ -144,10 +144,10 @@ dog, small        1    50.00% 100.00%  66.67%
 2                 0         -       -       -
 
 confusion matrix: a row for each class, a column for each class that samples were taken for
-            0 1 2
-cat         2 1 0
-dog, small  0 1 0
-2           0 0 0
+           0 1 2
+cat        2 1 0
+dog, small 0 1 0
+2          0 0 0
 ";
         assert_eq!(report().text(), expected);
     }

@@ -33,7 +33,6 @@ pub(crate) fn outputs(dataset: &dyn Dataset) -> usize {
 /// The layers of the network `model` for samples of shape `input` and `classes` classes.
 pub(crate) fn layers<T: Element>(
     model: &NetworkPlan,
-    conv: ConvPath,
     input: Shape,
     classes: usize,
 ) -> Result<Layers<T>, Failure> {
@@ -57,6 +56,9 @@ pub(crate) fn load_state<T: Element>(
     model: &str,
     network: &Network<T>,
 ) -> Result<State<T>, Failure> {
-    let file = SavedNetwork::find(path).map_err(Failure::Load)?.file;
+    let file = match path.is_dir() {
+        true => SavedNetwork::find(path).map_err(Failure::Load)?.file,
+        false => path.to_path_buf(),
+    };
     load(&file, model, network).map_err(Failure::Load)
 }

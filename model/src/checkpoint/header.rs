@@ -17,6 +17,8 @@ const INFO: &str = "isograd";
 const LENGTH_BYTES: u64 = 8;
 /// The longest header that readers of the format accept.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// The longest header of a network that is not known before it is read: that of some 100,000 tensors.
+const MAX_ANY_HEADER_BYTES: u64 = 1 << 24;
 /// Room in a header for what writers add beside the tensors: metadata, blanks.
 const EXTRA_HEADER_BYTES: usize = 1 << 20;
 /// The most bytes that a header keeps of what is known of the network beside its name.
@@ -94,7 +96,15 @@ impl Contents {
 
     /// Reads the header of `file`, from its start, whatever network it is of.
     pub(super) fn read_any(file: &mut File) -> Result<Self, CheckpointError> {
-        Self::read_checked(file, |_| Ok(()))
+        Self::read_checked(file, |header_bytes| match header_bytes > MAX_ANY_HEADER_BYTES {
+            true => {
+                let reason = format!(
+                    "its header has {header_bytes} bytes, that of a network at most {MAX_ANY_HEADER_BYTES}"
+                );
+                Err(CheckpointError::NotSafetensors { reason })
+            }
+            false => Ok(()),
+        })
     }
 
     fn read_checked(

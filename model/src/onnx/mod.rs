@@ -12,7 +12,7 @@
 //! | layer | operators |
 //! | --- | --- |
 //! | `Conv2D`, `Dense`, `BatchNormalization` | `Conv`, `Gemm`, `BatchNormalization` |
-//! | `MaxPool2D`, `AveragePool2D` | `MaxPool`, `AveragePool`, with a window that reaches out of the image as padding at the end; `GlobalMaxPool`, `GlobalAveragePool` |
+//! | `MaxPool2D`, `AveragePool2D` | `MaxPool`, `AveragePool`, never with `ceil_mode`, or the global ones |
 //! | `AdaptiveAveragePool2D` | `MatMul` with the shares of rows and columns |
 //! | `AdaptiveMaxPool2D` | `Slice`, `ReduceMax` and `Concat` |
 //! | `LocalResponseNormalization` | `LRN`; of an even number of channels, `Conv` over the squares |
