@@ -385,13 +385,6 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         None
     }
 
-    /// Lets the layer, and those in it if it is a block, take statistics over the whole batch where it takes
-    /// them over a shard. Returns how many layers do so. It is called before the layer is built, by
-    /// [`sync_stats`].
-    fn sync_stats(&mut self) -> usize {
-        0
-    }
-
     /// The layers that this one is made of, if it is a [`Block`]. Only `Network::build` calls it, once.
     fn take_block(&mut self) -> Option<Block<T>> {
         None

@@ -192,12 +192,6 @@ impl<T: Element> Network<T> {
         &first.unwrap_or(&self.infos[0]).place
     }
 
-    /// The places of the layers that share sums over all shards of a step.
-    pub(crate) fn places_of_shared_sums(&self) -> impl Iterator<Item = &Place> {
-        let with_layers = self.layers.iter().zip(&self.infos);
-        with_layers.filter(|(layer, _)| layer.shared_sums() > 0).map(|(_, info)| &info.place)
-    }
-
     /// The layers that are not frozen.
     fn trained(&self) -> impl Iterator<Item = &LayerInfo> {
         self.infos.iter().filter(|info| !info.frozen)
