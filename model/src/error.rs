@@ -8,7 +8,6 @@ use crate::checkpoint::{CheckpointError, FolderError, ResumeError};
 use crate::file::FileError;
 use crate::last_layer::LastLayerError;
 use crate::layer::ConvPath;
-#[cfg(feature = "onnx")]
 use crate::onnx::OnnxError;
 use crate::place::Place;
 use crate::shape::Shape;
@@ -145,7 +144,6 @@ pub enum Error {
     #[error(transparent)]
     Ranks(#[from] isograd_comm::Error),
     /// A network that cannot be written in the ONNX format.
-    #[cfg(feature = "onnx")]
     #[error(transparent)]
     Onnx(#[from] OnnxError),
     /// A file of parameters cannot be read or written.

@@ -25,12 +25,12 @@ mod memory;
 pub mod metric;
 mod names;
 mod network;
-#[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod optimizer;
 mod place;
 mod predictor;
 pub mod profile;
+pub mod protobuf;
 pub mod schedule;
 mod shape;
 mod targets;

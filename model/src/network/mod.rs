@@ -19,7 +19,6 @@ mod lifetimes;
 mod lower;
 mod memory;
 mod pass;
-#[cfg(feature = "onnx")]
 mod plain;
 mod predict;
 mod prepare;
@@ -34,7 +33,6 @@ pub use state::State;
 
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
 pub(crate) use pass::{GradientMemory, SharedStep};
-#[cfg(feature = "onnx")]
 pub(crate) use plain::{PlainLayer, PlainStep};
 
 use crate::error::Error;
@@ -72,7 +70,6 @@ pub struct Network<T> {
     parameters: Vec<Tensor>,
     statistics: Vec<Tensor>,
     /// The steps as the layers say, before neighbours were asked to do each other's work.
-    #[cfg(feature = "onnx")]
     plain: Graph,
     /// The steps before their gradients were planned: what that plan starts from when layers are frozen.
     fused: Graph,
@@ -105,7 +102,6 @@ impl<T: Element> Network<T> {
             found => return Err(Error::NoInput { found: found.unwrap_or("missing") }),
         }
         let Lowering { mut layers, infos, plan, mut graph, rows, output, .. } = Lowering::run(layers)?;
-        #[cfg(feature = "onnx")]
         let plain = graph.clone();
         fuse::fuse(&mut graph, &mut layers, output);
         let mut network = Self {
@@ -113,7 +109,6 @@ impl<T: Element> Network<T> {
             infos,
             parameters: plan.parameters,
             statistics: plan.statistics,
-            #[cfg(feature = "onnx")]
             plain,
             fused: graph,
             graph: Graph::default(),

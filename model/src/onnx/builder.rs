@@ -1,6 +1,6 @@
 //! The nodes and tensors of a graph, as they are added.
 
-use super::proto::{self, AttributeType};
+use super::proto;
 use crate::layer::Tensor;
 use crate::network::{Network, State};
 use crate::shape::Shape;
@@ -28,25 +28,21 @@ pub(super) struct Builder<'n, T> {
 
 /// An attribute with a number.
 pub(super) fn int(name: &str, value: i64) -> proto::Attribute {
-    attribute(name, AttributeType::Int, |attribute| attribute.i = Some(value))
+    attribute(name, proto::Value::Int(value))
 }
 
 /// An attribute with a float.
 pub(super) fn float(name: &str, value: f64) -> proto::Attribute {
-    attribute(name, AttributeType::Float, |attribute| attribute.f = Some(value as f32))
+    attribute(name, proto::Value::Float(value as f32))
 }
 
 /// An attribute with several numbers.
 pub(super) fn ints(name: &str, values: &[usize]) -> proto::Attribute {
-    let values = values.iter().map(|value| *value as i64).collect();
-    attribute(name, AttributeType::Ints, |attribute| attribute.ints = values)
+    attribute(name, proto::Value::Ints(values.iter().map(|value| *value as i64).collect()))
 }
 
-fn attribute(name: &str, kind: AttributeType, set: impl FnOnce(&mut proto::Attribute)) -> proto::Attribute {
-    let mut attribute =
-        proto::Attribute { name: name.to_string(), kind: kind as i32, ..proto::Attribute::default() };
-    set(&mut attribute);
-    attribute
+fn attribute(name: &str, value: proto::Value) -> proto::Attribute {
+    proto::Attribute { name: name.to_string(), value }
 }
 
 impl<'n, T: Element> Builder<'n, T> {

@@ -33,7 +33,6 @@ use crate::place::Place;
 use crate::shape::Shape;
 use builder::Builder;
 use isograd_kernels::Element;
-use prost::Message;
 
 /// The version of the operators.
 const OPSET: i64 = 19;
@@ -123,11 +122,11 @@ pub fn to_onnx<T: Element>(
         ir_version: IR_VERSION,
         producer_name: "isograd".to_string(),
         producer_version: env!("CARGO_PKG_VERSION").to_string(),
-        graph: Some(proto::Graph { name: info.model.clone(), ..graph }),
-        opset_import: vec![proto::OperatorSet { domain: Some(String::new()), version: OPSET }],
+        graph: proto::Graph { name: info.model.clone(), ..graph },
+        opset: OPSET,
         metadata_props,
     };
-    Ok(model.encode_to_vec())
+    Ok(model.encode().into_bytes())
 }
 
 fn graph<T: Element>(
@@ -159,20 +158,16 @@ fn graph<T: Element>(
         node: nodes,
         name: String::new(),
         initializer: initializers,
-        input: vec![value_info("input", network.input_shape())],
-        output: vec![value_info(name, shape)],
+        input: value_info("input", network.input_shape()),
+        output: value_info(name, shape),
     })
 }
 
 /// A value of the graph, with a batch of any size.
 fn value_info(name: &str, shape: Shape) -> proto::ValueInfo {
-    let dimension = |extent| proto::Dimension { extent: Some(extent) };
     let Shape { c, h, w } = shape;
     let dims = if shape.is_vector() { vec![c] } else { vec![c, h, w] };
-    let dims = dims.into_iter().map(|dim| dimension(proto::Extent::Value(dim as i64)));
-    let batch = dimension(proto::Extent::Name("batch".to_string()));
-    let shape = proto::TensorShape { dim: std::iter::once(batch).chain(dims).collect() };
-    let tensor_type = proto::TensorType { elem_type: proto::FLOAT, shape: Some(shape) };
-    let kind = Some(proto::Type { tensor_type: Some(tensor_type) });
-    proto::ValueInfo { name: name.to_string(), kind }
+    let dims = dims.into_iter().map(|dim| proto::Dimension::Value(dim as i64));
+    let dims = std::iter::once(proto::Dimension::Name("batch")).chain(dims).collect();
+    proto::ValueInfo { name: name.to_string(), dims }
 }

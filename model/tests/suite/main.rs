@@ -32,7 +32,6 @@ mod metrics;
 #[cfg(feature = "files")]
 mod network_files;
 mod non_finite;
-#[cfg(feature = "onnx")]
 mod onnx;
 mod optimizers_golden;
 mod own_optimizer;
