@@ -18,6 +18,7 @@ mod local;
 mod output;
 mod rank;
 mod remote;
+mod report;
 mod slurm;
 mod ssh;
 mod system;
@@ -62,6 +63,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
+        Command::Report(args) => report::start(*args, out),
         Command::Models => summary::print_models(out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),

@@ -11,6 +11,7 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName};
+use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     Evaluate(Box<EvaluateArgs>),
     /// Show the layers of a network
     Summary(SummaryArgs),
+    /// Show runs on one page: curves, confusion matrix, worst mistakes, settings
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(Box<ReportArgs>),
     /// List all networks
     Models,
     /// Look at the samples of a data set

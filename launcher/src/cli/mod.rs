@@ -25,6 +25,7 @@ mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
 mod rank_command;
+mod report_args;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
 pub(crate) mod source;
@@ -35,6 +36,7 @@ pub(crate) use augment_args::*;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use report_args::{ReportArgs, ReportFormat};
 
 use crate::failure::Failure;
 use clap::Parser;

@@ -8,7 +8,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 mod history;
 pub(crate) mod identity;
-mod network;
+pub(crate) mod network;
 mod progress;
 mod report;
 pub(crate) mod resume;
