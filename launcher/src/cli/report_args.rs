@@ -16,8 +16,8 @@ pub(crate) struct ReportArgs {
     /// Folder of a run, or one of its checkpoints; several are compared
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// File to write; '-' is standard output [default: report.html in the folder of the run, or in this folder
-    /// for several runs; standard output for the other formats]
+    /// File to write; '-' is standard output [default: report.html in the folder of the run, or in this
+    /// folder for several runs; standard output for the other formats]
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) out: Option<PathBuf>,

@@ -1,8 +1,8 @@
 //! Charts of lines, as SVG inside a page.
 //!
 //! Colours are those of the page's style sheet: a line has the class `rN` of its run. The values that a
-//! pointer or the arrow keys ask for are in an attribute, from which the page's script reads them; a table has
-//! them for readers without one.
+//! pointer or the arrow keys ask for are in an attribute, from which the page's script reads them; a table
+//! has them for readers without one.
 
 use super::format;
 use super::scale::{Scale, Spread};

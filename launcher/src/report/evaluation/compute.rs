@@ -117,8 +117,8 @@ impl<T: Element> Tested<'_, T> {
         Ok(())
     }
 
-    /// Normalises samples, the first of which is that at `start`, and lays them out as the network takes them:
-    /// `[C, H, W, N]`.
+    /// Normalises samples, the first of which is that at `start`, and lays them out as the network takes
+    /// them: `[C, H, W, N]`.
     fn lay_out(&self, samples: &[Sample<'_>], start: usize, input: &mut Vec<T>) -> Result<(), Problem> {
         let [_, h, w] = self.set.sample_shape();
         let normalization = self.set.normalization();

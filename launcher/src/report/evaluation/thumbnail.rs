@@ -9,8 +9,8 @@ const MOST_PIXELS: usize = 96;
 /// Samples with a shorter side are no pictures, such as rows of a table.
 const LEAST_PIXELS: usize = 4;
 
-/// A PNG file in base64, with height and width: three channels are red, green and blue, the first of any other
-/// number is grey. Large samples are scaled down. `None` for samples that are no pictures.
+/// A PNG file in base64, with height and width: three channels are red, green and blue, the first of any
+/// other number is grey. Large samples are scaled down. `None` for samples that are no pictures.
 pub(super) fn png(pixels: Pixels<'_>, [c, h, w]: [usize; 3]) -> Option<(String, [u32; 2])> {
     if h.min(w) < LEAST_PIXELS {
         return None;
