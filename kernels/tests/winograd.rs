@@ -1,5 +1,5 @@
-//! The Winograd paths beyond what the tests of all paths check: which bits depend on nothing, what infinities do,
-//! and which shapes take which path.
+//! The Winograd paths beyond what the tests of all paths check: which bits depend on nothing, what infinities
+//! do, and which shapes take which path.
 
 mod common;
 

@@ -7,8 +7,9 @@ use isograd_model::layer::ConvPath;
 use isograd_model::{Element, Network, Shape, State, load};
 use std::path::Path;
 
-/// Builds the network `model` for the samples and classes of `dataset`, with convolutions by `conv`. A network in a file is for those that
-/// the file says; whether they are those of the data set is found when it is used.
+/// Builds the network `model` for the samples and classes of `dataset`, with convolutions by `conv`. A
+/// network in a file is for those that the file says; whether they are those of the data set is found when it
+/// is used.
 pub(crate) fn build<T: Element>(
     model: &NetworkPlan,
     conv: ConvPath,

@@ -206,8 +206,8 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     }
 }
 
-/// `A dy A^T` of a vector of filters, given the transposed gradients of a tile, whose pixels are `pixel` apart
-/// and of which the part `inside` exists.
+/// `A dy A^T` of a vector of filters, given the transposed gradients of a tile, whose pixels are `pixel`
+/// apart and of which the part `inside` exists.
 #[inline(always)]
 fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
     s: S,
