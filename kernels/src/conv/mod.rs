@@ -184,7 +184,7 @@ impl Conv2d {
     pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
         shape.axes()?;
         if path.is_winograd() && !shape.allows_winograd() {
-            return Err(ConvError::NoWinograd { shape });
+            return Err(ConvError::NoWinograd { shape: Box::new(shape) });
         }
         Self::with_paths(shape, Paths::all(path))
     }

@@ -44,7 +44,7 @@ pub enum ConvError {
     )]
     NoWinograd {
         /// The shape.
-        shape: Conv2dShape,
+        shape: Box<Conv2dShape>,
     },
     /// A tensor would have more elements than memory has addresses.
     #[error("convolution: the shape has more elements than can be addressed")]

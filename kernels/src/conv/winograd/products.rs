@@ -101,9 +101,7 @@ impl<T: Element> Product<'_, T> {
         if add {
             for f in 0..F {
                 let (sums, _) = T::split::<S>(&result[f * self.row..][..len]);
-                for v in 0..V {
-                    acc[f][v] = sums[v];
-                }
+                acc[f].copy_from_slice(sums);
             }
         }
         tile::accumulate::<T, S, F, V>(s, u, x, self.v_row, &mut acc);

@@ -330,9 +330,7 @@ impl<T: Element> Product<'_, T> {
         }
         for i in 0..F {
             let (old, _) = T::split::<S>(&sums[i * self.row..][..len]);
-            for v in 0..V {
-                acc[i][v] = old[v];
-            }
+            acc[i].copy_from_slice(old);
         }
         tile::accumulate_rows::<T, S, F, V>(s, &rows, &self.d[f..], self.row, &mut acc);
         for (i, acc) in acc.iter().enumerate() {
