@@ -14,7 +14,8 @@ use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 
-/// `y[q, i] = row(i)[q]`: from `rows` rows of `columns` values to `[columns, rows]`, inside of another kernel.
+/// `y[q, i] = row(i)[q]`: from `rows` rows of `columns` values to `[columns, rows]`, inside of another
+/// kernel.
 #[inline(always)]
 pub(crate) fn transpose<'x, T: Element, S: Level>(
     s: S,

@@ -81,6 +81,7 @@ fn unknown_names_with_the_nearest_known_one() {
         ("train --loss-func categorical_crossentropy", "categorical_cross_entropy"),
         ("train --metrics categorical_accuracy,categorical_hing", "categorical_hinge"),
         ("train --dtype flaot32", "float32"),
+        ("train --conv winogard", "winograd"),
         ("evaluate --load x --isa avx", "avx2"),
     ] {
         let unknown = args.rsplit([' ', ',']).next().expect("an argument");
@@ -302,6 +303,8 @@ fn network_files_that_cannot_be_used() {
     }
     assert_failure(&["--model", &path("missing.toml")], &["--model", "missing.toml", "cannot read"]);
     assert_usage("train --model .toml", &["unknown model '.toml'"]);
+    let one_line = ["--conv", "no layer of the network can take the path winograd"];
+    assert_usage("summary --model simplemlp --conv winograd", &one_line);
     assert_usage("summary --toml --shard-size 3", &["--toml", "--shard-size"]);
 }
 

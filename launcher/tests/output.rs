@@ -72,6 +72,7 @@ fn parameters_in_force_are_listed() {
         ("nesterov", "true"),
         ("threads", "1"),
         ("dtype", "float64"),
+        ("conv", "auto"),
     ] {
         assert_eq!(value(name).as_deref(), Some(expected), "{name} in: {stdout}");
     }

@@ -5,8 +5,8 @@ use super::{Conv2dShape, Path};
 /// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
 
-/// With fewer channels or filters, the transforms of Winograd's algorithm take longer than the products that it
-/// saves: with 12, F(4, 3) is 1.1 times as fast forward and 0.8 times in the weight gradient.
+/// With fewer channels or filters, the transforms of Winograd's algorithm take longer than the products that
+/// it saves: with 12, F(4, 3) is 1.1 times as fast forward and 0.8 times in the weight gradient.
 const MIN_WINOGRAD_CHANNELS: usize = 16;
 /// With as many channels and filters, Winograd's algorithm is as fast as the direct path even for one sample,
 /// which fills few of the lanes in its transforms.
@@ -15,8 +15,8 @@ const MANY_CHANNELS: usize = 32;
 const MIN_SAMPLES: usize = 8;
 /// F(4, 3) makes 2.25 times the products that it needs on an output of 2x2 pixels, F(2, 3) none too many.
 const MIN_F4_PIXELS: usize = 3;
-/// The sums of the weight gradient in F(4, 3) take 36 elements for each pair of channels: from so many pairs on,
-/// they are beyond the caches, and the 16 of F(2, 3) are faster.
+/// The sums of the weight gradient in F(4, 3) take 36 elements for each pair of channels: from so many pairs
+/// on, they are beyond the caches, and the 16 of F(2, 3) are faster.
 const MANY_PAIRS: usize = 1 << 16;
 
 /// The path of each pass.

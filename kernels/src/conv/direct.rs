@@ -72,7 +72,8 @@ impl<'a, T> Epilogue<'a, T> {
 }
 
 impl<T: Element> Epilogue<'_, T> {
-    /// Applies the operation to `value`, a vector or the first lanes of one, and stores it at `places` of `y`.
+    /// Applies the operation to `value`, a vector or the first lanes of one, and stores it at `places` of
+    /// `y`.
     #[inline(always)]
     pub(super) fn store_vector<S: Level>(&self, s: S, value: T::V<S>, y: &mut [T], places: Range<usize>) {
         if places.len() < T::lanes::<S>() {

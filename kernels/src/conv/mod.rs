@@ -16,20 +16,21 @@
 //! [`Conv2d::new`] chooses the path of each pass by the shape alone, by this table. The first line that fits
 //! counts.
 //!
-//! | shape | forward and [`input_gradient`](Conv2d::input_gradient) | [`weight_gradient`](Conv2d::weight_gradient) |
+//! | shape | forward, input gradient | weight gradient |
 //! | --- | --- | --- |
 //! | kernels of one element, as below | [`Path::Im2col`] | [`Path::Im2col`] |
-//! | 3x3 at stride 1, as below, outputs of at least 3x3 pixels | [`Path::WinogradF4`] | [`Path::WinogradF4`]; from 65,536 pairs of channels on, [`Path::WinogradF2`] |
-//! | the same, smaller outputs | [`Path::WinogradF2`] | [`Path::Im2col`] |
+//! | 3x3, as below, outputs with less than 3 rows or columns | [`Path::WinogradF2`] | as small outputs |
+//! | other 3x3, as below, up to 65,536 pairs of channels | [`Path::WinogradF4`] | [`Path::WinogradF4`] |
+//! | the same, more pairs of channels | [`Path::WinogradF4`] | [`Path::WinogradF2`] |
 //! | small outputs | [`Path::Direct`] | [`Path::Im2col`], unless depthwise |
 //! | every other shape | [`Path::Direct`] | [`Path::Direct`] |
 //!
 //! [`Conv2d::with_path`] takes one path for all passes.
 //!
-//! Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2. It
-//! pays from 16 channels and 16 filters on. From 32 of both on, it pays for a single sample, too; with fewer, a
-//! pass over less than 8 samples is direct, whatever the path. Its forward pass and its input gradient read
-//! [prepared](Conv2d::prepare_forward) weights.
+//! Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2.
+//! It pays from 16 channels and 16 filters on. From 32 of both on, it pays for a single sample, too; with
+//! fewer, a pass over less than 8 samples is direct, whatever the path. Its forward pass and its input
+//! gradient read [prepared](Conv2d::prepare_forward) weights.
 //!
 //! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They
 //! are fastest when `N` is a multiple of the vector length. They read images in place, with two exceptions:
@@ -43,9 +44,9 @@
 //! A direct weight gradient is a set of dot products along image rows. On tiny images these are so short that
 //! the sums over lanes take longer than the products; so outputs of few pixels take the other path.
 //!
-//! Outputs of fewer than 9 pixels are small. Where the kernel is one element, without padding, and a group has
-//! at least 8 channels and 8 filters, a pass is a plain matrix product. At stride 1 nothing is copied for it;
-//! at other strides, the pixels that are read are copied block by block.
+//! Outputs of fewer than 9 pixels are small. Where the kernel is one element, without padding, and a group
+//! has at least 8 channels and 8 filters, a pass is a plain matrix product. At stride 1 nothing is copied for
+//! it; at other strides, the pixels that are read are copied block by block.
 //!
 //! Channels are outermost, so the tensors of a group are contiguous, and a pass is a loop over its groups. If
 //! each group has one channel (a depthwise convolution), the direct path has kernels of its own for all
@@ -53,15 +54,15 @@
 //!
 //! # Numerics
 //!
-//! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on the first two paths. The
-//! long sums of the weight gradient are more accurate. On the direct path, for kernels of more than one
-//! element, they are cut into blocks of those image rows that the cache holds together, and `k` is the number
-//! of vectors in a block plus the number of blocks.
+//! The error of a sum of `k` products is at most about `k * EPSILON / 2 * sum |a||b|`, on the first two
+//! paths. The long sums of the weight gradient are more accurate. On the direct path, for kernels of more
+//! than one element, they are cut into blocks of those image rows that the cache holds together, and `k` is
+//! the number of vectors in a block plus the number of blocks.
 //!
 //! At one level, the result is a pure function of the inputs. NaN and infinities reach every output whose sum
 //! contains them. The direct path does not multiply with the zeros around the image. The im2col path does,
-//! and there NaN times zero is NaN. On the Winograd paths, a NaN or an infinity reaches all outputs of the tiles
-//! whose patches contain it, as NaN; a NaN among the weights, all outputs of its filter.
+//! and there NaN times zero is NaN. On the Winograd paths, a NaN or an infinity reaches all outputs of the
+//! tiles whose patches contain it, as NaN; a NaN among the weights, all outputs of its filter.
 //!
 //! The Winograd paths have a bound of their own, relative to the largest values of a patch: the module
 //! `winograd` derives it. F(2, 3) errs about as much as the direct sum, F(4, 3) three times as much.
@@ -113,8 +114,8 @@ pub enum Path {
     /// Winograd's algorithm with tiles of 2x2 outputs, which multiplies 2.25 times less than the direct path.
     /// For kernels of 3x3 at stride 1, with dilation 1, one group, and at most 2 zeros on each side.
     WinogradF2,
-    /// Winograd's algorithm with tiles of 4x4 outputs, which multiplies 4 times less than the direct path, for
-    /// the same shapes. The errors are about 3 times those of the direct path.
+    /// Winograd's algorithm with tiles of 4x4 outputs, which multiplies 4 times less than the direct path,
+    /// for the same shapes. The errors are about 3 times those of the direct path.
     WinogradF4,
 }
 
@@ -178,12 +179,12 @@ impl Conv2d {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and [`ConvError::NoWinograd`] when the path is Winograd's and does not serve the
-    /// shape.
+    /// As [`new`](Self::new), and [`ConvError::NoWinograd`] when the path is Winograd's and does not serve
+    /// the shape.
     pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
         shape.axes()?;
         if path.is_winograd() && !shape.allows_winograd() {
-            return Err(ConvError::NoWinograd { shape });
+            return Err(ConvError::NoWinograd { shape: Box::new(shape) });
         }
         Self::with_paths(shape, Paths::all(path))
     }
@@ -253,9 +254,9 @@ impl Conv2d {
     /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
     /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
     /// needs room for four channels, or for the sums of 64 filters by 32 channels. A depthwise weight
-    /// gradient needs room for 16 times the weights of a filter. A Winograd pass needs room for the transformed
-    /// values of a block of tiles, of about a megabyte or of at least 48 columns; the weight gradient, for 16 or
-    /// 36 sums for each pair of channels besides.
+    /// gradient needs room for 16 times the weights of a filter. A Winograd pass needs room for the
+    /// transformed values of a block of tiles, of about a megabyte or of at least 48 columns; the weight
+    /// gradient, for 16 or 36 sums for each pair of channels besides.
     pub fn scratch_len(&self, n: usize) -> usize {
         match &self.depthwise {
             Some(depthwise) => depthwise.scratch_len(),

@@ -11,8 +11,8 @@ use std::ops::Range;
 pub struct Weights<'a, T> {
     /// The weights `[F, C/groups, KH, KW]`.
     pub plain: &'a [T],
-    /// The same weights as [`Conv2d::prepare_forward`] or [`Conv2d::prepare_input_gradient`] has prepared them
-    /// for the pass, at its level; empty on paths that need no prepared weights.
+    /// The same weights as [`Conv2d::prepare_forward`] or [`Conv2d::prepare_input_gradient`] has prepared
+    /// them for the pass, at its level; empty on paths that need no prepared weights.
     pub prepared: &'a [T],
 }
 
@@ -40,7 +40,8 @@ impl Conv2d {
     }
 
     /// Prepares the weights `w` `[F, C, 3, 3]` for [`forward`](Self::forward) at the level `isa`: overwrites
-    /// `prepared` with those of the filters `filters`. Does nothing where `forward` needs no prepared weights.
+    /// `prepared` with those of the filters `filters`. Does nothing where `forward` needs no prepared
+    /// weights.
     ///
     /// # Panics
     ///

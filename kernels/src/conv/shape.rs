@@ -44,7 +44,7 @@ pub enum ConvError {
     )]
     NoWinograd {
         /// The shape.
-        shape: Conv2dShape,
+        shape: Box<Conv2dShape>,
     },
     /// A tensor would have more elements than memory has addresses.
     #[error("convolution: the shape has more elements than can be addressed")]
@@ -110,8 +110,8 @@ impl Conv2dShape {
         Ok([rows, columns])
     }
 
-    /// Whether Winograd's algorithm serves the shape: a kernel of 3x3, stride 1, dilation 1, one group, and at
-    /// most 2 zeros on each side.
+    /// Whether Winograd's algorithm serves the shape: a kernel of 3x3, stride 1, dilation 1, one group, and
+    /// at most 2 zeros on each side.
     pub fn allows_winograd(&self) -> bool {
         let one = Size2::from(1);
         (self.kh, self.kw, self.stride, self.dilation, self.groups) == (3, 3, one, one, 1)

@@ -328,8 +328,8 @@ pub(crate) struct SummaryArgs {
     #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
-    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes the
-    /// rounding of results
+    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes
+    /// the rounding of results
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
     pub(crate) conv: ConvPath,
     /// Show the memory that training takes with 'train --recompute'
@@ -519,8 +519,8 @@ pub(crate) struct ExecutionArgs {
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: IsaName,
-    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes the
-    /// rounding of results
+    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes
+    /// the rounding of results
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
     pub(crate) conv: ConvPath,
 }

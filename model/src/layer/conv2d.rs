@@ -282,7 +282,8 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 }
 
-/// Calls `prepare` for parts of `channels` channels with the parts of `prepared` that are theirs, on all threads.
+/// Calls `prepare` for parts of `channels` channels with the parts of `prepared` that are theirs, on all
+/// threads.
 fn in_parts<T: Element>(
     channels: usize,
     prepared: &mut [T],

@@ -13,7 +13,8 @@ pub enum ConvPath {
     Auto,
     /// Sums of products, straight from the image.
     Direct,
-    /// Winograd's algorithm: for kernels of 3x3 with stride 1, dilation 1, one group, and padding of at most 2.
+    /// Winograd's algorithm: for kernels of 3x3 with stride 1, dilation 1, one group, and padding of at most
+    /// 2.
     Winograd,
     /// Products of matrices.
     Im2col,

@@ -249,19 +249,19 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         0
     }
 
-    /// Overwrites `prepared`, of [`prepared_len`](Self::prepared_len) elements, with parameters in a form that
-    /// the passes are faster with, as transformed weights. It is called once, after each change of parameters
-    /// and before all shards of a step or an evaluation, which find it in [`Context::prepared`].
+    /// Overwrites `prepared`, of [`prepared_len`](Self::prepared_len) elements, with parameters in a form
+    /// that the passes are faster with, as transformed weights. It is called once, after each change of
+    /// parameters and before all shards of a step or an evaluation, which find it in [`Context::prepared`].
     fn prepare(&self, _preparation: &Preparation<'_, T>, _prepared: &mut [T]) {}
 
-    /// Asks the layer to compute convolutions by `path` from then on. Returns false, and changes nothing, if it
-    /// has none, or the path does not serve it.
+    /// Asks the layer to compute convolutions by `path` from then on. Returns false, and changes nothing, if
+    /// it has none, or the path does not serve it.
     fn take_path(&mut self, _path: ConvPath) -> bool {
         false
     }
 
-    /// The algorithm of the forward pass, of the gradient by the input, and of the gradient by the weights, for
-    /// the summary, where the layer has a choice.
+    /// The algorithm of the forward pass, of the gradient by the input, and of the gradient by the weights,
+    /// for the summary, where the layer has a choice.
     fn algorithms(&self) -> Option<[&'static str; 3]> {
         None
     }

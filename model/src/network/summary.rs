@@ -50,9 +50,9 @@ impl Row {
 }
 
 impl<T: Element> Network<T> {
-    /// A table of the layers (position, type, parameters, output shape, weight shape, padding, stride, and the
-    /// algorithms of forward pass, gradient by the input and gradient by the weights where there is a choice), in
-    /// which the layers of a block are indented, and the total of the parameters below it.
+    /// A table of the layers (position, type, parameters, output shape, weight shape, padding, stride, and
+    /// the algorithms of forward pass, gradient by the input and gradient by the weights where there is a
+    /// choice), in which the layers of a block are indented, and the total of the parameters below it.
     pub fn summary(&self) -> String {
         let mut rows: Vec<[String; COLUMNS]> = vec![HEADER.map(String::from)];
         for row in &self.rows {
@@ -79,8 +79,8 @@ impl<T: Element> Network<T> {
     }
 }
 
-/// The algorithms of the forward pass, of the gradient by the input and of that by the weights: one name if they
-/// are one.
+/// The algorithms of the forward pass, of the gradient by the input and of that by the weights: one name if
+/// they are one.
 fn path([forward, input, weights]: [&str; 3]) -> String {
     match forward == input && input == weights {
         true => forward.to_string(),

@@ -1,5 +1,5 @@
-//! The algorithms of convolutions in whole networks: the same bits on any number of threads and of parts, gradients
-//! of each path, and the choice.
+//! The algorithms of convolutions in whole networks: the same bits on any number of threads and of parts,
+//! gradients of each path, and the choice.
 
 use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::Synthetic;
@@ -8,8 +8,8 @@ use isograd_model::layer::*;
 use isograd_model::loss::CategoricalCrossEntropy;
 use isograd_model::{Error, Evaluation, Network, Randomness, TrainConfig, Trainer, layers};
 
-/// Convolutions on the Winograd paths: F(4, 3) with few and with many channels, in a residual block and folded
-/// with batch normalisation, and F(2, 3) on 2x2 pixels.
+/// Convolutions on the Winograd paths: F(4, 3) with few and with many channels, in a residual block and
+/// folded with batch normalisation, and F(2, 3) on 2x2 pixels.
 fn network<T: Element>() -> Network<T> {
     build(layers![
         Input::new(2, 8, 8),

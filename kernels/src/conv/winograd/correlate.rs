@@ -117,6 +117,7 @@ impl<T: Element> WinogradPass<'_, T> {
 
     /// Writes the part `inside` (rows, columns) of a tile, whose first output is at `start` in `y`.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the outputs in memory")]
     fn store_tile<S: Level, const M: usize, const A: usize>(
         &mut self,
         s: S,

@@ -22,8 +22,8 @@ pub(super) struct Input<'a, T> {
     pub(super) grid_width: usize,
 }
 
-/// The place of transformed values: a plane for each point, a row for each channel, a column for each tile and
-/// sample.
+/// The place of transformed values: a plane for each point, a row for each channel, a column for each tile
+/// and sample.
 #[derive(Clone, Copy)]
 pub(super) struct Planes {
     pub(super) row: usize,

@@ -1,31 +1,32 @@
 //! Winograd's algorithm for kernels of 3x3 at stride 1: fewer products, at the price of transforms.
 //!
 //! ```text
-//! F(m, 3):  y = A^T [ (G w G^T) * (B^T x B) ] A        for a tile of m x m outputs and its (m+2) x (m+2) patch
+//! F(m, 3):  y = A^T [ (G w G^T) * (B^T x B) ] A    for m x m outputs and their patch of (m+2) x (m+2) pixels
 //! ```
 //!
-//! where `*` multiplies element by element. The sum over channels is taken of the products, in the transformed
-//! domain, so for each of the `(m+2)^2` elements ("points") the work is one product of matrices. It takes
-//! `(m+2)^2 / m^2` multiplications for each output and pair of channels where the direct sum takes 9: 4 with
-//! tiles of 2, 2.25 with tiles of 4. The input gradient is the same over transposed and mirrored weights. The
-//! weight gradient is the transpose of the forward pass: `dw = G^T [ sum of (A dy A^T) * (B^T x B) ] G`.
+//! where `*` multiplies element by element. The sum over channels is taken of the products, in the
+//! transformed domain, so for each of the `(m+2)^2` elements ("points") the work is one product of matrices.
+//! It takes `(m+2)^2 / m^2` multiplications for each output and pair of channels where the direct sum takes
+//! 9: 4 with tiles of 2, 2.25 with tiles of 4. The input gradient is the same over transposed and mirrored
+//! weights. The weight gradient is the transpose of the forward pass: `dw = G^T [ sum of (A dy A^T) * (B^T x
+//! B) ] G`.
 //!
 //! 1. Samples are in the lanes of the transforms. Tiles and samples form one contiguous index of columns, so
 //!    the products have full vectors even when a shard has few samples.
 //! 2. A block of tiles is taken through all three parts, so that the transformed values stay in the cache.
-//! 3. The weights are transformed once for all shards of a step, and packed in the order in which the products
-//!    read them.
+//! 3. The weights are transformed once for all shards of a step, and packed in the order in which the
+//!    products read them.
 //! 4. At the borders, values outside the image are zeros, and outputs outside it are not stored.
 //!
 //! Each sum is over channels (in the weight gradient: over tiles and their samples), in one order, which does
-//! not depend on blocks. The tiles begin at the image's corner. So block sizes and parts of the filters change
-//! no bit.
+//! not depend on blocks. The tiles begin at the image's corner. So block sizes and parts of the filters
+//! change no bit.
 //!
 //! # Errors
 //!
 //! Each computed value is a sum of terms, and each term goes through at most `k` roundings, each with a
-//! relative error of at most `u = EPSILON / 2`. So to first order in `u`, the error is at most `k u` times the
-//! same sum over absolute values,
+//! relative error of at most `u = EPSILON / 2`. So to first order in `u`, the error is at most `k u` times
+//! the same sum over absolute values,
 //!
 //! ```text
 //! forward:          k u |A|^T [ sum over c of (|G| |w| |G|^T) * (|B|^T |x| |B|) ] |A|,     k = C + 26
@@ -38,15 +39,15 @@
 //! additions), one for the bias or an old value, and one for the first product. No transform has terms that
 //! cancel each other, so no intermediate value is larger than its share of this bound.
 //!
-//! This is a bound relative to the largest values in a patch, not to the output's own terms: where an image has
-//! one large value, all outputs of its tile have its error. For images and weights of one size each, the
+//! This is a bound relative to the largest values in a patch, not to the output's own terms: where an image
+//! has one large value, all outputs of its tile have its error. For images and weights of one size each, the
 //! measured root of the mean square of the error is 0.8 times the direct sum's in F(2, 3), and 3 times in
 //! F(4, 3).
 //!
 //! # Source
 //!
-//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016). The points of F(4, 3) are those
-//! of a search for the smallest error; see [`transform`].
+//! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016). The points of F(4, 3) are
+//! those of a search for the smallest error; see [`transform`].
 
 mod correlate;
 mod input;
@@ -104,8 +105,8 @@ impl Winograd {
             padding: [padding.h, padding.w],
             m,
         };
-        // Output p reads input p - padding + k, so input p is read by outputs p + padding - k: with a mirrored
-        // kernel, by those from p - (2 - padding) on.
+        // Output p reads input p - padding + k, so input p is read by outputs p + padding - k: with a
+        // mirrored kernel, by those from p - (2 - padding) on.
         let transposed = |m| Correlation {
             inputs: f,
             outputs: c,

@@ -45,8 +45,8 @@ impl Correlation {
         (BLOCK_BYTES / column_bytes).max(MIN_COLUMNS)
     }
 
-    /// The number of elements of scratch memory for at most `n` samples: the transformed inputs and outputs of
-    /// a block.
+    /// The number of elements of scratch memory for at most `n` samples: the transformed inputs and outputs
+    /// of a block.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let columns = self.most_columns().max(n).min(self.tiles().saturating_mul(n));
         let of = |channels: usize| plane_len(channels, row_len(columns)).saturating_mul(self.points());
@@ -54,8 +54,8 @@ impl Correlation {
     }
 }
 
-/// The distance between the rows of `columns` columns. Behind each row there is room for the rest of a vector.
-/// Rows that a power of two lies between would compete for the same places of the cache.
+/// The distance between the rows of `columns` columns. Behind each row there is room for the rest of a
+/// vector. Rows that a power of two lies between would compete for the same places of the cache.
 pub(super) fn row_len(columns: usize) -> usize {
     let len = columns.saturating_add(CACHE_LINE - 1).next_multiple_of(CACHE_LINE);
     if len.is_multiple_of(4 * CACHE_LINE) { len + CACHE_LINE } else { len }

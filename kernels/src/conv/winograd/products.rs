@@ -1,7 +1,8 @@
 //! The products of the forward pass and of the input gradient: for each point, `M = U V`, a product of
 //! matrices.
 //!
-//! 1. A tile of sums is a panel of output channels by up to three vectors of columns, as in the direct kernel.
+//! 1. A tile of sums is a panel of output channels by up to three vectors of columns, as in the direct
+//!    kernel.
 //! 2. All panels use the columns of a block of input channels, which stay in the first-level cache, before
 //!    the next block of channels is taken. Between blocks, the sums are in memory; the order of the additions
 //!    is that of a single sum.
@@ -100,9 +101,7 @@ impl<T: Element> Product<'_, T> {
         if add {
             for f in 0..F {
                 let (sums, _) = T::split::<S>(&result[f * self.row..][..len]);
-                for v in 0..V {
-                    acc[f][v] = sums[v];
-                }
+                acc[f].copy_from_slice(sums);
             }
         }
         tile::accumulate::<T, S, F, V>(s, u, x, self.v_row, &mut acc);

@@ -3,12 +3,18 @@
 //! With the points `0, ±p, ±q` and infinity (`0, ±1` and infinity in F(2, 3)), the matrices are
 //!
 //! ```text
-//! F(4, 3)  B^T = |p²q²   0    -(p²+q²)  0        1  0|   G = |1/(p²q²)              |   A^T = |1 1  1  1   1  0|
-//!                |0    -pq²   -q²       p        1  0|       |1/a    p/a    p²/a    |         |0 p -p  q  -q  0|
-//!                |0     pq²   -q²      -p        1  0|       |1/a   -p/a    p²/a    |         |0 p² p² q²  q² 0|
-//!                |0    -p²q   -p²       q        1  0|       |1/b    q/b    q²/b    |         |0 p³ -p³ q³ -q³ 1|
+//! F(4, 3)  B^T = |p²q²   0    -(p²+q²)  0        1  0|   G = |1/(p²q²)              |
+//!                |0    -pq²   -q²       p        1  0|       |1/a    p/a    p²/a    |
+//!                |0     pq²   -q²      -p        1  0|       |1/a   -p/a    p²/a    |
+//!                |0    -p²q   -p²       q        1  0|       |1/b    q/b    q²/b    |
 //!                |0     p²q   -p²      -q        1  0|       |1/b   -q/b    q²/b    |
 //!                |0     p²q²  0        -(p²+q²)  0  1|       |0      0      1       |
+//!
+//!          A^T = |1 1  1   1  1   0|
+//!                |0 p  -p  q  -q  0|
+//!                |0 p² p²  q² q²  0|
+//!                |0 p³ -p³ q³ -q³ 1|
+//!
 //!          a = 2p²(p² - q²),  b = 2q²(q² - p²)
 //! ```
 //!

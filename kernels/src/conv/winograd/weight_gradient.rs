@@ -206,8 +206,8 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     }
 }
 
-/// `A dy A^T` of a vector of filters, given the transposed gradients of a tile, whose pixels are `pixel` apart
-/// and of which the part `inside` exists.
+/// `A dy A^T` of a vector of filters, given the transposed gradients of a tile, whose pixels are `pixel`
+/// apart and of which the part `inside` exists.
 #[inline(always)]
 fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
     s: S,
@@ -330,9 +330,7 @@ impl<T: Element> Product<'_, T> {
         }
         for i in 0..F {
             let (old, _) = T::split::<S>(&sums[i * self.row..][..len]);
-            for v in 0..V {
-                acc[i][v] = old[v];
-            }
+            acc[i].copy_from_slice(old);
         }
         tile::accumulate_rows::<T, S, F, V>(s, &rows, &self.d[f..], self.row, &mut acc);
         for (i, acc) in acc.iter().enumerate() {

@@ -53,6 +53,7 @@ impl<T: Element> WinogradWeights<'_, T> {
     /// The panel of the `width` output channels from `first` on. Its weights for one point are contiguous, so
     /// vectors are full whatever its width.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "a lane is a column of the array")]
     fn panel<S: Level, const A: usize>(&self, s: S, first: usize, width: usize, panel: &mut [T]) {
         let (len, lanes) = (self.inputs * width, T::lanes::<S>());
         let (mut input, mut output) = (0, 0);
