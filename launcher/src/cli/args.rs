@@ -7,6 +7,7 @@ use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
+use crate::cli::logging_args::LoggingArgs;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
@@ -185,6 +186,8 @@ pub(crate) struct TrainArgs {
     pub(crate) callbacks: CallbackArgs,
     #[command(flatten, next_help_heading = "Checkpoints")]
     pub(crate) checkpoints: CheckpointArgs,
+    #[command(flatten, next_help_heading = "Logs")]
+    pub(crate) logging: LoggingArgs,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
     #[command(flatten, next_help_heading = "Ranks")]

@@ -18,6 +18,8 @@ mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
 mod job_args;
+mod logging_args;
+pub(crate) mod logging_plan;
 pub(crate) mod metric_plan;
 pub(crate) mod network_plan;
 pub(crate) mod optimizer_plan;
@@ -35,6 +37,7 @@ pub(crate) use augment_args::*;
 pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
+pub(crate) use logging_args::LoggingArgs;
 
 use crate::failure::Failure;
 use clap::Parser;

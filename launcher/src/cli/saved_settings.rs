@@ -27,7 +27,7 @@ const OF_A_PROCESS: [&str; 12] = [
     "checkpoint",
 ];
 /// Other options that change no bit of a run, or that are checked where it goes on: they may differ.
-const FREE: [&str; 12] = [
+const FREE: [&str; 20] = [
     "prefetch",
     "prefetch-threads",
     "dataset-test-path",
@@ -40,6 +40,14 @@ const FREE: [&str; 12] = [
     "history",
     "dataset-train-path",
     "hash",
+    "log",
+    "tensorboard",
+    "mlflow",
+    "experiment",
+    "parent-run",
+    "run-name",
+    "log-every",
+    "log-ranks",
 ];
 /// Options that belong to the start of a run alone.
 const OF_THE_START: [&str; 2] = ["load", "evaluate"];
@@ -148,6 +156,7 @@ impl SavedSettings {
         args.output.save = given_args.output.save.or(args.output.save);
         args.output.history = given_args.output.history.or(args.output.history);
         args.output.hash |= given_args.output.hash;
+        args.logging.prefer(given_args.logging);
         args.output.evaluate = given_args.output.evaluate;
         args.output.load = None;
         args.data.dataset_train_path = given_args.data.dataset_train_path.or(args.data.dataset_train_path);
@@ -183,6 +192,7 @@ impl SavedSettings {
         args.data.dataset_test_path.iter_mut().for_each(find);
         args.output.save.iter_mut().for_each(find);
         args.output.history.iter_mut().for_each(|history| find(&mut history.path));
+        args.logging.paths().for_each(find);
     }
 
     /// As a text, for the notes of a checkpoint: the folder, then a word a line, with what would end a line

@@ -16,12 +16,14 @@ mod graph;
 mod lifetimes;
 mod lower;
 mod memory;
+mod nodes;
 mod pass;
 mod predict;
 mod predictor;
 mod state;
 mod summary;
 
+pub use nodes::LayerNode;
 pub use predict::Randomness;
 pub use predictor::Predictor;
 pub use state::State;
