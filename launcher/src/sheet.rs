@@ -33,6 +33,11 @@ impl Sheet {
         Some(Self { size, zoom, rows, columns, pixels })
     }
 
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.width() as u32, self.height() as u32]
+    }
+
     fn width(&self) -> usize {
         self.columns * (self.size[1] * self.zoom + GAP_PIXELS)
     }

@@ -51,8 +51,8 @@ impl Place {
         numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(".")
     }
 
-    /// The names of all levels, joined by `/`: `layer1/0_Residual/path0/conv1`. A layer without a name has its
-    /// index and its type.
+    /// The names of all levels, joined by `/`: `layer1/0_Residual/path0/conv1`. A layer without a name has
+    /// its index and its type.
     pub(crate) fn path(&self) -> String {
         let mut path = String::new();
         for Level { path: number, index, kind, name } in &self.levels {

@@ -14,7 +14,8 @@ pub(crate) struct LoggingArgs {
     /// Write event files for TensorBoard to this folder: numbers, images, the network, the settings
     #[arg(long, value_name = "FOLDER")]
     pub(crate) tensorboard: Option<PathBuf>,
-    /// Send parameters and numbers to the MLflow server at http://HOST:PORT, or write its files to file:FOLDER
+    /// Send parameters and numbers to the MLflow server at http://HOST:PORT, or write its files to
+    /// file:FOLDER
     #[arg(long, value_name = "WHERE", value_parser = MlflowTarget::parse)]
     pub(crate) mlflow: Option<MlflowTarget>,
     /// mlflow: name of the experiment [default: isograd]
@@ -27,11 +28,12 @@ pub(crate) struct LoggingArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) run_name: Option<String>,
     /// How often steps are logged: epoch (no steps), step, or as 50steps; LOGGER=HOW for one of run, history,
-    /// tensorboard, mlflow, console; separated by commas [default: 10steps; mlflow: 100steps; history, console:
-    /// epoch]
+    /// tensorboard, mlflow, console; separated by commas [default: 10steps; mlflow: 100steps; history,
+    /// console: epoch]
     #[arg(long, value_name = "HOW", value_delimiter = ',', value_parser = Setting::<Frequency>::parse)]
     pub(crate) log_every: Vec<Setting<Frequency>>,
-    /// Which ranks log: all, or as 0+2; LOGGER=RANKS for one of history, tensorboard, mlflow, console [default: 0]
+    /// Which ranks log: all, or as 0+2; LOGGER=RANKS for one of history, tensorboard, mlflow, console
+    /// [default: 0]
     #[arg(long, value_name = "RANKS", value_delimiter = ',', value_parser = ranks)]
     pub(crate) log_ranks: Vec<Setting<RankSet>>,
 }

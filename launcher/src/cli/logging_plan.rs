@@ -152,6 +152,11 @@ impl LoggingPlan {
         self.run_name.clone().or_else(folder).unwrap_or_else(|| model.to_string())
     }
 
+    /// Whether a logger takes pictures.
+    pub(crate) fn has_pictures(&self) -> bool {
+        self.tensorboard.is_some() || self.mlflow.is_some()
+    }
+
     /// The options in force, for the table of settings.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = Vec::new();

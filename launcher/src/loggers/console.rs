@@ -26,7 +26,8 @@ impl Console {
         self.frequency != Frequency::Epoch
     }
 
-    /// Prints the line of step `step`, if it is due: `step 100 (epoch 1): loss 0.2134567, learning rate 0.001`.
+    /// Prints the line of step `step`, if it is due: `step 100 (epoch 1): loss 0.2134567, learning rate
+    /// 0.001`.
     pub(crate) fn step(&self, step: u64, progress: &Progress<'_>, out: &mut Output) -> Result<(), Failure> {
         if !self.is_here || !self.frequency.has_step(step) {
             return Ok(());

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 /// A history file that is being written. Each row is one write, so that a run that breaks off leaves whole
 /// rows.
 ///
-/// Columns: `epoch`, from 1; `step`, counted over all epochs; `samples_per_s`, of all ranks; `learning_rate`, of
-/// the last step; `loss` and each metric under its name; with validation samples, `val_loss` and each metric
-/// behind `val_`. The row of a step has its own loss, and no metrics.
+/// Columns: `epoch`, from 1; `step`, counted over all epochs; `samples_per_s`, of all ranks; `learning_rate`,
+/// of the last step; `loss` and each metric under its name; with validation samples, `val_loss` and each
+/// metric behind `val_`. The row of a step has its own loss, and no metrics.
 #[derive(Debug)]
 pub(crate) struct History {
     path: PathBuf,
@@ -44,8 +44,8 @@ impl History {
         Ok(Self { path, format: file.format, open, metrics, has_validation, rows: 0, kept: (0, 0) })
     }
 
-    /// Goes on after the rows of the first `epochs` epochs and `steps` steps: those behind them, which the run had
-    /// written before it was interrupted, make room for new ones.
+    /// Goes on after the rows of the first `epochs` epochs and `steps` steps: those behind them, which the
+    /// run had written before it was interrupted, make room for new ones.
     pub(super) fn go_on_from(self, epochs: u32, steps: u64) -> Self {
         Self { kept: (epochs, steps), ..self }
     }
@@ -119,8 +119,8 @@ impl Logger for History {
     }
 }
 
-/// The length of the rows of the first `epochs` epochs and `steps` steps in `text`, with the header in front of
-/// them; 0 if there is none of them.
+/// The length of the rows of the first `epochs` epochs and `steps` steps in `text`, with the header in front
+/// of them; 0 if there is none of them.
 fn kept_bytes(text: &[u8], format: HistoryFormat, (epochs, steps): (u32, u64)) -> usize {
     // Epoch, step, and whether it is a step's row, which has no metric.
     let row = |line: &[u8]| -> Option<(u32, u64, bool)> {

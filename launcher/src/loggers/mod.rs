@@ -1,5 +1,5 @@
-//! The loggers of this program: where the numbers of a run go. [`isograd_model::logger`] has the trait, and what calls
-//! loggers as often as each was added for.
+//! The loggers of this program: where the numbers of a run go. [`isograd_model::logger`] has the trait, and
+//! what calls loggers as often as each was added for.
 //!
 //! ```text
 //! open, before the ranks meet    // what cannot be written ends the run here
@@ -9,13 +9,16 @@
 pub(crate) mod console;
 pub(crate) mod facts;
 mod history;
+mod mlflow;
+mod tensorboard;
 
-use crate::cli::logging_plan::{LoggerName, LoggingPlan};
+use crate::cli::logging_plan::{LoggerName, LoggingPlan, MlflowPlan, MlflowTarget};
 use crate::cli::metric_plan::MetricPlan;
 use crate::failure::Failure;
 use history::History;
-use isograd_model::logger::{Loggers, RunLog};
+use isograd_model::logger::{Frequency, Loggers, RunLog};
 use std::path::{Path, PathBuf};
+use tensorboard::TensorBoard;
 
 /// Loggers whose files can be written, and which have not been called.
 #[derive(Debug)]
@@ -26,6 +29,14 @@ pub(crate) struct Opened<'a> {
     metrics: usize,
     run: Option<RunLog>,
     history: Option<History>,
+    tensorboard: Option<TensorBoard>,
+    mlflow: Option<Mlflow>,
+}
+
+#[derive(Debug)]
+enum Mlflow {
+    Folder(mlflow::Folder),
+    Server(mlflow::Server, String),
 }
 
 /// Opens those of `plan` that are at `rank`.
@@ -43,13 +54,40 @@ pub(crate) fn open<'a>(
     });
     let history = plan.history.as_ref().filter(|_| is_here(LoggerName::History));
     let history = history.map(|file| History::open(file, rank, metrics, has_validation));
-    Ok(Opened { plan, rank, metrics: metrics.len(), run: run.transpose()?, history: history.transpose()? })
+    let tensorboard = plan.tensorboard.as_ref().filter(|_| is_here(LoggerName::Tensorboard));
+    let has_steps = plan.frequency(LoggerName::Tensorboard) != Frequency::Epoch;
+    let tensorboard = tensorboard.map(|folder| TensorBoard::open(folder, rank, has_steps));
+    let mlflow = plan.mlflow.as_ref().filter(|_| is_here(LoggerName::Mlflow));
+    let mlflow = mlflow.map(|MlflowPlan { target, experiment, parent }| {
+        let place = mlflow::Place {
+            target: target.to_string(),
+            experiment: experiment.clone(),
+            parent: parent.clone(),
+            rank,
+            folder: plan.folder.clone(),
+        };
+        Ok::<_, Failure>(match target {
+            MlflowTarget::Folder(folder) => Mlflow::Folder(mlflow::Folder::open(folder, place)?),
+            MlflowTarget::Server(address) => {
+                Mlflow::Server(mlflow::Server::new(address, place), format!("--mlflow {address}"))
+            }
+        })
+    });
+    Ok(Opened {
+        plan,
+        rank,
+        metrics: metrics.len(),
+        run: run.transpose()?,
+        history: history.transpose()?,
+        tensorboard: tensorboard.transpose()?,
+        mlflow: mlflow.transpose()?,
+    })
 }
 
 impl Opened<'_> {
     /// The loggers of a run that goes on after `epochs` epochs and `steps` steps, which are 0 for a new one.
     pub(crate) fn start(self, epochs: u32, steps: u64) -> Loggers {
-        let Self { plan, rank, metrics, run, history } = self;
+        let Self { plan, rank, metrics, run, history, tensorboard, mlflow } = self;
         let mut loggers = Loggers::new(rank).with_metrics(metrics);
         let frequency = |logger| plan.frequency(logger);
         let ranks = |logger| plan.ranks(logger);
@@ -60,6 +98,17 @@ impl Opened<'_> {
         if let Some(history) = history {
             let history = history.go_on_from(epochs, steps);
             loggers.add(history, frequency(LoggerName::History), &ranks(LoggerName::History));
+        }
+        if let Some(tensorboard) = tensorboard {
+            loggers.add(tensorboard, frequency(LoggerName::Tensorboard), &ranks(LoggerName::Tensorboard));
+        }
+        let (every, ranks) = (frequency(LoggerName::Mlflow), ranks(LoggerName::Mlflow));
+        match mlflow {
+            Some(Mlflow::Folder(folder)) => loggers.add(folder, every, &ranks),
+            Some(Mlflow::Server(server, name)) => {
+                loggers.add(mlflow::Queue::start(server, name), every, &ranks)
+            }
+            None => {}
         }
         loggers
     }

@@ -12,6 +12,7 @@ mod progress;
 mod report;
 pub(crate) mod resume;
 mod run_start;
+mod sample_picture;
 mod settings_table;
 mod stop;
 pub(crate) mod summary;

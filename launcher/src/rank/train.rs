@@ -31,6 +31,7 @@ use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
 use crate::rank::run_start::{self, Spent};
+use crate::rank::sample_picture;
 use crate::rank::settings_table;
 use crate::rank::stop::StopRequest;
 use crate::rank::views::{self, Views};
@@ -151,6 +152,10 @@ pub(crate) fn run<T: Element>(
     if !loggers.is_empty() {
         let sets: [&dyn Dataset; 2] = [&*views.train, &*views.validation];
         loggers.log(&Record::Start(Arc::new(run_start::describe(plan, identity, &trainer, sets, hosts))));
+    }
+    if is_first && plan.logging.has_pictures() {
+        let picture = sample_picture::draw(&*views.train, trainer.steps())?;
+        picture.iter().for_each(|picture| loggers.log(picture));
     }
     if plan.evaluate_before {
         test(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out).map_err(
@@ -365,6 +370,7 @@ impl<T: Element> Observer<T> for Run<'_, T> {
 
     fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
         let plan = self.plan;
+        self.loggers.begin_epoch(trainer, self.views.train.len());
         let bar =
             || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), &plan.metrics);
         self.bar = (self.is_first && !self.console.has_steps()).then(bar).flatten();

@@ -8,10 +8,11 @@ use isograd_kernels::Element;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The loggers of a run at one rank. One that fails is taken out: a warning (of the crate `log`) says so once.
+/// The loggers of a run at one rank. One that fails is taken out: a warning (of the crate `log`) says so
+/// once.
 ///
-/// As an [`Observer`] of [`Trainer::fit_observed`] it logs steps and epochs. The other records are the caller's to
-/// [`log`](Self::log).
+/// As an [`Observer`] of [`Trainer::fit_observed`] it logs steps and epochs. The other records are the
+/// caller's to [`log`](Self::log).
 #[derive(Debug, Default)]
 pub struct Loggers {
     rank: usize,
@@ -54,6 +55,15 @@ impl Loggers {
         self.entries.is_empty()
     }
 
+    /// Prepares for an epoch of `samples` samples, which may have been interrupted: the learning rate of its
+    /// last step is known although that was before the interruption.
+    pub fn begin_epoch<T: Element>(&mut self, trainer: &Trainer<T>, samples: usize) {
+        self.entries.iter_mut().for_each(|entry| entry.last = (Duration::ZERO, 0));
+        if let Some(last) = trainer.position().checked_sub(1) {
+            self.learning_rate = trainer.learning_rate(last, samples).unwrap_or(self.learning_rate);
+        }
+    }
+
     /// Passes `record` on to all loggers.
     pub fn log(&mut self, record: &Record) {
         self.call(|entry| Some(entry.logger.log(record)));
@@ -81,8 +91,8 @@ impl Loggers {
         });
     }
 
-    /// Logs `epoch`, after which `trainer` is. An epoch that a request to stop has interrupted is not done, and is
-    /// not logged.
+    /// Logs `epoch`, after which `trainer` is. An epoch that a request to stop has interrupted is not done,
+    /// and is not logged.
     pub fn epoch<T: Element>(&mut self, trainer: &Trainer<T>, epoch: &FitEpoch) {
         if trainer.is_stopped() || self.is_empty() {
             return;
@@ -92,7 +102,6 @@ impl Loggers {
         record.metrics.truncate(count);
         record.val_metrics.truncate(count);
         self.log(&Record::Epoch(Arc::new(record)));
-        self.entries.iter_mut().for_each(|entry| entry.last = (Duration::ZERO, 0));
     }
 
     /// Lets all loggers write what they still hold, and takes them out.

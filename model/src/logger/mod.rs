@@ -1,13 +1,14 @@
 //! Loggers: where the numbers of a run go, as a file, a server or a screen.
 //!
 //! ```text
-//! trainer --Progress, FitEpoch--> Loggers --Record--> each Logger, as often and at those ranks as it was added for
+//! trainer --Progress, FitEpoch--> Loggers --Record--> each Logger, as often and at those ranks as it is for
 //! ```
 //!
-//! A [`Logger`] takes [`Record`]s: the start of a run, steps, epochs, tests, images and the end. [`Loggers`] holds
-//! several and is an [`Observer`](crate::Observer), so that [`fit_observed`](crate::Trainer::fit_observed) writes
-//! steps and epochs to all of them. A logger that fails is taken out with one warning, and training goes on.
-//! [`RunLog`] writes JSON lines, from which `isograd runs` and `isograd report` read.
+//! A [`Logger`] takes [`Record`]s: the start of a run, steps, epochs, tests, images and the end. [`Loggers`]
+//! holds several and is an [`Observer`](crate::Observer), so that
+//! [`fit_observed`](crate::Trainer::fit_observed) writes steps and epochs to all of them. A logger that fails
+//! is taken out with one warning, and training goes on. [`RunLog`] writes JSON lines, from which `isograd
+//! runs` and `isograd report` read.
 //!
 //! ```
 //! use isograd_datasets::Synthetic;
@@ -40,7 +41,8 @@
 //! let mut loggers = Loggers::new(0);
 //! loggers.add(Losses(sender), Frequency::Epoch, &RankSet::First);
 //! let epochs = trainer.fit_observed(&data, None, 3, &mut [], &mut loggers)?;
-//! assert_eq!(losses.try_iter().collect::<Vec<_>>(), epochs.iter().map(|e| e.report.train.loss).collect::<Vec<_>>());
+//! let expected: Vec<f64> = epochs.iter().map(|epoch| epoch.report.train.loss).collect();
+//! assert_eq!(losses.try_iter().collect::<Vec<_>>(), expected);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -62,8 +64,8 @@ pub type LogError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the numbers of a run go.
 ///
-/// It is called on the training thread, so it must not wait: one that talks to a server passes the records on to
-/// a thread of its own. What it does changes no bit of training.
+/// It is called on the training thread, so it must not wait: one that talks to a server passes the records on
+/// to a thread of its own. What it does changes no bit of training.
 pub trait Logger: Debug + Send {
     /// Its name, in warnings.
     fn name(&self) -> Cow<'_, str>;

@@ -88,8 +88,8 @@ pub struct StepRecord {
     pub loss: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
-    /// Samples of all ranks in a second, since the step that this logger got before, or since the epoch's first
-    /// one.
+    /// Samples of all ranks in a second, since the step that this logger got before, or since the epoch's
+    /// first one.
     pub samples_per_s: f64,
 }
 
@@ -149,7 +149,8 @@ pub struct ImageRecord {
 /// What is known of a run when it ends.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunEnd {
-    /// Why: `finished`, `stopped` by a signal, `early stopping` or another callback's decision, `diverged`, `failed`.
+    /// Why: `finished`, `stopped` by a signal, `early stopping` or another callback's decision, `diverged`,
+    /// `failed`.
     pub reason: String,
     /// The error, if that is the reason.
     pub problem: Option<String>,

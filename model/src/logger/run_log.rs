@@ -3,20 +3,27 @@
 use super::{EpochRecord, LogError, Logger, Record, RunEnd, RunStart, StepRecord, TestRecord};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Writes `log.jsonl`: a JSON object a line, each in one write, so that a run that is killed leaves whole lines, and
-/// at most a part of one behind them.
+/// How long a reader may hold the log, and the time between two tries.
+const RELEASE: Duration = Duration::from_secs(1);
+const TRY: Duration = Duration::from_millis(10);
+
+/// Writes `log.jsonl`: a JSON object a line, each in one write, so that a run that is killed leaves whole
+/// lines, and at most a part of one behind them.
 ///
-/// Every line has `event` (`start`, `step`, `epoch`, `test`, `end`) and `time`, in seconds since 1970. The other keys
-/// are the fields of the [record](Record) under their own names. NaN and infinities are the strings `"NaN"`, `"inf"`
-/// and `"-inf"`.
+/// Every line has `event` (`start`, `step`, `epoch`, `test`, `end`) and `time`, in seconds since 1970. The
+/// other keys are the fields of the [record](Record) under their own names. NaN and infinities are the
+/// strings `"NaN"`, `"inf"` and `"-inf"`.
 ///
-/// The file is created with the first record, so a run that ends before it leaves an earlier log as it is. A log of
-/// an earlier run that has an epoch moves to `log-1.jsonl`, or the next free number.
+/// While a run writes the file, it is locked (`flock`): so a reader tells a run that goes on from one that
+/// was killed.
+///
+/// The file is created with the first record, so a run that ends before it leaves an earlier log as it is. A
+/// log of an earlier run that has an epoch moves to `log-1.jsonl`, or the next free number.
 #[derive(Debug)]
 pub struct RunLog {
     path: PathBuf,
@@ -79,7 +86,17 @@ impl RunLog {
             None if !old.is_empty() => File::options().write(true).open(&self.path)?.set_len(0)?,
             None => {}
         }
-        OpenOptions::new().append(true).create(true).open(&self.path)
+        let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
+        // Readers lock it for a moment.
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if start.elapsed() < RELEASE => std::thread::sleep(TRY),
+                Err(TryLockError::WouldBlock) => return Err(io::Error::other("another run writes to it")),
+                // Some file systems have no locks.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+            }
+        }
     }
 }
 
@@ -100,8 +117,8 @@ impl Logger for RunLog {
     }
 }
 
-/// The lines of a log that stay when a run goes on after `epochs` epochs and `steps` steps: those of steps and
-/// epochs that the checkpoint has. An end or a test belongs to a run that did not go on.
+/// The lines of a log that stay when a run goes on after `epochs` epochs and `steps` steps: those of steps
+/// and epochs that the checkpoint has. An end or a test belongs to a run that did not go on.
 fn kept_lines(text: &str, epochs: u32, steps: u64) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n').filter(move |line| {
         let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };

@@ -13,8 +13,8 @@ pub struct LayerNode {
     pub name: String,
     /// Its type.
     pub kind: String,
-    /// The nodes that it reads, by their place in the list. A concatenation is no node: its reader reads the nodes
-    /// of all its paths.
+    /// The nodes that it reads, by their place in the list. A concatenation is no node: its reader reads the
+    /// nodes of all its paths.
     pub reads: Vec<usize>,
     /// Shape of its output.
     pub shape: Shape,
@@ -35,17 +35,10 @@ impl<T: Element> Network<T> {
         };
         let mut nodes = vec![input];
         for (index, step) in graph.steps.iter().enumerate() {
-            let mut reads: Vec<usize> = step
-                .reads
-                .iter()
-                .flat_map(|value| producers(graph, *value, index))
-                .map(|step| step + 1)
-                .collect();
+            let mut reads: Vec<usize> =
+                step.reads.iter().flat_map(|value| producers(graph, *value, index)).collect();
             reads.sort_unstable();
             reads.dedup();
-            if reads.is_empty() {
-                reads.push(0);
-            }
             let (name, kind, shape, parameters) = match step.op {
                 Op::Layer(layer) => {
                     let info = &self.infos[layer];
@@ -68,17 +61,24 @@ impl<T: Element> Network<T> {
     }
 }
 
-/// The steps before step `end` whose outputs lie in `value`.
-fn producers(graph: &Graph, value: usize, end: usize) -> impl Iterator<Item = usize> {
+/// The nodes of what lies in `value` before step `end`: the step that writes it, or the steps that write its
+/// parts, or the input.
+fn producers(graph: &Graph, value: usize, end: usize) -> Vec<usize> {
+    let steps = &graph.steps[..end];
+    if let Some(step) = steps.iter().position(|step| step.writes == value) {
+        return vec![step + 1];
+    }
     let range = |value: usize| {
         let place = graph.data(value);
         (place.value, place.offset..place.offset + graph.values[value].elements)
     };
     let (buffer, read) = range(value);
-    (0..end).filter(move |step| {
-        let (written_buffer, written) = range(graph.steps[*step].writes);
-        written_buffer == buffer && written.start < read.end && read.start < written.end
-    })
+    let is_part = |step: usize| {
+        let (other, written) = range(steps[step].writes);
+        other == buffer && written.start < read.end && read.start < written.end
+    };
+    let parts: Vec<usize> = (0..end).filter(|step| is_part(*step)).map(|step| step + 1).collect();
+    if parts.is_empty() { vec![0] } else { parts }
 }
 
 /// The folders that all names have in common, with a `/` behind each.
