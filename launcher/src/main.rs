@@ -19,6 +19,7 @@ mod loggers;
 mod output;
 mod rank;
 mod remote;
+mod runs;
 mod sheet;
 mod slurm;
 mod ssh;
@@ -64,6 +65,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Summary(args) => summary::print(&args.try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
+        Command::Runs(args) => runs::start(args, out),
         Command::Models => summary::print_models(out),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),

@@ -12,6 +12,7 @@ use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName};
+use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
 use crate::cli::schedule_plan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     Summary(SummaryArgs),
     /// List all networks
     Models,
+    /// List, filter and compare runs by their logs
+    #[command(after_help = RUNS_EXAMPLES)]
+    Runs(RunsArgs),
     /// Look at the samples of a data set
     Data {
         #[command(subcommand)]

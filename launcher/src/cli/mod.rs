@@ -27,6 +27,7 @@ mod parameters;
 pub(crate) mod parsers;
 pub(crate) mod plan;
 mod rank_command;
+mod runs_args;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
 pub(crate) mod source;
@@ -38,6 +39,7 @@ pub(crate) use data_args::DataArgs;
 pub(crate) use data_command_args::*;
 pub(crate) use job_args::*;
 pub(crate) use logging_args::LoggingArgs;
+pub(crate) use runs_args::*;
 
 use crate::failure::Failure;
 use clap::Parser;
