@@ -3,7 +3,7 @@
 //! Keys and values of a run: `run`, `folder`, `state`, `model`, `dataset`, `epoch`, `epochs`, `step`; the
 //! figures of the last epoch (`loss`, `acc`, `val_loss`, `val_acc`, …), the best ones behind `best_`, those
 //! of the test behind `test_`; `learning_rate`, `samples_per_s`, `seconds`, `started`; facts of the machine;
-//! then all settings under the names of their options, with `_` for `-`.
+//! then all settings under the names of their options, with `_` for `-`; that of `--loss` is `loss_function`.
 
 use isograd_model::logger::RunLog;
 use serde_json::Value;
@@ -102,7 +102,9 @@ impl Run {
             }
         }
         for (name, value) in line["settings"].as_object().into_iter().flatten() {
-            let key = name.replace(['-', ' '], "_");
+            // `loss` is the number.
+            let key = if name == "loss" { "loss_function" } else { name.as_str() };
+            let key = key.replace(['-', ' '], "_");
             let is_fact = key == "model" || FACTS.contains(&key.as_str());
             if let Some(cell) = cell(value).filter(|_| !is_fact) {
                 // A setting that was written as text may be a number.
@@ -186,6 +188,8 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Number(seconds) if key == "seconds" => duration(*seconds),
             Self::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number}"),
+            // As it was written, where that is short.
+            Self::Number(number) if format!("{number:?}").len() <= 7 => format!("{number:?}"),
             Self::Number(number) if number.abs() >= 100.0 => format!("{number:.1}"),
             Self::Number(number) if number.abs() >= 0.001 => format!("{number:.4}"),
             Self::Number(number) => format!("{number:.3e}"),
@@ -257,7 +261,7 @@ fn find_below(path: &Path, depth: u32, found: &mut Vec<PathBuf>) {
 mod tests {
     use super::*;
 
-    const LOG: &str = r#"{"event":"start","time":100.0,"run":"a","model":"simplecnn","dataset":"mnist","epochs":3,"settings":{"learning-rate":"0.01","optimizer":"sgd","epochs":"3"},"step":0}
+    const LOG: &str = r#"{"event":"start","time":100.0,"run":"a","model":"simplecnn","dataset":"mnist","epochs":3,"settings":{"learning-rate":"0.01","loss":"mse","optimizer":"sgd","epochs":"3"},"step":0}
 {"event":"step","time":100.5,"epoch":1,"step":5,"loss":2.0,"learning_rate":0.01,"samples_per_s":10}
 {"event":"epoch","time":101.0,"epoch":1,"step":10,"loss":1.5,"metrics":{"acc":50.0},"val_loss":1.0,"val_metrics":{"acc":60.0},"learning_rate":0.01,"samples_per_s":10,"seconds":1}
 {"event":"epoch","time":102.0,"epoch":2,"step":20,"loss":1.0,"metrics":{"acc":55.0},"val_loss":1.2,"val_metrics":{"acc":65.0},"learning_rate":0.01,"samples_per_s":10,"seconds":1}
@@ -294,7 +298,7 @@ mod tests {
             assert_eq!(number(key), expected, "{key}");
         }
         assert!(number("test_loss").is_nan());
-        assert_eq!((run.show("state"), run.show("optimizer")), ("killed".to_string(), "sgd".to_string()));
+        assert_eq!(["state", "optimizer", "loss_function"].map(|key| run.show(key)), ["killed", "sgd", "mse"]);
         assert_eq!(run.get("nothing"), None);
     }
 

@@ -51,13 +51,15 @@ impl TensorBoard {
 
     /// Creates the file, and tells what is known at the start.
     fn start(&mut self, start: &RunStart) -> io::Result<()> {
+        // An earlier part of the run has written the graph, of which TensorBoard wants one.
+        let has_graph = start.step > 0 && last_time(&self.folder)? > 0;
         self.file = Some(BufWriter::new(File::create_new(self.folder.join(new_name(&self.folder)?))?));
         let time = now();
         self.write(&event::file_version(time))?;
         // Numbers of the last step that was done stay.
         let first = if start.step == 0 { 0 } else { start.step + 1 };
         self.write(&event::session_start(time, first))?;
-        if !start.layers.is_empty() {
+        if !has_graph && !start.layers.is_empty() {
             self.write(&event::graph(time, &start.layers))?;
         }
         self.write(&event::text(time, start.step, "settings", &settings(start)))?;
@@ -126,13 +128,17 @@ impl Logger for TensorBoard {
     }
 }
 
+/// The time in the name of the last event file in `folder`; 0 if there is none.
+fn last_time(folder: &Path) -> io::Result<u64> {
+    let seconds = |name: &str| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok();
+    let names = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter_map(|name| seconds(&name)).max().unwrap_or(0))
+}
+
 /// The name of a new event file in `folder`: it comes behind all others, as TensorBoard reads files by their
 /// names.
 fn new_name(folder: &Path) -> io::Result<String> {
-    let seconds = |name: &str| name.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok();
-    let names = fs::read_dir(folder)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let last = names.filter_map(|name| seconds(&name)).max().unwrap_or(0);
-    let seconds = (now() as u64).max(last + 1);
+    let seconds = (now() as u64).max(last_time(folder)? + 1);
     let host: String =
         facts::host().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     Ok(format!("{PREFIX}{seconds:010}.{host}.{}", std::process::id()))
