@@ -16,12 +16,15 @@ mod failure;
 mod hosts;
 mod job;
 mod local;
+mod loggers;
 mod output;
 mod predict;
 mod rank;
 mod recipes;
 mod remote;
 mod report;
+mod runs;
+mod sheet;
 mod slurm;
 mod ssh;
 mod system;
@@ -71,6 +74,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
         Command::Report(args) => report::start(*args, out),
+        Command::Runs(args) => runs::start(args, out),
         Command::Models => summary::print_models(out),
         Command::Recipes(args) => recipes::print(args.name.as_deref(), out),
         Command::Completions(args) => out.text(&shells::completions(args.shell)),

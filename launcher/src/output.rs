@@ -33,11 +33,23 @@ impl Output {
         self.text(&format!("{text}\n"))
     }
 
+    /// Writes `text` as a line, also where this is not the first rank: then its number is in front.
+    pub(crate) fn line_of_rank(&mut self, text: &str) -> Result<(), Failure> {
+        match self.rank.filter(|rank| *rank > 0) {
+            Some(rank) => self.write(&format!("rank {rank}: {text}\n")),
+            None => self.write(&format!("{text}\n")),
+        }
+    }
+
     /// Writes `text`, and flushes.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
         if self.rank.is_some_and(|rank| rank > 0) {
             return Ok(());
         }
+        self.write(text)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()).map_err(Failure::Stdout)
     }
 }

@@ -5,7 +5,7 @@ mod common;
 #[path = "../../comm/tests/mpirun/mod.rs"]
 mod mpirun;
 
-use common::{Outcome, full_history, hash, isograd, lines, words};
+use common::{Outcome, damaged_run, hash, isograd, lines, words};
 use mpirun::mpirun;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
@@ -73,10 +73,10 @@ fn plain_variables_and_mpirun_must_agree() {
 #[test]
 fn a_failure_of_one_rank_ends_all_with_its_cause() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let history = full_history(folder.path());
-    let outcome = run(ranks(3, &format!("train --dataset synthetic --epochs 2 --history {history}")));
+    let options = damaged_run(folder.path());
+    let outcome = run(ranks(3, &format!("train {options}")));
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("error: rank 0: --history"), "{outcome:?}");
+    assert!(outcome.stderr.contains("error: rank 0: --resume"), "{outcome:?}");
     for rank in [1, 2] {
         let said = lines(&outcome.stderr, &format!("error: rank {rank}: "));
         assert!(said.iter().any(|line| line.ends_with("(rank 0 says)")), "{outcome:?}");

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Outcome, folder_of, full_history, hash, idx, isograd, lines, train, words};
+use common::{Outcome, damaged_run, folder_of, hash, idx, isograd, lines, train, words};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -409,8 +409,7 @@ fn one_process_needs_no_others() {
 #[test]
 fn all_ranks_end_with_the_cause_of_the_first_failure() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let history = full_history(folder.path());
-    let outcome =
-        isograd(&words(&format!("local -n 2 train --dataset synthetic --steps 2 --history {history}")));
-    assert_error(&outcome, 1, &["rank 0: --history", "rank 0 on localhost ended with exit status 1"]);
+    let options = damaged_run(folder.path());
+    let outcome = isograd(&words(&format!("local -n 2 train {options}")));
+    assert_error(&outcome, 1, &["rank 0: --resume", "rank 0 on localhost ended with exit status 1"]);
 }

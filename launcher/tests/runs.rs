@@ -74,7 +74,15 @@ fn training_starts_from_what_is_loaded() {
 
 /// The rows of a history of two epochs of two steps, from the JSON lines.
 fn assert_rows(rows: &[Value], validated: bool) {
-    let mut names = vec!["epoch", "step", "samples_per_s", "loss", "categorical_accuracy", "regression_mae"];
+    let mut names = vec![
+        "epoch",
+        "step",
+        "samples_per_s",
+        "learning_rate",
+        "loss",
+        "categorical_accuracy",
+        "regression_mae",
+    ];
     if validated {
         names.extend(["val_loss", "val_categorical_accuracy", "val_regression_mae"]);
     }

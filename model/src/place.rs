@@ -51,6 +51,25 @@ impl Place {
         numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(".")
     }
 
+    /// The names of all levels, joined by `/`: `layer1/0_Residual/path0/conv1`. A layer without a name has
+    /// its index and its type.
+    pub(crate) fn path(&self) -> String {
+        let mut path = String::new();
+        for Level { path: number, index, kind, name } in &self.levels {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            if let Some(number) = number {
+                path += &format!("path{number}/");
+            }
+            match name {
+                Some(name) => path += name,
+                None => path += &format!("{index}_{kind}"),
+            }
+        }
+        path
+    }
+
     /// Name and type of the layer.
     pub(crate) fn label(&self) -> String {
         match self.levels.last() {
@@ -91,7 +110,10 @@ mod tests {
         place.enter(Some(1), 2, "Conv2D", Some("conv1".to_string()));
         assert_eq!(place.to_string(), "layer 7 (Residual), path 1, layer 2 (Conv2D 'conv1')");
         assert_eq!((place.depth(), place.position().as_str()), (2, "7.1.2"));
-        assert_eq!(place.label(), "conv1: Conv2D");
+        assert_eq!(
+            (place.label().as_str(), place.path().as_str()),
+            ("conv1: Conv2D", "7_Residual/path1/conv1")
+        );
         place.leave();
         place.enter(None, 0, "ReLU", None);
         assert_eq!(place.to_string(), "layer 7 (Residual), layer 0 (ReLU)");

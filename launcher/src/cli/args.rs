@@ -9,12 +9,14 @@ use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
+use crate::cli::logging_args::LoggingArgs;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::profile_args::ProfileArgs;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
+use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
 use crate::cli::schedule_plan;
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     Report(Box<ReportArgs>),
     /// List all networks
     Models,
+    /// List, filter and compare runs by their logs
+    #[command(after_help = RUNS_EXAMPLES)]
+    Runs(RunsArgs),
     /// Look at the samples of a data set
     Data {
         #[command(subcommand)]
@@ -264,6 +269,8 @@ pub(crate) struct TrainArgs {
     pub(crate) callbacks: CallbackArgs,
     #[command(flatten, next_help_heading = "Checkpoints")]
     pub(crate) checkpoints: CheckpointArgs,
+    #[command(flatten, next_help_heading = "Logs")]
+    pub(crate) logging: LoggingArgs,
     #[command(flatten, next_help_heading = "Execution")]
     pub(crate) execution: ExecutionArgs,
     #[command(flatten, next_help_heading = "Ranks")]

@@ -4,6 +4,7 @@
 use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
 use crate::cli::checkpoint_plan::CheckpointPlan;
+use crate::cli::logging_plan::LoggingPlan;
 use crate::cli::metric_plan::{ACCURACY, MetricPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
@@ -70,7 +71,7 @@ pub(crate) struct TrainPlan {
     pub(crate) ranks: RankPlan,
     pub(crate) load: Option<PathBuf>,
     pub(crate) save: Option<PathBuf>,
-    pub(crate) history: Option<HistoryFile>,
+    pub(crate) logging: LoggingPlan,
     pub(crate) evaluate_before: bool,
     pub(crate) hash: bool,
     /// Record what the time goes into.
@@ -305,6 +306,7 @@ impl TrainPlan {
             optimizer,
             callbacks,
             checkpoints,
+            logging,
             execution,
             ranks,
             output,
@@ -328,6 +330,8 @@ impl TrainPlan {
         }
         let resume = checkpoints.resume.clone();
         let checkpoint = CheckpointPlan::new(checkpoints, is_listed(Name::ModelCheckpoint), measured)?;
+        let folder = checkpoint.as_ref().map(|checkpoint| checkpoint.folder.as_path());
+        let logging = LoggingPlan::new(logging, output.history, folder);
         let (find_lr, callbacks) = (callbacks.find_lr, CallbackPlan::all(callbacks, measured)?);
         let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
         let optimizer = optimizer.with(given)?;
@@ -370,7 +374,7 @@ impl TrainPlan {
             ranks: ranks.into(),
             load: output.load,
             save: output.save,
-            history: output.history,
+            logging,
             evaluate_before: output.evaluate,
             hash: output.hash,
             profile: ProfilePlan::new(profile),

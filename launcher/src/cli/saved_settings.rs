@@ -37,7 +37,7 @@ const OF_A_PROCESS: [&str; 18] = [
     "trace-bytes",
 ];
 /// Other options that change no bit of a run, or that are checked where it goes on: they may differ.
-const FREE: [&str; 12] = [
+const FREE: [&str; 20] = [
     "prefetch",
     "prefetch-threads",
     "dataset-test-path",
@@ -50,6 +50,14 @@ const FREE: [&str; 12] = [
     "history",
     "dataset-train-path",
     "hash",
+    "log",
+    "tensorboard",
+    "mlflow",
+    "experiment",
+    "parent-run",
+    "run-name",
+    "log-every",
+    "log-ranks",
 ];
 /// Options that belong to the start of a run alone.
 const OF_THE_START: [&str; 2] = ["load", "evaluate"];
@@ -159,6 +167,7 @@ impl SavedSettings {
         args.output.save = given_args.output.save.or(args.output.save);
         args.output.history = given_args.output.history.or(args.output.history);
         args.output.hash |= given_args.output.hash;
+        args.logging.prefer(given_args.logging);
         args.output.evaluate = given_args.output.evaluate;
         args.output.load = None;
         args.data.dataset_train_path = given_args.data.dataset_train_path.or(args.data.dataset_train_path);
@@ -194,6 +203,7 @@ impl SavedSettings {
         args.data.dataset_test_path.iter_mut().for_each(find);
         args.output.save.iter_mut().for_each(find);
         args.output.history.iter_mut().for_each(|history| find(&mut history.path));
+        args.logging.paths().for_each(find);
     }
 
     /// As a configuration file, from which a new run on any number of ranks starts as this one did. `started`

@@ -1,10 +1,10 @@
 //! `isograd data show`: a sheet of samples, each with what becomes of it in some epochs.
 
 use crate::cli::data_plan::DataShowPlan;
-use crate::data::sheet::Sheet;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::views::Views;
+use crate::sheet::Sheet;
 use isograd_datasets::{Dataset, Request, SampleBuffer, SampleError, validation_split};
 use isograd_model::{DataError, Error};
 use std::fs::File;

@@ -69,7 +69,7 @@ pub(crate) fn of_training<T: Element>(
         notes: _,
         // The first rank alone writes files and prints.
         save: _,
-        history: _,
+        logging: _,
         hash: _,
     } = plan;
     let mut agreement = common::<T>(model, network, view);

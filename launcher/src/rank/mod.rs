@@ -8,7 +8,6 @@ pub(crate) mod command;
 pub(crate) mod data;
 mod description;
 pub(crate) mod evaluate;
-mod history;
 pub(crate) mod identity;
 pub(crate) mod network;
 
@@ -16,6 +15,8 @@ mod profile;
 mod progress;
 mod report;
 pub(crate) mod resume;
+mod run_start;
+mod sample_picture;
 mod settings_table;
 mod stop;
 pub(crate) mod summary;

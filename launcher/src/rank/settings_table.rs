@@ -13,14 +13,13 @@ use crate::system::count::count;
 use crate::system::escape::one_line;
 use isograd_model::{Element, TrainConfig};
 
-/// One `name: value` a line, values below each other, under the names that the options have. `samples` are
-/// those of training and validation.
-pub(crate) fn list<T: Element>(
+/// Names and values, under the names that the options have. `samples` are those of training and validation.
+pub(crate) fn rows<T: Element>(
     plan: &TrainPlan,
     identity: &RankIdentity,
     config: &TrainConfig<T>,
     samples: [usize; 2],
-) -> String {
+) -> Vec<(&'static str, String)> {
     let TrainPlan {
         model,
         source,
@@ -55,7 +54,7 @@ pub(crate) fn list<T: Element>(
         ranks: _,
         load,
         save,
-        history,
+        logging,
         evaluate_before: _,
         hash: _,
         profile: _,
@@ -109,7 +108,6 @@ pub(crate) fn list<T: Element>(
         ("isa", config.isa.to_string()),
         ("conv", execution.conv.to_string()),
     ]);
-    let history = history.as_ref().map(|history| &history.path);
     let loaded =
         load.as_ref().map(|path| format!("{} (parameters alone: the optimizer starts cold)", path.display()));
     rows.extend(loaded.map(|loaded| ("load", loaded)));
@@ -119,10 +117,9 @@ pub(crate) fn list<T: Element>(
         rows.push(("checkpoint-every", every.to_string()));
         rows.push(("keep", format!("{keep} and the best in {best}")));
     }
-    for (name, path) in [("save", save.as_ref()), ("history", history)] {
-        rows.extend(path.map(|path| (name, path.display().to_string())));
-    }
-    aligned(&rows)
+    rows.extend(save.as_ref().map(|path| ("save", path.display().to_string())));
+    rows.extend(logging.rows());
+    rows
 }
 
 /// What the trainer is configured with, and the metrics that the user asked for.
@@ -152,7 +149,8 @@ fn of_config<T>(config: &TrainConfig<T>, metrics: &[MetricPlan]) -> Vec<(&'stati
     ]
 }
 
-fn aligned(rows: &[(&str, String)]) -> String {
+/// One `name: value` a line, values below each other.
+pub(crate) fn aligned(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0);
     let row =
         |(name, value): &(&str, String)| format!("{:<width$} {}\n", format!("{name}:"), one_line(value));

@@ -8,7 +8,7 @@
 //! read the checkpoint to go on from, if there is one; share it
 //! print the layers and the settings; test, if asked to
 //! for each epoch: train, validate, call callbacks, save parameters with a finite loss, print a line,
-//!                 append to the history; meanwhile, write checkpoints
+//!                 log it; meanwhile, write checkpoints
 //! print time and throughput, and the profile, if asked to; test; print the hash, if asked to
 //! ```
 
@@ -18,19 +18,22 @@ use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::{Failure, Saved};
+use crate::loggers;
+use crate::loggers::console::Console;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
 use crate::rank::data::Samples;
 use crate::rank::description;
-use crate::rank::history::History;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::profile::Profiling;
 use crate::rank::progress::EpochBar;
 use crate::rank::report::{epoch_line, last_half_line, memory_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
+use crate::rank::run_start::{self, Spent};
+use crate::rank::sample_picture;
 use crate::rank::settings_table;
 use crate::rank::stop::StopRequest;
 use crate::rank::views::{self, Views};
@@ -40,13 +43,14 @@ use crate::system::memory;
 use crate::system::same_file;
 use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
+use isograd_model::logger::{Loggers, Record, TestRecord};
 use isograd_model::{
     Element, Error, FitEpoch, NonFinite, Observer, Progress, Ranks, RunFolder, RunInfo, Trainer, check_save,
     save_described,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The file with the options of a run, in its folder.
 const CONFIGURATION: &str = "config.toml";
@@ -108,17 +112,20 @@ pub(crate) fn run<T: Element>(
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
         check_save(path, &model, &network).map_err(Failure::Save)?;
     }
-    let history = plan.history.as_ref().filter(|_| is_first);
-    let mut history = history.map(|file| History::open(file, &plan.metrics, has_validation)).transpose()?;
-    let checkpoint = plan.checkpoint.as_ref().filter(|_| is_first && plan.find_lr.is_none());
+    let start = Instant::now();
+    let is_training = plan.find_lr.is_none();
+    let checkpoint = plan.checkpoint.as_ref().filter(|_| is_first && is_training);
     let folder = checkpoint.map(|checkpoint| checkpoints::open(checkpoint, is_new(plan, &checkpoint.folder)));
     let folder = folder.transpose()?;
     let profiling = plan.profile.as_ref();
     let profiling = profiling.map(|plan_of| Profiling::open(plan_of, plan.prefetch.is_some(), is_first));
     let profiling = profiling.transpose()?;
+    let opened =
+        is_training.then(|| loggers::open(&plan.logging, identity.rank, &plan.metrics, has_validation));
+    let opened = opened.transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
-    let (request, communicator) = match joined {
+    let (request, mut communicator) = match joined {
         Some(Joined { request, mut communicator }) => {
             agreement::check(&mut communicator, agreement)?;
             (request, communicator)
@@ -129,6 +136,7 @@ pub(crate) fn run<T: Element>(
             (request, communicator)
         }
     };
+    let hosts = run_start::hosts(&mut communicator)?;
     let RankPlan { bucket_bytes, overlap, .. } = plan.ranks;
     let ranks = Ranks { communicator, shares, bucket_bytes, overlap };
     let mut trainer = Trainer::with_ranks(network, config, ranks)?;
@@ -157,13 +165,12 @@ pub(crate) fn run<T: Element>(
         Some(path) => go_on(&mut trainer, path, &info, &mut callbacks, is_first)?,
         None => None,
     };
-    if let Some(history) = &mut history {
-        history.keep(trainer.epochs());
-    }
+    let mut loggers =
+        opened.map(|opened| opened.start(trainer.epochs(), trainer.steps())).unwrap_or_default();
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&settings_table::list::<T>(plan, identity, trainer.config(), counts))?;
+    out.line(&settings_table::aligned(&settings_table::rows::<T>(plan, identity, trainer.config(), counts)))?;
     for note in &plan.notes {
         out.line(&format!("note: {}", one_line(note)))?;
     }
@@ -174,15 +181,23 @@ pub(crate) fn run<T: Element>(
         let (epochs, steps) = (trainer.epochs(), trainer.steps());
         out.line(&format!("resumed: {} (epochs: {epochs}, steps: {steps})", path.display()))?;
     }
+    if !loggers.is_empty() {
+        let sets: [&dyn Dataset; 2] = [&*views.train, &*views.validation];
+        loggers.log(&Record::Start(Arc::new(run_start::describe(plan, identity, &trainer, sets, hosts))));
+    }
+    if is_first && plan.logging.has_pictures() {
+        let picture = sample_picture::draw(&*views.train, trainer.steps())?;
+        picture.iter().for_each(|picture| loggers.log(picture));
+    }
     if plan.evaluate_before {
-        print_test(&mut trainer, plan, &views, samples.test(&parts), out).map_err(|failure| {
-            match (failure, &plan.load) {
+        test(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out).map_err(
+            |failure| match (failure, &plan.load) {
                 (Failure::Test(error), Some(path)) => {
                     Failure::Unusable { path: path.clone(), problem: error.to_string() }
                 }
                 (failure, _) => failure,
-            }
-        })?;
+            },
+        )?;
     }
     trainer.stop_on(Arc::clone(&request.flag));
     if let Some(range) = plan.find_lr {
@@ -199,7 +214,8 @@ pub(crate) fn run<T: Element>(
         described,
         views: &views,
         out: &mut *out,
-        history,
+        console: Console::new(&plan.logging, identity.rank),
+        loggers,
         checkpoints,
         bar: None,
         elapsed: Duration::ZERO,
@@ -219,36 +235,70 @@ pub(crate) fn run<T: Element>(
         checkpoints.finish();
     }
     let result = result.and_then(|_| run.save_best(&trainer));
-    if let Err(failure) = result {
-        let failure = run.explain(failure, &trainer);
-        trainer.abort(&failure.to_string());
-        if let Some(profiling) = profiling {
-            profiling.rescue(&mut trainer);
+    let failure = result.err().map(|failure| run.explain(failure, &trainer));
+    let profiling = match &failure {
+        None => profiling,
+        Some(failure) => {
+            trainer.abort(&failure.to_string());
+            profiling.into_iter().for_each(|profiling| profiling.rescue(&mut trainer));
+            None
         }
-        return Err(failure);
-    }
-    let Run { elapsed, samples: trained, last_half, checkpoints, .. } = run;
+    };
+    let Run { elapsed, samples: trained, last_half, checkpoints, mut loggers, .. } = run;
+    let result = match failure {
+        Some(failure) => Err(failure),
+        None => {
+            let saved = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
+            let saved = saved.map(Saved::Checkpoint);
+            let saved = saved.or_else(|| plan.save.clone().filter(|_| is_first).map(Saved::Parameters));
+            let stopped = trainer.is_stopped().then(|| request.failure(trainer.steps(), saved));
+            let printed = print_times(&mut trainer, (elapsed, trained), &last_half, profiling, out);
+            printed.and_then(|()| match stopped {
+                Some(stopped) => Err(stopped),
+                None => finish(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out),
+            })
+        }
+    };
+    let spent = Spent { start, training: elapsed, samples: trained };
+    let hash = plan.hash.then(|| trainer.state().params_sha256()).filter(|_| result.is_ok());
+    loggers.log(&run_start::end(plan, &trainer, spent, hash, result.as_ref().err()));
+    loggers.finish();
+    result
+}
+
+/// Prints the time and the throughput of the whole run and of the last halves of its epochs, the memory, and
+/// the profile.
+fn print_times<T: Element>(
+    trainer: &mut Trainer<T>,
+    (elapsed, samples): (Duration, usize),
+    last_half: &Half,
+    profiling: Option<Profiling>,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let peaks = match trainer.is_stopped() {
         // The other ranks may be gone.
         true => vec![peak_memory()],
         false => trainer.gather(peak_memory())?,
     };
-    out.line(&time_lines(elapsed, trained))?;
+    out.line(&time_lines(elapsed, samples))?;
     let more = [last_half_line(last_half.elapsed, last_half.samples), memory_line(&peaks)];
     more.iter().flatten().try_for_each(|line| out.line(line))?;
-    if let Some(profiling) = profiling {
-        profiling.finish(&mut trainer, out)?;
-    }
-    if trainer.is_stopped() {
-        let checkpoint = checkpoints.as_ref().and_then(Checkpoints::resumable).map(Path::to_path_buf);
-        let saved = checkpoint.map(Saved::Checkpoint);
-        let saved = saved.or_else(|| plan.save.clone().filter(|_| is_first).map(Saved::Parameters));
-        return Err(request.failure(trainer.steps(), saved));
-    }
+    profiling.map_or(Ok(()), |profiling| profiling.finish(trainer, out))
+}
+
+/// What a run that was not stopped does behind its last step: tests, and prints the hash.
+fn finish<T: Element>(
+    trainer: &mut Trainer<T>,
+    plan: &TrainPlan,
+    views: &Views<'_>,
+    samples: &dyn Dataset,
+    loggers: &mut Loggers,
+    out: &mut Output,
+) -> Result<(), Failure> {
     if !trainer.is_finished() {
         out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
     }
-    print_test(&mut trainer, plan, &views, samples.test(&parts), out)?;
+    test(trainer, plan, views, samples, loggers, out)?;
     if plan.hash {
         out.line(&format!("params: sha256:{}", trainer.state().params_sha256()))?;
         if let Some(averages) = trainer.averaged_state() {
@@ -338,7 +388,7 @@ fn go_on<T: Element>(
 /// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
 /// file.
 fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
-    let Some(history) = &plan.history else { return Ok(()) };
+    let Some(history) = &plan.logging.history else { return Ok(()) };
     for (option, path) in [("--load", &plan.load), ("--save", &plan.save)] {
         if let Some(path) = path
             && same_file::are_one(path, &history.path)
@@ -351,11 +401,12 @@ fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_test<T: Element>(
+fn test<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
     views: &Views<'_>,
     test: &dyn Dataset,
+    loggers: &mut Loggers,
     out: &mut Output,
 ) -> Result<(), Failure> {
     let test = views::in_tests(&plan.augment.input, test, views.normalization.as_ref())?;
@@ -363,6 +414,9 @@ fn print_test<T: Element>(
         Error::NonFinite(NonFinite::Evaluation { .. }) => Failure::Test(error),
         other => other.into(),
     })?;
+    if !loggers.is_empty() {
+        loggers.log(&Record::Test(Arc::new(TestRecord::new(trainer, &evaluation))));
+    }
     out.line(&test_line(&trainer.config().metrics, &evaluation))
 }
 
@@ -375,7 +429,8 @@ struct Run<'a, T> {
     described: RunInfo,
     views: &'a Views<'a>,
     out: &'a mut Output,
-    history: Option<History<'a>>,
+    console: Console,
+    loggers: Loggers,
     checkpoints: Option<Checkpoints<T>>,
     bar: Option<EpochBar<'a>>,
     /// The time of the training steps alone.
@@ -406,9 +461,10 @@ impl<T: Element> Observer<T> for Run<'_, T> {
 
     fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
         let plan = self.plan;
+        self.loggers.begin_epoch(trainer, self.views.train.len());
         let bar =
             || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), &plan.metrics);
-        self.bar = self.is_first.then(bar).flatten();
+        self.bar = (self.is_first && !self.console.has_steps()).then(bar).flatten();
     }
 
     fn on_step(
@@ -423,6 +479,8 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         if 2 * progress.samples >= progress.epoch_samples {
             self.last_half.middle.get_or_insert((progress.elapsed, progress.samples));
         }
+        self.console.step(trainer.steps(), progress, self.out)?;
+        self.loggers.step(trainer.steps(), progress);
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.after_step(trainer, callbacks)?;
         }
@@ -456,10 +514,9 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         self.save(trainer)?;
         self.epochs = report.epoch;
         let plan = self.plan;
-        self.out.line(&epoch_line(plan.epochs, report, validation.as_ref(), &plan.metrics))?;
-        if let Some(history) = &mut self.history {
-            history.append(report, trainer.steps(), validation.as_ref())?;
-        }
+        let line = epoch_line(plan.epochs, report, validation.as_ref(), &plan.metrics);
+        self.console.epoch(&line, self.out)?;
+        self.loggers.epoch(trainer, epoch);
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.after_epoch(trainer, callbacks, epoch)?;
         }

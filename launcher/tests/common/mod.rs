@@ -51,12 +51,15 @@ pub(crate) fn hash(outcome: &Outcome) -> String {
     }
 }
 
-/// The name of a history file in `folder` that cannot take a byte. The first rank alone writes files.
+/// The options of a run that fails at the first rank alone, which reads checkpoints: the only one is damaged.
 #[allow(dead_code, reason = "each test file compiles this module for itself")]
-pub(crate) fn full_history(folder: &Path) -> String {
-    let history = folder.join("history.csv");
-    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
-    history.to_str().expect("a temporary folder's name is UTF-8").to_string()
+pub(crate) fn damaged_run(folder: &Path) -> String {
+    let run = folder.join("run");
+    train(&format!("--steps 1 --checkpoint {}", run.display()));
+    let parameters = run.join("last").join("model.safetensors");
+    let bytes = std::fs::read(&parameters).expect("a checkpoint has parameters");
+    std::fs::write(&parameters, &bytes[..bytes.len() / 2]).expect("room for less");
+    format!("--resume {}", run.display())
 }
 
 /// An IDX file of bytes: zeros, but for what `values` says of the first of them.

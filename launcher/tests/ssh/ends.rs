@@ -1,6 +1,6 @@
 //! How jobs end: by a rank that fails, by a signal.
 
-use crate::common::isograd;
+use crate::common::{damaged_run, isograd};
 use crate::job::signal;
 use crate::network::{Network, read_of, sha256};
 use crate::{ENDLESS, assert_error};
@@ -62,15 +62,13 @@ fn the_first_rank_that_fails_is_the_cause() {
 #[test]
 fn a_rank_that_fails_says_why() {
     let Some(network) = Network::of(2) else { return };
-    // The first rank alone writes files; what it writes into is full.
-    let history = network.folder().join("history.csv");
-    std::os::unix::fs::symlink("/dev/full", &history).expect("a link");
+    // The first rank alone reads checkpoints.
+    let options = damaged_run(network.folder());
     let hosts = format!("-H {}:1,{}:1", network.name(0), network.name(1));
-    let full =
-        network.ssh(&format!("{hosts} train --dataset synthetic --steps 2 --history {}", history.display()));
-    let reason = "[0@10.77.0.1] error: rank 0: --history";
+    let damaged = network.ssh(&format!("{hosts} train {options}"));
+    let reason = "[0@10.77.0.1] error: rank 0: --resume";
     assert_error(
-        &full,
+        &damaged,
         1,
         &[reason, "error: rank 0 on 10.77.0.1 ended with exit status 1", "the last lines of rank 0:\n"],
     );

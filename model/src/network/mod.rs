@@ -18,6 +18,7 @@ mod graph;
 mod lifetimes;
 mod lower;
 mod memory;
+mod nodes;
 mod pass;
 mod plain;
 mod predict;
@@ -27,6 +28,7 @@ mod session;
 mod state;
 mod summary;
 
+pub use nodes::LayerNode;
 pub use predict::Randomness;
 pub use session::Session;
 pub use state::State;

@@ -138,7 +138,7 @@ impl<T: Element> Trainer<T> {
     }
 
     /// The learning rate of the step that begins with sample `first` of an epoch of `samples`.
-    fn learning_rate(&self, first: usize, samples: usize) -> Result<f64, Error> {
+    pub(crate) fn learning_rate(&self, first: usize, samples: usize) -> Result<f64, Error> {
         let steps_per_epoch = samples.div_ceil(self.config.batch_size) as u64;
         let step = u64::from(self.epoch) * steps_per_epoch + (first / self.config.batch_size) as u64;
         let at = StepPosition {

@@ -12,7 +12,7 @@ const GAP_PIXELS: usize = 2;
 const LEAST_PIXELS: usize = 64;
 
 /// Images of one size in rows and columns.
-pub(super) struct Sheet {
+pub(crate) struct Sheet {
     /// Height and width of an image.
     size: [usize; 2],
     /// Pixels of the sheet for each of an image.
@@ -25,13 +25,18 @@ pub(super) struct Sheet {
 
 impl Sheet {
     /// An empty sheet; `None` if it would not fit an image file or memory.
-    pub(super) fn new(size: [usize; 2], rows: usize, columns: usize) -> Option<Self> {
+    pub(crate) fn new(size: [usize; 2], rows: usize, columns: usize) -> Option<Self> {
         let zoom = LEAST_PIXELS.div_ceil(size[0].max(size[1]));
         let extent = |count: usize, size: usize| count.checked_mul(size * zoom + GAP_PIXELS);
         let (height, width) = (extent(rows, size[0])?, extent(columns, size[1])?);
         let bytes = height.checked_mul(width)?.checked_mul(3).filter(|bytes| *bytes <= 1 << 30)?;
         let pixels = GAP.into_iter().cycle().take(bytes).collect();
         Some(Self { size, zoom, rows, columns, pixels })
+    }
+
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> [u32; 2] {
+        [self.width() as u32, self.height() as u32]
     }
 
     fn width(&self) -> usize {
@@ -44,7 +49,7 @@ impl Sheet {
 
     /// Draws an image: three channels as red, green and blue, and the first of any other number as grey.
     /// Floats are drawn from 0, black, to 1, white.
-    pub(super) fn draw(&mut self, row: usize, column: usize, pixels: Pixels<'_>) {
+    pub(crate) fn draw(&mut self, row: usize, column: usize, pixels: Pixels<'_>) {
         let ([h, w], zoom, width) = (self.size, self.zoom, self.width());
         let byte = |place: usize| match pixels {
             Pixels::U8(bytes) => bytes[place],
@@ -63,7 +68,7 @@ impl Sheet {
     }
 
     /// Writes it as a PNG file.
-    pub(super) fn write(&self, to: impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, to: impl Write) -> io::Result<()> {
         write_png(to, [self.height() as u32, self.width() as u32], 3, &self.pixels)
     }
 }
