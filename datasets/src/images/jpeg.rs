@@ -9,6 +9,9 @@ use super::decode::{Colour, MAX_SIDE};
 use super::exif::Orientation;
 use super::jpeg_end::is_complete;
 
+/// The most pixels that a byte can hold: each block of 8 x 8 pixels takes a bit at least.
+const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;
+
 /// A file whose header has been read.
 pub(super) struct Jpeg<'a> {
     bytes: &'a [u8],
@@ -46,6 +49,11 @@ impl<'a> Jpeg<'a> {
         if !is_complete(self.bytes) {
             let bytes = self.bytes.len();
             return Err(format!("JPEG file is truncated: {bytes} bytes without an end-of-image marker"));
+        }
+        let bytes = self.bytes.len() as u64;
+        let [height, width] = self.size.map(u64::from);
+        if height * width > MAX_PIXELS_PER_BYTE * bytes {
+            return Err(format!("JPEG file is truncated: {bytes} bytes hold no {width} x {height} pixels"));
         }
         let colour = if self.is_grey { Colour::Grey } else { Colour::Rgb };
         let [height, width] = self.size.map(|side| side as usize);
