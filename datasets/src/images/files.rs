@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::decode::{self, Colour};
+use super::colour::Colour;
+use super::decode;
 use super::resize::{Raster, Region};
 use super::{Fit, fit, scan};
 use crate::{

@@ -5,9 +5,13 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Colour, MAX_SIDE};
+use super::colour::Colour;
 use super::exif::Orientation;
 use super::jpeg_end::is_complete;
+use super::limits::MAX_SIDE;
+
+/// The most pixels that a byte can hold: each block of 8 x 8 pixels takes a bit at least.
+const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;
 
 /// A file whose header has been read.
 pub(super) struct Jpeg<'a> {
@@ -50,6 +54,11 @@ impl<'a> Jpeg<'a> {
         if !is_complete(self.bytes) {
             let bytes = self.bytes.len();
             return Err(format!("JPEG file is truncated: {bytes} bytes without an end-of-image marker"));
+        }
+        let bytes = self.bytes.len() as u64;
+        let [height, width] = self.size.map(u64::from);
+        if height * width > MAX_PIXELS_PER_BYTE * bytes {
+            return Err(format!("JPEG file is truncated: {bytes} bytes hold no {width} x {height} pixels"));
         }
         let colour = self.colour();
         let [height, width] = self.size.map(|side| side as usize);

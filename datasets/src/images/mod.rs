@@ -24,6 +24,7 @@
 //! The index remembers them.
 
 mod bmp;
+mod colour;
 mod decode;
 mod exif;
 mod files;
@@ -31,6 +32,7 @@ mod fit;
 mod index;
 mod jpeg;
 mod jpeg_end;
+mod limits;
 mod png;
 mod resize;
 mod scan;
@@ -41,7 +43,7 @@ mod webp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use decode::Colour;
+pub use colour::Colour;
 pub use files::{ImageChanges, ImageFiles, find_images};
 pub use fit::Fit;
 pub use png::write_png;

@@ -92,8 +92,8 @@ pub struct ArrayParts {
     pub test: Option<Arrays<'static>>,
 }
 
-/// Opens an npz or a safetensors file, or an npy file and those beside it, by its ending; `test_path` is a file with the test samples, under
-/// names without a part or with that of the test.
+/// Opens an npz or a safetensors file, or an npy file and those beside it, by its ending; `test_path` is a
+/// file with the test samples, under names without a part or with that of the test.
 ///
 /// # Errors
 ///

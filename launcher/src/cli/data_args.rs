@@ -11,7 +11,8 @@ pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist, kmnist, qmnist, emnist-letters (-digits, -balanced, -byclass,
     /// -bymerge, -mnist), cifar10, cifar100 (-coarse); synthetic, which fits any network; or a path, such as
     /// ./photos: a folder with a folder of images for each class, or with train/, val/ and test/ of them;
-    /// .tar files of images; a .csv, .npz or .safetensors file [default: mnist]
+    /// .tar files of images; a .csv, .npz, .npy or .safetensors file
+    /// [default: mnist]
     #[arg(long, value_name = "NAME or PATH", value_parser = parsers::dataset)]
     pub(crate) dataset: Option<DatasetName>,
     /// Folder with the files of a data set that has a name, compressed or not (MNIST is built in)
