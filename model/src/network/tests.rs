@@ -97,7 +97,10 @@ fn only_what_has_an_input_is_computed_again() {
     assert_eq!(count(layers![Input::vector(2), norm(), Softmax]), 0);
     // The second one's input is computed again, and so is the third one's output.
     assert_eq!(count(layers![Input::vector(2), norm(), norm(), GELU::new(), Dense::new(2), Softmax]), 2);
-    assert_eq!(count(layers![Input::vector(2), Dense::new(2), Frozen::new(norm()), Dense::new(2), Softmax]), 1);
+    assert_eq!(
+        count(layers![Input::vector(2), Dense::new(2), Frozen::new(norm()), Dense::new(2), Softmax]),
+        1
+    );
     // Nothing in front of it is trained.
     assert_eq!(count(layers![Input::vector(2), Frozen::new(norm()), Dense::new(2), Softmax]), 0);
     let joined = Concatenation::new([layers![norm()], layers![]]);
