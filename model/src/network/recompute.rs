@@ -41,7 +41,7 @@ impl<T: Element> Network<T> {
     ///
     /// ```
     /// use isograd_model::{Network, layer::Mode, zoo};
-    /// let model = zoo::find("densenet40_cifar10")?;
+    /// let model = zoo::find("densenet_cifar10")?;
     /// let build = || Network::<f32>::build(model.layers(model.input, model.classes));
     /// let (keeping, recomputing) = (build()?, build()?.with_recomputation());
     /// assert!(2 * recomputing.shard_bytes(Mode::Train, 32) < keeping.shard_bytes(Mode::Train, 32));
