@@ -74,7 +74,8 @@ fn a_run_is_used_without_options() {
     let one = folder.stdout("evaluate --load runs/a --per-class --per-class-file one.csv");
     assert!(one.contains("class  samples precision  recall      f1\n"), "{one}");
     let two = folder.stdout("local -n 2 evaluate --load runs/a --per-class --per-class-file two.csv");
-    assert_eq!(one.lines().collect::<Vec<_>>(), two.lines().collect::<Vec<_>>());
+    // In front of it, the job says where its ranks run.
+    assert!(two.ends_with(&one), "{one}{two}");
     let [one, two] = ["one.csv", "two.csv"].map(|name| fs::read_to_string(folder.path(name)).unwrap());
     assert_eq!(one, two);
     let samples = one.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse::<u32>().unwrap());
@@ -124,7 +125,7 @@ fn a_bad_input_is_named_and_the_others_go_on() {
     for expected in [
         "missing.png: ",
         "error: bad.png: ",
-        "error: short: truncated",
+        "error: short is truncated",
         "error: small: samples are 1x9x9, the network takes 1x28x28",
         "error: 4 of 5 inputs cannot be predicted",
     ] {
@@ -160,30 +161,6 @@ fn parameters_go_out_and_come_back() {
         outcome.stderr.contains("--format is missing: 'model.bin' ends in no known format"),
         "{outcome:?}"
     );
-}
-
-#[test]
-fn a_regression_gives_values() {
-    let folder = Folder(tempfile::tempdir().unwrap());
-    let net = "input = 2\nlayers = [{ type = 'Dense', outputs = 1 }]";
-    fs::write(folder.path("net.toml"), net).unwrap();
-    let rows: String = (0..40).map(|i| format!("{i},{},{}.5\n", i % 7, 3 * i)).collect();
-    fs::write(folder.path("table.csv"), format!("a,b,y\n{rows}")).unwrap();
-    folder.stdout(
-        "train --model net.toml --dataset ./table.csv --targets numbers --validation-split 0.2 --loss mse \
-         --metrics mse --epochs 1 --save line.safetensors",
-    );
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }\n";
-    let mut array = b"\x93NUMPY\x01\x00".to_vec();
-    array.extend((header.len() as u16).to_le_bytes());
-    array.extend(header.as_bytes());
-    [1.0_f32, 2.0].iter().for_each(|value| array.extend(value.to_le_bytes()));
-    fs::write(folder.path("x.npy"), array).unwrap();
-    let line: Value =
-        serde_json::from_str(&folder.stdout("predict --load line.safetensors --json x.npy")).unwrap();
-    assert_eq!(line["values"].as_array().map(Vec::len), Some(1), "{line}");
-    let csv = folder.stdout("predict --load line.safetensors --csv x.npy");
-    assert!(csv.starts_with("input,index,output,value\nx.npy,0,0,"), "{csv}");
 }
 
 #[test]
