@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::bmp::Bmp;
+use super::colour::Colour;
 use super::exif::Orientation;
 use super::jpeg::Jpeg;
 use super::png::Png;
@@ -14,30 +15,10 @@ use super::webp::WebP;
 const MAX_PIXELS: u64 = 1 << 26;
 
 /// The longest side of an image.
-pub(super) const MAX_SIDE: u32 = 1 << 16;
+const MAX_SIDE: u32 = 1 << 16;
 
 /// Where the header of most files ends. A file whose header is longer is read whole.
 const HEADER_BYTES: u64 = 1 << 14;
-
-/// Colours of the samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Colour {
-    /// Three channels: red, green, blue. Grey images have three equal ones; transparency is left out.
-    #[default]
-    Rgb,
-    /// One channel, the brightness: `(299 R + 587 G + 114 B) / 1000`.
-    Grey,
-}
-
-impl Colour {
-    /// The number of channels.
-    pub fn channels(self) -> usize {
-        match self {
-            Self::Rgb => 3,
-            Self::Grey => 1,
-        }
-    }
-}
 
 /// `[height, width]` of the upright image in the file at `path`, from its header.
 pub(super) fn size_in_file(path: &Path, file_bytes: u64) -> Result<[u32; 2], String> {

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::decode::{self, Colour};
+use super::colour::Colour;
+use super::decode;
 use super::scan::{self, Listing};
 use crate::digest::Lines;
 use crate::{Error, ImageError};

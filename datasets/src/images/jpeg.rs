@@ -5,7 +5,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::decode::{Colour, MAX_SIDE};
+use super::colour::Colour;
 use super::exif::Orientation;
 use super::jpeg_end::is_complete;
 
@@ -24,8 +24,8 @@ impl<'a> Jpeg<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let options = DecoderOptions::default()
             .set_strict_mode(false)
-            .set_max_width(MAX_SIDE as usize)
-            .set_max_height(MAX_SIDE as usize);
+            .set_max_width(u16::MAX.into())
+            .set_max_height(u16::MAX.into());
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         let failure = |error: &dyn std::fmt::Debug| format!("JPEG file cannot be decoded: {error:?}");
         decoder.decode_headers().map_err(|error| failure(&error))?;

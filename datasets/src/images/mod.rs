@@ -24,6 +24,7 @@
 //! The index remembers them.
 
 mod bmp;
+mod colour;
 mod decode;
 mod exif;
 mod fit;
@@ -40,7 +41,7 @@ mod webp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use decode::Colour;
+pub use colour::Colour;
 pub use fit::Fit;
 pub use png::write_png;
 pub use resize::{Raster, Region, resize_region};

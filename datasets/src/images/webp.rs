@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use image_webp::WebPDecoder;
 
-use super::decode::Colour;
+use super::colour::Colour;
 use super::exif::Orientation;
 
 /// The most memory that the decoder takes, beside that of the pixels.

@@ -10,7 +10,7 @@
 
 mod runs;
 
-use super::decode::Colour;
+use super::colour::Colour;
 
 /// The length of what comes before the second header.
 const FILE_HEADER_BYTES: usize = 14;

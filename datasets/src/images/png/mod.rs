@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use flate2::Crc;
 use flate2::bufread::ZlibDecoder;
 
-use super::decode::Colour;
+use super::colour::Colour;
 use super::exif::Orientation;
 pub use encode::write_png;
 use rows::Layout;
