@@ -1,4 +1,4 @@
-//! Grey or coloured.
+//! The colours that samples have.
 
 /// Colours of the samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

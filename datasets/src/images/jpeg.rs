@@ -25,8 +25,8 @@ impl<'a> Jpeg<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let options = DecoderOptions::default()
             .set_strict_mode(false)
-            .set_max_width(MAX_SIDE as usize)
-            .set_max_height(MAX_SIDE as usize);
+            .set_max_width(u16::MAX.into())
+            .set_max_height(u16::MAX.into());
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
         let failure = |error: &dyn std::fmt::Debug| format!("JPEG file cannot be decoded: {error:?}");
         decoder.decode_headers().map_err(|error| failure(&error))?;

@@ -1,6 +1,6 @@
 //! How the pixels of a row are stored.
 
-use crate::images::Colour;
+use crate::images::colour::Colour;
 
 /// The colour types of the format.
 const GREY: u8 = 0;
