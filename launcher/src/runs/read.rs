@@ -298,7 +298,10 @@ mod tests {
             assert_eq!(number(key), expected, "{key}");
         }
         assert!(number("test_loss").is_nan());
-        assert_eq!(["state", "optimizer", "loss_function"].map(|key| run.show(key)), ["killed", "sgd", "mse"]);
+        assert_eq!(
+            ["state", "optimizer", "loss_function"].map(|key| run.show(key)),
+            ["killed", "sgd", "mse"]
+        );
         assert_eq!(run.get("nothing"), None);
     }
 
