@@ -8,12 +8,14 @@ use super::bmp::Bmp;
 use super::colour::Colour;
 use super::exif::Orientation;
 use super::jpeg::Jpeg;
-use super::limits::MAX_SIDE;
 use super::png::Png;
 use super::webp::WebP;
 
 /// The most pixels of an image. Memory is taken only after its header is known to ask for fewer.
 const MAX_PIXELS: u64 = 1 << 26;
+
+/// The longest side of an image.
+const MAX_SIDE: u32 = 1 << 16;
 
 /// Where the header of most files ends. A file whose header is longer is read whole.
 const HEADER_BYTES: u64 = 1 << 14;

@@ -8,7 +8,6 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::colour::Colour;
 use super::exif::Orientation;
 use super::jpeg_end::is_complete;
-use super::limits::MAX_SIDE;
 
 /// The most pixels that a byte can hold: each block of 8 x 8 pixels takes a bit at least.
 const MAX_PIXELS_PER_BYTE: u64 = 8 * 64;

@@ -32,7 +32,6 @@ mod fit;
 mod index;
 mod jpeg;
 mod jpeg_end;
-mod limits;
 mod png;
 mod resize;
 mod scan;
