@@ -41,7 +41,7 @@ fn a_folder_of_images_is_checked_with_all_that_is_broken() {
     let whole = isograd_in(folder.path(), "data check ./photos");
     assert_eq!((whole.code, whole.stderr.as_str()), (Some(0), ""));
     for line in
-        ["training: 15 images", "    dog: 5", "  sizes: 2 sizes, from 17x23 to 23x17 (width x height)"]
+        ["training: 15 images", "    dog: 5", "  sizes: 2 sizes, from 23x17 to 17x23 (width x height)"]
     {
         assert!(whole.stdout.contains(line), "'{line}' is not in: {}", whole.stdout);
     }

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{InputInfo, SavedNetwork};
 use crate::error::Error;
-use crate::layer::{Fusible, Mode};
+use crate::layer::{Fusible, Mode, Preparation};
 use crate::memory::Aligned;
 use crate::network::{MemoryPlan, Network, Randomness, ShardMemory, State};
 use isograd_kernels::Isa;
@@ -38,6 +38,7 @@ pub struct Predictor {
     network: Network<f32>,
     state: State<f32>,
     folded: Option<Aligned<f32>>,
+    prepared: Aligned<f32>,
     isa: Isa,
     scores: Scores,
     input: InputInfo,
@@ -106,6 +107,10 @@ impl Predictor {
         let capacity = *CAPACITIES.iter().find(|capacity| !is_large(capacity)).unwrap_or(&CAPACITIES[1]);
         let plan = network.plan_memory(capacity, &[Mode::Eval], rayon::current_num_threads())?;
         let folded = network.folded_parameters(&state)?;
+        let mut prepared = network.prepared_memory(&[Mode::Eval])?;
+        let isa = Isa::best();
+        let params = folded.as_deref().unwrap_or(state.params());
+        network.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut prepared);
         let narrow = |values: [Vec<f64>; 2]| values.map(|v| v.into_iter().map(|v| v as f32).collect());
         Ok(Self {
             of_bytes: narrow(input.of_bytes()),
@@ -113,7 +118,8 @@ impl Predictor {
             network,
             state,
             folded,
-            isa: Isa::best(),
+            prepared,
+            isa,
             scores: Scores::default(),
             input,
             class_names,
@@ -125,8 +131,11 @@ impl Predictor {
 
     /// The same with another instruction-set level than the best one of this CPU.
     #[must_use]
-    pub fn with_isa(self, isa: Isa) -> Self {
-        Self { isa, ..self }
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = isa;
+        let params = self.folded.as_deref().unwrap_or(self.state.params());
+        self.network.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut self.prepared);
+        self
     }
 
     /// The same, which gives other scores.
@@ -262,6 +271,7 @@ impl Predictor {
     fn forward<'m>(&self, memory: &'m mut ShardMemory<f32>, n: usize) -> &'m [f32] {
         let network = &self.network;
         let mut cx = network.context(&self.state, self.isa, Mode::Eval, n, Randomness::default());
+        cx.prepared = &self.prepared;
         if let Some(folded) = &self.folded {
             (cx.params, cx.folded) = (folded, true);
         }

@@ -130,12 +130,19 @@ pub(super) fn translate(options: &CommandOptions, words: &[OsString]) -> Result<
             translation.words.push(word.clone());
             continue;
         };
+        let is_in_word = value.is_some();
         let value = match value {
             Some(value) => Some(value.to_string()),
             None => rest
                 .next_if(|next| !next.to_string_lossy().starts_with("--"))
                 .map(|next| next.to_string_lossy().into_owned()),
         };
+        // What is meant here as well stays as it is written.
+        if matches!(meaning, Meaning::Dataset) && translation.keeps_dataset(value.as_deref()) {
+            translation.words.push(word.clone());
+            translation.words.extend(value.filter(|_| !is_in_word).map(OsString::from));
+            continue;
+        }
         translation.add(name, *meaning, value)?;
     }
     let Translation { words: translated, notes, is_test, dropped, .. } = translation;
@@ -226,11 +233,8 @@ impl Translation<'_> {
                     }
                 }
             }
-            Meaning::Dataset => {
-                if !self.is_synthetic() {
-                    self.push("dataset", &needed()?);
-                }
-            }
+            // Without files, --use_synthetic_data names the set.
+            Meaning::Dataset => (),
             Meaning::Synthetic => {
                 if is_on()? {
                     self.push("dataset", "synthetic");
@@ -267,6 +271,11 @@ impl Translation<'_> {
         self.given.iter().find(|(given, _)| given == name)?.1.as_deref()
     }
 
+    /// Whether `--dataset` means the same here.
+    fn keeps_dataset(&self, value: Option<&str>) -> bool {
+        value != Some("imagenet") && !self.is_synthetic()
+    }
+
     fn is_synthetic(&self) -> bool {
         let given = self.given.iter().find(|(name, _)| name == "use-synthetic-data");
         given
@@ -289,6 +298,11 @@ impl Translation<'_> {
         let is_loss = |name: &&str| parsers::loss(name).is_ok();
         let place = names.iter().position(|name| is_loss(name) && parsers::metric(name).is_err());
         let Some(place) = place.or_else(|| names.iter().position(is_loss)) else {
+            // The parser of --loss knows the nearest name.
+            if let [name] = names[..] {
+                self.push("loss", name);
+                return Ok(());
+            }
             let problem = format!("--loss_func={list}: none of these is a loss");
             return Err(Failure::Usage { problem, hint: None });
         };

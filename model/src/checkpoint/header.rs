@@ -5,7 +5,7 @@ use super::{CheckpointError, RunInfo, ShapeMismatch};
 use crate::layer::Tensor;
 use isograd_kernels::Element;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 
@@ -40,27 +40,33 @@ pub(super) fn encode<T: Element>(info: &RunInfo, tensors: &[&Tensor]) -> io::Res
         (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     };
     let tensors = tensors.iter().map(entry).collect();
-    let metadata = metadata(info);
-    let table = Metadata::new(metadata, tensors).expect("tensors without gaps, of their shapes' sizes");
-    let mut json = serde_json::to_vec(&table).expect("a table of names and numbers");
+    let table = Metadata::new(None, tensors).expect("tensors without gaps, of their shapes' sizes");
+    let table = serde_json::to_vec(&table).expect("a table of names and numbers");
+    // Sorted, so that equal networks give equal files.
+    let mut json = br#"{"__metadata__":"#.to_vec();
+    serde_json::to_writer(&mut json, &metadata(info)).expect("texts");
+    if table.len() > 2 {
+        json.push(b',');
+    }
+    json.extend(&table[1..]);
     // The data begin at a multiple of 8.
     json.resize(json.len().next_multiple_of(8), b' ');
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
 /// What a file tells of its network.
-fn metadata(info: &RunInfo) -> Option<HashMap<String, String>> {
-    let mut metadata = HashMap::from([(MODEL.to_string(), info.model.clone())]);
+fn metadata(info: &RunInfo) -> BTreeMap<&'static str, String> {
+    let mut metadata = BTreeMap::from([(MODEL, info.model.clone())]);
     if info.input.is_some() || !info.class_names.is_empty() {
         // Not what belongs to a run, such as the names of files.
         let (model, class_names, input) = (String::new(), info.class_names.clone(), info.input.clone());
         let told = RunInfo { model, class_names, input, ..RunInfo::default() };
         let json = serde_json::to_string(&told).expect("texts and numbers");
         if json.len() <= MAX_INFO_BYTES {
-            metadata.insert(INFO.to_string(), json);
+            metadata.insert(INFO, json);
         }
     }
-    Some(metadata)
+    metadata
 }
 
 /// Bytes of all `tensors`.

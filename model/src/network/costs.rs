@@ -41,7 +41,10 @@ impl<T: Element> Network<T> {
     fn layer_backward(&self, step: &Step, layer: usize) -> Cost {
         let reads = self.layers[layer].backward_reads();
         let (x, y) = (self.elements(&step.reads), self.elements(&[step.writes]));
-        let writes_dx = matches!(step.gradients[0], GradientWrite::Direct(_) | GradientWrite::Spare);
+        let writes_dx = step
+            .gradients
+            .first()
+            .is_some_and(|write| matches!(write, GradientWrite::Direct(_) | GradientWrite::Spare));
         let has_parameters = !self.infos[layer].elements.is_empty();
         // The gradient by the input is a pass of its own over the weights, that by the weights another one.
         let passes = u64::from(writes_dx) + u64::from(has_parameters);

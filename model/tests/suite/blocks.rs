@@ -218,7 +218,7 @@ fn the_summary_is_a_tree() {
     ]);
     let expected = "
 layer  type                    parameters  output shape  weight shape  padding  stride  path
---------------------------------------------------------------------------------------------
+----------------------------------------------------------------------------------------------
     0  Input                            0  2x4x4
     1  block: Residual                     2x4x4
   1.0    path 0

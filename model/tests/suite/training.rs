@@ -450,7 +450,7 @@ fn the_summary_of_simplecnn_is_its_table() {
     assert_eq!(network.parameter_count(), 149_210);
     let expected = "\
 layer  type       parameters  output shape  weight shape  padding  stride  path
--------------------------------------------------------------------------------
+---------------------------------------------------------------------------------
     0  Input               0  1x28x28
     1  Conv2D             40  4x26x26       4x1x3x3             0       1  direct
     2  ReLU                0  4x26x26
