@@ -299,7 +299,9 @@ impl Translation<'_> {
         let place = names.iter().position(|name| is_loss(name) && parsers::metric(name).is_err());
         let Some(place) = place.or_else(|| names.iter().position(is_loss)) else {
             // The parser of --loss knows the nearest name.
-            if let [name] = names[..] {
+            if let [name] = names[..]
+                && parsers::metric(name).is_err()
+            {
                 self.push("loss", name);
                 return Ok(());
             }

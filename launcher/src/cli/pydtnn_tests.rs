@@ -215,7 +215,7 @@ fn the_test_alone_is_another_command() {
         words(
             "--model=simplecnn --evaluate_only=True --num_epochs 3 --weights_and_bias_filename=x.st --optimizer adam --dataset mnist"
         ),
-        "evaluate --model=simplecnn --load=x.st --dataset=mnist"
+        "evaluate --model=simplecnn --load=x.st --dataset mnist"
     );
     let args = ["isograd", "train", "--evaluate_only", "--batch_size", "64"].map(OsString::from);
     let error = parse(args).unwrap_err().to_string();

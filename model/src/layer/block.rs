@@ -255,7 +255,7 @@ wrapper!(Frozen, self, self.layer.take().map(Block::Frozen), self.layer.as_mut()
 /// use isograd_model::{Network, layer::{self, *}, layers, zoo};
 /// let model = zoo::find("resnet20_cifar10")?;
 /// let mut layers = model.layers::<f32>(model.input, model.classes);
-/// assert_eq!(layer::sync_stats(&mut layers), 19);
+/// assert_eq!(layer::sync_stats(&mut layers), 21);
 /// let network = Network::build(layers)?;
 /// # Ok::<(), isograd_model::Error>(())
 /// ```

@@ -7,11 +7,23 @@ use crate::shape::Shape;
 use isograd_kernels::Element;
 use std::collections::HashMap;
 
-/// A value of the graph: its name, and the shape of a sample. A vector is `[batch, features]` there.
+/// A value of the graph: its name, the shape of a sample, and whether it is `[batch, features]` there. An image
+/// of one pixel is either, as its writer has it.
 #[derive(Debug, Clone)]
 struct Value {
     name: String,
     shape: Shape,
+    is_flat: bool,
+}
+
+/// What a reader takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// `[batch, features]`.
+    Features,
+    /// `[batch, C, H, W]`.
+    Image,
+    Either,
 }
 
 /// A graph that is being made.
@@ -47,7 +59,8 @@ fn attribute(name: &str, value: proto::Value) -> proto::Attribute {
 
 impl<'n, T: Element> Builder<'n, T> {
     pub(super) fn new(network: &'n Network<T>, state: &'n State<T>) -> Self {
-        let input = Value { name: "input".to_string(), shape: network.input_shape() };
+        let shape = network.input_shape();
+        let input = Value { name: "input".to_string(), shape, is_flat: shape.is_vector() };
         let values = HashMap::from([(0, input)]);
         Self { network, state, nodes: Vec::new(), initializers: Vec::new(), values, count: 0 }
     }
@@ -56,10 +69,17 @@ impl<'n, T: Element> Builder<'n, T> {
         (self.nodes, self.initializers)
     }
 
-    /// The name of the network's value number `value`, which its reader takes as `shape`.
-    pub(super) fn value(&mut self, value: usize, shape: Shape) -> String {
-        let Value { name, shape: found } = self.find(value);
-        match (found.is_vector(), shape.is_vector()) {
+    /// The name of the network's value number `value`, which its reader takes as `shape`, and whether it is
+    /// `[batch, features]`.
+    pub(super) fn value(&mut self, value: usize, shape: Shape, takes: Takes) -> (String, bool) {
+        let Value { name, shape: found, is_flat } = self.find(value);
+        let becomes_flat = match takes {
+            Takes::Features => true,
+            Takes::Image => false,
+            // A view has flattened it.
+            Takes::Either => is_flat || (found != shape && shape.is_vector()),
+        };
+        let name = match (is_flat, becomes_flat) {
             (false, true) => self.output("Flatten", [name], vec![int("axis", 1)]),
             (true, false) => {
                 // 0 keeps the batch.
@@ -68,7 +88,8 @@ impl<'n, T: Element> Builder<'n, T> {
                 self.output("Reshape", [name, dims], vec![])
             }
             _ => name,
-        }
+        };
+        (name, becomes_flat)
     }
 
     /// A value with its shape. A joined one is joined when it is first read.
@@ -77,33 +98,39 @@ impl<'n, T: Element> Builder<'n, T> {
             return found.clone();
         }
         let parts = self.network.plain_parts(value);
-        let parts: Vec<Value> = parts.into_iter().map(|part| self.find(part)).collect();
-        let Shape { h, w, .. } = parts[0].shape;
-        let shape = Shape { c: parts.iter().map(|part| part.shape.c).sum(), h, w };
-        let names: Vec<String> = parts.into_iter().map(|part| part.name).collect();
+        let found: Vec<Value> = parts.iter().map(|part| self.find(*part)).collect();
+        let Shape { h, w, .. } = found[0].shape;
+        let shape = Shape { c: found.iter().map(|part| part.shape.c).sum(), h, w };
+        let (names, is_flat) = self.alike(&parts, &found);
         let name = self.output("Concat", names, vec![int("axis", 1)]);
-        let joined = Value { name, shape };
+        let joined = Value { name, shape, is_flat };
         self.values.insert(value, joined.clone());
         joined
     }
 
-    /// Says that the network's value number `value` is called `name`.
-    pub(super) fn set(&mut self, value: usize, name: String, shape: Shape) {
-        self.values.insert(value, Value { name, shape });
+    /// The names of `values`, which were found as `found`: where one of them is flat, all are.
+    fn alike(&mut self, values: &[usize], found: &[Value]) -> (Vec<String>, bool) {
+        let is_flat = found.iter().any(|value| value.is_flat);
+        let takes = if is_flat { Takes::Features } else { Takes::Image };
+        let names = values.iter().zip(found).map(|(value, found)| self.value(*value, found.shape, takes).0);
+        (names.collect(), is_flat)
+    }
+
+    /// Says that the network's value number `value` is called `name`, and whether it is `[batch, features]`.
+    pub(super) fn set(&mut self, value: usize, name: String, shape: Shape, is_flat: bool) {
+        self.values.insert(value, Value { name, shape, is_flat });
     }
 
     /// The sum of values.
     pub(super) fn sum(&mut self, reads: &[usize], writes: usize) {
         let found: Vec<Value> = reads.iter().map(|value| self.find(*value)).collect();
-        // Where one of them has been flattened, all are.
-        let vector = found.iter().find(|value| value.shape.is_vector()).map(|value| value.shape);
-        let shape = vector.unwrap_or(found[0].shape);
-        let names: Vec<String> = reads.iter().map(|value| self.value(*value, shape)).collect();
+        let (names, is_flat) = self.alike(reads, &found);
+        let shape = found.iter().find(|value| value.is_flat).map_or(found[0].shape, |value| value.shape);
         let name = match names.len() {
             1 => names.into_iter().next().expect("one value"),
             _ => self.output("Sum", names, vec![]),
         };
-        self.set(writes, name, shape);
+        self.set(writes, name, shape, is_flat);
     }
 
     /// Adds a node with the output `output`.

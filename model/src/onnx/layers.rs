@@ -1,7 +1,7 @@
 //! The operators of each layer, by the options that it tells of itself.
 
 use super::OnnxError;
-use super::builder::{Builder, float, int, ints};
+use super::builder::{Builder, Takes, float, int, ints};
 use super::pooling;
 use crate::layer::{OptionValue, Options, Sides, Size2};
 use crate::network::PlainLayer;
@@ -55,8 +55,15 @@ pub(super) fn add<T: Element>(
 ) -> Result<(), OnnxError> {
     let unknown = || OnnxError::Layer { place: layer.place.clone() };
     let given = Given(layer.layer.options().ok_or_else(unknown)?);
-    let x = builder.value(layer.reads, layer.input);
-    let y = match layer.layer.kind() {
+    let kind = layer.layer.kind();
+    let takes = match kind {
+        "Dense" | "Flatten" => Takes::Features,
+        "Conv2D" | "LocalResponseNormalization" | "ZeroPadding2D" => Takes::Image,
+        _ if kind.contains("Pool2D") => Takes::Image,
+        _ => Takes::Either,
+    };
+    let (x, is_flat) = builder.value(layer.reads, layer.input, takes);
+    let y = match kind {
         "Conv2D" => conv(builder, layer, &given, x),
         "Dense" => dense(builder, layer, x),
         "BatchNormalization" => batch_norm(builder, layer, &given, x),
@@ -70,7 +77,7 @@ pub(super) fn add<T: Element>(
         "Dropout" | "Flatten" => x,
         kind => activation(builder, kind, &given, x).ok_or_else(unknown)?,
     };
-    builder.set(layer.writes, y, layer.output);
+    builder.set(layer.writes, y, layer.output, is_flat);
     Ok(())
 }
 

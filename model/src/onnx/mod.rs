@@ -31,7 +31,7 @@ use crate::layer::Fusible;
 use crate::network::{Network, PlainStep, State};
 use crate::place::Place;
 use crate::shape::Shape;
-use builder::Builder;
+use builder::{Builder, Takes};
 use isograd_kernels::Element;
 
 /// The version of the operators.
@@ -151,7 +151,8 @@ fn graph<T: Element>(
         }
     }
     let shape = network.output_shape();
-    let found = builder.value(output, shape);
+    let takes = if shape.is_vector() { Takes::Features } else { Takes::Image };
+    let (found, _) = builder.value(output, shape, takes);
     builder.node("Identity", [found], vec![], name);
     let (nodes, initializers) = builder.finish();
     Ok(proto::Graph {

@@ -162,17 +162,15 @@ impl<T: Element> Exchange<T> {
                 None => Vec::new(),
             };
             self.broadcast_bytes(&mut bytes, root)?;
-            records.push(match own.take_if(|_| root == rank) {
+            let mut record = match own.take_if(|_| root == rank) {
                 Some(own) => own,
-                None => {
-                    let mut record: Record =
-                        postcard::from_bytes(&bytes).expect("all ranks run the same program");
-                    if !self.is_first() {
-                        (record.lanes, record.named_events) = (Vec::new(), Vec::new());
-                    }
-                    record
-                }
-            });
+                None => postcard::from_bytes(&bytes).expect("all ranks run the same program"),
+            };
+            // Rank 0 alone writes traces.
+            if !self.is_first() {
+                (record.lanes, record.named_events) = (Vec::new(), Vec::new());
+            }
+            records.push(record);
         }
         Ok(records)
     }
