@@ -38,7 +38,7 @@ pub(crate) enum Failure {
     Unusable { path: PathBuf, problem: String },
     /// Parameters of another program that are not those of the network.
     #[error("{error}")]
-    Import { error: model::Error, hint: Option<String> },
+    Import { error: Box<model::Error>, hint: Option<String> },
     /// Inputs that cannot be predicted, each of which has been named.
     #[error("{failed} of {total} inputs cannot be predicted")]
     Inputs { failed: usize, total: usize },

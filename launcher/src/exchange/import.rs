@@ -57,7 +57,7 @@ fn failure(error: Error, plan: &ImportPlan) -> Failure {
         },
         _ => None,
     };
-    Failure::Import { error, hint }
+    Failure::Import { error: Box::new(error), hint }
 }
 
 /// The way out where the file has other classes than the network.

@@ -61,9 +61,12 @@ impl StateDict {
     }
 }
 
+/// Bytes of an element in a file, and what reads one.
+type Conversion<T> = (usize, fn(&[u8]) -> T);
+
 /// The bytes of an element of type `dtype`, and how they become a `T`: rounded to the nearest where `T` has
 /// fewer digits. `None` for a type that holds no floats.
-fn conversion<T: Element>(dtype: Dtype) -> Option<(usize, fn(&[u8]) -> T)> {
+fn conversion<T: Element>(dtype: Dtype) -> Option<Conversion<T>> {
     Some(match dtype {
         Dtype::F16 => (2, |bytes| T::from_f64(half([bytes[0], bytes[1]]))),
         // The upper half of an f32.

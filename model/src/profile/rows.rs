@@ -8,6 +8,9 @@ use super::record::Record;
 use super::recorder::{Total, Work};
 use std::time::Duration;
 
+/// The name of a pass, and its work by the number of a step.
+type Pass = (&'static str, fn(usize) -> Work);
+
 /// The profile of a training run of all ranks; see [`Trainer::take_profile`](crate::Trainer::take_profile).
 ///
 /// Times are means over threads and ranks, so that those of all rows add up to the time of the run. What
@@ -68,7 +71,7 @@ impl Profile {
     /// which a thread has no shard while other threads have one, and `other`, which is the rest.
     pub fn rows(&self) -> Vec<ProfileRow> {
         let mut rows = Vec::new();
-        let passes: [(&str, fn(usize) -> Work); 3] =
+        let passes: [Pass; 3] =
             [("forward", Work::Forward), ("backward", Work::Backward), ("evaluation", Work::Use)];
         for (pass, work) in passes {
             for (step, costs) in self.steps.iter().enumerate() {

@@ -122,9 +122,12 @@ fn a_profile_is_the_same_in_all_forms() {
     assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
 }
 
-/// Complete events by process and thread, with start and end in nanoseconds.
-fn lanes(trace: &Value) -> BTreeMap<(u64, u64), Vec<(String, i64, i64)>> {
-    let mut lanes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// Names of events, with start and end in nanoseconds.
+type Lane = Vec<(String, i64, i64)>;
+
+/// Complete events by process and thread.
+fn lanes(trace: &Value) -> BTreeMap<(u64, u64), Lane> {
+    let mut lanes: BTreeMap<_, Lane> = BTreeMap::new();
     for event in trace["traceEvents"].as_array().expect("a list") {
         if event["ph"] == "X" {
             let number = |key: &str| event[key].as_u64().expect("a number");

@@ -47,7 +47,7 @@ pub(super) fn unpack(data: &[u8], bits: usize, [height, width]: [usize; 2]) -> R
 fn nth(bits: usize, index: usize, byte: u8) -> u8 {
     match bits {
         8 => byte,
-        _ if index % 2 == 0 => byte >> 4,
+        _ if index.is_multiple_of(2) => byte >> 4,
         _ => byte & 15,
     }
 }

@@ -138,8 +138,11 @@ impl<'a> Png<'a> {
     }
 }
 
+/// The kind of a chunk, and what it holds.
+type Chunk<'a> = ([u8; 4], &'a [u8]);
+
 /// Takes the next chunk off `rest`: its kind and its content. None at the end.
-fn next_chunk<'a>(rest: &mut &'a [u8]) -> Result<Option<([u8; 4], &'a [u8])>, String> {
+fn next_chunk<'a>(rest: &mut &'a [u8]) -> Result<Option<Chunk<'a>>, String> {
     let Some((head, behind)) = rest.split_first_chunk::<8>() else {
         return if rest.is_empty() { Ok(None) } else { Err(truncated()) };
     };
