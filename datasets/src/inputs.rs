@@ -1,10 +1,10 @@
 //! Arrays of samples without targets, for a network in use: npy, npz, safetensors and IDX files.
 //!
 //! A file is told by what it begins with. Of an npz or a safetensors file with several arrays, the samples
-//! are taken whose name says so, as it does for [`tensors`](crate::tensors): those of the test, or else those
+//! are taken whose name says so, as it does for [`tensors`]: those of the test, or else those
 //! without a part, or else those to validate on or to train on.
 //!
-//! Values are laid out as in [`tensors`](crate::tensors). If they fit the shape that is expected, samples may
+//! Values are laid out as in [`tensors`]. If they fit the shape that is expected, samples may
 //! also be flat, `[N, values]`, and one sample may lack the first dimension.
 
 use std::fs::File;

@@ -97,7 +97,7 @@ pub struct ArrayParts {
 ///
 /// # Errors
 ///
-/// [`FileError`](crate::FileError) for a file that cannot be read, [`FormatError::Malformed`] for one that is
+/// [`FileError`] for a file that cannot be read, [`FormatError::Malformed`] for one that is
 /// damaged, holds pickled objects, or lacks one of the arrays, [`Error::Array`] for arrays that do not make a
 /// data set.
 pub fn open(path: &Path, test_path: Option<&Path>) -> Result<ArrayParts, Error> {

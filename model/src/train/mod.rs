@@ -341,7 +341,10 @@ impl<T: Element> Trainer<T> {
     ///
     /// When a rank is lost.
     pub fn wait_for_ranks(&mut self) -> Result<(), Error> {
-        self.exchange.as_mut().map_or(Ok(()), |exchange| Ok(exchange.barrier()?))
+        if let Some(exchange) = &mut self.exchange {
+            exchange.barrier()?;
+        }
+        Ok(())
     }
 
     /// `value` of each rank, by its number: numbers that ranks report, such as times and bytes.
@@ -350,7 +353,9 @@ impl<T: Element> Trainer<T> {
     ///
     /// When a rank is lost.
     pub fn gather(&mut self, value: f64) -> Result<Vec<f64>, Error> {
-        self.exchange.as_mut().map_or_else(|| Ok(vec![value]), |exchange| Ok(exchange.gather(value)?))
+        let Some(exchange) = &mut self.exchange else { return Ok(vec![value]) };
+        let values = exchange.gather(value)?;
+        Ok(values)
     }
 
     /// Tells the other ranks, if there are any, that this rank ends, and why.
