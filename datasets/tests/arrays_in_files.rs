@@ -268,9 +268,9 @@ fn zip(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     [zip, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &bytes, &start, &[0, 0]].concat()].concat()
 }
 
-/// ImageNet in the prior art's form: chunks of bytes `[N, C, H, W]` with labels of 16 bits from 1, here not of
-/// one length and packed. A random split of them validates on samples of each file, and the order of both
-/// parts keeps those of a file together.
+/// ImageNet in the prior art's form: chunks of bytes `[N, C, H, W]` with labels of 16 bits from 1, here
+/// not of one length and packed. A random split of them validates on samples of each file, and the order
+/// of both parts keeps those of a file together.
 #[test]
 fn chunks_of_imagenet_are_split_by_file() {
     let folder = tempfile::tempdir().unwrap();

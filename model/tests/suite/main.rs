@@ -37,6 +37,7 @@ mod optimizers_golden;
 mod own_optimizer;
 mod predictor;
 mod prefetch;
+#[cfg(feature = "ranks")]
 mod profile;
 mod public_types;
 mod pytorch;
