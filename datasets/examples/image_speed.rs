@@ -1,7 +1,7 @@
 //! How fast a thread decodes and augments images: random parts resized to 224 x 224, half of them mirrored.
 //!
-//! Run it with `cargo run --release -p isograd-datasets --example image_speed -- FOLDER`, where `FOLDER` has a
-//! folder of images for each class.
+//! Run it with `cargo run --release -p isograd-datasets --example image_speed -- FOLDER`, where `FOLDER` has
+//! a folder of images for each class.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Writes messages in the wire format of protocol buffers, in which ONNX and TensorBoard have their files.
 //!
 //! A field is its number and its wire type in one integer, then the value: 0 an integer of 1 to 10 bytes, 1
-//! eight bytes, 2 a length and as many bytes, 5 four bytes. Fields of the value 0 may be left out. Nobody here
-//! reads messages, and the few kinds of fields are these.
+//! eight bytes, 2 a length and as many bytes, 5 four bytes. Fields of the value 0 may be left out. Nobody
+//! here reads messages, and the few kinds of fields are these.
 //!
 //! # Source
 //!

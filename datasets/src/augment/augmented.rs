@@ -33,7 +33,8 @@ use crate::{
 pub struct Augmented<'a> {
     parent: Parent<'a>,
     seed: u64,
-    /// The first transformation, if it takes a part of images that samples are made of. It is read from there.
+    /// The first transformation, if it takes a part of images that samples are made of. It is read from
+    /// there.
     part: Option<Transformation>,
     /// The other ones, each with the number of those of its kind before it.
     steps: Vec<(Transformation, u32)>,

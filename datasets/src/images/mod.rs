@@ -258,8 +258,8 @@ pub(crate) fn statistics(colour: Colour) -> Normalization {
     .expect("no deviation is 0")
 }
 
-/// Turns the contents of an image file, `raw`, into a sample of `size` in `out`, by way of `decoded`. `choose`
-/// gives the part of an image of `[height, width]`.
+/// Turns the contents of an image file, `raw`, into a sample of `size` in `out`, by way of `decoded`.
+/// `choose` gives the part of an image of `[height, width]`.
 pub(crate) fn to_sample(
     raw: &[u8],
     colour: Colour,

@@ -25,7 +25,8 @@ pub(crate) struct DataArgs {
     #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]
     pub(crate) classes: Option<usize>,
     /// Images: resize the shorter side to N pixels; --crop and --resized-crop take their parts of the whole
-    /// image then, and without them, samples are the N x N pixels in the middle [default: images have one size]
+    /// image then, and without them, samples are the N x N pixels in the middle [default: images have one
+    /// size]
     #[arg(long, value_name = "N", value_parser = parsers::side, allow_negative_numbers = true)]
     pub(crate) resize: Option<usize>,
     /// Images: one channel, the brightness, instead of three

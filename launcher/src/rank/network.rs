@@ -49,8 +49,9 @@ pub(crate) fn with_conv<T: Element>(network: Network<T>, conv: ConvPath) -> Resu
         .map_err(|error| Failure::Usage { problem: format!("--conv: {error}"), hint: None })
 }
 
-/// Loads the state of `network`, called `model`, from the file at `path`, or from the checkpoint that a folder
-/// stands for. A checkpoint stands for its averages, if it has some, since they are what was evaluated.
+/// Loads the state of `network`, called `model`, from the file at `path`, or from the checkpoint that a
+/// folder stands for. A checkpoint stands for its averages, if it has some, since they are what was
+/// evaluated.
 pub(crate) fn load_state<T: Element>(
     path: &Path,
     model: &str,

@@ -48,7 +48,8 @@ impl SavedNetwork {
         Ok(Self { file: checkpoint.join(name), info, tells_input })
     }
 
-    /// Says which network it is, where that is not known or known better, and what it takes, if that is known.
+    /// Says which network it is, where that is not known or known better, and what it takes, if that is
+    /// known.
     #[must_use]
     pub fn with_model(mut self, model: &str, input: Option<InputInfo>) -> Self {
         if input.is_some() || self.info.model != model {

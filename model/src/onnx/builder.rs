@@ -7,8 +7,8 @@ use crate::shape::Shape;
 use isograd_kernels::Element;
 use std::collections::HashMap;
 
-/// A value of the graph: its name, the shape of a sample, and whether it is `[batch, features]` there. An image
-/// of one pixel is either, as its writer has it.
+/// A value of the graph: its name, the shape of a sample, and whether it is `[batch, features]` there. An
+/// image of one pixel is either, as its writer has it.
 #[derive(Debug, Clone)]
 struct Value {
     name: String,
