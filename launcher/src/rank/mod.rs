@@ -10,7 +10,6 @@ mod description;
 pub(crate) mod evaluate;
 pub(crate) mod identity;
 pub(crate) mod network;
-
 mod profile;
 mod progress;
 mod report;
