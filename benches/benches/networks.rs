@@ -1,5 +1,6 @@
-//! Training of the networks of the zoo on random images with all threads: samples per second. The batch
-//! has 64 images of CIFAR's size or 16 of ImageNet's; a run is two steps.
+//! The networks of the zoo on random images with all threads: samples per second. In training, the batch
+//! has 64 images of CIFAR's size or 16 of ImageNet's, and a run is two steps; trained networks are used on such
+//! a batch ("used"), and on one image, which all threads share ("one image").
 //!
 //! As a test, each ImageNet network of at most [`TESTED_MULTIPLY_ADDS`] takes two steps of two images;
 //! those of CIFAR's size take steps in the tests of the model crate.
@@ -8,8 +9,9 @@ use isograd_benches::{Suite, Work};
 use isograd_datasets::{Dataset, Synthetic};
 use isograd_kernels::Isa;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{Network, TrainConfig, Trainer};
-use std::time::Duration;
+use isograd_model::{InputInfo, Network, Predictor, TrainConfig, Trainer};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 /// Larger networks take too long for a test.
 const TESTED_MULTIPLY_ADDS: u64 = 1_600_000_000;
@@ -41,6 +43,25 @@ fn throughput(suite: &mut Suite, isa: Isa, model: &Model, batch_size: usize) {
     });
 }
 
+fn use_of(suite: &mut Suite, isa: Isa, model: &Model, what: &str, samples: usize) {
+    let name = format!("{} {what}", model.name);
+    suite.custom(isa, rayon::current_num_threads(), &name, Work::Samples(samples), || {
+        let network = Network::build(model.layers(model.input, model.classes)).expect("a network of the zoo");
+        let state = network.initial_state(0).expect("memory");
+        let input = InputInfo::new([model.input.c, model.input.h, model.input.w], model.classes);
+        let predictor = Predictor::new(network, state, input, Vec::new()).expect("memory").with_isa(isa);
+        let values = samples * model.input.elements();
+        let pixels: Vec<f32> = (0..values).map(|i| (i * 7919 % 256) as f32 / 255.0).collect();
+        move |runs| {
+            let start = Instant::now();
+            for _ in 0..runs {
+                black_box(predictor.predict_nchw(black_box(&pixels)).expect("whole samples"));
+            }
+            start.elapsed()
+        }
+    });
+}
+
 fn main() {
     // Cargo runs the benchmarks with this argument, and tests without.
     let is_measured = std::env::args().any(|argument| argument == "--bench");
@@ -48,13 +69,17 @@ fn main() {
     for isa in suite.levels() {
         for model in zoo::ALL.iter().filter(|model| model.input.c == 3) {
             let is_large = model.input.h > 64;
+            let batch_size = if is_large { 16 } else { 64 };
             if is_measured {
-                throughput(&mut suite, isa, model, if is_large { 16 } else { 64 });
+                throughput(&mut suite, isa, model, batch_size);
+                use_of(&mut suite, isa, model, "used", batch_size);
+                use_of(&mut suite, isa, model, "one image", 1);
             } else if is_large {
                 let layers = model.layers(model.input, model.classes);
                 let network = Network::<f32>::build(layers).expect("a network of the zoo");
                 if network.multiply_adds() <= TESTED_MULTIPLY_ADDS {
                     throughput(&mut suite, isa, model, 2);
+                    use_of(&mut suite, isa, model, "one image", 1);
                 }
             }
         }
