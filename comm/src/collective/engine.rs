@@ -225,8 +225,8 @@ impl Engine {
                 }
             }
         }
-        if let Some(by) = self.frame_memory.reporter {
-            let cause = String::from_utf8_lossy(&self.frame_memory.reports[by]).into_owned();
+        if let Some((from, by)) = self.frame_memory.reporter {
+            let cause = String::from_utf8_lossy(&self.frame_memory.reports[from]).into_owned();
             return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
         Ok(came)
@@ -239,9 +239,10 @@ pub(super) struct FrameMemory {
     pub(super) exchanges: Vec<Exchange>,
     /// Why this rank has failed.
     pub(super) failure_text: Vec<u8>,
-    /// By rank: why it has failed, as it reported; and the rank that reported first.
+    /// By rank: why it has failed, as it reported.
     reports: Vec<Vec<u8>>,
-    reporter: Option<usize>,
+    /// The rank whose report came first, and the rank that found the cause.
+    reporter: Option<(usize, usize)>,
     /// A rank whose operation differs from this rank's, and the two operations.
     mismatch: Option<(usize, [Call; 2])>,
 }
@@ -256,7 +257,10 @@ impl Memory for FrameMemory {
 
     fn incoming(&mut self, from: usize, frame: &Frame) -> Incoming<'_> {
         match frame.kind {
-            FrameKind::Failure if frame.bytes <= failure::TEXT_BYTES as u64 => {
+            FrameKind::Failure
+                if frame.bytes <= failure::TEXT_BYTES as u64
+                    && (frame.bucket as usize) < self.reports.len() =>
+            {
                 self.reports[from].resize(frame.bytes as usize, 0);
                 Incoming::Here(&mut self.reports[from])
             }
@@ -278,7 +282,9 @@ impl Memory for FrameMemory {
 
     fn received(&mut self, from: usize, frame: Frame) {
         match frame.kind {
-            FrameKind::Failure => self.reporter = self.reporter.or(Some(from)),
+            FrameKind::Failure => {
+                self.reporter = self.reporter.or(Some((from, frame.bucket as usize)));
+            }
             _ => self.exchanges[frame.exchange as usize].received(from, &frame),
         }
     }

@@ -126,8 +126,7 @@ impl Engine {
 
     /// Fails if the rank that an operation waits for has ended or is late.
     fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
-        if let Some((by, cause)) = self.locals.iter().find_map(|l| Some((l.rank, failure::read(&l.region)?)))
-        {
+        if let Some((by, cause)) = self.locals.iter().find_map(|l| failure::read(&l.region)) {
             return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
         Waker(&self.own).count_look();
@@ -200,15 +199,16 @@ impl Engine {
             return Err(first.clone());
         }
         // A cause that was reported is passed on unchanged, without this rank's own words.
-        let cause = match &error {
-            Error::Peer(PeerError::Reported { cause, .. }) => cause.clone(),
-            error => error.to_string(),
+        let (by, cause) = match &error {
+            Error::Peer(PeerError::Reported { by, cause }) => (*by, cause.clone()),
+            error => (self.topology.rank, error.to_string()),
         };
-        failure::announce(&self.own, &cause);
+        failure::announce(&self.own, by, &cause);
         self.wake();
         self.frame_memory.failure_text = failure::cut(&cause).as_bytes().to_vec();
         let bytes = self.frame_memory.failure_text.len() as u64;
-        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket: 0, call: 0, bytes };
+        let bucket = by as u32;
+        let frame = Frame { kind: FrameKind::Failure, exchange: 0, operation: 0, bucket, call: 0, bytes };
         self.links.iter_mut().flatten().for_each(|link| link.send(frame));
         let until = Instant::now() + FAILURE_DELIVERY.min(self.timeout / 4);
         close_all(self.links.iter_mut().flatten().map(|link| (link, &self.frame_memory)).collect(), until);

@@ -9,10 +9,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
-    /// Another rank found an error and told this one.
+    /// Another rank found an error, and told it, perhaps through a third.
     #[error("{cause} (rank {by} says)")]
     Reported {
-        /// The rank that told.
+        /// The rank that found it.
         by: usize,
         /// Its error message.
         cause: String,

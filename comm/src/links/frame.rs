@@ -51,7 +51,7 @@ pub(crate) struct Frame {
     pub(crate) exchange: u32,
     /// The number of the operation since the group met.
     pub(crate) operation: u64,
-    /// The bucket of the exchange.
+    /// The bucket of the exchange; of a failure, the rank that found its cause.
     pub(crate) bucket: u32,
     /// The sender's operation, as the collective encodes it; 0 in other frames.
     pub(crate) call: u64,
