@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use ssh_key::{HashAlg, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{HashAlg, PrivateKey, PublicKey};
 use ssh2::ErrorCode;
 use zeroize::Zeroizing;
 
@@ -33,19 +33,12 @@ const UNREADABLE: [i32; 2] = [-16, -48];
 /// `LIBSSH2_ERROR_AUTHENTICATION_FAILED` and `_PUBLICKEY_UNVERIFIED`: the server does not know the key.
 const NOT_ACCEPTED: [i32; 2] = [-18, -19];
 
-/// The keys of a run that needed a passphrase, so that each is asked for once.
+/// The passphrases of a run, so that each is asked for once.
 pub(super) struct Keys {
     interactive: bool,
-    /// By key file; `None` if the user gave no right passphrase. Locked while the user is asked.
-    unlocked: Mutex<HashMap<PathBuf, Option<Arc<Unlocked>>>>,
+    /// By key file; `None` if the user gave no right one. Locked while the user is asked.
+    passphrases: Mutex<HashMap<PathBuf, Option<Arc<Zeroizing<String>>>>>,
     pub(super) terminal: Terminal,
-}
-
-/// A key whose passphrase is known: decrypted, or together with the passphrase if only libssh2 can read the
-/// format.
-struct Unlocked {
-    text: Zeroizing<String>,
-    passphrase: Option<Zeroizing<String>>,
 }
 
 /// The result of trying a key.
@@ -71,7 +64,7 @@ struct Login<'a> {
 
 impl Keys {
     pub(super) fn new(interactive: bool) -> Self {
-        Self { interactive, unlocked: Mutex::default(), terminal: Terminal::new() }
+        Self { interactive, passphrases: Mutex::default(), terminal: Terminal::new() }
     }
 
     /// Restores the terminal, and asks for nothing any more.
@@ -136,12 +129,12 @@ impl Keys {
     /// Tries a key that needs a passphrase. Each key is asked for once in a run, and one at a time.
     fn with_passphrase(&self, login: &mut Login<'_>, file: &Path, text: &str) -> Tried {
         let deadline = login.deadline;
-        let lock = || self.unlocked.lock().expect("nothing panics while it asks for a passphrase");
-        let mut unlocked = deadline.stopped(lock);
-        match unlocked.get(file).cloned() {
-            Some(Some(key)) => {
-                drop(unlocked);
-                return login.with_unlocked(&key);
+        let lock = || self.passphrases.lock().expect("nothing panics while it asks for a passphrase");
+        let mut passphrases = deadline.stopped(lock);
+        match passphrases.get(file).cloned() {
+            Some(Some(passphrase)) => {
+                drop(passphrases);
+                return login.with_key(text, Some(&passphrase));
             }
             Some(None) => return Tried::Failed("no right passphrase was given".to_string()),
             None if !self.interactive => {
@@ -153,46 +146,26 @@ impl Keys {
         }
         for _ in 0..PROMPTS {
             let question = format!("passphrase for {}: ", file.display());
-            let answer = deadline.stopped(|| self.terminal.ask(&question));
-            let key = match answer {
+            let passphrase = match deadline.stopped(|| self.terminal.ask(&question)) {
                 Ok(passphrase) if passphrase.is_empty() => break,
-                Ok(passphrase) => unlock(text, passphrase).map(Arc::new),
+                Ok(passphrase) => passphrase,
                 Err(error) => {
                     // Other logins that wait for this key must not ask again.
-                    unlocked.insert(file.to_path_buf(), None);
+                    passphrases.insert(file.to_path_buf(), None);
                     return Tried::Failed(format!("asking for its passphrase: {error}"));
                 }
             };
-            let Some(key) = key else { continue };
-            if key.passphrase.is_none() {
-                unlocked.insert(file.to_path_buf(), Some(Arc::clone(&key)));
-                // Other logins need not wait until this one is over.
-                drop(unlocked);
-                return login.with_unlocked(&key);
-            }
-            match login.with_unlocked(&key) {
+            // Whether it is right shows at the login.
+            match login.with_key(text, Some(&passphrase)) {
                 Tried::Unreadable => {}
                 outcome => {
-                    unlocked.insert(file.to_path_buf(), Some(key));
+                    passphrases.insert(file.to_path_buf(), Some(Arc::new(passphrase)));
                     return outcome;
                 }
             }
         }
-        unlocked.insert(file.to_path_buf(), None);
+        passphrases.insert(file.to_path_buf(), None);
         Tried::Failed("no right passphrase was given".to_string())
-    }
-}
-
-/// Decrypts a key, once for all hosts, since that is slow by design. `None` if the passphrase is wrong; for a
-/// format that only libssh2 reads, that shows at the login.
-fn unlock(text: &str, passphrase: Zeroizing<String>) -> Option<Unlocked> {
-    let decrypted = PrivateKey::from_openssh(text)
-        .and_then(|key| key.decrypt(passphrase.as_bytes()))
-        .and_then(|key| key.to_openssh(LineEnding::LF));
-    match decrypted {
-        Ok(text) => Some(Unlocked { text, passphrase: None }),
-        Err(ssh_key::Error::Crypto) => None,
-        Err(_) => Some(Unlocked { text: Zeroizing::new(text.to_string()), passphrase: Some(passphrase) }),
     }
 }
 
@@ -232,10 +205,6 @@ impl Login<'_> {
             Ok(false) => late(self.address, "the login", self.deadline).map_or(Ok(false), Err),
             Err(error) => Err(self.stop(&error)),
         }
-    }
-
-    fn with_unlocked(&mut self, key: &Unlocked) -> Tried {
-        self.with_key(&key.text, key.passphrase.as_ref().map(|passphrase| passphrase.as_str()))
     }
 
     fn with_key(&mut self, text: &str, passphrase: Option<&str>) -> Tried {
