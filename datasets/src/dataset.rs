@@ -37,14 +37,25 @@ pub trait Dataset: Send + Sync {
     /// shares of classes, as mixup makes them: from 0 to 1, a number for each class, that add up to 1.
     fn num_classes(&self) -> usize;
 
-    /// The name of each class; none if classes have no names.
-    fn class_names(&self) -> &[String] {
-        &[]
+    /// The set whose samples this one gives in another form, if it is made of one: what this set does not say
+    /// itself of names, targets and order, that one says.
+    ///
+    /// A set with other samples than those of `inner`, or with the same at other indices, must give its own
+    /// [`describe`](Self::describe), [`order_of_range`](Self::order_of_range), [`chunks`](Self::chunks) and
+    /// [`announce`](Self::announce).
+    fn inner(&self) -> Option<&dyn Dataset> {
+        None
     }
 
-    /// How many numbers the target of a sample has; `None` if it is a class.
+    /// The name of each class; none if classes have no names. The default is that of [`inner`](Self::inner).
+    fn class_names(&self) -> &[String] {
+        self.inner().map(|inner| inner.class_names()).unwrap_or_default()
+    }
+
+    /// How many numbers the target of a sample has; `None` if it is a class. The default is that of
+    /// [`inner`](Self::inner).
     fn target_values(&self) -> Option<usize> {
-        None
+        self.inner()?.target_values()
     }
 
     /// What turns the values of a sample into the input of a network, for `u8` and `f32` samples alike; it
@@ -65,9 +76,10 @@ pub trait Dataset: Send + Sync {
     /// If the index is not below [`len`](Self::len).
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError>;
 
-    /// The sample at `index` in words, for errors. A set of files adds the name of the file.
+    /// The sample at `index` in words, for errors. A set of files adds the name of the file. The default is
+    /// that of [`inner`](Self::inner).
     fn describe(&self, index: usize) -> String {
-        format!("sample {index}")
+        self.inner().map_or_else(|| format!("sample {index}"), |inner| inner.describe(index))
     }
 
     /// Overwrites `order` with the order in which epoch `epoch` of a run with `seed` sees the samples: a
@@ -81,15 +93,19 @@ pub trait Dataset: Send + Sync {
     /// As [`order`](Self::order), for a data set that has samples `range` of this one alone: a permutation of
     /// `0..range.len()`, in which 0 stands for `range.start`.
     ///
-    /// A set that keeps chunks together implements this one, so that its parts keep them together, too.
+    /// A set that keeps chunks together implements this one, so that its parts keep them together, too. The
+    /// default is that of [`inner`](Self::inner).
     fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
-        let _ = range;
-        epoch_order(seed, u64::from(epoch), order);
+        match self.inner() {
+            Some(inner) => inner.order_of_range(range, seed, epoch, order),
+            None => epoch_order(seed, u64::from(epoch), order),
+        }
     }
 
-    /// The numbers of samples of the chunks that this set is stored in, if its order keeps them together.
+    /// The numbers of samples of the chunks that this set is stored in, if its order keeps them together. The
+    /// default is that of [`inner`](Self::inner).
     fn chunks(&self) -> Option<Chunks<'_>> {
-        None
+        self.inner()?.chunks()
     }
 
     /// A text that differs where the samples differ, by which ranks find that they have the same data.
@@ -113,9 +129,12 @@ pub trait Dataset: Send + Sync {
     /// before is over. A set may read them ahead, as [`Prefetched`](crate::Prefetched) does. Samples that
     /// nobody has announced can be read as well.
     ///
-    /// The default does nothing, and does not even ask for the samples.
+    /// The default tells [`inner`](Self::inner). Without one it does nothing, and does not even ask for the
+    /// samples.
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
-        let _ = (epoch, upcoming);
+        if let Some(inner) = self.inner() {
+            inner.announce(epoch, upcoming);
+        }
     }
 }
 
@@ -411,6 +430,65 @@ mod tests {
         }
         assert_eq!(check_sample(&classes, 7, &class(Pixels::U8(&[0; 2]), 2)), Ok(()));
         assert_eq!(check_sample(&numbers, 7, &values(&[0.5])), Ok(()));
+    }
+
+    /// An adapter as a user writes it: what it does not say itself, the set inside says.
+    struct Doubled<'a>(&'a dyn Dataset);
+
+    impl Dataset for Doubled<'_> {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn sample_shape(&self) -> [usize; 3] {
+            self.0.sample_shape()
+        }
+
+        fn num_classes(&self) -> usize {
+            self.0.num_classes()
+        }
+
+        fn normalization(&self) -> &Normalization {
+            self.0.normalization()
+        }
+
+        fn inner(&self) -> Option<&dyn Dataset> {
+            Some(self.0)
+        }
+
+        fn read<'a>(
+            &'a self,
+            request: Request,
+            buffer: &'a mut SampleBuffer,
+        ) -> Result<Sample<'a>, ReadError> {
+            let (inner, outer) = buffer.with_inner();
+            let Sample { pixels, target } = self.0.read(request, inner)?;
+            let bytes = pixels.bytes().ok_or_else(|| ReadError::new("only bytes are doubled"))?;
+            outer.bytes.clear();
+            outer.bytes.extend(bytes.iter().map(|byte| byte.saturating_mul(2)));
+            Ok(Sample { pixels: Pixels::U8(outer.bytes), target })
+        }
+    }
+
+    #[test]
+    fn an_adapter_is_as_the_set_inside_where_it_says_nothing() {
+        let names = ["cat", "dog"].map(str::to_string).to_vec();
+        let set =
+            Arrays::from_u8((0..12).collect::<Vec<u8>>(), vec![0, 1, 0, 1, 0, 1], [1, 1, 2], 2).unwrap();
+        let set = set.with_class_names(names.clone()).unwrap();
+        let part = Subset::new(&set, 1..6);
+        let doubled = Doubled(&part);
+        assert_eq!((doubled.class_names(), doubled.target_values()), (&names[..], None));
+        assert_eq!(doubled.describe(0), "sample 1");
+        let order = |set: &dyn Dataset| {
+            let mut order = vec![0; set.len()];
+            set.order(3, 1, &mut order);
+            order
+        };
+        assert_eq!(order(&doubled), order(&part));
+        let mut buffer = SampleBuffer::new();
+        let sample = doubled.read(Request::new(1), &mut buffer).unwrap();
+        assert_eq!(sample, Sample { pixels: Pixels::U8(&[8, 10]), target: Target::Class(0) });
     }
 
     #[test]

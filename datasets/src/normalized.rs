@@ -1,10 +1,8 @@
 //! A data set under another normalization.
 
-use std::ops::Range;
-
 use crate::parent::Parent;
 use crate::{
-    Dataset, Error, Normalization, NormalizationError, Part, Parts, ReadError, Request, Sample, SampleBuffer,
+    Dataset, Error, Normalization, NormalizationError, Parts, ReadError, Request, Sample, SampleBuffer,
 };
 
 /// Another data set with a normalization of its own. Samples are as they are in the other one: normalisation
@@ -54,12 +52,8 @@ impl Dataset for Normalized<'_> {
         self.parent.num_classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.parent.class_names()
-    }
-
-    fn target_values(&self) -> Option<usize> {
-        self.parent.target_values()
+    fn inner(&self) -> Option<&dyn Dataset> {
+        Some(&*self.parent)
     }
 
     fn normalization(&self) -> &Normalization {
@@ -70,31 +64,9 @@ impl Dataset for Normalized<'_> {
         self.parent.read(request, buffer)
     }
 
-    fn describe(&self, index: usize) -> String {
-        self.parent.describe(index)
-    }
-
-    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order_of_range(range, seed, epoch, order);
-    }
-
+    /// Those of the other set: parts are as they are stored, too.
     fn parts(&self) -> Option<&dyn Parts> {
-        self.parent.parts().map(|_| self as &dyn Parts)
-    }
-
-    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
-        self.parent.announce(epoch, upcoming);
-    }
-}
-
-impl Parts for Normalized<'_> {
-    fn read_part<'b>(
-        &'b self,
-        request: Request,
-        part: &Part<'_>,
-        buffer: &'b mut SampleBuffer,
-    ) -> Result<Sample<'b>, ReadError> {
-        self.parent.parts().expect("asked for by `parts`").read_part(request, part, buffer)
+        self.parent.parts()
     }
 }
 

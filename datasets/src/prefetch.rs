@@ -12,7 +12,6 @@
 //! number of buffers: so many samples are in memory at most, beside those that callers hold.
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::parent::Parent;
@@ -266,12 +265,8 @@ impl Dataset for Prefetched<'_> {
         self.parent.num_classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.parent.class_names()
-    }
-
-    fn target_values(&self) -> Option<usize> {
-        self.parent.target_values()
+    fn inner(&self) -> Option<&dyn Dataset> {
+        Some(&*self.parent)
     }
 
     fn normalization(&self) -> &Normalization {
@@ -286,14 +281,6 @@ impl Dataset for Prefetched<'_> {
         let SampleBuffer { bytes, floats, values, .. } = buffer;
         let pixels = if is_bytes { Pixels::U8(bytes) } else { Pixels::F32(floats) };
         Ok(Sample { pixels, target: class.map_or(Target::Values(values), Target::Class) })
-    }
-
-    fn describe(&self, index: usize) -> String {
-        self.parent.describe(index)
-    }
-
-    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order_of_range(range, seed, epoch, order);
     }
 
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Normalization, Parent, ReadError, Request, Sample, SampleBuffer};
+use crate::{Chunks, Dataset, Normalization, Parent, ReadError, Request, Sample, SampleBuffer};
 
 /// The first samples of another data set: as many as are asked for, and again from the first one on where
 /// there are not enough. Nothing is copied.
@@ -50,12 +50,8 @@ impl Dataset for Repeated<'_> {
         self.parent.num_classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.parent.class_names()
-    }
-
-    fn target_values(&self) -> Option<usize> {
-        self.parent.target_values()
+    fn inner(&self) -> Option<&dyn Dataset> {
+        Some(&*self.parent)
     }
 
     fn normalization(&self) -> &Normalization {
@@ -85,6 +81,11 @@ impl Dataset for Repeated<'_> {
             part.iter_mut().for_each(|index| *index += (start - range.start) as u32);
             (start, rest) = (start + count, after);
         }
+    }
+
+    /// Those of the other set lie elsewhere in this one.
+    fn chunks(&self) -> Option<Chunks<'_>> {
+        None
     }
 
     fn digest(&self) -> Result<String, ReadError> {

@@ -84,12 +84,8 @@ impl Dataset for Subset<'_> {
         self.parent.num_classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.parent.class_names()
-    }
-
-    fn target_values(&self) -> Option<usize> {
-        self.parent.target_values()
+    fn inner(&self) -> Option<&dyn Dataset> {
+        Some(self.parent)
     }
 
     fn normalization(&self) -> &Normalization {
@@ -115,6 +111,11 @@ impl Dataset for Subset<'_> {
                 None => epoch_order(seed, u64::from(epoch), order),
             },
         }
+    }
+
+    /// Those of the other set lie elsewhere in this one.
+    fn chunks(&self) -> Option<Chunks<'_>> {
+        None
     }
 
     fn digest(&self) -> Result<String, ReadError> {

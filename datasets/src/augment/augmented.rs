@@ -1,7 +1,5 @@
 //! A data set whose samples are augmented.
 
-use std::ops::Range;
-
 use super::draws::Key;
 use super::error::AugmentError;
 use super::image::{Image, Memory, Pixel};
@@ -218,8 +216,8 @@ impl Dataset for Augmented<'_> {
         self.parent.num_classes()
     }
 
-    fn class_names(&self) -> &[String] {
-        self.parent.class_names()
+    fn inner(&self) -> Option<&dyn Dataset> {
+        Some(&*self.parent)
     }
 
     fn target_values(&self) -> Option<usize> {
@@ -250,17 +248,5 @@ impl Dataset for Augmented<'_> {
             }
         };
         Ok(Sample { pixels, target })
-    }
-
-    fn describe(&self, index: usize) -> String {
-        self.parent.describe(index)
-    }
-
-    fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
-        self.parent.order_of_range(range, seed, epoch, order);
-    }
-
-    fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
-        self.parent.announce(epoch, upcoming);
     }
 }

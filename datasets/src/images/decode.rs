@@ -42,22 +42,27 @@ pub(super) fn size(bytes: &[u8]) -> Result<[u32; 2], String> {
     Ok(if decoder.orientation().is_turned() { [width, height] } else { [height, width] })
 }
 
-/// Whether an image has no colours, by its header.
-pub(super) fn is_grey(bytes: &[u8]) -> Result<bool, String> {
-    Ok(Decoder::new(bytes)?.colour() == Colour::Grey)
+/// What was found in an image file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decoded {
+    /// `[height, width]` of the upright image.
+    pub(super) size: [usize; 2],
+    /// The colours as stored. Palettes count as coloured.
+    pub(super) stored: Colour,
 }
 
-/// Decodes an image into `pixels`, `[height, width, channels]`, and gives its height and width.
-pub(super) fn decode(bytes: &[u8], colour: Colour, pixels: &mut Vec<u8>) -> Result<[usize; 2], String> {
+/// Decodes an image into `pixels`, `[height, width, channels]`, in `colour`.
+pub(super) fn decode(bytes: &[u8], colour: Colour, pixels: &mut Vec<u8>) -> Result<Decoded, String> {
     let mut decoder = Decoder::new(bytes)?;
     let orientation = decoder.orientation();
     let size = decoder.size().map(|side| side as usize);
-    match (decoder.read(pixels)?, colour) {
+    let stored = decoder.read(pixels)?;
+    match (stored, colour) {
         (Colour::Grey, Colour::Rgb) => spread(pixels),
         (Colour::Rgb, Colour::Grey) => to_grey(pixels),
         _ => (),
     }
-    Ok(orientation.turn(pixels, size, colour.channels()))
+    Ok(Decoded { size: orientation.turn(pixels, size, colour.channels()), stored })
 }
 
 /// A decoder that has read the header, of an image that is not too large.
@@ -106,15 +111,6 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The colours as stored. Palettes count as coloured.
-    fn colour(&self) -> Colour {
-        match self {
-            Self::Jpeg(jpeg) => jpeg.colour(),
-            Self::Png(png) => png.colour(),
-            Self::WebP(_) | Self::Bmp(_) => Colour::Rgb,
-        }
-    }
-
     /// What EXIF says of the camera. A file with nonsense there is upright, as viewers show it.
     fn orientation(&mut self) -> Orientation {
         match self {
@@ -125,7 +121,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Overwrites `pixels` with the image, `[height, width, channels]`, and says how many channels it has.
+    /// Overwrites `pixels` with the image, `[height, width, channels]`, and says in which colours.
     fn read(self, pixels: &mut Vec<u8>) -> Result<Colour, String> {
         match self {
             Self::Jpeg(jpeg) => jpeg.read(pixels),

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::colour::Colour;
-use super::decode;
-use super::resize::{Raster, Region};
-use super::{Fit, fit, scan};
-use crate::{
-    Dataset, Error, ImageError, Normalization, Pixels, ReadError, Request, Sample, SampleBuffer, Target,
-};
+use super::decode::Decoded;
+use super::resize::Region;
+use super::sample::Wanted;
+use super::{Fit, scan};
+use crate::{Dataset, Error, ImageError, Normalization, ReadError, Request, Sample, SampleBuffer};
 
 /// The longest file that is read: no image that can be decoded has more.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -74,7 +73,13 @@ impl ImageFiles {
         }
     }
 
-    fn region(&self, image: [usize; 2]) -> Region {
+    /// The part of an image that becomes the sample. What is done to the image is counted.
+    fn region(&self, Decoded { size: image, stored }: Decoded) -> Region {
+        match (stored, self.colour) {
+            (Colour::Grey, Colour::Rgb) => _ = self.counters.grey_to_colour.fetch_add(1, Ordering::Relaxed),
+            (Colour::Rgb, Colour::Grey) => _ = self.counters.colour_to_grey.fetch_add(1, Ordering::Relaxed),
+            _ => (),
+        }
         if self.resize.is_some() {
             return Fit { resize: self.resize, crop: None }.region(image);
         }
@@ -83,18 +88,6 @@ impl ImageFiles {
         }
         self.counters.resized.fetch_add(1, Ordering::Relaxed);
         covering(image, self.size)
-    }
-
-    fn sample(&self, path: &Path, raw: &mut Vec<u8>, decoded: &mut Vec<u8>) -> Result<[usize; 2], String> {
-        read_file(path, raw)?;
-        let is_grey = decode::is_grey(raw)?;
-        let image = decode::decode(raw, self.colour, decoded)?;
-        match (is_grey, self.colour) {
-            (true, Colour::Rgb) => _ = self.counters.grey_to_colour.fetch_add(1, Ordering::Relaxed),
-            (false, Colour::Grey) => _ = self.counters.colour_to_grey.fetch_add(1, Ordering::Relaxed),
-            _ => (),
-        }
-        Ok(image)
     }
 }
 
@@ -141,11 +134,8 @@ impl Dataset for ImageFiles {
 
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
         let path = &self.files[request.index];
-        let (inner, outer) = buffer.with_inner();
-        let [height, width] = self.sample(path, outer.raw, &mut inner.bytes).map_err(ReadError::new)?;
-        let source = Raster { pixels: &inner.bytes, height, width, channels: self.colour.channels() };
-        fit::fill(&source, self.region([height, width]), self.size, outer.bytes);
-        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(0) })
+        let wanted = Wanted { colour: self.colour, size: self.size, class: 0 };
+        wanted.read(|raw| read_file(path, raw), |decoded| self.region(decoded), buffer)
     }
 
     fn describe(&self, index: usize) -> String {

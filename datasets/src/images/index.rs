@@ -120,8 +120,8 @@ impl Known {
 
 fn size_when_decoded(file: &Path) -> Result<[u32; 2], String> {
     let bytes = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let size = decode::decode(&bytes, Colour::Rgb, &mut Vec::new())?;
-    Ok(size.map(|side| side as u32))
+    let decoded = decode::decode(&bytes, Colour::Rgb, &mut Vec::new())?;
+    Ok(decoded.size.map(|side| side as u32))
 }
 
 /// Reads a file into `contents`. A file that has changed since it was indexed is an error: ranks might see

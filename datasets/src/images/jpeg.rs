@@ -41,10 +41,6 @@ impl<'a> Jpeg<'a> {
         self.size
     }
 
-    pub(super) fn colour(&self) -> Colour {
-        if self.is_grey { Colour::Grey } else { Colour::Rgb }
-    }
-
     pub(super) fn orientation(&self) -> Orientation {
         self.decoder.exif().map_or_else(Orientation::default, |chunk| Orientation::of_exif(chunk))
     }
@@ -59,7 +55,7 @@ impl<'a> Jpeg<'a> {
         if height * width > MAX_PIXELS_PER_BYTE * bytes {
             return Err(format!("JPEG file is truncated: {bytes} bytes hold no {width} x {height} pixels"));
         }
-        let colour = self.colour();
+        let colour = if self.is_grey { Colour::Grey } else { Colour::Rgb };
         let [height, width] = self.size.map(|side| side as usize);
         // Zeros, not the image before: the decoder leaves gaps where the data is damaged.
         pixels.clear();

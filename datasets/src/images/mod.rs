@@ -34,6 +34,7 @@ mod jpeg;
 mod jpeg_end;
 mod png;
 mod resize;
+mod sample;
 mod scan;
 pub mod shards;
 mod survey;
@@ -51,10 +52,11 @@ pub use survey::{Survey, survey_parts};
 
 use crate::digest::Lines;
 use crate::{
-    Dataset, Error, FileError, ImageError, Normalization, NormalizationError, Part, Parts, Pixels, ReadError,
-    Request, Sample, SampleBuffer, Target,
+    Dataset, Error, FileError, ImageError, Normalization, NormalizationError, Part, Parts, ReadError,
+    Request, Sample, SampleBuffer,
 };
 use index::Index;
+use sample::Wanted;
 
 /// Statistics of the images of ImageNet, on the scale of 0 to 1.
 const MEAN: [f64; 3] = [0.485, 0.456, 0.406];
@@ -224,11 +226,9 @@ impl ImageFolder {
         let len = self.len();
         assert!(index < len, "sample {index} is out of range for a data set of {len}");
         let image = &self.images[index];
-        let (inner, outer) = buffer.with_inner();
-        index::read_file(&self.root.join(&image.path), image.bytes, outer.raw).map_err(ReadError::new)?;
-        let buffers = [&mut inner.bytes, &mut *outer.bytes];
-        to_sample(outer.raw, self.options.colour, size, choose, buffers).map_err(ReadError::new)?;
-        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(image.class) })
+        let wanted = Wanted { colour: self.options.colour, size, class: image.class };
+        let contents = |raw: &mut Vec<u8>| index::read_file(&self.root.join(&image.path), image.bytes, raw);
+        wanted.read(contents, |decoded| choose(decoded.size), buffer)
     }
 }
 
@@ -256,21 +256,6 @@ pub(crate) fn statistics(colour: Colour) -> Normalization {
         Colour::Grey => Normalization::from_mean_std(&GREY_MEAN, &GREY_STD),
     }
     .expect("no deviation is 0")
-}
-
-/// Turns the contents of an image file, `raw`, into a sample of `size` in `out`, by way of `decoded`.
-/// `choose` gives the part of an image of `[height, width]`.
-pub(crate) fn to_sample(
-    raw: &[u8],
-    colour: Colour,
-    size: [usize; 2],
-    choose: impl FnOnce([usize; 2]) -> Region,
-    [decoded, out]: [&mut Vec<u8>; 2],
-) -> Result<(), String> {
-    let [height, width] = decode::decode(raw, colour, decoded)?;
-    let source = Raster { pixels: decoded, height, width, channels: colour.channels() };
-    fit::fill(&source, choose([height, width]), size, out);
-    Ok(())
 }
 
 impl Dataset for ImageFolder {

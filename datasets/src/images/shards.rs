@@ -19,12 +19,13 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::{ImageOptions, OnBadImage, Region, decode, scan, statistics, to_sample};
+use super::sample::Wanted;
+use super::{ImageOptions, OnBadImage, Region, decode, scan, statistics};
 use crate::digest::Lines;
 use crate::shuffle::chunks_in;
 use crate::{
-    Chunks, Dataset, Error, FormatError, ImageError, Normalization, Part, Parts, Pixels, ReadError, Request,
-    Sample, SampleBuffer, Target, chunked_order, tar,
+    Chunks, Dataset, Error, FormatError, ImageError, Normalization, Part, Parts, ReadError, Request, Sample,
+    SampleBuffer, chunked_order, tar,
 };
 
 /// The number of files whose samples are mixed.
@@ -168,7 +169,9 @@ impl TarShards {
             let mut bytes = Vec::new();
             self.read_raw(place, &mut bytes)?;
             match decode_all {
-                true => decode::decode(&bytes, self.options.colour, &mut Vec::new()),
+                true => {
+                    decode::decode(&bytes, self.options.colour, &mut Vec::new()).map(|decoded| decoded.size)
+                }
                 false => decode::size(&bytes).map(|size| size.map(|side| side as usize)),
             }
         };
@@ -216,11 +219,8 @@ impl TarShards {
         let len = self.len();
         assert!(index < len, "sample {index} is out of range for a data set of {len}");
         let place = &self.samples[index];
-        let (inner, outer) = buffer.with_inner();
-        self.read_raw(place, outer.raw).map_err(ReadError::new)?;
-        let buffers = [&mut inner.bytes, &mut *outer.bytes];
-        to_sample(outer.raw, self.options.colour, size, choose, buffers).map_err(ReadError::new)?;
-        Ok(Sample { pixels: Pixels::U8(outer.bytes), target: Target::Class(place.class) })
+        let wanted = Wanted { colour: self.options.colour, size, class: place.class };
+        wanted.read(|raw| self.read_raw(place, raw), |decoded| choose(decoded.size), buffer)
     }
 
     fn read_raw(&self, place: &Place, raw: &mut Vec<u8>) -> Result<(), String> {

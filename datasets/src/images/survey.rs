@@ -103,7 +103,7 @@ impl Buffers {
             return Err("is not a regular file".to_string());
         }
         read_file(file, metadata.len(), &mut self.raw)?;
-        let [height, width] = decode::decode(&self.raw, colour, &mut self.pixels)?;
+        let [height, width] = decode::decode(&self.raw, colour, &mut self.pixels)?.size;
         let source = Raster { pixels: &self.pixels, height, width, channels: colour.channels() };
         fit::fill(&source, Region::whole(height, width), [height, width], &mut self.planes);
         Ok([height, width])

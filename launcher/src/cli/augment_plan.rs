@@ -7,6 +7,7 @@ use isograd_datasets::augment::{
     Resize, ResizedCrop, Rotation, Transformation, Translation, VerticalFlip,
 };
 use isograd_datasets::{Dataset, Published};
+use isograd_model::InputInfo;
 use std::fmt;
 
 /// Height and width of the window of `--crop-images`, by default.
@@ -23,6 +24,13 @@ pub(crate) enum NormalizePlan {
     Given(Vec<f64>, Vec<f64>),
     /// A saved network: factors and addends for samples that are bytes, and for those that are floats.
     Saved { bytes: [Vec<f64>; 2], floats: [Vec<f64>; 2] },
+}
+
+impl NormalizePlan {
+    /// That of a saved network.
+    pub(super) fn of_saved(input: &InputInfo) -> Self {
+        Self::Saved { bytes: input.of_bytes(), floats: input.of_floats() }
+    }
 }
 
 /// What all samples go through, those of tests as well.
@@ -69,6 +77,14 @@ impl InputPlan {
     pub(crate) fn new(args: InputArgs) -> Self {
         let InputArgs { crop, resized_crop, normalize } = args;
         Self { size: crop.map(Size::Crop).or(resized_crop.map(Size::Resized)), normalize }
+    }
+
+    /// Takes statistics that a run has computed from what its checkpoint tells of its `input`. They are then
+    /// those of its start, whatever has become of the samples, and nobody reads them all again.
+    pub(crate) fn keep_computed(&mut self, input: Option<&InputInfo>) {
+        if let (Some(NormalizePlan::Computed), Some(input)) = (&self.normalize, input) {
+            self.normalize = Some(NormalizePlan::of_saved(input));
+        }
     }
 
     /// The size to which `--resized-crop` resizes.

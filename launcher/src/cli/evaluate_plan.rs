@@ -89,8 +89,7 @@ fn input_plan(input: &InputInfo) -> InputPlan {
         Some(InputSize::Crop(size)) => [Some(size), None],
         Some(InputSize::Resize(size)) => [None, Some(size)],
     };
-    let normalize = NormalizePlan::Saved { bytes: input.of_bytes(), floats: input.of_floats() };
-    InputPlan::new(InputArgs { crop, resized_crop, normalize: Some(normalize) })
+    InputPlan::new(InputArgs { crop, resized_crop, normalize: Some(NormalizePlan::of_saved(input)) })
 }
 
 impl TryFrom<EvaluateArgs> for EvaluatePlan {

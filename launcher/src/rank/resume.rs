@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! rank 0 reads the settings from the newest checkpoint     // the others have no files of it
-//! meet the other ranks, which get the settings; all check that they agree
+//! meet the other ranks, which get the settings, and the statistics of the samples if the run computed them;
+//! all check that they agree
 //! rank 0 reads the checkpoint; if it is damaged, the one before it; all get the state
 //! ```
 
@@ -16,7 +17,8 @@ use crate::rank::identity::RankIdentity;
 use crate::rank::stop::StopRequest;
 use crate::rank::{agreement, train};
 use isograd_comm::Communicator;
-use isograd_model::{Element, Error, RunFolder, RunInfo, Snapshot, Trainer};
+use isograd_model::{Element, Error, InputInfo, RunFolder, RunInfo, Snapshot, Trainer};
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -53,35 +55,55 @@ pub(crate) fn start(args: TrainArgs, out: &mut Output) -> Result<(), Failure> {
     let path = args.checkpoints.resume.clone().expect("--resume was given");
     let ranks = RankPlan::from(args.ranks.clone());
     let identity = RankIdentity::find(&ranks, out)?;
-    let mut text = if identity.is_first() { settings(&path)?.into_bytes() } else { Vec::new() };
+    let mut bytes = match identity.is_first() {
+        true => postcard::to_stdvec(&Told::read(&path)?).expect("texts and numbers"),
+        false => Vec::new(),
+    };
     let request = StopRequest::listen().map_err(Failure::Signals)?;
     let mut communicator = identity.join(&ranks, &request, agreement::of_resume)?;
-    share(&mut communicator, &mut text)?;
-    let saved = SavedSettings::parse(&String::from_utf8_lossy(&text));
-    let merged = saved.merge(args).and_then(|args| TrainPlan::try_from(Box::new(args)));
-    let plan = merged.inspect_err(|failure| communicator.abort(&failure.to_string()))?;
+    share(&mut communicator, &mut bytes)?;
+    let Told { settings, input } = postcard::from_bytes(&bytes).expect("ranks of one version");
+    let merged = SavedSettings::parse(&settings).merge(args);
+    let merged = merged.and_then(|args| TrainPlan::try_from(Box::new(args)));
+    let mut plan = merged.inspect_err(|failure| communicator.abort(&failure.to_string()))?;
+    plan.augment.input.keep_computed(input.as_ref());
     let run = ResumedRun { plan, joined: Mutex::new(Some(Joined { request, communicator })) };
     command::start_as(&identity, &run, out)
 }
 
-/// The settings in the newest checkpoint at `path` that tells them.
-fn settings(path: &Path) -> Result<String, Failure> {
-    let mut first = None;
-    for checkpoint in RunFolder::checkpoints(path).map_err(Failure::Resume)? {
-        match RunInfo::read(&checkpoint) {
-            Ok(info) => match info.notes.get(SETTINGS) {
-                Some(settings) => return Ok(settings.clone()),
-                None => {
-                    return Err(Failure::Usage {
-                        problem: format!("--resume {}: it is no run of this program", checkpoint.display()),
-                        hint: Some("--load FILE starts a run from the parameters of another one".to_string()),
-                    });
-                }
-            },
-            Err(error) => first = first.or(Some(error)),
+/// What a checkpoint tells of its run before there is a network.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    settings: String,
+    /// Checkpoints of older versions do not tell.
+    input: Option<InputInfo>,
+}
+
+impl Told {
+    /// By the newest checkpoint at `path` that tells it.
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let mut first = None;
+        for checkpoint in RunFolder::checkpoints(path).map_err(Failure::Resume)? {
+            match RunInfo::read(&checkpoint) {
+                Ok(mut info) => match info.notes.remove(SETTINGS) {
+                    Some(settings) => return Ok(Self { settings, input: info.input }),
+                    None => {
+                        return Err(Failure::Usage {
+                            problem: format!(
+                                "--resume {}: it is no run of this program",
+                                checkpoint.display()
+                            ),
+                            hint: Some(
+                                "--load FILE starts a run from the parameters of another one".to_string(),
+                            ),
+                        });
+                    }
+                },
+                Err(error) => first = first.or(Some(error)),
+            }
         }
+        Err(Failure::Resume(first.expect("a run folder has a checkpoint")))
     }
-    Err(Failure::Resume(first.expect("a run folder has a checkpoint")))
 }
 
 /// Overwrites `bytes` with those of rank 0.

@@ -171,6 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_run_has_computed_stays_what_it_was_at_its_start() {
+        let [set, other] = [
+            set(),
+            Synthetic { seed: 2, sample_shape: [3, 12, 10], num_classes: 4 }.samples(0..100).unwrap(),
+        ];
+        let (parts, other) = (validation_split(&set, 0.0).unwrap(), validation_split(&other, 0.0).unwrap());
+        let mut plan = plan("--normalize computed");
+        let computed = Views::new(&plan, &parts, 1).unwrap().normalization.unwrap();
+        let mut told = isograd_model::InputInfo::new([3, 12, 10], 4);
+        (told.scale, told.shift) = (computed.scale().to_vec(), computed.shift().to_vec());
+        plan.input.keep_computed(None);
+        assert_ne!(Views::new(&plan, &other, 1).unwrap().normalization, Some(computed.clone()));
+        plan.input.keep_computed(Some(&told));
+        assert_eq!(Views::new(&plan, &other, 1).unwrap().normalization, Some(computed));
+    }
+
+    #[test]
     fn what_does_not_fit_the_samples_is_refused() {
         let set = set();
         let parts = validation_split(&set, 0.0).unwrap();

@@ -87,10 +87,6 @@ impl<'a> Png<'a> {
         self.size
     }
 
-    pub(super) fn colour(&self) -> Colour {
-        self.layout.colour()
-    }
-
     pub(super) fn orientation(&self) -> Orientation {
         self.orientation
     }

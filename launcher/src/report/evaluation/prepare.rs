@@ -69,7 +69,9 @@ fn plan(checkpoint: &Path, samples: &Samples) -> Result<(TrainPlan, Option<Strin
         note = Some(format!("tested without {level}, with which it was trained: {problem}"));
         args.execution.isa = IsaName::Auto;
     }
-    Ok((TrainPlan::try_from(Box::new(args))?, note))
+    let mut plan = TrainPlan::try_from(Box::new(args))?;
+    plan.augment.input.keep_computed(info.input.as_ref());
+    Ok((plan, note))
 }
 
 /// The arguments of a run that goes on from `checkpoint` with these samples.
@@ -98,7 +100,7 @@ fn test_as<T: Element>(
     note: Option<String>,
 ) -> Result<Evaluation, Problem> {
     let input = &plan.augment.input;
-    // Only what is computed from the training samples needs them.
+    // Only what is computed from the training samples needs them, and is not told by an older checkpoint.
     let is_computed = matches!(input.normalize, Some(NormalizePlan::Computed));
     if !is_computed && let Ok(test) = plan.source.load_test() {
         let normalization = views::normalization(input, &*test)?;

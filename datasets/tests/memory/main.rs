@@ -1,0 +1,7 @@
+//! What readers take of memory, in all threads together. Each test has the program to itself meanwhile, as
+//! the numbers are those of the whole program.
+
+mod allocator;
+mod claims;
+mod damage;
+mod files;
