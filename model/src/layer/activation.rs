@@ -1,6 +1,8 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind};
+use super::{
+    Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind, Split,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation, softmax};
@@ -32,6 +34,10 @@ macro_rules! elementwise_layer {
 
             fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
                 $forward(cx.isa, x, y);
+            }
+
+            fn split(&self) -> Split {
+                Split::Elements
             }
 
             fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
@@ -103,6 +109,10 @@ impl<T: Element> Layer<T> for ReLU {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         activation::relu(cx.isa, x, y);
+    }
+
+    fn split(&self) -> Split {
+        Split::Elements
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {

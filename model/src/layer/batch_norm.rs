@@ -2,15 +2,16 @@
 
 use super::{
     Backward, BackwardReads, Coefficients, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode,
-    Options, OutputKind,
+    Options, OutputKind, Split, part,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::batch_norm::{
     Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation,
-    SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_gradient_sums,
-    batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise, batch_norm_train,
+    RunningStatistics, SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
+    batch_norm_gradient_sums, batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise,
+    batch_norm_train,
 };
 use isograd_kernels::{Accum, Activation, Element, elementwise};
 use std::ops::Range;
@@ -285,6 +286,29 @@ impl<T: Element> Layer<T> for BatchNormalization {
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
         running_mean.copy_from_slice(mean);
         elementwise::scale(cx.isa, T::from_f64(share), running_mean);
+    }
+
+    fn split(&self) -> Split {
+        Split::Channels
+    }
+
+    fn forward_channels(
+        &self,
+        cx: &Context<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+        _: Memory<'_, T>,
+    ) {
+        let of = |range: &Range<usize>| range.start + channels.start..range.start + channels.end;
+        let parameters = |range: &Option<Range<usize>>| range.as_ref().map(|range| &cx.params[of(range)]);
+        let affine = Affine { gamma: parameters(&self.gamma), beta: parameters(&self.beta) };
+        let running = RunningStatistics {
+            mean: &cx.statistics[of(&self.running_mean)],
+            var: &cx.statistics[of(&self.running_var)],
+        };
+        let x = part(x, self.channels, &channels);
+        batch_norm_eval(cx.isa, x, affine, running, self.epsilon, self.activation, y);
     }
 
     fn is_cheap(&self) -> bool {

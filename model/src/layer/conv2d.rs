@@ -3,7 +3,7 @@
 use super::folded::Folded;
 use super::{
     Backward, BackwardReads, Context, ConvPath, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory,
-    Mode, Options, OutputKind, Preparation, Size2,
+    Mode, Options, OutputKind, Preparation, Size2, Split,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -191,8 +191,8 @@ impl<T: Element> Layer<T> for Conv2D {
         self.built().conv.forward(pass, x, w, bias, activation, y);
     }
 
-    fn can_split(&self) -> bool {
-        self.groups == 1
+    fn split(&self) -> Split {
+        if self.groups == 1 { Split::Channels } else { Split::Whole }
     }
 
     fn forward_channels(

@@ -3,6 +3,7 @@
 use super::folded::Folded;
 use super::{
     Backward, BackwardReads, Context, Fans, Foldable, Fusion, Layer, LayerPlan, Memory, Options, OutputKind,
+    Split,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -54,6 +55,25 @@ impl Dense {
     pub fn initializers(self, weights: Initializer, biases: Initializer) -> Self {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
     }
+
+    /// The outputs `outputs` of a forward pass: y `[outputs, n]`.
+    fn forward_outputs<T: Element>(&self, cx: &Context<'_, T>, outputs: Range<usize>, x: &[T], y: &mut [T]) {
+        let weights = &cx.params[self.weight.clone()][outputs.start * self.inputs..outputs.end * self.inputs];
+        let w = MatRef::row_major(weights, outputs.len(), self.inputs);
+        let x = MatRef::row_major(x, self.inputs, cx.n);
+        gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, outputs.len(), cx.n));
+        let (bias, relu) = match self.folded.as_ref().filter(|_| cx.folded) {
+            Some(Folded { bias, activation }) => (Some(bias), *activation == Activation::Relu),
+            None => (self.bias.as_ref(), self.relu),
+        };
+        if let Some(bias) = bias {
+            let bias = &cx.params[bias.clone()][outputs.clone()];
+            elementwise::add_bias(cx.isa, outputs.len(), cx.n, bias, y);
+        }
+        if relu {
+            activation::relu_in_place(cx.isa, y);
+        }
+    }
 }
 
 impl<T: Element> Layer<T> for Dense {
@@ -92,19 +112,22 @@ impl<T: Element> Layer<T> for Dense {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
-        let x = MatRef::row_major(x, self.inputs, cx.n);
-        gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, self.outputs, cx.n));
-        let (bias, relu) = match self.folded.as_ref().filter(|_| cx.folded) {
-            Some(Folded { bias, activation }) => (Some(bias), *activation == Activation::Relu),
-            None => (self.bias.as_ref(), self.relu),
-        };
-        if let Some(bias) = bias {
-            elementwise::add_bias(cx.isa, self.outputs, cx.n, &cx.params[bias.clone()], y);
-        }
-        if relu {
-            activation::relu_in_place(cx.isa, y);
-        }
+        self.forward_outputs(cx, 0..self.outputs, x, y);
+    }
+
+    fn split(&self) -> Split {
+        Split::Channels
+    }
+
+    fn forward_channels(
+        &self,
+        cx: &Context<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+        _: Memory<'_, T>,
+    ) {
+        self.forward_outputs(cx, channels, x, y);
     }
 
     // dx = W^T dy, dW = dy x^T, db = sum of dy over the samples.

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Split};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
@@ -59,6 +59,10 @@ impl<T: Element> Layer<T> for Dropout {
                 elementwise::mul(cx.isa, x, memory.saved, y);
             }
         }
+    }
+
+    fn split(&self) -> Split {
+        Split::Elements
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {

@@ -151,6 +151,13 @@ pub struct Memory<'a, T> {
     pub sums: &'a [f64],
 }
 
+impl<'a, T> Memory<'a, T> {
+    /// Scratch space, and nothing else.
+    pub(crate) fn scratch(scratch: &'a mut [T]) -> Self {
+        Self { saved: &mut [], scratch, statistics: &mut [], sums: &[] }
+    }
+}
+
 /// The tensors of a backward pass.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -286,14 +293,14 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         self.forward(cx, x, y, memory);
     }
 
-    /// Whether [`forward_channels`](Self::forward_channels) can compute parts of the output in use, for
-    /// several threads.
-    fn can_split(&self) -> bool {
-        false
+    /// How several threads can share a pass of the layer in use.
+    fn split(&self) -> Split {
+        Split::Whole
     }
 
     /// The part of [`forward`](Self::forward) in use that computes `channels` of the output, at least two:
-    /// `y` `[channels, H, W, n]`. All parts together give the bits of `forward`.
+    /// `y` `[channels, H, W, n]` from all of `x`. All parts together give the bits of `forward`. It is called
+    /// where the layer is split by [channels](Split::Channels); `memory` has only scratch space.
     fn forward_channels(
         &self,
         _cx: &Context<'_, T>,
@@ -414,6 +421,26 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     fn options(&self) -> Option<Options> {
         None
     }
+}
+
+/// The part of a tensor `[C, ...]` of `count` channels that has `channels`.
+fn part<'a, T>(values: &'a [T], count: usize, channels: &Range<usize>) -> &'a [T] {
+    let plane = values.len() / count;
+    &values[channels.start * plane..channels.end * plane]
+}
+
+/// How several threads can share a pass of a layer in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Split {
+    /// They cannot: one thread computes the whole output.
+    Whole,
+    /// Each takes some elements. In use, the layer works element by element, so
+    /// [`forward`](Layer::forward) computes any part of the output from the same part of the input. It gets
+    /// no memory.
+    Elements,
+    /// Each takes some channels of the output, by [`forward_channels`](Layer::forward_channels).
+    Channels,
 }
 
 /// A function that a neighbouring layer or the loss can compute.

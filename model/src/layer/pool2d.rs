@@ -2,12 +2,13 @@
 
 use super::{
     Backward, BackwardReads, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, Options, OutputKind,
-    Size2,
+    Size2, Split, part,
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::pool::{self, Divisor, Pool2d, Pool2dShape, Rounding};
 use isograd_kernels::{Activation, Element};
+use std::ops::Range;
 
 /// Window, stride, padding and dilation of a pooling layer.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,11 @@ impl Window {
 
     fn built(&self) -> &Pool2d {
         self.built.as_ref().expect("a layer is built before it is used")
+    }
+
+    /// The pooling of `c` of the channels.
+    fn of_channels(&self, c: usize) -> Pool2d {
+        Pool2d::new(Pool2dShape { c, ..self.built().shape() }).expect("a part of a shape that fits")
     }
 
     fn geometry(&self) -> Geometry {
@@ -156,6 +162,22 @@ impl<T: Element> Layer<T> for MaxPool2D {
         }
     }
 
+    fn split(&self) -> Split {
+        Split::Channels
+    }
+
+    fn forward_channels(
+        &self,
+        cx: &Context<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+        _: Memory<'_, T>,
+    ) {
+        let pool = self.window.of_channels(channels.len());
+        pool::max_pool_eval(cx.isa, &pool, cx.n, self.relu, part(x, cx.input.c, &channels), y);
+    }
+
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         if let Some(dx) = tensors.dx {
             pool::max_pool_backward(cx.isa, self.window.built(), cx.n, memory.saved, tensors.dy, dx);
@@ -228,6 +250,22 @@ impl<T: Element> Layer<T> for AveragePool2D {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         pool::average_pool(cx.isa, self.window.built(), cx.n, x, y);
+    }
+
+    fn split(&self) -> Split {
+        Split::Channels
+    }
+
+    fn forward_channels(
+        &self,
+        cx: &Context<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+        _: Memory<'_, T>,
+    ) {
+        let pool = self.window.of_channels(channels.len());
+        pool::average_pool(cx.isa, &pool, cx.n, part(x, cx.input.c, &channels), y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {

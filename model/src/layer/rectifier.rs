@@ -1,7 +1,7 @@
 //! The relatives of ReLU.
 
 use super::activation::elementwise_layer;
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind, Split};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Element, activation};
@@ -82,6 +82,10 @@ impl<T: Element> Layer<T> for LeakyReLU {
         activation::leaky_relu(cx.isa, T::from_f64(self.slope), x, y);
     }
 
+    fn split(&self) -> Split {
+        Split::Elements
+    }
+
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
         if let Some(dx) = tensors.dx {
             let slope = T::from_f64(self.slope);
@@ -134,6 +138,10 @@ impl<T: Element> Layer<T> for ELU {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         activation::elu(cx.isa, T::from_f64(self.alpha), x, y);
+    }
+
+    fn split(&self) -> Split {
+        Split::Elements
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
@@ -191,6 +199,10 @@ impl<T: Element> Layer<T> for GELU {
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         let kernel = if self.by_tanh { activation::gelu_tanh } else { activation::gelu };
         kernel(cx.isa, x, y);
+    }
+
+    fn split(&self) -> Split {
+        Split::Elements
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {

@@ -82,6 +82,11 @@ impl<T: Element> ShardMemory<T> {
         let scratch = || Aligned::zeroed(self.plan.scratch_len);
         self.lanes.resize_with(threads.saturating_sub(1), scratch);
     }
+
+    /// The most threads that work on one shard in use.
+    pub(super) fn threads(&self) -> usize {
+        self.lanes.len() + 1
+    }
 }
 
 impl<T: Element> Network<T> {

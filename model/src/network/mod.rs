@@ -25,6 +25,7 @@ mod predict;
 mod prepare;
 mod recompute;
 mod session;
+mod split;
 mod state;
 mod summary;
 

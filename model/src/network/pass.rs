@@ -3,14 +3,12 @@
 use super::graph::{GradientWrite, Op, Step};
 use super::lifetimes::Slot;
 use super::memory::disjoint;
+use super::split::in_parts;
 use super::{Network, ShardMemory};
 use crate::layer::{Backward, Context, Gradients, Memory, Mode};
 use crate::profile::Work;
 use isograd_kernels::{Accum, Activation, Element, Isa, activation, elementwise};
 use std::ops::Range;
-
-/// Parts of a layer have a multiple of so many channels: the tiles of most kernels have no more.
-const LEAST_CHANNELS: usize = 8;
 
 /// Where a backward pass puts the gradients of the parameters.
 pub(crate) trait GradientMemory<T> {
@@ -113,7 +111,8 @@ impl<T: Element> Network<T> {
                 }
                 Op::Add { relu } => {
                     let function = if relu { Activation::Relu } else { Activation::Identity };
-                    self.forward_add(cx.isa, memory, step, function);
+                    let threads = if cx.mode == Mode::Eval { memory.threads() } else { 1 };
+                    self.forward_add(cx.isa, threads, memory, step, function);
                 }
             }
             let work = if cx.mode == Mode::Train { Work::Forward(index) } else { Work::Use(index) };
@@ -174,60 +173,33 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// Runs step `index` of a pass in use on several threads, if its layer can be split.
-    fn forward_split(
-        &self,
-        cx: &Context<'_, T>,
-        memory: &mut ShardMemory<T>,
-        index: usize,
-        layer: usize,
-    ) -> bool {
-        let (step, channels) = (&self.in_use.steps[index], self.infos[layer].shape.c);
-        // At least as many channels as a tile of the kernels has for each part.
-        let parts = (memory.lanes.len() + 1).min(channels / LEAST_CHANNELS);
-        if parts < 2 || !self.layers[layer].can_split() {
-            return false;
-        }
-        let ranges = [self.data_range(memory, step.reads[0]), self.data_range(memory, step.writes)];
-        let [x, mut y] = disjoint(&mut memory.arena, ranges);
-        let (x, cx, plane) = (&*x, self.context_of(cx, step, layer), y.len() / channels);
-        let scratch = std::iter::once(&mut memory.scratch).chain(&mut memory.lanes);
-        rayon::scope(|scope| {
-            for (part, scratch) in scratch.enumerate().take(parts) {
-                let first =
-                    |part: usize| (part * channels / parts).next_multiple_of(LEAST_CHANNELS).min(channels);
-                let channels = first(part)..first(part + 1);
-                let (own, rest) = std::mem::take(&mut y).split_at_mut(channels.len() * plane);
-                y = rest;
-                let cx = &cx;
-                scope.spawn(move |_| {
-                    let memory = Memory { saved: &mut [], scratch, statistics: &mut [], sums: &[] };
-                    self.layers[layer].forward_channels(cx, channels, x, own, memory);
-                });
-            }
-        });
-        true
-    }
-
     /// The context of a layer. A frozen layer works as in use.
-    fn context_of<'c>(&self, cx: &Context<'c, T>, step: &Step, layer: usize) -> Context<'c, T> {
+    pub(super) fn context_of<'c>(&self, cx: &Context<'c, T>, step: &Step, layer: usize) -> Context<'c, T> {
         let mode = if self.infos[layer].frozen { Mode::Eval } else { cx.mode };
         let prepared = &cx.prepared[self.prepared.ranges(cx.mode)[layer].clone()];
         Context { input: step.input, mode, prepared, ..*cx }
     }
 
-    /// `y = function(the sum of what the step reads)`, added in the order of the paths.
-    fn forward_add(&self, isa: Isa, memory: &mut ShardMemory<T>, step: &Step, function: Activation) {
+    /// `y = function(the sum of what the step reads)`, added in the order of the paths, on at most `threads`
+    /// threads.
+    fn forward_add(
+        &self,
+        isa: Isa,
+        threads: usize,
+        memory: &mut ShardMemory<T>,
+        step: &Step,
+        function: Activation,
+    ) {
         let y = self.data_range(memory, step.writes);
         let term = |memory: &ShardMemory<T>, place: usize| self.data_range(memory, step.reads[place]);
         let first = term(memory, 0);
         match step.reads.len() {
             1 => {
                 let [y, x] = disjoint(&mut memory.arena, [y, first]);
-                match function {
+                in_parts(threads, y, [x], |y, [x]| match function {
                     Activation::Relu => activation::relu(isa, x, y),
                     _ => y.copy_from_slice(x),
-                }
+                });
             }
             count => {
                 let second = term(memory, 1);
@@ -238,15 +210,15 @@ impl<T: Element> Network<T> {
                 };
                 if first == second {
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), first]);
-                    elementwise::add(isa, x, x, function_of(1), y);
+                    in_parts(threads, y, [x], |y, [x]| elementwise::add(isa, x, x, function_of(1), y));
                 } else {
                     let [y, a, b] = disjoint(&mut memory.arena, [y.clone(), first, second]);
-                    elementwise::add(isa, a, b, function_of(1), y);
+                    in_parts(threads, y, [a, b], |y, [a, b]| elementwise::add(isa, a, b, function_of(1), y));
                 }
                 for place in 2..count {
-                    let x = term(memory, place);
+                    let (x, function) = (term(memory, place), function_of(place));
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), x]);
-                    elementwise::add_assign(isa, x, function_of(place), y);
+                    in_parts(threads, y, [x], |y, [x]| elementwise::add_assign(isa, x, function, y));
                 }
             }
         }

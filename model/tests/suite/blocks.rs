@@ -1,6 +1,6 @@
 //! Networks that branch: what blocks compute, what they are called, and what is refused.
 
-use crate::common::{build, labels, largest, values};
+use crate::common::{build, in_pool, labels, largest, values};
 use crate::gradients::PlainReLU;
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
@@ -335,19 +335,20 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     prop::collection::vec(piece, 1..5)
 }
 
-/// The layers of `pieces` from `channels` channels on, with `relu` for each ReLU; and the channels behind
-/// them.
+/// The layers of `pieces` from `channels` channels on, with `relu` for each ReLU and `width` channels for
+/// each filter; and the channels behind them.
 fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
     pieces: &[Piece],
     channels: usize,
     relu: R,
+    width: usize,
 ) -> (Layers<T>, usize) {
     let (mut layers, mut channels) = (Vec::<Box<dyn Layer<T>>>::new(), channels);
     for piece in pieces {
         match piece {
             Piece::Conv(filters) => {
-                layers.push(Box::new(Conv2D::new(*filters, 3).padding(1)));
-                channels = *filters;
+                channels = filters * width;
+                layers.push(Box::new(Conv2D::new(channels, 3).padding(1)));
             }
             Piece::Smooth => layers.push(Box::new(Tanh)),
             Piece::Normalise => layers.push(Box::new(BatchNormalization::new().epsilon(0.1))),
@@ -357,7 +358,7 @@ fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
                 // A convolution behind each path that changes the channels makes the shapes equal.
                 let mut fitted = Vec::new();
                 for path in paths {
-                    let (mut path, out) = layers_of(path, channels, relu);
+                    let (mut path, out) = layers_of(path, channels, relu, width);
                     if out != channels {
                         path.push(Box::new(Conv2D::new(channels, 1)));
                     }
@@ -368,7 +369,7 @@ fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
                 }
             }
             Piece::Join(paths) => {
-                let built: Vec<_> = paths.iter().map(|path| layers_of(path, channels, relu)).collect();
+                let built: Vec<_> = paths.iter().map(|path| layers_of(path, channels, relu, width)).collect();
                 if built.iter().any(|(path, _)| !path.is_empty()) {
                     channels = built.iter().map(|(_, out)| out).sum();
                     layers.push(Box::new(Concatenation::new(built.into_iter().map(|(path, _)| path))));
@@ -381,7 +382,7 @@ fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
 
 fn network_of<T: Element, R: Layer<T> + Copy + 'static>(pieces: &[Piece], relu: R) -> Layers<T> {
     let mut layers = layers![Input::new(2, 3, 2), Conv2D::new(2, 1)];
-    layers.extend(layers_of(pieces, 2, relu).0);
+    layers.extend(layers_of(pieces, 2, relu, 1).0);
     layers.extend(layers![Flatten, Dense::new(3), Softmax]);
     layers
 }
@@ -402,6 +403,28 @@ proptest! {
         let fused = evaluate::<f32>(isa, network_of(&pieces, ReLU), n, None);
         let plain = evaluate::<f32>(isa, network_of(&pieces, PlainReLU), n, None);
         prop_assert_eq!(fused, plain);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Layers are wide enough for threads to share them, and images large enough.
+    #[test]
+    fn random_networks_in_use_give_the_bits_of_one_thread(pieces in pieces(), n in 1usize..4) {
+        let mut layers = layers![Input::new(2, 40, 41), Conv2D::new(16, 1)];
+        layers.extend(layers_of(&pieces, 16, ReLU, 8).0);
+        layers.extend(layers![Flatten, Dense::new(3)]);
+        let network: Network<f32> = build(layers);
+        let mut state = network.initial_state(5).expect("a state");
+        let noise: Vec<f32> = values(6, 0, state.statistics().len(), 0.4);
+        state.statistics_mut().iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+        let x: Vec<f32> = values(7, 0, network.input_shape().elements() * n, 1.0);
+        let predict = |threads| in_pool(threads, || network.predict(&state, Isa::best(), &x, n));
+        let expected = predict(1);
+        for threads in [2, 3] {
+            prop_assert_eq!(&predict(threads), &expected);
+        }
     }
 }
 

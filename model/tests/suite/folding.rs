@@ -5,7 +5,7 @@ use crate::common::{assert_close, branching, build, in_pool, synchronised, value
 use isograd_datasets::Synthetic;
 use isograd_kernels::Isa;
 use isograd_model::layer::*;
-use isograd_model::{Element, Network, State, TrainConfig, Trainer, layers};
+use isograd_model::{Element, Network, State, TrainConfig, Trainer, layers, zoo};
 
 /// Every layer that can be folded into, in front of batch normalisations of every kind; and some that stay:
 /// behind a block, behind a ReLU, behind a value that others read.
@@ -112,6 +112,69 @@ fn a_session_gives_the_same_bits_on_any_number_of_threads() {
                 session.predict(x, n).to_vec()
             });
             assert_eq!(outputs, expected, "{n} samples on {threads} threads");
+        }
+    }
+}
+
+/// Layers of every kind that threads share, with images that are large enough for it.
+#[test]
+fn all_layers_that_threads_share_give_the_bits_of_one_thread() {
+    let norm = BatchNormalization::new;
+    let network: Network<f32> = build(layers![
+        Input::new(3, 41, 40),
+        Conv2D::new(32, 3).padding(1),
+        SiLU,
+        norm(),
+        LeakyReLU::default(),
+        Concatenation::new([layers![norm(), ReLU], layers![Conv2D::new(8, 1), Tanh]]),
+        norm(),
+        Conv2D::new(40, 3).padding(1),
+        Addition::new([
+            layers![Conv2D::new(40, 1)],
+            layers![MaxPool2D::new(3).stride(1).padding(1)],
+            layers![AveragePool2D::new(3).stride(1).padding(1)],
+        ]),
+        ReLU,
+        Residual::new(layers![norm(), norm()]),
+        AveragePool2D::new(2),
+        Residual::new(layers![Conv2D::new(40, 3).padding(1)]),
+        MaxPool2D::new(2),
+        Dropout::new(0.5),
+        Flatten,
+        Dense::new(37),
+        Residual::new(layers![Dense::new(37), norm()]),
+        Dense::new(5),
+    ]);
+    let state = state(&network);
+    for n in [1, 3] {
+        let x: Vec<f32> = values(7, 0, network.input_shape().elements() * n, 1.0);
+        for isa in Isa::available() {
+            let predict = |threads| {
+                in_pool(threads, || {
+                    let mut session = network.session(&state, isa, n).expect("memory");
+                    session.predict(&x, n).to_vec()
+                })
+            };
+            let expected = predict(1);
+            for threads in [2, 3, 5] {
+                assert_eq!(predict(threads), expected, "{isa}, {n} samples on {threads} threads");
+            }
+        }
+    }
+}
+
+/// One image goes through networks of the zoo on any number of threads with the same bits.
+#[test]
+fn zoo_networks_give_the_bits_of_one_thread() {
+    for name in ["resnet20", "vgg11bn", "densenet", "mobilenetv1", "googlenet", "airbench94"] {
+        let model = zoo::find(&format!("{name}_cifar10")).expect("a network of the zoo");
+        let network = build(model.layers(model.input, model.classes));
+        let (state, x) = (state(&network), values(7, 0, network.input_shape().elements(), 1.0));
+        let predict = |threads| in_pool(threads, || network.predict(&state, Isa::best(), &x, 1));
+        let expected: Vec<f32> = predict(1);
+        assert!(expected.iter().all(|output| output.is_finite()), "{name}: {expected:?}");
+        for threads in [2, 3] {
+            assert_eq!(predict(threads), expected, "{name} on {threads} threads");
         }
     }
 }
