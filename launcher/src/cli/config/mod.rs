@@ -151,7 +151,8 @@ impl Origins {
     }
 }
 
-/// The options in effect of the command `name`, such as `train` or `data check`, with `words`, as a file for `--config`.
+/// The options in effect of the command `name`, such as `train` or `data check`, with `words`, as a file for
+/// `--config`.
 pub(crate) fn effective(name: &str, words: &[OsString]) -> Result<String, Failure> {
     let options = CommandOptions::of(name).expect("a command that takes configurations");
     let command = std::iter::once("isograd").chain(name.split(' ')).map(OsString::from);
