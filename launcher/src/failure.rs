@@ -218,6 +218,11 @@ impl Failure {
                 ),
                 _ => None,
             },
+            Self::Model(model::Error::Data(model::DataError::TargetKind { are_values: true, .. })) => Some(
+                "--loss mse, mae or huber and --metrics mse or mae take numbers; --targets classes reads a table's \
+                 targets as classes"
+                    .to_string(),
+            ),
             Self::Ranks(error) | Self::Model(model::Error::Ranks(error)) => rank_hint(error),
             Self::LostHosts { losses } => match losses.as_slice() {
                 [(_, loss)] => loss.hint.clone(),

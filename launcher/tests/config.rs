@@ -132,3 +132,37 @@ fn one_rank_is_insisted_on() {
     assert_eq!(outcome.stdout, "");
     assert_eq!(run("train --parallel=sequential --dataset synthetic --steps 1").code, Some(0));
 }
+
+#[test]
+fn commands_that_use_networks_take_configurations() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run_folder = folder.path().join("a");
+    let trained = run(&format!("train --dataset synthetic --steps 2 --checkpoint {}", run_folder.display()));
+    assert_eq!(trained.code, Some(0), "{trained:?}");
+    let used = format!("load = '{}'\nformat = 'npz'\ntop = 2\n", run_folder.display());
+    let used = file(folder.path(), "use.toml", &used);
+    let weights = folder.path().join("weights");
+    let exported = run(&format!("export --config {used} {}", weights.display()));
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    assert!(std::fs::read(&weights).unwrap().starts_with(b"PK"), "it is an npz file");
+    // What a run has kept serves other commands, which leave out what they do not know.
+    let kept = run_folder.join("config.toml");
+    let options = format!("predict --config {} --config {used} x.png --print-config", kept.display());
+    let printed = run(&options);
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    for line in ["top = 2", "model = \"simplecnn\""] {
+        assert!(printed.stdout.lines().any(|own| own == line), "{line} in {}", printed.stdout);
+    }
+    assert!(!printed.stdout.contains("epochs"), "{}", printed.stdout);
+    let reported =
+        run(&format!("report --set format=json --set no_evaluation=true {}", run_folder.display()));
+    assert!(reported.stdout.starts_with('{'), "{reported:?}");
+    let table = file(folder.path(), "t.csv", "a,b,kind\n1,2,cat\n3,4,dog\n");
+    let checked = run(&format!("data check --set dataset={table}"));
+    assert!(checked.code == Some(0) && checked.stdout.contains("cat"), "{checked:?}");
+    for command in ["predict x.png", "export x.npz", "import x.st", "report x", "data check", "data show"] {
+        let refused = run(&format!("{command} --set tpo=3"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("unknown key 'tpo'"), "{refused:?}");
+    }
+}

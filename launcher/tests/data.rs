@@ -144,3 +144,69 @@ fn options_and_formats_must_go_together() {
         assert_error(folder.path(), args, code, parts);
     }
 }
+
+/// A file of numpy: rows of two 32-bit floats.
+fn npy(rows: &[[f32; 2]]) -> Vec<u8> {
+    let header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, 2), }}{:20}\n", rows.len(), "");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.bytes());
+    file.extend(rows.iter().flatten().flat_map(|value| value.to_le_bytes()));
+    file
+}
+
+#[test]
+fn a_regression_is_trained_tested_and_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plane = |a: f32, b: f32| 2.0 * a - b + 1.0;
+    let row = |place: u8| {
+        let [a, b] = [place % 8, place / 8].map(f32::from);
+        format!("{a},{},{b}\n", plane(a, b))
+    };
+    let rows: String = (0..64).map(row).collect();
+    std::fs::write(folder.path().join("plane.csv"), format!("a,y,b\n{rows}")).unwrap();
+    let network = "input = [2, 1, 1]\nlayers = [\"Flatten\", { type = \"Dense\", outputs = 1 }]\n";
+    std::fs::write(folder.path().join("line.toml"), network).unwrap();
+    let points = [[0.0, 0.0], [7.0, 1.0], [3.0, 6.0]];
+    std::fs::write(folder.path().join("points.npy"), npy(&points)).unwrap();
+    let run = |args: &str| {
+        let outcome = isograd_in(folder.path(), args);
+        assert_eq!(outcome.code, Some(0), "{args}: {outcome:?}");
+        outcome.stdout
+    };
+    let data = "--dataset plane.csv --label-column y --targets numbers --model line.toml --loss mse";
+    let training =
+        "--dataset-test-path plane.csv --metrics mse --epochs 60 --batch-size 16 --learning-rate 0.1";
+    let text = run(&format!("train {data} {training} --checkpoint run"));
+    let of = |text: &str, name: &str| -> f64 {
+        let scores = lines(text, "test_loss: ");
+        let [scores] = scores.as_slice() else { panic!("no test in {text}") };
+        let scores = format!("test_loss: {scores}");
+        let score = scores.split(", ").find_map(|score| score.strip_prefix(name)?.strip_prefix(": "));
+        score.and_then(|score| score.parse().ok()).unwrap_or_else(|| panic!("no {name} in {scores}"))
+    };
+    assert!(!text.contains("test_acc"), "{text}");
+    let loss = of(&text, "test_loss");
+    assert!(loss < 0.25 && (of(&text, "test_mse") - loss).abs() < 1e-4, "{text}");
+
+    let tested = run("evaluate --load run/last");
+    assert!(!tested.contains("test_acc"), "{tested}");
+    for name in ["test_loss", "test_mse"] {
+        assert!((of(&tested, name) - loss).abs() < 1e-3, "{tested} after {text}");
+    }
+    assert!(of(&tested, "test_mae") < 0.5, "{tested}");
+
+    let predicted = run("predict --load run/last --csv points.npy");
+    let mut table = predicted.lines();
+    assert_eq!(table.next(), Some("input,index,output,value"));
+    let values: Vec<f32> = table.map(|row| row.rsplit(',').next().unwrap().parse().expect(row)).collect();
+    assert_eq!(values.len(), points.len(), "{predicted}");
+    for (value, [a, b]) in values.iter().zip(points) {
+        assert!((value - plane(a, b)).abs() < 1.5, "{value} at {a}, {b}");
+    }
+
+    let refused = isograd_in(folder.path(), &format!("train {data} --validation-split 0.25"));
+    assert!(refused.stderr.contains("the metric categorical_accuracy"), "{refused:?}");
+    assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--metrics mse"), "{refused:?}");
+}

@@ -53,6 +53,8 @@ fn a_profile_of_two_ranks_tells_where_the_time_went() {
     let sum: f64 = rows.iter().map(|row| row["seconds"].as_f64().unwrap()).sum();
     assert!(sum >= 0.999 * seconds, "{sum} of {seconds} s");
     assert_eq!(profile["ranks"].as_array().unwrap().len(), 2);
+    let prepared = rows.iter().find(|row| row["name"] == "prepare parameters");
+    assert!(prepared.is_none(), "this network prepares nothing: {prepared:?}");
 
     let trace = json(&trace);
     let events = trace["traceEvents"].as_array().unwrap();
@@ -139,4 +141,34 @@ fn a_run_that_fails_leaves_its_trace() {
     let outcome = run("", &options);
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(!json(&trace)["traceEvents"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_prepared_for_all_shards_is_a_row_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("profile.json");
+    let network = r#"input = [16, 12, 12]
+layers = [
+    { type = "Conv2D", filters = 16, kernel = 3, padding = 1 },
+    "Flatten",
+    { type = "Dense", outputs = 10 },
+    "Softmax",
+]
+"#;
+    let model = folder.path().join("net.toml");
+    std::fs::write(&model, network).unwrap();
+    let options = format!(
+        "{RUN} --model {} --conv winograd --profile-out {} --batch-size 32",
+        model.display(),
+        out.display()
+    );
+    let outcome = isograd(&words(&options));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let profile = json(&out);
+    let row = profile["rows"].as_array().unwrap().iter().find(|row| row["name"] == "prepare parameters");
+    let row = row.unwrap_or_else(|| panic!("no such row in {profile}"));
+    // Six steps; the test, the validation and the check of what is saved prepare them as well.
+    assert!(row["calls"].as_u64() >= Some(6) && row["seconds"].as_f64() > Some(0.0), "{row}");
+    let of_rank = profile["ranks"][0]["prepare_seconds"].as_f64().unwrap();
+    assert!((of_rank - row["seconds"].as_f64().unwrap()).abs() < 1e-9, "{profile}");
 }

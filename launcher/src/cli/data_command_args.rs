@@ -1,6 +1,7 @@
 //! The commands that look at data sets. The comments are what `--help` shows.
 
 use crate::cli::augment_args::{AugmentArgs, InputArgs};
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::parsers::{self, DatasetName};
 use crate::cli::{DataArgs, NetworkArgs};
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -26,7 +27,7 @@ pub(crate) enum DataCommand {
 pub(crate) struct DataSetArgs {
     /// Data set by name or path, as for --dataset [default: mnist]
     #[arg(value_name = "DATASET", value_parser = parsers::dataset)]
-    pub(crate) set: Option<DatasetName>,
+    pub(crate) name: Option<DatasetName>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
@@ -37,6 +38,8 @@ pub(crate) struct DataSetArgs {
 pub(crate) struct DataCheckArgs {
     #[command(flatten)]
     pub(crate) set: DataSetArgs,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -64,4 +67,6 @@ pub(crate) struct DataShowArgs {
     pub(crate) input: InputArgs,
     #[command(flatten)]
     pub(crate) changes: AugmentArgs,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }

@@ -31,12 +31,12 @@ impl TryFrom<DataSetArgs> for Source {
     type Error = Failure;
 
     fn try_from(args: DataSetArgs) -> Result<Self, Failure> {
-        let DataSetArgs { set, mut data, network } = args;
-        if set.is_some() && data.dataset.is_some() {
+        let DataSetArgs { name, mut data, network } = args;
+        if name.is_some() && data.dataset.is_some() {
             let problem = "the data set is given twice, as a word and as --dataset".to_string();
             return Err(Failure::Usage { problem, hint: None });
         }
-        data.dataset = set.or(data.dataset);
+        data.dataset = name.or(data.dataset);
         Self::new(data, &NetworkPlan::new(network.model)?)
     }
 }
@@ -53,7 +53,7 @@ impl TryFrom<DataShowArgs> for DataShowPlan {
     type Error = Failure;
 
     fn try_from(args: DataShowArgs) -> Result<Self, Failure> {
-        let DataShowArgs { set, out, samples, epochs, seed, augment, input, mut changes } = args;
+        let DataShowArgs { set, out, samples, epochs, seed, augment, input, mut changes, config: _ } = args;
         for name in augment {
             match name {
                 "flip" => changes.flip = true,

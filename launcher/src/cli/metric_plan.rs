@@ -1,12 +1,40 @@
 //! A metric that was asked for, and how its values are printed.
 
+use isograd_datasets::Dataset;
 use isograd_model::metric::{self, Metric};
 use isograd_model::{Element, Error};
 use std::fmt;
 use std::sync::Arc;
 
-/// The metric that every test reports.
+/// The metric that every test of classes reports.
 pub(crate) const ACCURACY: &str = "categorical_accuracy";
+/// The metrics of a test of numbers that names none.
+const OF_NUMBERS: [&str; 2] = ["regression_mse", "regression_mae"];
+
+/// What the targets of samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TargetKind {
+    /// Classes, or shares of classes.
+    Classes,
+    /// Numbers: the network is a regression.
+    Numbers,
+}
+
+impl TargetKind {
+    pub(crate) fn of(dataset: &dyn Dataset) -> Self {
+        let is_regression = dataset.target_values().is_some() && dataset.num_classes() == 0;
+        if is_regression { Self::Numbers } else { Self::Classes }
+    }
+
+    /// What a test measures that names no metric.
+    pub(crate) fn metrics<T: Element>(self) -> Vec<Arc<dyn Metric<T>>> {
+        let names = match self {
+            Self::Classes => &[ACCURACY][..],
+            Self::Numbers => &OF_NUMBERS,
+        };
+        names.iter().map(|name| metric::by_name(name).expect("a metric of the library")).collect()
+    }
+}
 
 /// A metric of the library.
 #[derive(Debug, Clone, PartialEq, Eq)]

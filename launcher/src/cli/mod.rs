@@ -74,7 +74,7 @@ pub(crate) enum Parsed {
 /// Parses a command line that begins with the name of the program.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
     let args = spelling::normalize(args);
-    let Prepared { args, notes, origins, is_to_be_printed } = prepare(args)?;
+    let Prepared { args, command: name, notes, origins, is_to_be_printed } = prepare(args)?;
     let mut command = match Arguments::try_parse_from(&args) {
         Ok(Arguments { command: Command::Ssh(ssh) }) if ssh.has_no_hosts() => {
             return parse(with_hostfile(args, &ssh.job.command)?);
@@ -84,10 +84,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         Err(error) => return Err(origins.explain(clap_error::failure(&error, &args))),
     };
     // Behind the names of the program and of the command.
-    let words = args.get(2..).unwrap_or_default();
+    let words = args.get(1 + name.split(' ').count()..).unwrap_or_default();
     if is_to_be_printed {
-        let name = args.get(1).and_then(|name| name.to_str()).unwrap_or_default();
-        return Ok(Parsed::Text(config::effective(name, words)?));
+        return Ok(Parsed::Text(config::effective(&name, words)?));
     }
     if let Command::Train(train) = &mut command {
         train.words = words.to_vec();
@@ -110,8 +109,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
     let prepared = prepare(std::iter::once(program).chain(std::mem::take(words)).collect())?;
     *words = prepared.args[1..].to_vec();
     if prepared.is_to_be_printed {
-        let name = words.first().and_then(|name| name.to_str()).unwrap_or_default();
-        return Ok(Parsed::Text(config::effective(name, &words[1..])?));
+        return Ok(Parsed::Text(config::effective(&prepared.command, &words[1..])?));
     }
     prepared.notes.iter().for_each(|note| log::warn!("{note}"));
     match rank_command::check(words, machine).map_err(|failure| prepared.origins.explain(failure))? {
@@ -126,6 +124,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
 /// A command line of options alone.
 struct Prepared {
     args: Vec<OsString>,
+    /// The name of the command, if it takes configurations.
+    command: String,
     /// What was given and changes nothing.
     notes: Vec<String>,
     /// Where the options stand that configurations have given.
@@ -137,21 +137,29 @@ struct Prepared {
 /// Puts options into the place of what stands for them: options of PyDTNN, and configurations. `args` begin
 /// with the name of the program.
 fn prepare(args: Vec<OsString>) -> Result<Prepared, Failure> {
-    let options = |args: &[OsString]| CommandOptions::of(args.get(1)?.to_str()?);
-    let Some(mut of_command) = options(&args) else {
-        let origins = config::Origins::default();
-        return Ok(Prepared { args, notes: Vec::new(), origins, is_to_be_printed: false });
+    let Some((mut command, mut of_command)) = command(&args) else {
+        let (command, origins) = (String::new(), config::Origins::default());
+        return Ok(Prepared { args, command, notes: Vec::new(), origins, is_to_be_printed: false });
     };
     let (mut args, mut notes) = (args, Vec::new());
-    if args[1] == "train" {
+    if command == "train" {
         let translated = pydtnn::translate(&of_command, &args[1..])?;
         (args, notes) = ([vec![args.swap_remove(0)], translated.words].concat(), translated.notes);
-        of_command = options(&args).expect("train and evaluate have options");
+        (command, of_command) = self::command(&args).expect("train and evaluate have options");
     }
-    let words = of_command.with_plain_switches(args.split_off(2));
+    let words = of_command.with_plain_switches(args.split_off(1 + command.split(' ').count()));
     let Expanded { words, origins, is_to_be_printed } = config::expand(&of_command, words)?;
     args.extend(words);
-    Ok(Prepared { args, notes, origins, is_to_be_printed })
+    Ok(Prepared { args, command, notes, origins, is_to_be_printed })
+}
+
+/// The name of the command of `args`, of one word or two, with its options, if it takes configurations.
+fn command(args: &[OsString]) -> Option<(String, CommandOptions)> {
+    let name = |words: usize| {
+        let words = args.get(1..=words)?.iter().map(|word| word.to_str().filter(|word| !word.contains(' ')));
+        Some(words.collect::<Option<Vec<_>>>()?.join(" "))
+    };
+    [2, 1].into_iter().filter_map(name).find_map(|name| Some((name.clone(), CommandOptions::of(&name)?)))
 }
 
 /// `isograd ssh FILE …` as `isograd ssh --hostfile FILE …`: `rest` are the words from FILE on, which are the

@@ -5,7 +5,7 @@ use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
 use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::logging_plan::LoggingPlan;
-use crate::cli::metric_plan::{ACCURACY, MetricPlan};
+use crate::cli::metric_plan::{ACCURACY, MetricPlan, TargetKind};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
@@ -18,7 +18,7 @@ use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
 use isograd_model::layer::ConvPath;
-use isograd_model::metric::{CategoricalAccuracy, ConfusionMatrix};
+use isograd_model::metric::ConfusionMatrix;
 use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -161,14 +161,20 @@ impl Execution {
 }
 
 impl TrainPlan {
-    /// The configuration of the trainer for `samples` training samples and `world` ranks. Its metrics are
-    /// those of the plan and, for the test, the accuracy.
-    pub(crate) fn config<T: Element>(&self, samples: usize, world: usize) -> TrainConfig<T> {
+    /// The configuration of the trainer for `samples` training samples with such targets, and `world` ranks.
+    /// Its metrics are those of the plan and, for the test of classes, the accuracy.
+    pub(crate) fn config<T: Element>(
+        &self,
+        samples: usize,
+        targets: TargetKind,
+        world: usize,
+    ) -> TrainConfig<T> {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
         let mut metrics: Vec<_> = self.metrics.iter().map(MetricPlan::build).collect();
-        if !self.metrics.iter().any(|metric| metric.to_string() == ACCURACY) {
-            metrics.push(Arc::new(CategoricalAccuracy));
+        let is_measured = self.metrics.iter().any(|metric| metric.to_string() == ACCURACY);
+        if targets == TargetKind::Classes && !is_measured {
+            metrics.extend(targets.metrics());
         }
         TrainConfig {
             batch_size,
@@ -220,13 +226,13 @@ impl EvaluatePlan {
         self.per_class || self.per_class_file.is_some()
     }
 
-    /// The configuration of a trainer that only evaluates `samples` samples.
-    pub(crate) fn config<T: Element>(&self, samples: usize) -> TrainConfig<T> {
+    /// The configuration of a trainer that only evaluates `samples` samples with such targets.
+    pub(crate) fn config<T: Element>(&self, samples: usize, targets: TargetKind) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.unwrap_or(SHARD_SIZE).min(samples);
-        let loss = build_loss(self.loss);
+        let (loss, metrics) = (build_loss(self.loss), targets.metrics());
         let mut config =
-            TrainConfig { batch_size: shard_size, shard_size, loss, isa, ..TrainConfig::default() };
+            TrainConfig { batch_size: shard_size, shard_size, loss, metrics, isa, ..TrainConfig::default() };
         if self.is_per_class() {
             config.metrics.push(Arc::new(ConfusionMatrix));
         }
@@ -448,7 +454,7 @@ mod tests {
     #[test]
     fn a_learning_rate_may_grow_with_the_ranks() {
         let config = |options: &[&str], world| {
-            let config = plan(options).unwrap().config::<f32>(1000, world);
+            let config = plan(options).unwrap().config::<f32>(1000, TargetKind::Classes, world);
             (config.learning_rate, format!("{:?}", config.schedule))
         };
         let warm_up = |from: &str| format!("WarmUp {{ over: Epochs(2.0), from: {from}, then: Constant }}");
@@ -472,21 +478,29 @@ mod tests {
 
     #[test]
     fn batch_and_shard_are_no_larger_than_what_there_is() {
-        let config =
-            plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config::<f32>(100, 1);
+        let config = plan(&["--batch-size", "4000000000", "--shard-size", "4096"]).unwrap().config::<f32>(
+            100,
+            TargetKind::Classes,
+            1,
+        );
         assert_eq!((config.batch_size, config.shard_size), (100, 100));
-        let config = plan(&["--batch-size", "16"]).unwrap().config::<f32>(100, 1);
+        let config = plan(&["--batch-size", "16"]).unwrap().config::<f32>(100, TargetKind::Classes, 1);
         assert_eq!((config.batch_size, config.shard_size), (16, 8));
         let shard_size = |batch_size: usize| {
             let batch_size = batch_size.to_string();
-            plan(&["--batch-size", &batch_size]).unwrap().config::<f32>(1000, 1).shard_size
+            plan(&["--batch-size", &batch_size])
+                .unwrap()
+                .config::<f32>(1000, TargetKind::Classes, 1)
+                .shard_size
         };
         assert_eq!([1, 7, 8, 9, 30, 48, 63, 64, 100].map(shard_size), [1, 7, 8, 8, 16, 24, 32, 32, 32]);
     }
 
     #[test]
     fn a_batch_is_per_rank_or_global() {
-        let batch = |options: &[&str], world| plan(options).unwrap().config::<f32>(10_000, world).batch_size;
+        let batch = |options: &[&str], world| {
+            plan(options).unwrap().config::<f32>(10_000, TargetKind::Classes, world).batch_size
+        };
         assert_eq!(batch(&[], 3), 192);
         assert_eq!(batch(&["--batch-size", "10"], 3), 30);
         assert_eq!(batch(&["--global-batch-size", "10"], 3), 10);
@@ -503,22 +517,26 @@ mod tests {
             Command::Evaluate(args) => (*args).try_into().unwrap(),
             other => panic!("{other:?}"),
         };
-        let sizes =
-            |samples| (plan.config::<f32>(samples).batch_size, plan.config::<f32>(samples).shard_size);
+        let config = |samples| plan.config::<f32>(samples, TargetKind::Classes);
+        let sizes = |samples| (config(samples).batch_size, config(samples).shard_size);
         assert_eq!((sizes(7), sizes(1000)), ((7, 7), (32, 32)));
     }
 
     #[test]
-    fn the_accuracy_is_always_measured() {
+    fn the_accuracy_of_classes_is_always_measured() {
         let metrics = |names: &str| {
             let plan = plan(&["--metrics", names]).unwrap();
-            let built = plan.config::<f32>(1, 1).metrics;
-            (plan.metrics.clone(), built.iter().map(|metric| metric.name().into_owned()).collect::<Vec<_>>())
+            let built = |targets| {
+                let built = plan.config::<f32>(1, targets, 1).metrics;
+                built.iter().map(|metric| metric.name().into_owned()).collect::<Vec<_>>()
+            };
+            (plan.metrics.clone(), built(TargetKind::Classes), built(TargetKind::Numbers))
         };
         let plans = |name| vec![MetricPlan::new(name).unwrap()];
         let both = ["regression_mae", ACCURACY].map(str::to_string).to_vec();
-        assert_eq!(metrics("regression_mae,regression_mae"), (plans("regression_mae"), both));
-        assert_eq!(metrics(ACCURACY), (plans(ACCURACY), vec![ACCURACY.to_string()]));
+        let [mae, accuracy] = ["regression_mae", ACCURACY].map(|name| vec![name.to_string()]);
+        assert_eq!(metrics("regression_mae,regression_mae"), (plans("regression_mae"), both, mae));
+        assert_eq!(metrics(ACCURACY), (plans(ACCURACY), accuracy.clone(), accuracy));
     }
 
     #[test]

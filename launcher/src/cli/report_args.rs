@@ -1,5 +1,6 @@
 //! The command `report`. The comments are what `--help` shows.
 
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::parsers;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -36,6 +37,8 @@ pub(crate) struct ReportArgs {
     /// Threads that test a network; they do not change the result [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 /// The form of a report.

@@ -298,6 +298,7 @@ fn raw<'a>(matches: &'a ArgMatches, name: &str) -> Option<Vec<&'a OsStr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::metric_plan::TargetKind;
     use crate::cli::{Parsed, parse};
 
     fn args(options: &str) -> Result<TrainArgs, String> {
@@ -346,8 +347,11 @@ mod tests {
         let merged = settings.merge(args("--resume runs/a --threads 2").unwrap()).unwrap();
         assert_eq!(merged.execution.threads, Some(2));
         let one = TrainPlan::try_from(Box::new(merged)).unwrap();
-        assert_eq!(one.config::<f32>(1000, 1).batch_size, four.config::<f32>(1000, 4).batch_size);
-        assert_eq!(one.config::<f32>(1000, 1).learning_rate, 0.4);
+        assert_eq!(
+            one.config::<f32>(1000, TargetKind::Classes, 1).batch_size,
+            four.config::<f32>(1000, TargetKind::Classes, 4).batch_size
+        );
+        assert_eq!(one.config::<f32>(1000, TargetKind::Classes, 1).learning_rate, 0.4);
         assert!(one.load.is_none() && !one.evaluate_before);
         // Saved again, they are the same.
         let mut again = SavedSettings::new(&one, 1, 1000).unwrap().words;

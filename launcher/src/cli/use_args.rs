@@ -1,5 +1,6 @@
 //! The commands that use networks and exchange them. The comments are what `--help` shows.
 
+use crate::cli::config_args::ConfigArgs;
 use crate::cli::network_plan::ModelName;
 use crate::cli::parsers::{self, IsaName};
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -66,6 +67,8 @@ pub(crate) struct PredictArgs {
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: IsaName,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 /// Formats of other programs.
@@ -93,6 +96,8 @@ pub(crate) struct ExportArgs {
     #[arg(value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) file: PathBuf,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }
 
 #[derive(Debug, Args)]
@@ -118,4 +123,6 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) save: PathBuf,
+    #[command(flatten, next_help_heading = "Configuration")]
+    pub(crate) config: ConfigArgs,
 }

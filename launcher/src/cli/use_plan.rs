@@ -89,7 +89,7 @@ impl TryFrom<PredictArgs> for PredictPlan {
     type Error = Failure;
 
     fn try_from(args: PredictArgs) -> Result<Self, Failure> {
-        let PredictArgs { load, inputs, top, json, csv, out, threads, isa } = args;
+        let PredictArgs { load, inputs, top, json, csv, out, threads, isa, config: _ } = args;
         let format = match (json, csv) {
             (true, _) => PredictFormat::JsonLines,
             (_, true) => PredictFormat::Csv,
@@ -104,7 +104,7 @@ impl TryFrom<ExportArgs> for ExportPlan {
     type Error = Failure;
 
     fn try_from(args: ExportArgs) -> Result<Self, Failure> {
-        let ExportArgs { load, format, logits, file } = args;
+        let ExportArgs { load, format, logits, file, config: _ } = args;
         let format = format.or_else(|| by_name(&file)).ok_or_else(|| Failure::Usage {
             problem: format!("--format is missing: '{}' ends in no known format", file.display()),
             hint: Some("known are onnx, safetensors and npz".to_string()),
@@ -130,7 +130,7 @@ impl TryFrom<ImportArgs> for ImportPlan {
     type Error = Failure;
 
     fn try_from(args: ImportArgs) -> Result<Self, Failure> {
-        let ImportArgs { file, model, classes, partial, seed, save } = args;
+        let ImportArgs { file, model, classes, partial, seed, save, config: _ } = args;
         let model = NetworkPlan::new(model)?;
         if classes.is_some() && matches!(model, NetworkPlan::File(_)) {
             let problem = "--classes applies only to a network that has a name; a file says its own";

@@ -4,6 +4,7 @@
 //! Each function takes its plans apart field by field, without `..`: whoever adds an option is asked by the
 //! compiler whether ranks must agree on it.
 
+use crate::cli::metric_plan::TargetKind;
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{EvaluatePlan, Execution, RankPlan, TrainPlan};
 use crate::cli::profile_plan::ProfilePlan;
@@ -155,7 +156,7 @@ pub(crate) fn of_test<T: Element>(
     let (name, digest) = source.test_digest(test)?;
     agreement.push((name, format!("{}, {digest}", count(test.len(), "sample"))));
     agreement.push(("the parameters", state.params_sha256()));
-    agreement.extend(of_config(&plan.config::<T>(test.len())));
+    agreement.extend(of_config(&plan.config::<T>(test.len(), TargetKind::of(test))));
     agreement.extend(of_execution::<T>(execution));
     agreement.extend(of_ranks(ranks));
     Ok(agreement)

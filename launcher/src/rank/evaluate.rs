@@ -1,6 +1,7 @@
 //! `isograd evaluate`.
 
 use crate::cli::augment_plan::NormalizePlan;
+use crate::cli::metric_plan::TargetKind;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::failure::Failure;
@@ -33,7 +34,8 @@ impl RankCommand for EvaluatePlan {
             Some(NormalizePlan::Computed) => views::normalization(&self.input, &*self.source.load()?.train)?,
             _ => views::normalization(&self.input, &*test)?,
         };
-        if self.is_per_class() && test.target_values().is_some() {
+        let targets = TargetKind::of(&*test);
+        if self.is_per_class() && targets == TargetKind::Numbers {
             let problem = "--per-class: the targets are numbers, not classes".to_string();
             return Err(Failure::Usage { problem, hint: None });
         }
@@ -45,7 +47,7 @@ impl RankCommand for EvaluatePlan {
         let communicator = identity.join(&self.ranks, &request, agreement)?;
         request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
-        let mut trainer = Trainer::with_ranks(network, self.config(test.len()), ranks)?;
+        let mut trainer = Trainer::with_ranks(network, self.config(test.len(), targets), ranks)?;
         *trainer.state_mut() = state;
         let evaluation = trainer.evaluate(&*view).map_err(|error| match error {
             Error::NonFinite(NonFinite::Evaluation { .. }) => {

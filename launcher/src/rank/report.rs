@@ -32,15 +32,16 @@ pub(crate) fn epoch_line(
     line
 }
 
-/// `test_acc: 98.71%, test_loss: 0.0412345`.
-///
-/// # Panics
-///
-/// When the accuracy is not among the metrics.
+/// `test_acc: 98.71%, test_loss: 0.0412345`; of numbers, which have no accuracy, all that was measured:
+/// `test_loss: 0.0412345, test_mse: 0.0412345`.
 pub(crate) fn test_line<T>(metrics: &[Arc<dyn Metric<T>>], evaluation: &Evaluation) -> String {
     let accuracy = metrics.iter().position(|metric| metric.name() == ACCURACY);
-    let accuracy = evaluation.metrics[accuracy.expect("the accuracy is measured whatever is reported")];
-    format!("test_acc: {accuracy:.2}%, test_loss: {:.7}", evaluation.loss)
+    let loss = format!("test_loss: {:.7}", evaluation.loss);
+    if let Some(accuracy) = accuracy {
+        return format!("test_acc: {:.2}%, {loss}", evaluation.metrics[accuracy]);
+    }
+    let values = metrics.iter().zip(&evaluation.metrics);
+    values.fold(loss, |line, (metric, value)| line + &format!(", test_{}: {value:.7}", metric.label()))
 }
 
 /// `Time: 2.61 s` and `Throughput: 183000.0 samples/s`: the time of the training steps alone, and the samples
@@ -119,6 +120,14 @@ mod tests {
                 &evaluation(0.04123449, [9.0, 98.706])
             ),
             "test_acc: 98.71%, test_loss: 0.0412345"
+        );
+        let of_numbers = ["regression_mse", "regression_mae"];
+        assert_eq!(
+            test_line(
+                &of_numbers.map(|name| metric::by_name::<f32>(name).unwrap()),
+                &evaluation(0.5, [0.5, 0.25])
+            ),
+            "test_loss: 0.5000000, test_mse: 0.5000000, test_mae: 0.2500000"
         );
     }
 

@@ -14,6 +14,7 @@
 
 use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::callback_plan::CallbackPlan;
+use crate::cli::metric_plan::TargetKind;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
@@ -106,7 +107,8 @@ pub(crate) fn run<T: Element>(
         network = network.with_recomputation();
     }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
-    let (is_first, config) = (identity.is_first(), plan.config::<T>(parts.train.len(), identity.world));
+    let is_first = identity.is_first();
+    let config = plan.config::<T>(parts.train.len(), TargetKind::of(&*views.train), identity.world);
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, &model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {

@@ -72,6 +72,11 @@ impl<T: Element> Network<T> {
         Ok(Aligned::zeroed(len))
     }
 
+    /// Whether any layer prepares something for passes in `mode`.
+    pub(crate) fn prepares(&self, mode: Mode) -> bool {
+        self.prepared.ranges(mode).iter().any(|range| !range.is_empty())
+    }
+
     /// Overwrites `prepared` with what all layers prepare, on all threads of the current pool.
     pub(crate) fn prepare(&self, preparation: &Preparation<'_, T>, prepared: &mut [T]) {
         self.prepare_layers(preparation, 0..self.layers.len(), 0, prepared);

@@ -20,7 +20,7 @@ pub(crate) enum Work {
     Shard,
     /// All workers are at work: the time until the last one is done.
     Region,
-    /// A training step: around regions, waits and the update.
+    /// A training step: around preparation, regions, waits and the update.
     Step,
     /// The training thread waits for sums over all ranks.
     Wait,
@@ -28,6 +28,8 @@ pub(crate) enum Work {
     Update,
     /// An evaluation of a data set: around its regions and waits.
     Evaluation,
+    /// All threads prepare parameters for all shards of a step or an evaluation.
+    Prepare,
     /// A step of the network in training.
     Forward(usize),
     Backward(usize),
@@ -36,7 +38,7 @@ pub(crate) enum Work {
 }
 
 /// The kinds of work that are no steps of the network, in the order of their numbers.
-const FIXED: [Work; 10] = [
+const FIXED: [Work; 11] = [
     Work::Read,
     Work::Loss,
     Work::Join,
@@ -47,6 +49,7 @@ const FIXED: [Work; 10] = [
     Work::Wait,
     Work::Update,
     Work::Evaluation,
+    Work::Prepare,
 ];
 
 impl Work {
@@ -71,6 +74,7 @@ impl Work {
             Self::Wait => 7,
             Self::Update => 8,
             Self::Evaluation => 9,
+            Self::Prepare => 10,
         }
     }
 

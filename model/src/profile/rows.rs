@@ -89,6 +89,7 @@ impl Profile {
             rows.push(self.plain_row("exchange, hidden in the passes", Work::HandOver));
             rows.push(self.plain_row("exchange, exposed: wait for ranks", Work::Wait));
         }
+        rows.push(self.plain_row("prepare parameters", Work::Prepare));
         rows.push(self.plain_row("update parameters", Work::Update));
         let row = |name: &str, calls: u64, seconds: f64| self.row(name.to_string(), "", calls, seconds);
         let copies = self.named_totals().into_iter().find(|total| total.name == SNAPSHOT);

@@ -103,7 +103,7 @@ impl Profile {
     }
 
     /// The profile as a JSON object: `seconds`, `peak_gflops`, `limit` (a line of text), `ranks` (each with
-    /// the seconds in which it computes, waits, updates and idles), `rows`, `spans`.
+    /// the seconds in which it prepares parameters, computes, waits, updates and idles), `rows`, `spans`.
     pub fn to_json(&self) -> String {
         let row = |row: ProfileRow| {
             json!({
@@ -121,6 +121,7 @@ impl Profile {
                 "read_seconds": record.seconds(Work::Read),
                 "exchange_hidden_seconds": record.seconds(Work::HandOver),
                 "exchange_exposed_seconds": record.seconds(Work::Wait),
+                "prepare_seconds": record.seconds(Work::Prepare),
                 "update_seconds": record.seconds(Work::Update),
                 "idle_seconds": record.idle(),
                 "samples": record.total(Work::Read).samples,

@@ -145,6 +145,7 @@ impl Profile {
             Work::Wait => quote("wait for ranks"),
             Work::Update => quote("update parameters"),
             Work::Evaluation => quote("evaluation"),
+            Work::Prepare => quote("prepare parameters"),
         });
         let named = |record: &super::Record| record.named.iter().map(|total| quote(&total.name)).collect();
         [vec![works.collect()], self.records.iter().map(named).collect()]

@@ -26,7 +26,11 @@ impl<T: Element> Trainer<T> {
         let folded = self.network.folded_parameters(state)?;
         let (isa, mode) = (self.config.isa, Mode::Eval);
         let params = folded.as_deref().unwrap_or(state.params());
-        self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
+        if self.network.prepares(mode) {
+            let started = self.recording.begin();
+            self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
+            self.recording.since(started, Work::Prepare, 0);
+        }
         self.announce_evaluation(dataset);
         let job = Job {
             network: &self.network,

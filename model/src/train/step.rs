@@ -164,8 +164,12 @@ impl<T: Element> Trainer<T> {
         sums: &mut Sums,
     ) -> Result<(), Error> {
         let (isa, mode, params) = (self.config.isa, Mode::Train, self.state.params());
-        self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
         let (started, samples) = (self.recording.begin(), positions.len());
+        if self.network.prepares(mode) {
+            let started = self.recording.begin();
+            self.network.prepare(&Preparation { isa, mode, params }, &mut self.prepared);
+            self.recording.since(started, Work::Prepare, 0);
+        }
         let job = Job {
             network: &self.network,
             config: &self.config,

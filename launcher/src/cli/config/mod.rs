@@ -151,14 +151,18 @@ impl Origins {
     }
 }
 
-/// The options in effect of the command `name` with `words`, as a file for `--config`.
+/// The options in effect of the command `name`, such as `train` or `data check`, with `words`, as a file for
+/// `--config`.
 pub(crate) fn effective(name: &str, words: &[OsString]) -> Result<String, Failure> {
     let options = CommandOptions::of(name).expect("a command that takes configurations");
-    let all = [OsString::from("isograd"), OsString::from(name)].into_iter().chain(words.iter().cloned());
-    let all: Vec<OsString> = all.collect();
+    let command = std::iter::once("isograd").chain(name.split(' ')).map(OsString::from);
+    let all: Vec<OsString> = command.chain(words.iter().cloned()).collect();
     let matches = Arguments::command().try_get_matches_from(&all);
     let matches = matches.map_err(|error| clap_error::failure(&error, &all))?;
-    write::to_toml(&options, matches.subcommand_matches(name).expect("the command was given"))
+    let of_command = name
+        .split(' ')
+        .fold(&matches, |matches, name| matches.subcommand_matches(name).expect("the command was given"));
+    write::to_toml(&options, of_command)
 }
 
 /// Whether `text` is a number of TOML that means the same as an option's value.

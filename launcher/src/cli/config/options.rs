@@ -14,15 +14,13 @@ pub(crate) struct CommandOptions {
 }
 
 impl CommandOptions {
-    /// Those of the command called `name`, if it takes configurations.
+    /// Those of the command called `name`, such as `train` or `data check`, if it takes configurations.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        let (own, others): (Vec<_>, Vec<_>) = Arguments::command()
-            .get_subcommands()
-            .filter(|command| command.get_arguments().any(|arg| arg.get_id() == "config"))
-            .cloned()
-            .partition(|command| command.get_name() == name);
-        let command = own.into_iter().next()?;
-        let elsewhere = others.iter().flat_map(|command| settable(command).flat_map(names)).collect();
+        let mut all = Vec::new();
+        configurable(&Arguments::command(), "", &mut all);
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(known, _)| known == name);
+        let (_, command) = own.into_iter().next()?;
+        let elsewhere = others.iter().flat_map(|(_, command)| settable(command).flat_map(names)).collect();
         Some(Self { command, elsewhere })
     }
 
@@ -97,6 +95,17 @@ impl CommandOptions {
             }
         }
         plain
+    }
+}
+
+/// Adds the commands below `command` that take configurations, each with its name behind `prefix`.
+fn configurable(command: &Command, prefix: &str, found: &mut Vec<(String, Command)>) {
+    for command in command.get_subcommands() {
+        let name = format!("{prefix}{}", command.get_name());
+        if command.get_arguments().any(|arg| arg.get_id() == "config") {
+            found.push((name.clone(), command.clone()));
+        }
+        configurable(command, &format!("{name} "), found);
     }
 }
 

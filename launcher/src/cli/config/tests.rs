@@ -319,7 +319,8 @@ fn a_file_is_for_several_commands() {
     std::fs::write(&path, "model = 'simplemlp'\nepochs = 3\nload = 'x.st'").unwrap();
     assert_eq!(of("evaluate").unwrap(), ["--model=simplemlp", "--load=x.st"]);
     assert_eq!(of("summary").unwrap(), ["--model=simplemlp"]);
-    assert!(CommandOptions::of("keygen").is_none());
+    assert!(CommandOptions::of("keygen").is_none() && CommandOptions::of("data").is_none());
+    assert!(CommandOptions::of("data check").is_some());
 }
 
 #[test]
