@@ -26,14 +26,14 @@ pub(crate) struct Joined {
     pub(crate) communicator: Communicator,
 }
 
-/// A run that goes on.
-struct ResumedRun {
+/// A run whose ranks have met already.
+struct JoinedRun {
     plan: TrainPlan,
     /// Taken when the run starts.
     joined: Mutex<Option<Joined>>,
 }
 
-impl RankCommand for ResumedRun {
+impl RankCommand for JoinedRun {
     fn ranks(&self) -> &RankPlan {
         &self.plan.ranks
     }
@@ -53,15 +53,44 @@ pub(crate) fn start(args: TrainArgs, out: &mut Output) -> Result<(), Failure> {
     let path = args.checkpoints.resume.clone().expect("--resume was given");
     let ranks = RankPlan::from(args.ranks.clone());
     let identity = RankIdentity::find(&ranks, out)?;
-    let mut text = if identity.is_first() { settings(&path)?.into_bytes() } else { Vec::new() };
+    let text = if identity.is_first() { settings(&path)?.into_bytes() } else { Vec::new() };
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let mut communicator = identity.join(&ranks, &request, agreement::of_resume)?;
-    share(&mut communicator, &mut text)?;
+    let communicator = identity.join(&ranks, &request, agreement::of_resume)?;
+    go_on(args, &identity, Joined { request, communicator }, text, out)
+}
+
+/// Trains as `args` say, with ranks that have met; with `--resume`, goes on with a run.
+pub(crate) fn train_joined(
+    args: TrainArgs,
+    identity: &RankIdentity,
+    mut joined: Joined,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let abort = |joined: &mut Joined, failure: &Failure| joined.communicator.abort(&failure.to_string());
+    let Some(path) = args.checkpoints.resume.clone() else {
+        let plan = TrainPlan::try_from(Box::new(args)).inspect_err(|failure| abort(&mut joined, failure))?;
+        let run = JoinedRun { plan, joined: Mutex::new(Some(joined)) };
+        return command::start_as(identity, &run, out);
+    };
+    let text = if identity.is_first() { settings(&path) } else { Ok(String::new()) };
+    let text = text.inspect_err(|failure| abort(&mut joined, failure))?;
+    go_on(args, identity, joined, text.into_bytes(), out)
+}
+
+/// Goes on with the run that `args` name; `text` has its settings at the first rank.
+fn go_on(
+    args: TrainArgs,
+    identity: &RankIdentity,
+    mut joined: Joined,
+    mut text: Vec<u8>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    share(&mut joined.communicator, &mut text)?;
     let saved = SavedSettings::parse(&String::from_utf8_lossy(&text));
     let merged = saved.merge(args).and_then(|args| TrainPlan::try_from(Box::new(args)));
-    let plan = merged.inspect_err(|failure| communicator.abort(&failure.to_string()))?;
-    let run = ResumedRun { plan, joined: Mutex::new(Some(Joined { request, communicator })) };
-    command::start_as(&identity, &run, out)
+    let plan = merged.inspect_err(|failure| joined.communicator.abort(&failure.to_string()))?;
+    let run = JoinedRun { plan, joined: Mutex::new(Some(joined)) };
+    command::start_as(identity, &run, out)
 }
 
 /// The settings in the newest checkpoint at `path` that tells them.
