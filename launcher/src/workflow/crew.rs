@@ -153,7 +153,7 @@ impl Crew {
             }
             let mut text = Vec::new();
             share(&mut communicator, &mut text)?;
-            let order = serde_json::from_slice(&text);
+            let order: Result<Order, _> = serde_json::from_slice(&text);
             match order
                 .map_err(|error| Failure::Differ { problem: format!("rank 0 sent no order: {error}") })?
             {

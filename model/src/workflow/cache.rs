@@ -26,8 +26,8 @@ impl Cache {
         Some(Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// The outputs of the step under `key`, if they are there and fit its `ports`. A file that is damaged is as
-    /// if it were not there.
+    /// The outputs of the step under `key`, if they are there and fit its `ports`. A file that is damaged is
+    /// as if it were not there.
     pub(super) fn get(&self, step: &str, key: &str, ports: &[Port]) -> Option<Values> {
         let text = std::fs::read_to_string(self.path(step, key)).ok()?;
         let entry: Json = serde_json::from_str(&text).ok()?;

@@ -38,8 +38,8 @@ pub trait Component: Send {
     fn outputs(&self) -> Vec<Port>;
 
     /// What it gives for inputs of the types `given`. The default checks them against
-    /// [`inputs`](Self::inputs), in order, and gives [`outputs`](Self::outputs); an [`Adapter`](super::Adapter)
-    /// takes whatever is there.
+    /// [`inputs`](Self::inputs), in order, and gives [`outputs`](Self::outputs); an
+    /// [`Adapter`](super::Adapter) takes whatever is there.
     ///
     /// # Errors
     ///

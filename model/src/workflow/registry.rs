@@ -3,7 +3,8 @@
 use super::component::Component;
 use std::collections::BTreeMap;
 
-/// Makes components by name from a configuration of type `C`: users add their own beside those that are given.
+/// Makes components by name from a configuration of type `C`: users add their own beside those that are
+/// given.
 pub struct Registry<C, E> {
     makers: BTreeMap<String, Maker<C, E>>,
 }

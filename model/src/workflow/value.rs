@@ -52,8 +52,8 @@ impl Type {
         }
     }
 
-    /// Whether a port of this type takes values of type `given`. What [`Any`](Self::Any) holds is checked when
-    /// it is there.
+    /// Whether a port of this type takes values of type `given`. What [`Any`](Self::Any) holds is checked
+    /// when it is there.
     pub fn accepts(&self, given: &Self) -> bool {
         *self == Self::Any || *given == Self::Any || self == given
     }

@@ -25,8 +25,7 @@ pub(crate) fn change(root: &mut Tree, set: &str) -> Result<(), Failure> {
     if path.split('.').any(str::is_empty) {
         return Err(wrong("must be as training.epochs=3"));
     }
-    let value = parse(text).map_err(|problem| wrong(&problem))?;
-    let mut value = value;
+    let mut value = parse(text).map_err(|problem| wrong(&problem))?;
     put_origin(&mut value, &origin);
     let (parents, key) = path.rsplit_once('.').map_or(("", path), |(parents, key)| (parents, key));
     let mut tree = root;

@@ -100,7 +100,7 @@ impl Component for Trainer {
     }
 
     fn is_intact(&self, outputs: &Values) -> bool {
-        outputs.json("model").is_ok_and(|model| is_intact(model))
+        outputs.json("model").is_ok_and(is_intact)
     }
 }
 
