@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// A command line that cannot be carried out.
     #[error("{problem}")]
     Usage { problem: String, hint: Option<String> },
+    /// A step of a workflow that failed.
+    #[error("{problem}")]
+    Step { problem: String },
     /// Data that cannot be used.
     #[error("{option}: {source}")]
     Data { option: &'static str, source: datasets::Error },

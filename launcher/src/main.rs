@@ -28,6 +28,7 @@ mod sheet;
 mod slurm;
 mod ssh;
 mod system;
+mod workflow;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
 use cli::shells;
@@ -68,6 +69,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Train(args) => command::start(&TrainPlan::try_from(args)?, out),
         Command::Evaluate(args) => command::start(&EvaluatePlan::try_from(*args)?, out),
         Command::Predict(args) => predict::start(&(*args).try_into()?, out),
+        Command::Run(args) => workflow::start(*args, out),
         Command::Export(args) => exchange::export::start(&(*args).try_into()?, out),
         Command::Import(args) => exchange::import::start(&(*args).try_into()?, out),
         Command::Summary(args) => summary::print(&args.try_into()?, out),

@@ -36,6 +36,7 @@ pub mod schedule;
 mod shape;
 mod targets;
 mod train;
+pub mod workflow;
 pub mod zoo;
 
 #[cfg(feature = "ranks")]

@@ -16,6 +16,7 @@ use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::profile_args::ProfileArgs;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
+use crate::cli::run_args::{RUN_EXAMPLES, RunArgs};
 use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
 use crate::cli::schedule_plan;
 use crate::cli::use_args::{
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     /// Predict the classes, or the values, of images and arrays
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(Box<PredictArgs>),
+    /// Run the steps of a workflow file
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
     /// Write a trained network for other programs
     #[command(after_help = EXPORT_EXAMPLES)]
     Export(Box<ExportArgs>),

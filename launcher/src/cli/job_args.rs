@@ -147,7 +147,7 @@ pub(crate) struct SlurmArgs {
     /// Submit the script with sbatch
     #[arg(long)]
     pub(crate) submit: bool,
-    /// What each rank runs: train, evaluate or bench, with its options
+    /// What each rank runs: train, evaluate, run or bench, with its options
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
     /// How the ranks work together, as `command` says.
@@ -178,7 +178,7 @@ pub(crate) struct JobArgs {
     pub(crate) only_rank: Option<u32>,
     #[arg(long, value_name = "WHETHER", value_parser = parsers::yes, help = PREFIX_HELP)]
     pub(crate) prefix: Option<bool>,
-    /// What each rank runs: train, evaluate or bench, with its options
+    /// What each rank runs: train, evaluate, run or bench, with its options
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
     /// How the ranks work together, as `command` says.

@@ -35,6 +35,7 @@ pub(crate) mod profile_plan;
 mod pydtnn;
 mod rank_command;
 mod report_args;
+mod run_args;
 mod runs_args;
 pub(crate) mod saved_settings;
 pub(crate) mod schedule_plan;
@@ -53,6 +54,7 @@ pub(crate) use job_args::*;
 pub(crate) use logging_args::LoggingArgs;
 pub(crate) use profile_args::ProfileArgs;
 pub(crate) use report_args::{ReportArgs, ReportFormat};
+pub(crate) use run_args::RunArgs;
 pub(crate) use runs_args::*;
 pub(crate) use use_args::*;
 
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(message(&["ssh", "train"]), "no hosts: --hostfile or -H is missing");
         let folder = folder.path().to_str().unwrap();
         let expected =
-            format!("no hosts: '{folder}' is neither a hostfile nor one of train, evaluate, bench");
+            format!("no hosts: '{folder}' is neither a hostfile nor one of train, evaluate, run, bench");
         assert_eq!(message(&["ssh", folder, "train"]), expected);
         assert!(message(&["ssh", "-H", "a", name, "train"]).starts_with("unknown command for ranks '"));
     }

@@ -9,7 +9,7 @@ use crate::system::names;
 use std::ffi::OsString;
 
 /// The commands that ranks can run.
-pub(crate) const RANK_COMMANDS: [&str; 3] = ["train", "evaluate", "bench"];
+pub(crate) const RANK_COMMANDS: [&str; 4] = ["train", "evaluate", "run", "bench"];
 
 /// The machines that the ranks will run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(super) fn check(words: &[OsString], machine: Machine) -> Result<Checked, Fai
             }
             EvaluatePlan::try_from(*args)?.ranks
         }
+        // The first rank reads the file, which other machines need not have here.
+        Command::Run(args) => args.ranks.into(),
         Command::Bench { what: BenchCommand::Comm(args) } => args.ranks.into(),
         other => unreachable!("{other:?} is not among {RANK_COMMANDS:?}"),
     };
@@ -109,7 +111,7 @@ mod tests {
             ("bench", "'isograd bench' needs a command: comm"),
             (
                 "trian",
-                "unknown command for ranks 'trian'; known are train, evaluate, bench; did you mean 'train'?",
+                "unknown command for ranks 'trian'; known are train, evaluate, run, bench; did you mean 'train'?",
             ),
             ("summary", "unknown command for ranks 'summary'"),
         ] {

@@ -14,6 +14,7 @@ use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
 use crate::rank::views;
+use isograd_model::logger::TestRecord;
 use isograd_model::{ConfusionMatrix, Element, Error, NonFinite, Ranks, Trainer};
 
 /// Tests a saved network.
@@ -27,6 +28,17 @@ impl RankCommand for EvaluatePlan {
     }
 
     fn run<T: Element>(&self, identity: &RankIdentity, out: &mut Output) -> Result<(), Failure> {
+        self.test::<T>(identity, out).map(drop)
+    }
+}
+
+impl EvaluatePlan {
+    /// Tests the network, prints the result, and returns its figures by name.
+    pub(crate) fn test<T: Element>(
+        &self,
+        identity: &RankIdentity,
+        out: &mut Output,
+    ) -> Result<Vec<(String, f64)>, Failure> {
         let shares = self.ranks.shares(identity.world)?;
         let test = self.source.load_test()?;
         let normalization = match &self.input.normalize {
@@ -56,14 +68,18 @@ impl RankCommand for EvaluatePlan {
             other => other.into(),
         })?;
         out.line(&test_line(&trainer.config().metrics, &evaluation))?;
-        let Some(sums) = evaluation.sums.last().filter(|_| self.is_per_class()) else { return Ok(()) };
+        let TestRecord { loss, metrics, .. } = TestRecord::new(&trainer, &evaluation);
+        let figures: Vec<(String, f64)> =
+            std::iter::once(("loss".to_string(), loss)).chain(metrics).collect();
+        let Some(sums) = evaluation.sums.last().filter(|_| self.is_per_class()) else { return Ok(figures) };
         let report = ClassReport::new(ConfusionMatrix::from_sums(sums), test.class_names());
         if self.per_class {
             out.text(&report.text())?;
         }
         match &self.per_class_file {
-            Some(file) if identity.is_first() => report.write(file),
-            _ => Ok(()),
+            Some(file) if identity.is_first() => report.write(file)?,
+            _ => (),
         }
+        Ok(figures)
     }
 }

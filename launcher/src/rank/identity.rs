@@ -86,6 +86,11 @@ impl RankIdentity {
         Self { rank, world, local_world, place: None, listen, routes, job: String::new(), launcher }
     }
 
+    /// A rank without others, whatever the environment says.
+    pub(crate) fn alone() -> Self {
+        Self::new(0, 1, 1, Launcher::Plain)
+    }
+
     /// Meets the others where the agent says.
     fn meet_as_told(&mut self, point: MeetingPoint) {
         self.place = Some(match point {

@@ -17,7 +17,7 @@ pub(crate) mod resume;
 mod run_start;
 mod sample_picture;
 mod settings_table;
-mod stop;
+pub(crate) mod stop;
 pub(crate) mod summary;
 pub(crate) mod train;
 pub(crate) mod views;

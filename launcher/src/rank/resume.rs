@@ -28,14 +28,14 @@ pub(crate) struct Joined {
     pub(crate) communicator: Communicator,
 }
 
-/// A run that goes on.
-struct ResumedRun {
+/// A run whose ranks have met already.
+struct JoinedRun {
     plan: TrainPlan,
     /// Taken when the run starts.
     joined: Mutex<Option<Joined>>,
 }
 
-impl RankCommand for ResumedRun {
+impl RankCommand for JoinedRun {
     fn ranks(&self) -> &RankPlan {
         &self.plan.ranks
     }
@@ -55,20 +55,45 @@ pub(crate) fn start(args: TrainArgs, out: &mut Output) -> Result<(), Failure> {
     let path = args.checkpoints.resume.clone().expect("--resume was given");
     let ranks = RankPlan::from(args.ranks.clone());
     let identity = RankIdentity::find(&ranks, out)?;
-    let mut bytes = match identity.is_first() {
-        true => postcard::to_stdvec(&Told::read(&path)?).expect("texts and numbers"),
-        false => Vec::new(),
-    };
+    let told = Told::at_first(&identity, &path)?;
     let request = StopRequest::listen().map_err(Failure::Signals)?;
-    let mut communicator = identity.join(&ranks, &request, agreement::of_resume)?;
-    share(&mut communicator, &mut bytes)?;
-    let Told { settings, input } = postcard::from_bytes(&bytes).expect("ranks of one version");
+    let communicator = identity.join(&ranks, &request, agreement::of_resume)?;
+    go_on(args, &identity, Joined { request, communicator }, told, out)
+}
+
+/// Trains as `args` say, with ranks that have met; with `--resume`, goes on with a run.
+pub(crate) fn train_joined(
+    args: TrainArgs,
+    identity: &RankIdentity,
+    mut joined: Joined,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let abort = |joined: &mut Joined, failure: &Failure| joined.communicator.abort(&failure.to_string());
+    let Some(path) = args.checkpoints.resume.clone() else {
+        let plan = TrainPlan::try_from(Box::new(args)).inspect_err(|failure| abort(&mut joined, failure))?;
+        let run = JoinedRun { plan, joined: Mutex::new(Some(joined)) };
+        return command::start_as(identity, &run, out);
+    };
+    let told = Told::at_first(identity, &path).inspect_err(|failure| abort(&mut joined, failure))?;
+    go_on(args, identity, joined, told, out)
+}
+
+/// Goes on with the run that `args` name; the first rank has been `told` of it.
+fn go_on(
+    args: TrainArgs,
+    identity: &RankIdentity,
+    mut joined: Joined,
+    mut told: Vec<u8>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    share(&mut joined.communicator, &mut told)?;
+    let Told { settings, input } = postcard::from_bytes(&told).expect("ranks of one version");
     let merged = SavedSettings::parse(&settings).merge(args);
     let merged = merged.and_then(|args| TrainPlan::try_from(Box::new(args)));
-    let mut plan = merged.inspect_err(|failure| communicator.abort(&failure.to_string()))?;
+    let mut plan = merged.inspect_err(|failure| joined.communicator.abort(&failure.to_string()))?;
     plan.augment.input.keep_computed(input.as_ref());
-    let run = ResumedRun { plan, joined: Mutex::new(Some(Joined { request, communicator })) };
-    command::start_as(&identity, &run, out)
+    let run = JoinedRun { plan, joined: Mutex::new(Some(joined)) };
+    command::start_as(identity, &run, out)
 }
 
 /// What a checkpoint tells of its run before there is a network.
@@ -80,6 +105,14 @@ struct Told {
 }
 
 impl Told {
+    /// What the first rank tells the others; nothing at those.
+    fn at_first(identity: &RankIdentity, path: &Path) -> Result<Vec<u8>, Failure> {
+        if !identity.is_first() {
+            return Ok(Vec::new());
+        }
+        Ok(postcard::to_stdvec(&Self::read(path)?).expect("texts and numbers"))
+    }
+
     /// By the newest checkpoint at `path` that tells it.
     fn read(path: &Path) -> Result<Self, Failure> {
         let mut first = None;

@@ -54,4 +54,5 @@ mod same_bits;
 mod schedules;
 mod small_networks;
 mod training;
+mod workflow;
 mod zoo;

@@ -11,13 +11,14 @@
 
 mod files;
 mod merge;
-mod node;
+pub(crate) mod node;
 mod options;
 pub(crate) mod recipes;
-mod settings;
+pub(crate) mod settings;
+pub(crate) mod table;
 mod toml;
 mod write;
-mod yaml;
+pub(crate) mod yaml;
 
 pub(crate) use options::{CommandOptions, Kind};
 

@@ -4,14 +4,14 @@ use std::fmt;
 
 /// A place in a text: line and character in it, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) line: usize,
-    pub(super) column: usize,
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
 }
 
 impl Position {
     /// The place of byte `offset` of `text`.
-    pub(super) fn of(text: &str, offset: usize) -> Self {
+    pub(crate) fn of(text: &str, offset: usize) -> Self {
         let mut end = offset.min(text.len());
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -30,20 +30,20 @@ impl fmt::Display for Position {
 
 /// A mistake in a text.
 #[derive(Debug)]
-pub(super) struct Mistake {
-    pub(super) at: Position,
-    pub(super) problem: String,
+pub(crate) struct Mistake {
+    pub(crate) at: Position,
+    pub(crate) problem: String,
 }
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) at: Position,
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) at: Position,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing: the option is as if it were not given.
     Null,
     Switch(bool),
@@ -56,15 +56,15 @@ pub(super) enum Value {
 
 /// A key of a table, and what it has.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) at: Position,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) at: Position,
+    pub(crate) node: Node,
 }
 
 impl Value {
     /// What it is, in words.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "empty".to_string(),
             Self::Switch(switch) => switch.to_string(),
@@ -76,7 +76,7 @@ impl Value {
     }
 
     /// A number, a text, or true or false, as an option takes it.
-    pub(super) fn scalar(&self) -> Option<String> {
+    pub(crate) fn scalar(&self) -> Option<String> {
         match self {
             Self::Switch(switch) => Some(switch.to_string()),
             Self::Number(text) | Self::Text(text) => Some(text.clone()),
@@ -85,7 +85,7 @@ impl Value {
     }
 
     /// The value in TOML, on one line.
-    pub(super) fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let list =
             |items: Vec<String>, [open, close]: [&str; 2]| format!("{open}{}{close}", items.join(", "));
         match self {
@@ -104,7 +104,7 @@ impl Value {
 }
 
 /// `text` as a string of TOML.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         match c {

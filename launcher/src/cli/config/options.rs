@@ -24,6 +24,12 @@ impl CommandOptions {
         Some(Self { command, elsewhere })
     }
 
+    /// Those of the command called `name`, which need not take configurations.
+    pub(super) fn of_any(name: &str) -> Option<Self> {
+        let command = Arguments::command().find_subcommand(name)?.clone();
+        Some(Self { command, elsewhere: Vec::new() })
+    }
+
     /// All of them, without those that say where other options come from.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arg> {
         settable(&self.command)

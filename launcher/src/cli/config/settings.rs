@@ -9,11 +9,11 @@ use std::ffi::OsString;
 
 /// Where a setting stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// The option that leads there, as `--config cifar.toml`.
-    pub(super) source: String,
+    pub(crate) source: String,
     /// The place in the text, if it is a file.
-    pub(super) at: Option<Position>,
+    pub(crate) at: Option<Position>,
 }
 
 impl std::fmt::Display for Origin {
@@ -85,7 +85,7 @@ impl Level {
     }
 }
 
-fn is_network(key: &str, entries: &[Entry]) -> bool {
+pub(super) fn is_network(key: &str, entries: &[Entry]) -> bool {
     key == "model" && entries.iter().any(|entry| OF_NETWORKS.contains(&entry.key.as_str()))
 }
 

@@ -11,7 +11,7 @@ const MAX_NODES: usize = 1_000_000;
 const MAX_DEPTH: usize = 80;
 
 /// Reads a file. Keys are in the order in which they stand there.
-pub(super) fn read(text: &str) -> Result<Node, Mistake> {
+pub(crate) fn read(text: &str) -> Result<Node, Mistake> {
     let mut reader =
         Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0, depth: 0 };
     let mut root = None;

@@ -1,0 +1,119 @@
+//! The trainer: `isograd train` on all ranks, with a run folder of its own.
+
+use super::options::Options;
+use super::words::{self, of_dataset};
+use super::{Surroundings, dataset, model};
+use crate::cli::Command;
+use crate::cli::config::table;
+use crate::cli::plan::TrainPlan;
+use crate::failure::Failure;
+use crate::workflow::lock;
+use isograd_model::workflow::{Component, ComponentError, Port, Value, Values};
+use isograd_model::{RunFolder, SavedNetwork};
+use serde_json::{Value as Json, json};
+use std::path::{Path, PathBuf};
+
+/// Trains a network.
+pub(super) struct Trainer {
+    step: String,
+    words: Vec<String>,
+    around: Surroundings,
+}
+
+/// Options by which a run goes on or ends early, which are no training of a workflow.
+const REFUSED: [&str; 2] = ["resume", "find_lr"];
+
+impl Trainer {
+    pub(super) fn new(options: Options, around: Surroundings) -> Result<Self, Failure> {
+        let step = options.step.clone();
+        let given = options.given();
+        if let Some(refused) =
+            given.iter().find(|given| REFUSED.contains(&given.key.replace('-', "_").as_str()))
+        {
+            let problem = format!("a trainer has no '{}': it goes on by itself", refused.key);
+            return Err(crate::workflow::file::mistake(&refused.origin, &problem));
+        }
+        let (found, origins) = table::words("train", &given)?;
+        let words: Vec<String> = std::iter::once("train".to_string()).chain(words::texts(found)?).collect();
+        // What depends on the data set is found in the step.
+        let checked = words::parse(&words).and_then(|command| match command {
+            Command::Train(args) => TrainPlan::try_from(args),
+            other => unreachable!("{other:?} for a training"),
+        });
+        checked.map_err(|failure| origins.explain(failure))?;
+        Ok(Self { step, words, around })
+    }
+
+    /// The command line of a training on `set`.
+    fn line(&self, set: &Json) -> Vec<String> {
+        self.words.iter().cloned().chain(of_dataset(set, "train")).collect()
+    }
+
+    /// The folder that the options name.
+    fn given_folder(&self) -> Option<PathBuf> {
+        let folder = self.words.iter().find_map(|word| word.strip_prefix("--checkpoint="))?;
+        Some(PathBuf::from(folder))
+    }
+
+    /// The run folder of a training with this command line: another one for another training, so that nothing
+    /// is lost.
+    fn own_folder(&self, line: &[String], set: &Json) -> PathBuf {
+        let key = words::short(&format!("{} {line:?} {set}", words::program()));
+        self.around.results.join(format!("{}-{key}", self.step))
+    }
+}
+
+impl Component for Trainer {
+    fn inputs(&self) -> Vec<Port> {
+        vec![Port::optional("dataset", dataset())]
+    }
+
+    fn outputs(&self) -> Vec<Port> {
+        vec![Port::new("model", model())]
+    }
+
+    fn execute(&mut self, inputs: Values) -> Result<Values, ComponentError> {
+        let set = inputs.get("dataset").and_then(Value::json).cloned().unwrap_or_default();
+        let mut line = self.line(&set);
+        let given = self.given_folder();
+        let folder = given.clone().unwrap_or_else(|| self.own_folder(&line, &set));
+        if given.is_none() {
+            // A training that a kill has ended goes on; the folder's name says that it is the same one.
+            let can_go_on = !self.around.is_fresh && RunFolder::checkpoints(&folder).is_ok();
+            if can_go_on {
+                line = vec!["train".to_string(), format!("--resume={}", folder.display())];
+            } else {
+                if folder.exists() {
+                    std::fs::remove_dir_all(&folder)?;
+                }
+                line.push(format!("--checkpoint={}", folder.display()));
+            }
+        }
+        let mut out = self.around.output();
+        lock(&self.around.crew).train(&line, &mut out)?;
+        let value = found(&folder)?;
+        Ok(Values::new().with("model", value))
+    }
+
+    fn fingerprint(&self) -> Option<String> {
+        Some(format!("{} {:?}", words::program(), self.words))
+    }
+
+    fn is_intact(&self, outputs: &Values) -> bool {
+        outputs.json("model").is_ok_and(is_intact)
+    }
+}
+
+/// The network in the run folder `folder`.
+fn found(folder: &Path) -> Result<Value, ComponentError> {
+    let saved = SavedNetwork::find(folder)?;
+    let json = json!({ "path": folder, "sha256": words::digest(&saved.file)? });
+    Ok(Value::named("model", json))
+}
+
+/// Whether the network is where it was, and the same.
+pub(super) fn is_intact(model: &Json) -> bool {
+    let Some(path) = model.get("path").and_then(Json::as_str) else { return false };
+    let digest = SavedNetwork::find(Path::new(path)).ok().and_then(|saved| words::digest(&saved.file).ok());
+    digest.is_some() && digest.as_deref() == model.get("sha256").and_then(Json::as_str)
+}
