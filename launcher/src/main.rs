@@ -24,6 +24,7 @@ mod recipes;
 mod remote;
 mod report;
 mod runs;
+mod scaling;
 mod sheet;
 mod slurm;
 mod ssh;
@@ -81,6 +82,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Man(args) => out.text(&shells::page(&args)?),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
+        Command::Scaling(args) => scaling::start(&args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),
         Command::Agent(AgentArgs { remove: Some(folder), .. }) => {

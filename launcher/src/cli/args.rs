@@ -17,6 +17,7 @@ use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::profile_args::ProfileArgs;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
+use crate::cli::scaling_args::{SCALING_EXAMPLES, ScalingArgs};
 use crate::cli::schedule_plan;
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
@@ -115,6 +116,9 @@ pub(crate) enum Command {
     /// Run a command on ranks of several machines, over SSH
     #[command(after_help = SSH_EXAMPLES)]
     Ssh(Box<SshArgs>),
+    /// Train with several numbers of ranks, and compare their speed
+    #[command(after_help = SCALING_EXAMPLES)]
+    Scaling(ScalingArgs),
     /// Check the machines of a hostfile
     Hosts {
         #[command(subcommand)]

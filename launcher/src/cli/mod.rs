@@ -37,6 +37,7 @@ mod rank_command;
 mod report_args;
 mod runs_args;
 pub(crate) mod saved_settings;
+mod scaling_args;
 pub(crate) mod schedule_plan;
 pub(crate) mod shells;
 pub(crate) mod source;
@@ -54,6 +55,7 @@ pub(crate) use logging_args::LoggingArgs;
 pub(crate) use profile_args::ProfileArgs;
 pub(crate) use report_args::{ReportArgs, ReportFormat};
 pub(crate) use runs_args::*;
+pub(crate) use scaling_args::ScalingArgs;
 pub(crate) use use_args::*;
 
 use crate::failure::Failure;
