@@ -28,6 +28,7 @@ mod scaling;
 mod sheet;
 mod slurm;
 mod ssh;
+mod sweep;
 mod system;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
 
 fn run(out: &mut Output) -> Result<(), Failure> {
     identity::end_with_agent();
+    identity::end_with_owner();
     logger::install();
     let command = match cli::parse(std::env::args_os())? {
         Parsed::Command(command) => *command,
@@ -83,6 +85,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
         Command::Scaling(args) => scaling::start(&args, out),
+        Command::Sweep(args) => sweep::start(&args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),
         Command::Agent(AgentArgs { remove: Some(folder), .. }) => {

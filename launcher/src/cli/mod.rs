@@ -42,6 +42,7 @@ pub(crate) mod schedule_plan;
 pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
+mod sweep_args;
 mod use_args;
 pub(crate) mod use_plan;
 
@@ -56,6 +57,7 @@ pub(crate) use profile_args::ProfileArgs;
 pub(crate) use report_args::{ReportArgs, ReportFormat};
 pub(crate) use runs_args::*;
 pub(crate) use scaling_args::ScalingArgs;
+pub(crate) use sweep_args::{SearchName, SweepArgs};
 pub(crate) use use_args::*;
 
 use crate::failure::Failure;

@@ -15,6 +15,7 @@ mod node;
 mod options;
 pub(crate) mod recipes;
 mod settings;
+pub(crate) mod sweep;
 mod toml;
 mod write;
 mod yaml;
