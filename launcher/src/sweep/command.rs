@@ -4,7 +4,8 @@
 //! isograd train --config FILE --set KEY=VALUE … --checkpoint FOLDER …      a configuration
 //! isograd train --resume FOLDER …                                          the same, where it has begun
 //! isograd run FILE --set KEY=VALUE …                                       a workflow
-//! isograd local -n N … / isograd ssh --hostfile HOSTS --include HOST … in front of it, with several ranks or hosts
+//! isograd local -n N …                                in front of it, with several ranks
+//! isograd ssh --hostfile HOSTS --include HOST …       the same, on a host
 //! ```
 
 use super::schedule::{Job, Rules};
