@@ -24,9 +24,11 @@ mod recipes;
 mod remote;
 mod report;
 mod runs;
+mod scaling;
 mod sheet;
 mod slurm;
 mod ssh;
+mod sweep;
 mod system;
 mod workflow;
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(out: &mut Output) -> Result<(), Failure> {
     identity::end_with_agent();
+    identity::end_with_owner();
     logger::install();
     let command = match cli::parse(std::env::args_os())? {
         Parsed::Command(command) => *command,
@@ -83,6 +86,8 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Man(args) => out.text(&shells::page(&args)?),
         Command::Local(args) => local::start(args),
         Command::Ssh(args) => remote::start(*args, out),
+        Command::Scaling(args) => scaling::start(&args, out),
+        Command::Sweep(args) => sweep::start(&args, out),
         Command::Hosts { what: HostsCommand::Check(args) } => remote::doctor::check(&args, out),
         Command::Slurm(args) => slurm::start(&args, out),
         Command::Agent(AgentArgs { remove: Some(folder), .. }) => {

@@ -18,7 +18,9 @@ use crate::cli::profile_args::ProfileArgs;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::run_args::{RUN_EXAMPLES, RunArgs};
 use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
+use crate::cli::scaling_args::{SCALING_EXAMPLES, ScalingArgs};
 use crate::cli::schedule_plan;
+use crate::cli::sweep_args::{SWEEP_EXAMPLES, SweepArgs};
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
 };
@@ -119,6 +121,12 @@ pub(crate) enum Command {
     /// Run a command on ranks of several machines, over SSH
     #[command(after_help = SSH_EXAMPLES)]
     Ssh(Box<SshArgs>),
+    /// Train with several numbers of ranks, and compare their speed
+    #[command(after_help = SCALING_EXAMPLES)]
+    Scaling(ScalingArgs),
+    /// Search for the best values of options: trials side by side, by grid, random, ASHA or TPE
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(Box<SweepArgs>),
     /// Check the machines of a hostfile
     Hosts {
         #[command(subcommand)]

@@ -86,6 +86,9 @@ pub(crate) struct CheckpointArgs {
     /// What makes a checkpoint the best one, as --early-stopping-metric [default: loss]
     #[arg(long, visible_alias = "model-checkpoint-metric", value_name = "NAME")]
     pub(crate) checkpoint_metric: Option<String>,
+    /// Pause after this epoch: nothing is tested, the schedule stays that of --epochs, and --resume goes on
+    #[arg(long, value_name = "EPOCH", value_parser = parsers::count, allow_negative_numbers = true)]
+    pub(crate) pause_after: Option<u32>,
     /// Go on with the run in this folder, or with this one of its checkpoints, with the settings of its
     /// start; beside --resume only options that change no bit may differ, and more --epochs or --steps
     #[arg(long, value_name = "FOLDER")]

@@ -26,6 +26,8 @@ pub(crate) struct CheckpointPlan {
     pub(crate) keep: usize,
     /// What the best one is best in.
     pub(crate) best: Watched,
+    /// The epoch after which to pause.
+    pub(crate) pause_after: Option<u32>,
 }
 
 impl Every {
@@ -65,13 +67,15 @@ impl CheckpointPlan {
         is_listed: bool,
         measured: Measured<'_>,
     ) -> Result<Option<Self>, Failure> {
-        let CheckpointArgs { checkpoint, checkpoint_every, keep, checkpoint_metric, resume: _ } = args;
+        let CheckpointArgs { checkpoint, checkpoint_every, keep, checkpoint_metric, pause_after, resume: _ } =
+            args;
         let Some(folder) = checkpoint else {
             let given = [
                 ("--callbacks model-checkpoint", is_listed),
                 ("--checkpoint-every", checkpoint_every.is_some()),
                 ("--keep", keep.is_some()),
                 ("--checkpoint-metric", checkpoint_metric.is_some()),
+                ("--pause-after", pause_after.is_some()),
             ];
             return match given.iter().find(|(_, given)| *given) {
                 Some((option, _)) => Err(Failure::Usage {
@@ -86,6 +90,7 @@ impl CheckpointPlan {
             every: checkpoint_every.unwrap_or(Every::Epochs(1)),
             keep: keep.map_or(KEEP, |keep| keep as usize),
             best: Watched::new("--checkpoint-metric", checkpoint_metric, measured)?,
+            pause_after,
         }))
     }
 }

@@ -38,10 +38,12 @@ mod report_args;
 mod run_args;
 mod runs_args;
 pub(crate) mod saved_settings;
+mod scaling_args;
 pub(crate) mod schedule_plan;
 pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
+mod sweep_args;
 mod use_args;
 pub(crate) mod use_plan;
 
@@ -56,6 +58,8 @@ pub(crate) use profile_args::ProfileArgs;
 pub(crate) use report_args::{ReportArgs, ReportFormat};
 pub(crate) use run_args::RunArgs;
 pub(crate) use runs_args::*;
+pub(crate) use scaling_args::ScalingArgs;
+pub(crate) use sweep_args::{SearchName, SweepArgs};
 pub(crate) use use_args::*;
 
 use crate::failure::Failure;

@@ -78,6 +78,13 @@ pub(crate) struct TrainPlan {
     pub(crate) profile: Option<ProfilePlan>,
 }
 
+impl TrainPlan {
+    /// The epoch after which the run is to pause.
+    pub(crate) fn pause_after(&self) -> Option<u32> {
+        self.checkpoint.as_ref()?.pause_after
+    }
+}
+
 /// The test of a saved network.
 #[derive(Debug)]
 pub(crate) struct EvaluatePlan {

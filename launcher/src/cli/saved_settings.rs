@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) const SETTINGS: &str = "settings";
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 18] = [
+const OF_A_PROCESS: [&str; 19] = [
     "threads",
     "key-file",
     "transport",
@@ -31,6 +31,7 @@ const OF_A_PROCESS: [&str; 18] = [
     "recompute",
     "resume",
     "checkpoint",
+    "pause-after",
     "profile",
     "profile-out",
     "trace",
@@ -181,6 +182,7 @@ impl SavedSettings {
         checkpoints.checkpoint_metric = given.checkpoint_metric.or(checkpoints.checkpoint_metric.take());
         checkpoints.keep = given.keep.or(checkpoints.keep);
         checkpoints.resume = given.resume;
+        checkpoints.pause_after = given.pause_after;
         args.words = saved_words;
         Ok(args)
     }

@@ -265,6 +265,23 @@ pub(crate) fn end_with_agent() {
     }
 }
 
+/// Lets this process end with the sweep that has started it. Its own children inherit the variable: they end
+/// in their own ways.
+pub(crate) fn end_with_owner() {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process};
+    let number = std::env::var(variables::OWNER).ok().and_then(|number| number.parse().ok());
+    let Some(owner) = number.and_then(Pid::from_raw) else { return };
+    #[cfg(target_os = "linux")]
+    if getppid() == Some(owner) {
+        // This call fails only for a signal that does not exist.
+        let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    }
+    // The owner may have ended before this call.
+    if test_kill_process(owner).is_err() {
+        std::process::exit(1);
+    }
+}
+
 /// The file through which ranks of one user on one host meet, if they only know the name of their job. It
 /// lies in a folder that only this user can write to, if there is one.
 fn meeting_file(job: &str) -> PathBuf {

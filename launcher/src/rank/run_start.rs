@@ -89,6 +89,11 @@ pub(crate) struct Spent {
     pub(crate) samples: usize,
 }
 
+/// Whether a run that has ended well has only paused.
+pub(crate) fn is_paused<T: Element>(plan: &TrainPlan, trainer: &Trainer<T>) -> bool {
+    !trainer.is_finished() && plan.pause_after().is_some_and(|last| trainer.epochs() >= last)
+}
+
 /// The record of the end of a run, which `failure` has ended if there is one.
 pub(crate) fn end<T: Element>(
     plan: &TrainPlan,
@@ -102,6 +107,7 @@ pub(crate) fn end<T: Element>(
         Some(Failure::Diverged { .. }) => "diverged",
         Some(_) => "failed",
         None if trainer.is_finished() => "finished",
+        None if is_paused(plan, trainer) => "paused",
         None if plan.callbacks.iter().any(|one| matches!(one, CallbackPlan::EarlyStopping { .. })) => {
             "early stopping"
         }

@@ -112,10 +112,11 @@ pub(crate) fn rows<T: Element>(
         load.as_ref().map(|path| format!("{} (parameters alone: the optimizer starts cold)", path.display()));
     rows.extend(loaded.map(|loaded| ("load", loaded)));
     rows.extend(resume.as_ref().map(|path| ("resume", path.display().to_string())));
-    if let Some(CheckpointPlan { folder, every, keep, best }) = checkpoint {
+    if let Some(CheckpointPlan { folder, every, keep, best, pause_after }) = checkpoint {
         rows.push(("checkpoint", folder.display().to_string()));
         rows.push(("checkpoint-every", every.to_string()));
         rows.push(("keep", format!("{keep} and the best in {best}")));
+        rows.extend(pause_after.map(|epoch| ("pause-after", epoch.to_string())));
     }
     rows.extend(save.as_ref().map(|path| ("save", path.display().to_string())));
     rows.extend(logging.rows());

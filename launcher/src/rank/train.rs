@@ -229,8 +229,10 @@ pub(crate) fn run<T: Element>(
         profiling.start(&mut trainer, plan.ranks.host.as_deref())?;
     }
     let validation = has_validation.then_some(&*views.validation);
+    let pause_after = plan.pause_after().map(|last| last.saturating_sub(trainer.epochs()));
+    let epochs_to_run = pause_after.unwrap_or(u32::MAX);
     let result = read_ahead(plan.prefetch, &*views.train, |train| {
-        trainer.fit_observed(train, validation, u32::MAX, &mut callbacks, &mut run)
+        trainer.fit_observed(train, validation, epochs_to_run, &mut callbacks, &mut run)
     });
     run.bar = None;
     if let Some(checkpoints) = &mut run.checkpoints {
@@ -297,6 +299,10 @@ fn finish<T: Element>(
     loggers: &mut Loggers,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    if run_start::is_paused(plan, trainer) {
+        let (done, all) = (trainer.epochs(), plan.epochs);
+        return out.line(&format!("paused after epoch {done} of {all}; --resume goes on"));
+    }
     if !trainer.is_finished() {
         out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
     }

@@ -6,6 +6,7 @@ use crate::cli::RunsArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::escape::one_line;
+use crate::system::table::aligned;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -114,23 +115,6 @@ fn table(runs: &[Run]) -> String {
     let mut rows = vec![columns.iter().map(|key| key.to_string()).collect::<Vec<_>>()];
     rows.extend(runs.iter().map(|run| columns.iter().map(|key| cell(run, key)).collect()));
     aligned(&rows, FIRST.len())
-}
-
-/// Rows with their columns below each other: the first `left` to the left, the others to the right.
-pub(super) fn aligned(rows: &[Vec<String>], left: usize) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
-        });
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
 }
 
 fn json(runs: &[Run]) -> String {

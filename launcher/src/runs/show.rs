@@ -1,11 +1,12 @@
 //! Runs side by side.
 
-use super::list::{aligned, unreadable};
+use super::list::unreadable;
 use super::read::Run;
 use crate::cli::RunsShowArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::escape::one_line;
+use crate::system::table::aligned;
 
 /// Prints a row for each key in which the runs differ, or of a single run for all its keys.
 pub(super) fn print(args: &RunsShowArgs, out: &mut Output) -> Result<(), Failure> {

@@ -16,5 +16,6 @@ pub(crate) mod quote;
 pub(crate) mod same_file;
 pub(crate) mod signals;
 pub(crate) mod status_line;
+pub(crate) mod table;
 pub(crate) mod text_file;
 pub(crate) mod variables;

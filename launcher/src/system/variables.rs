@@ -15,7 +15,10 @@ pub(crate) const PARENT: &str = "ISOGRAD_PARENT";
 /// The columns of the terminal that shows a rank's progress.
 pub(crate) const PROGRESS: &str = "ISOGRAD_PROGRESS";
 
-/// All of these: an agent sets or removes them for each rank.
+/// The process whose end ends its children: those of a sweep.
+pub(crate) const OWNER: &str = "ISOGRAD_OWNER";
+
+/// All but the last of these: an agent sets or removes them for each rank.
 const OF_AGENT: [&str; 8] =
     [RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT, PARENT, PROGRESS];
 

@@ -3,6 +3,7 @@
 use super::node::{Entry, Mistake, Node, Value};
 use super::options::CommandOptions;
 use super::settings::{Level, Origin};
+use super::sweep::SWEEP;
 use super::{recipes, toml, yaml};
 use crate::failure::Failure;
 use crate::system::{names, text_file};
@@ -44,14 +45,7 @@ impl<'o> Files<'o> {
     /// Adds the file at `path`, and before it what it builds on.
     pub(super) fn file(&mut self, path: &Path) -> Result<(), Failure> {
         let source = format!("--config {}", path.display());
-        let failure = |problem: String| usage(format!("{source}: {problem}"));
-        let text = text_file::read(path).map_err(|error| failure(format!("cannot read: {error}")))?;
-        let read = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("toml") => toml::read,
-            Some("yaml" | "yml") => yaml::read,
-            _ => return Err(failure("must end in .toml, .yaml or .yml".to_string())),
-        };
-        let node = read(&text).map_err(|mistake| of_mistake(&source, &mistake))?;
+        let node = read(path, &source)?;
         let Value::Table(entries) = &node.value else { unreachable!("both readers make tables") };
         let canonical = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         self.open.push(canonical);
@@ -93,13 +87,26 @@ impl<'o> Files<'o> {
 
     fn add(&mut self, node: &Node, source: &str) -> Result<(), Failure> {
         let Value::Table(entries) = &node.value else { unreachable!("both readers make tables") };
-        let is_setting = |entry: &&Entry| entry.key != INCLUDE && entry.key != RECIPE;
+        // A section for `isograd sweep` is no setting of a run.
+        let is_setting = |entry: &&Entry| ![INCLUDE, RECIPE, SWEEP].contains(&entry.key.as_str());
         let settings: Vec<Entry> = entries.iter().filter(is_setting).cloned().collect();
         let mut level = Level::default();
         level.add(self.options, &settings, source)?;
         self.levels.push(level);
         Ok(())
     }
+}
+
+/// Reads the file at `path`, which `source` names.
+pub(super) fn read(path: &Path, source: &str) -> Result<Node, Failure> {
+    let failure = |problem: String| usage(format!("{source}: {problem}"));
+    let text = text_file::read(path).map_err(|error| failure(format!("cannot read: {error}")))?;
+    let read = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("toml") => toml::read,
+        Some("yaml" | "yml") => yaml::read,
+        _ => return Err(failure("must end in .toml, .yaml or .yml".to_string())),
+    };
+    read(&text).map_err(|mistake| of_mistake(source, &mistake))
 }
 
 fn one_text(key: &str, node: &Node, origin: &Origin) -> Result<String, Failure> {

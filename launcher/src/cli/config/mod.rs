@@ -15,6 +15,7 @@ pub(crate) mod node;
 mod options;
 pub(crate) mod recipes;
 pub(crate) mod settings;
+pub(crate) mod sweep;
 pub(crate) mod table;
 mod toml;
 mod write;

@@ -1,0 +1,103 @@
+//! What a trial has left: the metric in its log, and the last error that it printed.
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::ExitStatus;
+
+/// The metric of a trial.
+#[derive(Debug, PartialEq)]
+pub(super) struct Figure {
+    pub(super) epochs: u32,
+    /// `None` for NaN and infinities.
+    pub(super) value: Option<f64>,
+}
+
+/// The value of `metric` after the last epoch up to `epochs` in the log at `path`, or what is wrong.
+pub(super) fn figure(path: &Path, metric: &str, epochs: u32) -> Result<Figure, String> {
+    let text = fs::read(path)
+        .map_err(|error| format!("{}: {error}; hosts must share this folder", path.display()))?;
+    let lines =
+        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let is_epoch = |line: &Value| {
+        line["event"] == "epoch" && line["epoch"].as_u64().is_some_and(|epoch| epoch <= epochs.into())
+    };
+    let Some(line) = lines.filter(is_epoch).last() else {
+        return Err(format!("{}: no epoch has ended", path.display()));
+    };
+    let value = match metric {
+        "loss" | "val_loss" => &line[metric],
+        _ => match metric.strip_prefix("val_") {
+            Some(name) => &line["val_metrics"][name],
+            None => &line["metrics"][metric],
+        },
+    };
+    if value.is_null() {
+        return Err(format!(
+            "there is no {metric} among the numbers of an epoch: {}",
+            names(&line).join(", ")
+        ));
+    }
+    let epochs = line["epoch"].as_u64().and_then(|epoch| u32::try_from(epoch).ok()).unwrap_or(0);
+    Ok(Figure { epochs, value: value.as_f64() })
+}
+
+/// The numbers of an epoch that trials can be compared by.
+fn names(line: &Value) -> Vec<String> {
+    let mut names = vec!["loss".to_string()];
+    let keys =
+        |of: &Value| of.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect::<Vec<_>>();
+    names.extend(keys(&line["metrics"]));
+    if !line["val_loss"].is_null() {
+        names.push("val_loss".to_string());
+        names.extend(keys(&line["val_metrics"]).into_iter().map(|name| format!("val_{name}")));
+    }
+    names
+}
+
+/// Why a process has failed: the last error in the file that it printed to, or how it ended.
+pub(super) fn problem(path: &Path, status: ExitStatus) -> String {
+    let text = fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+    // Ranks have their numbers in front.
+    let error = text.lines().rev().find_map(|line| Some(line.split_once("error: ")?.1.trim().to_string()));
+    error.unwrap_or_else(|| format!("it ended with {status}; see {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = r#"{"event":"start","time":1}
+{"event":"epoch","epoch":1,"loss":2.0,"metrics":{"acc":10.0},"val_loss":"NaN","val_metrics":{"acc":11.0}}
+{"event":"epoch","epoch":2,"loss":1.0,"metrics":{"acc":20.0},"val_loss":1.5,"val_metrics":{"acc":21.0}}
+{"event":"epoch","epo"#;
+
+    #[test]
+    fn the_last_epoch_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.jsonl");
+        fs::write(&path, LOG).unwrap();
+        let of =
+            |metric: &str, epochs| figure(&path, metric, epochs).map(|figure| (figure.epochs, figure.value));
+        assert_eq!(of("loss", 9), Ok((2, Some(1.0))));
+        assert_eq!(of("val_acc", 1), Ok((1, Some(11.0))));
+        assert_eq!(of("acc", 2), Ok((2, Some(20.0))));
+        assert_eq!(of("val_loss", 1), Ok((1, None)));
+        let problem = of("f1", 2).unwrap_err();
+        assert_eq!(problem, "there is no f1 among the numbers of an epoch: loss, acc, val_loss, val_acc");
+        assert!(of("loss", 0).unwrap_err().ends_with("no epoch has ended"));
+        assert!(figure(&folder.path().join("none"), "loss", 1).unwrap_err().contains("share this folder"));
+    }
+
+    #[test]
+    fn the_last_error_is_the_reason() {
+        use std::os::unix::process::ExitStatusExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output.txt");
+        fs::write(&path, "error: old\nfine\n[1@a] error: rank 1: new\nhint: x\n").unwrap();
+        let status = ExitStatus::from_raw(1 << 8);
+        assert_eq!(problem(&path, status), "rank 1: new");
+        fs::write(&path, "").unwrap();
+        assert!(problem(&path, ExitStatus::from_raw(9)).contains("signal: 9"));
+    }
+}

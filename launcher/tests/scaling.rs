@@ -1,0 +1,104 @@
+//! `isograd scaling`: what it measures, keeps and predicts.
+
+mod common;
+
+use common::{Outcome, isograd, lines, words};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+fn scaling(out: &Path, options: &str, train: &str) -> Outcome {
+    let line = format!("scaling --out {} {options} train --dataset synthetic {train}", out.display());
+    isograd(&words(&line))
+}
+
+fn table(out: &Path) -> Vec<HashMap<String, String>> {
+    let text = fs::read_to_string(out.join("scaling.csv")).expect("a table");
+    let mut rows = text.lines().map(|line| line.split(',').map(str::to_string).collect::<Vec<_>>());
+    let header = rows.next().expect("a header");
+    let row = |cells: Vec<String>| {
+        assert_eq!(cells.len(), header.len(), "{text}");
+        header.iter().cloned().zip(cells).collect()
+    };
+    rows.map(row).collect()
+}
+
+#[test]
+fn points_are_measured_once_and_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("scaling");
+    let train = "--epochs 2 --batch-size 500 --threads 1";
+    let outcome = scaling(&out, "--ranks 2,1 --repeat 2", train);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let number = |row: &HashMap<String, String>, key: &str| {
+        row[key].parse::<f64>().unwrap_or_else(|_| panic!("{key}: {row:?}"))
+    };
+    let rows = table(&out);
+    let measured: Vec<_> = rows.iter().filter(|row| row["kind"] == "measured").collect();
+    assert_eq!(measured.iter().map(|row| row["ranks"].as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    for row in &measured {
+        // The batch is that of the fewest ranks, at all of them.
+        assert_eq!((number(row, "batch"), number(row, "repeats")), (500.0, 2.0));
+        let [least, step, most] = ["step_s_min", "step_s", "step_s_max"].map(|key| number(row, key));
+        assert!(0.0 < least && least <= step && step <= most, "{row:?}");
+        assert!((number(row, "samples_per_s") * step - 500.0).abs() < 1e-6, "{row:?}");
+        assert!((number(row, "epoch_s") / step - 12.0).abs() < 1e-6, "{row:?}");
+        assert!(number(row, "predicted_step_s") > 0.0);
+    }
+    assert_eq!(
+        (number(measured[0], "speedup"), number(measured[0], "prediction_error_percent").abs() < 1e-9),
+        (1.0, true)
+    );
+    assert!(number(measured[1], "exchange_s") > 0.0 && measured[0]["exchange_s"].is_empty());
+    let hosts: Vec<&str> =
+        rows.iter().filter(|row| row["kind"] == "predicted").map(|row| row["hosts"].as_str()).collect();
+    assert_eq!((hosts.first(), hosts.last()), (Some(&"2"), Some(&"1024")));
+
+    // As after a kill: one run is not whole. The others are not run again.
+    let stdout = |run: &str| out.join(format!("ranks-{run}/rank.0/stdout"));
+    let old = fs::read_to_string(stdout("1/1")).unwrap();
+    let whole = fs::read_to_string(stdout("1/2")).unwrap();
+    fs::write(stdout("1/2"), &whole[..whole.len() / 2]).unwrap();
+    let again = scaling(&out, "--ranks 1,2 --repeat 2", train);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let done = again.stdout.lines().filter(|line| line.ends_with(": done before")).count();
+    assert_eq!(done, 4, "{}", again.stdout);
+    assert_eq!(lines(&again.stdout, "ranks-1/2: ").len(), 1, "{}", again.stdout);
+    assert_eq!(fs::read_to_string(stdout("1/1")).unwrap(), old);
+
+    let other = scaling(&out, "--ranks 1,2", "--epochs 3 --batch-size 500 --threads 1");
+    assert!(
+        other.code == Some(2) && other.stderr.contains("the measurement of another command"),
+        "{other:?}"
+    );
+}
+
+#[test]
+fn a_weak_measurement_has_a_batch_for_each_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcome =
+        scaling(folder.path(), "--ranks 1,2 --repeat 1 --weak", "--steps 3 --global-batch-size=300");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let batches: Vec<String> = table(folder.path()).iter().take(3).map(|row| row["batch"].clone()).collect();
+    assert_eq!(batches, ["300", "600", "1200"]);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, train, expected) in [
+        ("--ranks 1", "--save x.st", "--save: the runs of a measurement keep nothing"),
+        ("--ranks 0", "", "--ranks"),
+        ("--ranks 1 --repeat 0", "", "--repeat"),
+        ("--ranks 1", "--learning-rate fast", "--learning-rate"),
+    ] {
+        let outcome = scaling(&folder.path().join("s"), options, train);
+        assert!(
+            outcome.code == Some(2) && outcome.stderr.contains(expected),
+            "{options} {train}: {outcome:?}"
+        );
+    }
+    let outcome =
+        isograd(&words(&format!("scaling --ranks 1 --out {} summary", folder.path().join("s").display())));
+    assert!(outcome.code == Some(2) && outcome.stderr.contains("only train can be measured"), "{outcome:?}");
+}

@@ -1,0 +1,194 @@
+//! `isograd sweep`: trials, their results, and what is left of them after a kill.
+
+mod common;
+
+use common::{Outcome, isograd, words};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A small network on synthetic data.
+const BASE: &str = "model = 'simplemlp'\ndataset = 'synthetic'\nepochs = 2\nsteps_per_epoch = 2\n\
+    batch_size = 32\nthreads = 1\nvalidation_split = 0.05\n";
+
+fn file(folder: &Path, sweep: &str) -> PathBuf {
+    let path = folder.join("a.toml");
+    fs::write(&path, format!("{BASE}[sweep]\n{sweep}")).unwrap();
+    path
+}
+
+fn sweep(file: &Path, out: &Path, options: &str) -> Outcome {
+    isograd(&words(&format!("sweep {} --out {} {options}", file.display(), out.display())))
+}
+
+/// The rows of sweep.csv.
+fn table(out: &Path) -> Vec<HashMap<String, String>> {
+    let text = fs::read_to_string(out.join("sweep.csv")).expect("a table");
+    let mut rows = text.lines().map(|line| line.splitn(8, ',').map(str::to_string).collect::<Vec<_>>());
+    let header = rows.next().expect("a header");
+    rows.map(|row| header.iter().cloned().zip(row).collect()).collect()
+}
+
+/// Trial, state, epochs, value and learning rate of all trials.
+fn results(out: &Path) -> Vec<[String; 5]> {
+    let mut all: Vec<_> = table(out)
+        .iter()
+        .map(|row| ["trial", "state", "epochs", "val_loss", "learning_rate"].map(|key| row[key].clone()))
+        .collect();
+    all.sort();
+    all
+}
+
+const RATES: &str = "[sweep.values]\nlearning_rate = { loguniform = [1e-4, 1e-1] }\n";
+
+#[test]
+fn a_grid_ends_with_a_table_and_the_best_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let values = "[sweep.values]\nlearning_rate = { choice = [0.001, 0.01] }\noptimizer = { choice = ['sgd', 'adam'] }\n";
+    let path = file(folder.path(), values);
+    let outcome = sweep(&path, &out, "--search grid --jobs 2");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let rows = table(&out);
+    assert_eq!(rows.len(), 4);
+    let losses: Vec<f64> = rows.iter().map(|row| row["val_loss"].parse().unwrap()).collect();
+    assert!(losses.is_sorted(), "{losses:?}");
+    assert!(rows.iter().all(|row| row["state"] == "finished" && row["epochs"] == "2"), "{rows:?}");
+    let mut values: Vec<String> =
+        rows.iter().map(|row| format!("{} {}", row["learning_rate"], row["optimizer"])).collect();
+    values.sort();
+    assert_eq!(
+        values,
+        ["0.001 \"adam\"", "0.001 \"sgd\"", "0.01 \"adam\"", "0.01 \"sgd\""]
+            .map(|text| text.replace('"', ""))
+    );
+
+    // What is best trains again, with the bits of the trial.
+    let best = out.join("best.toml");
+    let run = folder.path().join("run");
+    let again =
+        isograd(&words(&format!("train --config {} --checkpoint {} --hash", best.display(), run.display())));
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let trial = out.join("trials").join(format!("{:0>4}", rows[0]["trial"]));
+    let parameters = |folder: &Path| fs::read(folder.join("last").join("model.safetensors")).unwrap();
+    let names = |path: &Path| fs::read_dir(path.join("last")).unwrap().count();
+    assert_eq!(names(&trial), names(&run));
+    assert!(parameters(&trial) == parameters(&run), "best.toml gives other parameters than its trial");
+
+    // `runs` lists the trials as runs of the sweep, and the file of a sweep is one of a run, too.
+    let runs = isograd(&words(&format!("runs {} --csv", out.display())));
+    assert_eq!(runs.stdout.lines().count(), 5, "{runs:?}");
+    assert!(runs.stdout.contains("out/0003"), "{runs:?}");
+    let plain = isograd(&words(&format!("train --config {} --print-config", path.display())));
+    assert_eq!(plain.code, Some(0), "{plain:?}");
+}
+
+#[test]
+fn a_killed_sweep_goes_on_with_the_same_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), RATES);
+    let options = "--search asha --trials 5 --eta 2 --jobs 2";
+    let whole = folder.path().join("whole");
+    let outcome = sweep(&path, &whole, options);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let pruned: Vec<_> = results(&whole).into_iter().filter(|row| row[1] == "pruned").collect();
+    assert!(!pruned.is_empty() && pruned.iter().all(|row| row[2] == "1"), "{outcome:?}");
+    assert!(outcome.stdout.contains("of 5 trials went on, with a val_loss up to the cut of"), "{outcome:?}");
+
+    let out = folder.path().join("out");
+    let line = format!("sweep {} --out {} {options}", path.display(), out.display());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_isograd"))
+        .args(line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let has_result = || fs::read(out.join("results.jsonl")).is_ok_and(|text| text.contains(&b'\n'));
+    while !has_result() && start.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = fs::read_to_string(out.join("results.jsonl")).unwrap();
+    let outcome = sweep(&path, &out, options);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(fs::read_to_string(out.join("results.jsonl")).unwrap().starts_with(&before));
+    assert_eq!(results(&out), results(&whole));
+
+    // Nothing is left to do; and another number of jobs has changed nothing.
+    let outcome = sweep(&path, &out, &options.replace("--jobs 2", "--jobs 1"));
+    assert_eq!((outcome.code, outcome.stdout.contains("epochs, ")), (Some(0), false), "{outcome:?}");
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace("1e-4", "1e-3")).unwrap();
+    let other = sweep(&path, &out, options);
+    let expected = "it has another sweep: values of learning_rate: loguniform [0.0001, 0.1] then, loguniform [0.001, 0.1] now";
+    assert!(other.code == Some(2) && other.stderr.contains(expected), "{other:?}");
+}
+
+#[test]
+fn failed_trials_are_shown_and_do_not_end_the_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let path = file(
+        folder.path(),
+        "[sweep.values]\nlearning_rate = { choice = [1e30, 0.01] }\noptimizer = { choice = ['sgd'] }\n",
+    );
+    let outcome = sweep(&path, &out, "--search grid --jobs 1");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let states: Vec<String> =
+        table(&out).iter().map(|row| format!("{} {}", row["trial"], row["state"])).collect();
+    assert_eq!(states, ["1 finished", "0 failed"]);
+    assert!(
+        outcome.stdout.contains("trial 0: failed: ") && outcome.stdout.contains("smaller learning rate"),
+        "{outcome:?}"
+    );
+    let ended = sweep(&path, &folder.path().join("other"), "--search grid --jobs 1 --max-failures 1");
+    assert!(ended.code == Some(2) && ended.stderr.contains("1 trials in a row have failed"), "{ended:?}");
+}
+
+#[test]
+fn mistakes_are_told_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (sweep_section, options, expected) in [
+        (
+            "[sweep.values]\nlearning_rat = { choice = [1] }\n",
+            "",
+            "unknown key 'learning_rat'; did you mean 'learning_rate'?",
+        ),
+        (
+            "[sweep.values]\nlearning_rate = { choice = [] }\n",
+            "",
+            "choice must be a list of at least one value",
+        ),
+        ("[sweep.values]\nlearning_rate = { uniform = [1, 1] }\n", "", "low below high"),
+        ("[sweep.values]\nlearning_rate = { loguniform = [0, 1] }\n", "", "low above 0"),
+        ("[sweep.values]\nlearning_rate = { uniform = [-1, 1] }\n", "", "--learning-rate"),
+        (
+            "[sweep.values]\nmomentum = { uniform = [0, 1] }\n",
+            "",
+            "--momentum is not a parameter of the optimizer adam",
+        ),
+        (RATES, "--search grid", "'learning_rate' has values without end"),
+        (RATES, "--search asha --min-epochs 2", "trials have 2 epochs"),
+        (RATES, "--search best", "unknown search 'best'; known are grid, random, asha, tpe"),
+        (RATES, "--trials 0", "--trials"),
+    ] {
+        let outcome = sweep(&file(folder.path(), sweep_section), &out, options);
+        assert!(
+            outcome.code == Some(2) && outcome.stderr.contains(expected),
+            "{sweep_section} {options}: {outcome:?}"
+        );
+        assert!(!out.exists(), "{options}");
+    }
+    let path = file(folder.path(), RATES);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("validation_split = 0.05\n", "")).unwrap();
+    let outcome = sweep(&path, &out, "");
+    assert!(outcome.stderr.contains("val_loss: there is no validation") && !out.exists(), "{outcome:?}");
+    fs::write(&path, format!("save = 'x.st'\n{text}")).unwrap();
+    let outcome = sweep(&path, &out, "");
+    assert!(outcome.stderr.contains("--save: each trial has a folder of its own"), "{outcome:?}");
+}
