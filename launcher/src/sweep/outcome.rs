@@ -22,7 +22,7 @@ pub(super) fn figure(path: &Path, metric: &str, epochs: u32) -> Result<Figure, S
     let is_epoch = |line: &Value| {
         line["event"] == "epoch" && line["epoch"].as_u64().is_some_and(|epoch| epoch <= epochs.into())
     };
-    let Some(line) = lines.filter(is_epoch).last() else {
+    let Some(line) = lines.rev().find(is_epoch) else {
         return Err(format!("{}: no epoch has ended", path.display()));
     };
     let value = match metric {

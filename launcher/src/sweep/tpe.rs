@@ -60,14 +60,14 @@ struct Density<'s> {
 
 impl<'s> Density<'s> {
     fn new(space: &'s Space, places: Vec<Vec<f64>>) -> Self {
-        let (count, parameters) = (places.len() as f64, space.0.len() as f64);
+        let (count, parameters) = (places.len().max(1) as f64, space.0.len() as f64);
         // Scott's rule.
-        let factor = libm::pow(count.max(1.0), -1.0 / (parameters + 4.0));
+        let factor = libm::pow(count, -1.0 / (parameters + 4.0));
         let width = |parameter: usize| {
             let mean = places.iter().map(|place| place[parameter]).sum::<f64>() / count;
             let square = |place: &Vec<f64>| (place[parameter] - mean) * (place[parameter] - mean);
             let deviation = (places.iter().map(square).sum::<f64>() / count).sqrt();
-            (deviation * factor).max(WIDTHS[0]).min(WIDTHS[1])
+            (deviation * factor).clamp(WIDTHS[0], WIDTHS[1])
         };
         let widths = (0..space.0.len()).map(width).collect();
         Self { space, places, widths }

@@ -68,7 +68,7 @@ pub enum WorkflowError {
         /// The step.
         step: String,
         /// What does not fit.
-        problem: PortProblem,
+        problem: Box<PortProblem>,
     },
     /// Two steps of one name.
     #[error("two steps are called '{step}'")]

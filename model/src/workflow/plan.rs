@@ -128,7 +128,8 @@ impl Workflow {
             if planned.iter().any(|other| other.name == step.name) {
                 return Err(WorkflowError::Twice { step: step.name.clone() });
             }
-            let problem = |problem| WorkflowError::Ports { step: step.name.clone(), problem };
+            let problem =
+                |problem| WorkflowError::Ports { step: step.name.clone(), problem: Box::new(problem) };
             let wired = match &step.wires {
                 Wires::Chain => chain(number, &planned, given),
                 Wires::Named(wires) => by_name(&*step.component, wires, &planned, given).map_err(problem)?,
