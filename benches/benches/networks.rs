@@ -1,6 +1,6 @@
-//! The networks of the zoo on random images with all threads: samples per second. In training, the batch
-//! has 64 images of CIFAR's size or 16 of ImageNet's, and a run is two steps; trained networks are used on such
-//! a batch ("used"), and on one image, which all threads share ("one image").
+//! The networks of the zoo on random images with all threads: samples per second. In training, the batch has
+//! 64 images of CIFAR's size or 16 of ImageNet's, and a run is two steps; trained networks are used on such a
+//! batch ("used"), and on one image, which all threads share ("one image").
 //!
 //! As a test, each ImageNet network of at most [`TESTED_MULTIPLY_ADDS`] takes two steps of two images;
 //! those of CIFAR's size take steps in the tests of the model crate.

@@ -86,6 +86,27 @@ fn a_grid_ends_with_a_table_and_the_best_configuration() {
 }
 
 #[test]
+fn a_workflow_is_searched_by_what_its_training_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("small.yaml"), folder.path().join("out"));
+    let text = "training: { model: simplemlp, epochs: 2, steps_per_epoch: 2, batch_size: 32, threads: 1, learning_rate: 0.1 }\n\
+        workflow:\n  - getter: { dataset: synthetic }\n  - splitter: { validation: 0.05 }\n  - trainer: ${training}\n\
+        sweep:\n  metric: val_loss\n  values:\n    training.learning_rate: { choice: [0.001, 0.01] }\n";
+    fs::write(&path, text).unwrap();
+    let outcome = sweep(&path, &out, "--search grid --jobs 1");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let rows = table(&out);
+    assert!(rows.iter().all(|row| row["state"] == "finished" && row["epochs"] == "2"), "{rows:?}");
+    let losses: Vec<f64> = rows.iter().map(|row| row["val_loss"].parse().unwrap()).collect();
+    assert!(losses.len() == 2 && losses[0] < losses[1], "{losses:?}");
+    let best = fs::read_to_string(out.join("best.sh")).unwrap();
+    assert!(
+        best.contains(&format!("--set training.learning_rate={}", rows[0]["training.learning_rate"])),
+        "{best}"
+    );
+}
+
+#[test]
 fn a_killed_sweep_goes_on_with_the_same_trials() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), RATES);

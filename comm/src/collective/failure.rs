@@ -1,5 +1,6 @@
 //! How the first cause of a failure reaches the other ranks: through this rank's region on its own host, in a
-//! frame on other hosts. Ranks pass a cause on, since the rank that found it may be gone; its number goes with it.
+//! frame on other hosts. Ranks pass a cause on, since the rank that found it may be gone; the number of
+//! that rank goes along.
 
 use crate::shm::{Region, WAKER_END};
 use std::sync::atomic::Ordering;

@@ -3,7 +3,7 @@
 //! ```text
 //! isograd train --config FILE --set KEY=VALUE … --checkpoint FOLDER …      a configuration
 //! isograd train --resume FOLDER …                                          the same, where it has begun
-//! isograd run FILE --set KEY=VALUE …                                       a workflow
+//! isograd run FILE --set KEY=VALUE … --results FOLDER                      a workflow, new or begun
 //! isograd local -n N …                                in front of it, with several ranks
 //! isograd ssh --hostfile HOSTS --include HOST …       the same, on a host
 //! ```
@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 /// Options that all trials would share a file by, or that make no run.
 const REFUSED: [&str; 8] =
     ["save", "history", "tensorboard", "profile-out", "trace", "resume", "find-lr", "pause-after"];
+/// The folder in that of a trial for the results of a workflow.
+const RESULTS: &str = "results";
 /// The link in the folder of a run to its newest checkpoint.
 const LAST: &str = "last";
 
@@ -211,13 +213,15 @@ impl TrialCommand {
             word
         };
         let has_begun = folder.join(LAST).exists();
-        if !has_begun && folder.exists() {
+        // A workflow goes on by itself with what it finds in its folder.
+        if !self.section.is_workflow && !has_begun && folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
         if self.section.is_workflow {
             words.extend(["run".into(), self.file.clone().into()]);
             words.extend(self.sets(values).iter().flat_map(|set| ["--set".into(), set.into()]));
+            words.push(option("results", &folder.join(RESULTS)));
             return Ok(words);
         }
         words.push("train".into());
@@ -244,9 +248,22 @@ impl TrialCommand {
         Ok(words)
     }
 
-    /// The log of a trial.
+    /// The log of a trial: of a workflow, that of the training that ended last.
     pub(super) fn log(&self, trial: usize) -> PathBuf {
-        self.trial_folder(trial).join(RunLog::NAME)
+        let folder = self.trial_folder(trial);
+        if !self.section.is_workflow {
+            return folder.join(RunLog::NAME);
+        }
+        let results = folder.join(RESULTS);
+        let runs = std::fs::read_dir(&results).into_iter().flatten().flatten();
+        let logs = runs.map(|run| run.path().join(RunLog::NAME));
+        let dated = logs.filter_map(|log| Some((log.metadata().ok()?.modified().ok()?, log)));
+        dated.max().map_or_else(|| results.join(RunLog::NAME), |(_, log)| log)
+    }
+
+    /// The last epoch of a job that counts; a workflow alone knows how many it has.
+    pub(super) fn last_epoch(&self, job: Job) -> u32 {
+        if self.section.is_workflow { u32::MAX } else { job.epochs }
     }
 
     /// A file for `train --config` with these values; for a workflow, its command line.

@@ -179,7 +179,7 @@ impl<'a> Runner<'a> {
     ) -> Result<(), Failure> {
         let Running { job, start, .. } = self.slots[slot].running.take().expect("a job ran there");
         let status = status.map_err(Failure::Start)?;
-        let Job { trial, rung, epochs } = job;
+        let Job { trial, rung, .. } = job;
         let metric = &self.command.section.metric;
         let mut result = JobResult {
             trial,
@@ -190,7 +190,7 @@ impl<'a> Runner<'a> {
             problem: None,
         };
         if status.success() {
-            let figure = outcome::figure(&self.command.log(trial), metric, epochs);
+            let figure = outcome::figure(&self.command.log(trial), metric, self.command.last_epoch(job));
             // All trials would fail by it.
             let figure = figure.map_err(|problem| Failure::Usage {
                 problem: format!("trial {trial}: {problem}"),

@@ -94,7 +94,8 @@ fn run(args: &RunArgs, crew: &Arc<Mutex<Crew>>, out: &mut Output) -> Result<(), 
 
 /// A mistake in a step, with its place; a failure of one of ours as it is.
 fn explain(error: WorkflowError, origins: &[(String, String)]) -> Failure {
-    let place = |step: &str| origins.iter().find(|(name, _)| name == step).map(|(_, origin)| origin.clone());
+    // Of two steps of one name, the second one is the mistake.
+    let place = |step: &str| origins.iter().rfind(|(name, _)| name == step).map(|(_, origin)| origin.clone());
     match error {
         WorkflowError::Failed { step, source } => match source.downcast::<Failure>() {
             Ok(failure) => *failure,

@@ -27,7 +27,7 @@
 //! let mut workflow = Workflow::new("four times").step("first", Double).step("second", Double);
 //! let out = workflow.run(Values::new().with("x", 1.5))?;
 //! assert_eq!(out.number("y")?, 6.0);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), ComponentError>(())
 //! ```
 
 mod adapter;

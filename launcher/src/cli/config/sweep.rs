@@ -97,13 +97,12 @@ fn table(node: &Node) -> &[Entry] {
     }
 }
 
-/// Whether a file with these keys has steps of a workflow, by itself or in one of its pipes.
+/// The key of the steps that `isograd run` takes.
+const WORKFLOW: &str = "workflow";
+
+/// Whether a file with these keys has the steps of a workflow.
 fn is_workflow(entries: &[Entry]) -> bool {
-    let has_steps = |entries: &[Entry]| {
-        let is_list = |value: &Value| matches!(value, Value::List(_) | Value::Table(_));
-        entries.iter().any(|entry| entry.key == "steps" && is_list(&entry.node.value))
-    };
-    has_steps(entries) || entries.iter().any(|entry| has_steps(table(&entry.node)))
+    entries.iter().any(|entry| entry.key == WORKFLOW)
 }
 
 /// A parameter with the place of its key.
@@ -317,18 +316,18 @@ mod tests {
     fn keys_of_a_workflow_are_paths() {
         let file = |key: &str| {
             let text = format!(
-                "steps:\n  - training: {{ learning_rate: 0.1 }}\nsweep: {{ values: {{ {key}: {{ choice: [1] }} }} }}\n"
+                "workflow:\n  - training: {{ learning_rate: 0.1 }}\nsweep: {{ values: {{ {key}: {{ choice: [1] }} }} }}\n"
             );
             section("a.yaml", &text)
         };
-        let found = file("steps.0.training.learning_rate").unwrap();
+        let found = file("workflow.0.training.learning_rate").unwrap();
         assert!(found.is_workflow && found.metric == "val_loss" && !found.is_max);
-        let problem = file("steps.0.trainng.learning_rate").unwrap_err();
+        let problem = file("workflow.0.trainng.learning_rate").unwrap_err();
         assert!(
             problem.ends_with("unknown key 'trainng'; known are training; did you mean 'training'?"),
             "{problem}"
         );
-        assert!(file("steps.1.training").is_err());
+        assert!(file("workflow.1.training").is_err());
     }
 
     #[test]
