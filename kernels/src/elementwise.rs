@@ -8,7 +8,7 @@
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
-use crate::{Accum, Activation};
+use crate::{Accum, Activation, Finish};
 
 /// An update of `OUT` slices `y`, lane by lane, from their old values and from `IN` further slices `x`.
 ///
@@ -82,6 +82,34 @@ impl<T: Element, F: Lanewise<T, 1, IN>, const IN: usize> Lanewise<T, 1, IN> for 
     fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], x: [T::V<S>; IN]) -> [T::V<S>; 1] {
         let [y] = self.0.apply(s, y, x);
         [T::relu(s, y)]
+    }
+}
+
+/// [`update`] of one slice from another one by an update `op` that ignores old values, with what follows it.
+pub(crate) fn update_finished<T: Element>(
+    isa: Isa,
+    what: &str,
+    op: impl Lanewise<T, 1, 1>,
+    finish: Finish<'_, T>,
+    y: &mut [T],
+    x: &[T],
+) {
+    let Finish { addend, activation } = finish;
+    match addend {
+        None => update_activated(isa, what, op, activation, y, [x]),
+        Some(addend) => update_activated(isa, what, Plus(op), activation, y, [x, addend]),
+    }
+}
+
+/// The update `op + a` with a further input `a`.
+#[derive(Clone, Copy)]
+struct Plus<F>(F);
+
+impl<T: Element, F: Lanewise<T, 1, 1>> Lanewise<T, 1, 2> for Plus<F> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], [x, a]: [T::V<S>; 2]) -> [T::V<S>; 1] {
+        let [new] = self.0.apply(s, y, [x]);
+        [T::vadd(s, new, a)]
     }
 }
 

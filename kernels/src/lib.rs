@@ -55,6 +55,8 @@ pub use element::Element;
 pub use isa::Isa;
 pub use size::Size2;
 
+use std::ops::Range;
+
 /// The arguments, beside its operands, of a pass that needs memory for intermediate results.
 #[derive(Debug)]
 pub struct Pass<'a, T> {
@@ -83,6 +85,41 @@ pub enum Activation {
     Identity,
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
+}
+
+/// What follows a result before a kernel stores it: an addition, and then a function. An [`Activation`] alone
+/// is one without an addition.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a, T> {
+    /// What is added, in the shape of the output. The bits are those of an addition to the stored result.
+    pub addend: Option<&'a [T]>,
+    /// The function of the sum.
+    pub activation: Activation,
+}
+
+impl<'a, T> Finish<'a, T> {
+    /// What follows the elements `range` of the output.
+    ///
+    /// # Panics
+    ///
+    /// When the addend has no such elements.
+    #[must_use]
+    pub fn part(self, range: Range<usize>) -> Self {
+        Self { addend: self.addend.map(|addend| &addend[range]), ..self }
+    }
+
+    /// Panics if there is an addend of another length than that of the output.
+    pub(crate) fn check(&self, len: usize) {
+        if let Some(addend) = self.addend {
+            assert_eq!(addend.len(), len, "the addend has {} elements, the output has {len}", addend.len());
+        }
+    }
+}
+
+impl<T> From<Activation> for Finish<'_, T> {
+    fn from(activation: Activation) -> Self {
+        Self { addend: None, activation }
+    }
 }
 
 // The README's example is compiled and run as a test.

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::conv::{Case, fitting, narrow};
-use common::{assert_close, each_isa};
-use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path};
+use common::conv::{Case, fitting, narrow, prepared};
+use common::{assert_close, data, each_isa};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path, Weights};
 use isograd_kernels::reference::conv as reference;
-use isograd_kernels::{Accum, Activation, Isa, Pass};
+use isograd_kernels::{Accum, Activation, Finish, Isa, Pass, elementwise};
 use proptest::prelude::*;
 
 const CHANNELS: [usize; 9] = [1, 2, 3, 4, 5, 8, 9, 12, 17];
@@ -436,5 +436,35 @@ proptest! {
         // Short runs: the more the other sizes grow, the fewer samples.
         let n = n.min(1 + 100_000 / (channels[0] * channels[1] * rows[0] * columns[0] * h * w));
         Case::new(fitting(channels, [h, w], pair(0), pair(1), pair(2), pair(3)), n).check();
+    }
+}
+
+/// On every path, an addend gives the bits of a pass without a function, followed by an addition.
+#[test]
+fn an_addend_gives_the_bits_of_an_addition() {
+    let shapes = [([3, 5], 1), ([16, 18], 1), ([4, 8], 2), ([6, 6], 6)];
+    for ((channels, groups), n) in shapes.into_iter().flat_map(|shape| [1, 5, 33].map(|n| (shape, n))) {
+        for kernel in [[1, 1], [3, 3]] {
+            let shape = fitting(channels, [7, 9], kernel, [1, 1], [1, 1], [1, 1]);
+            let shape = Conv2dShape { groups, ..shape };
+            for path in [Path::Direct, Path::Im2col, Path::WinogradF2, Path::WinogradF4] {
+                let Ok(conv) = Conv2d::with_path(shape, path) else { continue };
+                let (x, w): (Vec<f32>, Vec<f32>) = (data(conv.input_len(n), 1), data(conv.weight_len(), 2));
+                let (bias, addend): (Vec<f32>, Vec<f32>) = (data(shape.f, 3), data(conv.output_len(n), 4));
+                each_isa(|isa| {
+                    let [prepared, _] = prepared(&conv, isa, &w);
+                    let weights = Weights { plain: &w, prepared: &prepared };
+                    let mut scratch = vec![0.0; conv.scratch_len(n)];
+                    let [mut sum, mut y] = [(); 2].map(|()| vec![f32::NAN; conv.output_len(n)]);
+                    let pass = Pass { isa, n, scratch: &mut scratch };
+                    conv.forward(pass, &x, weights, Some(&bias), Activation::Identity, &mut sum);
+                    elementwise::add_assign(isa, &addend, Activation::Relu, &mut sum);
+                    let (pass, activation) = (Pass { isa, n, scratch: &mut scratch }, Activation::Relu);
+                    let finish = Finish { addend: Some(&addend[..]), activation };
+                    conv.forward(pass, &x, weights, Some(&bias), finish, &mut y);
+                    assert_eq!(y, sum, "{isa}, {path:?}, {n} samples of {shape:?}");
+                });
+            }
+        }
     }
 }

@@ -342,3 +342,28 @@ proptest! {
         check_all(shape, storages.map(|i| STORAGES[i]));
     }
 }
+
+/// Dense layers and convolutions are split among threads by the rows of a product.
+#[test]
+fn parts_of_the_rows_give_the_bits_of_the_whole() {
+    for isa in Isa::available() {
+        for (m, k) in [(16, 3), (40, 27), (37, 600), (100, 1025), (512, 64)] {
+            for n in [1, 2, 5, 16, 33] {
+                let (a, b): (Vec<f32>, Vec<f32>) = (data(m * k, 1), data(k * n, 2));
+                let product = |rows: std::ops::Range<usize>| {
+                    let mut c = vec![0.0; rows.len() * n];
+                    let a = MatRef::row_major(&a[rows.start * k..rows.end * k], rows.len(), k);
+                    let (b, into) = (MatRef::row_major(&b, k, n), MatMut::row_major(&mut c, rows.len(), n));
+                    gemm(isa, a, b, Accum::Replace, into);
+                    c
+                };
+                let whole = product(0..m);
+                for part in [8, 16, 24] {
+                    let ends = (0..m).step_by(part).map(|first| first..(first + part).min(m));
+                    let parts: Vec<f32> = ends.flat_map(&product).collect();
+                    assert_eq!(parts, whole, "{isa}: {m} x {k} times {k} x {n} in parts of {part} rows");
+                }
+            }
+        }
+    }
+}

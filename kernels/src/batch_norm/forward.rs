@@ -3,9 +3,9 @@
 use super::moments::Measure;
 use super::{Affine, SavedStatistics, block_len, check_channels, factor};
 use crate::element::Element;
-use crate::elementwise::{Lanewise, update_activated};
+use crate::elementwise::{Lanewise, update_finished};
 use crate::simd::Level;
-use crate::{Activation, Isa};
+use crate::{Finish, Isa};
 
 /// The statistics that [`batch_norm_train`] computes, one value for each channel.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ pub struct RunningStatistics<'a, T> {
 /// Normalises each channel with its own statistics:
 ///
 /// `mean = sum(x) / m`, `var = sum((x - mean)^2) / m`, `inv_std = 1 / sqrt(var + eps)`,
-/// `y = activation((x - mean) * (inv_std * gamma) + beta)`.
+/// `y = activation((x - mean) * (inv_std * gamma) + beta)`, with an addend before the activation if `finish`
+/// has one.
 ///
 /// - `x`, `y`: one block of `m` values for each channel of `statistics`; `y` is overwritten.
 /// - `statistics`: overwritten.
@@ -43,18 +44,20 @@ pub struct RunningStatistics<'a, T> {
 /// # Panics
 ///
 /// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
-pub fn batch_norm_train<T: Element>(
+pub fn batch_norm_train<'f, T: Element>(
     isa: Isa,
     x: &[T],
     affine: Affine<'_, T>,
     eps: f64,
-    activation: Activation,
+    finish: impl Into<Finish<'f, T>>,
     y: &mut [T],
     statistics: BatchStatistics<'_, T>,
 ) {
     let BatchStatistics { mean, var, inv_std } = statistics;
     let c = mean.len();
     let m = block_len("batch_norm_train", c, x.len(), y.len());
+    let finish = finish.into();
+    finish.check(y.len());
     check_channels(c, [("var", Some(var.len())), ("inv_std", Some(inv_std.len()))]);
     check_affine(c, affine);
     for channel in 0..c {
@@ -65,7 +68,8 @@ pub fn batch_norm_train<T: Element>(
         var[channel] = T::from_f64(moments.variance());
         inv_std[channel] = T::from_f64(moments.inverse_std(eps));
         let line = Line::new(channel, affine, mean[channel], inv_std[channel]);
-        update_activated(isa, "batch_norm_train", line, activation, &mut y[block], [x]);
+        let finish = finish.part(block.clone());
+        update_finished(isa, "batch_norm_train", line, finish, &mut y[block], x);
     }
 }
 
@@ -73,30 +77,33 @@ pub fn batch_norm_train<T: Element>(
 /// `y = activation((x - mean) * (gamma / sqrt(var + eps)) + beta)`.
 ///
 /// `x`, `y`: one block of equal length for each channel of `running`; `y` is overwritten. NaN propagates
-/// through the activation.
+/// through the activation. If `finish` has an addend, it is added before the activation.
 ///
 /// # Panics
 ///
 /// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
-pub fn batch_norm_eval<T: Element>(
+pub fn batch_norm_eval<'f, T: Element>(
     isa: Isa,
     x: &[T],
     affine: Affine<'_, T>,
     running: RunningStatistics<'_, T>,
     eps: f64,
-    activation: Activation,
+    finish: impl Into<Finish<'f, T>>,
     y: &mut [T],
 ) {
     let RunningStatistics { mean, var } = running;
     let c = mean.len();
     let m = block_len("batch_norm_eval", c, x.len(), y.len());
+    let finish = finish.into();
+    finish.check(y.len());
     check_channels(c, [("var", Some(var.len()))]);
     check_affine(c, affine);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let inv_std = T::from_f64(inverse_std(var[channel].to_f64(), eps));
         let line = Line::new(channel, affine, mean[channel], inv_std);
-        update_activated(isa, "batch_norm_eval", line, activation, &mut y[block.clone()], [&x[block]]);
+        let finish = finish.part(block.clone());
+        update_finished(isa, "batch_norm_eval", line, finish, &mut y[block.clone()], &x[block]);
     }
 }
 
@@ -104,28 +111,31 @@ pub fn batch_norm_eval<T: Element>(
 /// `y = activation((x - mean) * (inv_std * gamma) + beta)`.
 ///
 /// `x`, `y`: one block of equal length for each channel of `statistics`; `y` is overwritten. NaN propagates
-/// through the activation.
+/// through the activation. If `finish` has an addend, it is added before the activation.
 ///
 /// # Panics
 ///
 /// When `x` cannot be cut into as many equal blocks as there are channels, or a length does not fit.
-pub fn batch_norm_normalise<T: Element>(
+pub fn batch_norm_normalise<'f, T: Element>(
     isa: Isa,
     x: &[T],
     affine: Affine<'_, T>,
     statistics: SavedStatistics<'_, T>,
-    activation: Activation,
+    finish: impl Into<Finish<'f, T>>,
     y: &mut [T],
 ) {
     let SavedStatistics { mean, inv_std } = statistics;
     let c = mean.len();
     let m = block_len("batch_norm_normalise", c, x.len(), y.len());
+    let finish = finish.into();
+    finish.check(y.len());
     check_channels(c, [("inv_std", Some(inv_std.len()))]);
     check_affine(c, affine);
     for channel in 0..c {
         let block = channel * m..(channel + 1) * m;
         let line = Line::new(channel, affine, mean[channel], inv_std[channel]);
-        update_activated(isa, "batch_norm_normalise", line, activation, &mut y[block.clone()], [&x[block]]);
+        let finish = finish.part(block.clone());
+        update_finished(isa, "batch_norm_normalise", line, finish, &mut y[block.clone()], &x[block]);
     }
 }
 

@@ -27,7 +27,7 @@ use super::direct_plan::{DirectPlan, Layout, Products};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
-use crate::{Accum, Activation};
+use crate::{Accum, Activation, Finish};
 use std::ops::Range;
 
 /// Distances in the weights from one output channel to the next, and from one input channel to the next.
@@ -43,7 +43,17 @@ pub(super) struct WeightStrides {
 pub(super) enum Epilogue<'a, T> {
     Store,
     Relu,
+    Addition(AdditionEpilogue<'a, T>),
     Gradient(GradientEpilogue<'a, T>),
+}
+
+/// The operation on a result that is a term of a sum.
+#[derive(Clone, Copy)]
+pub(super) struct AdditionEpilogue<'a, T> {
+    /// The other term, of the shape of the result.
+    addend: &'a [T],
+    /// Whether a ReLU of the sum follows.
+    relu: bool,
 }
 
 /// The operation on a gradient before it is stored: first the addition, then the gradient of the ReLU.
@@ -56,10 +66,13 @@ pub(super) struct GradientEpilogue<'a, T> {
 }
 
 impl<'a, T> Epilogue<'a, T> {
-    pub(super) fn activation(activation: Activation) -> Self {
-        match activation {
-            Activation::Identity => Self::Store,
-            Activation::Relu => Self::Relu,
+    pub(super) fn finish(Finish { addend, activation }: Finish<'a, T>) -> Self {
+        match (addend, activation) {
+            (None, Activation::Identity) => Self::Store,
+            (None, Activation::Relu) => Self::Relu,
+            (Some(addend), activation) => {
+                Self::Addition(AdditionEpilogue { addend, relu: activation == Activation::Relu })
+            }
         }
     }
 
@@ -80,6 +93,7 @@ impl<T: Element> Epilogue<'_, T> {
             let value = match self {
                 Self::Store => value,
                 Self::Relu => T::relu(s, value),
+                Self::Addition(addition) => addition.apply_partial(s, places.clone(), value),
                 Self::Gradient(gradient) => gradient.apply_partial(s, y, places.clone(), value),
             };
             return T::store_partial(s, &mut y[places], value);
@@ -88,6 +102,7 @@ impl<T: Element> Epilogue<'_, T> {
         match self {
             Self::Store => {}
             Self::Relu => tile[0][0] = T::relu(s, value),
+            Self::Addition(addition) => addition.apply::<S, 1, 1>(s, [places.start, 0], &mut tile),
             Self::Gradient(gradient) => gradient.apply::<S, 1, 1>(s, y, [places.start, 0], &mut tile),
         }
         T::split_mut::<S>(&mut y[places]).0[0] = tile[0][0];
@@ -290,6 +305,10 @@ impl<T: Element> DirectPass<'_, T> {
                 }
                 self.store(at, column, &acc);
             }
+            Epilogue::Addition(addition) => {
+                addition.apply(s, [at.target + column, at.plane], &mut acc);
+                self.store(at, column, &acc);
+            }
             Epilogue::Gradient(gradient) => {
                 gradient.apply(s, self.y, [at.target + column, at.plane], &mut acc);
                 self.store(at, column, &acc);
@@ -402,6 +421,48 @@ impl<T: Element> DirectPass<'_, T> {
     }
 }
 
+impl<T: Element> AdditionEpilogue<'_, T> {
+    /// Applies the operation to a tile, as [`GradientEpilogue::apply`].
+    #[inline(always)]
+    fn apply<S: Level, const F: usize, const V: usize>(
+        &self,
+        s: S,
+        places: [usize; 2],
+        tile: &mut Tile<T, S, F, V>,
+    ) {
+        add_rows(s, self.addend, places, tile);
+        if self.relu {
+            for row in tile.iter_mut() {
+                for sum in row.iter_mut() {
+                    *sum = T::relu(s, *sum);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn apply_partial<S: Level>(&self, s: S, places: Range<usize>, result: T::V<S>) -> T::V<S> {
+        let sum = T::vadd(s, T::load_partial(s, &self.addend[places]), result);
+        if self.relu { T::relu(s, sum) } else { sum }
+    }
+}
+
+/// Adds rows of `values` to a tile: to its row `f`, those from `start + f * stride` on.
+#[inline(always)]
+fn add_rows<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    values: &[T],
+    [start, stride]: [usize; 2],
+    tile: &mut Tile<T, S, F, V>,
+) {
+    for f in 0..F {
+        let (values, _) = T::split::<S>(&values[start + f * stride..][..V * T::lanes::<S>()]);
+        for v in 0..V {
+            tile[f][v] = T::vadd(s, values[v], tile[f][v]);
+        }
+    }
+}
+
 impl<T: Element> GradientEpilogue<'_, T> {
     /// Applies the operation to a tile. Its row `f` belongs at `start + f * stride` of the output `y`.
     ///
@@ -416,12 +477,7 @@ impl<T: Element> GradientEpilogue<'_, T> {
     ) {
         let len = V * T::lanes::<S>();
         if self.accum == Accum::Add {
-            for f in 0..F {
-                let (y, _) = T::split::<S>(&y[start + f * stride..][..len]);
-                for v in 0..V {
-                    tile[f][v] = T::vadd(s, y[v], tile[f][v]);
-                }
-            }
+            add_rows(s, y, [start, stride], tile);
         }
         if let Some(x) = self.relu_output {
             for f in 0..F {

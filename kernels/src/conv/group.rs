@@ -7,7 +7,7 @@ use super::im2col::Im2col;
 use super::weight_gradient::{WeightGradientPass, WeightGradientPlan};
 use super::{Path, Paths};
 use crate::element::Element;
-use crate::{Accum, Activation, Pass};
+use crate::{Accum, Finish, Pass};
 
 /// The planned loops of a group. All groups of a convolution have the same.
 #[derive(Debug, Clone)]
@@ -66,14 +66,14 @@ impl Group {
         pass: Pass<'_, T>,
         [x, w]: [&[T]; 2],
         bias: Option<&[T]>,
-        activation: Activation,
+        finish: Finish<'_, T>,
         y: &mut [T],
     ) {
         if path == Path::Im2col {
-            return self.im2col.forward(pass, x, w, bias, activation, y);
+            return self.im2col.forward(pass, x, w, bias, finish, y);
         }
         let Pass { isa, n, scratch } = pass;
-        let (plan, w_strides, epilogue) = (&self.forward, self.w_strides, Epilogue::activation(activation));
+        let (plan, w_strides, epilogue) = (&self.forward, self.w_strides, Epilogue::finish(finish));
         let outputs = w.len() / w_strides.output;
         T::direct(isa, DirectPass { plan, n, outputs, x, w, w_strides, bias, epilogue, y, scratch });
     }

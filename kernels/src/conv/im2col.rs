@@ -16,7 +16,7 @@
 use super::axis::Axis;
 use crate::element::Element;
 use crate::gemm::{MatMut, MatRef, gemm};
-use crate::{Accum, Activation, Pass, activation, elementwise};
+use crate::{Accum, Activation, Finish, Pass, activation, elementwise};
 use std::ops::Range;
 
 /// The elements of a block's columns, which fit in the second-level cache, unless a block then has fewer
@@ -112,7 +112,7 @@ impl Im2col {
         x: &[T],
         w: &[T],
         bias: Option<&[T]>,
-        activation: Activation,
+        finish: Finish<'_, T>,
         y: &mut [T],
     ) {
         let plane = self.plane(n);
@@ -123,16 +123,17 @@ impl Im2col {
             let (start, len) = self.place(&block, n);
             let columns = self.columns(n, x, &block, scratch);
             gemm(isa, w, columns, Accum::Replace, MatMut::strided(&mut y[start..], f, len, plane, 1));
-            if bias.is_none() && activation == Activation::Identity {
-                continue;
-            }
             for (f, y) in y.chunks_exact_mut(plane.max(1)).enumerate() {
                 let y = &mut y[start..start + len];
                 if let Some(bias) = bias {
                     elementwise::add_bias(isa, 1, len, &bias[f..=f], y);
                 }
-                if activation == Activation::Relu {
-                    activation::relu_in_place(isa, y);
+                match finish {
+                    Finish { addend: Some(addend), activation } => {
+                        elementwise::add_assign(isa, &addend[f * plane + start..][..len], activation, y);
+                    }
+                    Finish { activation: Activation::Relu, .. } => activation::relu_in_place(isa, y),
+                    Finish { activation: Activation::Identity, .. } => {}
                 }
             }
         }

@@ -93,7 +93,7 @@ pub(crate) use winograd::{WinogradPass, WinogradWeightGradientPass, WinogradWeig
 
 use crate::element::Element;
 use crate::isa::Isa;
-use crate::{Accum, Activation, Pass, reduce};
+use crate::{Accum, Activation, Finish, Pass, elementwise, reduce};
 use choice::Paths;
 use depthwise::Depthwise;
 use direct::Epilogue;
@@ -264,62 +264,70 @@ impl Conv2d {
         }
     }
 
-    /// `y = activation(conv(x, w) + bias)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]` and `w`
-    /// `[F, C/groups, KH, KW]`. On the Winograd paths, it reads them [prepared](Self::prepare_forward).
+    /// `y = activation(conv(x, w) + bias + addend)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]`
+    /// and `w` `[F, C/groups, KH, KW]`. On the Winograd paths, it reads them
+    /// [prepared](Self::prepare_forward). `finish` is the activation, or has an addend `[F, OH, OW, n]` too.
     ///
     /// # Panics
     ///
     /// When a slice does not have the length that the shape and `n` give it, or the scratch memory of `pass`
     /// is shorter than [`scratch_len`](Self::scratch_len).
-    pub fn forward<'a, T: Element>(
+    pub fn forward<'a, 'f, T: Element>(
         &self,
         pass: Pass<'_, T>,
         x: &[T],
         w: impl Into<Weights<'a, T>>,
         bias: Option<&[T]>,
-        activation: Activation,
+        finish: impl Into<Finish<'f, T>>,
         y: &mut [T],
     ) {
         let Weights { plain: w, prepared } = w.into();
         self.check(&pass, x.len(), w.len(), y.len());
-        let f = self.shape.f;
+        let (f, finish) = (self.shape.f, finish.into());
+        finish.check(y.len());
         if let Some(bias) = bias {
             assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
         }
         if let Some(plan) = self.winograd.forward(pass.n) {
             check_prepared(prepared.len(), self.forward_prepared_len());
-            let epilogue = Epilogue::activation(activation);
+            let epilogue = Epilogue::finish(finish);
             return winograd::correlate(plan, pass, 0..f, [x, prepared], bias, epilogue, y);
         }
         let Pass { isa, n, scratch } = pass;
         if let Some(depthwise) = &self.depthwise {
-            let epilogue = Epilogue::activation(activation);
-            return depthwise.forward(isa, n, [x, w], bias, epilogue, y);
+            let Finish { addend, activation } = finish;
+            let own = if addend.is_some() { Activation::Identity } else { activation };
+            depthwise.forward(isa, n, [x, w], bias, Epilogue::finish(own.into()), y);
+            if let Some(addend) = addend {
+                elementwise::add_assign(isa, addend, activation, y);
+            }
+            return;
         }
         for g in 0..self.shape.groups {
             let pass = Pass { isa, n, scratch: &mut *scratch };
             let inputs = [self.part(g, x), self.part(g, w)];
             let bias = bias.map(|bias| self.part(g, bias));
-            self.group.forward(self.paths.forward, pass, inputs, bias, activation, self.part_mut(g, y));
+            let finish = Finish { addend: finish.addend.map(|addend| self.part(g, addend)), ..finish };
+            self.group.forward(self.paths.forward, pass, inputs, bias, finish, self.part_mut(g, y));
         }
     }
 
     /// The part of [`forward`](Self::forward) that computes the output of the filters `filters`: `y`
-    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters. Parts that together have all
-    /// filters give the bits of `forward`.
+    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters, an addend is that of `filters`.
+    /// Parts that together have all filters give the bits of `forward`.
     ///
     /// # Panics
     ///
     /// When there are several groups, when `filters` are not at least two of the filters, and as `forward`.
     #[expect(clippy::too_many_arguments, reason = "those of `forward`, and the range")]
-    pub fn forward_filters<'a, T: Element>(
+    pub fn forward_filters<'a, 'f, T: Element>(
         &self,
         pass: Pass<'_, T>,
         filters: Range<usize>,
         x: &[T],
         w: impl Into<Weights<'a, T>>,
         bias: Option<&[T]>,
-        activation: Activation,
+        finish: impl Into<Finish<'f, T>>,
         y: &mut [T],
     ) {
         let Conv2dShape { f, groups, .. } = self.shape;
@@ -328,17 +336,18 @@ impl Conv2d {
         assert!(filters.len() > 1 && filters.end <= f, "filters {filters:?} of {f}");
         let plane = self.output_len(pass.n) / f;
         assert_eq!(y.len(), filters.len() * plane, "the output of {filters:?} has {} elements", y.len());
-        let Weights { plain: w, prepared } = w.into();
+        let (Weights { plain: w, prepared }, finish) = (w.into(), finish.into());
         self.check(&pass, x.len(), w.len(), self.output_len(pass.n));
+        finish.check(y.len());
         let bias = bias.map(|bias| &bias[filters.clone()]);
         if let Some(plan) = self.winograd.forward(pass.n) {
             check_prepared(prepared.len(), self.forward_prepared_len());
-            let epilogue = Epilogue::activation(activation);
+            let epilogue = Epilogue::finish(finish);
             return winograd::correlate(plan, pass, filters, [x, prepared], bias, epilogue, y);
         }
         let of_filter = self.weight_len() / f;
         let w = &w[filters.start * of_filter..filters.end * of_filter];
-        self.group.forward(self.paths.forward, pass, [x, w], bias, activation, y);
+        self.group.forward(self.paths.forward, pass, [x, w], bias, finish, y);
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`

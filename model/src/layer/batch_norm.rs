@@ -238,6 +238,10 @@ impl<T: Element> Layer<T> for BatchNormalization {
         true
     }
 
+    fn can_add_to_y(&self) -> bool {
+        self.activation == Activation::Identity
+    }
+
     fn fuse(&mut self, fusion: Fusion) -> bool {
         let is_behind = fusion == Fusion::Relu;
         if is_behind {
@@ -257,7 +261,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
                 *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
             }
             let saved = SavedStatistics { mean, inv_std };
-            batch_norm_normalise(cx.isa, x, affine, saved, self.activation, y);
+            batch_norm_normalise(cx.isa, x, affine, saved, cx.finish(self.activation), y);
             if cx.mode == Mode::Eval {
                 return;
             }
@@ -275,12 +279,12 @@ impl<T: Element> Layer<T> for BatchNormalization {
                 var[channel] = T::from_f64(share * (moments.squares / (count - 1.0)));
             }
             let saved = SavedStatistics { mean, inv_std };
-            batch_norm_normalise(cx.isa, x, affine, saved, self.activation, y);
+            batch_norm_normalise(cx.isa, x, affine, saved, cx.finish(self.activation), y);
         } else {
             let var = &mut memory.statistics[self.running_var.clone()];
             let count = self.count(cx) as f64;
             let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
-            batch_norm_train(cx.isa, x, affine, self.epsilon, self.activation, y, statistics);
+            batch_norm_train(cx.isa, x, affine, self.epsilon, cx.finish(self.activation), y, statistics);
             elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
         }
         let running_mean = &mut memory.statistics[self.running_mean.clone()];
@@ -308,7 +312,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
             var: &cx.statistics[of(&self.running_var)],
         };
         let x = part(x, self.channels, &channels);
-        batch_norm_eval(cx.isa, x, affine, running, self.epsilon, self.activation, y);
+        batch_norm_eval(cx.isa, x, affine, running, self.epsilon, cx.finish(self.activation), y);
     }
 
     fn is_cheap(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::conv::{self, Conv2dShape, Weights};
-use isograd_kernels::{Accum, Activation, Element, Pass};
+use isograd_kernels::{Accum, Activation, Element, Finish, Pass};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -96,8 +96,11 @@ impl Conv2D {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
     }
 
-    /// The weights, the bias and the function of a forward pass.
-    fn parameters<'a, T>(&self, cx: &Context<'a, T>) -> (Weights<'a, T>, Option<&'a [T]>, Activation) {
+    /// The weights and the bias of a forward pass, and what follows its results.
+    fn parameters<'a, T: Element>(
+        &self,
+        cx: &Context<'a, T>,
+    ) -> (Weights<'a, T>, Option<&'a [T]>, Finish<'a, T>) {
         let Built { conv, weight, bias } = self.built();
         let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
             Some(Folded { bias, activation }) => (Some(bias), *activation),
@@ -105,7 +108,7 @@ impl Conv2D {
         };
         let prepared = &cx.prepared[..conv.forward_prepared_len()];
         let weights = Weights { plain: &cx.params[weight.clone()], prepared };
-        (weights, bias.map(|range| &cx.params[range.clone()]), activation)
+        (weights, bias.map(|range| &cx.params[range.clone()]), cx.finish(activation))
     }
 
     fn built(&self) -> &Built {
@@ -186,9 +189,9 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let (w, bias, activation) = self.parameters(cx);
+        let (w, bias, finish) = self.parameters(cx);
         let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
-        self.built().conv.forward(pass, x, w, bias, activation, y);
+        self.built().conv.forward(pass, x, w, bias, finish, y);
     }
 
     fn split(&self) -> Split {
@@ -203,9 +206,9 @@ impl<T: Element> Layer<T> for Conv2D {
         y: &mut [T],
         memory: Memory<'_, T>,
     ) {
-        let (w, bias, activation) = self.parameters(cx);
+        let (w, bias, finish) = self.parameters(cx);
         let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
-        self.built().conv.forward_filters(pass, channels, x, w, bias, activation, y);
+        self.built().conv.forward_filters(pass, channels, x, w, bias, finish, y);
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
@@ -247,6 +250,10 @@ impl<T: Element> Layer<T> for Conv2D {
 
     fn can_add_to_dx(&self) -> bool {
         true
+    }
+
+    fn can_add_to_y(&self) -> bool {
+        self.relu == Activation::Identity
     }
 
     fn fuse(&mut self, fusion: Fusion) -> bool {

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
-use isograd_kernels::{Accum, Activation, Element, activation, elementwise, reduce};
+use isograd_kernels::{Accum, Activation, Element, Finish, activation, elementwise, reduce};
 use std::ops::Range;
 
 /// `y = W x + b`: x `[in, n]`, W `[out, in]`, b `[out]`, y `[out, n]`.
@@ -22,7 +22,7 @@ pub struct Dense {
     inputs: usize,
     weight: Range<usize>,
     bias: Option<Range<usize>>,
-    relu: bool,
+    relu: Activation,
     relu_gradient: bool,
     folded: Option<Folded>,
 }
@@ -38,7 +38,7 @@ impl Dense {
             inputs: 0,
             weight: 0..0,
             bias: None,
-            relu: false,
+            relu: Activation::Identity,
             relu_gradient: false,
             folded: None,
         }
@@ -62,16 +62,20 @@ impl Dense {
         let w = MatRef::row_major(weights, outputs.len(), self.inputs);
         let x = MatRef::row_major(x, self.inputs, cx.n);
         gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, outputs.len(), cx.n));
-        let (bias, relu) = match self.folded.as_ref().filter(|_| cx.folded) {
-            Some(Folded { bias, activation }) => (Some(bias), *activation == Activation::Relu),
+        let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
+            Some(Folded { bias, activation }) => (Some(bias), *activation),
             None => (self.bias.as_ref(), self.relu),
         };
         if let Some(bias) = bias {
             let bias = &cx.params[bias.clone()][outputs.clone()];
             elementwise::add_bias(cx.isa, outputs.len(), cx.n, bias, y);
         }
-        if relu {
-            activation::relu_in_place(cx.isa, y);
+        match cx.finish(activation) {
+            Finish { addend: Some(addend), activation } => {
+                elementwise::add_assign(cx.isa, addend, activation, y);
+            }
+            Finish { activation: Activation::Relu, .. } => activation::relu_in_place(cx.isa, y),
+            Finish { .. } => {}
         }
     }
 }
@@ -161,9 +165,13 @@ impl<T: Element> Layer<T> for Dense {
         true
     }
 
+    fn can_add_to_y(&self) -> bool {
+        self.relu == Activation::Identity
+    }
+
     fn fuse(&mut self, fusion: Fusion) -> bool {
         match fusion {
-            Fusion::ReluForward => self.relu = true,
+            Fusion::ReluForward => self.relu = Activation::Relu,
             Fusion::ReluGradient => self.relu_gradient = true,
             _ => return false,
         }

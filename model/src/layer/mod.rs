@@ -45,7 +45,7 @@ pub use zero_padding2d::{Sides, ZeroPadding2D};
 
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::{Accum, Activation, Element, Isa};
+use isograd_kernels::{Accum, Activation, Element, Finish, Isa};
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -90,6 +90,16 @@ pub struct Context<'a, T> {
     /// Whether layers do the work of the layers that were [folded](Layer::fold) into them. `params` are then
     /// folded parameters.
     pub folded: bool,
+    /// In place of the layer's own function, what follows its results where it does the work of an addition
+    /// [behind it](Layer::can_add_to_y).
+    pub addition: Option<Finish<'a, T>>,
+}
+
+impl<'a, T: Copy> Context<'a, T> {
+    /// What follows the results of a layer whose own function is `activation`.
+    pub(crate) fn finish(&self, activation: Activation) -> Finish<'a, T> {
+        self.addition.unwrap_or(activation.into())
+    }
 }
 
 /// What a layer prepares for all shards of a step is made from.
@@ -356,6 +366,14 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// read one input, their gradients are added up; for a layer that cannot add, the network does it, which
     /// takes a pass over memory.
     fn can_add_to_dx(&self) -> bool {
+        false
+    }
+
+    /// Whether [`forward`](Self::forward) can do the work of an addition behind the layer: then it gets the
+    /// other term of the sum, in the shape of its output, and the function of the sum in
+    /// [`Context::addition`]. It adds to what the output would be, so no bit changes. Only a layer whose
+    /// [backward pass](Self::backward_reads) does not read the output can do so.
+    fn can_add_to_y(&self) -> bool {
         false
     }
 

@@ -18,22 +18,24 @@ impl<T: Element> Network<T> {
                 let (forward, backward) = (self.layer_forward(step, layer), self.layer_backward(step, layer));
                 StepCosts { name: format!("{position} {}", place.label()), forward, backward }
             }
-            // A sum has no place of its own; the layer before it is the last one of a path.
+            // A sum has no place of its own; the layer before it is the last one of a path, and may do its work.
             Op::Add { .. } => {
                 let (read, written) = (self.elements(&step.reads), self.elements(&[step.writes]));
                 let direct = step.gradients.iter().filter(|write| matches!(write, GradientWrite::Direct(_)));
                 let cost = |elements: usize| Cost { sample_bytes: bytes::<T>(elements), ..Cost::default() };
                 let backward = cost(2 * written * direct.count());
-                StepCosts { name: format!("{block} sum"), forward: cost(read + written), backward }
+                let forward = if step.skip_forward { Cost::default() } else { cost(read + written) };
+                StepCosts { name: format!("{block} sum"), forward, backward }
             }
         };
         self.graph.steps.iter().map(costs).collect()
     }
 
     fn layer_forward(&self, step: &Step, layer: usize) -> Cost {
+        let addend = step.addend.map_or(0, |addend| self.elements(&[addend.value]));
         Cost {
             multiply_adds: self.layers[layer].multiply_adds(),
-            sample_bytes: bytes::<T>(self.elements(&step.reads) + self.elements(&[step.writes])),
+            sample_bytes: bytes::<T>(self.elements(&step.reads) + addend + self.elements(&[step.writes])),
             call_bytes: bytes::<T>(self.infos[layer].elements.len()),
         }
     }

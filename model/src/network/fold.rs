@@ -52,10 +52,14 @@ pub(super) fn plan<T: Element>(
             continue;
         };
         let Op::Layer(layer) = graph.steps[in_front].op else { continue };
+        let addend = graph.steps[index].addend;
+        if addend.is_some() && !layers[layer].can_add_to_y() {
+            continue;
+        }
         let bias = end..end + input.c;
         let Some(into) = layers[layer].fold(activation, bias.clone()) else { continue };
         end = bias.end;
-        graph.steps[in_front].writes = writes;
+        (graph.steps[in_front].writes, graph.steps[in_front].addend) = (writes, addend);
         graph.steps[index].skip_forward = true;
         folds.push(Fold { from, into, bias });
     }

@@ -5,7 +5,7 @@
 //! outermost. The gradient by a value lies likewise in a buffer of its own or in that of another value.
 
 use crate::shape::Shape;
-use isograd_kernels::Accum;
+use isograd_kernels::{Accum, Activation};
 use std::ops::Range;
 
 /// A value's place inside of another one, in elements of a sample.
@@ -53,6 +53,15 @@ pub(super) enum GradientWrite {
     Spare,
 }
 
+/// The work of an addition behind a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Addend {
+    /// The other term of the sum.
+    pub(super) value: usize,
+    /// The function of the sum.
+    pub(super) activation: Activation,
+}
+
 /// A step of the two passes.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
@@ -60,6 +69,8 @@ pub(super) struct Step {
     /// The values that it reads: one for a layer.
     pub(super) reads: Vec<usize>,
     pub(super) writes: usize,
+    /// What a layer adds to its output in the forward pass.
+    pub(super) addend: Option<Addend>,
     /// Shape of a layer's input.
     pub(super) input: Shape,
     /// A neighbour does the work of this pass, or the result is not needed.
@@ -93,6 +104,7 @@ impl Graph {
             op,
             reads,
             writes,
+            addend: None,
             input,
             skip_forward: false,
             skip_backward: false,

@@ -98,7 +98,8 @@ impl<T: Element> Lives<'_, T> {
 
     fn forward(&mut self, index: usize, step: &Step) {
         let time = 1 + index;
-        for value in step.reads.iter().chain([&step.writes]) {
+        let addend = step.addend.map(|addend| addend.value);
+        for value in step.reads.iter().chain([&step.writes]).chain(&addend) {
             self.touch_data(*value, time);
         }
         if let Op::Layer(layer) = step.op {

@@ -255,6 +255,29 @@ pub(super) fn disjoint<T, const COUNT: usize>(
     arena.get_disjoint_mut(ranges).expect("buffers in use at the same time do not overlap")
 }
 
+/// As [`disjoint`], where the buffers `reads` are only read, and may overlap each other.
+pub(super) fn disjoint_from_reads<T>(
+    arena: &mut [T],
+    reads: [Range<usize>; 2],
+    writes: [Range<usize>; 2],
+) -> ([&[T]; 2], [&mut [T]; 2]) {
+    let [one, other] = reads.clone();
+    let overlap = one.start.max(other.start) < one.end.min(other.end);
+    let [first, second] = match overlap {
+        true => [one.start.min(other.start)..one.end.max(other.end), 0..0],
+        false => [one, other],
+    };
+    let start = first.start;
+    let [into, also_into] = writes;
+    let [first, second, into, also_into] = disjoint(arena, [first, second, into, also_into]);
+    let (first, second) = (&*first, &*second);
+    let reads = match overlap {
+        true => reads.map(|range| &first[range.start - start..range.end - start]),
+        false => [first, second],
+    };
+    (reads, [into, also_into])
+}
+
 /// What a loss that is fused with the last layer works on.
 pub(crate) struct LastLayer<'m, T> {
     pub(crate) x: &'m [T],

@@ -1,13 +1,14 @@
 //! A network: layers and blocks, checked and planned once.
 //!
 //! ```text
-//! layers and blocks --lower--> steps over values --fuse--> fewer steps --gradients--> who adds to what
+//! layers and blocks --lower--> steps over values --fuse, addition--> fewer steps --gradients--> who adds to what
 //!                   --recompute--> what is not kept --lifetimes--> when each buffer is used
 //!                   --arena--> one piece of memory a shard
 //! ```
 //!
 //! What is left are two plain loops over a list of steps.
 
+mod addition;
 mod arena;
 mod costs;
 mod fold;
@@ -107,6 +108,7 @@ impl<T: Element> Network<T> {
         let Lowering { mut layers, infos, plan, mut graph, rows, output, .. } = Lowering::run(layers)?;
         let plain = graph.clone();
         fuse::fuse(&mut graph, &mut layers, output);
+        addition::fuse(&mut graph, &layers, output);
         let mut network = Self {
             layers,
             infos,

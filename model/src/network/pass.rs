@@ -1,13 +1,13 @@
 //! The forward and the backward pass of one shard.
 
-use super::graph::{GradientWrite, Op, Step};
+use super::graph::{Addend, GradientWrite, Op, Step};
 use super::lifetimes::Slot;
-use super::memory::disjoint;
+use super::memory::{disjoint, disjoint_from_reads};
 use super::split::in_parts;
 use super::{Network, ShardMemory};
 use crate::layer::{Backward, Context, Gradients, Memory, Mode};
 use crate::profile::Work;
-use isograd_kernels::{Accum, Activation, Element, Isa, activation, elementwise};
+use isograd_kernels::{Accum, Activation, Element, Finish, Isa, activation, elementwise};
 use std::ops::Range;
 
 /// Where a backward pass puts the gradients of the parameters.
@@ -159,13 +159,13 @@ impl<T: Element> Network<T> {
         part: Part<'_>,
     ) {
         let (step, info) = (&self.steps(cx.mode)[index], &self.infos[layer]);
-        let ranges = [
-            self.data_range(memory, step.reads[0]),
+        let reads = [self.data_range(memory, step.reads[0]), self.addend_range(memory, step)];
+        let writes = [
             self.data_range(memory, step.writes),
             self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n)),
         ];
-        let [x, y, saved] = disjoint(&mut memory.arena, ranges);
-        let (cx, layer) = (self.context_of(cx, step, layer), &self.layers[layer]);
+        let ([x, addend], [y, saved]) = disjoint_from_reads(&mut memory.arena, reads, writes);
+        let (cx, layer) = (self.context_of(cx, step, layer, addend), &self.layers[layer]);
         let memory = Memory { saved, scratch: &mut memory.scratch, statistics, sums: &[] };
         match part {
             Part::Sums(sums) => layer.forward_sums(&cx, x, memory, sums),
@@ -173,11 +173,25 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// The context of a layer. A frozen layer works as in use.
-    pub(super) fn context_of<'c>(&self, cx: &Context<'c, T>, step: &Step, layer: usize) -> Context<'c, T> {
+    /// Where the data lie that the layer of a step adds to its output; empty if it adds nothing.
+    pub(super) fn addend_range(&self, memory: &ShardMemory<T>, step: &Step) -> Range<usize> {
+        step.addend.map_or(0..0, |addend| self.data_range(memory, addend.value))
+    }
+
+    /// The context of a layer, which adds `addend` to its output if its step has an addend. A frozen layer
+    /// works as in use.
+    pub(super) fn context_of<'c>(
+        &self,
+        cx: &Context<'c, T>,
+        step: &Step,
+        layer: usize,
+        addend: &'c [T],
+    ) -> Context<'c, T> {
         let mode = if self.infos[layer].frozen { Mode::Eval } else { cx.mode };
         let prepared = &cx.prepared[self.prepared.ranges(cx.mode)[layer].clone()];
-        Context { input: step.input, mode, prepared, ..*cx }
+        let addition =
+            step.addend.map(|Addend { activation, .. }| Finish { addend: Some(addend), activation });
+        Context { input: step.input, mode, prepared, addition, ..*cx }
     }
 
     /// `y = function(the sum of what the step reads)`, added in the order of the paths, on at most `threads`
@@ -364,7 +378,7 @@ impl<T: Element> Network<T> {
             dw: Gradients::new(dw.of(info.elements.clone()), info.elements.start),
         };
         let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
-        let context = self.context_of(cx, step, layer);
+        let context = self.context_of(cx, step, layer, &[]);
         match part {
             Part::Sums(sums) => {
                 self.layers[layer].backward_sums(&context, tensors, of_layer, sums);
@@ -395,7 +409,7 @@ impl<T: Element> Network<T> {
         ];
         let [x, y, saved] = disjoint(&mut memory.arena, ranges);
         let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
-        self.layers[layer].forward_again(&self.context_of(cx, step, layer), x, y, of_layer);
+        self.layers[layer].forward_again(&self.context_of(cx, step, layer, &[]), x, y, of_layer);
     }
 
     /// Passes the gradient of a sum on to the terms that do not share its buffer.

@@ -155,6 +155,7 @@ impl<T: Element> Network<T> {
             position,
             prepared: &[],
             folded: false,
+            addition: None,
         }
     }
 }

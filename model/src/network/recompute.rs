@@ -82,7 +82,7 @@ impl<T: Element> Network<T> {
             let layer = &self.layers[layer];
             let buffer = self.data[step.writes].value;
             // A part of a joined value has a buffer with other values, which have other writers.
-            let is_alone = writers[buffer][..] == [index];
+            let is_alone = writers[buffer][..] == [index] && step.addend.is_none();
             let keeps_input = layer.backward_reads() == BackwardReads::X && !step.skip_backward;
             let has_input = keeps_input && !buffers[self.data[step.reads[0]].value];
             if let Some(reader) = last_readers[buffer].filter(|_| is_alone && has_input && layer.is_cheap()) {

@@ -3,7 +3,7 @@
 //! A layer is cut into parts of its channels or elements. A part is computed as it is in the whole, so the
 //! bits are those of one thread.
 
-use super::memory::disjoint;
+use super::memory::{disjoint, disjoint_from_reads};
 use super::{Network, ShardMemory};
 use crate::layer::{Context, Memory, Split};
 use crate::memory::round_up;
@@ -30,15 +30,17 @@ impl<T: Element> Network<T> {
         layer: usize,
     ) -> bool {
         let (step, shape) = (&self.in_use.steps[index], self.infos[layer].shape);
-        let (cx, layer) = (self.context_of(cx, step, layer), &self.layers[layer]);
-        let ranges = [self.data_range(memory, step.reads[0]), self.data_range(memory, step.writes)];
-        let products = usize::try_from(layer.multiply_adds()).unwrap_or(usize::MAX).saturating_mul(cx.n);
-        let elements = ranges[0].len().max(ranges[1].len()).max(products / PRODUCTS_OF_ELEMENT);
+        let reads = [self.data_range(memory, step.reads[0]), self.addend_range(memory, step)];
+        let y = self.data_range(memory, step.writes);
+        let of_layer = &self.layers[layer];
+        let products = usize::try_from(of_layer.multiply_adds()).unwrap_or(usize::MAX).saturating_mul(cx.n);
+        let elements = reads[0].len().max(y.len()).max(products / PRODUCTS_OF_ELEMENT);
         let parts = memory.threads().min(elements / LEAST_ELEMENTS);
-        match layer.split() {
-            Split::Elements => {
-                let [x, y] = disjoint(&mut memory.arena, ranges);
-                in_parts(parts, y, [x], |y, [x]| layer.forward(&cx, x, y, Memory::scratch(&mut [])));
+        match of_layer.split() {
+            Split::Elements if step.addend.is_none() => {
+                let cx = self.context_of(cx, step, layer, &[]);
+                let [x, y] = disjoint(&mut memory.arena, [reads[0].clone(), y]);
+                in_parts(parts, y, [x], |y, [x]| of_layer.forward(&cx, x, y, Memory::scratch(&mut [])));
                 true
             }
             Split::Channels => {
@@ -46,8 +48,8 @@ impl<T: Element> Network<T> {
                 if parts < 2 {
                     return false;
                 }
-                let [x, mut y] = disjoint(&mut memory.arena, ranges);
-                let (x, plane) = (&*x, y.len() / shape.c);
+                let ([x, addend], [mut y, _]) = disjoint_from_reads(&mut memory.arena, reads, [y, 0..0]);
+                let (cx, plane) = (self.context_of(cx, step, layer, addend), y.len() / shape.c);
                 let scratch = std::iter::once(&mut memory.scratch).chain(&mut memory.lanes);
                 let first =
                     |part: usize| (part * shape.c / parts).next_multiple_of(LEAST_CHANNELS).min(shape.c);
@@ -56,15 +58,17 @@ impl<T: Element> Network<T> {
                         let channels = first(part)..first(part + 1);
                         let (own, rest) = std::mem::take(&mut y).split_at_mut(channels.len() * plane);
                         y = rest;
-                        let cx = &cx;
+                        let elements = channels.start * plane..channels.end * plane;
+                        let addition = cx.addition.map(|finish| finish.part(elements));
+                        let cx = Context { addition, ..cx };
                         scope.spawn(move |_| {
-                            layer.forward_channels(cx, channels, x, own, Memory::scratch(scratch));
+                            of_layer.forward_channels(&cx, channels, x, own, Memory::scratch(scratch));
                         });
                     }
                 });
                 true
             }
-            Split::Whole => false,
+            Split::Elements | Split::Whole => false,
         }
     }
 }

@@ -114,6 +114,7 @@ impl<'a, T: Element> Job<'a, T> {
             position: shard.start as u64,
             prepared: self.prepared,
             folded: self.folded.is_some(),
+            addition: None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::gradients::PlainReLU;
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
 use isograd_model::loss::CategoricalCrossEntropy;
-use isograd_model::{Network, Randomness, Shape, TrainConfig, Trainer, layers};
+use isograd_model::{BuildError, Network, Randomness, Shape, TrainConfig, Trainer, layers};
 use proptest::prelude::*;
 
 type Error = String;
@@ -335,41 +335,70 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     prop::collection::vec(piece, 1..5)
 }
 
-/// The layers of `pieces` from `channels` channels on, with `relu` for each ReLU and `width` channels for
-/// each filter; and the channels behind them.
+/// What layers pieces become.
+#[derive(Debug, Clone, Copy)]
+struct Style<R> {
+    /// The layer of each ReLU.
+    relu: R,
+    /// So many channels for each filter of a piece.
+    width: usize,
+    /// Whether each path of an addition ends in a step that changes nothing, so that the layer in front of it
+    /// cannot do the addition; otherwise it ends in a layer without a step.
+    apart: bool,
+}
+
+/// Its output is its input.
+#[derive(Debug)]
+struct Through;
+
+impl<T: Element> Layer<T> for Through {
+    fn kind(&self) -> &'static str {
+        "Through"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        Ok(input)
+    }
+
+    fn placement(&self) -> Placement {
+        Placement::InPlace
+    }
+}
+
+/// The layers of `pieces` from `channels` channels on, and the channels behind them.
 fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
     pieces: &[Piece],
     channels: usize,
-    relu: R,
-    width: usize,
+    style: Style<R>,
 ) -> (Layers<T>, usize) {
     let (mut layers, mut channels) = (Vec::<Box<dyn Layer<T>>>::new(), channels);
     for piece in pieces {
         match piece {
             Piece::Conv(filters) => {
-                channels = filters * width;
+                channels = filters * style.width;
                 layers.push(Box::new(Conv2D::new(channels, 3).padding(1)));
             }
             Piece::Smooth => layers.push(Box::new(Tanh)),
             Piece::Normalise => layers.push(Box::new(BatchNormalization::new().epsilon(0.1))),
-            Piece::Rectify => layers.push(Box::new(relu)),
+            Piece::Rectify => layers.push(Box::new(style.relu)),
             Piece::Drop => layers.push(Box::new(Dropout::new(0.25))),
             Piece::Add(paths) => {
                 // A convolution behind each path that changes the channels makes the shapes equal.
                 let mut fitted = Vec::new();
                 for path in paths {
-                    let (mut path, out) = layers_of(path, channels, relu, width);
+                    let (mut path, out) = layers_of(path, channels, style);
                     if out != channels {
                         path.push(Box::new(Conv2D::new(channels, 1)));
                     }
+                    path.push(if style.apart { Box::new(LeakyReLU::new(1.0)) } else { Box::new(Through) });
                     fitted.push(path);
                 }
-                if fitted.iter().any(|path| !path.is_empty()) {
+                if fitted.iter().any(|path| path.len() > 1) {
                     layers.push(Box::new(Addition::new(fitted)));
                 }
             }
             Piece::Join(paths) => {
-                let built: Vec<_> = paths.iter().map(|path| layers_of(path, channels, relu, width)).collect();
+                let built: Vec<_> = paths.iter().map(|path| layers_of(path, channels, style)).collect();
                 if built.iter().any(|(path, _)| !path.is_empty()) {
                     channels = built.iter().map(|(_, out)| out).sum();
                     layers.push(Box::new(Concatenation::new(built.into_iter().map(|(path, _)| path))));
@@ -381,10 +410,29 @@ fn layers_of<T: Element, R: Layer<T> + Copy + 'static>(
 }
 
 fn network_of<T: Element, R: Layer<T> + Copy + 'static>(pieces: &[Piece], relu: R) -> Layers<T> {
-    let mut layers = layers![Input::new(2, 3, 2), Conv2D::new(2, 1)];
-    layers.extend(layers_of(pieces, 2, relu, 1).0);
+    styled_network(pieces, Style { relu, width: 1, apart: false }, [3, 2])
+}
+
+fn styled_network<T: Element, R: Layer<T> + Copy + 'static>(
+    pieces: &[Piece],
+    style: Style<R>,
+    [height, width]: [usize; 2],
+) -> Layers<T> {
+    let channels = 2 * style.width;
+    let mut layers = layers![Input::new(2, height, width), Conv2D::new(channels, 1)];
+    layers.extend(layers_of(pieces, channels, style).0);
     layers.extend(layers![Flatten, Dense::new(3), Softmax]);
     layers
+}
+
+/// The outputs of a network for `n` samples, in use on `threads` threads.
+fn in_use(layers: Layers<f32>, n: usize, threads: usize) -> Vec<f32> {
+    let network = build(layers);
+    let mut state = network.initial_state(5).expect("a state");
+    let noise: Vec<f32> = values(6, 0, state.statistics().len(), 0.4);
+    state.statistics_mut().iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
+    let x: Vec<f32> = values(7, 0, network.input_shape().elements() * n, 1.0);
+    in_pool(threads, || network.predict(&state, Isa::best(), &x, n))
 }
 
 proptest! {
@@ -396,34 +444,33 @@ proptest! {
         check_gradient(Isa::best(), &format!("{pieces:?}"), network_of(&pieces, Tanh), 4);
     }
 
-    /// Neither what a ReLU is fused with nor how buffers share memory changes a bit.
+    /// Neither what a ReLU or an addition is fused with nor how buffers share memory changes a bit.
     #[test]
     fn fusion_changes_nothing_in_random_networks(pieces in pieces(), n in 2usize..20) {
         let isa = Isa::best();
         let fused = evaluate::<f32>(isa, network_of(&pieces, ReLU), n, None);
         let plain = evaluate::<f32>(isa, network_of(&pieces, PlainReLU), n, None);
-        prop_assert_eq!(fused, plain);
+        prop_assert_eq!(&fused, &plain);
+        let (relu, width) = (ReLU, 1);
+        let apart = Style { relu, width, apart: true };
+        // Gradients of one value are added in another order where there are further steps.
+        let plain = evaluate::<f32>(isa, styled_network(&pieces, apart, [3, 2]), n, None);
+        prop_assert_eq!(fused.0, plain.0);
+        let apart = in_use(styled_network(&pieces, apart, [3, 2]), n, 1);
+        prop_assert_eq!(in_use(network_of(&pieces, ReLU), n, 1), apart);
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-    /// Layers are wide enough for threads to share them, and images large enough.
+    /// Threads share layers of every kind, with additions and without.
     #[test]
-    fn random_networks_in_use_give_the_bits_of_one_thread(pieces in pieces(), n in 1usize..4) {
-        let mut layers = layers![Input::new(2, 40, 41), Conv2D::new(16, 1)];
-        layers.extend(layers_of(&pieces, 16, ReLU, 8).0);
-        layers.extend(layers![Flatten, Dense::new(3)]);
-        let network: Network<f32> = build(layers);
-        let mut state = network.initial_state(5).expect("a state");
-        let noise: Vec<f32> = values(6, 0, state.statistics().len(), 0.4);
-        state.statistics_mut().iter_mut().zip(noise).for_each(|(value, noise)| *value += noise);
-        let x: Vec<f32> = values(7, 0, network.input_shape().elements() * n, 1.0);
-        let predict = |threads| in_pool(threads, || network.predict(&state, Isa::best(), &x, n));
-        let expected = predict(1);
+    fn random_networks_give_the_bits_of_one_thread(pieces in pieces(), n in 1usize..4) {
+        let network = || styled_network(&pieces, Style { relu: ReLU, width: 8, apart: false }, [40, 41]);
+        let expected = in_use(network(), n, 1);
         for threads in [2, 3] {
-            prop_assert_eq!(&predict(threads), &expected);
+            prop_assert_eq!(&in_use(network(), n, threads), &expected);
         }
     }
 }

@@ -60,6 +60,7 @@ impl<T: Element> Kernel for DepthwisePass<'_, T> {
         let (adds, relu_output) = match epilogue {
             Epilogue::Gradient(GradientEpilogue { accum, relu_output }) => (accum == Accum::Add, relu_output),
             Epilogue::Store | Epilogue::Relu => (false, None),
+            Epilogue::Addition(_) => unreachable!("a depthwise pass is followed by additions of its own"),
         };
         let relu = matches!(epilogue, Epilogue::Relu);
         for (f, w) in w.chunks_exact(plan.kernel_len).enumerate() {
