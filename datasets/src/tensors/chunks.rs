@@ -66,8 +66,9 @@ struct Cache {
 type Slot = Arc<OnceLock<Result<Tensor, String>>>;
 
 impl NpzChunks {
-    /// The bound on unpacked files that [`open`](crate::open::open) takes.
-    pub const CACHE_BYTES: usize = 1 << 29;
+    /// The bound on unpacked files that [`open`](crate::open::open) takes. While one file takes another one's
+    /// place, both are in memory.
+    pub const CACHE_BYTES: usize = 3 << 27;
 
     /// Opens the npz files at `paths`, in that order. `cache_bytes` bounds the memory for
     /// unpacked files; one always has room.
