@@ -206,7 +206,15 @@ fn a_regression_is_trained_tested_and_used() {
         assert!((value - plane(a, b)).abs() < 1.5, "{value} at {a}, {b}");
     }
 
-    let refused = isograd_in(folder.path(), &format!("train {data} --validation-split 0.25"));
+    let by_default = run(&format!("train {data} --validation-split 0.25 --epochs 1"));
+    assert_eq!(lines(&by_default, "metrics: ").len(), 1, "{by_default}");
+    assert!(lines(&by_default, "metrics: ")[0].trim() == "regression_mse", "{by_default}");
+    assert!(by_default.contains(", val_mse "), "{by_default}");
+    let no_network = data.replace("--model line.toml", "--model simplemlp");
+    let parts = ["--model simplemlp: it gives classes", "--toml"];
+    assert_error(folder.path(), &format!("train {no_network} --validation-split 0.25"), 2, &parts);
+    let refused =
+        isograd_in(folder.path(), &format!("train {data} --validation-split 0.25 --metrics accuracy"));
     assert!(refused.stderr.contains("the metric categorical_accuracy"), "{refused:?}");
     assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--metrics mse"), "{refused:?}");
 }

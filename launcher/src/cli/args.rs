@@ -410,9 +410,8 @@ pub(crate) struct TrainingArgs {
     /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
     /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
     /// (mae), top_5_accuracy (top5, and so on for other numbers), precision (prec), recall (rec), f1,
-    /// confusion_matrix (conf; its diagonal)
+    /// confusion_matrix (conf; its diagonal) [default: the accuracy of classes; of numbers, the loss' own]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
-    #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<MetricPlan>,
 }
 

@@ -14,7 +14,7 @@
 
 use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::callback_plan::CallbackPlan;
-use crate::cli::metric_plan::TargetKind;
+use crate::cli::metric_plan::{MetricPlan, TargetKind};
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
@@ -108,7 +108,9 @@ pub(crate) fn run<T: Element>(
     }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let is_first = identity.is_first();
-    let config = plan.config::<T>(parts.train.len(), TargetKind::of(&*views.train), identity.world);
+    let targets = TargetKind::of(&*views.train);
+    let metrics = plan.reported(targets);
+    let config = plan.config::<T>(parts.train.len(), targets, identity.world);
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, &model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
@@ -122,8 +124,7 @@ pub(crate) fn run<T: Element>(
     let profiling = plan.profile.as_ref();
     let profiling = profiling.map(|plan_of| Profiling::open(plan_of, plan.prefetch.is_some(), is_first));
     let profiling = profiling.transpose()?;
-    let opened =
-        is_training.then(|| loggers::open(&plan.logging, identity.rank, &plan.metrics, has_validation));
+    let opened = is_training.then(|| loggers::open(&plan.logging, identity.rank, &metrics, has_validation));
     let opened = opened.transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
@@ -172,7 +173,8 @@ pub(crate) fn run<T: Element>(
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&settings_table::aligned(&settings_table::rows::<T>(plan, identity, trainer.config(), counts)))?;
+    let rows = settings_table::rows::<T>(plan, identity, trainer.config(), &metrics, counts);
+    out.line(&settings_table::aligned(&rows))?;
     for note in &plan.notes {
         out.line(&format!("note: {}", one_line(note)))?;
     }
@@ -185,7 +187,8 @@ pub(crate) fn run<T: Element>(
     }
     if !loggers.is_empty() {
         let sets: [&dyn Dataset; 2] = [&*views.train, &*views.validation];
-        loggers.log(&Record::Start(Arc::new(run_start::describe(plan, identity, &trainer, sets, hosts))));
+        let start = run_start::describe(plan, identity, &trainer, sets, &metrics, hosts);
+        loggers.log(&Record::Start(Arc::new(start)));
     }
     if is_first && plan.logging.has_pictures() {
         let picture = sample_picture::draw(&*views.train, trainer.steps())?;
@@ -213,6 +216,7 @@ pub(crate) fn run<T: Element>(
     let mut run = Run {
         plan,
         is_first,
+        metrics: &metrics,
         described,
         views: &views,
         out: &mut *out,
@@ -433,6 +437,8 @@ struct Run<'a, T> {
     plan: &'a TrainPlan,
     /// Whether this is the rank that writes files and shows progress.
     is_first: bool,
+    /// Those that are reported.
+    metrics: &'a [MetricPlan],
     /// What a saved network tells of itself.
     described: RunInfo,
     views: &'a Views<'a>,
@@ -470,8 +476,7 @@ impl<T: Element> Observer<T> for Run<'_, T> {
     fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
         let plan = self.plan;
         self.loggers.begin_epoch(trainer, self.views.train.len());
-        let bar =
-            || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), &plan.metrics);
+        let bar = || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), self.metrics);
         self.bar = (self.is_first && !self.console.has_steps()).then(bar).flatten();
     }
 
@@ -522,7 +527,7 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         self.save(trainer)?;
         self.epochs = report.epoch;
         let plan = self.plan;
-        let line = epoch_line(plan.epochs, report, validation.as_ref(), &plan.metrics);
+        let line = epoch_line(plan.epochs, report, validation.as_ref(), self.metrics);
         self.console.epoch(&line, self.out)?;
         self.loggers.epoch(trainer, epoch);
         if let Some(checkpoints) = &mut self.checkpoints {

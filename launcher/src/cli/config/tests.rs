@@ -300,7 +300,7 @@ fn what_is_printed_means_the_same() {
         "learning_rate = 0.5",
         "schedule = \"constant\"",
         "[output]",
-        "metrics = [\"categorical_accuracy\"]",
+        "loss = \"categorical_cross_entropy\"",
     ] {
         assert!(printed.lines().any(|own| own == line) || line == "[output]", "{line} in\n{printed}");
     }
