@@ -46,6 +46,9 @@ fn a_folder_of_images_is_checked_with_all_that_is_broken() {
         assert!(whole.stdout.contains(line), "'{line}' is not in: {}", whole.stdout);
     }
     assert!(!whole.stdout.contains("broken"));
+    let sheet = isograd_in(folder.path(), "data show ./photos --augment flip,crop --rows 2 --out sheet.png");
+    assert_eq!(sheet.code, Some(0), "{sheet:?}");
+    assert!(sheet.stdout.starts_with("images have different sizes: they are shown as with --resize 224\n"));
     let jpeg = std::fs::read(folder.path().join("photos/cat/baseline.jpg")).unwrap();
     std::fs::write(folder.path().join("photos/cat/cut.jpg"), &jpeg[..jpeg.len() - 50]).unwrap();
     std::fs::write(folder.path().join("photos/emu/text.png"), "no picture").unwrap();
