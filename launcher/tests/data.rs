@@ -59,6 +59,20 @@ fn a_folder_of_images_is_checked_with_all_that_is_broken() {
     }
     assert!(broken.stderr.contains("error: 2 of 17 files cannot be decoded"), "{}", broken.stderr);
     assert!(broken.stderr.contains("hint: --on-bad-image skip"), "{}", broken.stderr);
+    // What training refuses.
+    std::fs::create_dir_all(folder.path().join("one/cat")).unwrap();
+    std::fs::copy(Path::new(GOLDEN).join("images/rgb.png"), folder.path().join("one/cat/a.png")).unwrap();
+    let one = ["training: 1 image", "  problem: folder ./one has one class only, 'cat'"];
+    let checked = isograd_in(folder.path(), "data check ./one");
+    assert!(one.iter().all(|part| checked.stdout.contains(part)), "{checked:?}");
+    assert_error(
+        folder.path(),
+        "data check ./one",
+        1,
+        &["error: --dataset: folder ./one has one class only"],
+    );
+    std::fs::create_dir_all(folder.path().join("one/dog")).unwrap();
+    assert_error(folder.path(), "data check ./one", 1, &["class folder ./one/dog has no images"]);
 }
 
 #[track_caller]
