@@ -9,7 +9,7 @@
 //! print the layers and the settings; test, if asked to
 //! for each epoch: train, validate, call callbacks, save parameters with a finite loss, print a line,
 //!                 log it; meanwhile, write checkpoints
-//! print time and throughput, and the profile, if asked to; test; print the hash, if asked to
+//! print time and throughput, and the profile, if asked to; test; draw mistakes; print the hash, if asked to
 //! ```
 
 use crate::cli::augment_plan::PrefetchPlan;
@@ -21,6 +21,7 @@ use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::{Failure, Saved};
 use crate::loggers;
 use crate::loggers::console::Console;
+use crate::mistakes::Problem;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
@@ -28,6 +29,7 @@ use crate::rank::command::RankCommand;
 use crate::rank::data::Samples;
 use crate::rank::description;
 use crate::rank::identity::RankIdentity;
+use crate::rank::mistake_pictures;
 use crate::rank::network::{build, load_state};
 use crate::rank::profile::Profiling;
 use crate::rank::progress::EpochBar;
@@ -263,7 +265,9 @@ pub(crate) fn run<T: Element>(
             let printed = print_times(&mut trainer, (elapsed, trained), &last_half, profiling, out);
             printed.and_then(|()| match stopped {
                 Some(stopped) => Err(stopped),
-                None => finish(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out),
+                None => {
+                    finish(&mut trainer, plan, &views, samples.test(&parts), (is_first, &mut loggers), out)
+                }
             })
         }
     };
@@ -294,13 +298,14 @@ fn print_times<T: Element>(
     profiling.map_or(Ok(()), |profiling| profiling.finish(trainer, out))
 }
 
-/// What a run that was not stopped does behind its last step: tests, and prints the hash.
+/// What a run that was not stopped does behind its last step: tests, draws the surest mistakes for loggers, and
+/// prints the hash. `is_first` says whether this is the rank that writes files.
 fn finish<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
     views: &Views<'_>,
     samples: &dyn Dataset,
-    loggers: &mut Loggers,
+    (is_first, loggers): (bool, &mut Loggers),
     out: &mut Output,
 ) -> Result<(), Failure> {
     if run_start::is_paused(plan, trainer) {
@@ -311,6 +316,13 @@ fn finish<T: Element>(
         out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
     }
     test(trainer, plan, views, samples, loggers, out)?;
+    if is_first && plan.logging.has_pictures() {
+        let tested = views::in_tests(&plan.augment.input, samples, views.normalization.as_ref())?;
+        match mistake_pictures::draw(trainer, &*tested) {
+            Ok(pictures) => pictures.iter().for_each(|picture| loggers.log(picture)),
+            Err(Problem(problem)) => log::warn!("there are no pictures of mistakes: {problem}"),
+        }
+    }
     if plan.hash {
         out.line(&format!("params: sha256:{}", trainer.state().params_sha256()))?;
         if let Some(averages) = trainer.averaged_state() {
