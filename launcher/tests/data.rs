@@ -2,20 +2,10 @@
 
 mod common;
 
-use common::{Outcome, hash, lines, words};
+use common::{hash, isograd_in, lines};
 use std::path::Path;
-use std::process::Command;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/tests/golden");
-
-/// Runs the program in `folder`, where it keeps its cache as well.
-fn isograd_in(folder: &Path, args: &str) -> Outcome {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
-    command.args(words(args)).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache"));
-    let output = command.output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
-    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 /// A folder with `photos` of three classes, `animals.csv` and `arrays.npz`.
 fn data() -> tempfile::TempDir {

@@ -90,6 +90,9 @@ impl TrainPlan {
 pub(crate) struct EvaluatePlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
+    /// The part of the training samples that the training has validated on: what is tested where the set has
+    /// no test samples. 0 if another set is tested.
+    pub(crate) validation_split: f64,
     pub(crate) load: PathBuf,
     pub(crate) input: InputPlan,
     pub(crate) loss: &'static str,
