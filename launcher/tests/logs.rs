@@ -393,6 +393,11 @@ fn runs_are_listed_filtered_and_compared() {
     let row = lines(&shown, "optimizer").concat();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["adam", "sgd"], "{shown}");
     assert!(!shown.contains("\nmodel ") && shown.contains("\nepochs "), "{shown}");
+    // Runs that have not begun.
+    let empty = tempfile::tempdir().unwrap();
+    fs::write(empty.path().join("log.jsonl"), "").unwrap();
+    let table = run(&[&empty.path().display().to_string()]);
+    assert!(table.lines().count() == 2 && table.contains("killed"), "{table}");
     for (args, expected) in [
         (&["runs", "/nowhere"][..], "/nowhere"),
         (&["runs", &root, "--filter", "modle=x"], "did you mean 'model'"),
