@@ -79,7 +79,7 @@ fn mistakes_have_their_places() {
             "line 2, column 3: unknown key 'lerning_rate'; did you mean 'learning_rate'?",
         ),
         ("x.toml", "zzz = 1", "line 1, column 1: unknown key 'zzz'"),
-        ("x.toml", "epochs = 1\nepochs = 2", "line 2, column 1: duplicate key"),
+        ("x.toml", "epochs = 1\nepochs = 2", "line 2, column 1: 'epochs' is given twice"),
         (
             "x.yaml",
             "epochs: 1\nepochs: 2",
