@@ -8,13 +8,13 @@
 //! columns: out[i]  = the same over rows
 //! ```
 //!
-//! That is bilinear interpolation where the image grows, and where it shrinks, a mean of all pixels that a new
-//! one covers.
+//! That is bilinear interpolation where the image grows, and where it shrinks, a mean of all pixels that a
+//! new one covers.
 //!
 //! Weights of bytes are integers with 22 bits behind the point, so sums are exact and every instruction set
 //! gives the same bytes. They are those that Pillow gives, from `Image.resize(..., BILINEAR, box=...)`;
-//! torchvision's resizing with antialiasing is the same filter. Sums of floats are added up pixel by pixel, in
-//! the same order at every level.
+//! torchvision's resizing with antialiasing is the same filter. Sums of floats are added up pixel by pixel,
+//! in the same order at every level.
 //!
 //! Both passes are plain loops that are compiled for the CPU's vector instructions. Rows come first, into a
 //! plane for each channel, so that the second pass runs along contiguous values.
@@ -156,8 +156,8 @@ pub(crate) fn filter_rows<P: Filtered>(
     pulp::Arch::new().dispatch(FilterRows { source, stride, channels, weights, planes });
 }
 
-/// Filters the columns of one plane `[rows, width]`, whose first row is row `first` of the source, into `out`:
-/// `[output height, width]`.
+/// Filters the columns of one plane `[rows, width]`, whose first row is row `first` of the source, into
+/// `out`: `[output height, width]`.
 pub(crate) fn filter_columns<P: Filtered>(
     plane: &[P],
     width: usize,

@@ -25,8 +25,8 @@ fn bmp(colour: [u8; 3]) -> Vec<u8> {
     bmp
 }
 
-/// What is computed from the samples is kept: a run that goes on, and who uses its network, need not read them
-/// all again, and are not misled by what has become of them.
+/// What is computed from the samples is kept: a run that goes on, and who uses its network, need not read
+/// them all again, and are not misled by what has become of them.
 #[test]
 fn computed_statistics_stay_those_of_the_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,8 +213,8 @@ fn photos(folder: &Path) {
     }
 }
 
-/// A network of a file or of the library, on images in colour or in grey, resized and cropped in every way: the
-/// run and the file that was saved test as the training did, and predict, without being told how.
+/// A network of a file or of the library, on images in colour or in grey, resized and cropped in every way:
+/// the run and the file that was saved test as the training did, and predict, without being told how.
 #[test]
 fn a_run_says_itself_what_images_go_through() {
     let folder = tempfile::tempdir().unwrap();

@@ -98,8 +98,8 @@ impl<'m, P: Pixel> Image<'m, P> {
         self.memory.front
     }
 
-    /// Makes this an image of `shape` that `write` makes of the old one. `write` gets memory for the weights of
-    /// a filter, the old values, and the new ones to overwrite.
+    /// Makes this an image of `shape` that `write` makes of the old one. `write` gets memory for the weights
+    /// of a filter, the old values, and the new ones to overwrite.
     pub(crate) fn rewrite(
         &mut self,
         shape: [usize; 3],

@@ -17,8 +17,8 @@
 //! `f32`. Whole numbers `[N]` and `[N, 1]` as targets are classes, floats and wider arrays are numbers. Where
 //! the least class of the training samples is 1, classes count from 1.
 //!
-//! Classes have names where an array `class_names`, `label_names` or `target_names` lists them in their order,
-//! as texts of numpy (`<U12`, `|S12`), or where the metadata of a safetensors file has them under
+//! Classes have names where an array `class_names`, `label_names` or `target_names` lists them in their
+//! order, as texts of numpy (`<U12`, `|S12`), or where the metadata of a safetensors file has them under
 //! `class_names`, as a list in JSON or a name a line. There are as many classes as names then. Targets may
 //! also be texts themselves: classes are then in the order of that list, or else sorted.
 

@@ -48,7 +48,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The schedule called `name`, with its usual parameters. Between words there may be another sign, or none.
+    /// The schedule called `name`, with its usual parameters. Between words there may be `_`, or nothing.
     pub(crate) fn from_name(name: &str) -> Result<Self, String> {
         let letters = |name: &str| name.to_lowercase().replace(['-', '_'], "");
         let known = NAMES.into_iter().find(|known| letters(known) == letters(name));

@@ -7,8 +7,8 @@ use isograd_model::logger::{ImageRecord, Record};
 use isograd_model::{Element, Trainer};
 use std::sync::Arc;
 
-/// Tries the network of `trainer` on all samples of `set`, and draws mistakes, the surest first. There are none
-/// where targets are numbers or samples are no pictures.
+/// Tries the network of `trainer` on all samples of `set`, and draws mistakes, the surest first. There are
+/// none where targets are numbers or samples are no pictures.
 pub(super) fn draw<T: Element>(trainer: &Trainer<T>, set: &dyn Dataset) -> Result<Vec<Record>, Problem> {
     let [_, h, w] = set.sample_shape();
     if set.target_values().is_some() || h < 2 || w < 2 {

@@ -118,8 +118,8 @@ impl Logger for RunLog {
     }
 }
 
-/// Whether a line of a log stays when a run goes on after `epochs` epochs and `steps` steps: those of steps and
-/// epochs that the checkpoint has do. An end or a test belongs to a run that did not go on.
+/// Whether a line of a log stays when a run goes on after `epochs` epochs and `steps` steps: those of steps
+/// and epochs that the checkpoint has do. An end or a test belongs to a run that did not go on.
 fn is_kept(line: &[u8], epochs: u32, steps: u64) -> bool {
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
     let number = |key: &str| value[key].as_u64().unwrap_or(0);
