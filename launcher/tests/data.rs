@@ -217,6 +217,9 @@ fn a_regression_is_trained_tested_and_used() {
     assert_eq!(lines(&by_default, "metrics: ").len(), 1, "{by_default}");
     assert!(lines(&by_default, "metrics: ")[0].trim() == "regression_mse", "{by_default}");
     assert!(by_default.contains(", val_mse "), "{by_default}");
+    let no_loss = data.replace("--loss mse", "");
+    let parts = ["--loss categorical_cross_entropy: it is for classes", "hint: --loss mse, mae or huber"];
+    assert_error(folder.path(), &format!("train {no_loss} --validation-split 0.25"), 2, &parts);
     let no_network = data.replace("--model line.toml", "--model simplemlp");
     let parts = ["--model simplemlp: it gives classes", "--toml"];
     assert_error(folder.path(), &format!("train {no_network} --validation-split 0.25"), 2, &parts);

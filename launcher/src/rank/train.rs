@@ -98,6 +98,8 @@ pub(crate) fn run<T: Element>(
     let has_validation = !parts.validation.is_empty();
     plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
     plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
+    let targets = TargetKind::of(&*views.train);
+    check_loss(plan.loss, targets)?;
     let network = build::<T>(&plan.model, plan.execution.conv, &*views.train, plan.sync_stats)?;
     let (mut network, model) = (network, plan.model.name());
     for pattern in &plan.freeze {
@@ -110,7 +112,6 @@ pub(crate) fn run<T: Element>(
     }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let is_first = identity.is_first();
-    let targets = TargetKind::of(&*views.train);
     let metrics = plan.reported(targets);
     let config = plan.config::<T>(parts.train.len(), targets, identity.world);
     let load = plan.load.as_ref().filter(|_| is_first);
@@ -298,8 +299,8 @@ fn print_times<T: Element>(
     profiling.map_or(Ok(()), |profiling| profiling.finish(trainer, out))
 }
 
-/// What a run that was not stopped does behind its last step: tests, draws the surest mistakes for loggers, and
-/// prints the hash. `is_first` says whether this is the rank that writes files.
+/// What a run that was not stopped does behind its last step: tests, draws the surest mistakes for loggers,
+/// and prints the hash. `is_first` says whether this is the rank that writes files.
 fn finish<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
@@ -407,6 +408,19 @@ fn go_on<T: Element>(
         error => Failure::Resume(error),
     })?;
     Ok(found.map(|(_, path, info)| (path, info)))
+}
+
+/// Checks that `loss` is one for such targets, as far as its name tells.
+fn check_loss(loss: &str, targets: TargetKind) -> Result<(), Failure> {
+    if targets == TargetKind::Classes || !loss.starts_with("categorical") {
+        return Ok(());
+    }
+    let hint =
+        "--loss mse, mae or huber is for numbers; --targets classes reads a table's targets as classes";
+    Err(Failure::Usage {
+        problem: format!("--loss {loss}: it is for classes, and the targets are numbers"),
+        hint: Some(hint.to_string()),
+    })
 }
 
 /// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
