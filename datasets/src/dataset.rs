@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::count::Count;
+use crate::resample::AnyWeights;
 use crate::{Normalization, Parts, digest, epoch_order};
 
 /// A finite set of samples of one shape, each with its target: a class, or numbers.
@@ -176,6 +177,8 @@ pub struct SampleBuffer {
     pub values: Vec<f32>,
     /// Contents of a file, and other data on the way to a sample.
     pub raw: Vec<u8>,
+    /// For images that are resized.
+    weights: Box<AnyWeights>,
     /// For sets that change the samples of another set.
     inner: Option<Box<SampleBuffer>>,
 }
@@ -189,8 +192,8 @@ impl SampleBuffer {
     /// Splits off a buffer for the sample of an inner set, which an adapter changes on the way into the rest
     /// of this one.
     pub fn with_inner(&mut self) -> (&mut SampleBuffer, OuterBuffer<'_>) {
-        let Self { bytes, floats, values, raw, inner } = self;
-        (inner.get_or_insert_default(), OuterBuffer { bytes, floats, values, raw })
+        let Self { bytes, floats, values, raw, weights, inner } = self;
+        (inner.get_or_insert_default(), OuterBuffer { bytes, floats, values, raw, weights })
     }
 }
 
@@ -205,6 +208,8 @@ pub struct OuterBuffer<'a> {
     pub values: &'a mut Vec<f32>,
     /// Other data on the way to a sample.
     pub raw: &'a mut Vec<u8>,
+    /// For images that are resized.
+    pub(crate) weights: &'a mut AnyWeights,
 }
 
 /// Why a sample could not be read.

@@ -81,7 +81,7 @@ pub fn open_arrays(path: &Path, expected: [usize; 3]) -> Result<Arrays<'static>,
             npz::read(path, |found| found == name)?.swap_remove(0)
         }
         Some(Kind::Safetensors) => {
-            let mut arrays = safetensors::read(path)?;
+            let (mut arrays, _) = safetensors::read(path)?;
             let names: Vec<String> = arrays.iter().map(|array| array.name.clone()).collect();
             let name = choose(&names).map_err(malformed)?;
             let index = names.iter().position(|found| *found == name).expect("a name of the file");
@@ -94,7 +94,8 @@ pub fn open_arrays(path: &Path, expected: [usize; 3]) -> Result<Arrays<'static>,
 
 /// The name of the array with the samples.
 fn choose(names: &[String]) -> Result<String, String> {
-    if let [one] = names {
+    let mut numbers = names.iter().filter(|name| !tensors::lists_names(name));
+    if let (Some(one), None) = (numbers.next(), numbers.next()) {
         return Ok(one.clone());
     }
     let found = tensors::SAMPLES_IN_USE.iter().find_map(|part| {
@@ -111,6 +112,7 @@ fn samples(file: &str, mut x: npy::Tensor, expected: [usize; 3]) -> Result<Array
     if product == Some(of_sample) && x.dims.len() <= 3 && x.dims[0] != 1 {
         x.dims.insert(0, 1);
     }
+    x.check_numbers().map_err(|problem| FormatError::Malformed { file: file.to_string(), problem })?;
     let layout = tensors::Layout::new(file, &x.dims)?;
     let shape = match x.dims[..] {
         [_, values] if values == of_sample => expected,
@@ -154,6 +156,7 @@ mod tests {
     fn the_array_of_samples_is_found_by_its_name() {
         let choose = |names: &[&str]| choose(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(choose(&["anything"]), Ok("anything".to_string()));
+        assert_eq!(choose(&["class_names", "anything"]), Ok("anything".to_string()));
         assert_eq!(choose(&["x_train", "x_test", "y_test"]), Ok("x_test".to_string()));
         assert_eq!(choose(&["y", "x"]), Ok("x".to_string()));
         assert!(choose(&["a", "b"]).unwrap_err().starts_with("has the arrays a, b; expected one"));

@@ -74,6 +74,7 @@ pub mod pipeline;
 mod pixel_runs;
 pub mod prefetch;
 mod repeated;
+mod resample;
 pub mod shuffle;
 pub mod split;
 pub mod statistics;

@@ -74,6 +74,33 @@ fn floats_and_targets_of_numbers_stay_what_they_are() {
     assert_eq!(sample.target, Target::Values(&[1.5, 1.25]));
 }
 
+/// The script's classes are oak, bär and ash; texts are sorted.
+#[test]
+fn classes_have_the_names_that_a_file_lists() {
+    for name in ["named.npz", "named.safetensors"] {
+        let set = open(&file(name)).unwrap().train;
+        check(&*set, 0, 6);
+        assert_eq!(set.class_names(), ["oak", "bär", "ash"], "{name}");
+    }
+    let classes = |set: &dyn Dataset| -> Vec<u32> {
+        let class = |index| {
+            set.read(Request::new(index), &mut SampleBuffer::new()).unwrap().target.class().expect("a class")
+        };
+        (0..set.len()).map(class).collect()
+    };
+    let set = open(&file("texts.npz")).unwrap();
+    assert_eq!(set.train.class_names(), ["ash", "bär", "oak"]);
+    assert_eq!(classes(&*set.train), [2, 1, 0, 2, 1, 0]);
+    assert_eq!(classes(&*set.test.unwrap()), [2, 0]);
+    let set = open(&file("chunks")).unwrap().train;
+    assert_eq!((set.class_names(), set.num_classes()), (&["ash", "bär", "oak"].map(str::to_string)[..], 3));
+    assert_eq!(classes(&*set), [2, 1, 0, 2, 1, 0, 2, 1, 0, 2, 1, 0]);
+    let other = tensors::open(&file("named.npz"), Some(&file("named.safetensors"))).unwrap();
+    assert_eq!(other.test.unwrap().class_names(), ["oak", "bär", "ash"]);
+    let text = tensors::open(&file("named.npz"), Some(&file("texts.npz"))).err().unwrap().to_string();
+    assert!(text.contains("'y_test' has texts, expected classes, a whole number for each sample"), "{text}");
+}
+
 #[test]
 fn arrays_that_are_no_set_are_refused() {
     for (name, part) in [
@@ -180,11 +207,14 @@ proptest::proptest! {
     /// it has bytes for.
     #[test]
     fn damaged_files_are_errors_or_sets(
-        which in 0_usize..5,
+        which in 0_usize..8,
         cut in 0.0..1.2_f64,
         changes in proptest::collection::vec((0.0..1.0_f64, proptest::num::u8::ANY), 0..8),
     ) {
-        let names = ["nchw.npz", "nhwc.npz", "floats.npz", "tensors.safetensors", "shards/train-000.tar"];
+        let names = [
+            "nchw.npz", "nhwc.npz", "floats.npz", "tensors.safetensors", "shards/train-000.tar", "named.npz", "texts.npz",
+            "named.safetensors",
+        ];
         let mut bytes = fs::read(file(names[which])).unwrap();
         bytes.truncate((cut * bytes.len() as f64) as usize);
         for (place, value) in changes {

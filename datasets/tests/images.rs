@@ -1,5 +1,8 @@
 //! Folders of images, against what Pillow makes of the same files (`golden/images.py`), and bad ones.
 
+#[path = "common/png.rs"]
+mod bomb;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -229,27 +232,13 @@ fn links_are_followed_unless_they_lead_nowhere_or_back() {
     assert!(text.contains("b/2.png is a link to gone.png, which does not exist"), "{text}");
 }
 
-/// A PNG header that asks for an image of `side` x `side` pixels.
-fn bomb(side: u32) -> Vec<u8> {
-    let mut header = b"IHDR".to_vec();
-    header.extend([side.to_be_bytes(), side.to_be_bytes()].concat());
-    header.extend([8, 2, 0, 0, 0]);
-    let mut crc = flate2::Crc::new();
-    crc.update(&header);
-    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-    png.extend(header);
-    png.extend(crc.sum().to_be_bytes());
-    png.extend(b"\0\0\0\x0aIDAT\x78\xda\x63\0\0\0\x01\0\x01\0\0\0\0");
-    png
-}
-
 #[test]
 fn bad_images_stop_or_are_skipped() {
     let jpeg = fs::read(file("baseline.jpg")).unwrap();
     let png = fs::read(file("rgb.png")).unwrap();
     let cases: [(&str, Vec<u8>, &str); 7] = [
-        ("bomb.png", bomb(100_000), ""),
-        ("large.png", bomb(20_000), "20000 x 20000 pixels"),
+        ("bomb.png", bomb::claiming(100_000), ""),
+        ("large.png", bomb::claiming(20_000), "20000 x 20000 pixels"),
         ("empty.jpg", Vec::new(), "the file is empty"),
         ("text.png", b"a picture of a cat".to_vec(), "is no JPEG, PNG, WebP or BMP image"),
         ("cut.jpg", jpeg[..jpeg.len() - 100].to_vec(), "JPEG file is truncated"),

@@ -17,6 +17,7 @@ mod hosts;
 mod job;
 mod local;
 mod loggers;
+mod mistakes;
 mod output;
 mod predict;
 mod rank;

@@ -84,7 +84,7 @@ fn a_data_set_is_checked_and_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sheet.png");
     let show = |options: &str| {
-        let line = format!("data show synthetic --samples 3 --epochs 4 --out {} {options}", file.display());
+        let line = format!("data show synthetic --rows 3 --columns 4 --out {} {options}", file.display());
         let outcome = isograd(&words(&line));
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         std::fs::read(&file).unwrap()
@@ -96,7 +96,7 @@ fn a_data_set_is_checked_and_shown() {
     let changed = show("--augment rotate,cutout --flip");
     assert_ne!(changed, plain);
     assert_eq!(changed, show("--rotate 15 --cutout 8 --flip"));
-    assert_ne!(changed, show("--augment rotate,cutout --flip --seed 1"));
+    assert_ne!(changed, show("--augment rotate,cutout --flip --sheet-seed 1"));
     let outcome = isograd(&["data", "show", "synthetic", "--out", "x.png", "--augment", "flop"]);
     assert!(outcome.stderr.contains("did you mean 'flip'?"), "{outcome:?}");
 }

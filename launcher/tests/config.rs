@@ -160,6 +160,12 @@ fn commands_that_use_networks_take_configurations() {
     let table = file(folder.path(), "t.csv", "a,b,kind\n1,2,cat\n3,4,dog\n");
     let checked = run(&format!("data check --set dataset={table}"));
     assert!(checked.code == Some(0) && checked.stdout.contains("cat"), "{checked:?}");
+    // What a training says of its epochs and its seed is not the sheet's.
+    let sheet = run(&format!("data show --config {} --out x.png --print-config", kept.display()));
+    assert_eq!(sheet.code, Some(0), "{sheet:?}");
+    for line in ["rows = 8", "columns = 8", "sheet_seed = 0", "dataset = \"synthetic\""] {
+        assert!(sheet.stdout.lines().any(|own| own == line), "{line} in {}", sheet.stdout);
+    }
     for command in ["predict x.png", "export x.npz", "import x.st", "report x", "data check", "data show"] {
         let refused = run(&format!("{command} --set tpo=3"));
         assert_eq!(refused.code, Some(2), "{refused:?}");

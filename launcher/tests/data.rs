@@ -2,20 +2,10 @@
 
 mod common;
 
-use common::{Outcome, hash, lines, words};
+use common::{hash, isograd_in, lines};
 use std::path::Path;
-use std::process::Command;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../datasets/tests/golden");
-
-/// Runs the program in `folder`, where it keeps its cache as well.
-fn isograd_in(folder: &Path, args: &str) -> Outcome {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
-    command.args(words(args)).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache"));
-    let output = command.output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
-    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 /// A folder with `photos` of three classes, `animals.csv` and `arrays.npz`.
 fn data() -> tempfile::TempDir {
@@ -46,6 +36,9 @@ fn a_folder_of_images_is_checked_with_all_that_is_broken() {
         assert!(whole.stdout.contains(line), "'{line}' is not in: {}", whole.stdout);
     }
     assert!(!whole.stdout.contains("broken"));
+    let sheet = isograd_in(folder.path(), "data show ./photos --augment flip,crop --rows 2 --out sheet.png");
+    assert_eq!(sheet.code, Some(0), "{sheet:?}");
+    assert!(sheet.stdout.starts_with("images have different sizes: they are shown as with --resize 224\n"));
     let jpeg = std::fs::read(folder.path().join("photos/cat/baseline.jpg")).unwrap();
     std::fs::write(folder.path().join("photos/cat/cut.jpg"), &jpeg[..jpeg.len() - 50]).unwrap();
     std::fs::write(folder.path().join("photos/emu/text.png"), "no picture").unwrap();
@@ -56,6 +49,20 @@ fn a_folder_of_images_is_checked_with_all_that_is_broken() {
     }
     assert!(broken.stderr.contains("error: 2 of 17 files cannot be decoded"), "{}", broken.stderr);
     assert!(broken.stderr.contains("hint: --on-bad-image skip"), "{}", broken.stderr);
+    // What training refuses.
+    std::fs::create_dir_all(folder.path().join("one/cat")).unwrap();
+    std::fs::copy(Path::new(GOLDEN).join("images/rgb.png"), folder.path().join("one/cat/a.png")).unwrap();
+    let one = ["training: 1 image", "  problem: folder ./one has one class only, 'cat'"];
+    let checked = isograd_in(folder.path(), "data check ./one");
+    assert!(one.iter().all(|part| checked.stdout.contains(part)), "{checked:?}");
+    assert_error(
+        folder.path(),
+        "data check ./one",
+        1,
+        &["error: --dataset: folder ./one has one class only"],
+    );
+    std::fs::create_dir_all(folder.path().join("one/dog")).unwrap();
+    assert_error(folder.path(), "data check ./one", 1, &["class folder ./one/dog has no images"]);
 }
 
 #[track_caller]
@@ -206,7 +213,18 @@ fn a_regression_is_trained_tested_and_used() {
         assert!((value - plane(a, b)).abs() < 1.5, "{value} at {a}, {b}");
     }
 
-    let refused = isograd_in(folder.path(), &format!("train {data} --validation-split 0.25"));
+    let by_default = run(&format!("train {data} --validation-split 0.25 --epochs 1"));
+    assert_eq!(lines(&by_default, "metrics: ").len(), 1, "{by_default}");
+    assert!(lines(&by_default, "metrics: ")[0].trim() == "regression_mse", "{by_default}");
+    assert!(by_default.contains(", val_mse "), "{by_default}");
+    let no_loss = data.replace("--loss mse", "");
+    let parts = ["--loss categorical_cross_entropy: it is for classes", "hint: --loss mse, mae or huber"];
+    assert_error(folder.path(), &format!("train {no_loss} --validation-split 0.25"), 2, &parts);
+    let no_network = data.replace("--model line.toml", "--model simplemlp");
+    let parts = ["--model simplemlp: it gives classes", "--toml"];
+    assert_error(folder.path(), &format!("train {no_network} --validation-split 0.25"), 2, &parts);
+    let refused =
+        isograd_in(folder.path(), &format!("train {data} --validation-split 0.25 --metrics accuracy"));
     assert!(refused.stderr.contains("the metric categorical_accuracy"), "{refused:?}");
     assert!(refused.stderr.contains("hint: ") && refused.stderr.contains("--metrics mse"), "{refused:?}");
 }

@@ -172,6 +172,48 @@ print(json.dumps({
     inputs.for_each(|input| assert!(names.contains(&input.as_str().unwrap()), "{input} in {names:?}"));
 }
 
+/// Pictures of the surest mistakes, which are called by their classes.
+#[test]
+fn tensorboard_shows_mistakes() {
+    let Some(python) = python::python_with("tensorboard") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let events = folder.path().join("tb");
+    // Two steps are too few to be right.
+    let options = format!("--global-batch-size 64 --steps 2 --tensorboard {}", events.display());
+    for start in ["train", "local -n 2 train"] {
+        let outcome = isograd(&words(&format!("{start} {options}")));
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    }
+    let script = r#"
+import json, os, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+runs = []
+for name in sorted(os.listdir(sys.argv[1])):
+    ea = EventAccumulator(os.path.join(sys.argv[1], name), size_guidance={"images": 0})
+    ea.Reload()
+    tags = [tag for tag in ea.Tags()["images"] if tag.startswith("mistakes/")]
+    runs.append([[tag] + [[e.step, e.width, e.height, e.encoded_image_string[:4].hex()] for e in ea.Images(tag)] for tag in sorted(tags)])
+print(json.dumps(runs))
+"#;
+    let runs: Value = serde_json::from_str(&python::run(&python, script, &[events.as_os_str()])).unwrap();
+    let runs = runs.as_array().unwrap();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    assert_eq!(runs[0], runs[1]);
+    let mut shares = Vec::new();
+    for (place, mistake) in runs[0].as_array().unwrap().iter().enumerate() {
+        let words: Vec<&str> = mistake[0].as_str().unwrap().split(' ').collect();
+        let [name, class, "taken", "for", predicted, share, "%)"] = words[..] else { panic!("{mistake}") };
+        assert_eq!(name, format!("mistakes/{:02}", place + 1));
+        assert!(class != predicted && class.parse::<u32>().is_ok() && predicted.parse::<u32>().is_ok());
+        shares.push(share[1..].parse::<f64>().unwrap());
+        assert_eq!(
+            (&mistake[1], mistake.as_array().unwrap().len()),
+            (&serde_json::json!([2, 28, 28, "89504e47"]), 2)
+        );
+    }
+    assert!(shares.len() == 24 && shares.is_sorted_by(|one, other| one >= other), "{shares:?}");
+}
+
 /// As [`train`], for a run that goes on.
 fn train_more(options: &str) {
     let outcome = isograd(&words(&format!("train {options}")));
@@ -351,6 +393,11 @@ fn runs_are_listed_filtered_and_compared() {
     let row = lines(&shown, "optimizer").concat();
     assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["adam", "sgd"], "{shown}");
     assert!(!shown.contains("\nmodel ") && shown.contains("\nepochs "), "{shown}");
+    // Runs that have not begun.
+    let empty = tempfile::tempdir().unwrap();
+    fs::write(empty.path().join("log.jsonl"), "").unwrap();
+    let table = run(&[&empty.path().display().to_string()]);
+    assert!(table.lines().count() == 2 && table.contains("killed"), "{table}");
     for (args, expected) in [
         (&["runs", "/nowhere"][..], "/nowhere"),
         (&["runs", &root, "--filter", "modle=x"], "did you mean 'model'"),

@@ -149,11 +149,16 @@ impl<'a> Augmented<'a> {
         let key_of_partner = self.key(partner);
         match sample.pixels {
             Pixels::U8(pixels) => {
-                let memory = Memory { front: other.bytes, spare: spare.bytes, weights: spare.values };
+                let memory =
+                    Memory { front: other.bytes, spare: spare.bytes, weights: &mut spare.weights.of_bytes };
                 self.transform(key_of_partner, pixels, memory).in_place();
             }
             Pixels::F32(pixels) => {
-                let memory = Memory { front: other.floats, spare: spare.floats, weights: spare.values };
+                let memory = Memory {
+                    front: other.floats,
+                    spare: spare.floats,
+                    weights: &mut spare.weights.of_floats,
+                };
                 self.transform(key_of_partner, pixels, memory).in_place();
             }
         }
@@ -171,12 +176,14 @@ impl<'a> Augmented<'a> {
                 )));
             }
             Pixels::U8(pixels) => {
-                let memory = Memory { front: own.bytes, spare: spare.bytes, weights: spare.values };
+                let memory =
+                    Memory { front: own.bytes, spare: spare.bytes, weights: &mut spare.weights.of_bytes };
                 let mut image = self.transform(key, pixels, memory);
                 mixing.apply(draws, shape, image.in_place(), other.bytes)
             }
             Pixels::F32(pixels) => {
-                let memory = Memory { front: own.floats, spare: spare.floats, weights: spare.values };
+                let memory =
+                    Memory { front: own.floats, spare: spare.floats, weights: &mut spare.weights.of_floats };
                 let mut image = self.transform(key, pixels, memory);
                 mixing.apply(draws, shape, image.in_place(), other.floats)
             }
@@ -239,11 +246,13 @@ impl Dataset for Augmented<'_> {
         let key = self.key(request);
         let pixels = match pixels {
             Pixels::U8(pixels) => {
-                let memory = Memory { front: own.bytes, spare: spare.bytes, weights: spare.values };
+                let memory =
+                    Memory { front: own.bytes, spare: spare.bytes, weights: &mut spare.weights.of_bytes };
                 Pixels::U8(self.transform(key, pixels, memory).finish())
             }
             Pixels::F32(pixels) => {
-                let memory = Memory { front: own.floats, spare: spare.floats, weights: spare.values };
+                let memory =
+                    Memory { front: own.floats, spare: spare.floats, weights: &mut spare.weights.of_floats };
                 Pixels::F32(self.transform(key, pixels, memory).finish())
             }
         };

@@ -1,7 +1,9 @@
 //! The image that transformations work on, and the memory that they need.
 
+use crate::resample::{Filtered, Weights};
+
 /// An element of an image.
-pub(crate) trait Pixel: Copy + Default + PartialEq + Send + Sync + 'static {
+pub(crate) trait Pixel: Filtered + PartialEq {
     /// White: the largest value that a colour has.
     const WHITE: f32;
 
@@ -51,16 +53,16 @@ impl Pixel for f32 {
 }
 
 /// Memory for an image and for what it is made of.
-pub(crate) struct Memory<'m, P> {
+pub(crate) struct Memory<'m, P: Filtered> {
     pub(crate) front: &'m mut Vec<P>,
     pub(crate) spare: &'m mut Vec<P>,
-    /// Filters.
-    pub(crate) weights: &'m mut Vec<f32>,
+    /// Of the filter that resizes.
+    pub(crate) weights: &'m mut Weights<P::Number>,
 }
 
 /// An image on its way through transformations. Before the first that changes it, it lies where it was read
 /// from.
-pub(crate) struct Image<'m, P> {
+pub(crate) struct Image<'m, P: Filtered> {
     /// `[c, h, w]`.
     shape: [usize; 3],
     /// What was read, until it is in `memory.front`.
@@ -96,9 +98,13 @@ impl<'m, P: Pixel> Image<'m, P> {
         self.memory.front
     }
 
-    /// Makes this an image of `shape` that `write` makes of the old one. `write` gets memory for a filter,
-    /// the old values, and the new ones to overwrite.
-    pub(crate) fn rewrite(&mut self, shape: [usize; 3], write: impl FnOnce(&mut Vec<f32>, &[P], &mut [P])) {
+    /// Makes this an image of `shape` that `write` makes of the old one. `write` gets memory for the weights
+    /// of a filter, the old values, and the new ones to overwrite.
+    pub(crate) fn rewrite(
+        &mut self,
+        shape: [usize; 3],
+        write: impl FnOnce(&mut Weights<P::Number>, &[P], &mut [P]),
+    ) {
         let Memory { front, spare, weights } = &mut self.memory;
         let old = match self.source.take() {
             Some(source) => source,
@@ -132,7 +138,7 @@ pub(super) mod tests {
         pixels: &[P],
         change: impl FnOnce(&mut Image<'_, P>),
     ) -> ([usize; 3], Vec<P>) {
-        let (mut front, mut spare, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut front, mut spare, mut weights) = (Vec::new(), Vec::new(), Weights::default());
         let memory = Memory { front: &mut front, spare: &mut spare, weights: &mut weights };
         let means = vec![100.0; shape[0]];
         let mut image = Image::new(shape, pixels, &means, memory);
@@ -156,7 +162,7 @@ pub(super) mod tests {
     #[test]
     fn an_image_that_nothing_changes_stays_where_it_is() {
         let pixels = [1_u8, 2, 3];
-        let (mut front, mut spare, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut front, mut spare, mut weights) = (Vec::new(), Vec::new(), Weights::default());
         let memory = Memory { front: &mut front, spare: &mut spare, weights: &mut weights };
         let image = Image::new([1, 1, 3], &pixels, &[], memory);
         assert_eq!(image.finish().as_ptr(), pixels.as_ptr());

@@ -1,27 +1,6 @@
-//! Resizes images: a separable triangle filter over bytes, with antialiasing.
-//!
-//! ```text
-//! scale  = region size / output size, of each axis
-//! center = region start + (i + 1/2) scale                      // of output pixel i, in source pixels
-//! w[k]   = max(0, 1 - |k + 1/2 - center| / max(scale, 1))      // normalised to a sum of 1
-//! rows:    row[i]  = sum over k of w[k] source[k], rounded to a byte
-//! columns: out[i]  = the same over rows
-//! ```
-//!
-//! Weights are integers with 22 bits behind the point, so sums are exact and every instruction set gives the
-//! same bytes. They are those that Pillow gives, from `Image.resize(..., BILINEAR, box=...)`; torchvision's
-//! resizing with antialiasing is the same filter.
-//!
-//! Rows are filtered first, into one plane for each channel, so that the second pass runs along contiguous
-//! bytes. Both passes are plain loops that are compiled for the CPU's vector instructions.
-//!
-//! # Source
-//!
-//! A. Clark and others, Pillow, "Concepts: filters"; the filter as P. Heckbert, "Filtering by repeated
-//! integration", SIGGRAPH 1986, describes antialiasing by a kernel as wide as the output's pixels.
+//! Parts of images in another size: the filter of [`resample`](crate::resample) over what decoders give.
 
-/// Bits behind the binary point of a weight. A sum of 255 times weights that add up to 1 fits in an `i32`.
-const WEIGHT_BITS: u32 = 22;
+use crate::resample::{Weights, filter_columns, filter_rows};
 
 /// An image as decoders give it: rows from the top, pixels from the left, the channels of a pixel side by
 /// side.
@@ -98,148 +77,16 @@ pub fn resize_region(source: &Raster<'_>, region: Region, to: [usize; 2], out: &
         is_inside(left, region_width, width) && is_inside(top, region_height, height),
         "{region:?} of an image of {width} x {height}"
     );
-    let columns = Weights::new(width, left, region_width, out_width);
-    let rows = Weights::new(height, top, region_height, out_height);
-    let (first, last) = (rows.taps[0].first, rows.taps[out_height - 1].end());
-    let needed = &pixels[first * width * channels..last * width * channels];
-    let mut planes = vec![0; (last - first) * out_width * channels];
-    let arch = pulp::Arch::new();
-    arch.dispatch(FilterRows { source: needed, width, channels, weights: &columns, planes: &mut planes });
-    let plane = (last - first) * out_width;
+    let (mut columns, mut rows) = (Weights::default(), Weights::default());
+    columns.set::<u8>(width, left, region_width, out_width);
+    rows.set::<u8>(height, top, region_height, out_height);
+    let needed = rows.range();
+    let stride = width * channels;
+    let mut planes = vec![0; needed.len() * out_width * channels];
+    filter_rows(&pixels[needed.start * stride..needed.end * stride], stride, channels, &columns, &mut planes);
+    let plane = needed.len() * out_width;
     for (from, to) in planes.chunks_exact(plane).zip(out.chunks_exact_mut(out_height * out_width)) {
-        arch.dispatch(FilterColumns { plane: from, width: out_width, first, weights: &rows, out: to });
-    }
-}
-
-/// The source pixels that an output pixel is made of.
-struct Tap {
-    first: usize,
-    weights: std::ops::Range<usize>,
-}
-
-impl Tap {
-    fn end(&self) -> usize {
-        self.first + self.weights.len()
-    }
-}
-
-/// The weights of all output pixels of one axis.
-struct Weights {
-    taps: Vec<Tap>,
-    values: Vec<i32>,
-}
-
-impl Weights {
-    /// For `out` pixels made of `length` source pixels from `start` on, in a source of `size`.
-    fn new(size: usize, start: f64, length: f64, out: usize) -> Self {
-        let scale = length / out as f64;
-        let support = scale.max(1.0);
-        let (mut taps, mut values, mut exact) = (Vec::with_capacity(out), Vec::new(), Vec::new());
-        for index in 0..out {
-            let center = start + (index as f64 + 0.5) * scale;
-            let first = ((center - support + 0.5).max(0.0) as usize).min(size - 1);
-            let end = ((center + support + 0.5) as usize).clamp(first + 1, size);
-            exact.clear();
-            exact.extend((first..end).map(|pixel| {
-                let distance = (pixel as f64 - center + 0.5) / support;
-                (1.0 - distance.abs()).max(0.0)
-            }));
-            let sum: f64 = exact.iter().sum();
-            let from = values.len();
-            // A pixel beyond the edge by a rounding error has no weight at all: its nearest one is taken.
-            values.extend(exact.iter().map(|weight| {
-                let weight = if sum > 0.0 { weight / sum } else { 1.0 / (end - first) as f64 };
-                (weight * f64::from(1 << WEIGHT_BITS) + 0.5) as i32
-            }));
-            taps.push(Tap { first, weights: from..values.len() });
-        }
-        Self { taps, values }
-    }
-}
-
-/// A sum of weighted bytes, rounded to a byte.
-#[inline(always)]
-fn to_byte(sum: i32) -> u8 {
-    ((sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8
-}
-
-/// Filters each row of `source` into the planes of the channels, each `[rows, output width]`.
-struct FilterRows<'a> {
-    source: &'a [u8],
-    width: usize,
-    channels: usize,
-    weights: &'a Weights,
-    planes: &'a mut [u8],
-}
-
-impl pulp::WithSimd for FilterRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        match self.channels {
-            1 => self.filter::<1>(),
-            3 => self.filter::<3>(),
-            channels => unreachable!("an image of {channels} channels"),
-        }
-    }
-}
-
-impl FilterRows<'_> {
-    #[inline(always)]
-    fn filter<const CHANNELS: usize>(self) {
-        let Self { source, width, weights, planes, .. } = self;
-        let out_width = weights.taps.len();
-        let plane = planes.len() / CHANNELS;
-        for (row, source) in source.chunks_exact(width * CHANNELS).enumerate() {
-            for (column, tap) in weights.taps.iter().enumerate() {
-                let pixels = source[tap.first * CHANNELS..].chunks_exact(CHANNELS);
-                let mut sums = [0_i32; CHANNELS];
-                for (weight, pixel) in weights.values[tap.weights.clone()].iter().zip(pixels) {
-                    for (sum, &value) in sums.iter_mut().zip(pixel) {
-                        *sum += weight * i32::from(value);
-                    }
-                }
-                for (channel, sum) in sums.into_iter().enumerate() {
-                    planes[channel * plane + row * out_width + column] = to_byte(sum);
-                }
-            }
-        }
-    }
-}
-
-/// Filters the columns of one plane, whose first row is row `first` of the source.
-struct FilterColumns<'a> {
-    plane: &'a [u8],
-    width: usize,
-    first: usize,
-    weights: &'a Weights,
-    out: &'a mut [u8],
-}
-
-impl pulp::WithSimd for FilterColumns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) {
-        /// As many sums as stay in registers.
-        const BLOCK: usize = 64;
-        let Self { plane, width, first, weights, out } = self;
-        for (tap, out) in weights.taps.iter().zip(out.chunks_exact_mut(width)) {
-            let rows = &plane[(tap.first - first) * width..(tap.end() - first) * width];
-            for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-                let mut sums = [0_i32; BLOCK];
-                for (row, &weight) in rows.chunks_exact(width).zip(&weights.values[tap.weights.clone()]) {
-                    let row = &row[block * BLOCK..][..out.len()];
-                    for (sum, &value) in sums.iter_mut().zip(row) {
-                        *sum += weight * i32::from(value);
-                    }
-                }
-                for (out, &sum) in out.iter_mut().zip(&sums) {
-                    *out = to_byte(sum);
-                }
-            }
-        }
+        filter_columns(from, out_width, needed.start, &rows, to);
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Survey {
     pub moments: Moments,
     /// The files that cannot be decoded, and why, in order of their names.
     pub broken: Vec<ImageError>,
+    /// Why these classes cannot be trained on or tested with, though all their images may be good.
+    pub problem: Option<ImageError>,
 }
 
 impl Survey {
@@ -37,6 +39,15 @@ impl Survey {
     /// [`FileError`](crate::FileError) for a folder that cannot be read; [`ImageError`] for links that lead
     /// nowhere or back, and for a folder without folders.
     pub fn of(root: &Path, colour: Colour) -> Result<Self, Error> {
+        Self::by(root, colour, Listing::check_images)
+    }
+
+    /// That of `root`, whose classes `check` checks.
+    fn by(
+        root: &Path,
+        colour: Colour,
+        check: impl Fn(&Listing, &Path) -> Result<(), ImageError>,
+    ) -> Result<Self, Error> {
         let listing = Listing::scan(root)?;
         if listing.classes.is_empty() {
             return Err(ImageError::NoClasses { folder: root.to_owned() }.into());
@@ -53,7 +64,8 @@ impl Survey {
             survey
         };
         let blocks: Vec<Self> = listing.images.par_chunks(BLOCK).map(of_block).collect();
-        Ok(blocks.into_iter().fold(empty(), Self::joined))
+        let problem = check(&listing, root).err();
+        Ok(Self { problem, ..blocks.into_iter().fold(empty(), Self::joined) })
     }
 
     /// The images that can be decoded.
@@ -117,11 +129,16 @@ impl Buffers {
 /// [`ImageError::TwoParts`], and those of [`Survey::of`].
 pub fn survey_parts(root: &Path, colour: Colour) -> Result<Vec<(&'static str, Survey)>, Error> {
     let folders = part_folders(root)?;
-    let parts: Vec<(&str, PathBuf)> = match &folders[0] {
+    let parts: Vec<(&'static str, PathBuf)> = match &folders[0] {
         None => vec![(PARTS[0].0, root.to_owned())],
         Some(_) => {
             PARTS.iter().zip(folders).filter_map(|((name, _), folder)| Some((*name, folder?))).collect()
         }
     };
-    parts.into_iter().map(|(name, folder)| Ok((name, Survey::of(&folder, colour)?))).collect()
+    let survey = |(name, folder): (&'static str, PathBuf)| {
+        // Training needs two classes.
+        let check = if name == PARTS[0].0 { Listing::check } else { Listing::check_images };
+        Ok((name, Survey::by(&folder, colour, check)?))
+    };
+    parts.into_iter().map(survey).collect()
 }

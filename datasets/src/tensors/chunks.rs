@@ -13,9 +13,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::classes::{Classes, names_in};
 use super::npy::{self, Header, Tensor};
 use super::zip::Entry;
-use super::{Classes, Layout, Part, Role, npz, role};
+use super::{Layout, Part, Role, lists_names, npz, role};
 use crate::digest::Lines;
 use crate::shuffle::chunks_in;
 use crate::{
@@ -91,13 +92,14 @@ impl NpzChunks {
     ///
     /// As `open`, and `FormatError::Malformed` for a class that `train` lacks.
     pub fn open_beside(paths: &[PathBuf], train: &Self) -> Result<Self, Error> {
-        Self::new(paths, train.cache_bytes, Some(train.classes))
+        Self::new(paths, train.cache_bytes, Some(train.classes.clone()))
     }
 
     fn new(paths: &[PathBuf], cache_bytes: usize, classes: Option<Classes>) -> Result<Self, Error> {
         let (mut chunks, mut targets): (Vec<Chunk>, Vec<Tensor>) = (Vec::new(), Vec::new());
+        let mut names = Vec::new();
         for path in paths {
-            let (chunk, target) = open_chunk(path)?;
+            let Opened { chunk, target, names: of_chunk } = open_chunk(path)?;
             if let Some(first) = chunks.first() {
                 let kind = |chunk: &Chunk| (chunk.header.element, chunk.header.dims[1..].to_vec());
                 if kind(first) != kind(&chunk) {
@@ -109,6 +111,7 @@ impl NpzChunks {
             }
             chunks.push(chunk);
             targets.push(target);
+            names.push(of_chunk);
         }
         assert!(!chunks.is_empty(), "a set of no files");
         let first = &chunks[0];
@@ -117,42 +120,27 @@ impl NpzChunks {
         if layout.shape.contains(&0) || chunks.iter().all(|chunk| chunk.header.dims[0] == 0) {
             return Err(ArrayError::NoSamples { origin: name }.into());
         }
-        let is_flat =
-            |target: &Tensor| matches!(target.dims.as_slice(), [_] | [_, 1]) && target.element.is_whole();
         let classes = match classes {
             Some(classes) => classes,
-            None if targets.iter().all(is_flat) => {
-                Classes::of_labels(&name, targets.iter().flat_map(Tensor::integers))?
-            }
-            None => Classes::Values,
+            // The first file that lists names speaks for all.
+            None => Classes::of(&name, targets.iter(), names.iter().flatten().next().cloned())?,
         };
         let (mut labels, mut values, mut values_per_sample) = (Vec::new(), Vec::new(), 0);
-        for (chunk, target) in chunks.iter().zip(&targets) {
+        for ((chunk, target), names) in chunks.iter().zip(&targets).zip(&names) {
             let file = chunk.path.display().to_string();
-            match classes {
-                Classes::Labels { first, count } => {
-                    if !is_flat(target) {
-                        return Err(
-                            npz::malformed(&chunk.path, "has numbers as targets, others classes").into()
-                        );
-                    }
-                    let of_chunk = super::labels(&file, target, first)?;
-                    if let Some(label) = of_chunk.iter().find(|label| **label as usize >= count) {
-                        let problem = format!("class {label} is not below {count}, the number of classes");
-                        return Err(npz::malformed(&chunk.path, &problem).into());
-                    }
-                    labels.extend(of_chunk);
-                }
-                Classes::Values => {
-                    let width = target.dims[1..].iter().product();
-                    if width == 0 || (values_per_sample != 0 && values_per_sample != width) {
-                        let problem = format!("has targets of {width} numbers, others {values_per_sample}");
-                        return Err(npz::malformed(&chunk.path, &problem).into());
-                    }
-                    values_per_sample = width;
-                    values.extend(target.floats());
-                }
+            classes.check(&file, names.as_deref())?;
+            labels.extend(classes.of_targets(&file, target)?);
+            if classes != Classes::Values {
+                continue;
             }
+            target.check_numbers().map_err(|problem| npz::malformed(&chunk.path, &problem))?;
+            let width = target.dims[1..].iter().product();
+            if width == 0 || (values_per_sample != 0 && values_per_sample != width) {
+                let problem = format!("has targets of {width} numbers, others {values_per_sample}");
+                return Err(npz::malformed(&chunk.path, &problem).into());
+            }
+            values_per_sample = width;
+            values.extend(target.floats());
         }
         let sizes: Vec<usize> = chunks.iter().map(|chunk| chunk.header.dims[0]).collect();
         let starts = sizes.iter().scan(0, |next, size| Some(std::mem::replace(next, *next + size))).collect();
@@ -243,16 +231,30 @@ impl Chunk {
     }
 }
 
-/// The header of the samples in a file, and its targets.
-fn open_chunk(path: &Path) -> Result<(Chunk, Tensor), Error> {
+/// What a file holds beside the values of its samples.
+struct Opened {
+    chunk: Chunk,
+    target: Tensor,
+    /// The names of classes, if it lists them.
+    names: Option<Vec<String>>,
+}
+
+/// Reads the header of the samples in a file, and its targets.
+fn open_chunk(path: &Path) -> Result<Opened, Error> {
     let is =
         |name: &str, wanted| matches!(role(name), Some((Part::Train | Part::Test, role)) if role == wanted);
     let targets = npz::read(path, |name| is(name, Role::Targets))?;
+    let list = npz::read(path, lists_names)?.into_iter().next();
+    let names = list.map(|list| names_in(&path.display().to_string(), &list)).transpose()?;
     let mut archive = npz::archive(path)?;
     for entry in archive.entries.clone() {
         let Some(name) = npz::array_name(&entry).filter(|name| is(name, Role::Samples)) else { continue };
         let header = npz::header(path, &mut archive, &entry, name)?;
         let value_bytes = header.value_bytes(entry.bytes.saturating_sub(header.bytes as u64));
+        let value_bytes = match header.element.is_text() {
+            true => Err("holds texts, expected numbers".to_string()),
+            false => value_bytes,
+        };
         value_bytes.map_err(|problem| npz::malformed(path, &format!("array '{name}' {problem}")))?;
         let start = match entry.is_stored() {
             true => {
@@ -266,7 +268,8 @@ fn open_chunk(path: &Path) -> Result<(Chunk, Tensor), Error> {
             let problem = format!("has {} samples and {} targets", header.dims[0], target.dims[0]);
             return Err(npz::malformed(path, &problem).into());
         }
-        return Ok((Chunk { path: path.to_owned(), entry, header, start }, target));
+        let chunk = Chunk { path: path.to_owned(), entry, header, start };
+        return Ok(Opened { chunk, target, names });
     }
     Err(npz::malformed(path, "has no arrays of samples and targets, such as x and y").into())
 }
@@ -281,10 +284,11 @@ impl Dataset for NpzChunks {
     }
 
     fn num_classes(&self) -> usize {
-        match self.classes {
-            Classes::Labels { count, .. } => count,
-            Classes::Values => 0,
-        }
+        self.classes.count()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.classes.names()
     }
 
     fn target_values(&self) -> Option<usize> {
@@ -313,7 +317,7 @@ impl Dataset for NpzChunks {
         };
         let width = self.values_per_sample;
         let target = match self.classes {
-            Classes::Labels { .. } => Target::Class(self.labels[index]),
+            Classes::Labels { .. } | Classes::Texts { .. } => Target::Class(self.labels[index]),
             Classes::Values => Target::Values(&self.values[index * width..][..width]),
         };
         Ok(Sample { pixels, target })
@@ -335,7 +339,7 @@ impl Dataset for NpzChunks {
     /// Of the names and sizes of the files, the targets, and the order's window, not of the samples.
     fn digest(&self) -> Result<String, ReadError> {
         let mut digest = Lines::default();
-        digest.add(&format!("{:?} {:?} {}", self.layout, self.classes, self.window));
+        digest.add(&format!("{:?} {} {}", self.layout, self.classes.digest_text(), self.window));
         for Chunk { path, header, .. } in &self.chunks {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             digest.add(&format!("{name} {:?} {:?}", header.element, header.dims));

@@ -16,8 +16,14 @@
 //! 3 or 4. Bytes stay bytes, other numbers become
 //! `f32`. Whole numbers `[N]` and `[N, 1]` as targets are classes, floats and wider arrays are numbers. Where
 //! the least class of the training samples is 1, classes count from 1.
+//!
+//! Classes have names where an array `class_names`, `label_names` or `target_names` lists them in their
+//! order, as texts of numpy (`<U12`, `|S12`), or where the metadata of a safetensors file has them under
+//! `class_names`, as a list in JSON or a name a line. There are as many classes as names then. Targets may
+//! also be texts themselves: classes are then in the order of that list, or else sorted.
 
 mod chunks;
+mod classes;
 pub(crate) mod npy;
 pub(crate) mod npz;
 pub(crate) mod safetensors;
@@ -33,10 +39,8 @@ pub use chunks::NpzChunks;
 pub use write::write_npz;
 
 use crate::{Arrays, Error, FileError, FormatError};
+use classes::{Classes, names_in, names_of_text};
 use npy::Tensor;
-
-/// The most classes that labels may ask for. A larger number is no class.
-const MAX_CLASSES: i64 = 1 << 20;
 
 /// A part of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,13 @@ pub(crate) fn role(name: &str) -> Option<(Part, Role)> {
     Some((part, role?))
 }
 
+/// Whether the array called `name` lists the names of classes.
+pub(crate) fn lists_names(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(".npy").unwrap_or(&name).replace(['-', '.'], "_");
+    matches!(name.as_str(), "class_names" | "label_names" | "target_names")
+}
+
 /// The parts of a set of arrays.
 pub struct ArrayParts {
     /// The samples to train on.
@@ -101,29 +112,46 @@ pub struct ArrayParts {
 /// damaged, holds pickled objects, or lacks one of the arrays, [`Error::Array`] for arrays that do not make a
 /// data set.
 pub fn open(path: &Path, test_path: Option<&Path>) -> Result<ArrayParts, Error> {
-    let mut tensors = tensors(path)?;
+    let Found { mut tensors, names } = find(path)?;
     let file = path.display().to_string();
     let (x, y) = part(&mut tensors, Part::Train).ok_or_else(|| missing(path, &tensors))?;
-    let classes = Classes::of(&file, &y)?;
-    let train = to_arrays(&file, x, y, classes)?;
-    let mut of_part = |of| part(&mut tensors, of).map(|(x, y)| to_arrays(&file, x, y, classes)).transpose();
+    let classes = Classes::of(&file, std::iter::once(&y), names)?;
+    let train = to_arrays(&file, x, y, &classes)?;
+    let mut of_part = |of| part(&mut tensors, of).map(|(x, y)| to_arrays(&file, x, y, &classes)).transpose();
     let (validation, mut test) = (of_part(Part::Validation)?, of_part(Part::Test)?);
     if let Some(path) = test_path {
-        let mut tensors = self::tensors(path)?;
+        let Found { mut tensors, names } = find(path)?;
         let (x, y) = part(&mut tensors, Part::Test)
             .or_else(|| part(&mut tensors, Part::Train))
             .ok_or_else(|| missing(path, &tensors))?;
-        test = Some(to_arrays(&path.display().to_string(), x, y, classes)?);
+        let file = path.display().to_string();
+        classes.check(&file, names.as_deref())?;
+        test = Some(to_arrays(&file, x, y, &classes)?);
     }
     Ok(ArrayParts { train, validation, test })
 }
 
-fn tensors(path: &Path) -> Result<Vec<Tensor>, Error> {
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("npz") => npz::read(path, |_| true),
-        Some("npy") => npy_files(path),
-        _ => safetensors::read(path),
-    }
+/// The arrays of a file, and the names of classes that it lists.
+struct Found {
+    tensors: Vec<Tensor>,
+    names: Option<Vec<String>>,
+}
+
+fn find(path: &Path) -> Result<Found, Error> {
+    let file = path.display().to_string();
+    let (mut tensors, text) = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("npz") => (npz::read(path, |_| true)?, None),
+        Some("npy") => (npy_files(path)?, None),
+        _ => safetensors::read(path)?,
+    };
+    let list = tensors.iter().position(|tensor| lists_names(&tensor.name));
+    let list = list.map(|place| tensors.swap_remove(place));
+    let names = match (list, text) {
+        (Some(list), _) => Some(names_in(&file, &list)?),
+        (None, Some(text)) => Some(names_of_text(&file, &text)?),
+        (None, None) => None,
+    };
+    Ok(Found { tensors, names })
 }
 
 /// Reads the npy files in the folder of `path` whose names say what they are for.
@@ -141,7 +169,7 @@ fn npy_files(path: &Path) -> Result<Vec<Tensor>, Error> {
     for file in files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let metadata = file.metadata().map_err(io_error(&file))?;
-        if role(&name).is_none() || !metadata.is_file() {
+        if (role(&name).is_none() && !lists_names(&name)) || !metadata.is_file() {
             continue;
         }
         let mut source = BufReader::new(File::open(&file).map_err(io_error(&file))?);
@@ -169,36 +197,6 @@ fn missing(path: &Path, tensors: &[Tensor]) -> FormatError {
             "has the arrays {}; expected samples and targets, such as x and y, or x_train, y_train, x_test and y_test",
             names.join(", ")
         ),
-    }
-}
-
-/// How labels become classes; nothing if targets are numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Classes {
-    Labels { first: i64, count: usize },
-    Values,
-}
-
-impl Classes {
-    /// Of the targets of the training samples.
-    fn of(file: &str, targets: &Tensor) -> Result<Self, FormatError> {
-        let is_flat = matches!(targets.dims.as_slice(), [_] | [_, 1]);
-        if !(is_flat && targets.element.is_whole()) {
-            return Ok(Self::Values);
-        }
-        Self::of_labels(file, targets.integers())
-    }
-
-    fn of_labels(file: &str, labels: impl Iterator<Item = i64>) -> Result<Self, FormatError> {
-        let (least, most) =
-            labels.fold((i64::MAX, 0), |(least, most), label| (least.min(label), most.max(label)));
-        if !(0..MAX_CLASSES).contains(&most) || least < 0 {
-            let label = if least < 0 { least } else { most };
-            let problem = format!("label {label} is no class, expected 0 to {}", MAX_CLASSES - 1);
-            return Err(FormatError::Malformed { file: file.to_string(), problem });
-        }
-        let first = i64::from(least == 1);
-        Ok(Self::Labels { first, count: (most + 1 - first) as usize })
     }
 }
 
@@ -249,54 +247,33 @@ impl Layout {
     }
 }
 
-fn to_arrays(file: &str, x: Tensor, y: Tensor, classes: Classes) -> Result<Arrays<'static>, Error> {
+fn to_arrays(file: &str, x: Tensor, y: Tensor, classes: &Classes) -> Result<Arrays<'static>, Error> {
     let malformed = |problem: String| FormatError::Malformed { file: file.to_string(), problem };
     if x.dims[0] != y.dims[0] {
         let (samples, targets) = (x.dims[0], y.dims[0]);
         let problem = format!("'{}' has {samples} samples, '{}' has {targets} targets", x.name, y.name);
         return Err(malformed(problem).into());
     }
+    x.check_numbers().map_err(malformed)?;
     let layout = Layout::new(file, &x.dims)?;
     let bytes = x.element.is_byte();
-    match classes {
-        Classes::Labels { first, count } => {
-            if !y.element.is_whole() {
-                return Err(malformed(format!("'{}' has floats, expected classes", y.name)).into());
-            }
-            let labels = labels(file, &y, first)?;
-            Ok(match bytes {
-                true => Arrays::from_u8_named(layout.arrange(x.bytes), labels, layout.shape, count, file)?,
-                false => Arrays::from_f32(layout.arrange(x.floats()), labels, layout.shape, count)?,
-            })
-        }
-        Classes::Values => {
-            let values = y.dims[1..].iter().product::<usize>();
-            if values == 0 {
-                return Err(malformed(format!("'{}' has no values", y.name)).into());
-            }
-            Ok(match bytes {
-                true => {
-                    Arrays::from_u8_with_values(layout.arrange(x.bytes), y.floats(), layout.shape, values)?
-                }
-                false => Arrays::from_f32_with_values(
-                    layout.arrange(x.floats()),
-                    y.floats(),
-                    layout.shape,
-                    values,
-                )?,
-            })
-        }
+    if *classes != Classes::Values {
+        let (labels, count) = (classes.of_targets(file, &y)?, classes.count());
+        let set = match bytes {
+            true => Arrays::from_u8_named(layout.arrange(x.bytes), labels, layout.shape, count, file)?,
+            false => Arrays::from_f32(layout.arrange(x.floats()), labels, layout.shape, count)?,
+        };
+        return set.with_class_names(classes.names().to_vec());
     }
-}
-
-fn labels(file: &str, y: &Tensor, first: i64) -> Result<Vec<u32>, FormatError> {
-    let label = |(index, label): (usize, i64)| {
-        u32::try_from(label - first).map_err(|_| FormatError::Malformed {
-            file: file.to_string(),
-            problem: format!("label {label} of sample {index} is below {first}, the first class"),
-        })
-    };
-    y.integers().enumerate().map(label).collect()
+    y.check_numbers().map_err(malformed)?;
+    let values = y.dims[1..].iter().product::<usize>();
+    if values == 0 {
+        return Err(malformed(format!("'{}' has no values", y.name)).into());
+    }
+    match bytes {
+        true => Arrays::from_u8_with_values(layout.arrange(x.bytes), y.floats(), layout.shape, values),
+        false => Arrays::from_f32_with_values(layout.arrange(x.floats()), y.floats(), layout.shape, values),
+    }
 }
 
 #[cfg(test)]
@@ -314,9 +291,11 @@ mod tests {
             ("arr_1", Some((Part::Train, Role::Targets))),
             ("train", None),
             ("x_mean", None),
+            ("class_names", None),
         ] {
             assert_eq!(role(name), expected, "{name}");
         }
+        assert!(lists_names("Class-Names.npy") && lists_names("target_names") && !lists_names("names"));
     }
 
     #[test]
@@ -336,15 +315,5 @@ mod tests {
         assert!(layout(&[1, 2, 3, 4, 5]).is_err() && layout(&[]).is_err());
         let pixels = Layout { shape: [3, 1, 2], is_interleaved: true };
         assert_eq!(pixels.arrange(vec![1, 2, 3, 4, 5, 6]), [1, 4, 2, 5, 3, 6]);
-    }
-
-    #[test]
-    fn classes_count_from_the_least_label_of_0_and_1() {
-        let of = |labels: &[i64]| Classes::of_labels("f", labels.iter().copied());
-        assert_eq!(of(&[2, 0, 1]).unwrap(), Classes::Labels { first: 0, count: 3 });
-        assert_eq!(of(&[2, 1, 1000]).unwrap(), Classes::Labels { first: 1, count: 1000 });
-        assert_eq!(of(&[2, 3]).unwrap(), Classes::Labels { first: 0, count: 4 });
-        assert!(of(&[-1, 3]).unwrap_err().to_string().contains("label -1"));
-        assert!(of(&[0, 1 << 40]).is_err());
     }
 }

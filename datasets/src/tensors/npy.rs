@@ -12,6 +12,9 @@ const MAX_HEADER_BYTES: usize = 10_000;
 /// Memory for values is taken in steps of at most this, as they come.
 const STEP_BYTES: u64 = 1 << 24;
 
+/// The longest text of a value.
+const MAX_TEXT: usize = 1 << 16;
+
 /// The type of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
@@ -20,6 +23,10 @@ pub(crate) enum Element {
     Unsigned(usize),
     F32,
     F64,
+    /// Texts of so many code points of four bytes, zeros behind the last one.
+    Unicode(usize),
+    /// Texts of so many bytes, zeros behind the last one.
+    Ascii(usize),
 }
 
 impl Element {
@@ -30,6 +37,16 @@ impl Element {
             Self::Signed(bytes) | Self::Unsigned(bytes) => bytes,
             Self::F32 => 4,
             Self::F64 => 8,
+            Self::Unicode(points) => 4 * points,
+            Self::Ascii(bytes) => bytes,
+        }
+    }
+
+    /// The bytes that belong together in the order of the machine.
+    fn word_bytes(self) -> usize {
+        match self {
+            Self::Unicode(_) => 4,
+            other => other.bytes(),
         }
     }
 
@@ -38,7 +55,20 @@ impl Element {
     }
 
     pub(super) fn is_whole(self) -> bool {
-        !matches!(self, Self::F32 | Self::F64)
+        matches!(self, Self::U8 | Self::Signed(_) | Self::Unsigned(_))
+    }
+
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Unicode(_) | Self::Ascii(_))
+    }
+
+    /// What the values are, for errors.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            _ if self.is_text() => "texts",
+            _ if self.is_whole() => "whole numbers",
+            _ => "floats",
+        }
     }
 }
 
@@ -58,9 +88,34 @@ impl Tensor {
         self.bytes.chunks_exact(self.element.bytes()).map(move |bytes| integer(bytes, is_signed))
     }
 
-    /// The values as floats, rounded to the nearest.
+    /// The values as floats, rounded to the nearest. They are no texts.
     pub(crate) fn floats(&self) -> Vec<f32> {
         floats(self.element, &self.bytes)
+    }
+
+    /// Checks that the values are numbers, as samples are.
+    pub(crate) fn check_numbers(&self) -> Result<(), String> {
+        match self.element.is_text() {
+            true => Err(format!("array '{}' holds texts, expected numbers", self.name)),
+            false => Ok(()),
+        }
+    }
+
+    /// The values as texts.
+    pub(super) fn texts(&self) -> Result<Vec<String>, String> {
+        let values = self.bytes.chunks_exact(self.element.bytes());
+        let text = |bytes: &[u8]| {
+            let text = match self.element {
+                Element::Unicode(_) => bytes
+                    .chunks_exact(4)
+                    .map(|point| char::from_u32(u32::from_le_bytes(point.try_into().expect("four bytes"))))
+                    .collect::<Option<String>>(),
+                _ => String::from_utf8(bytes.to_vec()).ok(),
+            };
+            let text = text.ok_or_else(|| "holds a text that is none".to_string())?;
+            Ok(text.trim_end_matches('\0').to_string())
+        };
+        values.map(text).collect()
     }
 }
 
@@ -76,6 +131,7 @@ pub(super) fn floats(element: Element, bytes: &[u8]) -> Vec<f32> {
         }
         Element::Signed(_) => values.map(|bytes| integer(bytes, true) as f32).collect(),
         Element::U8 | Element::Unsigned(_) => values.map(|bytes| integer(bytes, false) as f32).collect(),
+        Element::Unicode(_) | Element::Ascii(_) => unreachable!("texts are no samples"),
     }
 }
 
@@ -150,7 +206,7 @@ impl Header {
     /// Brings values into the order of bytes that a [`Tensor`] has.
     pub(super) fn to_little_endian(&self, bytes: &mut [u8]) {
         if self.is_big_endian {
-            bytes.chunks_exact_mut(self.element.bytes()).for_each(<[u8]>::reverse);
+            bytes.chunks_exact_mut(self.element.word_bytes()).for_each(<[u8]>::reverse);
         }
     }
 }
@@ -214,9 +270,21 @@ fn element(text: &str) -> Result<(Element, bool), String> {
         "u8" => Element::Unsigned(8),
         "f4" => Element::F32,
         "f8" => Element::F64,
-        _ => return Err(format!("has values of type '{descr}', expected whole numbers, float32 or float64")),
+        _ => texts(kind).ok_or_else(|| {
+            format!("has values of type '{descr}', expected whole numbers, float32, float64 or texts")
+        })?,
     };
     Ok((element, order == ">"))
+}
+
+/// The type of texts that numpy calls `kind`, as `U12`.
+fn texts(kind: &str) -> Option<Element> {
+    let length = |kind: &str| kind.parse().ok().filter(|length| (1..=MAX_TEXT).contains(length));
+    match (kind.strip_prefix('U'), kind.strip_prefix('S')) {
+        (Some(points), _) => length(points).map(Element::Unicode),
+        (_, Some(bytes)) => length(bytes).map(Element::Ascii),
+        _ => None,
+    }
 }
 
 fn shape(text: &str) -> Result<Vec<usize>, String> {

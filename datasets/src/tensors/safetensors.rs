@@ -8,8 +8,11 @@ use safetensors::{Dtype, SafeTensors};
 use super::npy::{Element, Tensor};
 use crate::{Error, FileError, FormatError};
 
-/// Reads all arrays of a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
+/// The key of the metadata with the names of classes.
+const CLASS_NAMES: &str = "class_names";
+
+/// Reads all arrays of a file, and what its metadata says of the names of classes.
+pub(crate) fn read(path: &Path) -> Result<(Vec<Tensor>, Option<String>), Error> {
     let file = || path.display().to_string();
     let failure = |reason| FileError::Io { file: file(), reason };
     if !path.metadata().map_err(failure)?.is_file() {
@@ -46,5 +49,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Tensor>, Error> {
         arrays.push(Tensor { name: name.to_string(), element, dims, bytes: view.data().to_vec() });
     }
     arrays.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(arrays)
+    let (_, metadata) = SafeTensors::read_metadata(&bytes)
+        .map_err(|error| malformed(format!("is no safetensors file: {error}")))?;
+    let names = metadata.metadata().as_ref().and_then(|metadata| metadata.get(CLASS_NAMES));
+    Ok((arrays, names.cloned()))
 }

@@ -37,11 +37,17 @@ np.savez(OUT / "pickled.npz", x=x, y=np.array([{}, [], 1, 2, 3, 4], dtype=object
 np.savez(OUT / "by_columns.npz", x=np.asfortranarray(x), y=y)
 np.savez(OUT / "unequal.npz", x=x, y=y[:5])
 np.savez(OUT / "other_names.npz", weights=x, bias=y)
+names = ["oak", "bär", "ash"]
+np.savez(OUT / "named.npz", x=x, y=y, class_names=np.array(names))
+np.savez_compressed(OUT / "texts.npz", x=x, y=np.array(names, dtype=">U5")[y], x_test=x[:2], y_test=np.array([b"oak", b"ash"]))
+save_file({"x": x, "y": y}, OUT / "named.safetensors", metadata={"class_names": json.dumps(names)})
 save_file({"train_images": x, "train_labels": y, "test_images": samples(2, first=6), "test_labels": classes(2, 6)}, OUT / "tensors.safetensors")
 for part, first, n in (("a", 0, 4), ("b", 4, 3), ("c", 7, 5)):
     (OUT / "stored").mkdir(exist_ok=True)
     (OUT / "packed").mkdir(exist_ok=True)
     np.savez(OUT / "stored" / f"{part}.npz", x=samples(n, first=first), y=classes(n, first, np.int16))
+    (OUT / "chunks").mkdir(exist_ok=True)
+    np.savez_compressed(OUT / "chunks" / f"{part}.npz", x=samples(n, first=first), y=np.array(names)[classes(n, first)])
     np.savez_compressed(OUT / "packed" / f"{part}.npz", x=samples(n, first=first), y=classes(n, first, np.int16))
 
 

@@ -7,6 +7,7 @@ use isograd_datasets::open::{OpenOptions, open};
 
 use crate::allocator::Memory;
 use crate::files::npz_of_shape;
+use crate::png;
 
 /// Opens the data set at `path`, which is none, and checks what was in use meanwhile.
 fn refused(memory: &Memory, path: &Path, what: &str) {
@@ -14,19 +15,6 @@ fn refused(memory: &Memory, path: &Path, what: &str) {
     let (most, error) = memory.most_during(open);
     assert!(error.is_some(), "{what} was opened");
     assert!(most < 8 << 20, "{what} took {most} bytes: {error:?}");
-}
-
-fn png(side: u32) -> Vec<u8> {
-    let mut header = b"IHDR".to_vec();
-    header.extend([side.to_be_bytes(), side.to_be_bytes()].concat());
-    header.extend([8, 6, 0, 0, 0]);
-    let mut crc = flate2::Crc::new();
-    crc.update(&header);
-    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-    png.extend(header);
-    png.extend(crc.sum().to_be_bytes());
-    png.extend(b"\0\0\0\x0aIDAT\x78\xda\x63\0\0\0\x01\0\x01\0\0\0\0");
-    png
 }
 
 fn bmp(side: u32) -> Vec<u8> {
@@ -64,8 +52,8 @@ fn large_claims_get_little_memory() {
     let memory = Memory::alone();
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in [
-        ("100_000.png", png(100_000)),
-        ("20_000.png", png(20_000)),
+        ("100_000.png", png::claiming(100_000)),
+        ("20_000.png", png::claiming(20_000)),
         ("20_000.bmp", bmp(20_000)),
         ("65_535.jpg", jpeg(65_535)),
         ("16_384.webp", webp()),

@@ -5,3 +5,5 @@ mod allocator;
 mod claims;
 mod damage;
 mod files;
+#[path = "../common/png.rs"]
+mod png;

@@ -64,7 +64,7 @@ gives the same bits on any number of threads, ranks and hosts.";
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   isograd completions bash > ~/.local/share/bash-completion/completions/isograd
-  isograd completions zsh > ~/.zfunc/_isograd        with fpath+=~/.zfunc before compinit in ~/.zshrc
+  isograd completions zsh > ~/.zfunc/_isograd     with fpath+=~/.zfunc before compinit in ~/.zshrc
   isograd completions fish > ~/.config/fish/completions/isograd.fish";
 
 const MAN_EXAMPLES: &str = "\
@@ -410,9 +410,8 @@ pub(crate) struct TrainingArgs {
     /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
     /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
     /// (mae), top_5_accuracy (top5, and so on for other numbers), precision (prec), recall (rec), f1,
-    /// confusion_matrix (conf; its diagonal)
+    /// confusion_matrix (conf; its diagonal) [default: the accuracy of classes; of numbers, the loss' own]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::metric)]
-    #[arg(default_value = "categorical_accuracy")]
     pub(crate) metrics: Vec<MetricPlan>,
 }
 
@@ -575,6 +574,19 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Longer lines are broken at any word.
+    #[test]
+    fn examples_fit_the_lines_of_the_help() {
+        fn check(command: &clap::Command) {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Arguments::command());
     }
 
     #[test]

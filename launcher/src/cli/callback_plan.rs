@@ -2,7 +2,7 @@
 
 use super::parsers;
 use crate::cli::callback_args::CallbackArgs;
-use crate::cli::metric_plan::{ACCURACY, MetricPlan};
+use crate::cli::metric_plan::{self, ACCURACY, MetricPlan, TargetKind};
 use crate::failure::Failure;
 use crate::system::names;
 use isograd_model::Element;
@@ -57,7 +57,26 @@ pub(crate) struct Watched {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured<'a> {
     pub(crate) loss: &'a str,
+    /// Those that were asked for.
     pub(crate) metrics: &'a [MetricPlan],
+}
+
+impl Measured<'_> {
+    /// The metrics that can be watched. Where none was asked for, that depends on the targets, which are not
+    /// known yet.
+    fn names(&self) -> Vec<String> {
+        let by_default = match self.loss {
+            "mean_squared_error" | "mean_absolute_error" | "huber" => {
+                &[TargetKind::Classes, TargetKind::Numbers][..]
+            }
+            _ => &[TargetKind::Classes],
+        };
+        let by_default = by_default.iter().flat_map(|targets| metric_plan::of_training(*targets, self.loss));
+        match self.metrics.is_empty() {
+            true => by_default.map(|metric| metric.to_string()).collect(),
+            false => self.metrics.iter().map(MetricPlan::to_string).collect(),
+        }
+    }
 }
 
 impl Watched {
@@ -71,7 +90,7 @@ impl Watched {
         let validation = text.strip_prefix("val_");
         let train = text.strip_prefix("train_");
         let name = validation.or(train).unwrap_or(&text);
-        let metrics: Vec<String> = measured.metrics.iter().map(MetricPlan::to_string).collect();
+        let metrics = measured.names();
         let metric = parsers::metric(name).ok().map(|metric| metric.to_string());
         // The accuracy is measured whatever is reported.
         let metric = metric.filter(|metric| metric == ACCURACY || metrics.contains(metric));
@@ -338,6 +357,10 @@ mod tests {
                 "--early-stopping-metric: the run measures no 'mean_squared_error'",
             ),
             (
+                "--loss mse --early-stopping --early-stopping-metric val_mae",
+                "--early-stopping-metric: the run measures no 'mae', but loss, categorical_accuracy, regression_mse",
+            ),
+            (
                 "--early-stopping-patience 3",
                 "--early-stopping-patience is a parameter of --early-stopping, which is not given",
             ),
@@ -346,6 +369,11 @@ mod tests {
             let error = plans(options).unwrap_err();
             assert!(error.starts_with(expected), "{options}: {error}");
         }
+        let by_default =
+            plans("--loss mse --early-stopping --early-stopping-metric val_mse").unwrap().remove(0);
+        assert!(
+            matches!(by_default, CallbackPlan::EarlyStopping { watched, .. } if watched.needs_validation)
+        );
         assert!(plans("--callbacks stop_at_loss").unwrap_err().contains("--stop-at-loss NUMBER"));
         assert!(plans("--callbacks early_stoping").unwrap_err().contains("did you mean 'early-stopping'?"));
         let plan = plans("--early-stopping --early-stopping-metric val_loss").unwrap().remove(0);

@@ -71,6 +71,22 @@ impl DataArgs {
             || self.of_tables().is_some()
     }
 
+    /// These options, and those of `other` that are not given here.
+    pub(super) fn over(self, other: Self) -> Self {
+        Self {
+            dataset: self.dataset.or(other.dataset),
+            dataset_train_path: self.dataset_train_path.or(other.dataset_train_path),
+            dataset_test_path: self.dataset_test_path.or(other.dataset_test_path),
+            classes: self.classes.or(other.classes),
+            resize: self.resize.or(other.resize),
+            grey: self.grey || other.grey,
+            on_bad_image: self.on_bad_image.or(other.on_bad_image),
+            label_column: self.label_column.or(other.label_column),
+            targets: self.targets.or(other.targets),
+            missing: self.missing.or(other.missing),
+        }
+    }
+
     /// An option that is given and applies to images alone.
     pub(super) fn of_images(&self) -> Option<&'static str> {
         let given = [

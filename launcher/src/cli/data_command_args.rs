@@ -50,15 +50,16 @@ pub(crate) struct DataShowArgs {
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]
     pub(crate) out: PathBuf,
+    // No option is called as one of training that means something else: configurations are for both.
     /// Samples to show, a row each
     #[arg(long, value_name = "N", default_value = "8", value_parser = parsers::pixels)]
-    pub(crate) samples: usize,
+    pub(crate) rows: usize,
     /// Epochs to show, a column each behind the sample as it is
     #[arg(long, value_name = "N", default_value = "8", value_parser = parsers::pixels)]
-    pub(crate) epochs: usize,
+    pub(crate) columns: usize,
     /// Seed of the random changes
     #[arg(long, value_name = "N", default_value = "0", value_parser = parsers::seed)]
-    pub(crate) seed: u64,
+    pub(crate) sheet_seed: u64,
     /// Changes with usual numbers, separated by commas: flip, vertical-flip, alternating-flip, crop, rotate,
     /// translate, color-jitter, cutout, mixup or cutmix; the options below have others
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = parsers::change)]

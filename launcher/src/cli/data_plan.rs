@@ -20,10 +20,10 @@ pub(crate) struct DataShowPlan {
     pub(crate) source: Source,
     pub(crate) augment: AugmentPlan,
     pub(crate) seed: u64,
-    /// Rows.
-    pub(crate) samples: usize,
-    /// Columns behind the first.
-    pub(crate) epochs: usize,
+    /// A sample each.
+    pub(crate) rows: usize,
+    /// An epoch each, behind the sample as it is.
+    pub(crate) columns: usize,
     pub(crate) out: PathBuf,
 }
 
@@ -53,7 +53,8 @@ impl TryFrom<DataShowArgs> for DataShowPlan {
     type Error = Failure;
 
     fn try_from(args: DataShowArgs) -> Result<Self, Failure> {
-        let DataShowArgs { set, out, samples, epochs, seed, augment, input, mut changes, config: _ } = args;
+        let DataShowArgs { set, out, rows, columns, sheet_seed, augment, input, mut changes, config: _ } =
+            args;
         for name in augment {
             match name {
                 "flip" => changes.flip = true,
@@ -75,6 +76,6 @@ impl TryFrom<DataShowArgs> for DataShowPlan {
         }
         let augment = AugmentPlan::new(input, changes)?;
         let source = Source::try_from(set)?.sized_for(&augment.input);
-        Ok(Self { source, augment, seed, samples, epochs, out })
+        Ok(Self { source, augment, seed: sheet_seed, rows, columns, out })
     }
 }

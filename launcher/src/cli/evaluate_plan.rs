@@ -8,6 +8,7 @@ use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::source::Source;
 use crate::cli::{DataArgs, EvaluateArgs, InputArgs, TrainArgs};
 use crate::failure::Failure;
+use isograd_datasets::open;
 use isograd_model::{InputInfo, InputSize, RunInfo, SavedNetwork, zoo};
 
 /// The loss of a regression that does not tell its own.
@@ -42,35 +43,40 @@ impl Told {
     }
 
     /// The data set of the training; `given` is what the command line says of it.
-    fn data(&mut self, mut given: DataArgs) -> DataArgs {
-        let settings = self.settings.as_mut().map(|settings| &mut settings.data);
-        let test_path = given.dataset_test_path.take();
-        let is_given = given.is_given();
-        let mut data = match settings {
-            Some(saved) if !is_given => std::mem::take(saved),
-            Some(saved) => {
-                // Images are read as in training.
-                if matches!(given.dataset, Some(DatasetName::Path(_))) && given.of_images().is_none() {
-                    (given.resize, given.grey) = (saved.resize, saved.grey);
+    fn data(&mut self, given: DataArgs) -> DataArgs {
+        let saved = self.settings.as_mut().map(|settings| std::mem::take(&mut settings.data));
+        let saved = saved.unwrap_or_default();
+        let is_read_as_said = given.resize.is_some() || given.grey;
+        let (resize, grey) = (saved.resize, saved.grey);
+        let mut data = if given.dataset.is_some() { given } else { given.over(saved) };
+        // Images are read as in training.
+        if let (Some(DatasetName::Path(path)), false) = (&data.dataset, is_read_as_said) {
+            match &self.info.input {
+                Some(input) if input.resize.is_some() || open::is_image_folder(path).unwrap_or(false) => {
+                    (data.resize, data.grey) = (input.resize, input.shape[0] == 1);
                 }
-                given
+                Some(_) => {}
+                None => (data.resize, data.grey) = (resize, grey),
             }
-            None => given,
-        };
-        data.dataset_test_path = test_path.or(data.dataset_test_path);
+        }
         data
     }
 
-    /// How samples get their size and are normalised.
+    /// How samples get their size and are normalised. What is given of the one says nothing of the other.
     fn input(&self, given: InputArgs) -> InputPlan {
-        if given.crop.is_some() || given.resized_crop.is_some() || given.normalize.is_some() {
-            return InputPlan::new(given);
-        }
-        match (&self.info.input, &self.settings) {
-            (Some(input), _) => input_plan(input),
-            (None, Some(settings)) => InputPlan::new(settings.input.clone()),
-            (None, None) => InputPlan::new(given),
-        }
+        let told = match (&self.info.input, &self.settings) {
+            (Some(input), _) => input_args(input),
+            (None, Some(settings)) => settings.input.clone(),
+            (None, None) => return InputPlan::new(given),
+        };
+        let normalize = given.normalize.clone().or_else(|| told.normalize.clone());
+        let sized = if given.crop.is_some() || given.resized_crop.is_some() { given } else { told };
+        InputPlan::new(InputArgs { normalize, ..sized })
+    }
+
+    /// The part of the training samples that was validated on.
+    fn validation_split(&self) -> f64 {
+        self.settings.as_ref().map_or(0.0, |settings| settings.validation_split)
     }
 
     fn loss(&self) -> &'static str {
@@ -83,13 +89,13 @@ impl Told {
 }
 
 /// What the samples of a network went through.
-fn input_plan(input: &InputInfo) -> InputPlan {
+fn input_args(input: &InputInfo) -> InputArgs {
     let [crop, resized_crop] = match input.size {
         None => [None; 2],
         Some(InputSize::Crop(size)) => [Some(size), None],
         Some(InputSize::Resize(size)) => [None, Some(size)],
     };
-    InputPlan::new(InputArgs { crop, resized_crop, normalize: Some(NormalizePlan::of_saved(input)) })
+    InputArgs { crop, resized_crop, normalize: Some(NormalizePlan::of_saved(input)) }
 }
 
 impl TryFrom<EvaluateArgs> for EvaluatePlan {
@@ -114,9 +120,21 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             None => told.model()?,
         };
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
+        let validation_split = if data.is_given() { 0.0 } else { told.validation_split() };
         let source = Source::new(told.data(data), &model)?.sized_for(&input);
         let execution = execution.try_into()?;
         let ranks = ranks.into();
-        Ok(Self { model, source, load, input, loss, per_class, per_class_file, execution, ranks })
+        Ok(Self {
+            model,
+            source,
+            validation_split,
+            load,
+            input,
+            loss,
+            per_class,
+            per_class_file,
+            execution,
+            ranks,
+        })
     }
 }

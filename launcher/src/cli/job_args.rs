@@ -22,8 +22,9 @@ Examples:
   isograd ssh -H localhost:2,user@node1:8 --dry-run train
   isograd hosts check --hostfile hosts
 
-The hosts need an SSH server and a login without a password, nothing else: this program is copied there.
-The first Ctrl-C ends the run after the current step, and writes what --save asks for; the second ends it at once.";
+The hosts need an SSH server and a login without a password, nothing else: this program is copied
+there. The first Ctrl-C ends the run after the current step, and writes what --save asks for; the
+second ends it at once.";
 
 // Constants, because brackets in a doc comment would be links.
 const HOSTFILE_HELP: &str = "File with one host per line: [user@]host[:port] slots=N max_slots=N user= port= identity= iface= addr= \

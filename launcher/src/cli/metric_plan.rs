@@ -10,6 +10,9 @@ use std::sync::Arc;
 pub(crate) const ACCURACY: &str = "categorical_accuracy";
 /// The metrics of a test of numbers that names none.
 const OF_NUMBERS: [&str; 2] = ["regression_mse", "regression_mae"];
+/// Losses that are metrics as well.
+const OF_LOSSES: [(&str, &str); 2] =
+    [("mean_squared_error", OF_NUMBERS[0]), ("mean_absolute_error", OF_NUMBERS[1])];
 
 /// What the targets of samples are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,18 @@ impl TargetKind {
         };
         names.iter().map(|name| metric::by_name(name).expect("a metric of the library")).collect()
     }
+}
+
+/// The metrics that a training with `loss` reports which names none: the accuracy of classes; of numbers, the
+/// loss' own.
+pub(crate) fn of_training(targets: TargetKind, loss: &str) -> Vec<MetricPlan> {
+    let own = OF_LOSSES.iter().find(|(name, _)| *name == loss).map(|(_, metric)| *metric);
+    let names = match (targets, &own) {
+        (TargetKind::Classes, _) => &[ACCURACY][..],
+        (TargetKind::Numbers, Some(own)) => std::slice::from_ref(own),
+        (TargetKind::Numbers, None) => &OF_NUMBERS,
+    };
+    names.iter().map(|name| MetricPlan::new(name).expect("a metric of the library")).collect()
 }
 
 /// A metric of the library.
@@ -71,5 +86,21 @@ impl MetricPlan {
 impl fmt::Display for MetricPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_that_names_no_metric_reports_what_its_targets_have() {
+        let of = |targets, loss| {
+            of_training(targets, loss).iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(of(TargetKind::Classes, "mean_squared_error"), ACCURACY);
+        assert_eq!(of(TargetKind::Numbers, "mean_squared_error"), "regression_mse");
+        assert_eq!(of(TargetKind::Numbers, "mean_absolute_error"), "regression_mae");
+        assert_eq!(of(TargetKind::Numbers, "huber"), "regression_mse,regression_mae");
     }
 }

@@ -389,8 +389,8 @@ pub(crate) fn model(text: &str) -> Result<ModelName, String> {
     zoo::find(text).map(|model| ModelName::Zoo(model.name)).map_err(|error| match error {
         // There are too many to list them here.
         Error::UnknownName { nearest, .. } => {
-            let nearest = nearest.map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
-            format!("unknown model '{text}'{nearest} 'isograd models' lists all")
+            let nearest = nearest.map_or_else(String::new, |name| format!("did you mean '{name}'? "));
+            format!("unknown model '{text}'; {nearest}'isograd models' lists all")
         }
         error => error.to_string(),
     })

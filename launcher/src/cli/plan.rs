@@ -5,7 +5,7 @@ use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
 use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::logging_plan::LoggingPlan;
-use crate::cli::metric_plan::{ACCURACY, MetricPlan, TargetKind};
+use crate::cli::metric_plan::{self, ACCURACY, MetricPlan, TargetKind};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
@@ -90,6 +90,9 @@ impl TrainPlan {
 pub(crate) struct EvaluatePlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
+    /// The part of the training samples that the training has validated on: what is tested where the set has
+    /// no test samples. 0 if another set is tested.
+    pub(crate) validation_split: f64,
     pub(crate) load: PathBuf,
     pub(crate) input: InputPlan,
     pub(crate) loss: &'static str,
@@ -169,7 +172,7 @@ impl Execution {
 
 impl TrainPlan {
     /// The configuration of the trainer for `samples` training samples with such targets, and `world` ranks.
-    /// Its metrics are those of the plan and, for the test of classes, the accuracy.
+    /// Its metrics are those that it reports and, for the test of classes, the accuracy.
     pub(crate) fn config<T: Element>(
         &self,
         samples: usize,
@@ -178,8 +181,9 @@ impl TrainPlan {
     ) -> TrainConfig<T> {
         let batch_size = self.global_batch_size(samples, world);
         let batch_size = batch_size.saturating_mul(self.accumulate as usize).min(samples);
-        let mut metrics: Vec<_> = self.metrics.iter().map(MetricPlan::build).collect();
-        let is_measured = self.metrics.iter().any(|metric| metric.to_string() == ACCURACY);
+        let reported = self.reported(targets);
+        let mut metrics: Vec<_> = reported.iter().map(MetricPlan::build).collect();
+        let is_measured = reported.iter().any(|metric| metric.to_string() == ACCURACY);
         if targets == TargetKind::Classes && !is_measured {
             metrics.extend(targets.metrics());
         }
@@ -201,6 +205,14 @@ impl TrainPlan {
             ema: self.ema,
             max_steps: self.steps.map(u64::from),
             max_epochs: Some(self.epochs),
+        }
+    }
+
+    /// The metrics that are reported beside the loss, of targets that are such.
+    pub(crate) fn reported(&self, targets: TargetKind) -> Vec<MetricPlan> {
+        match self.metrics.is_empty() {
+            true => metric_plan::of_training(targets, self.loss),
+            false => self.metrics.clone(),
         }
     }
 

@@ -48,9 +48,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The schedule called `name`, with its usual parameters.
+    /// The schedule called `name`, with its usual parameters. Between words there may be `_`, or nothing.
     pub(crate) fn from_name(name: &str) -> Result<Self, String> {
-        Ok(match name {
+        let letters = |name: &str| name.to_lowercase().replace(['-', '_'], "");
+        let known = NAMES.into_iter().find(|known| letters(known) == letters(name));
+        Ok(match known.unwrap_or(name) {
             "constant" => Self::Constant,
             "step" => Self::Step(StepDecay::default()),
             "multi-step" => Self::MultiStep(MultiStep { milestones: Vec::new(), gamma: 0.1 }),

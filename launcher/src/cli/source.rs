@@ -14,7 +14,7 @@ use isograd_model::Shape;
 use std::path::PathBuf;
 
 /// Where samples come from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// The MNIST in this binary.
     #[cfg(feature = "bundled-mnist")]
@@ -28,7 +28,7 @@ pub(crate) enum Source {
 }
 
 /// Files whose format is found when they are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PathSource {
     pub(crate) path: PathBuf,
     pub(crate) test_path: Option<PathBuf>,
@@ -129,6 +129,15 @@ impl Source {
 }
 
 impl Source {
+    /// The same, of images resized so that the shorter side has `side` pixels.
+    pub(crate) fn resized(&self, side: usize) -> Self {
+        let mut resized = self.clone();
+        if let Self::Path(source) = &mut resized {
+            source.options.images.fit.resize = Some(side);
+        }
+        resized
+    }
+
     /// The same, of images resized so that the crops of `input` fit, unless --resize says how.
     pub(super) fn sized_for(mut self, input: &InputPlan) -> Self {
         if let (Self::Path(source), Some([h, w])) = (&mut self, input.resized_crop()) {

@@ -12,10 +12,11 @@ Examples:
   isograd predict --load runs/a cat.jpg dog.png photos/
   isograd predict --load digits.safetensors --top 3 --json digits.npz > digits.jsonl
 
-CSV has the columns input, index, rank, class, name and score, a row for each of the top classes; of a
-regression, the columns input, index, output and value. JSON lines have input, index and top, a list of
-class, name and score; of a regression, input, index and values. index counts the samples of a file of
-arrays from 0 and is empty (null) for an image. A score is a probability where the network gives some.";
+CSV has the columns input, index, rank, class, name and score, a row for each of the top classes;
+of a regression, the columns input, index, output and value. JSON lines have input, index and top,
+a list of class, name and score; of a regression, input, index and values. index counts the samples
+of a file of arrays from 0 and is empty (null) for an image. A score is a probability where the
+network gives some.";
 
 pub(crate) const EXPORT_EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,7 @@ Examples:
 pub(crate) const IMPORT_EXAMPLES: &str = "\
 Examples:
   isograd import resnet18.safetensors --model resnet18_imagenet --save start.safetensors
-  isograd import resnet18.safetensors --model resnet18 --classes 10 --partial --save start.safetensors";
+  isograd import resnet18.safetensors --model resnet18 --classes 10 --partial --save ten.safetensors";
 
 /// Where a trained network is.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `isograd data check`: reads every sample once, and says what there is.
 //!
-//! Of a folder of images, that are the files as they are, of whatever sizes, and all that cannot be decoded.
+//! Of a folder of images, that are the files as they are, of whatever sizes, and all that cannot be decoded
+//! or trained on.
 
 use crate::cli::data_plan::DataCheckPlan;
 use crate::cli::source::{PathSource, Source};
@@ -44,15 +45,16 @@ fn print_images(source: &PathSource, out: &mut Output) -> Result<(), Failure> {
         out.text(&describe_images(name, survey))?;
         (broken, files) = (broken + survey.broken.len(), files + survey.broken.len() + survey.images());
     }
-    match broken {
-        0 => Ok(()),
-        broken => Err(Failure::BrokenFiles { broken, files }),
+    match (broken, parts.into_iter().find_map(|(_, survey)| survey.problem)) {
+        (0, None) => Ok(()),
+        (0, Some(problem)) => Err(refused(problem.into())),
+        (broken, _) => Err(Failure::BrokenFiles { broken, files }),
     }
 }
 
 /// Count, classes, sizes, mean and deviation, and the files that are broken, a line each.
 fn describe_images(name: &str, survey: &Survey) -> String {
-    let Survey { classes, sizes, moments, broken } = survey;
+    let Survey { classes, sizes, moments, broken, problem } = survey;
     let mut text = format!("{name}: {}\n  classes: {}\n", count(survey.images(), "image"), classes.len());
     for (class, images) in classes {
         _ = writeln!(text, "    {}: {images}", one_line(class));
@@ -68,6 +70,9 @@ fn describe_images(name: &str, survey: &Survey) -> String {
     if !broken.is_empty() {
         _ = writeln!(text, "  broken: {}", count(broken.len(), "file"));
         broken.iter().for_each(|error| _ = writeln!(text, "    {}", one_line(&error.to_string())));
+    }
+    if let Some(problem) = problem {
+        _ = writeln!(text, "  problem: {}", one_line(&problem.to_string()));
     }
     text
 }

@@ -143,6 +143,8 @@ pub(crate) fn of_test<T: Element>(
     let EvaluatePlan {
         model,
         source,
+        // The test samples tell.
+        validation_split: _,
         load: _,
         input,
         loss: _,

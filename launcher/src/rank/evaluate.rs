@@ -14,6 +14,7 @@ use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
 use crate::rank::stop::StopRequest;
 use crate::rank::views;
+use isograd_datasets::Dataset;
 use isograd_model::logger::TestRecord;
 use isograd_model::{ConfusionMatrix, Element, Error, NonFinite, Ranks, Trainer};
 
@@ -40,22 +41,35 @@ impl EvaluatePlan {
         out: &mut Output,
     ) -> Result<Vec<(String, f64)>, Failure> {
         let shares = self.ranks.shares(identity.world)?;
-        let test = self.source.load_test()?;
+        let own = self.source.load_test();
+        let (samples, parts);
+        let test: &dyn Dataset = match own {
+            Ok(ref test) => &**test,
+            Err(_) if self.validation_split > 0.0 => {
+                samples = self.source.load()?;
+                parts = samples.parts(self.validation_split)?;
+                log::warn!(
+                    "the data set has no test samples: those that the training has validated on are tested"
+                );
+                samples.test(&parts)
+            }
+            Err(failure) => return Err(failure),
+        };
         let normalization = match &self.input.normalize {
             // Other statistics than those of the training samples do not need them.
             Some(NormalizePlan::Computed) => views::normalization(&self.input, &*self.source.load()?.train)?,
-            _ => views::normalization(&self.input, &*test)?,
+            _ => views::normalization(&self.input, test)?,
         };
-        let targets = TargetKind::of(&*test);
+        let targets = TargetKind::of(test);
         if self.is_per_class() && targets == TargetKind::Numbers {
             let problem = "--per-class: the targets are numbers, not classes".to_string();
             return Err(Failure::Usage { problem, hint: None });
         }
-        let view = views::in_tests(&self.input, &*test, normalization.as_ref())?;
+        let view = views::in_tests(&self.input, test, normalization.as_ref())?;
         let network = build::<T>(&self.model, self.execution.conv, &*view, false)?;
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
-        let agreement = || agreement::of_test(self, &network, &*test, &*view, &state);
+        let agreement = || agreement::of_test(self, &network, test, &*view, &state);
         let communicator = identity.join(&self.ranks, &request, agreement)?;
         request.end();
         let ranks = Ranks { shares, ..Ranks::new(communicator) };

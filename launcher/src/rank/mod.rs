@@ -9,6 +9,7 @@ pub(crate) mod data;
 mod description;
 pub(crate) mod evaluate;
 pub(crate) mod identity;
+mod mistake_pictures;
 pub(crate) mod network;
 mod profile;
 mod progress;

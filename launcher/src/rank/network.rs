@@ -1,5 +1,6 @@
 //! Builds networks, and loads their parameters.
 
+use crate::cli::metric_plan::TargetKind;
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
@@ -16,6 +17,16 @@ pub(crate) fn build<T: Element>(
     dataset: &dyn Dataset,
     sync_stats: bool,
 ) -> Result<Network<T>, Failure> {
+    if let (NetworkPlan::Zoo(zoo), TargetKind::Numbers) = (model, TargetKind::of(dataset)) {
+        return Err(Failure::Usage {
+            problem: format!("--model {}: it gives classes, and the targets are numbers", zoo.name),
+            hint: Some(format!(
+                "'isograd summary --model {} --toml' writes it as a file, of which the last layers can be changed; \
+                 --targets classes reads a table's targets as classes",
+                zoo.name
+            )),
+        });
+    }
     let [c, h, w] = dataset.sample_shape();
     let mut layers = layers(model, Shape::image(c, h, w), outputs(dataset))?;
     if sync_stats && layer::sync_stats(&mut layers) == 0 {

@@ -1,6 +1,7 @@
 //! What the loggers learn of a run at its start and at its end.
 
 use crate::cli::callback_plan::CallbackPlan;
+use crate::cli::metric_plan::MetricPlan;
 use crate::cli::plan::TrainPlan;
 use crate::failure::Failure;
 use crate::loggers::facts;
@@ -45,11 +46,12 @@ pub(crate) fn describe<T: Element>(
     identity: &RankIdentity,
     trainer: &Trainer<T>,
     [train, validation]: [&dyn Dataset; 2],
+    metrics: &[MetricPlan],
     hosts: Vec<String>,
 ) -> RunStart {
     let (network, config) = (trainer.network(), trainer.config());
     let (samples, model) = (train.len(), plan.model.name());
-    let rows = settings_table::rows::<T>(plan, identity, config, [samples, validation.len()]);
+    let rows = settings_table::rows::<T>(plan, identity, config, metrics, [samples, validation.len()]);
     let class_names = train.class_names().to_vec();
     RunStart {
         run: plan.logging.name(&model),

@@ -18,6 +18,7 @@ pub(crate) fn rows<T: Element>(
     plan: &TrainPlan,
     identity: &RankIdentity,
     config: &TrainConfig<T>,
+    metrics: &[MetricPlan],
     samples: [usize; 2],
 ) -> Vec<(&'static str, String)> {
     let TrainPlan {
@@ -37,7 +38,7 @@ pub(crate) fn rows<T: Element>(
         accumulate,
         seed: _,
         loss: _,
-        metrics,
+        metrics: _,
         optimizer,
         learning_rate,
         scale_learning_rate,
@@ -123,7 +124,7 @@ pub(crate) fn rows<T: Element>(
     rows
 }
 
-/// What the trainer is configured with, and the metrics that the user asked for.
+/// What the trainer is configured with, and the metrics that are reported.
 fn of_config<T>(config: &TrainConfig<T>, metrics: &[MetricPlan]) -> Vec<(&'static str, String)> {
     let TrainConfig {
         // Rows beside those of the plan.
@@ -138,7 +139,7 @@ fn of_config<T>(config: &TrainConfig<T>, metrics: &[MetricPlan]) -> Vec<(&'stati
         max_epochs: _,
         shard_size,
         loss,
-        // With the accuracy, which is always measured: the plan has those that were asked for.
+        // With the accuracy, which is always measured.
         metrics: _,
         seed,
     } = config;

@@ -9,18 +9,19 @@
 //! print the layers and the settings; test, if asked to
 //! for each epoch: train, validate, call callbacks, save parameters with a finite loss, print a line,
 //!                 log it; meanwhile, write checkpoints
-//! print time and throughput, and the profile, if asked to; test; print the hash, if asked to
+//! print time and throughput, and the profile, if asked to; test; draw mistakes; print the hash, if asked to
 //! ```
 
 use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::callback_plan::CallbackPlan;
-use crate::cli::metric_plan::TargetKind;
+use crate::cli::metric_plan::{MetricPlan, TargetKind};
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::{Failure, Saved};
 use crate::loggers;
 use crate::loggers::console::Console;
+use crate::mistakes::Problem;
 use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
@@ -28,6 +29,7 @@ use crate::rank::command::RankCommand;
 use crate::rank::data::Samples;
 use crate::rank::description;
 use crate::rank::identity::RankIdentity;
+use crate::rank::mistake_pictures;
 use crate::rank::network::{build, load_state};
 use crate::rank::profile::Profiling;
 use crate::rank::progress::EpochBar;
@@ -96,6 +98,8 @@ pub(crate) fn run<T: Element>(
     let has_validation = !parts.validation.is_empty();
     plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
     plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
+    let targets = TargetKind::of(&*views.train);
+    check_loss(plan.loss, targets)?;
     let network = build::<T>(&plan.model, plan.execution.conv, &*views.train, plan.sync_stats)?;
     let (mut network, model) = (network, plan.model.name());
     for pattern in &plan.freeze {
@@ -108,7 +112,8 @@ pub(crate) fn run<T: Element>(
     }
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let is_first = identity.is_first();
-    let config = plan.config::<T>(parts.train.len(), TargetKind::of(&*views.train), identity.world);
+    let metrics = plan.reported(targets);
+    let config = plan.config::<T>(parts.train.len(), targets, identity.world);
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, &model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {
@@ -122,8 +127,7 @@ pub(crate) fn run<T: Element>(
     let profiling = plan.profile.as_ref();
     let profiling = profiling.map(|plan_of| Profiling::open(plan_of, plan.prefetch.is_some(), is_first));
     let profiling = profiling.transpose()?;
-    let opened =
-        is_training.then(|| loggers::open(&plan.logging, identity.rank, &plan.metrics, has_validation));
+    let opened = is_training.then(|| loggers::open(&plan.logging, identity.rank, &metrics, has_validation));
     let opened = opened.transpose()?;
 
     let agreement = || agreement::of_training(plan, &network, &config, &samples, &*views.train);
@@ -172,7 +176,8 @@ pub(crate) fn run<T: Element>(
 
     out.line(&trainer.network().summary())?;
     let counts = [parts.train.len(), parts.validation.len()];
-    out.line(&settings_table::aligned(&settings_table::rows::<T>(plan, identity, trainer.config(), counts)))?;
+    let rows = settings_table::rows::<T>(plan, identity, trainer.config(), &metrics, counts);
+    out.line(&settings_table::aligned(&rows))?;
     for note in &plan.notes {
         out.line(&format!("note: {}", one_line(note)))?;
     }
@@ -185,7 +190,8 @@ pub(crate) fn run<T: Element>(
     }
     if !loggers.is_empty() {
         let sets: [&dyn Dataset; 2] = [&*views.train, &*views.validation];
-        loggers.log(&Record::Start(Arc::new(run_start::describe(plan, identity, &trainer, sets, hosts))));
+        let start = run_start::describe(plan, identity, &trainer, sets, &metrics, hosts);
+        loggers.log(&Record::Start(Arc::new(start)));
     }
     if is_first && plan.logging.has_pictures() {
         let picture = sample_picture::draw(&*views.train, trainer.steps())?;
@@ -213,6 +219,7 @@ pub(crate) fn run<T: Element>(
     let mut run = Run {
         plan,
         is_first,
+        metrics: &metrics,
         described,
         views: &views,
         out: &mut *out,
@@ -259,7 +266,9 @@ pub(crate) fn run<T: Element>(
             let printed = print_times(&mut trainer, (elapsed, trained), &last_half, profiling, out);
             printed.and_then(|()| match stopped {
                 Some(stopped) => Err(stopped),
-                None => finish(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out),
+                None => {
+                    finish(&mut trainer, plan, &views, samples.test(&parts), (is_first, &mut loggers), out)
+                }
             })
         }
     };
@@ -290,13 +299,14 @@ fn print_times<T: Element>(
     profiling.map_or(Ok(()), |profiling| profiling.finish(trainer, out))
 }
 
-/// What a run that was not stopped does behind its last step: tests, and prints the hash.
+/// What a run that was not stopped does behind its last step: tests, draws the surest mistakes for loggers,
+/// and prints the hash. `is_first` says whether this is the rank that writes files.
 fn finish<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
     views: &Views<'_>,
     samples: &dyn Dataset,
-    loggers: &mut Loggers,
+    (is_first, loggers): (bool, &mut Loggers),
     out: &mut Output,
 ) -> Result<(), Failure> {
     if run_start::is_paused(plan, trainer) {
@@ -307,6 +317,13 @@ fn finish<T: Element>(
         out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
     }
     test(trainer, plan, views, samples, loggers, out)?;
+    if is_first && plan.logging.has_pictures() {
+        let tested = views::in_tests(&plan.augment.input, samples, views.normalization.as_ref())?;
+        match mistake_pictures::draw(trainer, &*tested) {
+            Ok(pictures) => pictures.iter().for_each(|picture| loggers.log(picture)),
+            Err(Problem(problem)) => log::warn!("there are no pictures of mistakes: {problem}"),
+        }
+    }
     if plan.hash {
         out.line(&format!("params: sha256:{}", trainer.state().params_sha256()))?;
         if let Some(averages) = trainer.averaged_state() {
@@ -393,6 +410,19 @@ fn go_on<T: Element>(
     Ok(found.map(|(_, path, info)| (path, info)))
 }
 
+/// Checks that `loss` is one for such targets, as far as its name tells.
+fn check_loss(loss: &str, targets: TargetKind) -> Result<(), Failure> {
+    if targets == TargetKind::Classes || !loss.starts_with("categorical") {
+        return Ok(());
+    }
+    let hint =
+        "--loss mse, mae or huber is for numbers; --targets classes reads a table's targets as classes";
+    Err(Failure::Usage {
+        problem: format!("--loss {loss}: it is for classes, and the targets are numbers"),
+        hint: Some(hint.to_string()),
+    })
+}
+
 /// Checks that the history is written to a file of its own. Only `--load` and `--save` may name the same
 /// file.
 fn check_names(plan: &TrainPlan) -> Result<(), Failure> {
@@ -433,6 +463,8 @@ struct Run<'a, T> {
     plan: &'a TrainPlan,
     /// Whether this is the rank that writes files and shows progress.
     is_first: bool,
+    /// Those that are reported.
+    metrics: &'a [MetricPlan],
     /// What a saved network tells of itself.
     described: RunInfo,
     views: &'a Views<'a>,
@@ -470,8 +502,7 @@ impl<T: Element> Observer<T> for Run<'_, T> {
     fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
         let plan = self.plan;
         self.loggers.begin_epoch(trainer, self.views.train.len());
-        let bar =
-            || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), &plan.metrics);
+        let bar = || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), self.metrics);
         self.bar = (self.is_first && !self.console.has_steps()).then(bar).flatten();
     }
 
@@ -522,7 +553,7 @@ impl<T: Element> Observer<T> for Run<'_, T> {
         self.save(trainer)?;
         self.epochs = report.epoch;
         let plan = self.plan;
-        let line = epoch_line(plan.epochs, report, validation.as_ref(), &plan.metrics);
+        let line = epoch_line(plan.epochs, report, validation.as_ref(), self.metrics);
         self.console.epoch(&line, self.out)?;
         self.loggers.epoch(trainer, epoch);
         if let Some(checkpoints) = &mut self.checkpoints {

@@ -1,9 +1,9 @@
 //! The figures of runs: last, best and test values of losses and metrics, speed, time, memory.
 
 use super::format;
-use super::log::Epoch;
 use super::run::Run;
 use crate::cli::parsers;
+use isograd_model::logger::LoggedEpoch;
 use isograd_model::metric::{self, Direction};
 
 /// What a loss or metric is called, and how its values are read.
@@ -54,14 +54,13 @@ impl Quantity {
     }
 
     /// The value after `epoch`.
-    pub(super) fn of(&self, epoch: &Epoch) -> Option<f64> {
-        let value = match self.name.strip_prefix(VALIDATION) {
+    pub(super) fn of(&self, epoch: &LoggedEpoch) -> Option<f64> {
+        match self.name.strip_prefix(VALIDATION) {
             Some(LOSS) => epoch.val_loss,
             Some(name) => epoch.val_metrics.get(name).copied(),
             None if self.name == LOSS => Some(epoch.loss),
             None => epoch.metrics.get(&self.name).copied(),
-        };
-        value.map(|value| value.0)
+        }
     }
 
     /// The best value of a run and its epoch, where one can be better than another.
@@ -105,9 +104,9 @@ pub(super) fn quantities<'r>(runs: impl IntoIterator<Item = &'r Run>) -> Vec<Qua
 /// The samples a second of a run: of the whole, if it has ended, or else the mean over its epochs.
 pub(super) fn samples_per_s(run: &Run) -> Option<f64> {
     if let Some(rate) = run.log.end.as_ref().and_then(|end| end.samples_per_s) {
-        return Some(rate.0);
+        return Some(rate);
     }
-    let epochs = run.log.epochs.iter().filter_map(|epoch| Some((epoch.samples_per_s?.0, epoch.seconds?.0)));
+    let epochs = run.log.epochs.iter().filter_map(|epoch| Some((epoch.samples_per_s?, epoch.seconds?)));
     let (samples, seconds) =
         epochs.fold((0.0, 0.0), |(samples, seconds), (rate, time)| (samples + rate * time, seconds + time));
     (seconds > 0.0).then(|| samples / seconds)
@@ -115,9 +114,9 @@ pub(super) fn samples_per_s(run: &Run) -> Option<f64> {
 
 /// The seconds of a run: of the whole, if it has ended, or else of its epochs.
 pub(super) fn seconds(run: &Run) -> Option<f64> {
-    let of_end = run.log.end.as_ref().and_then(|end| end.seconds).map(|seconds| seconds.0);
+    let of_end = run.log.end.as_ref().and_then(|end| end.seconds);
     of_end.or_else(|| {
-        let sum: f64 = run.log.epochs.iter().filter_map(|epoch| Some(epoch.seconds?.0)).sum();
+        let sum: f64 = run.log.epochs.iter().filter_map(|epoch| epoch.seconds).sum();
         (sum > 0.0).then_some(sum)
     })
 }
@@ -134,7 +133,7 @@ pub(super) struct Figure {
 /// All figures that at least one of `runs` has.
 pub(super) fn figures(runs: &[Run]) -> Vec<Figure> {
     let mut rows = Rows { runs, rows: Vec::new() };
-    rows.text("state", |run| Some(run.state.words().to_string()));
+    rows.text("state", |run| Some(run.state_words().to_string()));
     rows.text("model", |run| run.log.start()?.model.clone());
     rows.text("parameters", |run| Some(format::count(run.log.start()?.parameters?)));
     rows.text("data", |run| run.log.start()?.dataset.clone());
@@ -160,13 +159,13 @@ pub(super) fn figures(runs: &[Run]) -> Vec<Figure> {
         }
     }
     let loss = Quantity::new(LOSS);
-    rows.values("test loss", &loss, |run| Some(run.log.tests.last()?.loss.0));
+    rows.values("test loss", &loss, |run| Some(run.log.tests.last()?.loss));
     let mut tested: Vec<&String> =
         runs.iter().filter_map(|run| run.log.tests.last()).flat_map(|test| test.metrics.keys()).collect();
     tested.sort();
     tested.dedup();
     for name in tested {
-        let value = |run: &Run| Some(run.log.tests.last()?.metrics.get(name)?.0);
+        let value = |run: &Run| run.log.tests.last()?.metrics.get(name).copied();
         rows.values(&format!("test {name}"), &Quantity::new(name), value);
     }
     let evaluated = |run: &Run| Some(run.evaluation.as_ref()?.as_ref().ok()?.confusion().accuracy());
@@ -208,8 +207,10 @@ impl Rows<'_> {
 
 /// The settings of runs: a name, and a text for each run that has the setting.
 pub(super) fn settings(runs: &[Run]) -> Vec<Figure> {
-    let all: Vec<_> =
-        runs.iter().map(|run| run.log.start().map(|start| start.settings()).unwrap_or_default()).collect();
+    let all: Vec<_> = runs
+        .iter()
+        .map(|run| run.log.start().map(|start| start.settings.clone()).unwrap_or_default())
+        .collect();
     let mut names: Vec<&String> = all.iter().flat_map(|settings| settings.keys()).collect();
     names.sort();
     names.dedup();

@@ -1,7 +1,7 @@
 //! `isograd report`: what became of runs, on one page.
 //!
 //! ```text
-//! run folder -> run (log.rs, its state) ─┐
+//! run folder -> run (its log, its state) ─┐
 //! checkpoint -> evaluation (cached)     ─┼─> figures ─> page/ (HTML, SVG), summary (JSON), tables (Markdown)
 //! ```
 //!
@@ -12,7 +12,6 @@ mod evaluation;
 mod figures;
 mod file;
 mod format;
-mod log;
 mod page;
 mod run;
 mod scale;
@@ -45,7 +44,7 @@ pub(crate) fn start(args: ReportArgs, out: &mut Output) -> Result<(), Failure> {
         }
     }
     for note in runs.iter().flat_map(|run| run.notes().into_iter().map(move |note| (run, note))) {
-        ::log::warn!("{}: {}", note.0.path.display(), note.1);
+        log::warn!("{}: {}", note.0.path.display(), note.1);
     }
     let format = args.format();
     let text = match format {

@@ -1,19 +1,19 @@
 //! The runs of a report: their folders, their logs, and what state they are in.
 
 use super::evaluation::Evaluation;
-use super::log::RunLog;
 use crate::failure::Failure;
 use crate::system::count::count;
+use crate::system::escape::excerpt;
 use crate::system::text_file;
 use isograd_model::RunFolder;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, BufReader};
+use isograd_model::logger::{LoggedRun, RunLog, RunState};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The names of files in the folder of a run.
-const LOG: &str = "log.jsonl";
+const LOG: &str = RunLog::NAME;
 const CONFIG: &str = "config.toml";
-const LOCK: &str = ".lock";
 /// The most bytes of a configuration that a page shows.
 const MOST_CONFIG_BYTES: usize = 1 << 16;
 /// Runs that a hint names.
@@ -29,41 +29,14 @@ pub(super) struct Run {
     pub(super) checkpoint: Option<PathBuf>,
     /// Short, and different from those of the other runs.
     pub(super) name: String,
-    pub(super) log: RunLog,
-    has_log: bool,
-    pub(super) state: State,
+    /// Empty if there is none.
+    pub(super) log: LoggedRun,
+    /// How far it has come; `None` if it has no log.
+    pub(super) state: Option<RunState>,
     /// The effective configuration.
     pub(super) config: Option<String>,
     /// The test of its checkpoint, or why there is none; `None` if it was not asked for.
     pub(super) evaluation: Option<Result<Evaluation, String>>,
-}
-
-/// How far a run has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
-    /// It ended for this reason.
-    Ended(String),
-    /// A process writes to its folder.
-    Running,
-    /// Its log has no end, and no process writes to its folder.
-    Killed,
-    /// Its log has no end, and whether a process writes to its folder is not known.
-    Open,
-    /// It has no log.
-    Unknown,
-}
-
-impl State {
-    /// A word or two.
-    pub(super) fn words(&self) -> &str {
-        match self {
-            Self::Ended(reason) => reason,
-            Self::Running => "running",
-            Self::Killed => "killed",
-            Self::Open => "no end in its log",
-            Self::Unknown => "no log",
-        }
-    }
 }
 
 /// Finds the runs at `paths`, each once.
@@ -99,30 +72,35 @@ impl Run {
         let place = if is_log { real.parent().unwrap_or(&real).to_path_buf() } else { real };
         let folder = RunFolder::of(&place);
         let checkpoint = (folder != place).then_some(place);
-        let (log, has_log) =
-            match File::open(folder.join(LOG)).and_then(|file| RunLog::read(BufReader::new(file))) {
-                Ok(log) => (log, true),
-                Err(error) if is_missing(&error) => (RunLog::default(), false),
-                Err(error) => return Err(usage(format!("cannot read {LOG}: {error}"), None)),
-            };
-        if !has_log && !RunFolder::has_checkpoints(&folder) {
+        let log = match LoggedRun::read(&folder) {
+            Ok(log) => Some(log),
+            Err(error) if is_missing(&error) => None,
+            Err(error) => return Err(usage(format!("cannot read {LOG}: {error}"), None)),
+        };
+        if log.is_none() && !RunFolder::has_checkpoints(&folder) {
             return Err(usage(
                 format!("not the folder of a run: it has neither {LOG} nor checkpoints"),
                 hint(&folder),
             ));
         }
-        let state = match (&log.end, has_log, is_locked(&folder)) {
-            (_, false, _) => State::Unknown,
-            (Some(end), ..) => State::Ended(end.reason.clone()),
-            (None, _, Some(true)) => State::Running,
-            (None, _, Some(false)) => State::Killed,
-            (None, _, None) => State::Open,
-        };
+        let state = log.as_ref().map(LoggedRun::state);
+        let log = log.unwrap_or_default();
         let config =
             text_file::read(&folder.join(CONFIG)).ok().filter(|text| text.len() <= MOST_CONFIG_BYTES);
         let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         let path = path.to_path_buf();
-        Ok(Self { path, folder, checkpoint, name, log, has_log, state, config, evaluation: None })
+        Ok(Self { path, folder, checkpoint, name, log, state, config, evaluation: None })
+    }
+
+    /// A word or two on how far it has come.
+    pub(super) fn state_words(&self) -> &str {
+        match &self.state {
+            Some(RunState::Ended(reason)) => reason,
+            Some(RunState::Running) => "running",
+            Some(RunState::Killed) => "killed",
+            Some(RunState::Open) => "no end in its log",
+            None => "no log",
+        }
     }
 
     /// Its folder as the user called it, where that is what was named.
@@ -135,15 +113,15 @@ impl Run {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         match &self.state {
-            State::Ended(_) => {}
-            State::Running => {
+            Some(RunState::Ended(_)) => {}
+            Some(RunState::Running) => {
                 notes.push("the run goes on; the figures are those of its log so far".to_string())
             }
-            State::Killed => notes.push("the run was killed: its log has no end".to_string()),
-            State::Open => notes.push(format!("{LOG} has no end: the run goes on or was killed")),
-            State::Unknown => notes.push(format!("there is no {LOG}, so there are no curves")),
+            Some(RunState::Killed) => notes.push("the run was killed: its log has no end".to_string()),
+            Some(RunState::Open) => notes.push(format!("{LOG} has no end: the run goes on or was killed")),
+            None => notes.push(format!("there is no {LOG}, so there are no curves")),
         }
-        if self.has_log && self.log.epochs.is_empty() {
+        if self.state.is_some() && self.log.epochs.is_empty() {
             notes.push(match self.log.steps.len() {
                 0 => format!("{LOG} has no step and no epoch yet, so there are no curves"),
                 _ => format!("{LOG} has no whole epoch yet"),
@@ -152,7 +130,8 @@ impl Run {
         if let Some((number, text)) = &self.log.first_damaged {
             let lines = count(self.log.damaged_lines, "line");
             notes.push(format!(
-                "{LOG} has {lines} that cannot be read and were left out, the first is line {number}: {text}"
+                "{LOG} has {lines} that cannot be read and were left out, the first is line {number}: {}",
+                excerpt(text)
             ));
         }
         if self.log.is_torn {
@@ -169,20 +148,6 @@ impl Run {
 
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Whether a process writes to the folder of a run or to its log, which it locks; `None` if that cannot be
-/// known.
-fn is_locked(folder: &Path) -> Option<bool> {
-    let is_locked = |name: &&str| {
-        // Shared, so that two reports do not take each other for a run.
-        match File::open(folder.join(name)).ok()?.try_lock_shared() {
-            Ok(()) => Some(false),
-            Err(TryLockError::WouldBlock) => Some(true),
-            Err(TryLockError::Error(_)) => None,
-        }
-    };
-    [LOCK, LOG].iter().filter_map(is_locked).reduce(|one, other| one || other)
 }
 
 /// The way out where `folder` is one of several runs.
@@ -207,27 +172,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(LOG), log).unwrap();
         folder
-    }
-
-    #[test]
-    fn the_state_follows_from_the_log_and_the_lock() {
-        let state = |log: &str, locked: Option<&str>| {
-            let folder = folder(log);
-            fs::write(folder.path().join(LOCK), "").unwrap();
-            let lock = locked.map(|name| {
-                let file = File::open(folder.path().join(name)).unwrap();
-                file.lock().unwrap();
-                file
-            });
-            let state = Run::read(folder.path()).unwrap().state;
-            drop(lock);
-            state
-        };
-        let ended = r#"{"event":"end","reason":"early stopping"}"#;
-        assert_eq!(state(ended, None), State::Ended("early stopping".to_string()));
-        assert_eq!(state("", Some(LOCK)), State::Running);
-        assert_eq!(state("", Some(LOG)), State::Running);
-        assert_eq!(state("", None), State::Killed);
     }
 
     #[test]

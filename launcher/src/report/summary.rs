@@ -2,8 +2,8 @@
 
 use super::evaluation::Evaluation;
 use super::figures::{self, Quantity};
-use super::log::{Epoch, Number};
-use super::run::{Run, State};
+use super::run::Run;
+use isograd_model::logger::{LoggedEpoch, RunState};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -19,16 +19,16 @@ pub(super) fn json(runs: &[Run]) -> String {
 
 fn run(run: &Run) -> Value {
     let (state, reason) = match &run.state {
-        State::Ended(reason) => ("ended", Some(reason)),
-        State::Running => ("running", None),
-        State::Killed => ("killed", None),
-        State::Open => ("open", None),
-        State::Unknown => ("unknown", None),
+        Some(RunState::Ended(reason)) => ("ended", Some(reason)),
+        Some(RunState::Running) => ("running", None),
+        Some(RunState::Killed) => ("killed", None),
+        Some(RunState::Open) => ("open", None),
+        None => ("unknown", None),
     };
     let (log, start, end) = (&run.log, run.log.start(), run.log.end.as_ref());
     let test = log.tests.last().map(|test| {
-        let mut values = Map::from_iter([("loss".to_string(), number(test.loss.0))]);
-        values.extend(test.metrics.iter().map(|(name, value)| (name.clone(), number(value.0))));
+        let mut values = Map::from_iter([("loss".to_string(), number(test.loss))]);
+        values.extend(test.metrics.iter().map(|(name, value)| (name.clone(), number(*value))));
         values
     });
     let evaluation = match &run.evaluation {
@@ -51,7 +51,7 @@ fn run(run: &Run) -> Value {
         "ranks": start.and_then(|start| start.ranks),
         "hosts": start.map(|start| &start.hosts),
         "epochs_planned": start.and_then(|start| start.epochs),
-        "settings": start.map(|start| start.settings()).unwrap_or_default(),
+        "settings": start.map(|start| start.settings.clone()).unwrap_or_default(),
         "last": log.epochs.last().map(epoch),
         "best": best(run),
         "epochs": log.epochs.iter().map(epoch).collect::<Vec<_>>(),
@@ -69,24 +69,23 @@ fn number(value: f64) -> Value {
     Value::from(value)
 }
 
-fn epoch(epoch: &Epoch) -> Value {
-    let optional = |value: Option<Number>| value.map(|value| number(value.0));
-    let metrics = |metrics: &BTreeMap<String, Number>, prefix: &str| {
-        metrics.iter().map(|(name, value)| (format!("{prefix}{name}"), number(value.0))).collect::<Vec<_>>()
+fn epoch(epoch: &LoggedEpoch) -> Value {
+    let metrics = |metrics: &BTreeMap<String, f64>, prefix: &str| {
+        metrics.iter().map(|(name, value)| (format!("{prefix}{name}"), number(*value))).collect::<Vec<_>>()
     };
     let mut values = Map::new();
     values.insert("epoch".to_string(), epoch.epoch.into());
     values.insert("step".to_string(), epoch.step.into());
-    values.insert("loss".to_string(), number(epoch.loss.0));
+    values.insert("loss".to_string(), number(epoch.loss));
     values.extend(metrics(&epoch.metrics, ""));
-    values.extend(optional(epoch.val_loss).map(|value| ("val_loss".to_string(), value)));
+    values.extend(epoch.val_loss.map(|value| ("val_loss".to_string(), number(value))));
     values.extend(metrics(&epoch.val_metrics, "val_"));
     for (name, value) in [
         ("learning_rate", epoch.learning_rate),
         ("samples_per_s", epoch.samples_per_s),
         ("seconds", epoch.seconds),
     ] {
-        values.extend(optional(value).map(|value| (name.to_string(), value)));
+        values.extend(value.map(|value| (name.to_string(), number(value))));
     }
     Value::Object(values)
 }

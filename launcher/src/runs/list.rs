@@ -26,7 +26,10 @@ pub(super) fn print(args: &RunsArgs, out: &mut Output) -> Result<(), Failure> {
     let sort = args.sort.as_deref().unwrap_or("started");
     let (key, is_down) = sort.strip_prefix('-').map_or((sort, false), |key| (key, true));
     let key = key.replace('-', "_");
-    check_key("--sort", &key, &runs)?;
+    // What runs are sorted by without being asked, a run that has not begun does not have.
+    if args.sort.is_some() {
+        check_key("--sort", &key, &runs)?;
+    }
     if let Some(condition) = &condition {
         condition.check(&runs)?;
         runs.retain(|run| condition.holds(run));
@@ -105,11 +108,10 @@ fn table(runs: &[Run]) -> String {
         .filter(|key| all.contains(key))
         .collect();
     let cell = |run: &Run, key: &str| match key {
-        "epochs" => format!(
-            "{}/{}",
-            run.get("epoch").map_or("0".to_string(), |cell| cell.show("epoch")),
-            run.show(key)
-        ),
+        "epochs" => {
+            let done = run.get("epoch").map_or("0".to_string(), |cell| cell.show("epoch"));
+            run.get(key).map_or(done.clone(), |all| format!("{done}/{}", all.show(key)))
+        }
         key => one_line(&run.show(key)),
     };
     let mut rows = vec![columns.iter().map(|key| key.to_string()).collect::<Vec<_>>()];

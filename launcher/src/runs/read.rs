@@ -1,14 +1,14 @@
-//! Reads the log of a run.
+//! What the log of a run tells, as keys and values.
 //!
 //! Keys and values of a run: `run`, `folder`, `state`, `model`, `dataset`, `epoch`, `epochs`, `step`; the
 //! figures of the last epoch (`loss`, `acc`, `val_loss`, `val_acc`, …), the best ones behind `best_`, those
 //! of the test behind `test_`; `learning_rate`, `samples_per_s`, `seconds`, `started`; facts of the machine;
 //! then all settings under the names of their options, with `_` for `-`; that of `--loss` is `loss_function`.
 
-use isograd_model::logger::RunLog;
-use serde_json::Value;
-use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader};
+use isograd_model::logger::{LoggedEpoch, LoggedRun, LoggedStart, RunLog, RunState};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A value of a key.
@@ -25,12 +25,9 @@ pub(super) struct Run {
     values: Vec<(String, Cell)>,
 }
 
-/// How deep below a folder runs are looked for.
-const DEPTH: u32 = 4;
-/// Numbers of each epoch that are no figures of the network.
-const NO_FIGURES: [&str; 3] = ["learning_rate", "samples_per_s", "seconds"];
-/// Facts of the start that are keys.
-const FACTS: [&str; 16] = [
+/// Keys of the start, which are no settings as well.
+const FACTS: [&str; 17] = [
+    "model",
     "version",
     "isa",
     "cpu",
@@ -48,94 +45,102 @@ const FACTS: [&str; 16] = [
     "epochs",
     "dataset",
 ];
+/// How deep below a folder runs are looked for.
+const DEPTH: u32 = 4;
 
 impl Run {
-    /// Reads the log in `folder`. Lines that are no JSON, as a killed run may leave, are left out.
+    /// Reads the log in `folder`.
     pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let file = File::open(folder.join(RunLog::NAME))?;
-        let is_open = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        let log = LoggedRun::read(folder)?;
         let mut run = Self { folder: folder.to_path_buf(), values: Vec::new() };
         run.set("folder", Cell::Text(folder.display().to_string()));
-        let (mut state, mut first, mut last) = (None, None, None);
-        for line in BufReader::new(&file).split(b'\n') {
-            let Ok(line) = serde_json::from_slice::<Value>(&line?) else { continue };
-            let time = line["time"].as_f64();
-            first = first.or(time);
-            last = time.or(last);
-            if let Some(step) = number(&line["step"]) {
-                run.set("step", Cell::Number(step));
-            }
-            match line["event"].as_str() {
-                Some("start") => {
-                    state = None;
-                    run.start(&line);
-                }
-                Some("epoch") => run.epoch(&line),
-                Some("test") => {
-                    run.figure("test_loss", &line["loss"]);
-                    run.figures("test_", &line["metrics"]);
-                }
-                Some("end") => {
-                    state = line["reason"].as_str().map(str::to_string);
-                    for key in ["peak_memory_bytes", "hash", "problem"] {
-                        if let Some(cell) = cell(&line[key]) {
-                            run.set(key, cell);
-                        }
-                    }
-                }
-                _ => {}
-            }
+        // The last start tells what the run is now.
+        log.starts.iter().for_each(|start| run.start(start));
+        run.number("step", Some(log.step() as f64));
+        log.epochs.iter().for_each(|epoch| run.epoch(epoch));
+        for test in &log.tests {
+            run.number("test_loss", Some(test.loss));
+            run.figures("test_", &test.metrics);
         }
-        let state = state.unwrap_or_else(|| if is_open { "running" } else { "killed" }.to_string());
+        if let Some(end) = &log.end {
+            run.number("peak_memory_bytes", end.peak_memory_bytes.map(|bytes| bytes as f64));
+            run.text("hash", end.hash.as_deref());
+            run.text("problem", end.problem.as_deref());
+        }
+        let state = match log.state() {
+            RunState::Ended(reason) => reason,
+            RunState::Running => "running".to_string(),
+            RunState::Killed => "killed".to_string(),
+            RunState::Open => "open".to_string(),
+        };
         run.set("state", Cell::Text(state));
-        if let (Some(first), Some(last)) = (first, last) {
-            run.set("started", Cell::Number(first));
-            run.set("seconds", Cell::Number(last - first));
-        }
+        run.number("started", log.first_time);
+        run.number("seconds", log.first_time.zip(log.last_time).map(|(first, last)| last - first));
         Ok(run)
     }
 
-    fn start(&mut self, line: &Value) {
-        for key in ["run", "model"].iter().chain(&FACTS) {
-            if let Some(cell) = cell(&line[*key]) {
-                self.set(key, cell);
-            }
+    fn start(&mut self, start: &LoggedStart) {
+        let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
+        for (key, text) in [
+            ("run", start.run.clone()),
+            ("model", start.model.clone()),
+            ("version", start.version.clone()),
+            ("isa", start.isa.clone()),
+            ("cpu", start.cpu.clone()),
+            ("hosts", list(start.hosts.clone())),
+            ("shape", list(start.shape.iter().map(u64::to_string).collect())),
+            ("dataset", start.dataset.clone()),
+        ] {
+            self.text(key, text.as_deref());
         }
-        for (name, value) in line["settings"].as_object().into_iter().flatten() {
+        for (key, number) in [
+            ("cores", start.cores),
+            ("threads", start.threads),
+            ("ranks", start.ranks),
+            ("parameters", start.parameters),
+            ("classes", start.classes),
+            ("train_samples", start.train_samples),
+            ("validation_samples", start.validation_samples),
+            ("steps_per_epoch", start.steps_per_epoch),
+            ("batch", start.batch),
+            ("epochs", start.epochs),
+        ] {
+            self.number(key, number.map(|number| number as f64));
+        }
+        for (name, value) in &start.settings {
             // `loss` is the number.
             let key = if name == "loss" { "loss_function" } else { name.as_str() };
             let key = key.replace(['-', ' '], "_");
-            let is_fact = key == "model" || FACTS.contains(&key.as_str());
-            if let Some(cell) = cell(value).filter(|_| !is_fact) {
-                // A setting that was written as text may be a number.
-                let cell = match &cell {
-                    Cell::Text(text) => text.parse().map_or(cell, Cell::Number),
-                    Cell::Number(_) => cell,
-                };
-                self.set(&key, cell);
+            if !FACTS.contains(&key.as_str()) {
+                // A setting was written as text, and may be a number.
+                self.set(&key, value.parse().map_or_else(|_| Cell::Text(value.clone()), Cell::Number));
             }
         }
     }
 
-    fn epoch(&mut self, line: &Value) {
-        for key in ["epoch", "loss", "val_loss"].iter().chain(&NO_FIGURES) {
-            self.figure(key, &line[*key]);
-        }
-        self.figures("", &line["metrics"]);
-        self.figures("val_", &line["val_metrics"]);
+    fn epoch(&mut self, epoch: &LoggedEpoch) {
+        self.number("epoch", Some(epoch.epoch as f64));
+        self.number("loss", Some(epoch.loss));
+        self.number("val_loss", epoch.val_loss);
+        self.number("learning_rate", epoch.learning_rate);
+        self.number("samples_per_s", epoch.samples_per_s);
+        self.number("seconds", epoch.seconds);
+        self.figures("", &epoch.metrics);
+        self.figures("val_", &epoch.val_metrics);
         // What a checkpoint is best in, by default: the loss of the validation, or that of training.
-        let watched =
-            if line["val_loss"].is_null() { ["loss", "metrics"] } else { ["val_loss", "val_metrics"] };
-        let prefix = if line["val_loss"].is_null() { "best_" } else { "best_val_" };
-        self.best(&format!("{prefix}loss"), &line[watched[0]], line);
-        for (name, value) in line[watched[1]].as_object().into_iter().flatten() {
-            self.best(&format!("{prefix}{name}"), value, line);
+        let (prefix, loss, metrics) = match epoch.val_loss {
+            Some(loss) => ("best_val_", loss, &epoch.val_metrics),
+            None => ("best_", epoch.loss, &epoch.metrics),
+        };
+        self.best(&format!("{prefix}loss"), loss, epoch.epoch);
+        for (name, value) in metrics {
+            self.best(&format!("{prefix}{name}"), *value, epoch.epoch);
         }
     }
 
-    fn best(&mut self, key: &str, value: &Value, line: &Value) {
-        let Some(value) = number(value).filter(|value| !value.is_nan()) else { return };
+    fn best(&mut self, key: &str, value: f64, epoch: u64) {
         let is_better = match self.get(key) {
+            _ if value.is_nan() => false,
             Some(Cell::Number(best)) if is_error(key) => value < *best,
             Some(Cell::Number(best)) => value > *best,
             _ => true,
@@ -143,20 +148,26 @@ impl Run {
         if is_better {
             self.set(key, Cell::Number(value));
             if key.ends_with("loss") {
-                self.figure("best_epoch", &line["epoch"]);
+                self.number("best_epoch", Some(epoch as f64));
             }
         }
     }
 
-    fn figures(&mut self, prefix: &str, values: &Value) {
-        for (name, value) in values.as_object().into_iter().flatten() {
-            self.figure(&format!("{prefix}{name}"), value);
+    fn figures(&mut self, prefix: &str, values: &BTreeMap<String, f64>) {
+        for (name, value) in values {
+            self.number(&format!("{prefix}{name}"), Some(*value));
         }
     }
 
-    fn figure(&mut self, key: &str, value: &Value) {
-        if let Some(value) = number(value) {
+    fn number(&mut self, key: &str, value: Option<f64>) {
+        if let Some(value) = value {
             self.set(key, Cell::Number(value));
+        }
+    }
+
+    fn text(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.set(key, Cell::Text(value.to_string()));
         }
     }
 
@@ -208,29 +219,6 @@ pub(super) fn duration(seconds: f64) -> String {
         seconds if seconds < 120.0 => format!("{seconds:.1} s"),
         seconds if seconds < 7200.0 => format!("{:.1} min", seconds / 60.0),
         seconds => format!("{:.1} h", seconds / 3600.0),
-    }
-}
-
-/// A number; logs write NaN and infinities as text.
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| match value.as_str()? {
-        "NaN" => Some(f64::NAN),
-        "inf" => Some(f64::INFINITY),
-        "-inf" => Some(f64::NEG_INFINITY),
-        _ => None,
-    })
-}
-
-fn cell(value: &Value) -> Option<Cell> {
-    match value {
-        Value::Null | Value::Object(_) => None,
-        Value::Number(number) => number.as_f64().map(Cell::Number),
-        Value::String(text) => Some(Cell::Text(text.clone())),
-        Value::Bool(is_true) => Some(Cell::Text(is_true.to_string())),
-        Value::Array(values) => {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            Some(Cell::Text(values.iter().map(text).collect::<Vec<_>>().join(",")))
-        }
     }
 }
 
@@ -313,7 +301,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(RunLog::NAME);
         fs::write(&path, LOG).unwrap();
-        let writer = File::options().append(true).open(&path).unwrap();
+        let writer = fs::File::options().append(true).open(&path).unwrap();
         writer.try_lock().unwrap();
         assert_eq!(Run::read(folder.path()).unwrap().show("state"), "running");
         drop(writer);

@@ -19,6 +19,16 @@ pub(crate) fn isograd<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
     Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// Runs `isograd` with the space-separated `args` in `folder`, where it keeps its cache as well.
+#[allow(dead_code, reason = "each test file compiles this module for itself")]
+pub(crate) fn isograd_in(folder: &Path, args: &str) -> Outcome {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isograd"));
+    command.args(words(args)).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache"));
+    let output = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
 /// Runs `isograd train` on synthetic data with the space-separated `options`, and requires success.
 #[allow(dead_code, reason = "each test file compiles this module for itself")]
 pub(crate) fn train(options: &str) -> String {

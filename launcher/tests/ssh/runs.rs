@@ -105,3 +105,34 @@ fn a_run_goes_on_over_ssh_with_the_bits_of_one_that_was_not_interrupted() {
     let resume = format!("--hostfile {} train --resume {} --steps 30", hosts.display(), folder.display());
     assert_eq!(hash(&network.ssh(&resume)), expected);
 }
+
+/// Killed without warning three times, each time at other places, and once on hosts of which one has other
+/// ranks than before.
+#[test]
+fn a_run_that_is_killed_goes_on_over_ssh_with_the_bits_of_one_that_is_not() {
+    let Some(network) = Network::of(2) else { return };
+    let run = RUN.replace("--steps 30", "--steps 60 --optimizer adamw --ema 0.9 --flip --random-crop 2");
+    let expected = hash(&isograd(&words(&run)));
+    let folder = network.folder().join("run");
+    let checkpoints = || {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("epoch-")).max()
+    };
+    let [a, b] = [0, 1].map(|host| network.name(host));
+    let resume = format!("train --resume {}", folder.display());
+    for line in [
+        format!("-H {a}:2,{b}:1 {run} --checkpoint {} --checkpoint-every 1steps", folder.display()),
+        format!("-H {b}:2 {resume} --threads 1"),
+        format!("-H {a}:1,{b}:3 {resume} --transport tcp"),
+    ] {
+        let before = checkpoints();
+        let mut job = network.begin(&line);
+        job.wait_until("it writes a checkpoint", |_, _| checkpoints() > before);
+        job.signal("-KILL");
+        assert_eq!(job.end().code, None, "{line}");
+    }
+    let ended = network.ssh(&format!("-H {b}:1,{a}:2 {resume}"));
+    assert_eq!(hash(&ended), expected, "{ended:?}");
+    network.assert_nothing_but(&[].into());
+}

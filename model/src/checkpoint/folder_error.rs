@@ -136,7 +136,7 @@ impl FolderError {
 
 /// What differs between a saved run and the one that is to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the saved run has the {what} {found}, this run has {expected}")]
+#[error("the saved run has the {what} {}, this run has {}", plain(found), plain(expected))]
 #[non_exhaustive]
 pub struct ResumeError {
     /// What differs.
@@ -145,6 +145,12 @@ pub struct ResumeError {
     pub found: String,
     /// That of this run.
     pub expected: String,
+}
+
+/// A value that a run need not have, without Rust's words for that.
+fn plain(value: &str) -> &str {
+    let some = value.strip_prefix("Some(").and_then(|value| value.strip_suffix(')'));
+    if value == "None" { "none" } else { some.unwrap_or(value) }
 }
 
 impl ResumeError {

@@ -12,6 +12,7 @@ use super::folder::{PART, parent, put_in_place, sync};
 use super::manifest;
 use super::{FolderError, RunInfo};
 use crate::error::Error;
+use crate::logger::is_locked;
 use crate::train::Snapshot;
 use isograd_kernels::Element;
 use std::fs::{self, File, TryLockError};
@@ -105,6 +106,12 @@ impl RunFolder {
     /// Whether `path` is the folder of a run with checkpoints.
     pub fn has_checkpoints(path: &Path) -> bool {
         Self::checkpoints(path).is_ok()
+    }
+
+    /// Whether a run writes to the folder at `path` now; `None` if that cannot be known, as where no run with
+    /// checkpoints has written to it or the file system has no locks.
+    pub fn is_in_use(path: &Path) -> Option<bool> {
+        is_locked(&File::open(path.join(LOCK)).ok()?)
     }
 
     /// The run folder of the checkpoints that [`checkpoints`](Self::checkpoints) finds at `path`.

@@ -7,8 +7,8 @@
 //! A [`Logger`] takes [`Record`]s: the start of a run, steps, epochs, tests, images and the end. [`Loggers`]
 //! holds several and is an [`Observer`](crate::Observer), so that
 //! [`fit_observed`](crate::Trainer::fit_observed) writes steps and epochs to all of them. A logger that fails
-//! is taken out with one warning, and training goes on. [`RunLog`] writes JSON lines, from which `isograd
-//! runs` and `isograd report` read.
+//! is taken out with one warning, and training goes on. [`RunLog`] writes JSON lines, and [`LoggedRun`] reads
+//! them, for `isograd runs` and `isograd report`.
 //!
 //! ```
 //! use isograd_datasets::Synthetic;
@@ -46,11 +46,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod logged_run;
 mod loggers;
 mod record;
 mod run_log;
 mod when;
 
+pub(crate) use logged_run::is_locked;
+pub use logged_run::{LoggedEnd, LoggedEpoch, LoggedRun, LoggedStart, LoggedStep, LoggedTest, RunState};
 pub use loggers::Loggers;
 pub use record::{EpochRecord, ImageRecord, Record, RunEnd, RunStart, StepRecord, TestRecord};
 pub use run_log::RunLog;

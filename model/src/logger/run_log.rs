@@ -61,24 +61,25 @@ impl RunLog {
 
     /// Makes the file ready for the first line.
     fn open(&self) -> io::Result<File> {
-        let old = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let old = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
+        let lines = || old.split_inclusive(|byte| *byte == b'\n');
         match self.from {
             Some((epochs, steps)) => {
-                let kept: String = kept_lines(&old, epochs, steps).collect();
+                let kept = lines().filter(|line| is_kept(line, epochs, steps)).collect::<Vec<_>>().concat();
                 if kept.len() != old.len() {
                     let folder = self.path.parent().unwrap_or(Path::new("."));
                     let mut new =
                         tempfile::Builder::new().prefix(".isograd-").suffix(".part").tempfile_in(folder)?;
-                    new.write_all(kept.as_bytes())?;
+                    new.write_all(&kept)?;
                     new.as_file().set_permissions(fs::metadata(&self.path)?.permissions())?;
                     new.persist(&self.path)?;
                 }
             }
-            None if old.lines().any(|line| line.starts_with("{\"event\":\"epoch\"")) => {
+            None if lines().any(|line| line.starts_with(b"{\"event\":\"epoch\"")) => {
                 let mut names =
                     (1u32..).map(|number| self.path.with_file_name(format!("log-{number}.jsonl")));
                 fs::rename(&self.path, names.find(|path| !path.exists()).expect("a number is free"))?;
@@ -117,21 +118,19 @@ impl Logger for RunLog {
     }
 }
 
-/// The lines of a log that stay when a run goes on after `epochs` epochs and `steps` steps: those of steps
-/// and epochs that the checkpoint has. An end or a test belongs to a run that did not go on.
-fn kept_lines(text: &str, epochs: u32, steps: u64) -> impl Iterator<Item = &str> {
-    text.split_inclusive('\n').filter(move |line| {
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { return false };
-        let number = |key: &str| value[key].as_u64().unwrap_or(0);
-        let is_done = match value["event"].as_str() {
-            // An epoch that ended early, with the last step of the run, is open in the checkpoint.
-            Some("epoch") => number("epoch") <= u64::from(epochs),
-            Some("end") => false,
-            Some("test") => number("step") < steps,
-            _ => true,
-        };
-        is_done && number("step") <= steps && line.ends_with('\n')
-    })
+/// Whether a line of a log stays when a run goes on after `epochs` epochs and `steps` steps: those of steps
+/// and epochs that the checkpoint has do. An end or a test belongs to a run that did not go on.
+fn is_kept(line: &[u8], epochs: u32, steps: u64) -> bool {
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
+    let number = |key: &str| value[key].as_u64().unwrap_or(0);
+    let is_done = match value["event"].as_str() {
+        // An epoch that ended early, with the last step of the run, is open in the checkpoint.
+        Some("epoch") => number("epoch") <= u64::from(epochs),
+        Some("end") => false,
+        Some("test") => number("step") < steps,
+        _ => true,
+    };
+    is_done && number("step") <= steps && line.ends_with(b"\n")
 }
 
 /// A line, with its keys in this order.
@@ -416,7 +415,7 @@ mod tests {
         write(folder.path(), None, &first);
         // A part of a line, as a kill leaves it.
         let path = folder.path().join(RunLog::NAME);
-        let text = fs::read_to_string(&path).unwrap() + "{\"event\":\"step\",\"ti";
+        let text = [&fs::read(&path).unwrap()[..], b"{\"event\":\"step\",\"\xff"].concat();
         let names = |steps: &[(&str, u64)]| -> Vec<(String, u64)> {
             steps.iter().map(|(event, step)| (event.to_string(), *step)).collect()
         };

@@ -105,7 +105,7 @@ fn a_checkpoint_of_another_run_is_refused_by_the_difference() {
         (TrainConfig { shard_size: 5, ..config() }, "the shard size 4, this run has 5"),
         (TrainConfig { optimizer: Arc::new(Sgd::default()), ..config() }, "the optimizer Adam { beta1: 0.9"),
         (TrainConfig { schedule: Arc::new(Constant), ..config() }, "the schedule Cosine {"),
-        (TrainConfig { ema: None, ..config() }, "the decay of the averages Some(0.5), this run has None"),
+        (TrainConfig { ema: None, ..config() }, "the decay of the averages 0.5, this run has none"),
         (TrainConfig { max_epochs: Some(3), ..config() }, "epochs, which the schedule spans, Some(2), this"),
     ] {
         refuse(network(), config, &info(), expected);

@@ -79,7 +79,7 @@ fn mistakes_have_their_places() {
             "line 2, column 3: unknown key 'lerning_rate'; did you mean 'learning_rate'?",
         ),
         ("x.toml", "zzz = 1", "line 1, column 1: unknown key 'zzz'"),
-        ("x.toml", "epochs = 1\nepochs = 2", "line 2, column 1: duplicate key"),
+        ("x.toml", "epochs = 1\nepochs = 2", "line 2, column 1: 'epochs' is given twice"),
         (
             "x.yaml",
             "epochs: 1\nepochs: 2",
@@ -300,7 +300,7 @@ fn what_is_printed_means_the_same() {
         "learning_rate = 0.5",
         "schedule = \"constant\"",
         "[output]",
-        "metrics = [\"categorical_accuracy\"]",
+        "loss = \"categorical_cross_entropy\"",
     ] {
         assert!(printed.lines().any(|own| own == line) || line == "[output]", "{line} in\n{printed}");
     }

@@ -7,8 +7,12 @@ use ::toml::de::{DeTable, DeValue};
 /// Reads a file. Keys are in the order in which they stand there.
 pub(super) fn read(text: &str) -> Result<Node, Mistake> {
     let document = DeTable::parse(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        Mistake { at: Position::of(text, offset), problem: error.message().replace('\n', ", ") }
+        let span = error.span().unwrap_or_default();
+        let problem = match (error.message(), text.get(span.clone())) {
+            ("duplicate key", Some(key)) => format!("'{key}' is given twice"),
+            (problem, _) => problem.replace('\n', ", "),
+        };
+        Mistake { at: Position::of(text, span.start), problem }
     })?;
     let value = Value::Table(entries(text, document.get_ref())?);
     Ok(Node { value, at: Position { line: 1, column: 1 } })

@@ -9,7 +9,8 @@
 //! | `learning_rate`, `samples_per_s` | with steps, or with epochs where there are no steps |
 //! | `settings` | a table in Markdown |
 //!
-//! The network is the graph, with the layers as nodes; images have the names of their records.
+//! The network is the graph, with the layers as nodes; images have the names of their records: `samples`, and
+//! `mistakes/01 cat taken for dog (98.3 %)`, …
 
 mod event;
 mod tfrecord;

@@ -1,6 +1,7 @@
 //! The file in the folder of a run that keeps the result of a test.
 
-use super::{Evaluation, Problem, Samples};
+use super::{Evaluation, Samples};
+use crate::mistakes::Problem;
 use crate::report::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

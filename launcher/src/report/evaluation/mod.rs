@@ -4,25 +4,13 @@
 //! A test may take long, so its result is kept in the folder of the run, with the checkpoint that it is of.
 
 mod cache;
-mod compute;
-mod mistakes;
 mod prepare;
-mod thumbnail;
 
-use crate::system::escape::one_line;
+use crate::mistakes::{self, Problem};
+use base64ct::{Base64, Encoding};
 use isograd_model::ConfusionMatrix;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// Why there is no result, in one line.
-#[derive(Debug)]
-pub(super) struct Problem(pub(super) String);
-
-impl<E: std::error::Error> From<E> for Problem {
-    fn from(error: E) -> Self {
-        Self(one_line(&error.to_string()))
-    }
-}
 
 /// Where the samples of a run are now, if it is not where they were.
 #[derive(Debug, Default)]
@@ -64,6 +52,14 @@ pub(super) struct Mistake {
     pub(super) output_of_class: f64,
     /// A small picture of it, if it is one: PNG in base64, height and width.
     pub(super) picture: Option<(String, [u32; 2])>,
+}
+
+impl From<mistakes::Mistake> for Mistake {
+    fn from(mistake: mistakes::Mistake) -> Self {
+        let mistakes::Mistake { sample, class, predicted, output, output_of_class, picture } = mistake;
+        let picture = picture.map(|picture| (Base64::encode_string(&picture.png), picture.size));
+        Self { sample, class, predicted, output, output_of_class, picture }
+    }
 }
 
 impl Evaluation {

@@ -1,14 +1,14 @@
 //! From a checkpoint to a network and samples: the settings of the run, as a rank that goes on with it would
 //! take them.
 
-use super::compute::{self, Tested};
-use super::{Evaluation, Problem, Samples};
+use super::{Evaluation, Samples};
 use crate::cli::augment_plan::NormalizePlan;
 use crate::cli::parsers::{Dtype, IsaName};
 use crate::cli::plan::TrainPlan;
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::{Command, Parsed, TrainArgs, parse};
 use crate::failure::Failure;
+use crate::mistakes::{self, Problem, Tested};
 use crate::rank::network::{build, load_state};
 use crate::rank::views;
 use crate::system::cores::CoreLimits;
@@ -128,7 +128,7 @@ fn test_on<T: Element>(
     let state = load_state(checkpoint, &plan.model.name(), &network)?;
     let classes = view.num_classes().max(network.output_shape().elements());
     let tested = Tested { network: &network, state: &state, isa: plan.execution.isa, set: &*view };
-    let outcome = compute::test(&tested)?;
+    let outcome = mistakes::test(&tested)?;
     Ok(Evaluation {
         checkpoint: name(checkpoint),
         part: part.to_string(),
@@ -136,7 +136,7 @@ fn test_on<T: Element>(
         class_names: view.class_names().to_vec(),
         counts: outcome.counts,
         has_probabilities: outcome.has_probabilities,
-        mistakes: outcome.mistakes,
+        mistakes: outcome.mistakes.into_iter().map(Into::into).collect(),
         note,
     })
 }

@@ -3,30 +3,30 @@
 use super::run_name;
 use crate::report::chart::{Chart, Line};
 use crate::report::figures::{self, Quantity};
-use crate::report::log::{Epoch, Step};
 use crate::report::run::Run;
 use crate::report::scale::{self, Spread};
 use crate::report::series::{self, MOST_POINTS, Point};
 use crate::system::count::count;
+use isograd_model::logger::{LoggedEpoch, LoggedStep};
 use maud::{Markup, html};
 
 /// All charts that have something to show, with boxes that choose the runs.
 pub(super) fn curves(runs: &[Run]) -> Option<Markup> {
     let quantities = figures::quantities(runs);
     let mut charts: Vec<Chart> = quantities.iter().map(|quantity| of_quantity(runs, quantity)).collect();
-    let mut loss = smoothed_by_step(runs, ["Loss by step", figures::LOSS], |step| Some(step.loss.0));
+    let mut loss = smoothed_by_step(runs, ["Loss by step", figures::LOSS], |step| Some(step.loss));
     loss.y_spread = scale::spread(values(&loss.lines));
     charts.push(loss);
     let mut rate = learning_rate(runs);
     rate.y_spread = scale::spread(values(&rate.lines));
     charts.push(rate);
     let speed = ["Throughput", "samples/s"];
-    let by_step = smoothed_by_step(runs, speed, |step| step.samples_per_s.map(|rate| rate.0));
+    let by_step = smoothed_by_step(runs, speed, |step| step.samples_per_s);
     charts.push(match by_step.is_empty() {
-        true => of_epochs(runs, speed, |epoch| epoch.samples_per_s.map(|rate| rate.0)),
+        true => of_epochs(runs, speed, |epoch| epoch.samples_per_s),
         false => by_step,
     });
-    charts.push(of_epochs(runs, ["Time of an epoch", "seconds"], |epoch| epoch.seconds.map(|time| time.0)));
+    charts.push(of_epochs(runs, ["Time of an epoch", "seconds"], |epoch| epoch.seconds));
     charts.retain(|chart| !chart.is_empty());
     if charts.is_empty() {
         return None;
@@ -82,7 +82,11 @@ fn of_quantity(runs: &[Run], quantity: &Quantity) -> Chart {
     chart
 }
 
-fn of_epochs(runs: &[Run], [title, name]: [&'static str; 2], value: impl Fn(&Epoch) -> Option<f64>) -> Chart {
+fn of_epochs(
+    runs: &[Run],
+    [title, name]: [&'static str; 2],
+    value: impl Fn(&LoggedEpoch) -> Option<f64>,
+) -> Chart {
     let lines = runs.iter().enumerate().map(|(run, each)| {
         let points = each.log.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, value(epoch)?)));
         line(runs, run, name, false, series::thin(&points.collect::<Vec<_>>(), MOST_POINTS))
@@ -90,7 +94,7 @@ fn of_epochs(runs: &[Run], [title, name]: [&'static str; 2], value: impl Fn(&Epo
     chart(title, "epoch", name, lines.filter(|line| !line.points.is_empty()).collect())
 }
 
-fn by_step(run: &Run, value: impl Fn(&Step) -> Option<f64>) -> Vec<Point> {
+fn by_step(run: &Run, value: impl Fn(&LoggedStep) -> Option<f64>) -> Vec<Point> {
     run.log.steps.iter().filter_map(|step| Some((step.step as f64, value(step)?))).collect()
 }
 
@@ -98,7 +102,7 @@ fn by_step(run: &Run, value: impl Fn(&Step) -> Option<f64>) -> Vec<Point> {
 fn smoothed_by_step(
     runs: &[Run],
     [title, name]: [&'static str; 2],
-    value: impl Fn(&Step) -> Option<f64>,
+    value: impl Fn(&LoggedStep) -> Option<f64>,
 ) -> Chart {
     let mut windows = Vec::new();
     let mut lines = Vec::new();
@@ -131,12 +135,12 @@ fn smoothed_by_step(
 fn learning_rate(runs: &[Run]) -> Chart {
     let names @ [title, name] = ["Learning rate", "learning rate"];
     let lines = runs.iter().enumerate().map(|(run, each)| {
-        let points = by_step(each, |step| step.learning_rate.map(|rate| rate.0));
+        let points = by_step(each, |step| step.learning_rate);
         line(runs, run, name, false, series::thin(&points, MOST_POINTS))
     });
     let chart = chart(title, "step", name, lines.filter(|line| !line.points.is_empty()).collect());
     match chart.is_empty() {
-        true => of_epochs(runs, names, |epoch| epoch.learning_rate.map(|rate| rate.0)),
+        true => of_epochs(runs, names, |epoch| epoch.learning_rate),
         false => chart,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::run_name;
 use crate::report::figures::{self, Figure};
-use crate::report::run::{Run, State};
+use crate::report::run::Run;
 use crate::report::tables;
+use isograd_model::logger::RunState;
 use maud::{Markup, html};
 
 /// Figures that a single run shows large.
@@ -32,7 +33,7 @@ pub(super) fn subtitle(runs: &[Run]) -> Markup {
                     @if let Some(dataset) = dataset { " on " strong { (dataset) } }
                     " "
                 }
-                (state(&run.state))
+                (state(run))
             }
         } @else {
             p.subtitle { (runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ")) }
@@ -40,13 +41,13 @@ pub(super) fn subtitle(runs: &[Run]) -> Markup {
     }
 }
 
-fn state(state: &State) -> Markup {
-    let kind = match state {
-        State::Ended(_) => "ended",
-        State::Running => "running",
-        State::Killed | State::Open | State::Unknown => "broken",
+fn state(run: &Run) -> Markup {
+    let kind = match run.state {
+        Some(RunState::Ended(_)) => "ended",
+        Some(RunState::Running) => "running",
+        Some(RunState::Killed | RunState::Open) | None => "broken",
     };
-    html! { span class={ "state " (kind) } { (state.words()) } }
+    html! { span class={ "state " (kind) } { (run.state_words()) } }
 }
 
 /// What a reader of the figures should know.

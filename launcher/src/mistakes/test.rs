@@ -4,8 +4,8 @@
 //! are sums of ones, and mistakes are ordered by output and index, so the result does not depend on the
 //! number of threads.
 
-use super::mistakes::{Candidate, Surest};
-use super::{Mistake, Problem, thumbnail};
+use super::surest::{Candidate, Surest};
+use super::{Mistake, Problem, Thumbnail};
 use isograd_datasets::{Dataset, Pixels, Request, Sample, SampleBuffer, SampleError, Target, check_sample};
 use isograd_kernels::Isa;
 use isograd_kernels::layout::{self, Channels, Scaling};
@@ -20,19 +20,23 @@ const BATCH: usize = 32;
 const ROUNDING: f64 = 1e-3;
 
 /// What is tested.
-pub(super) struct Tested<'t, T> {
-    pub(super) network: &'t Network<T>,
-    pub(super) state: &'t State<T>,
-    pub(super) isa: Isa,
+pub(crate) struct Tested<'t, T> {
+    pub(crate) network: &'t Network<T>,
+    pub(crate) state: &'t State<T>,
+    pub(crate) isa: Isa,
     /// Its targets are classes.
-    pub(super) set: &'t dyn Dataset,
+    pub(crate) set: &'t dyn Dataset,
 }
 
 /// What came of it.
-pub(super) struct Outcome {
-    pub(super) counts: Vec<(u32, u32, u64)>,
-    pub(super) has_probabilities: bool,
-    pub(super) mistakes: Vec<Mistake>,
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Class, class that it was taken for, samples; without cells of no samples.
+    pub(crate) counts: Vec<(u32, u32, u64)>,
+    /// Whether the outputs of the network are probabilities.
+    pub(crate) has_probabilities: bool,
+    /// The surest first.
+    pub(crate) mistakes: Vec<Mistake>,
 }
 
 /// What came of some of the samples.
@@ -43,7 +47,7 @@ struct Part {
 }
 
 /// Tests all samples, on all threads of the current pool.
-pub(super) fn test<T: Element>(tested: &Tested<'_, T>) -> Result<Outcome, Problem> {
+pub(crate) fn test<T: Element>(tested: &Tested<'_, T>) -> Result<Outcome, Problem> {
     let threads = rayon::current_num_threads();
     let len = tested.set.len();
     let each = len.div_ceil(threads).next_multiple_of(BATCH);
@@ -157,7 +161,7 @@ impl<T: Element> Tested<'_, T> {
         let Candidate { index, class, predicted, output, output_of_class } = candidate;
         let mut buffer = SampleBuffer::new();
         let sample = self.read(index, &mut buffer)?;
-        let picture = thumbnail::png(sample.pixels, self.set.sample_shape());
+        let picture = Thumbnail::of(sample.pixels, self.set.sample_shape());
         Ok(Mistake { sample: self.set.describe(index), class, predicted, output, output_of_class, picture })
     }
 }
