@@ -18,6 +18,7 @@ mod job;
 mod local;
 mod loggers;
 mod output;
+mod page;
 mod predict;
 mod rank;
 mod recipes;

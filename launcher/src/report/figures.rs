@@ -1,9 +1,9 @@
 //! The figures of runs: last, best and test values of losses and metrics, speed, time, memory.
 
-use super::format;
 use super::log::Epoch;
 use super::run::Run;
 use crate::cli::parsers;
+use crate::page::format;
 use isograd_model::metric::{self, Direction};
 
 /// What a loss or metric is called, and how its values are read.

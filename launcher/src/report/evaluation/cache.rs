@@ -1,7 +1,7 @@
 //! The file in the folder of a run that keeps the result of a test.
 
 use super::{Evaluation, Problem, Samples};
-use crate::report::file;
+use crate::page::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
