@@ -31,6 +31,8 @@ pub(crate) struct TrainPlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) validation_split: f64,
+    /// Each class has its share of the samples to validate on.
+    pub(crate) stratify: bool,
     /// Validate on the test samples.
     pub(crate) test_as_validation: bool,
     /// Names of parameters that are not trained.
@@ -307,6 +309,7 @@ impl TrainPlan {
             network,
             data,
             validation_split,
+            stratify,
             test_as_validation,
             freeze,
             sync_stats,
@@ -354,6 +357,7 @@ impl TrainPlan {
             source: Source::new(data, &model)?.sized_for(&augment.input),
             model,
             validation_split,
+            stratify,
             test_as_validation,
             freeze,
             sync_stats,
