@@ -14,6 +14,7 @@ mod selection;
 mod steps;
 
 use crate::cli::RunArgs;
+use crate::cli::config::node::{Entry, Position};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::identity::RankIdentity;
@@ -22,11 +23,56 @@ use crew::Crew;
 use file::{Content, Tree};
 use isograd_model::workflow::{Event, Plan, Runner, Values, WorkflowError};
 use results::Results;
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use steps::Steps;
 
+/// The key of the steps, unless `--pipe` names another.
+const WORKFLOW: &str = "workflow";
 /// The section that `isograd sweep` reads.
 const SWEEP: &str = "sweep";
+
+/// A workflow file, as `isograd sweep` needs it.
+#[derive(Debug)]
+pub(crate) struct SearchedFile(Tree);
+
+impl SearchedFile {
+    /// Reads the file at `path` with what it includes; `None` if it has no steps.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        if !path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+            return Ok(None);
+        }
+        let root = file::read(path)?;
+        Ok(root.keys().contains(&WORKFLOW).then_some(Self(root)))
+    }
+
+    /// The section that says what to search, and the file that has it.
+    pub(crate) fn section(&self) -> Option<(Entry, String)> {
+        let Content::Table(entries) = &self.0.content else { return None };
+        let (key, origin, tree) = entries.iter().find(|(key, ..)| key == SWEEP)?;
+        let at = origin.at.unwrap_or(Position { line: 1, column: 1 });
+        Some((Entry { key: key.clone(), at, node: tree.node() }, origin.source.clone()))
+    }
+
+    /// Checks that `isograd run` would take `sets`, and that all references lead somewhere then.
+    pub(crate) fn check(&self, sets: &[String]) -> Result<(), Failure> {
+        let mut root = self.0.clone();
+        for set in sets {
+            file::change(&mut root, set)?;
+        }
+        file::interpolate(&root, WORKFLOW).map(drop)
+    }
+
+    /// The values of all files together, without the sweep.
+    pub(crate) fn text(&self) -> String {
+        let mut json = self.0.json();
+        if let Some(table) = json.as_object_mut() {
+            table.remove(SWEEP);
+        }
+        json.to_string()
+    }
+}
 
 /// Runs the workflow that `args` name.
 pub(crate) fn start(args: RunArgs, out: &mut Output) -> Result<(), Failure> {
@@ -45,9 +91,13 @@ pub(crate) fn start(args: RunArgs, out: &mut Output) -> Result<(), Failure> {
 
 fn run(args: &RunArgs, crew: &Arc<Mutex<Crew>>, out: &mut Output) -> Result<(), Failure> {
     let mut root = file::read(&args.file)?;
-    args.set.iter().try_for_each(|set| file::change(&mut root, set))?;
+    let mut copied = HashSet::new();
+    for set in &args.set {
+        copied.extend(file::change(&mut root, set)?);
+    }
     check_pipe(&root, args)?;
-    let (pipe, used) = file::interpolate(&root, &args.pipe)?;
+    let (pipe, mut used) = file::interpolate(&root, &args.pipe)?;
+    used.extend(copied);
     warn_of_unused(&root, args, &used);
     let results = Results::at(args.results.clone(), &args.file, &args.pipe);
     let steps = Steps::new(Arc::clone(crew), results.folder.clone(), args.no_cache);
@@ -128,7 +178,7 @@ fn check_pipe(root: &Tree, args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// A section that nothing refers to is perhaps misspelt. Lists may be other workflows.
-fn warn_of_unused(root: &Tree, args: &RunArgs, used: &std::collections::HashSet<String>) {
+fn warn_of_unused(root: &Tree, args: &RunArgs, used: &HashSet<String>) {
     let Content::Table(entries) = &root.content else { return };
     for (key, origin, tree) in entries {
         let is_known = *key == args.pipe || key == SWEEP || used.contains(key) || steps::is_pipe(tree);
