@@ -125,6 +125,11 @@ fn what_cannot_be_measured_is_refused() {
             "{options} {train}: {outcome:?}"
         );
     }
+    // A run that could not start has measured nothing, so that the corrected command may begin.
+    let out = folder.path().join("corrected");
+    let wrong = scaling(&out, "--ranks 1 --repeat 1 --hostfile /nowhere", "--steps 2");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("--hostfile /nowhere: "), "{wrong:?}");
+    assert_eq!(scaling(&out, "--ranks 1 --repeat 1", "--steps 2").code, Some(0));
     let outcome =
         isograd(&words(&format!("scaling --ranks 1 --out {} summary", folder.path().join("s").display())));
     assert!(outcome.code == Some(2) && outcome.stderr.contains("only train can be measured"), "{outcome:?}");

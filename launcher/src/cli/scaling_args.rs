@@ -25,7 +25,8 @@ pub(crate) struct ScalingArgs {
     /// Let the batch grow with the ranks
     #[arg(long)]
     pub(crate) weak: bool,
-    /// Folder for scaling.html, scaling.csv and what each run printed; runs that are done there are not run again
+    /// Folder for scaling.html, scaling.csv and what each run printed; runs that are done there are not run
+    /// again
     #[arg(long, value_name = "FOLDER", default_value = "scaling")]
     pub(crate) out: PathBuf,
     /// Run ranks on these hosts, instead of this machine alone

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 const WIDTH: f64 = 440.0;
 /// Room for the names of bars, and behind the bars.
 const LEFT: f64 = 74.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 6.0;
 /// A bar, and the distance between two.
 const BAR: f64 = 20.0;
@@ -135,15 +135,15 @@ mod tests {
             text.split("<rect ").skip(1).map(|rest| &rest[..rest.find('>').unwrap()]).collect();
         assert_eq!(rects.len(), 5, "a part of nothing is not drawn: {text}");
         assert!(
-            rects[0].contains(r#"class="part r0" x="74.0""#) && rects[0].contains(r#"width="176.0""#),
+            rects[0].contains(r#"class="part r0" x="74.0""#) && rects[0].contains(r#"width="170.0""#),
             "{text}"
         );
         assert!(
-            rects[1].contains(r#"class="part r3" x="250.0""#) && rects[1].contains(r#"width="88.0""#),
+            rects[1].contains(r#"class="part r3" x="244.0""#) && rects[1].contains(r#"width="85.0""#),
             "{text}"
         );
         assert!(
-            rects[4].contains(r#"x="338.0""#) && rects[4].contains(r#"width="88.0""#),
+            rects[4].contains(r#"x="329.0""#) && rects[4].contains(r#"width="85.0""#),
             "not beyond the end: {text}"
         );
         assert!(text.contains("<td>75.00 %</td>") && text.contains("Shares &amp; more"), "{text}");

@@ -16,7 +16,7 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 256.0;
 /// Room for labels.
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 38.0;
 /// Points of a line that are marked, at most.
@@ -253,7 +253,7 @@ mod tests {
     fn lines_are_interrupted_where_a_value_is_not_finite() {
         let scale = Scale::fit([0.0, 1.0].into_iter(), Spread::Linear);
         let points = [(0.0, 0.0), (0.5, 1.0), (0.6, f64::NAN), (1.0, 0.5)];
-        assert_eq!(path(&points, &scale, &scale), "M50.0 218.0L238.0 24.0M426.0 121.0");
+        assert_eq!(path(&points, &scale, &scale), "M50.0 218.0L236.0 24.0M422.0 121.0");
         assert!(chart(vec![(1.0, f64::NAN)]).is_empty() && !chart(vec![(1.0, 1.0)]).is_empty());
     }
 

@@ -50,7 +50,7 @@ fn subtitle(analysis: &Analysis) -> Markup {
     };
     html! {
         p.subtitle {
-            strong { (format::number(analysis.speedup(last))) "x" } " with " (count(last.ranks as usize, "rank"))
+            strong { (format!("{:.2}x", analysis.speedup(last))) } " with " (count(last.ranks as usize, "rank"))
             " on " (count(last.hosts as usize, "host")) ", efficiency " (percent(analysis.efficiency(last)))
             "; " (what)
         }

@@ -37,6 +37,8 @@ const REFUSED: [&str; 11] = [
     "profile-out",
     "trace",
 ];
+/// How the names of the folders of runs begin.
+const RUNS: &str = "ranks-";
 /// What the time of a step goes into: the first rank prints it.
 const PROFILE: &str = "--profile-out=-";
 
@@ -72,7 +74,7 @@ pub(super) fn run_all(args: &ScalingArgs, out: &mut Output) -> Result<Measuremen
     claim(args, &command)?;
     let mut points = Vec::new();
     for ranks in ranks {
-        let folder = args.out.join(format!("ranks-{ranks}"));
+        let folder = args.out.join(format!("{RUNS}{ranks}"));
         let mut point = Point { ranks, runs: Vec::new(), joules: Vec::new(), exchange: None };
         if ranks > 1 {
             let bench = ["bench", "comm"].map(OsString::from);
@@ -222,15 +224,20 @@ fn claim(args: &ScalingArgs, command: &TrainCommand) -> Result<(), Failure> {
         format!("{kind}, batch {} at {} ranks{hosts}\n{}\n", command.batch, command.fewest, words.join("\n"));
     match fs::read_to_string(&path) {
         Ok(old) if old == text => Ok(()),
-        Ok(_) => Err(Failure::Usage {
+        // Nothing was measured if the first run could not start.
+        Ok(_) if has_runs(&args.out) => Err(Failure::Usage {
             problem: format!("--out {}: it has the measurement of another command", args.out.display()),
             hint: Some("--out FOLDER names another folder".to_string()),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&path, text).map_err(|source| failure(path, source))
-        }
-        Err(source) => Err(failure(path, source)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, error)),
+        _ => fs::write(&path, text).map_err(|source| failure(path, source)),
     }
+}
+
+/// Whether the folder of any run is in `out`.
+fn has_runs(out: &Path) -> bool {
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(RUNS))
 }
 
 pub(super) fn failure(path: PathBuf, source: io::Error) -> Failure {
