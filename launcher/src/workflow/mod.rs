@@ -10,11 +10,11 @@
 mod crew;
 mod file;
 mod results;
+mod searched;
 mod selection;
 mod steps;
 
 use crate::cli::RunArgs;
-use crate::cli::config::node::{Entry, Position};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::identity::RankIdentity;
@@ -24,55 +24,15 @@ use file::{Content, Tree};
 use isograd_model::workflow::{Event, Plan, Runner, Values, WorkflowError};
 use results::Results;
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use steps::Steps;
+
+pub(crate) use searched::SearchedFile;
 
 /// The key of the steps, unless `--pipe` names another.
 const WORKFLOW: &str = "workflow";
 /// The section that `isograd sweep` reads.
 const SWEEP: &str = "sweep";
-
-/// A workflow file, as `isograd sweep` needs it.
-#[derive(Debug)]
-pub(crate) struct SearchedFile(Tree);
-
-impl SearchedFile {
-    /// Reads the file at `path` with what it includes; `None` if it has no steps.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        if !path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
-            return Ok(None);
-        }
-        let root = file::read(path)?;
-        Ok(root.keys().contains(&WORKFLOW).then_some(Self(root)))
-    }
-
-    /// The section that says what to search, and the file that has it.
-    pub(crate) fn section(&self) -> Option<(Entry, String)> {
-        let Content::Table(entries) = &self.0.content else { return None };
-        let (key, origin, tree) = entries.iter().find(|(key, ..)| key == SWEEP)?;
-        let at = origin.at.unwrap_or(Position { line: 1, column: 1 });
-        Some((Entry { key: key.clone(), at, node: tree.node() }, origin.source.clone()))
-    }
-
-    /// Checks that `isograd run` would take `sets`, and that all references lead somewhere then.
-    pub(crate) fn check(&self, sets: &[String]) -> Result<(), Failure> {
-        let mut root = self.0.clone();
-        for set in sets {
-            file::change(&mut root, set)?;
-        }
-        file::interpolate(&root, WORKFLOW).map(drop)
-    }
-
-    /// The values of all files together, without the sweep.
-    pub(crate) fn text(&self) -> String {
-        let mut json = self.0.json();
-        if let Some(table) = json.as_object_mut() {
-            table.remove(SWEEP);
-        }
-        json.to_string()
-    }
-}
 
 /// Runs the workflow that `args` name.
 pub(crate) fn start(args: RunArgs, out: &mut Output) -> Result<(), Failure> {
