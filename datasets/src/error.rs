@@ -397,6 +397,22 @@ pub enum SplitError {
         samples: usize,
     },
 
+    /// A split by classes of samples whose targets are numbers.
+    #[error("{sample} has no class: a stratified split needs one of each sample")]
+    NoClass {
+        /// The sample, as [`Dataset::describe`](crate::Dataset::describe) has it.
+        sample: String,
+    },
+
+    /// A split by classes cannot read a sample.
+    #[error("{sample} cannot be read for a stratified split: {source}")]
+    Unreadable {
+        /// The sample, as [`Dataset::describe`](crate::Dataset::describe) has it.
+        sample: String,
+        /// Why.
+        source: crate::ReadError,
+    },
+
     /// A validation split that is not 0 takes no sample.
     #[error("validation split {fraction:?} of {} leaves none to validate on", Count::of(*samples, "sample"))]
     NoValidationSamples {

@@ -78,6 +78,7 @@ mod resample;
 pub mod shuffle;
 pub mod split;
 pub mod statistics;
+mod stratified;
 pub mod synthetic;
 pub mod table;
 mod tar;
@@ -102,6 +103,7 @@ pub use repeated::Repeated;
 pub use shuffle::{chunked_order, epoch_order};
 pub use split::{Subset, ValidationSplit, shuffled_split, validation_split};
 pub use statistics::{Moments, Published};
+pub use stratified::stratified_split;
 pub use synthetic::Synthetic;
 
 // The example of the README is a test, where the files that it uses are built in.

@@ -10,9 +10,9 @@ use crate::{
     chunked_order, epoch_order,
 };
 
-/// The seed of the samples that a shuffled split validates on. It is one for all runs, so that their results
+/// The seed of the samples that random splits validate on. It is one for all runs, so that their results
 /// can be compared.
-const SPLIT_SEED: u64 = u64::from_be_bytes(*b"validate");
+pub(crate) const SPLIT_SEED: u64 = u64::from_be_bytes(*b"validate");
 
 /// Some samples of another data set, seen as a data set that starts at index 0. Nothing is copied.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl<'a> Subset<'a> {
     }
 
     /// The samples `indices`, which ascend.
-    fn listed(parent: &'a dyn Dataset, indices: Vec<u32>) -> Self {
+    pub(crate) fn listed(parent: &'a dyn Dataset, indices: Vec<u32>) -> Self {
         let mut start = 0;
         let of_chunk = |size: &usize| {
             let chunk = start..start + size;
@@ -158,7 +158,8 @@ impl Parts for Subset<'_> {
     }
 }
 
-/// The two parts of a data set, from [`validation_split`] or [`shuffled_split`].
+/// The two parts of a data set, from [`validation_split`], [`shuffled_split`] or
+/// [`stratified_split`](crate::stratified_split).
 #[derive(Clone)]
 pub struct ValidationSplit<'a> {
     /// The samples to train on, at least one.

@@ -19,6 +19,7 @@ mod local;
 mod loggers;
 mod mistakes;
 mod output;
+mod page;
 mod predict;
 mod rank;
 mod recipes;

@@ -66,6 +66,18 @@ fn a_profile_of_two_ranks_tells_where_the_time_went() {
 }
 
 #[test]
+fn a_profile_on_standard_output_is_json_among_the_lines() {
+    let outcome = run("", "--profile-out -");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let (_, rest) = outcome.stdout.split_once("\n{\n").expect("an object");
+    let (object, rest) = rest.split_once("\n}\n").expect("its end");
+    let profile: Value = serde_json::from_str(&format!("{{{object}}}")).expect("JSON");
+    assert_eq!(profile["steps"]["steps"], 6, "{profile}");
+    assert!(rest.contains("test_acc: "), "{rest}");
+    assert!(!Path::new("-").exists());
+}
+
+#[test]
 fn a_profile_is_csv_and_a_trace_alone_prints_no_table() {
     let folder = tempfile::tempdir().unwrap();
     let (out, trace) = (folder.path().join("profile.csv"), folder.path().join("trace.json"));
@@ -120,7 +132,7 @@ fn bad_input_is_refused_before_the_run() {
         assert!(outcome.stderr.contains(expected), "{options}: {}", outcome.stderr);
         assert!(!outcome.stdout.contains("epoch "), "{options}: {}", outcome.stdout);
     };
-    fails("--profile-out p.txt", 2, "must end in .csv or .json, it is 'p.txt'");
+    fails("--profile-out p.txt", 2, "must end in .csv or .json, or be -, it is 'p.txt'");
     fails("--trace /none/trace.json", 1, "--trace /none/trace.json: cannot write: ");
     fails("--profile-out /none/p.csv", 1, "--profile-out /none/p.csv: cannot write: ");
     fails("--trace /tmp", 1, "--trace /tmp: cannot write: ");

@@ -1,5 +1,7 @@
 //! `isograd scaling`: what it measures, keeps and predicts.
 
+#[path = "common/browser.rs"]
+mod browser;
 mod common;
 
 use common::{Outcome, isograd, lines, words};
@@ -44,11 +46,18 @@ fn points_are_measured_once_and_compared() {
         assert!((number(row, "samples_per_s") * step - 500.0).abs() < 1e-6, "{row:?}");
         assert!((number(row, "epoch_s") / step - 12.0).abs() < 1e-6, "{row:?}");
         assert!(number(row, "predicted_step_s") > 0.0);
+        let shares = ["compute", "exposed", "hidden", "data", "waiting", "other"];
+        let shares = shares.map(|name| number(row, &format!("{name}_share")));
+        assert!(shares.iter().all(|share| (0.0..1.0).contains(share)), "{row:?}");
+        assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9 && shares[0] > 0.0, "{row:?}");
+        // Ranks exchange gradients, and a single one does not.
+        assert_eq!(shares[1] > 0.0 && shares[2] > 0.0, row["ranks"] == "2", "{row:?}");
+        let error = 100.0 * (number(row, "predicted_step_s") / step - 1.0);
+        assert!((number(row, "prediction_error_percent") - error).abs() < 1e-6, "{row:?}");
     }
-    assert_eq!(
-        (number(measured[0], "speedup"), number(measured[0], "prediction_error_percent").abs() < 1e-9),
-        (1.0, true)
-    );
+    // The fewest ranks are what is predicted from.
+    assert_eq!(number(measured[0], "speedup"), 1.0);
+    assert!(number(measured[0], "prediction_error_percent").abs() < 1e-6, "{:?}", measured[0]);
     assert!(number(measured[1], "exchange_s") > 0.0 && measured[0]["exchange_s"].is_empty());
     let hosts: Vec<&str> =
         rows.iter().filter(|row| row["kind"] == "predicted").map(|row| row["hosts"].as_str()).collect();
@@ -66,6 +75,21 @@ fn points_are_measured_once_and_compared() {
     assert_eq!(lines(&again.stdout, "ranks-1/2: ").len(), 1, "{}", again.stdout);
     assert_eq!(fs::read_to_string(stdout("1/1")).unwrap(), old);
 
+    let page = fs::read_to_string(out.join("scaling.html")).expect("a page");
+    for part in [
+        "Strong scaling",
+        "Time of a step",
+        "Speed-up",
+        "What a step consists of",
+        "prefers-color-scheme: dark",
+    ] {
+        assert!(page.contains(part), "'{part}' is not in {page}");
+    }
+    if let Some(python) = browser::python() {
+        let parts = ["--epochs 2 --batch-size 500", "exchange, exposed", "1024", "2 ranks on 1 host"];
+        browser::look_at(&python, &out.join("scaling.html"), ["ranks", "measured"], &parts);
+    }
+
     let other = scaling(&out, "--ranks 1,2", "--epochs 3 --batch-size 500 --threads 1");
     assert!(
         other.code == Some(2) && other.stderr.contains("the measurement of another command"),
@@ -79,6 +103,8 @@ fn a_weak_measurement_has_a_batch_for_each_rank() {
     let outcome =
         scaling(folder.path(), "--ranks 1,2 --repeat 1 --weak", "--steps 3 --global-batch-size=300");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let page = fs::read_to_string(folder.path().join("scaling.html")).expect("a page");
+    assert!(page.contains("Weak scaling") && !page.contains("Strong scaling"), "{page}");
     let batches: Vec<String> = table(folder.path()).iter().take(3).map(|row| row["batch"].clone()).collect();
     assert_eq!(batches, ["300", "600", "1200"]);
 }
@@ -90,6 +116,7 @@ fn what_cannot_be_measured_is_refused() {
         ("--ranks 1", "--save x.st", "--save: the runs of a measurement keep nothing"),
         ("--ranks 0", "", "--ranks"),
         ("--ranks 1 --repeat 0", "", "--repeat"),
+        ("--ranks 1", "--profile-out a.json", "--profile-out: the runs of a measurement keep nothing"),
         ("--ranks 1", "--learning-rate fast", "--learning-rate"),
     ] {
         let outcome = scaling(&folder.path().join("s"), options, train);
@@ -98,6 +125,11 @@ fn what_cannot_be_measured_is_refused() {
             "{options} {train}: {outcome:?}"
         );
     }
+    // A run that could not start has measured nothing, so that the corrected command may begin.
+    let out = folder.path().join("corrected");
+    let wrong = scaling(&out, "--ranks 1 --repeat 1 --hostfile /nowhere", "--steps 2");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("--hostfile /nowhere: "), "{wrong:?}");
+    assert_eq!(scaling(&out, "--ranks 1 --repeat 1", "--steps 2").code, Some(0));
     let outcome =
         isograd(&words(&format!("scaling --ranks 1 --out {} summary", folder.path().join("s").display())));
     assert!(outcome.code == Some(2) && outcome.stderr.contains("only train can be measured"), "{outcome:?}");

@@ -170,6 +170,43 @@ fn failed_trials_are_shown_and_do_not_end_the_sweep() {
 }
 
 #[test]
+fn keys_in_included_files_and_behind_references_can_be_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, path) = (folder.path().join("out"), folder.path().join("w.yaml"));
+    let base = "training: { model: simplemlp, steps: 3, validation_split: 0.1, seed: 7 }\n\
+                sweep:\n  values:\n    KEY: { choice: [1, 2] }\n";
+    let steps =
+        "include: base.yaml\nworkflow:\n  - getter: { dataset: synthetic }\n  - trainer: ${training}\n";
+    fs::write(&path, steps).unwrap();
+    for key in ["training.seed", "workflow.trainer.seed"] {
+        fs::write(folder.path().join("base.yaml"), base.replace("KEY", key)).unwrap();
+        let out = folder.path().join(key);
+        let outcome = sweep(&path, &out, "--search grid --jobs 1");
+        assert_eq!(outcome.code, Some(0), "{key}: {outcome:?}");
+        assert_eq!(outcome.stderr, "", "{key}");
+        let best = fs::read_to_string(out.join("best.sh")).unwrap();
+        assert!(best.contains(&format!("--set {key}=")), "{best}");
+        let rows = table(&out);
+        let losses: std::collections::BTreeSet<&str> =
+            rows.iter().map(|row| row["val_loss"].as_str()).collect();
+        assert_eq!((rows.len(), losses.len()), (2, 2), "another seed has another loss: {rows:?}");
+    }
+    for (key, expected) in [
+        ("training.seeds", "base.yaml: line 4, column 5: 'training.seeds': unknown key 'seeds'"),
+        ("workflow.trainer.sed", "base.yaml: line 4, column 5: 'workflow.trainer.sed': unknown key 'sed'"),
+        ("workflow.getter.dataset.name", "'name' cannot be in 'synthetic'"),
+    ] {
+        fs::write(folder.path().join("base.yaml"), base.replace("KEY", key)).unwrap();
+        let outcome = sweep(&path, &out, "--search grid");
+        assert!(outcome.code == Some(2) && outcome.stderr.contains(expected), "{key}: {outcome:?}");
+        assert!(!out.exists(), "{key}");
+    }
+    fs::write(folder.path().join("base.yaml"), "training: { model: simplemlp, steps: 3 }\n").unwrap();
+    let outcome = sweep(&path, &out, "--search grid");
+    assert!(outcome.stderr.contains("w.yaml: it has no section 'sweep'"), "{outcome:?}");
+}
+
+#[test]
 fn mistakes_are_told_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

@@ -151,6 +151,52 @@ fn mistakes_have_their_places() {
 }
 
 #[test]
+fn an_adapter_takes_outputs_of_any_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "workflow:\n  getter: {dataset: synthetic}\n  \
+        two: {component: command, run: [echo, '{\"n\": 2}'], outputs: {n: number}, from: {}}\n  \
+        adapter: {from: {set: getter.dataset, count: two}, policy: ['INPUT#1', text, 'INPUT#0']}\n  \
+        last: {component: command, run: [sh, -c, 'cat > FILE; echo \"{}\"'], inputs: {count: number, word: text, set: dataset}}\n";
+    let given = folder.path().join("given.json");
+    let path = file(folder.path(), &text.replace("FILE", &given.display().to_string()));
+    let outcome = run(&format!("run {path} --results {}", folder.path().join("results").display()));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let given = std::fs::read_to_string(given).unwrap();
+    assert!(given.contains("\"count\":2") && given.contains("\"word\":\"text\""), "{given}");
+    assert!(given.contains("--dataset=synthetic"), "{given}");
+}
+
+#[test]
+fn a_stratified_splitter_takes_of_each_class_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |splitter: &str, train: &str| {
+        let text = format!(
+            "workflow:\n  - getter: {{dataset: synthetic}}\n  - splitter: {splitter}\n  \
+             - trainer: {{model: simplemlp, steps: 2, hash: true{train}}}\n"
+        );
+        let path = file(folder.path(), &text);
+        run(&format!("run {path} --no-cache --results {}", folder.path().join("results").display()))
+    };
+    let stratified = of("{validation: 600, stratified: true}", "");
+    assert_eq!(stratified.code, Some(0), "{stratified:?}");
+    assert_eq!(lines(&stratified.stdout, "validation samples:")[0].trim(), "600", "{stratified:?}");
+    assert_eq!(lines(&stratified.stdout, "stratify:")[0].trim(), "true", "{stratified:?}");
+    // Other samples are left to train on.
+    let plain = of("{validation: 600}", "");
+    assert_ne!(lines(&plain.stdout, "params: "), lines(&stratified.stdout, "params: "), "{plain:?}");
+    let direct =
+        run("train --dataset synthetic --model simplemlp --steps 2 --hash --validation-split 0.1 --stratify");
+    assert_eq!(lines(&direct.stdout, "params: "), lines(&stratified.stdout, "params: "), "{direct:?}");
+    let wrong = of("{validation: 0.1, stratified: perhaps}", "");
+    assert!(
+        wrong.code == Some(2) && wrong.stderr.contains("'stratified' must be true or false, it is 'perhaps'"),
+        "{wrong:?}"
+    );
+    let alone = run("train --dataset synthetic --stratify");
+    assert!(alone.code == Some(2) && alone.stderr.contains("--validation-split"), "{alone:?}");
+}
+
+#[test]
 fn commands_are_steps() {
     let folder = tempfile::tempdir().unwrap();
     let of = |script: &str| {

@@ -250,6 +250,9 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::share)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) validation_split: f64,
+    /// Validate on random samples, of each class its share. This reads each sample once before training
+    #[arg(long, requires = "validation_split")]
+    pub(crate) stratify: bool,
     /// Validate on the test samples
     #[arg(long, conflicts_with = "validation_split")]
     pub(crate) test_as_validation: bool,

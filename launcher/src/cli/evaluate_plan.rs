@@ -75,8 +75,8 @@ impl Told {
     }
 
     /// The part of the training samples that was validated on.
-    fn validation_split(&self) -> f64 {
-        self.settings.as_ref().map_or(0.0, |settings| settings.validation_split)
+    fn validation_split(&self) -> (f64, bool) {
+        self.settings.as_ref().map_or_else(Default::default, |told| (told.validation_split, told.stratify))
     }
 
     fn loss(&self) -> &'static str {
@@ -120,7 +120,8 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             None => told.model()?,
         };
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
-        let validation_split = if data.is_given() { 0.0 } else { told.validation_split() };
+        let (validation_split, stratify) =
+            if data.is_given() { Default::default() } else { told.validation_split() };
         let source = Source::new(told.data(data), &model)?.sized_for(&input);
         let execution = execution.try_into()?;
         let ranks = ranks.into();
@@ -128,6 +129,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             model,
             source,
             validation_split,
+            stratify,
             load,
             input,
             loss,

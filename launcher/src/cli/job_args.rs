@@ -4,6 +4,7 @@ use crate::cli::parsers::{self, Bind};
 use crate::cli::plan::RankPlan;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,23 @@ pub(crate) struct LoginArgs {
     /// folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) cache: Option<PathBuf>,
+}
+
+impl LoginArgs {
+    /// The same as words of a command line.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let Self { ssh_config, known_hosts, connect_timeout, cache } = self;
+        let seconds = OsString::from(connect_timeout.as_secs_f64().to_string());
+        let option = |name: &str, value: &OsStr| {
+            let mut word = OsString::from(name);
+            word.push(value);
+            word
+        };
+        let paths =
+            [("--ssh-config=", ssh_config), ("--known-hosts=", known_hosts), ("--cache=", cache)].into_iter();
+        let paths = paths.filter_map(|(name, path)| Some(option(name, path.as_ref()?.as_os_str())));
+        paths.chain([option("--connect-timeout=", &seconds)]).collect()
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -31,6 +31,8 @@ pub(crate) struct TrainPlan {
     pub(crate) model: NetworkPlan,
     pub(crate) source: Source,
     pub(crate) validation_split: f64,
+    /// Each class has its share of the samples to validate on.
+    pub(crate) stratify: bool,
     /// Validate on the test samples.
     pub(crate) test_as_validation: bool,
     /// Names of parameters that are not trained.
@@ -93,6 +95,7 @@ pub(crate) struct EvaluatePlan {
     /// The part of the training samples that the training has validated on: what is tested where the set has
     /// no test samples. 0 if another set is tested.
     pub(crate) validation_split: f64,
+    pub(crate) stratify: bool,
     pub(crate) load: PathBuf,
     pub(crate) input: InputPlan,
     pub(crate) loss: &'static str,
@@ -319,6 +322,7 @@ impl TrainPlan {
             network,
             data,
             validation_split,
+            stratify,
             test_as_validation,
             freeze,
             sync_stats,
@@ -366,6 +370,7 @@ impl TrainPlan {
             source: Source::new(data, &model)?.sized_for(&augment.input),
             model,
             validation_split,
+            stratify,
             test_as_validation,
             freeze,
             sync_stats,

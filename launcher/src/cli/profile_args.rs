@@ -11,7 +11,7 @@ pub(crate) struct ProfileArgs {
     /// Print at the end what the time went into, by layer and pass, and what limits the run
     #[arg(long, conflicts_with = "find_lr")]
     pub(crate) profile: bool,
-    /// Write the profile to this file: CSV (.csv) or JSON (.json)
+    /// Write the profile to this file: CSV (.csv), JSON (.json), or - for JSON on standard output
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(profile_file))]
     #[arg(conflicts_with = "find_lr")]
     pub(crate) profile_out: Option<ProfileFile>,

@@ -1,7 +1,7 @@
 //! What is recorded of the time of a run, and where it goes.
 
 use crate::cli::ProfileArgs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The longest trace file, unless another limit is given: as much as viewers in a browser show with ease.
 const TRACE_BYTES: usize = 100_000_000;
@@ -20,6 +20,7 @@ pub(crate) struct ProfilePlan {
 /// A profile file.
 #[derive(Debug, Clone)]
 pub(crate) struct ProfileFile {
+    /// `-` is standard output.
     pub(crate) path: PathBuf,
     pub(crate) format: ProfileFormat,
 }
@@ -53,12 +54,20 @@ impl ProfilePlan {
     }
 }
 
+impl ProfileFile {
+    /// Whether it is standard output.
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.path == Path::new("-")
+    }
+}
+
 /// The path of a profile file.
 pub(crate) fn profile_file(path: PathBuf) -> Result<ProfileFile, String> {
     let format = match path.extension().and_then(|ending| ending.to_str()) {
+        _ if path == Path::new("-") => ProfileFormat::Json,
         Some("csv") => ProfileFormat::Csv,
         Some("json") => ProfileFormat::Json,
-        _ => return Err(format!("must end in .csv or .json, it is '{}'", path.display())),
+        _ => return Err(format!("must end in .csv or .json, or be -, it is '{}'", path.display())),
     };
     Ok(ProfileFile { path, format })
 }
@@ -79,7 +88,12 @@ mod tests {
     fn the_ending_is_the_format() {
         assert_eq!(profile_file("a.csv".into()).unwrap().format, ProfileFormat::Csv);
         assert_eq!(profile_file("a/b.json".into()).unwrap().format, ProfileFormat::Json);
-        assert_eq!(profile_file("a.txt".into()).unwrap_err(), "must end in .csv or .json, it is 'a.txt'");
+        let stdout = profile_file("-".into()).unwrap();
+        assert!(stdout.is_stdout() && stdout.format == ProfileFormat::Json);
+        assert_eq!(
+            profile_file("a.txt".into()).unwrap_err(),
+            "must end in .csv or .json, or be -, it is 'a.txt'"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command line of `isograd scaling`.
 
+use crate::cli::job_args::LoginArgs;
 use crate::cli::parsers;
 use clap::Args;
 use std::path::PathBuf;
@@ -24,12 +25,15 @@ pub(crate) struct ScalingArgs {
     /// Let the batch grow with the ranks
     #[arg(long)]
     pub(crate) weak: bool,
-    /// Folder for scaling.csv and what each run printed; runs that are done there are not run again
+    /// Folder for scaling.html, scaling.csv and what each run printed; runs that are done there are not run
+    /// again
     #[arg(long, value_name = "FOLDER", default_value = "scaling")]
     pub(crate) out: PathBuf,
     /// Run ranks on these hosts, instead of this machine alone
     #[arg(long, value_name = "FILE")]
     pub(crate) hostfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// Network to predict hosts with: Gbit/s of each host [default: as measured over the hosts, or 10]
     #[arg(long, value_name = "NUMBER", value_parser = parsers::positive, allow_negative_numbers = true)]
     pub(crate) network_gbit: Option<f64>,

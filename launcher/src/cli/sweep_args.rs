@@ -1,5 +1,6 @@
 //! The command line of `isograd sweep`.
 
+use crate::cli::job_args::LoginArgs;
 use crate::cli::parsers;
 use crate::system::names;
 use clap::Args;
@@ -75,6 +76,8 @@ pub(crate) struct SweepArgs {
     /// Run the trials on these hosts, one at a time on each; they must share the folder of the sweep
     #[arg(long, value_name = "FILE")]
     pub(crate) hostfile: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
     /// asha, tpe: trials under way when the next one is chosen. The choice depends on it and not on --jobs,
     /// so that the same sweep has the same trials on any machine
     #[arg(long, value_name = "N", default_value = "4", value_parser = parsers::count)]

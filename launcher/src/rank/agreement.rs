@@ -33,6 +33,7 @@ pub(crate) fn of_training<T: Element>(
         model,
         source,
         validation_split,
+        stratify,
         test_as_validation,
         freeze,
         sync_stats,
@@ -80,6 +81,7 @@ pub(crate) fn of_training<T: Element>(
     agreement.extend(digests);
     let mut row = |name, value: &dyn Debug| agreement.push((name, format!("{value:?}")));
     row("the validation split", validation_split);
+    row("whether the split is stratified", stratify);
     row("the samples to validate on", test_as_validation);
     row("the steps of an epoch", steps_per_epoch);
     row("the parameters that are left as they are", freeze);
@@ -145,6 +147,7 @@ pub(crate) fn of_test<T: Element>(
         source,
         // The test samples tell.
         validation_split: _,
+        stratify: _,
         load: _,
         input,
         loss: _,

@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use isograd_datasets::mnist;
 use isograd_datasets::open::{Format, Opened, open};
 use isograd_datasets::{
-    self as datasets, Arrays, Dataset, Subset, Synthetic, ValidationSplit, shuffled_split, validation_split,
+    self as datasets, Arrays, Dataset, Subset, Synthetic, ValidationSplit, shuffled_split, stratified_split,
+    validation_split,
 };
 use std::cell::LazyCell;
 use std::ops::Range;
@@ -167,8 +168,9 @@ impl Samples {
         Self { train: Box::new(train), may_be_sorted: false, validation: None, test, skipped: Vec::new() }
     }
 
-    /// The samples to train and to validate on. A set that has validation samples of its own is not split.
-    pub(crate) fn parts(&self, split: f64) -> Result<ValidationSplit<'_>, Failure> {
+    /// The samples to train and to validate on, each class with its share if `stratify` says so. A set that
+    /// has validation samples of its own is not split.
+    pub(crate) fn parts(&self, split: f64, stratify: bool) -> Result<ValidationSplit<'_>, Failure> {
         let parts = match &self.validation {
             Some(_) if split > 0.0 => {
                 let problem = "--validation-split: the data set has validation samples of its own";
@@ -180,8 +182,11 @@ impl Samples {
             },
             None => {
                 // Without a split, all samples stay in the order of the set.
-                let split_set =
-                    if self.may_be_sorted && split > 0.0 { shuffled_split } else { validation_split };
+                let split_set = match split > 0.0 {
+                    true if stratify => stratified_split,
+                    true if self.may_be_sorted => shuffled_split,
+                    _ => validation_split,
+                };
                 split_set(&*self.train, split).map_err(failure("--validation-split"))?
             }
         };

@@ -47,7 +47,7 @@ impl EvaluatePlan {
             Ok(ref test) => &**test,
             Err(_) if self.validation_split > 0.0 => {
                 samples = self.source.load()?;
-                parts = samples.parts(self.validation_split)?;
+                parts = samples.parts(self.validation_split, self.stratify)?;
                 log::warn!(
                     "the data set has no test samples: those that the training has validated on are tested"
                 );

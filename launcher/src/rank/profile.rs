@@ -29,7 +29,8 @@ impl<'a> Profiling<'a> {
         if is_first {
             let file =
                 |option, path: &Path| new_beside(path).map_err(|source| write_failure(option, path, source));
-            out = plan.file.as_ref().map(|to| file("--profile-out", &to.path)).transpose()?;
+            let to = plan.file.as_ref().filter(|to| !to.is_stdout());
+            out = to.map(|to| file("--profile-out", &to.path)).transpose()?;
             trace = plan.trace.as_ref().map(|to| file("--trace", &to.path)).transpose()?;
         }
         Ok(Self { plan, has_prefetch, out, trace })
@@ -63,6 +64,9 @@ impl<'a> Profiling<'a> {
             None => format!("limit: {limit}"),
         };
         out.line(&line)?;
+        if self.plan.file.as_ref().is_some_and(ProfileFile::is_stdout) {
+            out.text(&profile.to_json())?;
+        }
         match self.write(&profile)? {
             Some((path, summary)) => out.line(&trace_line(&path, &summary)),
             None => Ok(()),

@@ -25,6 +25,7 @@ pub(crate) fn rows<T: Element>(
         model,
         source,
         validation_split: _,
+        stratify,
         test_as_validation,
         freeze,
         sync_stats,
@@ -73,6 +74,9 @@ pub(crate) fn rows<T: Element>(
         ("epochs", epochs.to_string()),
     ]);
     rows.extend(freeze.iter().map(|pattern| ("freeze", pattern.clone())));
+    if *stratify {
+        rows.push(("stratify", "true".to_string()));
+    }
     if *test_as_validation {
         rows.push(("test-as-validation", "true".to_string()));
     }

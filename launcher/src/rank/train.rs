@@ -87,7 +87,7 @@ pub(crate) fn run<T: Element>(
     let samples = plan.source.load()?;
     let parts = match plan.test_as_validation {
         true => samples.parts_with_test()?,
-        false => samples.parts(plan.validation_split)?,
+        false => samples.parts(plan.validation_split, plan.stratify)?,
     };
     let epoch = plan.epoch_samples(identity.world).map(|samples| Repeated::new(&parts.train, samples));
     let parts = match &epoch {

@@ -1,8 +1,8 @@
 //! The figures of runs: last, best and test values of losses and metrics, speed, time, memory.
 
-use super::format;
 use super::run::Run;
 use crate::cli::parsers;
+use crate::page::format;
 use isograd_model::logger::LoggedEpoch;
 use isograd_model::metric::{self, Direction};
 

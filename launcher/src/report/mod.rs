@@ -7,21 +7,17 @@
 //!
 //! Not to be mistaken for `rank/report.rs`, the lines that a rank prints of its results.
 
-mod chart;
 mod evaluation;
 mod figures;
-mod file;
-mod format;
 mod page;
 mod run;
-mod scale;
-mod series;
 mod summary;
 mod tables;
 
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::page::file;
 use crate::system::escape::one_line;
 use std::path::{Path, PathBuf};
 

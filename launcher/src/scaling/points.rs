@@ -8,11 +8,12 @@
 //! ```
 
 use super::energy::Energy;
-use super::outcome::{Outcome, exchange_times};
+use super::outcome::{Exchange, Outcome};
 use crate::cli::{self, Command, Parsed, ScalingArgs};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::cores::CoreLimits;
+use crate::system::escape::one_line;
 use crate::{local::start as start_local, remote::start as start_remote};
 use std::ffi::OsString;
 use std::fs;
@@ -23,8 +24,23 @@ use std::time::Instant;
 /// Samples of a batch, where the command does not say.
 const BATCH_SIZE: u64 = 64;
 /// Options of the command that another one of `scaling` has the place of, or that runs would share.
-const REFUSED: [&str; 9] =
-    ["resume", "checkpoint", "log", "save", "history", "tensorboard", "mlflow", "find-lr", "accumulate"];
+const REFUSED: [&str; 11] = [
+    "resume",
+    "checkpoint",
+    "log",
+    "save",
+    "history",
+    "tensorboard",
+    "mlflow",
+    "find-lr",
+    "accumulate",
+    "profile-out",
+    "trace",
+];
+/// How the names of the folders of runs begin.
+const RUNS: &str = "ranks-";
+/// What the time of a step goes into: the first rank prints it.
+const PROFILE: &str = "--profile-out=-";
 
 /// A number of ranks, with what was measured.
 #[derive(Debug)]
@@ -33,12 +49,24 @@ pub(super) struct Point {
     pub(super) runs: Vec<Outcome>,
     /// Joules of the runs for which they are known.
     pub(super) joules: Vec<f64>,
-    /// Bytes and seconds of exchanges; empty for one rank.
-    pub(super) exchange: Vec<(f64, f64)>,
+    /// The exchange alone; of one rank there is none.
+    pub(super) exchange: Option<Exchange>,
+}
+
+/// What was measured, and of which command.
+#[derive(Debug)]
+pub(super) struct Measurement {
+    /// By rising numbers of ranks.
+    pub(super) points: Vec<Point>,
+    /// As words in a line.
+    pub(super) command: String,
+    /// How gradients are exchanged.
+    pub(super) bucket_bytes: usize,
+    pub(super) overlap: bool,
 }
 
 /// Runs all points of `args` that are not done.
-pub(super) fn run_all(args: &ScalingArgs, out: &mut Output) -> Result<Vec<Point>, Failure> {
+pub(super) fn run_all(args: &ScalingArgs, out: &mut Output) -> Result<Measurement, Failure> {
     let mut ranks = args.ranks.clone();
     ranks.sort_unstable();
     ranks.dedup();
@@ -46,19 +74,13 @@ pub(super) fn run_all(args: &ScalingArgs, out: &mut Output) -> Result<Vec<Point>
     claim(args, &command)?;
     let mut points = Vec::new();
     for ranks in ranks {
-        let folder = args.out.join(format!("ranks-{ranks}"));
-        let mut point = Point { ranks, runs: Vec::new(), joules: Vec::new(), exchange: Vec::new() };
+        let folder = args.out.join(format!("{RUNS}{ranks}"));
+        let mut point = Point { ranks, runs: Vec::new(), joules: Vec::new(), exchange: None };
         if ranks > 1 {
             let bench = ["bench", "comm"].map(OsString::from);
-            let text = once(
-                args,
-                ranks,
-                &bench,
-                &folder.join("comm"),
-                |text| !exchange_times(text).is_empty(),
-                out,
-            )?;
-            point.exchange = exchange_times(&text);
+            let text =
+                once(args, ranks, &bench, &folder.join("comm"), |text| Exchange::read(text).is_some(), out)?;
+            point.exchange = Exchange::read(&text);
         }
         for number in 1..=args.repeat {
             let folder = folder.join(number.to_string());
@@ -70,7 +92,9 @@ pub(super) fn run_all(args: &ScalingArgs, out: &mut Output) -> Result<Vec<Point>
         }
         points.push(point);
     }
-    Ok(points)
+    let TrainCommand { bucket_bytes, overlap, .. } = command;
+    let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+    Ok(Measurement { points, command: one_line(&words.join(" ")), bucket_bytes, overlap })
 }
 
 /// The output of the first of `ranks` ranks that run `words`: as `folder` has it, if that is whole, or of a
@@ -95,13 +119,9 @@ fn once(
     match &args.hostfile {
         None => job.extend(["local".into(), "-n".into(), ranks.to_string().into()]),
         Some(file) => {
-            job.extend([
-                "ssh".into(),
-                "--hostfile".into(),
-                file.into(),
-                "-n".into(),
-                ranks.to_string().into(),
-            ]);
+            job.extend(["ssh".into(), "--hostfile".into(), file.into()]);
+            job.extend(args.login.words());
+            job.extend(["-n".into(), ranks.to_string().into()]);
         }
     }
     job.extend(["--quiet".into(), "--output".into(), folder.into()]);
@@ -130,6 +150,8 @@ struct TrainCommand {
     batch: u64,
     fewest: u32,
     is_weak: bool,
+    bucket_bytes: usize,
+    overlap: bool,
 }
 
 impl TrainCommand {
@@ -175,7 +197,9 @@ impl TrainCommand {
             options.push(format!("--threads={threads}").into());
         }
         let batch = batch.unwrap_or(BATCH_SIZE * u64::from(fewest));
-        Ok(Self { options, batch, fewest, is_weak: args.weak })
+        options.push(PROFILE.into());
+        let (bucket_bytes, overlap) = (train.ranks.bucket_bytes, !train.ranks.no_overlap);
+        Ok(Self { options, batch, fewest, is_weak: args.weak, bucket_bytes, overlap })
     }
 
     /// The words for `ranks` ranks.
@@ -200,15 +224,20 @@ fn claim(args: &ScalingArgs, command: &TrainCommand) -> Result<(), Failure> {
         format!("{kind}, batch {} at {} ranks{hosts}\n{}\n", command.batch, command.fewest, words.join("\n"));
     match fs::read_to_string(&path) {
         Ok(old) if old == text => Ok(()),
-        Ok(_) => Err(Failure::Usage {
+        // Nothing was measured if the first run could not start.
+        Ok(_) if has_runs(&args.out) => Err(Failure::Usage {
             problem: format!("--out {}: it has the measurement of another command", args.out.display()),
             hint: Some("--out FOLDER names another folder".to_string()),
         }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(&path, text).map_err(|source| failure(path, source))
-        }
-        Err(source) => Err(failure(path, source)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, error)),
+        _ => fs::write(&path, text).map_err(|source| failure(path, source)),
     }
+}
+
+/// Whether the folder of any run is in `out`.
+fn has_runs(out: &Path) -> bool {
+    let entries = fs::read_dir(out).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(RUNS))
 }
 
 pub(super) fn failure(path: PathBuf, source: io::Error) -> Failure {

@@ -14,6 +14,7 @@ use crate::cli::config::sweep::{Section, Values};
 use crate::cli::plan::TrainPlan;
 use crate::cli::{self, Command, Parsed, SearchName, SweepArgs, TrainArgs, config};
 use crate::failure::Failure;
+use crate::workflow::SearchedFile;
 use isograd_model::logger::RunLog;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -34,9 +35,12 @@ pub(super) struct TrialCommand {
     /// Of the sweep, from the root.
     pub(super) folder: PathBuf,
     pub(super) section: Section,
+    workflow: Option<SearchedFile>,
     file: PathBuf,
     ranks: u32,
     hostfile: Option<PathBuf>,
+    /// How to log in there, as options of `ssh`.
+    login: Vec<OsString>,
     /// Trials pause.
     has_rungs: bool,
     /// The options of the file, and the epochs of a trial: of `train`.
@@ -47,7 +51,12 @@ pub(super) struct TrialCommand {
 }
 
 impl TrialCommand {
-    pub(super) fn new(args: &SweepArgs, section: &Section) -> Result<Self, Failure> {
+    /// `workflow` is what the file is, if it is no configuration.
+    pub(super) fn new(
+        args: &SweepArgs,
+        section: &Section,
+        workflow: Option<SearchedFile>,
+    ) -> Result<Self, Failure> {
         let stem = args.file.file_stem().unwrap_or_default().to_string_lossy();
         let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(format!("sweep-{stem}")));
         let folder = std::path::absolute(&folder).map_err(|source| Failure::Write {
@@ -58,19 +67,23 @@ impl TrialCommand {
         let mut this = Self {
             folder,
             section: section.clone(),
+            workflow,
             file: args.file.clone(),
             ranks: args.ranks,
             hostfile: args.hostfile.clone(),
+            login: args.login.words(),
             has_rungs: args.search == SearchName::Asha,
             options: Vec::new(),
             epochs: 1,
             threads: None,
         };
-        if section.is_workflow {
+        if this.workflow.is_some() {
             return match this.has_rungs {
-                true => Err(usage(
-                    "--search asha: a workflow cannot pause; random and tpe can search in it".to_string(),
-                )),
+                true => Err(Failure::Usage {
+                    problem: "--search asha: the steps behind a training would run on a network that is not trained yet"
+                        .to_string(),
+                    hint: Some("--search random and tpe search in workflows".to_string()),
+                }),
                 false => Ok(this),
             };
         }
@@ -128,10 +141,10 @@ impl TrialCommand {
         space: &Space,
         trials: impl Iterator<Item = Vec<String>>,
     ) -> Result<(), Failure> {
-        if self.section.is_workflow {
-            return Ok(());
-        }
         let mut all: Vec<Vec<String>> = trials.collect();
+        if let Some(workflow) = &self.workflow {
+            return all.iter().try_for_each(|values| workflow.check(&self.sets(values)));
+        }
         let first = all.first().cloned().unwrap_or_default();
         for (number, parameter) in space.0.iter().enumerate() {
             let bounds = match &parameter.values {
@@ -192,15 +205,10 @@ impl TrialCommand {
         let mut words: Vec<OsString> = match (&self.hostfile, host) {
             (Some(file), Some(host)) => {
                 let ranks = self.ranks.to_string();
-                vec![
-                    "ssh".into(),
-                    "--hostfile".into(),
-                    file.into(),
-                    "--include".into(),
-                    host.into(),
-                    "-n".into(),
-                    ranks.into(),
-                ]
+                let mut words: Vec<OsString> = vec!["ssh".into(), "--hostfile".into(), file.into()];
+                words.extend(self.login.iter().cloned());
+                words.extend(["--include".into(), host.into(), "-n".into(), ranks.into()]);
+                words
             }
             _ if self.ranks > 1 => {
                 vec!["local".into(), "-n".into(), self.ranks.to_string().into(), "--bind=none".into()]
@@ -214,11 +222,11 @@ impl TrialCommand {
         };
         let has_begun = folder.join(LAST).exists();
         // A workflow goes on by itself with what it finds in its folder.
-        if !self.section.is_workflow && !has_begun && folder.exists() {
+        if self.workflow.is_none() && !has_begun && folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        if self.section.is_workflow {
+        if self.workflow.is_some() {
             words.extend(["run".into(), self.file.clone().into()]);
             words.extend(self.sets(values).iter().flat_map(|set| ["--set".into(), set.into()]));
             words.push(option("results", &folder.join(RESULTS)));
@@ -251,7 +259,7 @@ impl TrialCommand {
     /// The log of a trial: of a workflow, that of the training that ended last.
     pub(super) fn log(&self, trial: usize) -> PathBuf {
         let folder = self.trial_folder(trial);
-        if !self.section.is_workflow {
+        if self.workflow.is_none() {
             return folder.join(RunLog::NAME);
         }
         let results = folder.join(RESULTS);
@@ -263,13 +271,13 @@ impl TrialCommand {
 
     /// The last epoch of a job that counts; a workflow alone knows how many it has.
     pub(super) fn last_epoch(&self, job: Job) -> u32 {
-        if self.section.is_workflow { u32::MAX } else { job.epochs }
+        if self.workflow.is_some() { u32::MAX } else { job.epochs }
     }
 
     /// A file for `train --config` with these values; for a workflow, its command line.
     pub(super) fn best(&self, values: &[String]) -> Result<(&'static str, String), Failure> {
         let sets = self.sets(values);
-        if self.section.is_workflow {
+        if self.workflow.is_some() {
             let quoted = |set: &String| format!(" --set {}", crate::system::quote::quote(set));
             let file = crate::system::quote::quote(&self.file.to_string_lossy());
             return Ok((
@@ -287,14 +295,13 @@ impl TrialCommand {
         let mut facts = Map::new();
         let mut fact = |name: &str, value: Value| facts.insert(name.to_string(), value);
         fact("file", json!(self.file.to_string_lossy()));
-        match self.section.is_workflow {
-            true => {
-                let text = std::fs::read(&self.file).unwrap_or_default();
-                let digest =
-                    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-                fact("text of the file", json!(digest))
+        match &self.workflow {
+            Some(workflow) => {
+                let digest = Sha256::digest(workflow.text());
+                let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                fact("values of the file", json!(digest))
             }
-            false => fact("options of the file", json!(self.options)),
+            None => fact("options of the file", json!(self.options)),
         };
         fact("metric", json!(self.section.metric));
         fact("direction", json!(if self.section.is_max { "max" } else { "min" }));

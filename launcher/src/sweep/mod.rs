@@ -23,6 +23,7 @@ mod tpe;
 use crate::cli::{SearchName, SweepArgs, config};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::workflow::SearchedFile;
 use command::TrialCommand;
 use runner::Runner;
 use schedule::{Rules, Schedule};
@@ -36,14 +37,21 @@ const CHECKED: usize = 64;
 
 /// Runs all trials that are not done, and prints the table.
 pub(crate) fn start(args: &SweepArgs, out: &mut Output) -> Result<(), Failure> {
-    let section = config::sweep::read(&args.file)?;
+    let workflow = SearchedFile::read(&args.file)?;
+    let section = match &workflow {
+        None => config::sweep::read(&args.file)?,
+        Some(workflow) => {
+            let (section, source) = workflow.section().ok_or_else(|| config::sweep::missing(&args.file))?;
+            config::sweep::of_workflow(&section, &source, |set| workflow.check(&[set.to_string()]))?
+        }
+    };
     let space = Space::new(section.parameters.clone());
     let mut trials = args.trials.unwrap_or(TRIALS) as usize;
     if args.search == SearchName::Grid {
         let all = space.grid_len().map_err(|problem| usage(format!("--search grid: {problem}")))?;
         trials = args.trials.map_or(all, |trials| all.min(trials as usize));
     }
-    let command = TrialCommand::new(args, &section)?;
+    let command = TrialCommand::new(args, &section, workflow)?;
     let epochs = command.epochs();
     let rungs = match args.search {
         SearchName::Asha if args.min_epochs >= epochs => {

@@ -10,6 +10,7 @@
 mod crew;
 mod file;
 mod results;
+mod searched;
 mod selection;
 mod steps;
 
@@ -22,9 +23,14 @@ use crew::Crew;
 use file::{Content, Tree};
 use isograd_model::workflow::{Event, Plan, Runner, Values, WorkflowError};
 use results::Results;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use steps::Steps;
 
+pub(crate) use searched::SearchedFile;
+
+/// The key of the steps, unless `--pipe` names another.
+const WORKFLOW: &str = "workflow";
 /// The section that `isograd sweep` reads.
 const SWEEP: &str = "sweep";
 
@@ -45,9 +51,13 @@ pub(crate) fn start(args: RunArgs, out: &mut Output) -> Result<(), Failure> {
 
 fn run(args: &RunArgs, crew: &Arc<Mutex<Crew>>, out: &mut Output) -> Result<(), Failure> {
     let mut root = file::read(&args.file)?;
-    args.set.iter().try_for_each(|set| file::change(&mut root, set))?;
+    let mut copied = HashSet::new();
+    for set in &args.set {
+        copied.extend(file::change(&mut root, set)?);
+    }
     check_pipe(&root, args)?;
-    let (pipe, used) = file::interpolate(&root, &args.pipe)?;
+    let (pipe, mut used) = file::interpolate(&root, &args.pipe)?;
+    used.extend(copied);
     warn_of_unused(&root, args, &used);
     let results = Results::at(args.results.clone(), &args.file, &args.pipe);
     let steps = Steps::new(Arc::clone(crew), results.folder.clone(), args.no_cache);
@@ -128,7 +138,7 @@ fn check_pipe(root: &Tree, args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// A section that nothing refers to is perhaps misspelt. Lists may be other workflows.
-fn warn_of_unused(root: &Tree, args: &RunArgs, used: &std::collections::HashSet<String>) {
+fn warn_of_unused(root: &Tree, args: &RunArgs, used: &HashSet<String>) {
     let Content::Table(entries) = &root.content else { return };
     for (key, origin, tree) in entries {
         let is_known = *key == args.pipe || key == SWEEP || used.contains(key) || steps::is_pipe(tree);

@@ -6,5 +6,7 @@ mod logs;
 mod pages;
 mod states;
 
+#[path = "../common/browser.rs"]
+mod chromium;
 #[path = "../common/mod.rs"]
 mod common;

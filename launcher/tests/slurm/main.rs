@@ -90,6 +90,23 @@ fn a_submitted_script_trains_on_two_nodes_and_removes_its_key() {
 }
 
 #[test]
+fn a_workflow_trains_on_two_nodes() {
+    let Some(cluster) = Cluster::start() else { return };
+    let file = cluster.folder().join("small.yaml");
+    let text = "workflow:\n  - getter: {dataset: synthetic}\n  - trainer: {global_batch_size: 54, shard_size: 10, steps: 12, hash: true}\n";
+    fs::write(&file, text).expect("a file");
+    let results = cluster.folder().join("results");
+    let job =
+        submit(&cluster, "--nodes 2", &format!("run {} --results {}", file.display(), results.display()));
+    let state = cluster.last_state(&job);
+    let output = output(&cluster, &job);
+    assert_eq!(state, "COMPLETED", "{output}");
+    let expected = isograd(&words(RUN));
+    assert_eq!((hashes(&output), hashes(&output).len()), (hashes(&expected.stdout), 1), "{output}");
+    assert_eq!(lines(&output, "== trainer: done in ").len(), 1, "{output}");
+}
+
+#[test]
 fn a_cancelled_job_leaves_nothing_behind() {
     let Some(cluster) = Cluster::start() else { return };
     let job = submit(&cluster, "--nodes 2", ENDLESS);

@@ -5,6 +5,7 @@
 mod common;
 mod copies;
 mod ends;
+mod experiments;
 mod job;
 mod logins;
 mod losses;

@@ -93,6 +93,33 @@ fn hosts_that_are_reached_in_different_ways() {
     network.assert_nothing_but(&[].into());
 }
 
+/// The workflow file and the results are the first rank's; the others take part in training alone.
+#[test]
+fn a_workflow_over_hosts_trains_the_same_bits() {
+    let Some(network) = Network::of(2) else { return };
+    let results = |name: &str| network.folder().join(name);
+    let text = "workflow:\n  - getter: {dataset: synthetic}\n  - trainer: {global_batch_size: 54, shard_size: 10, steps: 30, hash: true}\n  \
+                - evaluator\n";
+    let file = network.file("small.yaml", text);
+    let alone = isograd(&words(&format!("run {} --results {}", file.display(), results("one").display())));
+    let expected = hash(&alone);
+    let hosts = network.hostfile(&["slots=2", "slots=1"]);
+    let run = format!("run {} --results {}", file.display(), results("all").display());
+    let together = network.ssh(&format!("--hostfile {} {run}", hosts.display()));
+    assert_eq!(hash(&together), expected);
+    assert_eq!(together.stderr, "");
+    assert!(together.stdout.contains("[0@10.77.0.1] ranks:              3\n"), "{}", together.stdout);
+    assert!(together.stdout.contains("[0@10.77.0.1] == evaluator: done in "), "{}", together.stdout);
+    // Nothing has changed, so that there is nothing to train.
+    let again = network.ssh(&format!("--hostfile {} {run}", hosts.display()));
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stdout.contains("== trainer: nothing has changed"), "{again:?}");
+    network.file("small.yaml", &text.replace("synthetic", "nowhere"));
+    let failed = network.ssh(&format!("--hostfile {} {run}", hosts.display()));
+    assert_error(&failed, 2, &["rank 0", "nowhere"]);
+    network.assert_nothing_but(&[].into());
+}
+
 /// The first rank's files are enough: the others get settings and state from it.
 #[test]
 fn a_run_goes_on_over_ssh_with_the_bits_of_one_that_was_not_interrupted() {

@@ -207,7 +207,8 @@ mod tests {
     }
 
     fn limit(records: Vec<Record>) -> String {
-        Limit::find(&Profile { records, steps: Vec::new(), element: "f32" }).to_string()
+        let (steps, bucket_bytes) = (Vec::new(), Vec::new());
+        Limit::find(&Profile { records, steps, element: "f32", bucket_bytes }).to_string()
     }
 
     #[test]

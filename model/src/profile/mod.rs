@@ -39,6 +39,7 @@ mod profiler;
 mod record;
 mod recorder;
 mod rows;
+mod step_parts;
 mod table;
 mod trace;
 
@@ -46,6 +47,7 @@ pub use limit::Limit;
 pub use named::{NamedTotal, Span};
 pub use profiler::Profiler;
 pub use rows::{Profile, ProfileRow};
+pub use step_parts::StepParts;
 pub use trace::TraceSummary;
 
 pub(crate) use clock::ClockPoint;

@@ -22,6 +22,9 @@ pub struct Profile {
     pub(crate) steps: Vec<StepCosts>,
     /// Of the network's elements.
     pub(crate) element: &'static str,
+    /// Bytes of the buckets in which gradients go to the other ranks, in the order in which they are
+    /// complete.
+    pub(crate) bucket_bytes: Vec<usize>,
 }
 
 /// A row of a profile: a layer in one pass, or another kind of work.

@@ -103,7 +103,8 @@ impl Profile {
     }
 
     /// The profile as a JSON object: `seconds`, `peak_gflops`, `limit` (a line of text), `ranks` (each with
-    /// the seconds in which it prepares parameters, computes, waits, updates and idles), `rows`, `spans`.
+    /// the seconds in which it prepares parameters, computes, waits, updates and idles), `steps` (their
+    /// [parts](Self::step_parts) in seconds), `bucket_bytes` (of the gradients' buckets), `rows`, `spans`.
     pub fn to_json(&self) -> String {
         let row = |row: ProfileRow| {
             json!({
@@ -133,12 +134,21 @@ impl Profile {
                 "least_seconds": span.least_ns as f64 / 1e9, "most_seconds": span.most_ns as f64 / 1e9,
             })
         };
+        let parts = self.step_parts();
+        let steps = json!({
+            "steps": parts.steps, "seconds": parts.seconds, "shard_seconds": parts.shards,
+            "parameter_seconds": parts.parameters, "exchange_hidden_seconds": parts.exchange_hidden,
+            "exchange_exposed_seconds": parts.exchange_exposed, "read_seconds": parts.read,
+            "wait_seconds": parts.wait, "other_seconds": parts.other,
+        });
         let all = json!({
             "seconds": self.wall().as_secs_f64(),
             "element": self.element,
             "peak_gflops": self.peak_gflops(),
             "limit": self.limit().to_string(),
             "ranks": self.records.iter().map(rank).collect::<Vec<Value>>(),
+            "steps": steps,
+            "bucket_bytes": self.bucket_bytes,
             "rows": self.rows().into_iter().map(row).collect::<Vec<Value>>(),
             "spans": self.spans().into_iter().map(span).collect::<Vec<Value>>(),
         });

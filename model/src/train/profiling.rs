@@ -73,7 +73,8 @@ impl<T: Element> Trainer<T> {
     }
 
     fn profile(&self, records: Vec<Record>) -> Profile {
-        Profile { records, steps: self.network.step_costs(), element: T::NAME }
+        let bucket_bytes = self.buckets.lengths().map(|len| len * size_of::<T>()).collect();
+        Profile { records, steps: self.network.step_costs(), element: T::NAME, bucket_bytes }
     }
 
     /// A span of the copy for a checkpoint.

@@ -43,6 +43,10 @@ impl Component for Adapter {
         Vec::new()
     }
 
+    fn takes_anything(&self) -> bool {
+        true
+    }
+
     fn connect(&self, given: &[Port]) -> Result<Vec<Port>, PortProblem> {
         let output = |(number, pick): (usize, &Pick)| match pick {
             Pick::Input(index) => {

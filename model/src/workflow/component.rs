@@ -37,6 +37,11 @@ pub trait Component: Send {
     /// What it gives.
     fn outputs(&self) -> Vec<Port>;
 
+    /// Whether inputs may have any names, numbers and types, as those of an [`Adapter`](super::Adapter).
+    fn takes_anything(&self) -> bool {
+        false
+    }
+
     /// What it gives for inputs of the types `given`. The default checks them against
     /// [`inputs`](Self::inputs), in order, and gives [`outputs`](Self::outputs); an
     /// [`Adapter`](super::Adapter) takes whatever is there.

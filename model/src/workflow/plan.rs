@@ -134,11 +134,15 @@ impl Workflow {
                 Wires::Chain => chain(number, &planned, given),
                 Wires::Named(wires) => by_name(&*step.component, wires, &planned, given).map_err(problem)?,
             };
-            let ports: Vec<Port> = wired.iter().map(|(_, _, port)| port.clone()).collect();
+            let ports = wired.iter().map(|(_, input, port)| {
+                let name = input.clone().unwrap_or_else(|| port.name.clone());
+                Port::new(name, port.kind.clone())
+            });
+            let ports: Vec<Port> = ports.collect();
             // An optional input that is left out between others has no place in an order.
             let outputs = match &step.wires {
-                Wires::Chain => step.component.connect(&ports),
-                Wires::Named(_) => Ok(step.component.outputs()),
+                Wires::Named(_) if !step.component.takes_anything() => Ok(step.component.outputs()),
+                _ => step.component.connect(&ports),
             };
             let outputs = outputs.map_err(problem)?;
             let expected = step.component.inputs();
@@ -191,13 +195,21 @@ fn chain(number: usize, planned: &[PlannedStep], given: &[Port]) -> Vec<Wired> {
     ports.iter().enumerate().map(wired).collect()
 }
 
-/// The outputs that `wires` name, in the order of the component's inputs.
+/// The outputs that `wires` name, in the order of the component's inputs; in that of the wires, where the
+/// component takes anything.
 fn by_name(
     component: &dyn Component,
     wires: &[(String, String)],
     planned: &[PlannedStep],
     given: &[Port],
 ) -> Result<Vec<Wired>, PortProblem> {
+    if component.takes_anything() {
+        let anything = |(input, from): &(String, String)| {
+            let (source, port) = source_of(input, from, planned, given)?;
+            Ok((source, Some(input.clone()), port.clone()))
+        };
+        return wires.iter().map(anything).collect();
+    }
     let inputs = component.inputs();
     for (name, _) in wires {
         if !inputs.iter().any(|input| input.name == *name) {
@@ -212,11 +224,7 @@ fn by_name(
             }
             return Err(PortProblem::Missing { name: input.name.clone() });
         };
-        let (source, port) = find(from, planned, given).ok_or_else(|| PortProblem::Source {
-            input: input.name.clone(),
-            from: from.clone(),
-            known: sources(planned, given).map(|(name, ..)| name).collect(),
-        })?;
+        let (source, port) = source_of(&input.name, from, planned, given)?;
         if !input.kind.accepts(&port.kind) {
             return Err(PortProblem::Type { expected: input.clone(), given: port.clone() });
         }
@@ -241,6 +249,20 @@ fn sources<'p>(
         outputs.map(move |(port, of)| (format!("{name}.{}", of.name), Source { step: Some(step), port }, of))
     });
     of_workflow.chain(of_steps)
+}
+
+/// The value called `from`, for the input called `input`.
+fn source_of<'p>(
+    input: &str,
+    from: &str,
+    planned: &'p [PlannedStep],
+    given: &'p [Port],
+) -> Result<(Source, &'p Port), PortProblem> {
+    find(from, planned, given).ok_or_else(|| PortProblem::Source {
+        input: input.to_string(),
+        from: from.to_string(),
+        known: sources(planned, given).map(|(name, ..)| name).collect(),
+    })
 }
 
 /// The value called `from`.

@@ -71,6 +71,33 @@ fn a_profile_changes_no_bit() {
 }
 
 #[test]
+fn steps_have_parts_that_add_up_without_evaluations() {
+    let group = group(Over::SharedMemory, true, 2);
+    let profiles = each_rank(&group, &config(), |_, trainer| {
+        Ok(run(trainer, Some(&Profiler::new()))?.1.expect("a profiler was set"))
+    });
+    let alone = alone(simplecnn_with_dropout_and_batch_norm(), 2, Some(&Profiler::new()));
+    let alone = alone.1.expect("a profiler was set");
+    for (profile, ranks) in [(&alone, 1), (&profiles[0], 2), (&profiles[1], 2)] {
+        let parts = profile.step_parts();
+        assert_eq!(parts.steps, STEPS as u64, "{profile}");
+        let exchange = [parts.exchange_hidden, parts.exchange_exposed];
+        let own = [parts.shards, parts.parameters, parts.read];
+        let sum: f64 = own.iter().chain(&exchange).sum::<f64>() + parts.wait + parts.other;
+        // `other` is what is left, so the sum is longer only if a part was counted twice.
+        assert!((sum / parts.seconds - 1.0).abs() < 0.02, "{parts:?}");
+        assert!(
+            own.iter().all(|part| *part > 0.0) && parts.seconds < profile.wall().as_secs_f64(),
+            "{parts:?}"
+        );
+        assert_eq!(exchange.iter().all(|part| *part > 0.0), ranks > 1, "{parts:?}");
+        let json: Value = serde_json::from_str(&profile.to_json()).unwrap();
+        assert_eq!(json["steps"]["shard_seconds"], parts.shards);
+        assert_eq!(json["bucket_bytes"].as_array().map(Vec::is_empty), Some(false), "{json}");
+    }
+}
+
+#[test]
 fn rows_count_calls_and_add_up() {
     for network in [simplecnn_with_dropout_and_batch_norm, synchronised] {
         let (_, profile) = alone(network(), 2, Some(&Profiler::new()));

@@ -137,6 +137,30 @@ fn adapters_choose_reorder_and_add() {
 }
 
 #[test]
+fn adapters_take_what_wires_name_in_their_order() {
+    let picks = ["INPUT#1", "INPUT#0"].map(|pick| Pick::from_json(json!(pick)));
+    let mut workflow = Workflow::new("w")
+        .step("five", number(5.0))
+        .wired("two", number(2.0), [])
+        .wired("adapt", Adapter::new(picks), [("left", "five"), ("right", "two.number")])
+        .step("minus", Difference::default());
+    let plan = workflow.plan(&[]).unwrap();
+    let wires = [("left", "five.number"), ("right", "two.number")];
+    assert_eq!(plan.steps[2].inputs, wires.map(|(input, from)| (input.to_string(), from.to_string())));
+    let outputs: Vec<&str> = plan.steps[2].outputs.iter().map(|port| port.name.as_str()).collect();
+    assert_eq!(outputs, ["right", "left"]);
+    assert_eq!(workflow.run(Values::new()).unwrap().number("difference").unwrap(), -3.0);
+    let adapter = || Adapter::new([Pick::Input(0)]);
+    let wired = Workflow::new("w").step("n", number(1.0)).wired("adapt", adapter(), [("x", "m")]);
+    assert_eq!(
+        message(wired),
+        "step 'adapt': input 'x': 'm' is no output of a step in front; there are n.number"
+    );
+    let none = Workflow::new("w").step("n", number(1.0)).wired("adapt", adapter(), []);
+    assert_eq!(message(none), "step 'adapt': INPUT#0 is not there: given 0 (none)");
+}
+
+#[test]
 fn a_step_is_cleaned_up_whatever_happens() {
     for (how, expected) in [
         ("panic", "step 'minus' panicked: out of numbers"),

@@ -37,13 +37,12 @@ pub(crate) struct Section {
     pub(crate) is_max: bool,
     /// At least one.
     pub(crate) parameters: Vec<Parameter>,
-    /// The file is a workflow, and keys are paths into it; otherwise they are options of `train`.
-    pub(crate) is_workflow: bool,
 }
 
 /// A key, and the values that trials give it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Parameter {
+    /// An option of `train`, or a path into a workflow.
     pub(crate) key: String,
     pub(crate) values: Values,
 }
@@ -66,28 +65,58 @@ pub(crate) enum Values {
     },
 }
 
-/// Reads the section of the file at `path`, and checks its keys.
+/// Reads the section of the configuration at `path`, and checks its keys.
 pub(crate) fn read(path: &Path) -> Result<Section, Failure> {
     let source = path.display().to_string();
     let root = files::read(path, &source)?;
-    let entries = table(&root);
-    let Some(section) = entries.iter().find(|entry| entry.key == SWEEP) else {
-        return Err(Failure::Usage {
-            problem: format!("{source}: it has no section '{SWEEP}'"),
-            hint: Some("'isograd sweep --help' shows one".to_string()),
-        });
-    };
+    let section = table(&root).iter().find(|entry| entry.key == SWEEP).ok_or_else(|| missing(path))?;
     let reader = Reader { source: &source };
-    let is_workflow = is_workflow(entries);
-    let section = reader.section(section, is_workflow)?;
-    match is_workflow {
-        true => {
-            section.1.iter().try_for_each(|(parameter, at)| reader.check_path(&root, &parameter.key, *at))?
-        }
-        false => reader.check_options(&section.1)?,
+    let (section, found) = reader.section(section)?;
+    reader.check_options(&found)?;
+    Ok(with(section, found))
+}
+
+/// Reads the section of a workflow, which `source` has. `check` is given a change of each key, as `--set`
+/// takes it.
+pub(crate) fn of_workflow(
+    section: &Entry,
+    source: &str,
+    check: impl Fn(&str) -> Result<(), Failure>,
+) -> Result<Section, Failure> {
+    let reader = Reader { source };
+    let (section, found) = reader.section(section)?;
+    for (Parameter { key, values }, at) in &found {
+        let set = format!("{key}={}", values.first());
+        check(&set).map_err(|failure| {
+            let problem = failure.to_string();
+            let problem = problem.strip_prefix(&format!("--set {set}: ")).unwrap_or(&problem);
+            reader.mistake(*at, format!("'{key}': {problem}"))
+        })?;
     }
-    let parameters = section.1.into_iter().map(|(parameter, _)| parameter).collect();
-    Ok(Section { parameters, ..section.0 })
+    Ok(with(section, found))
+}
+
+/// The mistake that the file at `path` has no section.
+pub(crate) fn missing(path: &Path) -> Failure {
+    Failure::Usage {
+        problem: format!("{}: it has no section '{SWEEP}'", path.display()),
+        hint: Some("'isograd sweep --help' shows one".to_string()),
+    }
+}
+
+fn with(section: Section, found: Vec<Placed>) -> Section {
+    Section { parameters: found.into_iter().map(|(parameter, _)| parameter).collect(), ..section }
+}
+
+impl Values {
+    /// One of them, in TOML.
+    fn first(&self) -> String {
+        match self {
+            Self::Choice(values) => values[0].clone(),
+            Self::Real { low, .. } => format!("{low:?}"),
+            Self::Int { low, .. } => low.to_string(),
+        }
+    }
 }
 
 fn table(node: &Node) -> &[Entry] {
@@ -95,14 +124,6 @@ fn table(node: &Node) -> &[Entry] {
         Value::Table(entries) => entries,
         _ => &[],
     }
-}
-
-/// The key of the steps that `isograd run` takes.
-const WORKFLOW: &str = "workflow";
-
-/// Whether a file with these keys has the steps of a workflow.
-fn is_workflow(entries: &[Entry]) -> bool {
-    entries.iter().any(|entry| entry.key == WORKFLOW)
 }
 
 /// A parameter with the place of its key.
@@ -117,7 +138,7 @@ impl Reader<'_> {
         Failure::Usage { problem: format!("{}: {at}: {problem}", self.source), hint: None }
     }
 
-    fn section(&self, section: &Entry, is_workflow: bool) -> Result<(Section, Vec<Placed>), Failure> {
+    fn section(&self, section: &Entry) -> Result<(Section, Vec<Placed>), Failure> {
         let entries = table(&section.node);
         if let Some(other) = entries.iter().find(|entry| !KEYS.contains(&entry.key.as_str())) {
             return Err(self.mistake(other.at, names::unknown("key of a sweep", &other.key, &KEYS)));
@@ -155,7 +176,7 @@ impl Reader<'_> {
             return Err(self
                 .mistake(section.at, "'values' is missing or empty: nothing differs in trials".to_string()));
         }
-        Ok((Section { metric, is_max, parameters: Vec::new(), is_workflow }, found))
+        Ok((Section { metric, is_max, parameters: Vec::new() }, found))
     }
 
     /// Adds the parameters in `entries`. TOML makes tables in tables of a key with dots.
@@ -252,25 +273,6 @@ impl Reader<'_> {
         }
         Ok(())
     }
-
-    /// Checks that the workflow `root` has something at `path`.
-    fn check_path(&self, root: &Node, path: &str, at: Position) -> Result<(), Failure> {
-        let mut node = root;
-        for part in path.split('.') {
-            let next = match &node.value {
-                Value::Table(entries) => {
-                    entries.iter().find(|entry| entry.key == part).map(|entry| &entry.node)
-                }
-                Value::List(items) => part.parse::<usize>().ok().and_then(|place| items.get(place)),
-                _ => None,
-            };
-            node = next.ok_or_else(|| {
-                let known: Vec<&str> = table(node).iter().map(|entry| entry.key.as_str()).collect();
-                self.mistake(at, format!("'{path}': {}", names::unknown("key", part, &known)))
-            })?;
-        }
-        Ok(())
-    }
 }
 
 /// A value as it stands in the file, if it is short.
@@ -302,7 +304,7 @@ mod tests {
         let of_yaml = section("a.yaml", yaml).unwrap();
         let of_toml = section("a.toml", toml).unwrap();
         assert_eq!(of_toml.parameters, of_yaml.parameters[..2]);
-        assert_eq!((of_yaml.metric.as_str(), of_yaml.is_max, of_yaml.is_workflow), ("val_acc", true, false));
+        assert_eq!((of_yaml.metric.as_str(), of_yaml.is_max), ("val_acc", true));
         let real = Values::Real { low: 1e-4, high: 1e-1, is_log: true, points: Some(4) };
         assert_eq!(
             of_yaml.parameters[0],
@@ -313,21 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_workflow_are_paths() {
-        let file = |key: &str| {
-            let text = format!(
-                "workflow:\n  - training: {{ learning_rate: 0.1 }}\nsweep: {{ values: {{ {key}: {{ choice: [1] }} }} }}\n"
-            );
-            section("a.yaml", &text)
+    fn a_key_of_a_workflow_that_cannot_be_changed_has_its_place() {
+        let node =
+            super::super::yaml::read("sweep: { values: { a.b: { choice: [x, y] }, c: { int: [2, 5] } } }");
+        let node = node.expect("YAML");
+        let of = |known: &str| {
+            of_workflow(&table(&node)[0], "a.yaml", |set| match set == known {
+                true => Ok(()),
+                false => Err(Failure::Usage { problem: format!("--set {set}: unknown key 'c'"), hint: None }),
+            })
         };
-        let found = file("workflow.0.training.learning_rate").unwrap();
-        assert!(found.is_workflow && found.metric == "val_loss" && !found.is_max);
-        let problem = file("workflow.0.trainng.learning_rate").unwrap_err();
-        assert!(
-            problem.ends_with("unknown key 'trainng'; known are training; did you mean 'training'?"),
-            "{problem}"
-        );
-        assert!(file("workflow.1.training").is_err());
+        let problem = of("a.b=\"x\"").unwrap_err().to_string();
+        assert_eq!(problem, "a.yaml: line 1, column 45: 'c': unknown key 'c'");
+        let problem = of("c=2").unwrap_err().to_string();
+        assert!(problem.starts_with("a.yaml: line 1, column 20: 'a.b': "), "{problem}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Evaluation, Samples};
 use crate::mistakes::Problem;
-use crate::report::file;
+use crate::page::file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;

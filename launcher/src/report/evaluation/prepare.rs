@@ -107,7 +107,7 @@ fn test_as<T: Element>(
         return test_on::<T>(checkpoint, plan, note, ("test", &*test), normalization.as_ref());
     }
     let samples = plan.source.load()?;
-    let parts = samples.parts(plan.validation_split)?;
+    let parts = samples.parts(plan.validation_split, plan.stratify)?;
     let part = if samples.each().any(|(name, _)| name == "test") { "test" } else { "validation" };
     let normalization = views::normalization(input, &parts.train)?;
     test_on::<T>(checkpoint, plan, note, (part, samples.test(&parts)), normalization.as_ref())

@@ -1,8 +1,8 @@
 //! How well each class is recognised.
 
 use super::run_name;
+use crate::page::format;
 use crate::report::evaluation::Evaluation;
-use crate::report::format;
 use crate::report::run::Run;
 use isograd_model::ConfusionMatrix;
 use maud::{Markup, html};

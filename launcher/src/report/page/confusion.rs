@@ -5,8 +5,8 @@
 
 use super::classes::evaluations;
 use super::run_name;
+use crate::page::format;
 use crate::report::evaluation::Evaluation;
-use crate::report::format;
 use crate::report::run::Run;
 use isograd_model::ConfusionMatrix;
 use maud::{Markup, html};

@@ -1,11 +1,11 @@
 //! The curves: losses and metrics by epoch, and loss, learning rate and speed by step.
 
 use super::run_name;
-use crate::report::chart::{Chart, Line};
+use crate::page::chart::{Chart, Line};
+use crate::page::scale::{self, Spread};
+use crate::page::series::{self, MOST_POINTS, Point};
 use crate::report::figures::{self, Quantity};
 use crate::report::run::Run;
-use crate::report::scale::{self, Spread};
-use crate::report::series::{self, MOST_POINTS, Point};
 use crate::system::count::count;
 use isograd_model::logger::{LoggedEpoch, LoggedStep};
 use maud::{Markup, html};
@@ -49,7 +49,7 @@ pub(super) fn curves(runs: &[Run]) -> Option<Markup> {
 
 fn chart(title: &str, x: &'static str, y: &str, lines: Vec<Line>) -> Chart {
     let (id, title, y) = (String::new(), title.to_string(), y.to_string());
-    Chart { id, title, note: None, x, y, y_spread: Spread::Linear, lines }
+    Chart { id, title, note: None, x, x_spread: Spread::Linear, y, y_spread: Spread::Linear, lines }
 }
 
 /// What a line is called: by its run and quantity, as far as it takes to tell it from others.

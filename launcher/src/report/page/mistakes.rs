@@ -2,8 +2,8 @@
 
 use super::classes::evaluations;
 use super::run_name;
+use crate::page::format;
 use crate::report::evaluation::{Evaluation, Mistake};
-use crate::report::format;
 use crate::report::run::Run;
 use maud::{Markup, html};
 

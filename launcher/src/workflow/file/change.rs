@@ -6,14 +6,18 @@ use crate::cli::config::node::Value;
 use crate::cli::config::settings::Origin;
 use crate::cli::config::yaml;
 use crate::failure::Failure;
+use std::collections::HashSet;
 
 /// Applies one `--set` to `root`: `key=value` replaces, `+key=value` adds, `++key=value` does either, and
-/// `~key` deletes.
-pub(crate) fn change(root: &mut Tree, set: &str) -> Result<(), Failure> {
+/// `~key` deletes. Returns the top-level keys of which it has made copies: a key inside a value that is a
+/// reference is changed there alone, and not where else the same is referred to.
+pub(crate) fn change(root: &mut Tree, set: &str) -> Result<HashSet<String>, Failure> {
     let origin = Origin { source: format!("--set {set}"), at: None };
     let wrong = |problem: &str| mistake(&origin, problem);
     if let Some(path) = set.strip_prefix('~') {
-        return delete(root, path).map_err(|problem| wrong(&problem));
+        let (parents, _) = path.rsplit_once('.').unwrap_or_default();
+        let used = open(root, parents).map_err(|problem| wrong(&problem))?;
+        return delete(root, path).map(|()| used).map_err(|problem| wrong(&problem));
     }
     let (path, text) = set.split_once('=').ok_or_else(|| wrong("must be as training.epochs=3"))?;
     let (may_add, must_add, path) = match (path.strip_prefix("++"), path.strip_prefix('+')) {
@@ -28,6 +32,7 @@ pub(crate) fn change(root: &mut Tree, set: &str) -> Result<(), Failure> {
     let mut value = parse(text).map_err(|problem| wrong(&problem))?;
     put_origin(&mut value, &origin);
     let (parents, key) = path.rsplit_once('.').map_or(("", path), |(parents, key)| (parents, key));
+    let used = open(root, parents).map_err(|problem| wrong(&problem))?;
     let mut tree = root;
     for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
         if tree.child(parent).is_none() {
@@ -49,20 +54,48 @@ pub(crate) fn change(root: &mut Tree, set: &str) -> Result<(), Failure> {
         Some(_) if must_add => Err(wrong(&format!("'{key}' is there already; ++{path}=VALUE replaces it"))),
         Some(child) => {
             *child = value;
-            Ok(())
+            Ok(used)
         }
         None => {
             let problem = tree.unknown(key);
             match &mut tree.content {
                 Content::Table(entries) if may_add => {
                     entries.push((key.to_string(), origin.clone(), value));
-                    Ok(())
+                    Ok(used)
                 }
                 Content::Table(_) => Err(wrong(&format!("{problem}; +{path}=VALUE adds it"))),
                 _ => Err(wrong(&problem)),
             }
         }
     }
+}
+
+/// Replaces references on the way to `path` by what they refer to. Returns the top-level keys of that.
+fn open(root: &mut Tree, path: &str) -> Result<HashSet<String>, String> {
+    /// References to references must end.
+    const MAX_DEPTH: usize = 32;
+    let mut used = HashSet::new();
+    let mut reached = Vec::new();
+    for key in path.split('.').filter(|key| !key.is_empty()) {
+        reached.push(key);
+        for _ in 0..MAX_DEPTH {
+            let here = reached.join(".");
+            let Ok(tree) = root.at(&here) else { return Ok(used) };
+            let Some(reference) = reference(tree) else { break };
+            let target =
+                root.at(&reference).map_err(|problem| format!("${{{reference}}}: {problem}"))?.clone();
+            used.extend(reference.split('.').next().map(str::to_string));
+            *root.at_mut(&here).expect("it was found") = target;
+        }
+    }
+    Ok(used)
+}
+
+/// The place in the file that a value refers to, if it is one such reference.
+fn reference(tree: &Tree) -> Option<String> {
+    let Content::Leaf(Value::Text(text)) = &tree.content else { return None };
+    let inside = text.strip_prefix("${")?.strip_suffix('}')?.trim();
+    (!inside.contains(['$', '}']) && !inside.starts_with("env:")).then(|| inside.to_string())
 }
 
 /// A value as YAML has it.

@@ -102,6 +102,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// As [`at`](Self::at), to be changed.
+    pub(super) fn at_mut(&mut self, path: &str) -> Option<&mut Self> {
+        path.split('.').try_fold(self, |tree, key| tree.child_mut(key))
+    }
+
     /// The message that there is no `key` here.
     pub(super) fn unknown(&self, key: &str) -> String {
         match &self.content {

@@ -89,23 +89,56 @@ impl Component for Getter {
     }
 }
 
+/// What changes a data set: a data set goes in, and one with more options comes out.
+pub(super) trait Change: Send {
+    fn change(&self, set: &mut Json) -> Result<(), ComponentError>;
+
+    /// A text that differs where the change does.
+    fn key(&self) -> String;
+}
+
+/// A step that changes a data set.
+pub(super) struct Changer<C>(pub(super) C);
+
+impl<C: Change> Component for Changer<C> {
+    fn inputs(&self) -> Vec<Port> {
+        vec![Port::new("dataset", dataset())]
+    }
+
+    fn outputs(&self) -> Vec<Port> {
+        vec![Port::new("dataset", dataset())]
+    }
+
+    fn execute(&mut self, inputs: Values) -> Result<Values, ComponentError> {
+        let mut set = inputs.json("dataset")?.clone();
+        self.0.change(&mut set)?;
+        Ok(Values::new().with("dataset", Value::named("dataset", set)))
+    }
+
+    fn fingerprint(&self) -> Option<String> {
+        Some(format!("{} {}", words::program(), self.0.key()))
+    }
+}
+
 /// Splits samples off to validate on.
 pub(super) struct Splitter {
     validation: f64,
+    is_stratified: bool,
 }
 
-const OF_SPLITTER: [&str; 1] = ["validation"];
+const OF_SPLITTER: [&str; 2] = ["validation", "stratified"];
 
 impl Splitter {
-    pub(super) fn new(mut options: Options) -> Result<Self, Failure> {
+    pub(super) fn new(mut options: Options) -> Result<Changer<Self>, Failure> {
         let validation = options.take("validation").ok_or_else(|| options.missing("validation"))?;
         let number = validation.json().as_f64().filter(|number| {
             (0.0..1.0).contains(number) || (*number >= 1.0 && number.fract() == 0.0 && *number < 4e9)
         });
         let what = "a share below 1, as 0.1, or a number of samples, as 5000";
         let number = number.ok_or_else(|| expected(&validation, "validation", what))?;
+        let is_stratified = options.switch("stratified")?;
         options.end(&OF_SPLITTER)?;
-        Ok(Self { validation: number })
+        Ok(Changer(Self { validation: number, is_stratified }))
     }
 
     /// The share of the `samples` that validates.
@@ -124,25 +157,16 @@ impl Splitter {
     }
 }
 
-impl Component for Splitter {
-    fn inputs(&self) -> Vec<Port> {
-        vec![Port::new("dataset", dataset())]
-    }
-
-    fn outputs(&self) -> Vec<Port> {
-        vec![Port::new("dataset", dataset())]
-    }
-
-    fn execute(&mut self, inputs: Values) -> Result<Values, ComponentError> {
-        let mut set = inputs.json("dataset")?.clone();
+impl Change for Splitter {
+    fn change(&self, set: &mut Json) -> Result<(), ComponentError> {
         let samples = set.pointer("/samples/training").and_then(Json::as_u64).unwrap_or_default();
         let share = self.share(samples)?;
-        add_option(&mut set, format!("--validation-split={share:?}"))?;
-        Ok(Values::new().with("dataset", Value::named("dataset", set)))
+        add_option(set, format!("--validation-split={share:?}"))?;
+        if self.is_stratified { add_option(set, "--stratify".to_string()) } else { Ok(()) }
     }
 
-    fn fingerprint(&self) -> Option<String> {
-        Some(format!("{} {:?}", words::program(), self.validation))
+    fn key(&self) -> String {
+        format!("{:?} {}", self.validation, self.is_stratified)
     }
 }
 
@@ -155,35 +179,26 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    pub(super) fn new(options: Options) -> Result<Self, Failure> {
+    pub(super) fn new(options: Options) -> Result<Changer<Self>, Failure> {
         let mut known =
             [keys_of::<InputArgs>(), keys_of::<AugmentArgs>(), keys_of::<PrefetchArgs>()].concat();
         known.extend(OF_IMAGES.map(str::to_string));
-        Ok(Self { words: known_words(&options.given(), &known)? })
+        Ok(Changer(Self { words: known_words(&options.given(), &known)? }))
     }
 }
 
-impl Component for Processor {
-    fn inputs(&self) -> Vec<Port> {
-        vec![Port::new("dataset", dataset())]
-    }
-
-    fn outputs(&self) -> Vec<Port> {
-        vec![Port::new("dataset", dataset())]
-    }
-
-    fn execute(&mut self, inputs: Values) -> Result<Values, ComponentError> {
-        let mut set = inputs.json("dataset")?.clone();
+impl Change for Processor {
+    fn change(&self, set: &mut Json) -> Result<(), ComponentError> {
         for word in &self.words {
-            add_option(&mut set, word.clone())?;
+            add_option(set, word.clone())?;
         }
         // Options that do not fit together are found before training.
-        words::parse(&train(&of_dataset(&set, "train")))?;
-        Ok(Values::new().with("dataset", Value::named("dataset", set)))
+        words::parse(&train(&of_dataset(set, "train")))?;
+        Ok(())
     }
 
-    fn fingerprint(&self) -> Option<String> {
-        Some(format!("{} {:?}", words::program(), self.words))
+    fn key(&self) -> String {
+        format!("{:?}", self.words)
     }
 }
 

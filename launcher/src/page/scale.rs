@@ -4,7 +4,7 @@ use super::format;
 
 /// How values are spread over an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spread {
+pub(crate) enum Spread {
     /// Equal distances are equal differences.
     Linear,
     /// Equal distances are equal ratios.
@@ -13,11 +13,11 @@ pub(super) enum Spread {
 
 /// The axis of a chart.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
-    pub(super) spread: Spread,
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) ticks: Vec<f64>,
+pub(crate) struct Scale {
+    pub(crate) spread: Spread,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) ticks: Vec<f64>,
 }
 
 /// About as many values are labelled.
@@ -27,7 +27,7 @@ const LOG_RATIO: f64 = 100.0;
 
 impl Scale {
     /// An axis that holds the finite ones of `values` and ends at round ones.
-    pub(super) fn fit(values: impl Iterator<Item = f64>, spread: Spread) -> Self {
+    pub(crate) fn fit(values: impl Iterator<Item = f64>, spread: Spread) -> Self {
         let (low, high) = range(values);
         match spread {
             Spread::Log if low > 0.0 => Self::log(low, high),
@@ -36,12 +36,27 @@ impl Scale {
     }
 
     /// An axis from the least to the greatest of `values`, with round values in between.
-    pub(super) fn exact(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn exact(values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = range(values);
         let outer = Self::linear(low, high);
         let (from, to) = if low < high { (low, high) } else { (outer.from, outer.to) };
         let ticks = outer.ticks.into_iter().filter(|tick| (from..=to).contains(tick)).collect();
         Self { spread: Spread::Linear, from, to, ticks }
+    }
+
+    /// An axis of ratios around `values`, which are positive, from a power of two to another one.
+    pub(crate) fn doublings(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = range(values);
+        if low <= 0.0 {
+            return Self::linear(low, high);
+        }
+        let power = |exponent: f64| libm::exp2(exponent);
+        let first = libm::floor(libm::log2(low) + 1e-9);
+        let last = libm::ceil(libm::log2(high) - 1e-9).max(first + 1.0);
+        // No more labels than fit.
+        let step = libm::ceil((last - first) / (2.0 * TICKS - 1.0));
+        let ticks = (0..=((last - first) / step) as usize).map(|tick| power(first + tick as f64 * step));
+        Self { spread: Spread::Log, from: power(first), to: power(last), ticks: ticks.collect() }
     }
 
     fn linear(low: f64, high: f64) -> Self {
@@ -57,14 +72,28 @@ impl Scale {
         let decade = |power: f64| libm::pow(10.0, power);
         let first = libm::floor(libm::log10(low));
         let last = libm::ceil(libm::log10(high)).max(first + 1.0);
+        if last - first < 2.0 {
+            return Self::decade(low, high, decade(first));
+        }
         // No more labels than fit.
         let step = libm::ceil((last - first) / (TICKS + 1.0));
         let ticks = (0..=((last - first) / step) as usize).map(|tick| decade(first + tick as f64 * step));
         Self { spread: Spread::Log, from: decade(first), to: decade(last), ticks: ticks.collect() }
     }
 
+    /// From one of 1, 2 and 5 times `unit`, or ten times that, to another one.
+    fn decade(low: f64, high: f64, unit: f64) -> Self {
+        let round = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * unit);
+        let first = round.iter().rposition(|tick| *tick <= low * (1.0 + 1e-9)).unwrap_or(0);
+        let last = round.iter().position(|tick| *tick >= high * (1.0 - 1e-9)).unwrap_or(round.len() - 1);
+        // All values may be equal to one of them.
+        let last = last.max(first + 1).min(round.len() - 1);
+        let ticks = round[first.min(last - 1)..=last].to_vec();
+        Self { spread: Spread::Log, from: ticks[0], to: ticks[ticks.len() - 1], ticks }
+    }
+
     /// The place of a value, from 0 to 1 on the axis; `None` where it has none.
-    pub(super) fn place(&self, value: f64) -> Option<f64> {
+    pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.spread {
             Spread::Linear => (value - self.from) / (self.to - self.from),
             Spread::Log => {
@@ -76,7 +105,7 @@ impl Scale {
     }
 
     /// The label of a tick.
-    pub(super) fn label(&self, tick: f64) -> String {
+    pub(crate) fn label(&self, tick: f64) -> String {
         // The difference of two round numbers may be one that is none.
         let is_zero = tick.abs() < (self.to - self.from).abs() * 1e-9;
         match tick {
@@ -90,7 +119,7 @@ impl Scale {
 }
 
 /// How values like these are spread.
-pub(super) fn spread(values: impl Iterator<Item = f64>) -> Spread {
+pub(crate) fn spread(values: impl Iterator<Item = f64>) -> Spread {
     let (low, high) = range(values);
     if low > 0.0 && high / low >= LOG_RATIO { Spread::Log } else { Spread::Linear }
 }
@@ -147,7 +176,24 @@ mod tests {
             labels(&fit(&[1e-12, 1.0], Spread::Log)),
             ["1e-12", "1e-10", "1e-8", "1e-6", "0.0001", "0.01", "1"]
         );
+        assert_eq!(labels(&fit(&[0.0031, 0.0047], Spread::Log)), ["0.002", "0.005"]);
+        assert_eq!(labels(&fit(&[2.0, 20.0], Spread::Log)), ["1", "10", "100"]);
+        assert_eq!(labels(&fit(&[10.0, 10.0], Spread::Log)), ["10", "20"]);
+        assert_eq!(labels(&fit(&[99.0, 100.0], Spread::Log)), ["50", "100"]);
         assert_eq!(fit(&[0.0, 1.0], Spread::Log).spread, Spread::Linear, "zero has no logarithm");
+    }
+
+    #[test]
+    fn numbers_of_ranks_have_places_by_their_ratios() {
+        let doublings = |values: &[f64]| Scale::doublings(values.iter().copied());
+        assert_eq!(labels(&doublings(&[1.0, 2.0, 4.0])), ["1", "2", "4"]);
+        assert_eq!(labels(&doublings(&[3.0, 6.0])), ["2", "4", "8"]);
+        assert_eq!(labels(&doublings(&[1.0, 1.0])), ["1", "2"]);
+        assert_eq!(labels(&doublings(&[1.0, 512.0])).len(), 10);
+        assert_eq!(labels(&doublings(&[1.0, 1024.0])), ["1", "4", "16", "64", "256", "1024"]);
+        assert_eq!(labels(&doublings(&[1.0, 1e6])).len(), 7);
+        assert_eq!(doublings(&[1.0, 4.0]).place(2.0), Some(0.5));
+        assert_eq!(doublings(&[0.0, 4.0]).spread, Spread::Linear, "zero has no logarithm");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// A number with five significant digits: `0.23417`, `1834.2`, `1.2e-7`. NaN and infinities keep their names.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     const DIGITS: i32 = 5;
     if !value.is_finite() {
         return value.to_string();
@@ -36,12 +36,12 @@ fn trimmed(text: &str) -> &str {
 }
 
 /// `93.81 %`.
-pub(super) fn percent(value: f64) -> String {
+pub(crate) fn percent(value: f64) -> String {
     if value.is_finite() { format!("{value:.2} %") } else { value.to_string() }
 }
 
 /// A whole number with thin spaces between thousands.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.char_indices() {
@@ -54,7 +54,7 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// `2.61 s`, `4 min 07 s`, `1 h 02 min`, `3 d 04 h`.
-pub(super) fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "unknown".to_string();
     }
@@ -71,7 +71,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 /// `512 B`, `1.5 MB`.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     let mut value = bytes as f64;
     if value < 1000.0 {
@@ -87,7 +87,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// `2026-11-27 02:10 UTC`, of seconds since 1970.
-pub(super) fn date(seconds: f64) -> Option<String> {
+pub(crate) fn date(seconds: f64) -> Option<String> {
     // The years 1970 to 9999.
     if !(0.0..253_402_300_800.0).contains(&seconds) {
         return None;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Writes `text` to the file at `path` in one move. What is there and no file, as a pipe, is written to.
-pub(super) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     if path.metadata().is_ok_and(|file| !file.is_file()) {
         return OpenOptions::new().write(true).open(path)?.write_all(text);
     }

@@ -1,10 +1,10 @@
 //! Long series of points: thinned to what a chart can show, and smoothed.
 
 /// A point of a chart, x and y. A y that is not finite interrupts a line.
-pub(super) type Point = (f64, f64);
+pub(crate) type Point = (f64, f64);
 
 /// Points of a line, at most.
-pub(super) const MOST_POINTS: usize = 400;
+pub(crate) const MOST_POINTS: usize = 400;
 /// Shorter series are drawn as they are.
 const LEAST_SMOOTHED: usize = 100;
 /// Means of a smoothed series that do not overlap.
@@ -12,7 +12,7 @@ const WINDOWS: usize = 50;
 
 /// At most `most` of `points`: of each of some equal stretches the least and the greatest, so that no peak is
 /// lost, and the first one that is not finite.
-pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
+pub(crate) fn thin(points: &[Point], most: usize) -> Vec<Point> {
     /// Points that stay of a stretch.
     const KEPT: usize = 3;
     if points.len() <= most {
@@ -38,12 +38,12 @@ pub(super) fn thin(points: &[Point], most: usize) -> Vec<Point> {
 
 /// The points of which a [`smoothed`] series has the mean of in each of its points; `None` for a series that
 /// is short enough to be drawn as it is.
-pub(super) fn window(points: usize) -> Option<usize> {
+pub(crate) fn window(points: usize) -> Option<usize> {
     (points >= LEAST_SMOOTHED).then(|| (points / WINDOWS).max(2))
 }
 
 /// For each point, the mean of the finite ones of the last `window` points.
-pub(super) fn smoothed(points: &[Point], window: usize) -> Vec<Point> {
+pub(crate) fn smoothed(points: &[Point], window: usize) -> Vec<Point> {
     let mut smoothed = Vec::with_capacity(points.len());
     let (mut sum, mut number) = (0.0, 0_usize);
     for (place, (x, y)) in points.iter().enumerate() {

@@ -16,7 +16,7 @@ const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 256.0;
 /// Room for labels.
 const LEFT: f64 = 50.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 38.0;
 /// Points of a line that are marked, at most.
@@ -26,27 +26,28 @@ const ROWS: usize = 60;
 
 /// A line.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) name: String,
-    /// The run that it belongs to, which gives it its colour.
-    pub(super) run: usize,
-    pub(super) is_dashed: bool,
-    pub(super) points: Vec<Point>,
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// The run that it belongs to, or another number, which gives it its colour.
+    pub(crate) run: usize,
+    pub(crate) is_dashed: bool,
+    pub(crate) points: Vec<Point>,
     /// Drawn faintly behind it.
-    pub(super) background: Vec<Point>,
+    pub(crate) background: Vec<Point>,
 }
 
 /// A chart of lines over one x.
 #[derive(Debug)]
-pub(super) struct Chart {
+pub(crate) struct Chart {
     /// Unique in the page.
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) note: Option<String>,
-    pub(super) x: &'static str,
-    pub(super) y: String,
-    pub(super) y_spread: Spread,
-    pub(super) lines: Vec<Line>,
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) note: Option<String>,
+    pub(crate) x: &'static str,
+    pub(crate) x_spread: Spread,
+    pub(crate) y: String,
+    pub(crate) y_spread: Spread,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// What the page's script reads.
@@ -57,7 +58,8 @@ struct Data<'c> {
     area: [f64; 4],
     x_range: [f64; 2],
     y_range: [f64; 2],
-    is_log: bool,
+    x_is_log: bool,
+    y_is_log: bool,
     lines: Vec<LineData<'c>>,
 }
 
@@ -72,14 +74,18 @@ struct LineData<'c> {
 
 impl Chart {
     /// Whether there is anything to draw.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.iter().all(|line| line.points.iter().all(|point| !point.1.is_finite()))
     }
 
     /// The chart with its legend and its table.
-    pub(super) fn draw(&self) -> Markup {
+    pub(crate) fn draw(&self) -> Markup {
         let points = || self.lines.iter().flat_map(|line| line.points.iter().chain(&line.background));
-        let x = Scale::exact(points().map(|point| point.0));
+        let places = points().map(|point| point.0);
+        let x = match self.x_spread {
+            Spread::Linear => Scale::exact(places),
+            Spread::Log => Scale::doublings(places),
+        };
         let y = Scale::fit(points().map(|point| point.1), self.y_spread);
         let log = if y.spread == Spread::Log { ", logarithmic" } else { "" };
         let title = format!("{}-title", self.id);
@@ -135,7 +141,8 @@ impl Chart {
             area: [LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM],
             x_range: [x.from, x.to],
             y_range: [y.from, y.to],
-            is_log: y.spread == Spread::Log,
+            x_is_log: x.spread == Spread::Log,
+            y_is_log: y.spread == Spread::Log,
             lines: lines.collect(),
         };
         serde_json::to_string(&data).expect("names and numbers")
@@ -230,14 +237,23 @@ mod tests {
     fn chart(points: Vec<Point>) -> Chart {
         let line = Line { name: "<i>".to_string(), run: 3, is_dashed: true, points, background: Vec::new() };
         let (id, title, y) = ("c1".to_string(), "Loss & more".to_string(), "loss".to_string());
-        Chart { id, title, note: None, x: "epoch", y, y_spread: Spread::Linear, lines: vec![line] }
+        Chart {
+            id,
+            title,
+            note: None,
+            x: "epoch",
+            x_spread: Spread::Linear,
+            y,
+            y_spread: Spread::Linear,
+            lines: vec![line],
+        }
     }
 
     #[test]
     fn lines_are_interrupted_where_a_value_is_not_finite() {
         let scale = Scale::fit([0.0, 1.0].into_iter(), Spread::Linear);
         let points = [(0.0, 0.0), (0.5, 1.0), (0.6, f64::NAN), (1.0, 0.5)];
-        assert_eq!(path(&points, &scale, &scale), "M50.0 218.0L238.0 24.0M426.0 121.0");
+        assert_eq!(path(&points, &scale, &scale), "M50.0 218.0L236.0 24.0M422.0 121.0");
         assert!(chart(vec![(1.0, f64::NAN)]).is_empty() && !chart(vec![(1.0, 1.0)]).is_empty());
     }
 

@@ -11,8 +11,15 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
   const places = [...new Set(chart.lines.flatMap((line) => line.x))].sort((a, b) => a - b);
   let place = -1;
 
-  const across = (x) => left + (width * (x - from)) / (to - from);
-  const part = chart.is_log
+  const along = chart.x_is_log
+    ? (x) => Math.log(x / from) / Math.log(to / from)
+    : (x) => (x - from) / (to - from);
+  const across = (x) => left + width * along(x);
+  // What has this place: the other way round.
+  const at = chart.x_is_log
+    ? (part) => from * Math.pow(to / from, part)
+    : (part) => from + part * (to - from);
+  const part = chart.y_is_log
     ? (y) => Math.log(y / chart.y_range[0]) / Math.log(chart.y_range[1] / chart.y_range[0])
     : (y) => (y - chart.y_range[0]) / (chart.y_range[1] - chart.y_range[0]);
   const down = (y) => top + height * (1 - part(y));
@@ -42,18 +49,19 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
     const texts = [];
     cursor.replaceChildren(shape("path", { d: `M${across(x)} ${top}v${height}` }));
     chart.lines.forEach((line, number) => {
-      const at = x <= line.x[line.x.length - 1] ? before(line.x, x) : -1;
-      slots[number].textContent = at < 0 ? "" : line.y[at];
-      if (at < 0) return;
-      texts.push(`${line.name} ${line.y[at]}`);
-      const y = down(Number(line.y[at]));
+      const last = x <= line.x[line.x.length - 1] ? before(line.x, x) : -1;
+      slots[number].textContent = last < 0 ? "" : line.y[last];
+      if (last < 0) return;
+      texts.push(`${line.name} ${line.y[last]}`);
+      const y = down(Number(line.y[last]));
       if (!Number.isFinite(y)) return;
       const group = shape("g", { class: `r${line.run}` });
-      group.append(shape("circle", { cx: across(line.x[at]), cy: y, r: 3.5 }));
+      group.append(shape("circle", { cx: across(line.x[last]), cy: y, r: 3.5 }));
       cursor.append(group);
     });
-    const label = shape("text", { x: across(x), y: top + 2, "text-anchor": x > (from + to) / 2 ? "end" : "start" });
-    label.setAttribute("dx", x > (from + to) / 2 ? -6 : 6);
+    const isRight = along(x) > 0.5;
+    const label = shape("text", { x: across(x), y: top + 2, "text-anchor": isRight ? "end" : "start" });
+    label.setAttribute("dx", isRight ? -6 : 6);
     label.setAttribute("dy", 8);
     label.textContent = `${chart.x} ${x}`;
     cursor.append(label);
@@ -68,7 +76,7 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
   svg.addEventListener("pointermove", (event) => {
     const box = svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
-    place = nearest(from + ((x - left) / width) * (to - from));
+    place = nearest(at((x - left) / width));
     show(false);
   });
   svg.addEventListener("pointerleave", () => {

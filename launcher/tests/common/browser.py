@@ -1,12 +1,12 @@
 """Opens a page in Chromium and checks it, over the WebDriver protocol with the standard library alone.
 
-    python browser.py PAGE TEXT…
+    python browser.py PAGE X Y TEXT…
 
 - the text of the page has each TEXT
 - the console is empty, and nothing but the page is requested
 - pictures of it, wide and narrow, light and dark, are not of one colour, and do not scroll sideways
 - the tab key reaches every element that reacts to a key, and no other
-- the arrow keys move through the values of a chart
+- the arrow keys move through the values of the first chart, which has a line Y over an axis X with a 2
 """
 
 import base64
@@ -154,18 +154,18 @@ def tab_through(browser):
     assert not left, f"the tab key does not reach {left}"
 
 
-def move_through_chart(browser):
+def move_through_chart(browser, x, y):
     browser.run("document.querySelector('svg[data-chart]').focus()")
     browser.press(RIGHT)
     browser.press(RIGHT)
     said = browser.run("return document.querySelector('.chart output').textContent")
-    assert said.startswith("epoch 2: ") and "loss " in said, said
+    assert said.startswith(f"{x} 2: ") and f"{y} " in said, said
     shown = browser.run("return document.querySelector('.chart .legend b').textContent")
     assert shown and shown in said, f"'{shown}' is not in '{said}'"
     assert browser.run("return document.querySelectorAll('.cursor circle').length") > 0
 
 
-def check(page, texts):
+def check(page, x, y, texts):
     title = None
     for dark in (False, True):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -179,7 +179,7 @@ def check(page, texts):
                 assert browser.run("return document.title") == title and title.endswith("isograd"), title
                 if not dark:
                     tab_through(browser)
-                    move_through_chart(browser)
+                    move_through_chart(browser, x, y)
                 console = browser.log("browser")
                 assert not console, f"the console has {console}"
                 events = [json.loads(entry["message"])["message"] for entry in browser.log("performance")]
@@ -192,4 +192,4 @@ def check(page, texts):
                 browser.close()
 
 
-check(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:])
+check(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3], sys.argv[4:])
