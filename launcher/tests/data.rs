@@ -220,6 +220,11 @@ fn a_regression_is_trained_tested_and_used() {
     let no_loss = data.replace("--loss mse", "");
     let parts = ["--loss categorical_cross_entropy: it is for classes", "hint: --loss mse, mae or huber"];
     assert_error(folder.path(), &format!("train {no_loss} --validation-split 0.25"), 2, &parts);
+    // Before the first step.
+    let watched =
+        format!("train {data} --validation-split 0.25 --checkpoint x --checkpoint-metric val_accuracy");
+    let measured = ["measures no 'val_accuracy', but loss, regression_mse"];
+    assert_error(folder.path(), &watched, 2, &measured);
     let no_network = data.replace("--model line.toml", "--model simplemlp");
     let parts = ["--model simplemlp: it gives classes", "--toml"];
     assert_error(folder.path(), &format!("train {no_network} --validation-split 0.25"), 2, &parts);

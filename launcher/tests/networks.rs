@@ -116,7 +116,8 @@ fn a_bad_input_is_named_and_the_others_go_on() {
     fs::write(folder.path("bad.png"), b"\x89PNG\r\n\x1a\nnonsense").unwrap();
     fs::write(folder.path("short"), &idx(&[3, 28, 28], &[])[..100]).unwrap();
     fs::write(folder.path("small"), idx(&[3, 9, 9], &[])).unwrap();
-    let predicted = folder.run("predict --load runs/a missing.png bad.png good.png short small");
+    fs::write(folder.path("table.csv"), "a,b\n1,2\n").unwrap();
+    let predicted = folder.run("predict --load runs/a missing.png bad.png good.png short small table.csv");
     assert_eq!(predicted.code, Some(1));
     assert!(
         predicted.stdout.starts_with("good.png: ") && predicted.stdout.lines().count() == 1,
@@ -127,7 +128,8 @@ fn a_bad_input_is_named_and_the_others_go_on() {
         "error: bad.png: ",
         "error: short is truncated",
         "error: small: samples are 1x9x9, the network takes 1x28x28",
-        "error: 4 of 5 inputs cannot be predicted",
+        "error: table.csv: tables are not read; an .npy file",
+        "error: 5 of 6 inputs cannot be predicted",
     ] {
         assert!(predicted.stderr.contains(expected), "{expected} in {}", predicted.stderr);
     }

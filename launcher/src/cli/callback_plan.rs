@@ -101,11 +101,7 @@ impl Watched {
             (None, false) if is_loss => Quantity::Loss,
             (None, true) if is_loss => Quantity::TrainLoss,
             _ => {
-                let known = [&["loss".to_string()], metrics.as_slice()].concat().join(", ");
-                return Err(Failure::Usage {
-                    problem: format!("{option}: the run measures no '{name}', but {known}"),
-                    hint: Some("--metrics NAMES measures more".to_string()),
-                });
+                return Err(not_measured(option, name, &metrics));
             }
         };
         Ok(Self { option, needs_validation: validation.is_some(), quantity, text })
@@ -116,16 +112,31 @@ impl Watched {
         &self.quantity
     }
 
-    /// Checks that there are validation samples if it is a number of theirs.
-    pub(crate) fn check(&self, has_validation: bool) -> Result<(), Failure> {
+    /// Checks that the run measures it, whose metrics are `metrics`, and that there are validation samples if
+    /// it is a number of theirs.
+    pub(crate) fn check(&self, metrics: &[String], has_validation: bool) -> Result<(), Failure> {
+        let (option, text) = (self.option, &self.text);
+        if let Quantity::Metric(metric) | Quantity::TrainMetric(metric) = &self.quantity
+            && !metrics.contains(metric)
+        {
+            return Err(not_measured(option, text, metrics));
+        }
         if has_validation || !self.needs_validation {
             return Ok(());
         }
-        let (option, text) = (self.option, &self.text);
         Err(Failure::Usage {
             problem: format!("{option}: there are no validation samples to measure {text} on"),
             hint: Some("--validation-split FRACTION sets some apart".to_string()),
         })
+    }
+}
+
+/// The failure that `option` names what is not measured.
+fn not_measured(option: &str, name: &str, metrics: &[String]) -> Failure {
+    let known = [&["loss".to_string()], metrics].concat().join(", ");
+    Failure::Usage {
+        problem: format!("{option}: the run measures no '{name}', but {known}"),
+        hint: Some("--metrics NAMES measures more".to_string()),
     }
 }
 
@@ -235,12 +246,13 @@ impl CallbackPlan {
         Ok(all)
     }
 
-    /// Checks that there are validation samples if it watches a number of theirs.
-    pub(crate) fn check(&self, has_validation: bool) -> Result<(), Failure> {
+    /// Checks that the run measures what it watches, whose metrics are `metrics`, and that there are
+    /// validation samples if that is a number of theirs.
+    pub(crate) fn check(&self, metrics: &[String], has_validation: bool) -> Result<(), Failure> {
         match self {
             Self::EarlyStopping { watched, .. }
             | Self::ReduceOnPlateau { watched, .. }
-            | Self::StopAt { watched, .. } => watched.check(has_validation),
+            | Self::StopAt { watched, .. } => watched.check(metrics, has_validation),
             Self::ReduceEvery { .. } => Ok(()),
         }
     }
@@ -371,15 +383,18 @@ mod tests {
         }
         let by_default =
             plans("--loss mse --early-stopping --early-stopping-metric val_mse").unwrap().remove(0);
-        assert!(
-            matches!(by_default, CallbackPlan::EarlyStopping { watched, .. } if watched.needs_validation)
+        // Whether the targets are such is known when they are read.
+        assert_eq!(
+            by_default.check(&[ACCURACY.to_string()], true).unwrap_err().to_string(),
+            "--early-stopping-metric: the run measures no 'val_mse', but loss, categorical_accuracy"
         );
+        by_default.check(&["regression_mse".to_string()], true).unwrap();
         assert!(plans("--callbacks stop_at_loss").unwrap_err().contains("--stop-at-loss NUMBER"));
         assert!(plans("--callbacks early_stoping").unwrap_err().contains("did you mean 'early-stopping'?"));
         let plan = plans("--early-stopping --early-stopping-metric val_loss").unwrap().remove(0);
-        plan.check(true).unwrap();
+        plan.check(&[], true).unwrap();
         assert_eq!(
-            plan.check(false).unwrap_err().to_string(),
+            plan.check(&[], false).unwrap_err().to_string(),
             "--early-stopping-metric: there are no validation samples to measure val_loss on"
         );
     }

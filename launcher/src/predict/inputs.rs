@@ -80,6 +80,10 @@ impl Named {
         }
         match inputs::is_arrays(word) {
             Ok(true) => Self::Arrays(word.to_path_buf()),
+            Ok(false) if word.extension().is_some_and(|ending| ending == "csv" || ending == "tsv") => {
+                let file = word.display();
+                Self::Nothing(format!("{file}: tables are not read; an .npy file of their numbers is"))
+            }
             // Whether it is an image is found when it is read.
             Ok(false) => Self::Images(vec![word.to_path_buf()]),
             Err(error) => Self::Nothing(error.to_string()),

@@ -96,10 +96,13 @@ pub(crate) fn run<T: Element>(
     };
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
     let has_validation = !parts.validation.is_empty();
-    plan.callbacks.iter().try_for_each(|callback| callback.check(has_validation))?;
-    plan.checkpoint.as_ref().map_or(Ok(()), |checkpoint| checkpoint.best.check(has_validation))?;
     let targets = TargetKind::of(&*views.train);
     check_loss(plan.loss, targets)?;
+    let config = plan.config::<T>(parts.train.len(), targets, identity.world);
+    let measured: Vec<String> = config.metrics.iter().map(|metric| metric.name().into_owned()).collect();
+    plan.callbacks.iter().try_for_each(|callback| callback.check(&measured, has_validation))?;
+    let best = plan.checkpoint.as_ref().map(|checkpoint| &checkpoint.best);
+    best.map_or(Ok(()), |best| best.check(&measured, has_validation))?;
     let network = build::<T>(&plan.model, plan.execution.conv, &*views.train, plan.sync_stats)?;
     let (mut network, model) = (network, plan.model.name());
     for pattern in &plan.freeze {
@@ -113,7 +116,6 @@ pub(crate) fn run<T: Element>(
     // The first rank alone reads and writes files; the others get the loaded parameters from it.
     let is_first = identity.is_first();
     let metrics = plan.reported(targets);
-    let config = plan.config::<T>(parts.train.len(), targets, identity.world);
     let load = plan.load.as_ref().filter(|_| is_first);
     let loaded = load.map(|path| load_state(path, &model, &network)).transpose()?;
     if let Some(path) = plan.save.as_ref().filter(|_| is_first) {

@@ -106,7 +106,10 @@ fn a_checkpoint_of_another_run_is_refused_by_the_difference() {
         (TrainConfig { optimizer: Arc::new(Sgd::default()), ..config() }, "the optimizer Adam { beta1: 0.9"),
         (TrainConfig { schedule: Arc::new(Constant), ..config() }, "the schedule Cosine {"),
         (TrainConfig { ema: None, ..config() }, "the decay of the averages 0.5, this run has none"),
-        (TrainConfig { max_epochs: Some(3), ..config() }, "epochs, which the schedule spans, Some(2), this"),
+        (
+            TrainConfig { max_epochs: Some(3), ..config() },
+            "epochs, which the schedule spans, 2, this run has 3",
+        ),
     ] {
         refuse(network(), config, &info(), expected);
     }
