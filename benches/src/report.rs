@@ -18,6 +18,8 @@ pub enum Work {
     },
     /// Samples that are trained on.
     Samples(usize),
+    /// Items that go through a pipeline.
+    Items(usize),
 }
 
 impl Work {
@@ -49,6 +51,7 @@ impl Report<'_> {
                 against(moved as f64 / median_ns, "GB/s", copy_peak(footprint), "copy")
             }
             Work::Samples(samples) => format!("{:.0} samples/s", samples as f64 / median_ns * 1e9),
+            Work::Items(items) => format!("{:.0} items/s", items as f64 / median_ns * 1e9),
         };
         let threads = format!("{threads} thread{}", if *threads == 1 { "" } else { "s" });
         format!("{name:<58} {:<8}  {threads}  median {:>9}  {rate}", isa.name(), humanise(*median_ns))

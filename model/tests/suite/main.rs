@@ -53,6 +53,7 @@ mod run_folder;
 mod same_bits;
 mod schedules;
 mod small_networks;
+mod streams;
 mod training;
 mod workflow;
 mod zoo;
