@@ -18,7 +18,8 @@ impl<T: Element> Network<T> {
                 let (forward, backward) = (self.layer_forward(step, layer), self.layer_backward(step, layer));
                 StepCosts { name: format!("{position} {}", place.label()), forward, backward }
             }
-            // A sum has no place of its own; the layer before it is the last one of a path, and may do its work.
+            // A sum has no place of its own; the layer before it is the last one of a path and may do its
+            // work.
             Op::Add { .. } => {
                 let (read, written) = (self.elements(&step.reads), self.elements(&[step.writes]));
                 let direct = step.gradients.iter().filter(|write| matches!(write, GradientWrite::Direct(_)));

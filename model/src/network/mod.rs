@@ -1,8 +1,9 @@
 //! A network: layers and blocks, checked and planned once.
 //!
 //! ```text
-//! layers and blocks --lower--> steps over values --fuse, addition--> fewer steps --gradients--> who adds to what
-//!                   --recompute--> what is not kept --lifetimes--> when each buffer is used
+//! layers and blocks --lower--> steps over values --fuse, addition--> fewer steps
+//!                   --gradients--> who adds to what --recompute--> what is not kept
+//!                   --lifetimes--> when each buffer is used
 //!                   --arena--> one piece of memory a shard
 //! ```
 //!
