@@ -320,8 +320,14 @@ fn other_files_of_the_set_of_a_run_are_tested() {
     }
     run(
         folder.path(),
-        "train --dataset fashion-mnist --dataset-train-path here --model simplemlp --steps 1 --checkpoint run",
+        "train --dataset fashion-mnist --dataset-train-path here --model simplemlp --steps 1 --checkpoint run \
+         --validation-split 0.5",
     );
+    // Test samples that are lost are an error; the validation samples do not stand in for them.
+    fs::remove_file(folder.path().join("here/t10k-images-idx3-ubyte")).unwrap();
+    let lost = isograd_in(folder.path(), "evaluate --load run");
+    assert_ne!(lost.code, Some(0), "{lost:?}");
+    assert!(lost.stderr.contains("error: ") && lost.stderr.contains("t10k-images"), "{lost:?}");
     fs::remove_dir_all(folder.path().join("here")).unwrap();
     let table = run(folder.path(), "evaluate --load run --dataset-train-path there --per-class");
     assert!(table.contains("Ankle boot"), "{table}");

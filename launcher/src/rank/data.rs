@@ -58,20 +58,25 @@ impl Source {
 
     /// Loads the samples to test with, and no others where that is possible.
     pub(crate) fn load_test(&self) -> Result<Box<dyn Dataset>, Failure> {
-        match self {
+        self.find_test()?.ok_or_else(without_test)
+    }
+
+    /// As [`load_test`](Self::load_test); `None` for a set without such samples.
+    pub(crate) fn find_test(&self) -> Result<Option<Box<dyn Dataset>>, Failure> {
+        let test: Box<dyn Dataset> = match self {
             #[cfg(feature = "bundled-mnist")]
-            Self::Bundled => Ok(Box::new(mnist::bundled(mnist::Split::Test))),
+            Self::Bundled => Box::new(mnist::bundled(mnist::Split::Test)),
             Self::Named { set, path, test_path, .. } => {
-                let test = set.open_test(test_path.as_ref().unwrap_or(path));
-                test.map(|test| Box::new(test) as Box<dyn Dataset>).map_err(failure(NAMED))
+                Box::new(set.open_test(test_path.as_ref().unwrap_or(path)).map_err(failure(NAMED))?)
             }
             // The training samples say what the others mean: their classes, their categories.
-            Self::Path(source) => open_path(source)?.test.ok_or_else(without_test),
+            Self::Path(source) => return Ok(open_path(source)?.test),
             Self::Synthetic { sample_shape, num_classes } => {
                 let [_, test] = synthetic_ranges(*sample_shape);
-                Ok(Box::new(synthetic(test, *sample_shape, *num_classes)))
+                Box::new(synthetic(test, *sample_shape, *num_classes))
             }
-        }
+        };
+        Ok(Some(test))
     }
 
     /// Loads samples that show the shape and the classes of all: the fewest where there is a choice.
@@ -145,7 +150,7 @@ fn digest(set: &dyn Dataset) -> Result<String, Failure> {
     Ok(format!("sha256:{digest}"))
 }
 
-fn without_test() -> Failure {
+pub(super) fn without_test() -> Failure {
     Failure::Usage {
         problem: "the data set has no test samples".to_string(),
         hint: Some("--dataset-test-path says where they are".to_string()),

@@ -9,6 +9,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::class_report::ClassReport;
 use crate::rank::command::RankCommand;
+use crate::rank::data::without_test;
 use crate::rank::identity::RankIdentity;
 use crate::rank::network::{build, load_state};
 use crate::rank::report::test_line;
@@ -41,11 +42,11 @@ impl EvaluatePlan {
         out: &mut Output,
     ) -> Result<Vec<(String, f64)>, Failure> {
         let shares = self.ranks.shares(identity.world)?;
-        let own = self.source.load_test();
+        let own = self.source.find_test()?;
         let (samples, parts);
-        let test: &dyn Dataset = match own {
-            Ok(ref test) => &**test,
-            Err(_) if self.validation_split > 0.0 => {
+        let test: &dyn Dataset = match &own {
+            Some(test) => &**test,
+            None if self.validation_split > 0.0 => {
                 samples = self.source.load()?;
                 parts = samples.parts(self.validation_split, self.stratify)?;
                 log::warn!(
@@ -53,7 +54,7 @@ impl EvaluatePlan {
                 );
                 samples.test(&parts)
             }
-            Err(failure) => return Err(failure),
+            None => return Err(without_test()),
         };
         let normalization = match &self.input.normalize {
             // Other statistics than those of the training samples do not need them.
