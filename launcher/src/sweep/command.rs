@@ -256,17 +256,17 @@ impl TrialCommand {
         Ok(words)
     }
 
-    /// The log of a trial: of a workflow, that of the training that ended last.
-    pub(super) fn log(&self, trial: usize) -> PathBuf {
+    /// The folder with the log of a trial: of a workflow, that of the training that ended last.
+    pub(super) fn run_folder(&self, trial: usize) -> PathBuf {
         let folder = self.trial_folder(trial);
         if self.workflow.is_none() {
-            return folder.join(RunLog::NAME);
+            return folder;
         }
         let results = folder.join(RESULTS);
-        let runs = std::fs::read_dir(&results).into_iter().flatten().flatten();
-        let logs = runs.map(|run| run.path().join(RunLog::NAME));
-        let dated = logs.filter_map(|log| Some((log.metadata().ok()?.modified().ok()?, log)));
-        dated.max().map_or_else(|| results.join(RunLog::NAME), |(_, log)| log)
+        let runs = std::fs::read_dir(&results).into_iter().flatten().flatten().map(|run| run.path());
+        let written = |run: &Path| run.join(RunLog::NAME).metadata().ok()?.modified().ok();
+        let dated = runs.filter_map(|run| Some((written(&run)?, run)));
+        dated.max().map_or(results, |(_, run)| run)
     }
 
     /// The last epoch of a job that counts; a workflow alone knows how many it has.

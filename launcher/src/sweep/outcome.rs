@@ -1,6 +1,6 @@
 //! What a trial has left: the metric in its log, and the last error that it printed.
 
-use serde_json::Value;
+use isograd_model::logger::{LoggedEpoch, LoggedRun};
 use std::fs;
 use std::path::Path;
 use std::process::ExitStatus;
@@ -13,44 +13,35 @@ pub(super) struct Figure {
     pub(super) value: Option<f64>,
 }
 
-/// The value of `metric` after the last epoch up to `epochs` in the log at `path`, or what is wrong.
-pub(super) fn figure(path: &Path, metric: &str, epochs: u32) -> Result<Figure, String> {
-    let text = fs::read(path)
-        .map_err(|error| format!("{}: {error}; hosts must share this folder", path.display()))?;
-    let lines =
-        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let is_epoch = |line: &Value| {
-        line["event"] == "epoch" && line["epoch"].as_u64().is_some_and(|epoch| epoch <= epochs.into())
+/// The value of `metric` after the last epoch up to `epochs` in the log in `folder`, or what is wrong.
+pub(super) fn figure(folder: &Path, metric: &str, epochs: u32) -> Result<Figure, String> {
+    let name = folder.display();
+    let run =
+        LoggedRun::read(folder).map_err(|error| format!("{name}: {error}; hosts must share this folder"))?;
+    let Some(epoch) = run.epochs.iter().rev().find(|epoch| epoch.epoch <= epochs.into()) else {
+        return Err(format!("{name}: no epoch has ended"));
     };
-    let Some(line) = lines.rev().find(is_epoch) else {
-        return Err(format!("{}: no epoch has ended", path.display()));
+    let value = match (metric, metric.strip_prefix("val_")) {
+        ("loss", _) => Some(epoch.loss),
+        ("val_loss", _) => epoch.val_loss,
+        (_, Some(name)) => epoch.val_metrics.get(name).copied(),
+        (_, None) => epoch.metrics.get(metric).copied(),
     };
-    let value = match metric {
-        "loss" | "val_loss" => &line[metric],
-        _ => match metric.strip_prefix("val_") {
-            Some(name) => &line["val_metrics"][name],
-            None => &line["metrics"][metric],
-        },
+    let Some(value) = value else {
+        let names = names(epoch).join(", ");
+        return Err(format!("there is no {metric} among the numbers of an epoch: {names}"));
     };
-    if value.is_null() {
-        return Err(format!(
-            "there is no {metric} among the numbers of an epoch: {}",
-            names(&line).join(", ")
-        ));
-    }
-    let epochs = line["epoch"].as_u64().and_then(|epoch| u32::try_from(epoch).ok()).unwrap_or(0);
-    Ok(Figure { epochs, value: value.as_f64() })
+    let epochs = u32::try_from(epoch.epoch).unwrap_or(epochs);
+    Ok(Figure { epochs, value: value.is_finite().then_some(value) })
 }
 
 /// The numbers of an epoch that trials can be compared by.
-fn names(line: &Value) -> Vec<String> {
+fn names(epoch: &LoggedEpoch) -> Vec<String> {
     let mut names = vec!["loss".to_string()];
-    let keys =
-        |of: &Value| of.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect::<Vec<_>>();
-    names.extend(keys(&line["metrics"]));
-    if !line["val_loss"].is_null() {
+    names.extend(epoch.metrics.keys().cloned());
+    if epoch.val_loss.is_some() {
         names.push("val_loss".to_string());
-        names.extend(keys(&line["val_metrics"]).into_iter().map(|name| format!("val_{name}")));
+        names.extend(epoch.val_metrics.keys().map(|name| format!("val_{name}")));
     }
     names
 }
@@ -68,8 +59,8 @@ mod tests {
     use super::*;
 
     const LOG: &str = r#"{"event":"start","time":1}
-{"event":"epoch","epoch":1,"loss":2.0,"metrics":{"acc":10.0},"val_loss":"NaN","val_metrics":{"acc":11.0}}
-{"event":"epoch","epoch":2,"loss":1.0,"metrics":{"acc":20.0},"val_loss":1.5,"val_metrics":{"acc":21.0}}
+{"event":"epoch","epoch":1,"step":5,"loss":2.0,"metrics":{"acc":10.0},"val_loss":"NaN","val_metrics":{"acc":11.0}}
+{"event":"epoch","epoch":2,"step":10,"loss":1.0,"metrics":{"acc":20.0},"val_loss":1.5,"val_metrics":{"acc":21.0}}
 {"event":"epoch","epo"#;
 
     #[test]
@@ -77,8 +68,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         fs::write(&path, LOG).unwrap();
-        let of =
-            |metric: &str, epochs| figure(&path, metric, epochs).map(|figure| (figure.epochs, figure.value));
+        let of = |metric: &str, epochs| {
+            figure(folder.path(), metric, epochs).map(|figure| (figure.epochs, figure.value))
+        };
         assert_eq!(of("loss", 9), Ok((2, Some(1.0))));
         assert_eq!(of("val_acc", 1), Ok((1, Some(11.0))));
         assert_eq!(of("acc", 2), Ok((2, Some(20.0))));

@@ -190,7 +190,8 @@ impl<'a> Runner<'a> {
             problem: None,
         };
         if status.success() {
-            let figure = outcome::figure(&self.command.log(trial), metric, self.command.last_epoch(job));
+            let figure =
+                outcome::figure(&self.command.run_folder(trial), metric, self.command.last_epoch(job));
             // All trials would fail by it.
             let figure = figure.map_err(|problem| Failure::Usage {
                 problem: format!("trial {trial}: {problem}"),
