@@ -217,12 +217,24 @@ pub struct OuterBuffer<'a> {
 #[error("{reason}")]
 pub struct ReadError {
     reason: String,
+    is_bad_image: bool,
 }
 
 impl ReadError {
     /// A sample could not be read for `reason`.
     pub fn new(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string() }
+        Self { reason: reason.to_string(), is_bad_image: false }
+    }
+
+    /// A file of an image could not be read or decoded for `reason`.
+    pub(crate) fn bad_image(reason: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_string(), is_bad_image: true }
+    }
+
+    /// Whether the file of one image is the reason, so that [`OnBadImage::Skip`](crate::images::OnBadImage)
+    /// would leave it out.
+    pub fn is_bad_image(&self) -> bool {
+        self.is_bad_image
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::system::escape::one_line;
 use crate::system::signals;
 use isograd_comm as comm;
-use isograd_datasets::{self as datasets, ArrayError, ImageError};
+use isograd_datasets::{self as datasets, ArrayError, ImageError, SampleError};
 use isograd_model::{self as model, CheckpointError};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -201,8 +201,9 @@ impl Failure {
                 source: datasets::Error::Array(ArrayError::LabelOutOfRange { label, .. }), ..
             } => Some(label_hint(*label)),
             Self::Data { source: datasets::Error::Image(error), .. } => image_hint(error),
-            Self::BrokenFiles { .. } => {
-                Some("--on-bad-image skip leaves out such files and lists them".to_string())
+            Self::BrokenFiles { .. } => Some(SKIP_HINT.to_string()),
+            Self::Model(model::Error::Data(model::DataError::Sample(SampleError::Read { reason, .. }))) => {
+                reason.is_bad_image().then(|| SKIP_HINT.to_string())
             }
             Self::Stopped { saved: Some(Saved::Parameters(path)), .. } => {
                 Some(format!("{} holds the parameters after that step", path.display()))
@@ -270,11 +271,14 @@ fn load_hint(reason: &CheckpointError) -> Option<String> {
     })
 }
 
+/// The way out where a file of images is broken.
+const SKIP_HINT: &str = "--on-bad-image skip leaves out such files and lists them";
+
 /// The way out where images cannot be used, where there is one.
 fn image_hint(error: &ImageError) -> Option<String> {
     let hint = match error {
         ImageError::Sizes { .. } => "--resize N makes all images N x N pixels",
-        ImageError::Image { .. } => "--on-bad-image skip leaves out such files and lists them",
+        ImageError::Image { .. } => SKIP_HINT,
         _ => return None,
     };
     Some(hint.to_string())

@@ -103,6 +103,10 @@ fn tables_and_arrays_are_trained_on() {
     assert!(!hash(&table).is_empty());
     let arrays = isograd_in(folder.path(), "train --dataset arrays.npz --model simplemlp --epochs 1 --hash");
     assert!(!hash(&arrays).is_empty());
+    let untested = isograd_in(folder.path(), "train --dataset animals.csv --model simplemlp --epochs 1");
+    assert_eq!(untested.code, Some(0), "{untested:?}");
+    assert!(untested.stdout.contains("note: the data set has no test samples, so nothing is tested"));
+    assert!(!untested.stdout.contains("test_acc"), "{untested:?}");
     let summary = isograd_in(folder.path(), "summary --dataset animals.csv --model simplemlp");
     assert_eq!(summary.code, Some(0), "{summary:?}");
 }
@@ -114,6 +118,14 @@ fn bad_images_are_named_or_skipped() {
     let train = "train --dataset ./photos --resize 12 --validation-split 0.2 --model simplecnn --epochs 1";
     let hint = "hint: --on-bad-image skip leaves out such files";
     assert_error(folder.path(), train, 1, &["photos/cat/zero.jpg: the file is empty", hint]);
+    // Only decoding tells that this one is broken.
+    std::fs::remove_file(folder.path().join("photos/cat/zero.jpg")).unwrap();
+    let jpeg = std::fs::read(folder.path().join("photos/cat/baseline.jpg")).unwrap();
+    let cut = folder.path().join("photos/cat/cut.jpg");
+    std::fs::write(&cut, &jpeg[..jpeg.len() - 50]).unwrap();
+    assert_error(folder.path(), train, 1, &["photos/cat/cut.jpg", "JPEG file is truncated", hint]);
+    std::fs::remove_file(cut).unwrap();
+    std::fs::write(folder.path().join("photos/cat/zero.jpg"), b"").unwrap();
     let outcome = isograd_in(folder.path(), &format!("{train} --on-bad-image skip"));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert_eq!(lines(&outcome.stdout, "skipped: ").len(), 1, "{}", outcome.stdout);
@@ -141,7 +153,11 @@ fn options_and_formats_must_go_together() {
         ),
         ("train --dataset cifar10 --dataset-train-path . --classes 5", 2, &["--classes"]),
         ("train --dataset ./nowhere", 1, &["--dataset: cannot read ./nowhere"]),
-        ("train --dataset animals.csv", 2, &["no test samples", "--dataset-test-path", "--validation-split"]),
+        (
+            "train --dataset animals.csv --evaluate",
+            2,
+            &["no test samples", "--dataset-test-path", "--validation-split"],
+        ),
         ("train --dataset animals.csv --label-column sort", 1, &["has no column 'sort'", "a, b, kind"]),
         ("evaluate --load x --dataset animals.csv", 2, &["no test samples"]),
         (photos, 1, &["different sizes", "hint: --resize N makes all images N x N"]),

@@ -189,6 +189,21 @@ fn what_is_said_of_sizes_says_nothing_of_the_normalisation() {
     assert_ne!(scores("--resized-crop 24"), told);
 }
 
+/// A file of parameters tells the data set by its name, but not the names of files.
+#[test]
+fn a_saved_network_is_tested_on_the_data_set_of_its_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained =
+        run(folder.path(), "train --dataset synthetic --model simplemlp --steps 3 --save random.st");
+    let tested = run(folder.path(), "evaluate --load random.st");
+    assert_eq!(lines(&tested, "test_acc: "), lines(&trained, "test_acc: "));
+    photos(folder.path());
+    run(folder.path(), "train --dataset ./photos --resize 20 --model simplecnn --steps 2 --save photos.st");
+    let tested = isograd_in(folder.path(), "evaluate --load photos.st");
+    assert!(tested.stderr.contains("error: --dataset is missing"), "{tested:?}");
+    run(folder.path(), "evaluate --load photos.st --dataset ./photos --dataset-test-path photos");
+}
+
 /// Images in 3 classes and of 3 sizes, each with a stripe at another place.
 fn photos(folder: &Path) {
     for (class, name) in ["left", "middle", "right"].into_iter().enumerate() {

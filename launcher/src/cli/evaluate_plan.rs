@@ -2,7 +2,7 @@
 
 use crate::cli::augment_plan::{InputPlan, NormalizePlan};
 use crate::cli::network_plan::NetworkPlan;
-use crate::cli::parsers::DatasetName;
+use crate::cli::parsers::{self, DatasetName};
 use crate::cli::plan::EvaluatePlan;
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::source::Source;
@@ -43,9 +43,12 @@ impl Told {
     }
 
     /// The data set of the training; `given` is what the command line says of it.
-    fn data(&mut self, given: DataArgs) -> DataArgs {
+    fn data(&mut self, given: DataArgs) -> Result<DataArgs, Failure> {
         let saved = self.settings.as_mut().map(|settings| std::mem::take(&mut settings.data));
-        let saved = saved.unwrap_or_default();
+        let saved = match saved {
+            Some(saved) => saved,
+            None => DataArgs { dataset: self.dataset(&given)?, ..DataArgs::default() },
+        };
         let is_read_as_said = given.resize.is_some() || given.grey;
         let (resize, grey) = (saved.resize, saved.grey);
         let mut data = if given.dataset.is_some() { given } else { given.over(saved) };
@@ -59,7 +62,18 @@ impl Told {
                 None => (data.resize, data.grey) = (resize, grey),
             }
         }
-        data
+        Ok(data)
+    }
+
+    /// The data set of a training whose options are not told; `None` is the default one.
+    fn dataset(&self, given: &DataArgs) -> Result<Option<DatasetName>, Failure> {
+        let name = self.info.dataset.as_deref().and_then(|name| parsers::dataset(name).ok());
+        if name.is_none() && self.info.input.is_some() && given.dataset.is_none() {
+            let problem =
+                "--dataset is missing: the saved network does not tell the files that it was trained on";
+            return Err(Failure::Usage { problem: problem.to_string(), hint: None });
+        }
+        Ok(name)
     }
 
     /// How samples get their size and are normalised. What is given of the one says nothing of the other.
@@ -122,7 +136,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
         let (validation_split, stratify) =
             if data.is_given() { Default::default() } else { told.validation_split() };
-        let source = Source::new(told.data(data), &model)?.sized_for(&input);
+        let source = Source::new(told.data(data)?, &model)?.sized_for(&input);
         let execution = execution.try_into()?;
         let ranks = ranks.into();
         Ok(Self {

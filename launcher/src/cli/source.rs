@@ -75,6 +75,11 @@ impl Source {
         }
     }
 
+    /// The name, unless it is that of files.
+    pub(crate) fn set_name(&self) -> Option<String> {
+        (!matches!(self, Self::Path(_))).then(|| self.name())
+    }
+
     /// The data for the network `model`.
     pub(super) fn new(args: DataArgs, model: &NetworkPlan) -> Result<Self, Failure> {
         if args.classes.is_some() && args.dataset_train_path.is_none() {

@@ -134,6 +134,10 @@ const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 const NAMED: &str = "--dataset-train-path";
 const PATH: &str = "--dataset";
 
+pub(super) const NO_TEST: &str = "the data set has no test samples";
+pub(super) const TEST_HINT: &str =
+    "--dataset-test-path says where they are; with --validation-split, the validation samples are tested";
+
 fn failure(option: &'static str) -> impl Fn(datasets::Error) -> Failure {
     move |source| Failure::Data { option, source }
 }
@@ -150,11 +154,8 @@ fn digest(set: &dyn Dataset) -> Result<String, Failure> {
     Ok(format!("sha256:{digest}"))
 }
 
-pub(super) fn without_test() -> Failure {
-    Failure::Usage {
-        problem: "the data set has no test samples".to_string(),
-        hint: Some("--dataset-test-path says where they are".to_string()),
-    }
+pub(crate) fn without_test() -> Failure {
+    Failure::Usage { problem: NO_TEST.to_string(), hint: Some(TEST_HINT.to_string()) }
 }
 
 impl From<Opened> for Samples {
@@ -195,12 +196,6 @@ impl Samples {
                 split_set(&*self.train, split).map_err(failure("--validation-split"))?
             }
         };
-        if self.test.is_none() && parts.validation.is_empty() {
-            let hint = "--dataset-test-path says where they are; with --validation-split, the validation samples \
-                        are tested";
-            let problem = "the data set has no test samples".to_string();
-            return Err(Failure::Usage { problem, hint: Some(hint.to_string()) });
-        }
         Ok(parts)
     }
 
@@ -224,11 +219,11 @@ impl Samples {
         [Some(("training", &*self.train)), validation, test].into_iter().flatten()
     }
 
-    /// The samples to test with: those to validate on if there are no others.
-    pub(crate) fn test<'a>(&'a self, parts: &'a ValidationSplit<'_>) -> &'a dyn Dataset {
+    /// The samples to test with: those to validate on if there are no others, and `None` without either.
+    pub(crate) fn test<'a>(&'a self, parts: &'a ValidationSplit<'_>) -> Option<&'a dyn Dataset> {
         match &self.test {
-            Some(test) => &***test,
-            None => &parts.validation,
+            Some(test) => Some(&***test),
+            None => (!parts.validation.is_empty()).then_some(&parts.validation as &dyn Dataset),
         }
     }
 }

@@ -34,5 +34,6 @@ pub(crate) fn of(plan: &TrainPlan, samples: &Samples, view: &dyn Dataset) -> Res
         other => unreachable!("{other:?} changes no test sample"),
     });
     info.input = Some(input);
+    info.dataset = plan.source.set_name();
     Ok(info)
 }

@@ -52,7 +52,7 @@ impl EvaluatePlan {
                 log::warn!(
                     "the data set has no test samples: those that the training has validated on are tested"
                 );
-                samples.test(&parts)
+                samples.test(&parts).ok_or_else(without_test)?
             }
             None => return Err(without_test()),
         };

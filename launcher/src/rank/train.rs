@@ -26,7 +26,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
-use crate::rank::data::Samples;
+use crate::rank::data::{NO_TEST, Samples, TEST_HINT, without_test};
 use crate::rank::description;
 use crate::rank::identity::RankIdentity;
 use crate::rank::mistake_pictures;
@@ -95,6 +95,10 @@ pub(crate) fn run<T: Element>(
         None => parts.clone(),
     };
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
+    let tested = samples.test(&parts);
+    if tested.is_none() && plan.evaluate_before {
+        return Err(without_test());
+    }
     let has_validation = !parts.validation.is_empty();
     let targets = TargetKind::of(&*views.train);
     check_loss(plan.loss, targets)?;
@@ -183,6 +187,9 @@ pub(crate) fn run<T: Element>(
     for note in &plan.notes {
         out.line(&format!("note: {}", one_line(note)))?;
     }
+    if tested.is_none() {
+        out.line(&format!("note: {NO_TEST}, so nothing is tested ({TEST_HINT})"))?;
+    }
     for skipped in &samples.skipped {
         out.line(&format!("skipped: {}", one_line(skipped)))?;
     }
@@ -199,15 +206,15 @@ pub(crate) fn run<T: Element>(
         let picture = sample_picture::draw(&*views.train, trainer.steps())?;
         picture.iter().for_each(|picture| loggers.log(picture));
     }
-    if plan.evaluate_before {
-        test(&mut trainer, plan, &views, samples.test(&parts), &mut loggers, out).map_err(
-            |failure| match (failure, &plan.load) {
+    if let Some(tested) = tested.filter(|_| plan.evaluate_before) {
+        test(&mut trainer, plan, &views, tested, &mut loggers, out).map_err(|failure| {
+            match (failure, &plan.load) {
                 (Failure::Test(error), Some(path)) => {
                     Failure::Unusable { path: path.clone(), problem: error.to_string() }
                 }
                 (failure, _) => failure,
-            },
-        )?;
+            }
+        })?;
     }
     trainer.stop_on(Arc::clone(&request.flag));
     if let Some(range) = plan.find_lr {
@@ -268,9 +275,7 @@ pub(crate) fn run<T: Element>(
             let printed = print_times(&mut trainer, (elapsed, trained), &last_half, profiling, out);
             printed.and_then(|()| match stopped {
                 Some(stopped) => Err(stopped),
-                None => {
-                    finish(&mut trainer, plan, &views, samples.test(&parts), (is_first, &mut loggers), out)
-                }
+                None => finish(&mut trainer, plan, &views, tested, (is_first, &mut loggers), out),
             })
         }
     };
@@ -301,13 +306,13 @@ fn print_times<T: Element>(
     profiling.map_or(Ok(()), |profiling| profiling.finish(trainer, out))
 }
 
-/// What a run that was not stopped does behind its last step: tests, draws the surest mistakes for loggers,
-/// and prints the hash. `is_first` says whether this is the rank that writes files.
+/// What a run that was not stopped does behind its last step: tests, if there are samples for it, draws the
+/// surest mistakes for loggers, and prints the hash. `is_first` says whether this is the rank that writes files.
 fn finish<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
     views: &Views<'_>,
-    samples: &dyn Dataset,
+    tested: Option<&dyn Dataset>,
     (is_first, loggers): (bool, &mut Loggers),
     out: &mut Output,
 ) -> Result<(), Failure> {
@@ -318,12 +323,14 @@ fn finish<T: Element>(
     if !trainer.is_finished() {
         out.line(&format!("training ended after epoch {} by a callback", trainer.epochs()))?;
     }
-    test(trainer, plan, views, samples, loggers, out)?;
-    if is_first && plan.logging.has_pictures() {
-        let tested = views::in_tests(&plan.augment.input, samples, views.normalization.as_ref())?;
-        match mistake_pictures::draw(trainer, &*tested) {
-            Ok(pictures) => pictures.iter().for_each(|picture| loggers.log(picture)),
-            Err(Problem(problem)) => log::warn!("there are no pictures of mistakes: {problem}"),
+    if let Some(samples) = tested {
+        test(trainer, plan, views, samples, loggers, out)?;
+        if is_first && plan.logging.has_pictures() {
+            let tested = views::in_tests(&plan.augment.input, samples, views.normalization.as_ref())?;
+            match mistake_pictures::draw(trainer, &*tested) {
+                Ok(pictures) => pictures.iter().for_each(|picture| loggers.log(picture)),
+                Err(Problem(problem)) => log::warn!("there are no pictures of mistakes: {problem}"),
+            }
         }
     }
     if plan.hash {

@@ -59,8 +59,8 @@ fn metadata(info: &RunInfo) -> BTreeMap<&'static str, String> {
     let mut metadata = BTreeMap::from([(MODEL, info.model.clone())]);
     if info.input.is_some() || !info.class_names.is_empty() {
         // Not what belongs to a run, such as the names of files.
-        let (model, class_names, input) = (String::new(), info.class_names.clone(), info.input.clone());
-        let told = RunInfo { model, class_names, input, ..RunInfo::default() };
+        let RunInfo { class_names, input, dataset, .. } = info.clone();
+        let told = RunInfo { class_names, input, dataset, ..RunInfo::default() };
         let json = serde_json::to_string(&told).expect("texts and numbers");
         if json.len() <= MAX_INFO_BYTES {
             metadata.insert(INFO, json);

@@ -17,6 +17,9 @@ pub struct RunInfo {
     /// What the network takes and gives; checkpoints of older versions do not tell.
     #[serde(default)]
     pub input: Option<InputInfo>,
+    /// The name of the data set that it was trained on; `None` if it was files, or is not known.
+    #[serde(default)]
+    pub dataset: Option<String>,
     /// What a run must have in common with the saved one to go on with it, as a digest of its samples: names
     /// and values. Network and configuration are compared in any case.
     pub must_agree: Vec<(String, String)>,

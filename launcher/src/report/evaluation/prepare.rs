@@ -9,6 +9,7 @@ use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::{Command, Parsed, TrainArgs, parse};
 use crate::failure::Failure;
 use crate::mistakes::{self, Problem, Tested};
+use crate::rank::data::without_test;
 use crate::rank::network::{build, load_state};
 use crate::rank::views;
 use crate::system::cores::CoreLimits;
@@ -110,7 +111,8 @@ fn test_as<T: Element>(
     let parts = samples.parts(plan.validation_split, plan.stratify)?;
     let part = if samples.each().any(|(name, _)| name == "test") { "test" } else { "validation" };
     let normalization = views::normalization(input, &parts.train)?;
-    test_on::<T>(checkpoint, plan, note, (part, samples.test(&parts)), normalization.as_ref())
+    let test = samples.test(&parts).ok_or_else(without_test)?;
+    test_on::<T>(checkpoint, plan, note, (part, test), normalization.as_ref())
 }
 
 fn test_on<T: Element>(
