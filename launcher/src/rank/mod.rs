@@ -11,6 +11,7 @@ pub(crate) mod evaluate;
 pub(crate) mod identity;
 mod mistake_pictures;
 pub(crate) mod network;
+mod observer;
 mod profile;
 mod progress;
 mod report;

@@ -14,7 +14,7 @@
 
 use crate::cli::augment_plan::PrefetchPlan;
 use crate::cli::callback_plan::CallbackPlan;
-use crate::cli::metric_plan::{MetricPlan, TargetKind};
+use crate::cli::metric_plan::TargetKind;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
@@ -31,9 +31,9 @@ use crate::rank::description;
 use crate::rank::identity::RankIdentity;
 use crate::rank::mistake_pictures;
 use crate::rank::network::{build, load_state};
+use crate::rank::observer::{Half, Run};
 use crate::rank::profile::Profiling;
-use crate::rank::progress::EpochBar;
-use crate::rank::report::{epoch_line, last_half_line, memory_line, rate_lines, test_line, time_lines};
+use crate::rank::report::{last_half_line, memory_line, rate_lines, test_line, time_lines};
 use crate::rank::resume::{self, Joined};
 use crate::rank::run_start::{self, Spent};
 use crate::rank::sample_picture;
@@ -47,10 +47,7 @@ use crate::system::same_file;
 use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
 use isograd_model::logger::{Loggers, Record, TestRecord};
-use isograd_model::{
-    Element, Error, FitEpoch, NonFinite, Observer, Progress, Ranks, RunFolder, RunInfo, Trainer, check_save,
-    save_described,
-};
+use isograd_model::{Element, Error, NonFinite, Ranks, RunFolder, RunInfo, Trainer, check_save};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -467,166 +464,7 @@ fn test<T: Element>(
     out.line(&test_line(&trainer.config().metrics, &evaluation))
 }
 
-/// A training run, as it accompanies the trainer.
-struct Run<'a, T> {
-    plan: &'a TrainPlan,
-    /// Whether this is the rank that writes files and shows progress.
-    is_first: bool,
-    /// Those that are reported.
-    metrics: &'a [MetricPlan],
-    /// What a saved network tells of itself.
-    described: RunInfo,
-    views: &'a Views<'a>,
-    out: &'a mut Output,
-    console: Console,
-    loggers: Loggers,
-    checkpoints: Option<Checkpoints<T>>,
-    bar: Option<EpochBar<'a>>,
-    /// The time of the training steps alone.
-    elapsed: Duration,
-    /// The number of samples that the steps trained on.
-    samples: usize,
-    last_half: Half,
-    /// Epochs that ended with a finite loss.
-    epochs: u32,
-}
-
-/// The last halves of all epochs, in samples: what is slow at the start of an epoch is not in them.
-#[derive(Debug, Default)]
-struct Half {
-    elapsed: Duration,
-    samples: usize,
-    /// Time and samples at the middle of the current epoch, once it is reached.
-    middle: Option<(Duration, usize)>,
-}
-
 /// The peak of this process's memory in bytes, or 0.
 fn peak_memory() -> f64 {
     memory::peak_bytes().unwrap_or(0) as f64
-}
-
-impl<T: Element> Observer<T> for Run<'_, T> {
-    type Failure = Failure;
-
-    fn on_epoch_begin(&mut self, trainer: &Trainer<T>) {
-        let plan = self.plan;
-        self.loggers.begin_epoch(trainer, self.views.train.len());
-        let bar = || EpochBar::start(trainer.epochs() + 1, plan.epochs, self.views.train.len(), self.metrics);
-        self.bar = (self.is_first && !self.console.has_steps()).then(bar).flatten();
-    }
-
-    fn on_step(
-        &mut self,
-        trainer: &mut Trainer<T>,
-        callbacks: &[&mut dyn Callback<T>],
-        progress: &Progress<'_>,
-    ) -> Result<(), Failure> {
-        if let Some(bar) = &mut self.bar {
-            bar.show(progress);
-        }
-        if 2 * progress.samples >= progress.epoch_samples {
-            self.last_half.middle.get_or_insert((progress.elapsed, progress.samples));
-        }
-        self.console.step(trainer.steps(), progress, self.out)?;
-        self.loggers.step(trainer.steps(), progress);
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.after_step(trainer, callbacks)?;
-        }
-        if trainer.is_stopped() && self.plan.checkpoint.is_some() {
-            // A rank that ended now would end the others, while the first one writes.
-            trainer.wait_for_ranks()?;
-        }
-        Ok(())
-    }
-
-    fn on_epoch(
-        &mut self,
-        trainer: &mut Trainer<T>,
-        callbacks: &[&mut dyn Callback<T>],
-        epoch: &FitEpoch,
-    ) -> Result<(), Failure> {
-        self.bar = None;
-        let FitEpoch { report, validation, .. } = epoch;
-        self.elapsed += report.elapsed;
-        self.samples += report.train.samples - report.resumed_at;
-        if let Some((elapsed, samples)) = self.last_half.middle.take() {
-            self.last_half.elapsed += report.elapsed.saturating_sub(elapsed);
-            self.last_half.samples += report.train.samples - samples;
-        }
-        if validation.is_none() {
-            // Parameters whose loss is infinite or NaN must not be saved: a shard is enough to know.
-            let samples = &*self.views.plain;
-            let shard = trainer.config().shard_size.min(samples.len());
-            trainer.evaluate(&Subset::new(samples, 0..shard))?;
-        }
-        self.save(trainer)?;
-        self.epochs = report.epoch;
-        let plan = self.plan;
-        let line = epoch_line(plan.epochs, report, validation.as_ref(), self.metrics);
-        self.console.epoch(&line, self.out)?;
-        self.loggers.epoch(trainer, epoch);
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.after_epoch(trainer, callbacks, epoch)?;
-        }
-        Ok(())
-    }
-}
-
-impl<T: Element> Run<'_, T> {
-    /// Saves the parameters, or their averages, if that is asked for.
-    fn save(&self, trainer: &Trainer<T>) -> Result<(), Failure> {
-        let Some(path) = self.plan.save.as_ref().filter(|_| self.is_first) else { return Ok(()) };
-        // What was validated, and is tested in the end.
-        let state = trainer.averaged_state().unwrap_or(trainer.state());
-        save_described(path, &self.described, trainer.network(), state).map_err(Failure::Save)
-    }
-
-    /// Saves the parameters that early stopping went back to at the end.
-    fn save_best(&self, trainer: &Trainer<T>) -> Result<(), Failure> {
-        let restores = |callback: &CallbackPlan| matches!(callback, CallbackPlan::EarlyStopping { .. });
-        match self.plan.callbacks.iter().any(restores) && !trainer.is_stopped() {
-            true => self.save(trainer),
-            false => Ok(()),
-        }
-    }
-
-    /// The failure of the run, where `failure` is one of the trainer.
-    fn explain(&self, failure: Failure, trainer: &Trainer<T>) -> Failure {
-        let Failure::Model(error) = failure else { return failure };
-        match (error, &self.plan.load) {
-            // No step has been taken, so the loaded parameters are the reason.
-            (Error::NonFinite(NonFinite::Loss { step: 1, loss, .. }), Some(path)) => Failure::Unusable {
-                path: path.clone(),
-                problem: format!("the loss of the first step is {loss}"),
-            },
-            (Error::NonFinite(NonFinite::Parameters { step: 0, tensor, .. }), Some(path)) => {
-                Failure::Unusable {
-                    path: path.clone(),
-                    problem: format!("'{tensor}' has a value that is infinite or NaN"),
-                }
-            }
-            (error @ Error::NonFinite(NonFinite::Evaluation { .. }), _) => {
-                let epoch = self.epochs + 1;
-                let problem = format!("after epoch {epoch}, {error}; a smaller learning rate may help");
-                self.diverged(problem, trainer)
-            }
-            (error @ Error::NonFinite(_), _) => self.diverged(error.to_string(), trainer),
-            (other, _) => other.into(),
-        }
-    }
-
-    /// The failure of a run that diverged. `problem` proposes a smaller learning rate; this adds other
-    /// parameters of the optimizer that are unusual.
-    fn diverged(&self, mut problem: String, trainer: &Trainer<T>) -> Failure {
-        let optimizer = &self.plan.optimizer;
-        if optimizer.epsilon() == Some(0.0) {
-            problem += ", and so may an --epsilon above 0";
-        }
-        let weight_decay = optimizer.weight_decay();
-        // A step with such a decay moves a parameter past zero.
-        if weight_decay * trainer.config().learning_rate > 1.0 {
-            problem += &format!(", and so may a smaller --weight-decay than {weight_decay:?}");
-        }
-        Failure::Diverged { problem, good_epochs: self.epochs, save: self.plan.save.clone() }
-    }
 }
