@@ -21,7 +21,8 @@
 //! 5. The input is read in place, except in two cases, in which the rows in use are copied. Channels that are
 //!    a power of two apart compete for the same places of the cache; so narrow tiles read a copy whose
 //!    channels do not. And where the columns of a forward pass have a stride, the copy puts the columns that
-//!    a kernel element reads next to each other, so that runs are as long as at stride 1.
+//!    a kernel element reads next to each other, so that runs are as long as at stride 1. This copy is made
+//!    once, where there are several groups of output channels.
 
 use super::direct_plan::{DirectPlan, Layout, Products};
 use crate::element::Element;
@@ -136,10 +137,13 @@ impl<T: Element> Kernel for DirectPass<'_, T> {
         let plane = plan.target[0] * plan.target[1] * self.n;
         let scratch = std::mem::take(&mut self.scratch);
         let (packed, copy) = scratch.split_at_mut(plan.weights_len());
+        let mut copied = 0;
         for first in (0..self.outputs).step_by(group) {
             let last = (first + group).min(self.outputs);
             self.pack::<S>(first..last, packed);
-            let mut copied = 0;
+            if !plan.keeps_all_rows() {
+                copied = 0;
+            }
             for (row, taps) in plan.rows.iter().enumerate() {
                 if copies && let Some(needed) = plan.source_rows(taps) {
                     while copied <= *needed.end() {

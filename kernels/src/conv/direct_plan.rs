@@ -34,7 +34,7 @@ pub(super) struct DirectPlan {
     /// The number of pixels in the longest run.
     pub(super) longest_run: usize,
     /// The number of input rows that a copy holds, so that every output row finds the rows it reads, in
-    /// whatever order the output rows need them.
+    /// whatever order the output rows need them; or all rows.
     window: usize,
 }
 
@@ -111,8 +111,16 @@ impl DirectPlan {
             last = last.max(*needed.end());
             window = window.max(last + 1 - needed.start());
         }
-        plan.window = window;
+        // Packing the next group of weights would otherwise copy all rows again: small images with many
+        // channels have many groups.
+        let is_always_copied = plan.strided_rows.stride > 1;
+        plan.window = if is_always_copied && plan.group() < outputs { source[0] } else { window };
         plan
+    }
+
+    /// Whether the copy holds all rows, so that one copy serves all groups of output channels.
+    pub(super) fn keeps_all_rows(&self) -> bool {
+        self.window == self.source[0]
     }
 
     /// The first and the last input row that an output row with kernel elements `taps` reads.
