@@ -210,6 +210,15 @@ pub enum SourceError {
         reason: std::io::Error,
     },
 
+    /// A file that is to hold what is read cannot be written.
+    #[error("cannot write {file}: {reason}")]
+    Write {
+        /// The file.
+        file: String,
+        /// What went wrong.
+        reason: std::io::Error,
+    },
+
     /// A pattern that no file fits.
     #[error("no file matches {pattern}")]
     NoFiles {
