@@ -13,6 +13,7 @@ mod mistake_pictures;
 pub(crate) mod network;
 mod profile;
 mod progress;
+pub(crate) mod remote_data;
 mod report;
 pub(crate) mod resume;
 mod run_start;
