@@ -1,5 +1,7 @@
 //! Objects of an S3-compatible store.
 
+use isograd_datasets::pipeline::chunk_objects;
+
 use crate::server::{Answer, Request, Server, list};
 use crate::{SECRET, options, read_all, s3_options};
 
@@ -42,6 +44,9 @@ fn the_objects_below_a_prefix_come_by_name() {
     };
     assert_eq!(read("s3://bucket/lake/").unwrap(), ["ten", "two", "a"]);
     assert_eq!(server.take_requests().iter().filter(|target| target.contains("list-type")).count(), 3);
+    let objects = chunk_objects(&"s3://bucket/lake/*".parse().unwrap(), &s3_options(&server)).unwrap();
+    let expected = ["s3://bucket/lake/part-10.bin", "s3://bucket/lake/part-2.bin"];
+    assert!(objects.addresses().eq(expected));
     assert_eq!(read("s3://bucket/lake/part-?.bin").unwrap(), ["two"]);
     assert_eq!(read("s3://bucket/lake/*.bin").unwrap(), ["ten", "two"]);
     assert_eq!(read("s3://bucket").unwrap(), ["ten", "two", "a", "of another lake"]);

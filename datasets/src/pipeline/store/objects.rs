@@ -151,14 +151,9 @@ pub struct ChunkObjects {
 }
 
 impl ChunkObjects {
-    /// The number of objects.
-    pub fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    /// Whether there is none, which cannot be.
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
+    /// The addresses of the objects, in their order.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        self.found.iter().map(|found| self.address.of(&found.path))
     }
 
     /// Chunks of `records` records of `record_bytes` bytes each, of one object after the other. The last
