@@ -2,6 +2,7 @@
 
 use crate::peak::copy_peak;
 use isograd_kernels::Isa;
+use std::time::Duration;
 
 /// The work of one run of a benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Work {
     Samples(usize),
     /// Items that go through a pipeline.
     Items(usize),
+    /// A run that cannot take less than this: its critical path.
+    AtLeast(Duration),
 }
 
 impl Work {
@@ -52,6 +55,10 @@ impl Report<'_> {
             }
             Work::Samples(samples) => format!("{:.0} samples/s", samples as f64 / median_ns * 1e9),
             Work::Items(items) => format!("{:.0} items/s", items as f64 / median_ns * 1e9),
+            Work::AtLeast(path) => {
+                let path_ns = path.as_nanos() as f64;
+                format!("{:.1} % of the critical path of {}", 100.0 * median_ns / path_ns, humanise(path_ns))
+            }
         };
         let threads = format!("{threads} thread{}", if *threads == 1 { "" } else { "s" });
         format!("{name:<58} {:<8}  {threads}  median {:>9}  {rate}", isa.name(), humanise(*median_ns))

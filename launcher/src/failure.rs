@@ -21,6 +21,10 @@ pub(crate) enum Failure {
     /// Data that cannot be used.
     #[error("{option}: {source}")]
     Data { option: &'static str, source: datasets::Error },
+    /// Data that cannot be downloaded.
+    #[cfg(feature = "object-store")]
+    #[error("{option}: {source}")]
+    Download { option: &'static str, source: datasets::pipeline::SourceError },
     /// A data set with files that cannot be used, which have been listed.
     #[error("{broken} of {files} files cannot be decoded")]
     BrokenFiles { broken: usize, files: usize },

@@ -201,9 +201,18 @@ pub enum RunError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The operating system, or the decoder of gzip, failed.
+    /// The operating system, a server or the decoder of gzip failed.
     #[error("cannot read {file}: {reason}")]
     Io {
+        /// The file, or the address.
+        file: String,
+        /// What went wrong.
+        reason: std::io::Error,
+    },
+
+    /// A file that is to hold what is read cannot be written.
+    #[error("cannot write {file}: {reason}")]
+    Write {
         /// The file.
         file: String,
         /// What went wrong.

@@ -50,11 +50,15 @@ fn unreadable(path: &Path, reason: io::Error) -> SourceError {
 
 /// The contents of `path`, decoded if they begin like gzip.
 pub(super) fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    let mut file = File::open(path)?;
+    decoded(File::open(path)?)
+}
+
+/// What `source` has, decoded if it begins like gzip.
+pub(super) fn decoded(mut source: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     let mut magic = Vec::new();
-    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+    source.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic)?;
     let is_gzip = magic == MAGIC;
-    let whole = BufReader::with_capacity(READ_BYTES, io::Cursor::new(magic).chain(file));
+    let whole = BufReader::with_capacity(READ_BYTES, io::Cursor::new(magic).chain(source));
     Ok(if is_gzip { Box::new(GzipReader::new(whole)) } else { Box::new(whole) })
 }
 
@@ -95,7 +99,7 @@ pub fn chunk_files(pattern: impl AsRef<Path>) -> Result<ChunkFiles, SourceError>
 }
 
 /// Whether `name` matches `pattern`.
-fn matches(pattern: &[char], name: &[char]) -> bool {
+pub(super) fn matches(pattern: &[char], name: &[char]) -> bool {
     // Where to go on after a mismatch: behind the last `*`, which then stands for one character more.
     let (mut p, mut n, mut retry) = (0, 0, None);
     while n < name.len() {

@@ -63,6 +63,8 @@ mod samples;
 mod sequencer;
 mod source;
 mod stage;
+#[cfg(feature = "object-store")]
+mod store;
 mod stream;
 mod sync;
 mod work;
@@ -83,4 +85,9 @@ pub use run::{CancelHandle, Run};
 pub use samples::{MixedChunks, Samples};
 pub use source::{Generator, Once, Source, generator, once};
 pub use stage::{Outlet, Regulator, Sink, Transform, Worker};
+#[cfg(feature = "object-store")]
+pub use store::{
+    Address, AddressError, ChunkObject, ChunkObjects, RecordObjects, StoreError, StoreOptions, chunk_objects,
+    mirror,
+};
 pub use stream::{Branch, Inlet, Stream};

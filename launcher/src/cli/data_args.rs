@@ -1,5 +1,6 @@
 //! The options that say which data set is used and how it is read.
 
+use crate::cli::address;
 use crate::cli::parsers::{self, DatasetName};
 use clap::Args;
 use isograd_datasets::images::OnBadImage;
@@ -11,15 +12,16 @@ pub(crate) struct DataArgs {
     /// Data set: mnist, fashion-mnist, kmnist, qmnist, emnist-letters (-digits, -balanced, -byclass,
     /// -bymerge, -mnist), cifar10, cifar100 (-coarse); synthetic, which fits any network; or a path, such as
     /// ./photos: a folder with a folder of images for each class, or with train/, val/ and test/ of them;
-    /// .tar files of images; a .csv, .npz, .npy or .safetensors file
+    /// .tar files of images; a .csv, .npz, .npy or .safetensors file. A program with the feature object-store
+    /// downloads https://host/file, s3://bucket/file and s3://bucket/folder/ into the user's cache
     /// [default: mnist]
     #[arg(long, value_name = "NAME or PATH", value_parser = parsers::dataset)]
     pub(crate) dataset: Option<DatasetName>,
     /// Folder with the files of a data set that has a name, compressed or not (MNIST is built in)
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = address::path)]
     pub(crate) dataset_train_path: Option<PathBuf>,
     /// Folder or file with the test samples, if they are elsewhere
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = address::path)]
     pub(crate) dataset_test_path: Option<PathBuf>,
     /// Classes of IDX files: every label is below it [default: those of the data set]
     #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]

@@ -8,6 +8,7 @@
 //! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the
 //! job before anything of it has started.
 
+pub(crate) mod address;
 mod args;
 mod augment_args;
 pub(crate) mod augment_plan;

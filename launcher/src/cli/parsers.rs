@@ -1,5 +1,6 @@
 //! Parsers for the values of options. Their errors quote the text and say what is expected.
 
+use crate::cli::address;
 use crate::cli::augment_plan::NormalizePlan;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
@@ -464,7 +465,9 @@ pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
     }
     match text {
         "synthetic" => Ok(DatasetName::Synthetic),
-        path if path.contains(['/', '.']) || Path::new(path).exists() => Ok(DatasetName::Path(path.into())),
+        path if path.contains(['/', '.']) || Path::new(path).exists() => {
+            address::path(path).map(DatasetName::Path)
+        }
         _ => {
             let known: Vec<_> = Named::names().chain(["synthetic", "a path, such as ./photos"]).collect();
             Err(names::unknown("dataset", text, &known))

@@ -191,7 +191,8 @@ impl SavedSettings {
     fn find_paths(&self, args: &mut TrainArgs) {
         let is_elsewhere = std::env::current_dir().is_ok_and(|folder| folder != self.folder);
         let find = |path: &mut PathBuf| {
-            if is_elsewhere && path.is_relative() && !path.exists() {
+            let is_file = !path.to_str().is_some_and(super::address::is_meant);
+            if is_elsewhere && is_file && path.is_relative() && !path.exists() {
                 *path = self.folder.join(&path);
             }
         };

@@ -1,6 +1,7 @@
 //! Where samples come from.
 
 use super::DataArgs;
+use crate::cli::address::shown;
 use crate::cli::augment_plan::InputPlan;
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::parsers::DatasetName;
@@ -46,17 +47,16 @@ impl Source {
     /// read.
     pub(crate) fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows = vec![("dataset", self.name())];
-        let path = |path: &PathBuf| path.display().to_string();
         match self {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => (),
             Self::Named { name: _, set, path: train, test_path } => {
-                rows.push(("dataset-train-path", path(train)));
-                rows.extend(test_path.as_ref().map(|test| ("dataset-test-path", path(test))));
+                rows.push(("dataset-train-path", shown(train)));
+                rows.extend(test_path.as_ref().map(|test| ("dataset-test-path", shown(test))));
                 rows.push(("classes", set.num_classes().to_string()));
             }
             Self::Path(source) => {
-                rows.extend(source.test_path.as_ref().map(|test| ("dataset-test-path", path(test))));
+                rows.extend(source.test_path.as_ref().map(|test| ("dataset-test-path", shown(test))));
                 rows.extend(source.given.iter().cloned());
             }
             Self::Synthetic { sample_shape: _, num_classes: _ } => (),
@@ -70,7 +70,7 @@ impl Source {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => "mnist".to_string(),
             Self::Named { name, .. } => name.to_string(),
-            Self::Path(source) => source.path.display().to_string(),
+            Self::Path(source) => shown(&source.path),
             Self::Synthetic { .. } => "synthetic".to_string(),
         }
     }
@@ -89,7 +89,7 @@ impl Source {
         let default = DatasetName::Named("mnist", Named::by_name("mnist").expect("a name of the library"));
         let dataset = match args.dataset.clone().unwrap_or(default) {
             DatasetName::Path(path) if args.dataset_train_path.is_some() => {
-                let path = path.display();
+                let path = shown(&path);
                 return Err(usage(&format!("--dataset-train-path: --dataset {path} is a path already")));
             }
             DatasetName::Path(path) => {
@@ -155,7 +155,7 @@ impl Source {
 impl PathSource {
     /// Checks that the options are for the format that was found.
     pub(crate) fn check(&self, format: Format) -> Result<(), Failure> {
-        let path = self.path.display();
+        let path = shown(&self.path);
         let (of_images, of_tables) = (
             self.of_images.filter(|_| !format.has_images()),
             self.of_tables.filter(|_| format != Format::Table),

@@ -1,5 +1,6 @@
 //! The samples to train on and to test with.
 
+use super::remote_data::local;
 use crate::cli::source::{PathSource, Source};
 use crate::failure::Failure;
 #[cfg(feature = "bundled-mnist")]
@@ -44,7 +45,9 @@ impl Source {
                 Ok(Samples::new(mnist::bundled(mnist::Split::Train), Box::new(test)))
             }
             Self::Named { set, path, test_path, .. } => {
-                set.open(path, test_path.as_deref()).map(Samples::from).map_err(failure(NAMED))
+                let test_path = test_path.as_ref().map(|path| local(path, TEST_PATH)).transpose()?;
+                let opened = set.open(&local(path, NAMED)?, test_path.as_deref());
+                opened.map(Samples::from).map_err(failure(NAMED))
             }
             Self::Path(source) => open_path(source).map(Samples::from),
             Self::Synthetic { sample_shape, num_classes } => {
@@ -67,7 +70,11 @@ impl Source {
             #[cfg(feature = "bundled-mnist")]
             Self::Bundled => Box::new(mnist::bundled(mnist::Split::Test)),
             Self::Named { set, path, test_path, .. } => {
-                Box::new(set.open_test(test_path.as_ref().unwrap_or(path)).map_err(failure(NAMED))?)
+                let path = match test_path {
+                    Some(path) => local(path, TEST_PATH)?,
+                    None => local(path, NAMED)?,
+                };
+                Box::new(set.open_test(&path).map_err(failure(NAMED))?)
             }
             // The training samples say what the others mean: their classes, their categories.
             Self::Path(source) => return Ok(open_path(source)?.test),
@@ -133,6 +140,8 @@ const TEST: &str = "the test samples (--dataset, --dataset-train-path)";
 /// The option that chooses the files of a set with a name, and the files of any other.
 const NAMED: &str = "--dataset-train-path";
 const PATH: &str = "--dataset";
+/// The option that chooses the files of test samples that are elsewhere.
+const TEST_PATH: &str = "--dataset-test-path";
 
 pub(super) const NO_TEST: &str = "the data set has no test samples";
 pub(super) const TEST_HINT: &str =
@@ -144,7 +153,8 @@ fn failure(option: &'static str) -> impl Fn(datasets::Error) -> Failure {
 
 fn open_path(source: &PathSource) -> Result<Opened, Failure> {
     let PathSource { path, test_path, options, .. } = source;
-    let opened = open(path, test_path.as_deref(), options).map_err(failure(PATH))?;
+    let test_path = test_path.as_ref().map(|path| local(path, TEST_PATH)).transpose()?;
+    let opened = open(&local(path, PATH)?, test_path.as_deref(), options).map_err(failure(PATH))?;
     source.check(opened.format)?;
     Ok(opened)
 }

@@ -14,6 +14,7 @@ pub(crate) mod network;
 mod observer;
 mod profile;
 mod progress;
+pub(crate) mod remote_data;
 mod report;
 pub(crate) mod resume;
 mod run_start;
