@@ -183,9 +183,7 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn algorithms(&self) -> Option<[&'static str; 3]> {
-        let conv = &self.built().conv;
-        let paths = [conv.forward_path(), conv.input_gradient_path(), conv.weight_gradient_path()];
-        Some(paths.map(|path| path.name()))
+        Some(self.built().conv.paths().each().map(|path| path.name()))
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
