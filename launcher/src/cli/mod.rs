@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! words -> spelling (one form) -> pydtnn (its options in our words) -> config (options from files)
-//!       -> args (clap, with parsers for values) -> plan (checked, typed)
+//!       -> conv_plan (the choices in a file of --tuned) -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
 //!
 //! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the
@@ -17,6 +17,7 @@ pub(crate) mod checkpoint_plan;
 mod clap_error;
 pub(crate) mod config;
 mod config_args;
+pub(crate) mod conv_plan;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
@@ -155,7 +156,7 @@ fn prepare(args: Vec<OsString>) -> Result<Prepared, Failure> {
     }
     let words = of_command.with_plain_switches(args.split_off(1 + command.split(' ').count()));
     let Expanded { words, origins, is_to_be_printed } = config::expand(&of_command, words)?;
-    args.extend(words);
+    args.extend(conv_plan::with_text(&of_command, words)?);
     Ok(Prepared { args, command, notes, origins, is_to_be_printed })
 }
 
