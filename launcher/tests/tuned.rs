@@ -1,4 +1,4 @@
-//! Runs with the choices of a file: the bits of the choices on any number of threads and
+//! `isograd tune`, and runs with the choices of a file: the bits of the choices on any number of threads and
 //! ranks, kept by a run whatever becomes of the file, and one clear line for each mistake.
 
 mod common;
@@ -139,4 +139,41 @@ fn mistakes_have_one_line() {
         "--tuned: there is no choice for layer 1 (Conv2D), a convolution of 1x28x28, 4 filters of 3x3",
     );
     problem(path, "summary --model simplecnn --tuned choices.toml", "the choices are of another network");
+    problem(path, "tune simplemlp", "simplemlp has no convolution: there is nothing to choose");
+    problem(
+        path,
+        "tune net.toml --out net.toml",
+        "--out net.toml: it is there and is no file of choices: line 1",
+    );
+    problem(path, "tune nett", "unknown model 'nett'");
+    problem(path, "tune net.toml --out nowhere/x.toml", "--out nowhere/x.toml: cannot write: ");
+}
+
+#[test]
+fn what_tune_writes_is_taken() {
+    let folder = folder();
+    let run = |line: &str| isograd_in(folder.path(), line);
+    let outcome = ok(run("tune net.toml --batch-size 40 --shard-size 10 --threads 2"));
+    assert!(outcome.stdout.starts_with("net: 3 shapes of convolutions, 2 threads, shards of 10 samples, "));
+    for row in [
+        "16x12x12, 16 filters of 3x3, padding 1",
+        "input gradient",
+        "a step of 40 samples: ",
+        "written: net.tuned.toml",
+    ] {
+        assert!(outcome.stdout.contains(row), "{row} in {}", outcome.stdout);
+    }
+    let text = fs::read_to_string(folder.path().join("net.tuned.toml")).expect("the file is written");
+    assert_eq!(text.lines().filter(|line| line.contains("forward = ")).count(), 3, "{text}");
+    let trained = run(&format!("{RUN} --steps 3 --tuned net.tuned.toml --threads 1"));
+    hash(&trained);
+    assert!(
+        !trained.stderr.contains("--tuned"),
+        "measured on this machine, for such shards: {}",
+        trained.stderr
+    );
+    // A second time, the file is replaced.
+    ok(run("tune net.toml --batch-size 40 --shard-size 10 --threads 1 --isa portable"));
+    let again = fs::read_to_string(folder.path().join("net.tuned.toml")).expect("the file is written");
+    assert!(again.contains("isa = \"portable\""), "{again}");
 }

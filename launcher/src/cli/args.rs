@@ -22,6 +22,7 @@ use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
 use crate::cli::scaling_args::{SCALING_EXAMPLES, ScalingArgs};
 use crate::cli::schedule_plan;
 use crate::cli::sweep_args::{SWEEP_EXAMPLES, SweepArgs};
+use crate::cli::tune_plan::{TUNE_EXAMPLES, TuneArgs};
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
 };
@@ -102,6 +103,9 @@ pub(crate) enum Command {
     Import(Box<ImportArgs>),
     /// Show the layers of a network
     Summary(SummaryArgs),
+    /// Measure the paths of a network's convolutions, and write down the fastest for --tuned
+    #[command(after_help = TUNE_EXAMPLES)]
+    Tune(Box<TuneArgs>),
     /// Show runs on one page: curves, confusion matrix, worst mistakes, settings
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Box<ReportArgs>),

@@ -138,7 +138,7 @@ fn differences<T: Element>(
 }
 
 /// The choices in the file at `path`.
-fn read(path: &Path) -> Result<Tuning, String> {
+pub(crate) fn read(path: &Path) -> Result<Tuning, String> {
     let text = text_file::read(path).map_err(|error| format!("cannot read: {error}"))?;
     Tuning::parse(&text).map_err(|error| error.to_string())
 }

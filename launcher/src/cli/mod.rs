@@ -45,6 +45,7 @@ pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
 mod sweep_args;
+pub(crate) mod tune_plan;
 mod use_args;
 pub(crate) mod use_plan;
 

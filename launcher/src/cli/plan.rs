@@ -167,7 +167,7 @@ impl Execution {
     /// The samples in a shard of a batch. It depends on the batch alone, never on threads or ranks, so that
     /// the bits do not either. By default, a small batch has two shards, for two threads; whole vectors of
     /// samples are fast.
-    fn shard_size(&self, batch_size: usize) -> usize {
+    pub(crate) fn shard_size(&self, batch_size: usize) -> usize {
         let half = batch_size.div_ceil(2).next_multiple_of(8);
         self.shard_size.unwrap_or(SHARD_SIZE.min(half)).min(batch_size)
     }
