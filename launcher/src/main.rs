@@ -78,7 +78,7 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Run(args) => workflow::start(*args, out),
         Command::Export(args) => exchange::export::start(&(*args).try_into()?, out),
         Command::Import(args) => exchange::import::start(&(*args).try_into()?, out),
-        Command::Summary(args) => summary::print(&args.try_into()?, out),
+        Command::Summary(args) => summary::print(&(*args).try_into()?, out),
         Command::Tune(args) => tune::start(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),

@@ -102,7 +102,7 @@ pub(crate) enum Command {
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(Box<ImportArgs>),
     /// Show the layers of a network
-    Summary(SummaryArgs),
+    Summary(Box<SummaryArgs>),
     /// Measure the paths of a network's convolutions, and write down the fastest for --tuned
     #[command(after_help = TUNE_EXAMPLES)]
     Tune(Box<TuneArgs>),
