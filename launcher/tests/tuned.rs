@@ -146,7 +146,7 @@ fn mistakes_have_one_line() {
         "--out net.toml: it is there and is no file of choices: line 1",
     );
     problem(path, "tune nett", "unknown model 'nett'");
-    problem(path, "tune net.toml --out nowhere/x.toml", "--out nowhere/x.toml: cannot write: ");
+    problem(path, "tune net.toml --out nowhere/x.toml", "--out nowhere/x.toml: there is no folder nowhere");
 }
 
 #[test]

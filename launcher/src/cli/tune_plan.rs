@@ -81,6 +81,12 @@ impl TryFrom<TuneArgs> for TunePlan {
         let source = data.is_given().then(|| Source::new(data, &model)).transpose()?;
         let conv = ConvArgs::default();
         let out = out.unwrap_or_else(|| PathBuf::from(format!("{}.tuned.toml", model.name())));
+        // What cannot be written is found before anything is measured.
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let problem = format!("--out {}: there is no folder {}", out.display(), folder.display());
+            return Err(Failure::Usage { problem, hint: None });
+        }
         // What is there and is no file of choices is not this command's to replace.
         if out.exists()
             && let Err(problem) = conv_plan::read(&out)
