@@ -197,7 +197,8 @@ impl Conv2d {
     /// ```
     /// use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Paths};
     /// let [stride, padding, dilation] = [1, 1, 1].map(Into::into);
-    /// let shape = Conv2dShape { c: 8, h: 6, w: 6, f: 8, kh: 3, kw: 3, stride, padding, dilation, groups: 1 };
+    /// let [c, h, w, f, kh, kw] = [8, 6, 6, 8, 3, 3];
+    /// let shape = Conv2dShape { c, h, w, f, kh, kw, stride, padding, dilation, groups: 1 };
     /// let paths = Paths { weight_gradient: Path::WinogradF4, ..Paths::by_shape(&shape)? };
     /// assert_eq!(Conv2d::with_paths(shape, paths)?.paths(), paths);
     /// # Ok::<(), isograd_kernels::conv::ConvError>(())

@@ -18,8 +18,9 @@ use std::sync::Arc;
 /// The options. The comments are what `--help` shows.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConvArgs {
-    /// Algorithm of convolutions, where it serves their shapes: auto (which suits the shape), direct, winograd
-    /// or im2col. It changes the rounding of results [default: auto; of a saved network: as it was trained]
+    /// Algorithm of convolutions, where it serves their shapes: auto (which suits the shape), direct,
+    /// winograd or im2col. It changes the rounding of results [default: auto; of a saved network: as it was
+    /// trained]
     #[arg(long, value_name = "NAME", value_parser = parsers::conv_path)]
     pub(crate) conv: Option<ConvPath>,
     /// Compute each convolution as this file says, which 'isograd tune' writes. It changes the rounding of

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! words -> spelling (one form) -> pydtnn (its options in our words) -> config (options from files)
-//!       -> conv_plan (the choices in a file of --tuned) -> args (clap, with parsers for values) -> plan (checked, typed)
+//!       -> conv_plan (the choices in a file of --tuned)
+//!       -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
 //!
 //! The words of a job end with the command of its ranks, which is parsed as well: a mistake in it ends the

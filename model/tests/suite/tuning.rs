@@ -103,8 +103,8 @@ fn a_network_takes_the_choices() {
     );
 }
 
-/// Each path errs by at most what the crate of kernels documents for it: about 3 times the direct path's error
-/// in F(4, 3), relative to the largest values.
+/// Each path errs by at most what the crate of kernels documents for it: about 3 times the direct path's
+/// error in F(4, 3), relative to the largest values.
 #[test]
 fn outputs_of_a_tuned_network_are_those_of_the_direct_paths_but_for_rounding() {
     let x: Vec<f32> = crate::common::values(7, 0, 3 * 72 * 21, 1.0);
