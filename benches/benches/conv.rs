@@ -204,7 +204,7 @@ impl Tensors {
         expected.iter_mut().for_each(|y| *y = y.max(0.0));
         let [x, w, bias] = [&x, &w, &bias].map(|all| absolute(all));
         let magnitudes = reference::conv::forward(self.conv.shape(), 1, &x, &w, &bias);
-        let bound = Self::bound(self.conv.forward_path(), &magnitudes);
+        let bound = Self::bound(self.conv.paths().forward, &magnitudes);
         assert_close("conv forward", &self.last_sample(y), &expected, bound);
     }
 
@@ -213,7 +213,7 @@ impl Tensors {
         let expected = reference::conv::input_gradient(self.conv.shape(), 1, &dy, &w);
         let [dy, w] = [&dy, &w].map(|all| absolute(all));
         let magnitudes = reference::conv::input_gradient(self.conv.shape(), 1, &dy, &w);
-        let bound = Self::bound(self.conv.input_gradient_path(), &magnitudes);
+        let bound = Self::bound(self.conv.paths().input_gradient, &magnitudes);
         assert_close("conv input gradient", &self.last_sample(dx), &expected, bound);
     }
 
@@ -232,7 +232,7 @@ impl Tensors {
         let expected = reference::conv::weight_gradient(self.conv.shape(), 1, &x, &dy);
         let [x, dy] = [&x, &dy].map(|all| absolute(all));
         let magnitudes = reference::conv::weight_gradient(self.conv.shape(), 1, &x, &dy);
-        let bound = Self::bound(self.conv.weight_gradient_path(), &magnitudes);
+        let bound = Self::bound(self.conv.paths().weight_gradient, &magnitudes);
         assert_close("conv weight gradient", &dw, &expected, bound);
         self.dy.iter_mut().zip(all).for_each(|(dy, all)| *dy = all as f32);
     }
@@ -252,7 +252,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
     let kind = if *groups == 1 { "" } else { " depthwise" };
     let shape = format!("{name}{kind} {c}->{f} {h}x{w} {kh}x{kw} s{} n={n}", stride.h);
     let work = work(layer);
-    suite.kernel(isa, &format!("forward {shape}{}", by(conv.forward_path())), work, || {
+    suite.kernel(isa, &format!("forward {shape}{}", by(conv.paths().forward)), work, || {
         let mut tensors = Tensors::new(layer);
         tensors.prepare(isa);
         let mut y = Buffer::zeroed(tensors.dy.len());
@@ -268,7 +268,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
         });
     }
     if *c > 3 {
-        suite.kernel(isa, &format!("dx {shape}{}", by(conv.input_gradient_path())), work, || {
+        suite.kernel(isa, &format!("dx {shape}{}", by(conv.paths().input_gradient)), work, || {
             let mut tensors = Tensors::new(layer);
             tensors.prepare(isa);
             let mut dx = Buffer::zeroed(tensors.x.len());
@@ -277,7 +277,7 @@ fn passes(suite: &mut Suite, isa: Isa, layer: &Layer) {
             move || tensors.input_gradient(isa, &mut dx)
         });
     }
-    suite.kernel(isa, &format!("dw {shape}{}", by(conv.weight_gradient_path())), work, || {
+    suite.kernel(isa, &format!("dw {shape}{}", by(conv.paths().weight_gradient)), work, || {
         let mut tensors = Tensors::new(layer);
         tensors.check_weight_gradient(isa);
         let mut dw = Buffer::zeroed(tensors.w.len());

@@ -164,7 +164,7 @@ fn the_chosen_path_is_one_of_both() {
                 dw
             };
             let chosen = Conv2d::new(shape).unwrap();
-            let forced = Conv2d::with_path(shape, chosen.weight_gradient_path()).unwrap();
+            let forced = Conv2d::with_path(shape, chosen.paths().weight_gradient).unwrap();
             assert!(weight_gradient(&chosen) == weight_gradient(&forced), "{isa}, {shape:?}");
         });
     }

@@ -115,7 +115,7 @@ fn depthwise_without_samples() {
 #[test]
 fn depthwise_passes_are_direct() {
     let conv = Conv2d::new(depthwise(4, 1, fitting([1, 1], [2, 2], [3, 3], [1, 1], [1, 1], [1, 1]))).unwrap();
-    assert_eq!(conv.weight_gradient_path(), Path::Direct);
+    assert_eq!(conv.paths().weight_gradient, Path::Direct);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn what_is_not_finite_stays_in_its_tiles() {
 fn the_path_follows_from_the_shape() {
     let paths = |shape: Conv2dShape| {
         let conv = Conv2d::new(shape).unwrap();
-        [conv.forward_path(), conv.input_gradient_path(), conv.weight_gradient_path()]
+        [conv.paths().forward, conv.paths().input_gradient, conv.paths().weight_gradient]
     };
     assert_eq!(paths(shape([16, 16], [8, 8], [1, 1])), [Path::WinogradF4; 3]);
     assert_eq!(paths(shape([15, 16], [8, 8], [1, 1])), [Path::Direct; 3]);

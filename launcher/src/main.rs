@@ -32,6 +32,7 @@ mod slurm;
 mod ssh;
 mod sweep;
 mod system;
+mod tune;
 mod workflow;
 
 use cli::plan::{EvaluatePlan, TrainPlan};
@@ -77,7 +78,8 @@ fn run(out: &mut Output) -> Result<(), Failure> {
         Command::Run(args) => workflow::start(*args, out),
         Command::Export(args) => exchange::export::start(&(*args).try_into()?, out),
         Command::Import(args) => exchange::import::start(&(*args).try_into()?, out),
-        Command::Summary(args) => summary::print(&args.try_into()?, out),
+        Command::Summary(args) => summary::print(&(*args).try_into()?, out),
+        Command::Tune(args) => tune::start(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Check(args) } => data::check::print(&(*args).try_into()?, out),
         Command::Data { what: DataCommand::Show(args) } => data::show::write(&(*args).try_into()?, out),
         Command::Report(args) => report::start(*args, out),

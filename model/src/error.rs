@@ -12,7 +12,7 @@ use crate::onnx::OnnxError;
 use crate::place::Place;
 use crate::shape::Shape;
 use crate::train::{DataError, NonFinite};
-use isograd_kernels::conv::ConvError;
+use isograd_kernels::conv::{Conv2dShape, ConvError};
 use isograd_kernels::pool::PoolError;
 use std::path::PathBuf;
 
@@ -39,6 +39,17 @@ pub enum Error {
     NoConvPath {
         /// The path.
         path: ConvPath,
+    },
+    /// A convolution that a table of paths does not have.
+    #[error(
+        "there is no choice for {place}, a convolution of {shape}: the choices are of another network, or of images of \
+         another size"
+    )]
+    NoConvChoice {
+        /// Where its layer stands.
+        place: Place,
+        /// Its shape.
+        shape: Box<Conv2dShape>,
     },
     /// The network's output is not what the loss takes.
     #[error(transparent)]

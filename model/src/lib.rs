@@ -57,7 +57,7 @@ pub use last_layer::LastLayerError;
 pub use logger::Logger;
 pub use loss::Loss;
 pub use metric::Metric;
-pub use network::{LayerNode, Network, Randomness, Session, State};
+pub use network::{Convolution, LayerNode, Network, Randomness, Session, State};
 pub use optimizer::Optimizer;
 pub use place::Place;
 pub use predictor::{Predictor, Scores};

@@ -1,6 +1,6 @@
-//! Which path each pass of a convolution takes, by its shape alone.
+//! Which path each pass of a convolution takes: by its shape alone, or as the caller says.
 
-use super::{Conv2dShape, Path};
+use super::{Conv2dShape, ConvError, Path};
 
 /// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
@@ -19,34 +19,67 @@ const MIN_F4_PIXELS: usize = 3;
 /// on, they are beyond the caches, and the 16 of F(2, 3) are faster.
 const MANY_PAIRS: usize = 1 << 16;
 
-/// The path of each pass.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Paths {
-    pub(super) forward: Path,
-    pub(super) input_gradient: Path,
-    pub(super) weight_gradient: Path,
-    /// A pass over fewer samples is direct where its path is Winograd's.
-    pub(super) least_samples: usize,
+/// The path of each pass. The passes do not depend on each other: any three paths that [serve](Path::serves)
+/// the shape go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paths {
+    /// The path of the forward pass.
+    pub forward: Path,
+    /// The path of the gradient by the input.
+    pub input_gradient: Path,
+    /// The path of the gradient by the weights.
+    pub weight_gradient: Path,
+    /// A pass over fewer samples is direct where its path is Winograd's. With 0, each pass takes its path
+    /// whatever the number of samples.
+    pub least_samples: usize,
 }
 
 impl Paths {
     /// One path for all passes, whatever the number of samples.
-    pub(super) fn all(path: Path) -> Self {
+    pub fn all(path: Path) -> Self {
         Self { forward: path, input_gradient: path, weight_gradient: path, least_samples: 0 }
     }
 
+    /// The paths that the [module's table](super) gives to `shape`.
+    ///
+    /// # Errors
+    ///
+    /// When the shape is no convolution, as [`Conv2d::new`](super::Conv2d::new).
+    pub fn by_shape(shape: &Conv2dShape) -> Result<Self, ConvError> {
+        let [rows, columns] = shape.axes()?;
+        Ok(Self::new(shape, rows.outputs, columns.outputs))
+    }
+
+    /// The paths of the forward pass, the input gradient and the weight gradient, in this order.
+    pub fn each(&self) -> [Path; 3] {
+        [self.forward, self.input_gradient, self.weight_gradient]
+    }
+
+    /// Checks that `shape` is a convolution and that all paths serve it, in no memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conv2d::with_paths`](super::Conv2d::with_paths).
+    pub fn check(&self, shape: &Conv2dShape) -> Result<(), ConvError> {
+        shape.axes()?;
+        match self.each().iter().all(|path| path.serves(shape)) {
+            true => Ok(()),
+            false => Err(ConvError::NoWinograd { shape: Box::new(*shape) }),
+        }
+    }
+
     /// The paths of `shape`, whose output has `oh` x `ow` pixels.
-    pub(super) fn new(shape: &Conv2dShape, oh: usize, ow: usize) -> Self {
+    fn new(shape: &Conv2dShape, oh: usize, ow: usize) -> Self {
         if shape.is_product() {
             return Self::all(Path::Im2col);
         }
         let long_dots = oh * ow >= MIN_DIRECT_PIXELS || shape.is_depthwise();
         let weight_gradient = if long_dots { Path::Direct } else { Path::Im2col };
         let (c, f) = (shape.c, shape.f);
-        if !shape.allows_winograd() || c.min(f) < MIN_WINOGRAD_CHANNELS {
-            return Self { weight_gradient, ..Self::all(Path::Direct) };
-        }
         let least_samples = if c.min(f) < MANY_CHANNELS { MIN_SAMPLES } else { 0 };
+        if !shape.allows_winograd() || c.min(f) < MIN_WINOGRAD_CHANNELS {
+            return Self { weight_gradient, least_samples, ..Self::all(Path::Direct) };
+        }
         let path = winograd_path(oh, ow);
         let weight_gradient = match path {
             Path::WinogradF4 if c * f > MANY_PAIRS => Path::WinogradF2,

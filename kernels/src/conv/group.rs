@@ -37,8 +37,9 @@ impl Group {
         }
     }
 
-    /// The number of elements of scratch memory that each pass needs for at most `n` samples.
-    pub(super) fn scratch_len(&self, paths: &Paths, n: usize) -> usize {
+    /// The number of elements of scratch memory that each pass needs for at most `n` samples. `is_here` says
+    /// whether direct passes run here.
+    pub(super) fn scratch_len(&self, paths: &Paths, is_here: bool, n: usize) -> usize {
         let few = n.min(paths.least_samples.saturating_sub(1));
         [
             (paths.forward, self.forward.scratch_len(n), self.forward.scratch_len(few)),
@@ -51,7 +52,8 @@ impl Group {
         ]
         .into_iter()
         .map(|(path, direct, few)| match path {
-            Path::Direct => direct,
+            Path::Direct if is_here => direct,
+            Path::Direct => 0,
             Path::Im2col => self.im2col.scratch_len(n),
             // Passes over few samples are direct.
             Path::WinogradF2 | Path::WinogradF4 => few,

@@ -25,7 +25,7 @@
 //! | small outputs | [`Path::Direct`] | [`Path::Im2col`], unless depthwise |
 //! | every other shape | [`Path::Direct`] | [`Path::Direct`] |
 //!
-//! [`Conv2d::with_path`] takes one path for all passes.
+//! [`Conv2d::with_path`] takes one path for all passes, [`Conv2d::with_paths`] one for each pass.
 //!
 //! Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2.
 //! It pays from 16 channels and 16 filters on. From 32 of both on, it pays for a single sample, too; with
@@ -83,6 +83,7 @@ mod strided_rows;
 mod weight_gradient;
 mod winograd;
 
+pub use choice::Paths;
 pub use prepared::Weights;
 pub use shape::{Conv2dShape, ConvError};
 
@@ -94,7 +95,6 @@ pub(crate) use winograd::{WinogradPass, WinogradWeightGradientPass, WinogradWeig
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Activation, Finish, Pass, elementwise, reduce};
-use choice::Paths;
 use depthwise::Depthwise;
 use direct::Epilogue;
 use group::Group;
@@ -120,6 +120,15 @@ pub enum Path {
 }
 
 impl Path {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Direct, Self::Im2col, Self::WinogradF2, Self::WinogradF4];
+
+    /// Whether passes of `shape` can take the path: Winograd's serve [some shapes](Self::WinogradF2), the
+    /// others all.
+    pub fn serves(self, shape: &Conv2dShape) -> bool {
+        !self.is_winograd() || shape.allows_winograd()
+    }
+
     /// Whether the path is one of Winograd's algorithm.
     pub fn is_winograd(self) -> bool {
         matches!(self, Self::WinogradF2 | Self::WinogradF4)
@@ -156,7 +165,7 @@ pub struct Conv2d {
     oh: usize,
     ow: usize,
     group: Group,
-    /// The direct passes of a convolution whose groups have one channel.
+    /// The kernels of direct passes, where each group has one channel.
     depthwise: Option<Depthwise>,
     winograd: Winograd,
     paths: Paths,
@@ -171,52 +180,59 @@ impl Conv2d {
     /// cannot be cut into equal groups, when the kernel is larger than the padded image, or when a tensor
     /// would have more elements than can be addressed.
     pub fn new(shape: Conv2dShape) -> Result<Self, ConvError> {
-        let [rows, columns] = shape.axes()?;
-        Self::with_paths(shape, Paths::new(&shape, rows.outputs, columns.outputs))
+        Self::with_paths(shape, Paths::by_shape(&shape)?)
     }
 
-    /// As [`new`](Self::new), but all passes take `path`.
+    /// As [`new`](Self::new), but all passes take `path`, whatever the number of samples.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new), and [`ConvError::NoWinograd`] when the path is Winograd's and does not serve
-    /// the shape.
+    /// As [`with_paths`](Self::with_paths).
     pub fn with_path(shape: Conv2dShape, path: Path) -> Result<Self, ConvError> {
-        shape.axes()?;
-        if path.is_winograd() && !shape.allows_winograd() {
-            return Err(ConvError::NoWinograd { shape: Box::new(shape) });
-        }
         Self::with_paths(shape, Paths::all(path))
     }
 
-    fn with_paths(shape: Conv2dShape, paths: Paths) -> Result<Self, ConvError> {
+    /// As [`new`](Self::new), but each pass takes the path that `paths` has for it.
+    ///
+    /// ```
+    /// use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Paths};
+    /// let [stride, padding, dilation] = [1, 1, 1].map(Into::into);
+    /// let [c, h, w, f, kh, kw] = [8, 6, 6, 8, 3, 3];
+    /// let shape = Conv2dShape { c, h, w, f, kh, kw, stride, padding, dilation, groups: 1 };
+    /// let paths = Paths { weight_gradient: Path::WinogradF4, ..Paths::by_shape(&shape)? };
+    /// assert_eq!(Conv2d::with_paths(shape, paths)?.paths(), paths);
+    /// # Ok::<(), isograd_kernels::conv::ConvError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and [`ConvError::NoWinograd`] when a path is Winograd's and does not serve the
+    /// shape.
+    pub fn with_paths(shape: Conv2dShape, paths: Paths) -> Result<Self, ConvError> {
         let [rows, columns] = shape.axes()?;
+        paths.check(&shape)?;
+        let is_direct = paths.each().contains(&Path::Direct);
         let (oh, ow) = (rows.outputs, columns.outputs);
         Ok(Self {
             shape,
             oh,
             ow,
             group: Group::new(shape.c / shape.groups, shape.f / shape.groups, &rows, &columns),
-            depthwise: (shape.is_depthwise() && paths.forward == Path::Direct)
+            depthwise: (shape.is_depthwise() && is_direct)
                 .then(|| Depthwise::new(shape.f / shape.groups, &rows, &columns)),
             winograd: Winograd::new(&shape, [oh, ow], &paths),
             paths,
         })
     }
 
-    /// The path of [`forward`](Self::forward).
-    pub fn forward_path(&self) -> Path {
-        self.paths.forward
+    /// The path of each pass.
+    pub fn paths(&self) -> Paths {
+        self.paths
     }
 
-    /// The path of [`input_gradient`](Self::input_gradient).
-    pub fn input_gradient_path(&self) -> Path {
-        self.paths.input_gradient
-    }
-
-    /// The path of [`weight_gradient`](Self::weight_gradient).
-    pub fn weight_gradient_path(&self) -> Path {
-        self.paths.weight_gradient
+    /// The kernels of a pass that takes `path`, where it is direct and each group has one channel.
+    fn depthwise(&self, path: Path) -> Option<&Depthwise> {
+        self.depthwise.as_ref().filter(|_| path == Path::Direct)
     }
 
     /// The shape that this convolution was made from.
@@ -258,10 +274,10 @@ impl Conv2d {
     /// transformed values of a block of tiles, of about a megabyte or of at least 48 columns; the weight
     /// gradient, for 16 or 36 sums for each pair of channels besides.
     pub fn scratch_len(&self, n: usize) -> usize {
-        match &self.depthwise {
-            Some(depthwise) => depthwise.scratch_len(),
-            None => self.group.scratch_len(&self.paths, n).max(self.winograd.scratch_len(n)),
-        }
+        let depthwise = self.depthwise.as_ref().map_or(0, Depthwise::scratch_len);
+        // Where each group has one channel, the kernels of groups run only what is not direct.
+        let is_here = self.depthwise.is_none();
+        self.group.scratch_len(&self.paths, is_here, n).max(self.winograd.scratch_len(n)).max(depthwise)
     }
 
     /// `y = activation(conv(x, w) + bias + addend)`: overwrites `y` `[F, OH, OW, n]` from `x` `[C, H, W, n]`
@@ -294,7 +310,7 @@ impl Conv2d {
             return winograd::correlate(plan, pass, 0..f, [x, prepared], bias, epilogue, y);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = &self.depthwise {
+        if let Some(depthwise) = self.depthwise(self.paths.forward) {
             let Finish { addend, activation } = finish;
             let own = if addend.is_some() { Activation::Identity } else { activation };
             depthwise.forward(isa, n, [x, w], bias, Epilogue::finish(own.into()), y);
@@ -381,7 +397,7 @@ impl Conv2d {
             return winograd::correlate(plan, pass, 0..self.shape.c, [dy, prepared], None, epilogue, dx);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = &self.depthwise {
+        if let Some(depthwise) = self.depthwise(self.paths.input_gradient) {
             let epilogue = Epilogue::gradient(accum, relu_output);
             return depthwise.input_gradient(isa, n, [dy, w], epilogue, dx);
         }
@@ -413,7 +429,7 @@ impl Conv2d {
             return winograd::weight_gradient(plan, pass, [x, dy], accum, dw);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = &self.depthwise {
+        if let Some(depthwise) = self.depthwise(self.paths.weight_gradient) {
             return depthwise.weight_gradient(Pass { isa, n, scratch }, [x, dy], accum, dw);
         }
         for g in 0..self.shape.groups {

@@ -3,6 +3,7 @@
 use super::axis::Axis;
 use super::{Path, choice};
 use crate::Size2;
+use std::fmt;
 
 /// Why a shape is no convolution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ pub enum ConvError {
     },
     /// Winograd's algorithm does not serve the shape.
     #[error(
-        "convolution: Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2, not for {shape:?}"
+        "convolution: Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2, not for {shape}"
     )]
     NoWinograd {
         /// The shape.
@@ -78,6 +79,25 @@ pub struct Conv2dShape {
     /// Groups of channels and filters. A filter sees the channels of its group only. With 1, it sees all;
     /// with as many as there are channels, the convolution is depthwise.
     pub groups: usize,
+}
+
+/// `16x32x32, 32 filters of 3x3, stride 2, padding 1`: channels, height and width of the image, and what is
+/// not as usual.
+impl fmt::Display for Conv2dShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { c, h, w, f: filters, kh, kw, stride, padding, dilation, groups } = self;
+        write!(f, "{c}x{h}x{w}, {filters} filters of {kh}x{kw}")?;
+        for (name, value, usual) in
+            [("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1)]
+        {
+            match value {
+                Size2 { h, w } if [*h, *w] == [usual; 2] => {}
+                Size2 { h, w } if h == w => write!(f, ", {name} {h}")?,
+                size => write!(f, ", {name} {size}")?,
+            }
+        }
+        if *groups > 1 { write!(f, ", {groups} groups") } else { Ok(()) }
+    }
 }
 
 impl Conv2dShape {

@@ -4,6 +4,7 @@ use crate::cli::augment_args::{AugmentArgs, InputArgs, PrefetchArgs};
 use crate::cli::callback_args::{CallbackArgs, CheckpointArgs};
 use crate::cli::config::Origins;
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::conv_plan::ConvArgs;
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
 use crate::cli::job_args::{
@@ -21,6 +22,7 @@ use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
 use crate::cli::scaling_args::{SCALING_EXAMPLES, ScalingArgs};
 use crate::cli::schedule_plan;
 use crate::cli::sweep_args::{SWEEP_EXAMPLES, SweepArgs};
+use crate::cli::tune_plan::{TUNE_EXAMPLES, TuneArgs};
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
 };
@@ -28,7 +30,6 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use isograd_comm::{Settings, Transport};
-use isograd_model::layer::ConvPath;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,7 +102,10 @@ pub(crate) enum Command {
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(Box<ImportArgs>),
     /// Show the layers of a network
-    Summary(SummaryArgs),
+    Summary(Box<SummaryArgs>),
+    /// Measure the paths of a network's convolutions, and write down the fastest for --tuned
+    #[command(after_help = TUNE_EXAMPLES)]
+    Tune(Box<TuneArgs>),
     /// Show runs on one page: curves, confusion matrix, worst mistakes, settings
     #[command(after_help = REPORT_EXAMPLES)]
     Report(Box<ReportArgs>),
@@ -350,15 +354,13 @@ pub(crate) struct SummaryArgs {
     #[arg(long, value_name = "N", default_value = "32", value_parser = parsers::shard_size)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) shard_size: usize,
-    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes
-    /// the rounding of results
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
-    pub(crate) conv: ConvPath,
+    #[command(flatten)]
+    pub(crate) conv: ConvArgs,
     /// Show the memory that training takes with 'train --recompute'
     #[arg(long, conflicts_with = "toml")]
     pub(crate) recompute: bool,
     /// Print the network as a file for --model instead, to start one of your own
-    #[arg(long, conflicts_with_all = ["shard_size", "conv"])]
+    #[arg(long, conflicts_with_all = ["shard_size", "conv", "tuned"])]
     pub(crate) toml: bool,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,
@@ -540,10 +542,8 @@ pub(crate) struct ExecutionArgs {
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: IsaName,
-    /// Algorithm of convolutions, where it serves their shapes: auto, direct, winograd or im2col. It changes
-    /// the rounding of results
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::conv_path)]
-    pub(crate) conv: ConvPath,
+    #[command(flatten)]
+    pub(crate) conv: ConvArgs,
 }
 
 #[derive(Debug, Args)]

@@ -87,6 +87,13 @@ impl InputPlan {
         }
     }
 
+    /// The height and width that images are given, if they do not keep their own.
+    pub(crate) fn size(&self) -> Option<[usize; 2]> {
+        self.size.map(|size| match size {
+            Size::Crop(size) | Size::Resized(size) => size,
+        })
+    }
+
     /// The size to which `--resized-crop` resizes.
     pub(super) fn resized_crop(&self) -> Option<[usize; 2]> {
         self.size.and_then(|size| match size {

@@ -1,9 +1,10 @@
 //! What `evaluate` tests: what its options say, or else what the saved network tells of its training.
 
 use crate::cli::augment_plan::{InputPlan, NormalizePlan};
+use crate::cli::conv_plan::{ConvArgs, ConvPlan};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::parsers::{self, DatasetName};
-use crate::cli::plan::EvaluatePlan;
+use crate::cli::plan::{EvaluatePlan, Execution};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::source::Source;
 use crate::cli::{DataArgs, EvaluateArgs, InputArgs, TrainArgs};
@@ -93,6 +94,11 @@ impl Told {
         self.settings.as_ref().map_or_else(Default::default, |told| (told.validation_split, told.stratify))
     }
 
+    /// How convolutions were computed.
+    fn conv(&self) -> Option<ConvArgs> {
+        self.settings.as_ref().map(|settings| settings.execution.conv.clone())
+    }
+
     fn loss(&self) -> &'static str {
         match &self.settings {
             Some(settings) => settings.training.loss.loss,
@@ -129,6 +135,9 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             ranks,
             config: _,
         } = args;
+        // The paths of another network say nothing of this one.
+        let conv = if model.is_none() { told.conv() } else { None };
+        let conv = ConvPlan::or_told(execution.conv.clone(), conv);
         let model = match model {
             Some(model) => NetworkPlan::new(model)?,
             None => told.model()?,
@@ -137,7 +146,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
         let (validation_split, stratify) =
             if data.is_given() { Default::default() } else { told.validation_split() };
         let source = Source::new(told.data(data)?, &model)?.sized_for(&input);
-        let execution = execution.try_into()?;
+        let execution = Execution { conv, ..execution.try_into()? };
         let ranks = ranks.into();
         Ok(Self {
             model,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! words -> spelling (one form) -> pydtnn (its options in our words) -> config (options from files)
+//!       -> conv_plan (the choices in a file of --tuned)
 //!       -> args (clap, with parsers for values) -> plan (checked, typed)
 //! ```
 //!
@@ -18,6 +19,7 @@ pub(crate) mod checkpoint_plan;
 mod clap_error;
 pub(crate) mod config;
 mod config_args;
+pub(crate) mod conv_plan;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
@@ -45,6 +47,7 @@ pub(crate) mod shells;
 pub(crate) mod source;
 mod spelling;
 mod sweep_args;
+pub(crate) mod tune_plan;
 mod use_args;
 pub(crate) mod use_plan;
 
@@ -156,7 +159,7 @@ fn prepare(args: Vec<OsString>) -> Result<Prepared, Failure> {
     }
     let words = of_command.with_plain_switches(args.split_off(1 + command.split(' ').count()));
     let Expanded { words, origins, is_to_be_printed } = config::expand(&of_command, words)?;
-    args.extend(words);
+    args.extend(conv_plan::with_text(&of_command, words)?);
     Ok(Prepared { args, command, notes, origins, is_to_be_printed })
 }
 

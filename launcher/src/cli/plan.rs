@@ -4,6 +4,7 @@
 use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
 use crate::cli::checkpoint_plan::CheckpointPlan;
+use crate::cli::conv_plan::ConvPlan;
 use crate::cli::logging_plan::LoggingPlan;
 use crate::cli::metric_plan::{self, ACCURACY, MetricPlan, TargetKind};
 use crate::cli::network_plan::NetworkPlan;
@@ -17,7 +18,6 @@ use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
-use isograd_model::layer::ConvPath;
 use isograd_model::metric::ConfusionMatrix;
 use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
 use std::ffi::OsString;
@@ -132,7 +132,7 @@ pub(crate) struct SummaryPlan {
     /// The data that the network is for; if there is none, what it was made for.
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
-    pub(crate) conv: ConvPath,
+    pub(crate) conv: ConvPlan,
     pub(crate) recompute: bool,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
@@ -154,20 +154,20 @@ pub(crate) struct RankPlan {
 }
 
 /// Threads, shards and arithmetic.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Execution {
     pub(crate) threads: Option<usize>,
     pub(crate) shard_size: Option<usize>,
     pub(crate) dtype: Dtype,
     pub(crate) isa: Isa,
-    pub(crate) conv: ConvPath,
+    pub(crate) conv: ConvPlan,
 }
 
 impl Execution {
     /// The samples in a shard of a batch. It depends on the batch alone, never on threads or ranks, so that
     /// the bits do not either. By default, a small batch has two shards, for two threads; whole vectors of
     /// samples are fast.
-    fn shard_size(&self, batch_size: usize) -> usize {
+    pub(crate) fn shard_size(&self, batch_size: usize) -> usize {
         let half = batch_size.div_ceil(2).next_multiple_of(8);
         self.shard_size.unwrap_or(SHARD_SIZE.min(half)).min(batch_size)
     }
@@ -420,7 +420,7 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, conv, recompute, toml })
+        Ok(Self { model, source, shard_size, conv: conv.into(), recompute, toml })
     }
 }
 
@@ -430,7 +430,7 @@ impl TryFrom<ExecutionArgs> for Execution {
     fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
         let ExecutionArgs { threads, shard_size, dtype, isa, conv } = args;
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { threads, shard_size, dtype, isa, conv })
+        Ok(Self { threads, shard_size, dtype, isa, conv: conv.into() })
     }
 }
 

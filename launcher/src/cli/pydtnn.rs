@@ -61,7 +61,12 @@ const OPTIONS: [(&str, Meaning); 49] = [
     ("enable-fused-conv-bn", Nothing(FUSED)),
     ("enable-fused-conv-bn-relu", Nothing(FUSED)),
     ("tensor-format", Nothing("samples are innermost in memory, for any network")),
-    ("enable-best-of", Nothing("algorithms are chosen by shape, never by a time that could change the bits")),
+    (
+        "enable-best-of",
+        Nothing(
+            "algorithms are chosen by shape, never by a time that could change the bits; tune measures them",
+        ),
+    ),
     ("dataset", Meaning::Dataset),
     ("use-synthetic-data", Meaning::Synthetic),
     ("learning-rate-scaling", Meaning::RateScaling),

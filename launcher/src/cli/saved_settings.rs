@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use isograd_model::RunFolder;
+use isograd_model::file::Tuning;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -129,9 +130,16 @@ impl SavedSettings {
                 continue;
             }
             let saved = raw(&matches, &name);
-            if saved.as_ref() != Some(&values) && name != "evaluate" {
-                let show = |values: &[&OsStr]| {
-                    values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
+            let choices = |args: &TrainArgs| args.execution.conv.tuned.as_ref().map(Tuning::digest);
+            let is_equal = match name.as_str() {
+                "tuned" => choices(&args) == choices(&given_args),
+                "evaluate" => true,
+                _ => saved.as_ref() == Some(&values),
+            };
+            if !is_equal {
+                let show = |values: &[&OsStr]| match name.as_str() {
+                    "tuned" => "choices".to_string(),
+                    _ => values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","),
                 };
                 let was =
                     saved.map_or_else(|| "without it".to_string(), |saved| format!("with {}", show(&saved)));

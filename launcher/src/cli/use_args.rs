@@ -1,6 +1,7 @@
 //! The commands that use networks and exchange them. The comments are what `--help` shows.
 
 use crate::cli::config_args::ConfigArgs;
+use crate::cli::conv_plan::ConvArgs;
 use crate::cli::network_plan::ModelName;
 use crate::cli::parsers::{self, IsaName};
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -68,6 +69,8 @@ pub(crate) struct PredictArgs {
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]
     pub(crate) isa: IsaName,
+    #[command(flatten)]
+    pub(crate) conv: ConvArgs,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,
 }

@@ -1,6 +1,8 @@
 //! What the commands that use networks and exchange them do.
 
+use crate::cli::conv_plan::{ConvArgs, ConvPlan};
 use crate::cli::network_plan::{ModelName, NetworkPlan};
+use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs};
 use crate::failure::Failure;
 use isograd_kernels::Isa;
@@ -24,6 +26,7 @@ pub(crate) struct PredictPlan {
     pub(crate) out: Option<PathBuf>,
     pub(crate) threads: Option<usize>,
     pub(crate) isa: Isa,
+    conv: ConvArgs,
 }
 
 /// How predictions are written.
@@ -51,6 +54,16 @@ pub(crate) struct ImportPlan {
     pub(crate) classes: usize,
     pub(crate) unmatched: Unmatched,
     pub(crate) save: PathBuf,
+}
+
+impl PredictPlan {
+    /// How convolutions are computed in the network `saved`: as the options say, or else as it was trained.
+    pub(crate) fn conv(&self, saved: &SavedNetwork) -> ConvPlan {
+        let settings = saved.info.notes.get(SETTINGS).filter(|_| self.load.model.is_none());
+        // Those of another version may have other options.
+        let told = settings.and_then(|text| SavedSettings::parse(text).train_args().ok());
+        ConvPlan::or_told(self.conv.clone(), told.map(|args| args.execution.conv))
+    }
 }
 
 impl LoadPlan {
@@ -89,14 +102,14 @@ impl TryFrom<PredictArgs> for PredictPlan {
     type Error = Failure;
 
     fn try_from(args: PredictArgs) -> Result<Self, Failure> {
-        let PredictArgs { load, inputs, top, json, csv, out, threads, isa, config: _ } = args;
+        let PredictArgs { load, inputs, top, json, csv, out, threads, isa, conv, config: _ } = args;
         let format = match (json, csv) {
             (true, _) => PredictFormat::JsonLines,
             (_, true) => PredictFormat::Csv,
             _ => PredictFormat::Table,
         };
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { load: load.try_into()?, inputs, top: top as usize, format, out, threads, isa })
+        Ok(Self { load: load.try_into()?, inputs, top: top as usize, format, out, threads, isa, conv })
     }
 }
 

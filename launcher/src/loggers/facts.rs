@@ -1,16 +1,5 @@
 //! Facts of this machine and process, for logs.
 
-/// The model of the CPU, as the system names it.
-pub(crate) fn cpu() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |key: &str| {
-        let line = text.lines().find(|line| line.split(':').next().is_some_and(|name| name.trim() == key))?;
-        Some(line.split_once(':')?.1.trim().to_string())
-    };
-    let named = value("model name").or_else(|| value("Model")).or_else(|| value("CPU implementer"));
-    named.unwrap_or_else(|| std::env::consts::ARCH.to_string())
-}
-
 /// The most memory that this process has used, in bytes.
 pub(crate) fn peak_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -29,7 +18,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_facts() {
-        assert!(!cpu().is_empty() && !host().is_empty());
+        assert!(!host().is_empty());
         let before = peak_memory_bytes().unwrap();
         let memory = vec![1u8; 64 << 20];
         assert!(

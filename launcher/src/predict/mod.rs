@@ -10,6 +10,7 @@
 mod inputs;
 mod output;
 
+use crate::cli::conv_plan::ConvPlan;
 use crate::cli::use_plan::PredictPlan;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -32,7 +33,9 @@ pub(crate) fn start(plan: &PredictPlan, out: &mut Output) -> Result<(), Failure>
 
 fn run(plan: &PredictPlan, out: &mut Output) -> Result<(), Failure> {
     let saved = plan.load.find()?;
-    let predictor = open(&saved)?.with_isa(plan.isa);
+    let conv = plan.conv(&saved);
+    let predictor = open(&saved, &conv)?.with_isa(plan.isa);
+    conv.warn::<f32>(plan.isa, None);
     if !saved.tells_input {
         log::warn!(
             "{} does not tell how its samples were normalised: bytes are divided by 255",
@@ -65,10 +68,10 @@ fn run(plan: &PredictPlan, out: &mut Output) -> Result<(), Failure> {
     }
 }
 
-fn open(saved: &SavedNetwork) -> Result<Predictor, Failure> {
+fn open(saved: &SavedNetwork, conv: &ConvPlan) -> Result<Predictor, Failure> {
     let input = saved.input().map_err(Failure::Load)?;
     let (network, state) = saved.load().map_err(Failure::Load)?;
-    Ok(Predictor::new(network, state, input, saved.info.class_names.clone())?)
+    Ok(Predictor::new(conv.apply(network)?, state, input, saved.info.class_names.clone())?)
 }
 
 /// Predicts the samples of a group, and counts those that cannot be read.

@@ -67,7 +67,10 @@ impl EvaluatePlan {
             return Err(Failure::Usage { problem, hint: None });
         }
         let view = views::in_tests(&self.input, test, normalization.as_ref())?;
-        let network = build::<T>(&self.model, self.execution.conv, &*view, false)?;
+        let network = build::<T>(&self.model, &self.execution.conv, &*view, false)?;
+        if identity.is_first() {
+            self.execution.conv.warn::<T>(self.execution.isa, None);
+        }
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;
         let agreement = || agreement::of_test(self, &network, test, &*view, &state);

@@ -1,10 +1,11 @@
 //! Builds networks, and loads their parameters.
 
+use crate::cli::conv_plan::ConvPlan;
 use crate::cli::metric_plan::TargetKind;
 use crate::cli::network_plan::NetworkPlan;
 use crate::failure::Failure;
 use isograd_datasets::Dataset;
-use isograd_model::layer::{self, ConvPath, Layers};
+use isograd_model::layer::{self, Layers};
 use isograd_model::{Element, Network, SavedNetwork, Shape, State, load};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use std::path::Path;
 /// the samples that the file says; whether they are those of the data set is found when it is used.
 pub(crate) fn build<T: Element>(
     model: &NetworkPlan,
-    conv: ConvPath,
+    conv: &ConvPlan,
     dataset: &dyn Dataset,
     sync_stats: bool,
 ) -> Result<Network<T>, Failure> {
@@ -33,7 +34,7 @@ pub(crate) fn build<T: Element>(
         let problem = format!("--sync-stats: {} has no batch normalisation", model.argument());
         return Err(Failure::Usage { problem, hint: None });
     }
-    with_conv(Network::build(layers)?, conv)
+    conv.apply(Network::build(layers)?)
 }
 
 /// The number of outputs for the targets of `dataset`: one for each class or number.
@@ -51,13 +52,6 @@ pub(crate) fn layers<T: Element>(
         NetworkPlan::Zoo(model) => Ok(model.layers(input, classes)),
         NetworkPlan::File(file) => file.layers(),
     }
-}
-
-/// `network` with its convolutions by `conv`.
-pub(crate) fn with_conv<T: Element>(network: Network<T>, conv: ConvPath) -> Result<Network<T>, Failure> {
-    network
-        .with_conv_path(conv)
-        .map_err(|error| Failure::Usage { problem: format!("--conv: {error}"), hint: None })
 }
 
 /// Loads the state of `network`, called `model`, from the file at `path`, or from the checkpoint that a

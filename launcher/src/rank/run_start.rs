@@ -8,6 +8,7 @@ use crate::loggers::facts;
 use crate::rank::identity::RankIdentity;
 use crate::rank::settings_table;
 use crate::system::cores::CoreLimits;
+use crate::system::cpu_model::cpu_model;
 use isograd_comm::Communicator;
 use isograd_datasets::Dataset;
 use isograd_model::logger::{Record, RunEnd, RunStart};
@@ -57,7 +58,7 @@ pub(crate) fn describe<T: Element>(
         run: plan.logging.name(&model),
         version: env!("CARGO_PKG_VERSION").to_string(),
         isa: config.isa.to_string(),
-        cpu: facts::cpu(),
+        cpu: cpu_model(),
         cores: CoreLimits::of_this_process().online,
         threads: identity.threads(&plan.execution),
         ranks: identity.world,

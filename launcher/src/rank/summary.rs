@@ -3,7 +3,7 @@
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::rank::network::{layers, outputs, with_conv};
+use crate::rank::network::{layers, outputs};
 use isograd_model::layer::Mode;
 use isograd_model::{Network, Shape, file, zoo};
 
@@ -18,7 +18,7 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         None => plan.model.made_for(),
     };
     let layers = || layers::<f32>(&plan.model, input, classes);
-    let mut network = with_conv(Network::build(layers()?)?, plan.conv)?;
+    let mut network = plan.conv.apply(Network::build(layers()?)?)?;
     if plan.recompute {
         network = network.with_recomputation();
     }

@@ -104,8 +104,11 @@ pub(crate) fn run<T: Element>(
     plan.callbacks.iter().try_for_each(|callback| callback.check(&measured, has_validation))?;
     let best = plan.checkpoint.as_ref().map(|checkpoint| &checkpoint.best);
     best.map_or(Ok(()), |best| best.check(&measured, has_validation))?;
-    let network = build::<T>(&plan.model, plan.execution.conv, &*views.train, plan.sync_stats)?;
+    let network = build::<T>(&plan.model, &plan.execution.conv, &*views.train, plan.sync_stats)?;
     let (mut network, model) = (network, plan.model.name());
+    if identity.is_first() {
+        plan.execution.conv.warn::<T>(config.isa, Some(config.shard_size));
+    }
     for pattern in &plan.freeze {
         network
             .freeze(pattern)

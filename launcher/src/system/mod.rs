@@ -4,6 +4,7 @@
 pub(crate) mod cache_folder;
 pub(crate) mod cores;
 pub(crate) mod count;
+pub(crate) mod cpu_model;
 pub(crate) mod cpu_quota;
 pub(crate) mod csv;
 pub(crate) mod escape;

@@ -1,9 +1,11 @@
 //! What can be wrong with a network file.
 
 use super::expression::MAX_TEXT;
+use super::tuning::MAX_TUNING_BYTES;
 use super::{MAX_BYTES, MAX_COUNT, MAX_DEPTH, MAX_LAYERS};
 use crate::error::{BuildError, suggest};
 use crate::place::Place;
+use isograd_kernels::conv::{Conv2dShape, ConvError};
 
 /// Why a network file cannot be read, or a network cannot be written to one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,6 +24,12 @@ pub enum FileError {
     /// A text that is too long.
     #[error("a network file can have {MAX_BYTES} bytes, this one has {bytes}")]
     TooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// A text of choices that is too long.
+    #[error("a file of choices can have {MAX_TUNING_BYTES} bytes, this one has {bytes}")]
+    TooManyChoices {
         /// Its bytes.
         bytes: usize,
     },
@@ -115,6 +123,23 @@ pub enum FileProblem {
         least: u64,
         /// The value.
         value: i64,
+    },
+    /// A convolution that cannot be, or a path that does not serve it.
+    #[error(transparent)]
+    Conv(ConvError),
+    /// A shape for which paths are chosen twice.
+    #[error("paths for {shape} are chosen a second time")]
+    ChosenTwice {
+        /// The shape.
+        shape: Conv2dShape,
+    },
+    /// A file of a form that this version does not know.
+    #[error("'format' is {found}, this version reads {known}")]
+    Format {
+        /// The form of the file.
+        found: usize,
+        /// The form that is known.
+        known: usize,
     },
     /// Variables that are defined by each other.
     #[error("the variable '{name}' depends on itself")]

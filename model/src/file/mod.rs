@@ -1,4 +1,4 @@
-//! Networks in files.
+//! Networks in files, and the choices of a [tuner](Tuning).
 //!
 //! A network file is TOML: the shape of a sample and a list of layers, under the names and with the defaults
 //! that they have in [`layer`](crate::layer). A layer is a table, or only its type if it needs no option.
@@ -47,11 +47,13 @@ mod error;
 mod expression;
 mod read;
 mod table;
+mod tuning;
 mod types;
 mod variables;
 mod write;
 
 pub use error::{FileError, FileProblem};
+pub use tuning::{MAX_TUNING_BYTES, Tuning};
 
 use crate::error::Error;
 use crate::layer::Layers;

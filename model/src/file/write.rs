@@ -208,7 +208,7 @@ fn is_known<T>(kind: &str, block: Option<&Block<T>>) -> bool {
     }
 }
 
-fn fields_of(options: &Options) -> impl Iterator<Item = String> {
+pub(super) fn fields_of(options: &Options) -> impl Iterator<Item = String> {
     options.iter().map(|(name, option)| format!("{name} = {}", value(option)))
 }
 

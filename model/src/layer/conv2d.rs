@@ -2,13 +2,13 @@
 
 use super::folded::Folded;
 use super::{
-    Backward, BackwardReads, Context, ConvPath, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory,
-    Mode, Options, OutputKind, Preparation, Size2, Split,
+    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory, Mode,
+    Options, OutputKind, Preparation, Size2, Split,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
-use isograd_kernels::conv::{self, Conv2dShape, Weights};
+use isograd_kernels::conv::{self, Conv2dShape, Paths, Weights};
 use isograd_kernels::{Accum, Activation, Element, Finish, Pass};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -174,18 +174,18 @@ impl<T: Element> Layer<T> for Conv2D {
         in_parts(conv.shape().c, input_gradient, |part, u| conv.prepare_input_gradient(isa, part, w, u));
     }
 
-    fn take_path(&mut self, path: ConvPath) -> bool {
-        let built = self.built.as_mut().expect("a layer is built before its path is chosen");
-        let conv = path.convolution(*built.conv.shape());
-        let is_taken = conv.is_some();
-        built.conv = conv.unwrap_or_else(|| built.conv.clone());
-        is_taken
+    fn convolution(&self) -> Option<&conv::Conv2d> {
+        Some(&self.built().conv)
     }
 
-    fn algorithms(&self) -> Option<[&'static str; 3]> {
-        let conv = &self.built().conv;
-        let paths = [conv.forward_path(), conv.input_gradient_path(), conv.weight_gradient_path()];
-        Some(paths.map(|path| path.name()))
+    fn take_paths(&mut self, by_shape: &dyn Fn(&Conv2dShape) -> Option<Paths>) -> bool {
+        let built = self.built.as_mut().expect("a layer is built before its paths are chosen");
+        let shape = *built.conv.shape();
+        match by_shape(&shape).and_then(|paths| conv::Conv2d::with_paths(shape, paths).ok()) {
+            Some(conv) => built.conv = conv,
+            None => return false,
+        }
+        true
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

@@ -1,6 +1,6 @@
 //! How convolutions choose their algorithm.
 
-use isograd_kernels::conv::{Conv2d, Conv2dShape, Path};
+use isograd_kernels::conv::{Conv2dShape, Path, Paths};
 
 /// Which algorithm the convolutions of a network take. It changes the rounding of results.
 ///
@@ -34,14 +34,13 @@ impl ConvPath {
         }
     }
 
-    /// The convolution of `shape`, which is that of a convolution, on this path; `None` if the path does not
-    /// serve it.
-    pub(super) fn convolution(self, shape: Conv2dShape) -> Option<Conv2d> {
+    /// The paths of a convolution of `shape`; `None` if there is none that serves it.
+    pub(crate) fn paths(self, shape: &Conv2dShape) -> Option<Paths> {
         match self {
-            Self::Auto => Conv2d::new(shape).ok(),
-            Self::Direct => Conv2d::with_path(shape, Path::Direct).ok(),
-            Self::Winograd => Conv2d::with_path(shape, shape.winograd_path()?).ok(),
-            Self::Im2col => Conv2d::with_path(shape, Path::Im2col).ok(),
+            Self::Auto => Paths::by_shape(shape).ok(),
+            Self::Direct => Some(Paths::all(Path::Direct)),
+            Self::Winograd => shape.winograd_path().map(Paths::all),
+            Self::Im2col => Some(Paths::all(Path::Im2col)),
         }
     }
 }

@@ -11,6 +11,7 @@ mod batch_norm;
 mod block;
 mod conv2d;
 mod conv_path;
+mod conv_table;
 mod dense;
 mod dropout;
 mod flatten;
@@ -28,6 +29,7 @@ pub use adaptive_pool2d::{AdaptiveAveragePool2D, AdaptiveMaxPool2D};
 pub use batch_norm::BatchNormalization;
 pub use block::{Addition, Block, Concatenation, Frozen, Named, Residual, Sequence, named, sync_stats};
 pub use conv_path::ConvPath;
+pub use conv_table::ConvTable;
 pub use conv2d::Conv2D;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -45,6 +47,7 @@ pub use zero_padding2d::{Sides, ZeroPadding2D};
 
 use crate::error::BuildError;
 use crate::shape::Shape;
+use isograd_kernels::conv::{Conv2d, Conv2dShape, Paths};
 use isograd_kernels::{Accum, Activation, Element, Finish, Isa};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -271,16 +274,16 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// parameters and before all shards of a step or an evaluation, which find it in [`Context::prepared`].
     fn prepare(&self, _preparation: &Preparation<'_, T>, _prepared: &mut [T]) {}
 
-    /// Asks the layer to compute convolutions by `path` from then on. Returns false, and changes nothing, if
-    /// it has none, or the path does not serve it.
-    fn take_path(&mut self, _path: ConvPath) -> bool {
-        false
+    /// The convolution that the layer computes, if it is one.
+    fn convolution(&self) -> Option<&Conv2d> {
+        None
     }
 
-    /// The algorithm of the forward pass, of the gradient by the input, and of the gradient by the weights,
-    /// for the summary, where the layer has a choice.
-    fn algorithms(&self) -> Option<[&'static str; 3]> {
-        None
+    /// Asks the layer to compute its [convolution](Self::convolution) on the paths that `by_shape` gives for
+    /// its shape from then on. Returns false, and changes nothing, if it has none, or if `by_shape` gives
+    /// none or a path that does not serve the shape.
+    fn take_paths(&mut self, _by_shape: &dyn Fn(&Conv2dShape) -> Option<Paths>) -> bool {
+        false
     }
 
     /// Computes `y` `[output shape, n]` from `x` `[input shape, n]`. It is not called where the output lies

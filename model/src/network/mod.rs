@@ -11,6 +11,7 @@
 
 mod addition;
 mod arena;
+mod convolutions;
 mod costs;
 mod fold;
 mod freeze;
@@ -31,6 +32,7 @@ mod split;
 mod state;
 mod summary;
 
+pub use convolutions::Convolution;
 pub use nodes::LayerNode;
 pub use predict::Randomness;
 pub use session::Session;

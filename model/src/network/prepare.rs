@@ -1,8 +1,8 @@
-//! What layers prepare of their parameters once for all shards of a step, and the choice of their algorithms.
+//! What layers prepare of their parameters once for all shards of a step.
 
 use super::Network;
 use crate::error::Error;
-use crate::layer::{ConvPath, Layer, Mode, Preparation};
+use crate::layer::{Layer, Mode, Preparation};
 use crate::memory::{self, Aligned};
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -41,20 +41,6 @@ impl PreparedPlan {
 }
 
 impl<T: Element> Network<T> {
-    /// Computes convolutions by `path`, those that it serves. Results of other paths differ by rounding.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NoConvPath`] when the path serves no layer.
-    pub fn with_conv_path(mut self, path: ConvPath) -> Result<Self, Error> {
-        let taken = self.layers.iter_mut().map(|layer| layer.take_path(path)).filter(|taken| *taken).count();
-        if taken == 0 && path != ConvPath::Auto {
-            return Err(Error::NoConvPath { path });
-        }
-        self.prepared = PreparedPlan::new(&self.layers);
-        Ok(self)
-    }
-
     /// Bytes of memory for what all shards of passes in `mode` share beside the parameters: what layers
     /// [prepare](crate::layer::Layer::prepare) of them.
     pub fn prepared_bytes(&self, mode: Mode) -> u128 {

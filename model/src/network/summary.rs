@@ -5,6 +5,7 @@ use crate::layer::{Geometry, Size2};
 use crate::place::Place;
 use crate::shape::Shape;
 use isograd_kernels::Element;
+use isograd_kernels::conv::Conv2d;
 
 const COLUMNS: usize = 8;
 const HEADER: [&str; COLUMNS] =
@@ -72,16 +73,17 @@ impl<T: Element> Network<T> {
                 None => (String::new(), String::new()),
             };
             let (count, shape) = (count.to_string(), self.infos[layer].shape.to_string());
-            let path = self.layers[layer].algorithms().map_or_else(String::new, path);
+            let path = self.layers[layer].convolution().map_or_else(String::new, path);
             rows.push([row.position.clone(), label, count, shape, weight, padding, stride, path]);
         }
         format!("{}\nparameters: {}\n", table(&rows), self.parameter_count())
     }
 }
 
-/// The algorithms of the forward pass, of the gradient by the input and of that by the weights: one name if
-/// they are one.
-fn path([forward, input, weights]: [&str; 3]) -> String {
+/// The paths of the forward pass, of the gradient by the input and of that by the weights: one name if they
+/// are one.
+fn path(convolution: &Conv2d) -> String {
+    let [forward, input, weights] = convolution.paths().each().map(|path| path.name());
     match forward == input && input == weights {
         true => forward.to_string(),
         false => format!("{forward}/{input}/{weights}"),

@@ -55,5 +55,7 @@ mod schedules;
 mod small_networks;
 mod streams;
 mod training;
+#[cfg(feature = "files")]
+mod tuning;
 mod workflow;
 mod zoo;

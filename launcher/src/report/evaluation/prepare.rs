@@ -126,7 +126,7 @@ fn test_on<T: Element>(
     if view.target_values().is_some() {
         return Err(Problem("the targets are numbers, not classes".to_string()));
     }
-    let network = build::<T>(&plan.model, plan.execution.conv, &*view, false)?;
+    let network = build::<T>(&plan.model, &plan.execution.conv, &*view, false)?;
     let state = load_state(checkpoint, &plan.model.name(), &network)?;
     let classes = view.num_classes().max(network.output_shape().elements());
     let tested = Tested { network: &network, state: &state, isa: plan.execution.isa, set: &*view };

@@ -1,0 +1,261 @@
+//! How convolutions are computed: on one path, by their shapes, or as a tuner has chosen.
+
+use super::config::CommandOptions;
+use super::parsers;
+use crate::failure::Failure;
+use crate::system::cpu_model::cpu_model;
+use crate::system::text_file;
+use clap::Args;
+use isograd_kernels::Isa;
+use isograd_model::file::Tuning;
+use isograd_model::layer::ConvPath;
+use isograd_model::{Element, Network};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The options. The comments are what `--help` shows.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConvArgs {
+    /// Algorithm of convolutions, where it serves their shapes: auto (which suits the shape), direct,
+    /// winograd or im2col. It changes the rounding of results [default: auto; of a saved network: as it was
+    /// trained]
+    #[arg(long, value_name = "NAME", value_parser = parsers::conv_path)]
+    pub(crate) conv: Option<ConvPath>,
+    /// Compute each convolution as this file says, which 'isograd tune' writes. It changes the rounding of
+    /// results, and is kept in checkpoints
+    #[arg(long, value_name = "FILE", value_parser = Tuning::parse, conflicts_with = "conv")]
+    pub(crate) tuned: Option<Tuning>,
+}
+
+/// How convolutions are computed.
+#[derive(Debug, Clone)]
+pub(crate) struct ConvPlan {
+    choice: Choice,
+    /// A saved network tells it, and nobody asks for it here.
+    is_told: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Choice {
+    Path(ConvPath),
+    Tuned(Arc<Tuning>),
+}
+
+impl From<ConvArgs> for ConvPlan {
+    fn from(ConvArgs { conv, tuned }: ConvArgs) -> Self {
+        let choice = match tuned {
+            Some(tuning) => Choice::Tuned(Arc::new(tuning)),
+            None => Choice::Path(conv.unwrap_or_default()),
+        };
+        Self { choice, is_told: false }
+    }
+}
+
+impl ConvPlan {
+    /// As `args` say, or else as a saved network was trained: `told`.
+    pub(crate) fn or_told(args: ConvArgs, told: Option<ConvArgs>) -> Self {
+        match (args, told) {
+            (ConvArgs { conv: None, tuned: None }, Some(told)) => Self { is_told: true, ..told.into() },
+            (args, _) => args.into(),
+        }
+    }
+
+    /// `network`, whose convolutions are computed so.
+    pub(crate) fn apply<T: Element>(&self, network: Network<T>) -> Result<Network<T>, Failure> {
+        let usage = |option: &str, error: isograd_model::Error| Failure::Usage {
+            problem: format!("{option}: {error}"),
+            hint: (option == "--tuned")
+                .then(|| "'isograd tune' measures a network, for images of one size".to_string()),
+        };
+        match &self.choice {
+            Choice::Path(path) => network.with_conv_path(*path).map_err(|error| usage("--conv", error)),
+            Choice::Tuned(tuning) if self.is_told && !covers(tuning, &network) => {
+                log::warn!(
+                    "the paths that the network was trained with are not for images of this size: those of its shapes \
+                     are taken"
+                );
+                Ok(network)
+            }
+            Choice::Tuned(tuning) => {
+                network.with_conv_table(&tuning.table).map_err(|error| usage("--tuned", error))
+            }
+        }
+    }
+
+    /// Says where choices were measured on something else than they are used on. They hold there, too: what
+    /// they cost is time.
+    pub(crate) fn warn<T: Element>(&self, isa: Isa, shard_size: Option<usize>) {
+        if let Choice::Tuned(tuning) = &self.choice
+            && let Some(text) = differences::<T>(tuning, &cpu_model(), isa, shard_size)
+        {
+            log::warn!("{text}");
+        }
+    }
+}
+
+/// Ranks compare it.
+impl fmt::Display for ConvPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.choice {
+            Choice::Path(path) => path.fmt(f),
+            Choice::Tuned(tuning) => write!(f, "tuned sha256:{}", tuning.digest()),
+        }
+    }
+}
+
+/// Whether there are choices for all convolutions of `network`.
+fn covers<T: Element>(tuning: &Tuning, network: &Network<T>) -> bool {
+    network.convolutions().iter().all(|convolution| tuning.table.get(&convolution.shape).is_some())
+}
+
+/// What `tuning` was measured on and is not so here, in words; `None` if all is equal.
+fn differences<T: Element>(
+    tuning: &Tuning,
+    cpu: &str,
+    isa: Isa,
+    shard_size: Option<usize>,
+) -> Option<String> {
+    let shard_size = shard_size.map(|samples| samples.to_string());
+    let rows = [
+        ("isograd", &tuning.version, Some(env!("CARGO_PKG_VERSION"))),
+        ("the CPU", &tuning.machine, Some(cpu)),
+        ("--isa", &tuning.isa, Some(isa.name())),
+        ("--dtype", &tuning.dtype, Some(<T as isograd_kernels::Element>::NAME)),
+        ("--shard-size", &tuning.shard_size.to_string(), shard_size.as_deref()),
+    ];
+    let rows = rows.into_iter().filter_map(|(name, measured, here)| {
+        here.filter(|here| here != measured).map(|here| format!("{name} {measured} (here {here})"))
+    });
+    let rows: Vec<String> = rows.collect();
+    (!rows.is_empty()).then(|| {
+        format!(
+            "--tuned: the choices were measured with {}; they hold here as well, with the bits that they have everywhere, \
+             but others may be faster: 'isograd tune' measures",
+            rows.join(", ")
+        )
+    })
+}
+
+/// The choices in the file at `path`.
+pub(crate) fn read(path: &Path) -> Result<Tuning, String> {
+    let text = text_file::read(path).map_err(|error| format!("cannot read: {error}"))?;
+    Tuning::parse(&text).map_err(|error| error.to_string())
+}
+
+/// Puts the choices themselves into the place of the name of their file, among the `words` of a command with
+/// such `options`. So the ranks of a job and a checkpoint have them, and nobody else needs the file.
+pub(super) fn with_text(options: &CommandOptions, words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    const OPTION: &str = "--tuned";
+    if options.find("tuned").is_none() {
+        return Ok(words);
+    }
+    let (mut all, mut words) = (Vec::new(), words.into_iter());
+    while let Some(word) = words.next() {
+        let name = match word.to_str() {
+            Some("--") => {
+                all.push(word);
+                all.extend(words);
+                break;
+            }
+            Some(OPTION) => words.next(),
+            Some(text) => {
+                text.strip_prefix(OPTION).and_then(|rest| rest.strip_prefix('=')).map(OsString::from)
+            }
+            None => None,
+        };
+        // A text has several lines, as no name of a file has.
+        let is_text = |name: &OsString| name.as_encoded_bytes().contains(&b'\n');
+        all.push(match name {
+            None => word,
+            Some(name) => {
+                let mut word = OsString::from(format!("{OPTION}="));
+                if is_text(&name) {
+                    word.push(name);
+                } else {
+                    let path = Path::new(&name);
+                    let usage = |problem| Failure::Usage {
+                        problem: format!("{OPTION} {}: {problem}", path.display()),
+                        hint: None,
+                    };
+                    word.push(read(path).map_err(usage)?.to_toml());
+                }
+                word
+            }
+        });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isograd_model::layer::ConvTable;
+
+    fn tuning() -> Tuning {
+        Tuning {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            model: "net".to_string(),
+            machine: "a CPU".to_string(),
+            isa: Isa::best().name().to_string(),
+            dtype: "float32".to_string(),
+            threads: 1,
+            batch_size: 64,
+            shard_size: 32,
+            table: ConvTable::new(),
+        }
+    }
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_file_is_read_where_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        let text = tuning().to_toml();
+        std::fs::write(&path, format!("# by hand\n{text}")).unwrap();
+        let name = path.to_str().unwrap();
+        let options = CommandOptions::of("train").unwrap();
+        let with_text = |line: &[&str]| with_text(&options, words(line)).map_err(|error| error.to_string());
+        let expected = words(&["--seed", "3", &format!("--tuned={text}"), "--hash"]);
+        let equals = format!("--tuned={name}");
+        for line in [&["--seed", "3", "--tuned", name, "--hash"][..], &["--seed", "3", &equals, "--hash"]] {
+            assert_eq!(with_text(line), Ok(expected.clone()));
+        }
+        let read: Vec<&str> = expected.iter().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(with_text(&read), Ok(expected.clone()), "a text stays as it is");
+        assert_eq!(with_text(&["--tuned"]), Ok(words(&["--tuned"])), "the parser says what is missing");
+        assert_eq!(with_text(&["--", "--tuned", name]), Ok(words(&["--", "--tuned", name])));
+        let missing = with_text(&["--tuned", "/nowhere/x.toml"]).unwrap_err();
+        assert!(missing.starts_with("--tuned /nowhere/x.toml: cannot read: "), "{missing}");
+        std::fs::write(&path, "format = 1\nversion = 3").unwrap();
+        let problem = with_text(&["--tuned", name]).unwrap_err();
+        assert_eq!(problem, format!("--tuned {name}: line 2, column 11: 'version' must be a text, it is 3"));
+    }
+
+    #[test]
+    fn other_machines_are_named() {
+        let of = |tuning: &Tuning, shard_size| {
+            differences::<f32>(tuning, "a CPU", Isa::best(), shard_size).unwrap_or_default()
+        };
+        assert_eq!(of(&tuning(), Some(32)), "");
+        assert_eq!(of(&tuning(), None), "");
+        let other = Tuning { machine: "another CPU".to_string(), dtype: "float64".to_string(), ..tuning() };
+        let text = of(&other, Some(16));
+        let start = "--tuned: the choices were measured with the CPU another CPU (here a CPU), --dtype float64 (here \
+                     float32), --shard-size 32 (here 16); they hold here as well";
+        assert!(text.starts_with(start), "{text}");
+    }
+
+    #[test]
+    fn what_is_given_goes_before_what_is_told() {
+        let told = || Some(ConvArgs { tuned: Some(tuning()), conv: None });
+        let of = |args, told| ConvPlan::or_told(args, told).to_string();
+        assert_eq!(of(ConvArgs::default(), None), "auto");
+        assert_eq!(of(ConvArgs::default(), told()), format!("tuned sha256:{}", tuning().digest()));
+        assert_eq!(of(ConvArgs { conv: Some(ConvPath::Direct), tuned: None }, told()), "direct");
+    }
+}
