@@ -307,7 +307,8 @@ fn print_times<T: Element>(
 }
 
 /// What a run that was not stopped does behind its last step: tests, if there are samples for it, draws the
-/// surest mistakes for loggers, and prints the hash. `is_first` says whether this is the rank that writes files.
+/// surest mistakes for loggers, and prints the hash. `is_first` says whether this is the rank that writes
+/// files.
 fn finish<T: Element>(
     trainer: &mut Trainer<T>,
     plan: &TrainPlan,
