@@ -12,11 +12,9 @@ pub(crate) fn is_meant(text: &str) -> bool {
 }
 
 /// A path, or an address that can be read.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if is_meant(text) {
-        check(text)?;
-    }
-    Ok(PathBuf::from(text))
+pub(super) fn path(path: PathBuf) -> Result<PathBuf, String> {
+    path.to_str().filter(|text| is_meant(text)).map_or(Ok(()), check)?;
+    Ok(path)
 }
 
 #[cfg(feature = "object-store")]
@@ -47,13 +45,13 @@ mod tests {
 
     #[test]
     fn addresses_need_the_feature() {
-        assert_eq!(path("./a.tar"), Ok(PathBuf::from("./a.tar")));
-        assert_eq!(path("C:/a.tar"), Ok(PathBuf::from("C:/a.tar")));
-        let read = path("https://host/a.tar?signature=x");
+        assert_eq!(path("./a.tar".into()), Ok(PathBuf::from("./a.tar")));
+        assert_eq!(path("C:/a.tar".into()), Ok(PathBuf::from("C:/a.tar")));
+        let read = path("https://host/a.tar?signature=x".into());
         match cfg!(feature = "object-store") {
             true => assert_eq!(read.map(|path| shown(&path)), Ok("https://host/a.tar".to_string())),
             false => assert!(read.unwrap_err().ends_with("it was built without the feature object-store")),
         }
-        assert!(path("S3://a b/c").is_err());
+        assert!(path("S3://a b/c".into()).is_err());
     }
 }

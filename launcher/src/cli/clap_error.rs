@@ -114,8 +114,8 @@ mod tests {
         let (error, hint) = outcome("");
         assert_eq!(
             error,
-            "'isograd' needs a command: train, evaluate, predict, run, export, import, summary, report, models, runs, data, local, ssh, \
-             scaling, sweep, hosts, slurm, recipes, completions, man, keygen, bench"
+            "'isograd' needs a command: train, evaluate, predict, run, export, import, summary, tune, report, models, runs, data, local, \
+             ssh, scaling, sweep, hosts, slurm, recipes, completions, man, keygen, bench"
         );
         assert_eq!(hint.as_deref(), Some("see 'isograd --help'"));
         let (error, hint) = outcome("hosts");

@@ -3,6 +3,7 @@
 use crate::cli::address;
 use crate::cli::parsers::{self, DatasetName};
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use isograd_datasets::images::OnBadImage;
 use isograd_datasets::table::{Missing, Targets};
 use std::path::PathBuf;
@@ -18,10 +19,10 @@ pub(crate) struct DataArgs {
     #[arg(long, value_name = "NAME or PATH", value_parser = parsers::dataset)]
     pub(crate) dataset: Option<DatasetName>,
     /// Folder with the files of a data set that has a name, compressed or not (MNIST is built in)
-    #[arg(long, value_name = "FOLDER", value_parser = address::path)]
+    #[arg(long, value_name = "FOLDER", value_parser = PathBufValueParser::new().try_map(address::path))]
     pub(crate) dataset_train_path: Option<PathBuf>,
     /// Folder or file with the test samples, if they are elsewhere
-    #[arg(long, value_name = "PATH", value_parser = address::path)]
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(address::path))]
     pub(crate) dataset_test_path: Option<PathBuf>,
     /// Classes of IDX files: every label is below it [default: those of the data set]
     #[arg(long, value_name = "N", value_parser = parsers::classes, allow_negative_numbers = true)]

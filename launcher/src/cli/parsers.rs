@@ -466,7 +466,7 @@ pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
     match text {
         "synthetic" => Ok(DatasetName::Synthetic),
         path if path.contains(['/', '.']) || Path::new(path).exists() => {
-            address::path(path).map(DatasetName::Path)
+            address::path(path.into()).map(DatasetName::Path)
         }
         _ => {
             let known: Vec<_> = Named::names().chain(["synthetic", "a path, such as ./photos"]).collect();

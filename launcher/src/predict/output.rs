@@ -184,6 +184,6 @@ mod tests {
     fn numbers_have_the_digits_of_their_type() {
         let written =
             [0.1, 1.0 / 3.0, -2.5e-8, f32::MAX, f32::INFINITY, f32::NAN].map(|x| number(x).to_string());
-        assert_eq!(written, ["0.1", "0.33333334", "-2.5e-8", "3.4028235e38", "\"inf\"", "\"NaN\""]);
+        assert_eq!(written, ["0.1", "0.33333334", "-2.5e-8", "3.4028235e+38", "\"inf\"", "\"NaN\""]);
     }
 }
