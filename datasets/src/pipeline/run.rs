@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::error::{Cause, PipelineError, RunError};
+use super::error::{Cause, PipelineError, RunError, SourceError};
 use super::graph::{Graph, Ignore, Node};
 use super::joint::Joint;
 use super::monitor::{Clock, Monitor, Phase, StageReport};
@@ -39,8 +40,8 @@ impl Context {
 
     /// Ends the run because of `cause`.
     pub(super) fn fail(&self, cause: Cause) -> Stopped {
-        // A stage that returns what `emit` gave it has no error of its own.
-        if !(cause.is::<Stopped>() && self.is_stopped()) {
+        // A stage that returns what `emit` or an interrupted source gave it has no error of its own.
+        if !(self.is_stopped() && is_stop(&*cause)) {
             let (stage, item) = (self.worker.stage.clone(), self.item.get());
             self.run.fail(self.stage, RunError::Stage { stage, item, cause });
         }
@@ -75,6 +76,15 @@ impl Context {
         let (stage, item) = (self.worker.stage.clone(), self.item.get());
         self.run.fail(self.stage, RunError::Panic { stage, item, message });
     }
+}
+
+/// Whether `error` says that the run has been stopped, in whatever words.
+fn is_stop(error: &(dyn Error + 'static)) -> bool {
+    let inner = match error.downcast_ref() {
+        Some(SourceError::Io { reason, .. }) => Some(reason as &(dyn Error + 'static)),
+        _ => error.source(),
+    };
+    error.is::<Stopped>() || inner.is_some_and(is_stop)
 }
 
 /// What the threads of a run share.

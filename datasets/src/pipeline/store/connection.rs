@@ -25,6 +25,7 @@ use super::address::Place;
 use super::error::StoreError;
 use super::fetch::{Failure, Pauses};
 use super::options::StoreOptions;
+use crate::pipeline::queue::Stopped;
 use crate::pipeline::run::lock;
 
 /// The time in which a server must accept a connection.
@@ -95,7 +96,7 @@ impl Connection {
             // The receiver is there: it waits.
             let _ = sender.send(listed);
         });
-        receiver.recv().unwrap_or(Err(StoreError::Stopped))
+        receiver.recv().unwrap_or(Err(StoreError::Stopped(Stopped)))
     }
 }
 

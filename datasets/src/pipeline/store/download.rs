@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::error::StoreError;
 use super::fetch::{Fetch, Pauses, Piece};
 use super::version::Version;
+use crate::pipeline::queue::Stopped;
 
 /// The most that a download may be ahead: permits are counted in 32 bits.
 const MOST_AHEAD: usize = 1 << 30;
@@ -65,7 +66,7 @@ impl Download {
     /// What is being downloaded: known when the server has answered.
     pub(super) fn version(&mut self) -> Result<&Version, StoreError> {
         while self.version.is_none() {
-            match self.pieces.recv().unwrap_or(Err(StoreError::Stopped))? {
+            match self.pieces.recv().unwrap_or(Err(StoreError::Stopped(Stopped)))? {
                 Piece::Version(version) => self.version = Some(version),
                 Piece::Bytes(_) => unreachable!("the version comes first"),
             }
@@ -89,7 +90,7 @@ impl Download {
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) if self.next == end => return Ok(false),
-                Err(_) => return Err(StoreError::Stopped),
+                Err(_) => return Err(StoreError::Stopped(Stopped)),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::count::Count;
 use crate::pipeline::error::SourceError;
+use crate::pipeline::queue::Stopped;
 
 /// Why an object cannot be read. It is inside a [`SourceError::Io`], which has the address.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +95,7 @@ pub enum StoreError {
 
     /// The run is over.
     #[error("the download has been stopped")]
-    Stopped,
+    Stopped(#[source] Stopped),
 
     /// The operating system gives no thread.
     #[error("cannot start a thread for downloads: {reason}")]
