@@ -68,7 +68,7 @@ fn an_object_is_as_the_list_has_it() {
         None if request.target.ends_with("/a") => Answer::object(request, b"abc", "\"other\""),
         None => Answer::object(request, b"abc", "\"two\""),
     });
-    let error = read_all("s3://bucket/", &s3_options(&server)).unwrap_err();
+    let error = read_all("s3://bucket/a*", &s3_options(&server)).unwrap_err();
     assert_eq!(
         error,
         "stage download at item 0: cannot read s3://bucket/a: it has changed at byte 0 of the download: another version"
