@@ -318,6 +318,7 @@ fn a_run_without_test_samples_is_tested_as_the_training_did() {
     }
     let other = isograd_in(folder.path(), "evaluate --load run --dataset ./photos");
     assert!(other.stderr.contains("error: the data set has no test samples"), "{other:?}");
+    assert!(!other.stderr.contains("--validation-split"), "evaluate has no such option: {other:?}");
 }
 
 /// What is not said of the data set is what it was in training.

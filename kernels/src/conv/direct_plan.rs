@@ -111,7 +111,7 @@ impl DirectPlan {
             last = last.max(*needed.end());
             window = window.max(last + 1 - needed.start());
         }
-        // Packing the next group of weights would otherwise copy all rows again: small images with many
+        // Each group of output channels would otherwise copy all rows again, and convolutions of many
         // channels have many groups.
         let is_always_copied = plan.strided_rows.stride > 1;
         plan.window = if is_always_copied && plan.group() < outputs { source[0] } else { window };

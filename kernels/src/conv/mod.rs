@@ -268,8 +268,9 @@ impl Conv2d {
     /// The number of elements of scratch memory that each pass needs for at most `n` samples.
     ///
     /// Direct passes need little. The forward pass and the input gradient need room for a group of packed
-    /// weights and for at most the image rows that one output row reads. A weight gradient with a stride
-    /// needs room for four channels, or for the sums of 64 filters by 32 channels. A depthwise weight
+    /// weights and for at most the image rows that one output row reads; a forward pass with a stride, for a
+    /// copy of the image if it has several such groups. A weight gradient with a stride needs room for four
+    /// channels, or for the sums of 64 filters by 32 channels. A depthwise weight
     /// gradient needs room for 16 times the weights of a filter. A Winograd pass needs room for the
     /// transformed values of a block of tiles, of about a megabyte or of at least 48 columns; the weight
     /// gradient, for 16 or 36 sums for each pair of channels besides.

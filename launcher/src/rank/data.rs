@@ -144,6 +144,7 @@ const PATH: &str = "--dataset";
 const TEST_PATH: &str = "--dataset-test-path";
 
 pub(super) const NO_TEST: &str = "the data set has no test samples";
+/// The ways out of a training, which can put samples aside.
 pub(super) const TEST_HINT: &str =
     "--dataset-test-path says where they are; with --validation-split, the validation samples are tested";
 
@@ -165,7 +166,8 @@ fn digest(set: &dyn Dataset) -> Result<String, Failure> {
 }
 
 pub(crate) fn without_test() -> Failure {
-    Failure::Usage { problem: NO_TEST.to_string(), hint: Some(TEST_HINT.to_string()) }
+    let hint = "--dataset-test-path says where they are".to_string();
+    Failure::Usage { problem: NO_TEST.to_string(), hint: Some(hint) }
 }
 
 impl From<Opened> for Samples {

@@ -26,7 +26,7 @@ use crate::output::Output;
 use crate::rank::agreement;
 use crate::rank::checkpoints::{self, Checkpoints};
 use crate::rank::command::RankCommand;
-use crate::rank::data::{NO_TEST, Samples, TEST_HINT, without_test};
+use crate::rank::data::{NO_TEST, Samples, TEST_HINT};
 use crate::rank::description;
 use crate::rank::identity::RankIdentity;
 use crate::rank::mistake_pictures;
@@ -94,7 +94,8 @@ pub(crate) fn run<T: Element>(
     let views = Views::new(&plan.augment, &parts, plan.seed)?;
     let tested = samples.test(&parts);
     if tested.is_none() && plan.evaluate_before {
-        return Err(without_test());
+        let (problem, hint) = (NO_TEST.to_string(), Some(TEST_HINT.to_string()));
+        return Err(Failure::Usage { problem, hint });
     }
     let has_validation = !parts.validation.is_empty();
     let targets = TargetKind::of(&*views.train);
