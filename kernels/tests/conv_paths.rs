@@ -50,7 +50,7 @@ fn each_pass_has_the_bits_of_its_path() {
             for choice in 0..count.pow(3) {
                 let of = [choice % count, choice / count % count, choice / count / count];
                 let [forward, input_gradient, weight_gradient] = of.map(|index| paths[index]);
-                let mixed = Paths { forward, input_gradient, weight_gradient, least_samples: 0 };
+                let mixed = Paths { forward, input_gradient, weight_gradient, ..Paths::all(paths[0]) };
                 let conv = Conv2d::with_paths(shape, mixed).expect("all serve");
                 assert_eq!(conv.paths(), mixed);
                 let results = run(&conv, isa, &case);
@@ -75,6 +75,35 @@ fn passes_over_few_samples_are_direct() {
         let (case, expected) = (Case::new(shape, n), if n < 7 { &direct } else { &winograd });
         each_isa(|isa| assert!(run(&few, isa, &case) == run(expected, isa, &case), "{isa}, {n} samples"));
     }
+}
+
+#[test]
+fn forward_passes_over_few_samples_can_be_products() {
+    for shape in shapes() {
+        let usual = Paths::by_shape(&shape).expect("a convolution");
+        let paths = Paths { product_samples: 2, ..usual };
+        let product = Paths { forward: Path::Im2col, product_samples: 0, ..usual };
+        let [few, product, many] = [paths, product, Paths { product_samples: 0, ..usual }]
+            .map(|paths| Conv2d::with_paths(shape, paths).expect("all serve"));
+        for n in 0..4 {
+            let (case, expected) = (Case::new(shape, n), if n < 3 { &product } else { &many });
+            each_isa(|isa| {
+                assert!(run(&few, isa, &case) == run(expected, isa, &case), "{shape:?}, {isa}, {n} samples");
+            });
+        }
+    }
+}
+
+#[test]
+fn large_convolutions_of_few_samples_are_products() {
+    let large = fitting([32, 40], [6, 5], [3, 3], [1, 1], [1, 1], [1, 1]);
+    let strided = fitting([32, 40], [6, 5], [3, 3], [2, 2], [1, 1], [1, 1]);
+    let small = fitting([31, 40], [6, 5], [3, 3], [1, 1], [1, 1], [1, 1]);
+    let short = fitting([32, 40], [6, 5], [2, 2], [1, 1], [1, 1], [1, 1]);
+    let grouped = Conv2dShape { groups: 2, ..large };
+    let samples =
+        [large, strided, small, short, grouped].map(|shape| Paths::by_shape(&shape).unwrap().product_samples);
+    assert_eq!(samples, [2, 2, 0, 0, 0]);
 }
 
 #[test]

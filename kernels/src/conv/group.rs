@@ -58,7 +58,7 @@ impl Group {
             // Passes over few samples are direct.
             Path::WinogradF2 | Path::WinogradF4 => few,
         })
-        .fold(0, usize::max)
+        .fold(self.im2col.scratch_len(n.min(paths.product_samples)), usize::max)
     }
 
     /// The forward pass of all filters of the group, or of those whose weights, biases and outputs are given.

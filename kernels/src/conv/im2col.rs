@@ -14,6 +14,7 @@
 //! element without a stride, the image is the matrix, and nothing is copied.
 
 use super::axis::Axis;
+use super::strided_rows::copy_short;
 use crate::element::Element;
 use crate::gemm::{MatMut, MatRef, gemm};
 use crate::{Accum, Activation, Finish, Pass, activation, elementwise};
@@ -162,11 +163,17 @@ impl Im2col {
             }
             let columns = &mut scratch[..self.depth() * len];
             gemm(isa, w, dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
-            self.for_each_run(n, &block, |inside, source| {
-                let (dx, columns) = (&mut dx[source], &columns[inside]);
-                match accum {
-                    Accum::Replace if self.is_single => dx.copy_from_slice(columns),
-                    _ => elementwise::add_assign(isa, columns, Activation::Identity, dx),
+            // At stride 1, a row of pixels is contiguous in both.
+            let run_len = |row_len| if self.columns.stride == 1 { row_len } else { n };
+            self.for_each_row(n, &block, |inside, source| {
+                let (dx, columns) = (&mut dx[source..], &columns[inside]);
+                let run_len = run_len(columns.len()).max(1);
+                let runs = dx.chunks_mut(run_len * self.columns.stride);
+                for (dx, columns) in runs.zip(columns.chunks_exact(run_len)) {
+                    match accum {
+                        Accum::Replace if self.is_single => dx[..run_len].copy_from_slice(columns),
+                        _ => elementwise::add_assign(isa, columns, Activation::Identity, &mut dx[..run_len]),
+                    }
                 }
             });
         }
@@ -218,25 +225,29 @@ impl Im2col {
 
     /// Fills `columns` `[C*KH*KW, rows of the block * OW * n]` from `x`.
     fn copy<T: Element>(&self, n: usize, x: &[T], block: &Range<usize>, columns: &mut [T]) {
-        let mut done = 0;
-        self.for_each_run(n, block, |inside, source| {
+        let (mut done, stride) = (0, self.columns.stride);
+        self.for_each_row(n, block, |inside, source| {
             columns[done..inside.start].fill(T::ZERO);
-            columns[inside.clone()].copy_from_slice(&x[source]);
+            let (copy, x) = (&mut columns[inside.clone()], &x[source..]);
+            match (stride, n) {
+                (1, _) => copy.copy_from_slice(&x[..inside.len()]),
+                (_, 1) => copy_short::<T, 1>(stride, x, copy),
+                (_, 2) => copy_short::<T, 2>(stride, x, copy),
+                _ => {
+                    for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(stride * n)) {
+                        copy.copy_from_slice(&x[..n]);
+                    }
+                }
+            }
             done = inside.end;
         });
         columns[done..].fill(T::ZERO);
     }
 
-    /// Calls `visit(range of the columns, range of x)` for every contiguous run of elements to copy, in the
-    /// order of the columns.
-    fn for_each_run(
-        &self,
-        n: usize,
-        block: &Range<usize>,
-        mut visit: impl FnMut(Range<usize>, Range<usize>),
-    ) {
-        let (h, w, ow, stride) =
-            (self.rows.inputs, self.columns.inputs, self.columns.outputs, self.columns.stride);
+    /// Calls `visit(range of the columns, first element of x)` for every row of pixels to copy, which are a
+    /// stride apart in x, in the order of the columns.
+    fn for_each_row(&self, n: usize, block: &Range<usize>, mut visit: impl FnMut(Range<usize>, usize)) {
+        let (h, w, ow) = (self.rows.inputs, self.columns.inputs, self.columns.outputs);
         let mut row = 0;
         for c in 0..self.c {
             for kh in 0..self.rows.kernel {
@@ -248,12 +259,7 @@ impl Im2col {
                             continue;
                         };
                         let source = (c * h + p) * w + reads.first;
-                        let len = reads.outputs.len();
-                        let (runs, run_len) = if stride == 1 { (1, len) } else { (len, 1) };
-                        for j in 0..runs {
-                            let (to, from) = (start + j, source + j * stride);
-                            visit(to * n..(to + run_len) * n, from * n..(from + run_len) * n);
-                        }
+                        visit(start * n..(start + reads.outputs.len()) * n, source * n);
                     }
                 }
             }

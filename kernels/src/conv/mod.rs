@@ -32,6 +32,9 @@
 //! fewer, a pass over less than 8 samples is direct, whatever the path. Its forward pass and its input
 //! gradient read [prepared](Conv2d::prepare_forward) weights.
 //!
+//! A forward pass over one or two samples takes [`Path::Im2col`], whatever the table says, where the kernel
+//! has at least 9 elements, there are at least 32 channels and 32 filters, and one group.
+//!
 //! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They
 //! are fastest when `N` is a multiple of the vector length. They read images in place, with two exceptions:
 //!
@@ -305,13 +308,14 @@ impl Conv2d {
         if let Some(bias) = bias {
             assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
         }
-        if let Some(plan) = self.winograd.forward(pass.n) {
+        let path = self.paths.forward_of(pass.n);
+        if let Some(plan) = self.winograd.forward(path) {
             check_prepared(prepared.len(), self.forward_prepared_len());
             let epilogue = Epilogue::finish(finish);
             return winograd::correlate(plan, pass, 0..f, [x, prepared], bias, epilogue, y);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = self.depthwise(self.paths.forward) {
+        if let Some(depthwise) = self.depthwise(path) {
             let Finish { addend, activation } = finish;
             let own = if addend.is_some() { Activation::Identity } else { activation };
             depthwise.forward(isa, n, [x, w], bias, Epilogue::finish(own.into()), y);
@@ -325,7 +329,7 @@ impl Conv2d {
             let inputs = [self.part(g, x), self.part(g, w)];
             let bias = bias.map(|bias| self.part(g, bias));
             let finish = Finish { addend: finish.addend.map(|addend| self.part(g, addend)), ..finish };
-            self.group.forward(self.paths.forward, pass, inputs, bias, finish, self.part_mut(g, y));
+            self.group.forward(path, pass, inputs, bias, finish, self.part_mut(g, y));
         }
     }
 
@@ -357,14 +361,15 @@ impl Conv2d {
         self.check(&pass, x.len(), w.len(), self.output_len(pass.n));
         finish.check(y.len());
         let bias = bias.map(|bias| &bias[filters.clone()]);
-        if let Some(plan) = self.winograd.forward(pass.n) {
+        let path = self.paths.forward_of(pass.n);
+        if let Some(plan) = self.winograd.forward(path) {
             check_prepared(prepared.len(), self.forward_prepared_len());
             let epilogue = Epilogue::finish(finish);
             return winograd::correlate(plan, pass, filters, [x, prepared], bias, epilogue, y);
         }
         let of_filter = self.weight_len() / f;
         let w = &w[filters.start * of_filter..filters.end * of_filter];
-        self.group.forward(self.paths.forward, pass, [x, w], bias, finish, y);
+        self.group.forward(path, pass, [x, w], bias, finish, y);
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`

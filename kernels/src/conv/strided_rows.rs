@@ -76,7 +76,8 @@ impl StridedRows {
                 (_, 1, 0) => copy_pixels::<T, S, 1>(self.stride, x, copy),
                 (_, 2, 0) => copy_pixels::<T, S, 2>(self.stride, x, copy),
                 (_, 4, 0) => copy_pixels::<T, S, 4>(self.stride, x, copy),
-                _ if n == 1 => copy_values(self.stride, x, copy),
+                _ if n == 1 => copy_short::<T, 1>(self.stride, x, copy),
+                _ if n == 2 => copy_short::<T, 2>(self.stride, x, copy),
                 _ => {
                     for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(self.stride * n)) {
                         copy.copy_from_slice(&x[..n]);
@@ -87,9 +88,10 @@ impl StridedRows {
     }
 }
 
-/// Copies the pixels of one sample, which are `stride` apart in `x`.
-fn copy_values<T: Element>(stride: usize, x: &[T], copy: &mut [T]) {
-    for (copy, x) in copy.iter_mut().zip(x.iter().step_by(stride)) {
+/// Copies pixels of `N` samples, which are `stride` apart in `x`, without calling `memcpy` for each.
+pub(super) fn copy_short<T: Element, const N: usize>(stride: usize, x: &[T], copy: &mut [T]) {
+    let pixels = x.as_chunks::<N>().0.iter().step_by(stride);
+    for (copy, x) in copy.as_chunks_mut::<N>().0.iter_mut().zip(pixels) {
         *copy = *x;
     }
 }

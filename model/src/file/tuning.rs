@@ -206,7 +206,7 @@ fn convolution(table: &mut Table<'_>, offset: usize) -> Result<(Conv2dShape, Pat
             input_gradient: path(input_gradient)?,
             weight_gradient: path(weight_gradient)?,
             // Choices are measured with full shards: passes over few samples are as without them.
-            least_samples: usual.least_samples,
+            ..usual
         },
     ))
 }

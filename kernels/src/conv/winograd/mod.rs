@@ -77,7 +77,7 @@ use weight_gradient::WeightGradient;
 pub(super) struct Winograd {
     /// The number of channels of the image.
     c: usize,
-    /// Passes over fewer samples are direct.
+    /// Gradients of fewer samples are direct.
     least_samples: usize,
     forward: Option<Correlation>,
     input_gradient: Option<Correlation>,
@@ -163,9 +163,9 @@ impl Winograd {
         T::winograd_weights(isa, WinogradWeights { w, strides, mirrored: true, inputs, outputs, m, u });
     }
 
-    /// The plan of the forward pass over `n` samples, if its path is Winograd's.
-    pub(super) fn forward(&self, n: usize) -> Option<&Correlation> {
-        self.forward.as_ref().filter(|_| n >= self.least_samples)
+    /// The plan of the forward pass that takes `path`, if that is Winograd's.
+    pub(super) fn forward(&self, path: Path) -> Option<&Correlation> {
+        self.forward.as_ref().filter(|_| path.is_winograd())
     }
 
     pub(super) fn input_gradient(&self, n: usize) -> Option<&Correlation> {
