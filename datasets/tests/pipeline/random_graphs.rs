@@ -1,6 +1,8 @@
 //! Random graphs of stages, with errors, panics and cancellations in random places, against a model that
 //! computes what each sink must get. Every case has a watchdog, and every item is counted.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,6 +11,7 @@ use isograd_datasets::pipeline::{
     Bound, Cause, Gather, Pipeline, PipelineError, Rebatch, RunError, Split, Step, Stream,
 };
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use crate::ends::Counted;
 use crate::{LONG, within};
@@ -291,16 +294,11 @@ impl Case {
     }
 }
 
-#[test]
-fn random_graphs_lose_nothing_and_always_end() {
-    let seen = std::cell::RefCell::new(std::collections::BTreeMap::<&str, usize>::new());
-    // `PROPTEST_CASES` asks for more.
-    let default = ProptestConfig::default();
-    let cases = if default.cases == 256 { 2000 } else { default.cases };
-    let config = ProptestConfig { cases, failure_persistence: None, ..default };
+/// Runs random graphs, and counts what came of them.
+fn run_graphs(config: ProptestConfig) -> BTreeMap<&'static str, usize> {
+    let seen = RefCell::new(BTreeMap::new());
     let strategy = (proptest::collection::vec(op(), 1..12), fault());
-    let mut runner = proptest::test_runner::TestRunner::new(config);
-    let run = runner.run(&strategy, |(ops, fault)| {
+    let run = TestRunner::new(config).run(&strategy, |(ops, fault)| {
         let outcome = within("a random graph", LONG, move || {
             let (pipeline, live) = (Pipeline::new(), Arc::default());
             let mut case = Case {
@@ -323,6 +321,26 @@ fn random_graphs_lose_nothing_and_always_end() {
     if let Err(error) = run {
         panic!("{error}\nso far: {seen:?}");
     }
+    seen
+}
+
+#[test]
+fn random_graphs_lose_nothing_and_always_end() {
+    // Graphs wait more than they compute, so several run at a time.
+    const SIDE_BY_SIDE: u32 = 10;
+    // `PROPTEST_CASES` asks for another number.
+    let default = ProptestConfig::default();
+    let cases = if default.cases == 256 { 10_000 } else { default.cases };
+    let config = ProptestConfig { cases: cases.div_ceil(SIDE_BY_SIDE), failure_persistence: None, ..default };
+    let seen = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(|| run_graphs(config.clone()))).collect();
+        runs.into_iter().fold(BTreeMap::<&str, usize>::new(), |mut all, run| {
+            for (outcome, count) in run.join().expect("all graphs are right") {
+                *all.entry(outcome).or_default() += count;
+            }
+            all
+        })
+    });
     // The test would say nothing if its cases were of one kind.
     for outcome in ["ended", "failed", "panicked", "cancelled"] {
         let count = seen.get(outcome).copied().unwrap_or_default();
