@@ -107,6 +107,52 @@ fn a_workflow_is_searched_by_what_its_training_logs() {
 }
 
 #[test]
+fn trials_of_a_workflow_pause_and_the_best_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (folder.path().join("small.yaml"), folder.path().join("out"));
+    let text = "training: { model: simplemlp, epochs: 2, steps_per_epoch: 2, batch_size: 32, learning_rate: 0.1 }\n\
+        workflow:\n  - getter: { dataset: synthetic }\n  - splitter: { validation: 0.05 }\n  - trainer: ${training}\n  \
+        - evaluator\nsweep:\n  metric: val_loss\n  values:\n    training.learning_rate: { loguniform: [1e-4, 1e-1] }\n";
+    fs::write(&path, text).unwrap();
+    let outcome = sweep(&path, &out, "--search asha --trials 5 --eta 2 --jobs 2");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let rows = table(&out);
+    let of = |state: &str| rows.iter().filter(|row| row["state"] == state).collect::<Vec<_>>();
+    let (pruned, finished) = (of("pruned"), of("finished"));
+    assert!(!pruned.is_empty() && !finished.is_empty() && pruned.len() + finished.len() == 5, "{rows:?}");
+    for (rows, epochs, is_tested) in [(pruned, "1", false), (finished, "2", true)] {
+        for row in rows {
+            assert_eq!(row["epochs"], epochs, "{row:?}");
+            let trial: usize = row["trial"].parse().unwrap();
+            let output = fs::read_to_string(out.join(format!("trials/{trial:04}/output.txt"))).unwrap();
+            assert!(output.contains("paused after epoch 1 of 2"), "{output}");
+            assert_eq!(output.contains("== evaluator: done"), is_tested, "{output}");
+        }
+    }
+
+    for (change, expected) in [
+        (
+            ("epochs: 2,", "steps: 2,"),
+            "line 5, column 5: a training that can pause ends after epochs, not after 'steps'",
+        ),
+        (
+            ("epochs: 2,", "epochs: 2, checkpoint: c,"),
+            "a training with a 'checkpoint' of its own cannot pause",
+        ),
+        (("epochs: 2,", "epochs: 1,"), "trials have 1 epochs, so none could be pruned"),
+        (
+            ("training.learning_rate: { loguniform: [1e-4, 1e-1] }", "training.epochs: { choice: [2, 4] }"),
+            "trials of equally many epochs: they have 2 in the file, 4 with training.epochs=4",
+        ),
+        (("  - trainer: ${training}\n  - evaluator\n", ""), "no step of the workflow is a trainer"),
+    ] {
+        fs::write(&path, text.replace(change.0, change.1)).unwrap();
+        let outcome = sweep(&path, &folder.path().join("bad"), "--search asha --trials 5 --eta 2");
+        assert!(outcome.code == Some(2) && outcome.stderr.contains(expected), "{expected}: {outcome:?}");
+    }
+}
+
+#[test]
 fn a_killed_sweep_goes_on_with_the_same_trials() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), RATES);

@@ -115,6 +115,38 @@ fn ranks_train_the_same_bits() {
 }
 
 #[test]
+fn a_pause_in_the_training_changes_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "to: x.safetensors\nworkflow:\n  - getter: {dataset: synthetic}\n  \
+         - trainer: {model: simplemlp, epochs: 3, steps_per_epoch: 2, global_batch_size: 64}\n  - evaluator\n  \
+         - saver: {file: '${to}'}\n";
+    let file = file(folder.path(), text);
+    let run = |to: &str, job: &str, options: &str| {
+        let results = folder.path().join(to).display().to_string();
+        let outcome =
+            run(&format!("{job} run {file} --results {results} --set to={results}.safetensors {options}"));
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stdout
+    };
+    let saved = |to: &str| std::fs::read(folder.path().join(format!("{to}.safetensors")));
+    run("whole", "", "");
+    for epoch in 1..3 {
+        let paused = run("paused", "local -n 2", &format!("--pause-after {epoch} --threads 1"));
+        assert!(paused.contains(&format!("paused after epoch {epoch} of 3")), "{paused}");
+        assert!(paused.contains("== trainer: paused in") && !paused.contains("== evaluator"), "{paused}");
+        assert!(saved("paused").is_err(), "{paused}");
+    }
+    let rest = run("paused", "", "--pause-after 3");
+    assert!(
+        rest.contains("epoch 3/3") && !rest.contains("epoch 2/3") && rest.contains("== saver: done"),
+        "{rest}"
+    );
+    assert!(saved("paused").unwrap() == saved("whole").unwrap(), "other bits");
+    // Nothing is left to pause in.
+    assert!(run("paused", "", "--pause-after 1").contains("== trainer: nothing has changed"));
+}
+
+#[test]
 fn mistakes_have_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.yaml");

@@ -1,6 +1,7 @@
 //! The command `run`. The comments are what `--help` shows.
 
 use crate::cli::RankArgs;
+use crate::cli::parsers;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -38,6 +39,14 @@ pub(crate) struct RunArgs {
     /// Run all steps again, whatever earlier runs have done
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Pause in the last training after this epoch: no step behind it runs, and the same command goes on,
+    /// with a later epoch or without this option
+    #[arg(long, value_name = "EPOCH", value_parser = parsers::count, allow_negative_numbers = true)]
+    #[arg(conflicts_with_all = ["no_cache", "steps"])]
+    pub(crate) pause_after: Option<u32>,
+    /// Threads of each training of a rank, where its step does not say; they change no bit
+    #[arg(long, value_name = "N", value_parser = parsers::count, allow_negative_numbers = true)]
+    pub(crate) threads: Option<u32>,
     /// Print the steps with their inputs and outputs, and do nothing else
     #[arg(long)]
     pub(crate) dry_run: bool,

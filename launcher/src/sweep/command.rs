@@ -43,8 +43,9 @@ pub(super) struct TrialCommand {
     login: Vec<OsString>,
     /// Trials pause.
     has_rungs: bool,
-    /// The options of the file, and the epochs of a trial: of `train`.
+    /// The options of the file, of `train`.
     options: Vec<String>,
+    /// Of a trial; of a workflow, those of its last training if trials pause.
     epochs: u32,
     /// Threads that the file gives each trial.
     pub(super) threads: Option<usize>,
@@ -77,15 +78,11 @@ impl TrialCommand {
             epochs: 1,
             threads: None,
         };
-        if this.workflow.is_some() {
-            return match this.has_rungs {
-                true => Err(Failure::Usage {
-                    problem: "--search asha: the steps behind a training would run on a network that is not trained yet"
-                        .to_string(),
-                    hint: Some("--search random and tpe search in workflows".to_string()),
-                }),
-                false => Ok(this),
-            };
+        if let Some(workflow) = &this.workflow {
+            if this.has_rungs {
+                this.epochs = workflow.epochs(&[])?;
+            }
+            return Ok(this);
         }
         let train = this.train_args(&[])?;
         let words = train.words.iter().map(|word| word.to_string_lossy().into_owned());
@@ -143,7 +140,20 @@ impl TrialCommand {
     ) -> Result<(), Failure> {
         let mut all: Vec<Vec<String>> = trials.collect();
         if let Some(workflow) = &self.workflow {
-            return all.iter().try_for_each(|values| workflow.check(&self.sets(values)));
+            return all.iter().try_for_each(|values| {
+                let sets = self.sets(values);
+                workflow.check(&sets)?;
+                let epochs = if self.has_rungs { workflow.epochs(&sets)? } else { self.epochs };
+                match epochs == self.epochs {
+                    true => Ok(()),
+                    false => Err(usage(format!(
+                        "{}: --search asha compares trials of equally many epochs: they have {} in the file, {epochs} with {}",
+                        self.file.display(),
+                        self.epochs,
+                        sets.join(" ")
+                    ))),
+                }
+            });
         }
         let first = all.first().cloned().unwrap_or_default();
         for (number, parameter) in space.0.iter().enumerate() {
@@ -230,6 +240,10 @@ impl TrialCommand {
             words.extend(["run".into(), self.file.clone().into()]);
             words.extend(self.sets(values).iter().flat_map(|set| ["--set".into(), set.into()]));
             words.push(option("results", &folder.join(RESULTS)));
+            if job.epochs < self.epochs {
+                words.push(format!("--pause-after={}", job.epochs).into());
+            }
+            words.extend(threads.map(|threads| format!("--threads={threads}").into()));
             return Ok(words);
         }
         words.push("train".into());
@@ -269,9 +283,9 @@ impl TrialCommand {
         dated.max().map_or(results, |(_, run)| run)
     }
 
-    /// The last epoch of a job that counts; a workflow alone knows how many it has.
+    /// The last epoch of a job that counts; without rungs, a workflow alone knows how many it has.
     pub(super) fn last_epoch(&self, job: Job) -> u32 {
-        if self.workflow.is_some() { u32::MAX } else { job.epochs }
+        if self.workflow.is_some() && !self.has_rungs { u32::MAX } else { job.epochs }
     }
 
     /// A file for `train --config` with these values; for a workflow, its command line.

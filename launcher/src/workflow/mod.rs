@@ -25,7 +25,7 @@ use isograd_model::workflow::{Event, Plan, Runner, Values, WorkflowError};
 use results::Results;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use steps::Steps;
+use steps::{Pause, Steps};
 
 pub(crate) use searched::SearchedFile;
 
@@ -60,7 +60,8 @@ fn run(args: &RunArgs, crew: &Arc<Mutex<Crew>>, out: &mut Output) -> Result<(), 
     used.extend(copied);
     warn_of_unused(&root, args, &used);
     let results = Results::at(args.results.clone(), &args.file, &args.pipe);
-    let steps = Steps::new(Arc::clone(crew), results.folder.clone(), args.no_cache);
+    let pause = args.pause_after.map(|epoch| Pause::in_last_training(&pipe, epoch)).transpose()?;
+    let steps = Steps::new(Arc::clone(crew), results.folder.clone(), args, pause.clone());
     let (mut workflow, origins) = steps.workflow(&args.pipe, &pipe)?;
     let plan = workflow.plan(&[]).map_err(|error| explain(error, &origins))?;
     let names: Vec<String> = workflow.names().map(str::to_string).collect();
@@ -86,14 +87,18 @@ fn run(args: &RunArgs, crew: &Arc<Mutex<Crew>>, out: &mut Output) -> Result<(), 
     }
     let stop = lock(crew).stop();
     let mut printed = Ok(());
+    let has_paused = || pause.as_ref().is_some_and(Pause::has_come);
     let mut tell = |event: Event<'_>| {
-        let line = line_of(&event);
+        let line = line_of(&event, has_paused());
         if printed.is_ok() {
             printed = out.line(&line);
         }
     };
     let mut runner = Runner { stop: Some(stop), observer: Some(&mut tell), ..runner };
     let result = runner.run(&mut workflow, Values::new());
+    if has_paused() {
+        return printed;
+    }
     let result = result.map_err(|error| match error {
         WorkflowError::Stopped { .. } => lock(crew).stopped(),
         error => explain(error, &origins),
@@ -148,12 +153,16 @@ fn warn_of_unused(root: &Tree, args: &RunArgs, used: &HashSet<String>) {
     }
 }
 
-fn line_of(event: &Event<'_>) -> String {
+fn line_of(event: &Event<'_>, has_paused: bool) -> String {
     match event {
         Event::Begin { step } => format!("== {step}"),
         Event::Cached { step, .. } => format!("== {step}: nothing has changed, taken from an earlier run"),
         Event::End { step, elapsed, outputs } => {
-            let how = if outputs.is_some() { "done" } else { "failed" };
+            let how = match outputs {
+                Some(_) => "done",
+                None if has_paused => "paused",
+                None => "failed",
+            };
             format!("== {step}: {how} in {:.2} s", elapsed.as_secs_f64())
         }
     }

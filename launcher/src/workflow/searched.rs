@@ -37,6 +37,20 @@ impl SearchedFile {
         file::interpolate(&root, WORKFLOW).map(drop)
     }
 
+    /// The epochs of the last training, with `sets`.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check), and when there is no training, or none that can pause after each epoch.
+    pub(crate) fn epochs(&self, sets: &[String]) -> Result<u32, Failure> {
+        let mut root = self.0.clone();
+        for set in sets {
+            file::change(&mut root, set)?;
+        }
+        let (pipe, _) = file::interpolate(&root, WORKFLOW)?;
+        super::steps::epochs_of_last_training(&pipe)
+    }
+
     /// The values of all files together, without the sweep.
     pub(crate) fn text(&self) -> String {
         let mut json = self.0.json();

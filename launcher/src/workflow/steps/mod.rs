@@ -10,6 +10,7 @@ mod words;
 use super::crew::Crew;
 use super::file::{Content, Tree};
 use super::lock;
+use crate::cli::RunArgs;
 use crate::cli::config::node::Value;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,6 +19,7 @@ use isograd_model::workflow::{Registry, Type, Workflow};
 use options::Options;
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A data set: the options that name it, and how its samples are changed.
@@ -37,6 +39,45 @@ struct Surroundings {
     results: PathBuf,
     /// Nothing of an earlier run counts.
     is_fresh: bool,
+    /// Threads of a training whose step does not say.
+    threads: Option<u32>,
+    pause: Option<Pause>,
+}
+
+/// Where a workflow pauses.
+#[derive(Clone)]
+pub(super) struct Pause {
+    /// The step of the training.
+    step: String,
+    after_epoch: u32,
+    /// Is set when it has paused there.
+    is_over: Arc<AtomicBool>,
+}
+
+impl Pause {
+    /// In the last training of the steps in `pipe`, after the epoch `after_epoch`.
+    pub(super) fn in_last_training(pipe: &Tree, after_epoch: u32) -> Result<Self, Failure> {
+        let last = describe(pipe)?.into_iter().rfind(|described| described.component == TRAINER);
+        let step = last.map(|described| described.name).ok_or_else(|| Failure::Usage {
+            problem: "--pause-after: no step of the workflow is a trainer".to_string(),
+            hint: None,
+        })?;
+        Ok(Self { step, after_epoch, is_over: Arc::default() })
+    }
+
+    /// Whether the training has paused there.
+    pub(super) fn has_come(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+/// The epochs of the last training of the steps in `pipe`, if it can pause after each of them.
+pub(super) fn epochs_of_last_training(pipe: &Tree) -> Result<u32, Failure> {
+    let last = describe(pipe)?.into_iter().rfind(|described| described.component == TRAINER);
+    match last {
+        Some(described) => trainer::epochs(described.options),
+        None => Err(super::file::mistake(&pipe.origin, "no step of the workflow is a trainer")),
+    }
 }
 
 impl Surroundings {
@@ -66,8 +107,14 @@ const FROM: &str = "from";
 const TRAINER: &str = "trainer";
 
 impl Steps {
-    pub(super) fn new(crew: Arc<Mutex<Crew>>, results: PathBuf, is_fresh: bool) -> Self {
-        let around = Surroundings { crew, results, is_fresh };
+    pub(super) fn new(
+        crew: Arc<Mutex<Crew>>,
+        results: PathBuf,
+        args: &RunArgs,
+        pause: Option<Pause>,
+    ) -> Self {
+        let (is_fresh, threads) = (args.no_cache, args.threads);
+        let around = Surroundings { crew, results, is_fresh, threads, pause };
         let mut registry = Registry::new();
         registry.register("getter", data::Getter::new);
         registry.register("splitter", data::Splitter::new);

@@ -2,16 +2,18 @@
 
 use super::options::Options;
 use super::words::{self, of_dataset};
-use super::{Surroundings, dataset, model};
+use super::{Pause, Surroundings, dataset, model};
 use crate::cli::Command;
 use crate::cli::config::table;
 use crate::cli::plan::TrainPlan;
 use crate::failure::Failure;
 use crate::workflow::lock;
+use isograd_model::logger::LoggedRun;
 use isograd_model::workflow::{Component, ComponentError, Port, Value, Values};
 use isograd_model::{RunFolder, SavedNetwork};
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 /// Trains a network.
 pub(super) struct Trainer {
@@ -21,26 +23,47 @@ pub(super) struct Trainer {
 }
 
 /// Options by which a run goes on or ends early, which are no training of a workflow.
-const REFUSED: [&str; 2] = ["resume", "find_lr"];
+const REFUSED: [&str; 3] = ["resume", "find_lr", "pause_after"];
+/// The option by which a training has a run folder of its own, which is not gone on with.
+const OWN_FOLDER: &str = "--checkpoint=";
+
+/// The command line of a training without its data set, and its plan.
+fn planned(options: Options) -> Result<(Vec<String>, TrainPlan), Failure> {
+    let given = options.given();
+    if let Some(refused) = given.iter().find(|given| REFUSED.contains(&given.key.replace('-', "_").as_str()))
+    {
+        let problem = format!("a trainer has no '{}': it goes on by itself", refused.key);
+        return Err(crate::workflow::file::mistake(&refused.origin, &problem));
+    }
+    let (found, origins) = table::words("train", &given)?;
+    let words: Vec<String> = std::iter::once("train".to_string()).chain(words::texts(found)?).collect();
+    // What depends on the data set is found in the step.
+    let plan = words::parse(&words).and_then(|command| match command {
+        Command::Train(args) => TrainPlan::try_from(args),
+        other => unreachable!("{other:?} for a training"),
+    });
+    let plan = plan.map_err(|failure| origins.explain(failure))?;
+    Ok((words, plan))
+}
+
+/// The epochs of a training, if it can pause after each of them.
+pub(super) fn epochs(options: Options) -> Result<u32, Failure> {
+    let origin = options.origin.clone();
+    let (words, plan) = planned(options)?;
+    let problem = match plan.steps {
+        Some(_) => "a training that can pause ends after epochs, not after 'steps'",
+        None if words.iter().any(|word| word.starts_with(OWN_FOLDER)) => {
+            "a training with a 'checkpoint' of its own cannot pause"
+        }
+        None => return Ok(plan.epochs),
+    };
+    Err(crate::workflow::file::mistake(&origin, problem))
+}
 
 impl Trainer {
     pub(super) fn new(options: Options, around: Surroundings) -> Result<Self, Failure> {
         let step = options.step.clone();
-        let given = options.given();
-        if let Some(refused) =
-            given.iter().find(|given| REFUSED.contains(&given.key.replace('-', "_").as_str()))
-        {
-            let problem = format!("a trainer has no '{}': it goes on by itself", refused.key);
-            return Err(crate::workflow::file::mistake(&refused.origin, &problem));
-        }
-        let (found, origins) = table::words("train", &given)?;
-        let words: Vec<String> = std::iter::once("train".to_string()).chain(words::texts(found)?).collect();
-        // What depends on the data set is found in the step.
-        let checked = words::parse(&words).and_then(|command| match command {
-            Command::Train(args) => TrainPlan::try_from(args),
-            other => unreachable!("{other:?} for a training"),
-        });
-        checked.map_err(|failure| origins.explain(failure))?;
+        let (words, _) = planned(options)?;
         Ok(Self { step, words, around })
     }
 
@@ -51,8 +74,13 @@ impl Trainer {
 
     /// The folder that the options name.
     fn given_folder(&self) -> Option<PathBuf> {
-        let folder = self.words.iter().find_map(|word| word.strip_prefix("--checkpoint="))?;
+        let folder = self.words.iter().find_map(|word| word.strip_prefix(OWN_FOLDER))?;
         Some(PathBuf::from(folder))
+    }
+
+    /// Where the workflow pauses, if that is here.
+    fn pause(&self) -> Option<&Pause> {
+        self.around.pause.as_ref().filter(|pause| pause.step == self.step)
     }
 
     /// The run folder of a training with this command line: another one for another training, so that nothing
@@ -75,7 +103,10 @@ impl Component for Trainer {
     fn execute(&mut self, inputs: Values) -> Result<Values, ComponentError> {
         let set = inputs.get("dataset").and_then(Value::json).cloned().unwrap_or_default();
         let mut line = self.line(&set);
-        let given = self.given_folder();
+        let (given, pause) = (self.given_folder(), self.pause());
+        if pause.is_some() && given.is_some() {
+            return Err("a training with a 'checkpoint' of its own cannot pause".into());
+        }
         let folder = given.clone().unwrap_or_else(|| self.own_folder(&line, &set));
         if given.is_none() {
             // A training that a kill has ended goes on; the folder's name says that it is the same one.
@@ -89,8 +120,18 @@ impl Component for Trainer {
                 line.push(format!("--checkpoint={}", folder.display()));
             }
         }
+        line.extend(pause.map(|pause| format!("--pause-after={}", pause.after_epoch)));
+        let says_threads = self.words.iter().any(|word| word.starts_with("--threads="));
+        let threads = self.around.threads.filter(|_| !says_threads);
+        line.extend(threads.map(|threads| format!("--threads={threads}")));
         let mut out = self.around.output();
         lock(&self.around.crew).train(&line, &mut out)?;
+        if let Some(pause) = pause
+            && LoggedRun::read(&folder)?.end.is_some_and(|end| end.reason == "paused")
+        {
+            pause.is_over.store(true, Ordering::Relaxed);
+            return Err("the training has paused".into());
+        }
         let value = found(&folder)?;
         Ok(Values::new().with("model", value))
     }
