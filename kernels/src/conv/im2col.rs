@@ -126,15 +126,14 @@ impl Im2col {
             gemm(isa, w, columns, Accum::Replace, MatMut::strided(&mut y[start..], f, len, plane, 1));
             for (f, y) in y.chunks_exact_mut(plane.max(1)).enumerate() {
                 let y = &mut y[start..start + len];
-                if let Some(bias) = bias {
-                    elementwise::add_bias(isa, 1, len, &bias[f..=f], y);
-                }
-                match finish {
-                    Finish { addend: Some(addend), activation } => {
-                        elementwise::add_assign(isa, &addend[f * plane + start..][..len], activation, y);
+                let addend = finish.addend.map(|addend| &addend[f * plane + start..][..len]);
+                match (bias, addend, finish.activation) {
+                    (Some(bias), _, _) => {
+                        elementwise::add_scalar(isa, bias[f], Finish { addend, ..finish }, y);
                     }
-                    Finish { activation: Activation::Relu, .. } => activation::relu_in_place(isa, y),
-                    Finish { activation: Activation::Identity, .. } => {}
+                    (None, Some(addend), activation) => elementwise::add_assign(isa, addend, activation, y),
+                    (None, None, Activation::Relu) => activation::relu_in_place(isa, y),
+                    (None, None, Activation::Identity) => {}
                 }
             }
         }
