@@ -252,8 +252,8 @@ fn damaged_images() {
             survives(name, 300, &whole, most, file(name, with_checksums), read_image);
         }
     }
-    // A few bytes of lossless WebP may stand for any number of pixels, of which 2^26 are decoded: to four bytes
-    // each by the decoder, which become three of the sample.
+    // A few bytes of lossless WebP may stand for any number of pixels, of which 2^26 are decoded: to four
+    // bytes each by the decoder, which become three of the sample.
     for name in ["lossy.webp", "lossless.webp"] {
         let whole = golden(&format!("images/{name}"));
         survives(name, 60, &whole, FIXED_BYTES + (7 << 26), file(name, |bytes| bytes), read_image);
