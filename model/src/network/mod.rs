@@ -26,6 +26,7 @@ mod pass;
 mod plain;
 mod predict;
 mod prepare;
+mod rates;
 mod recompute;
 mod session;
 mod split;

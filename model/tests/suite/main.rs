@@ -43,6 +43,7 @@ mod public_types;
 mod pytorch;
 #[cfg(feature = "ranks")]
 mod ranks;
+mod rate_factors;
 mod rate_range;
 mod recomputation;
 mod resume;
