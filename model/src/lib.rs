@@ -69,7 +69,7 @@ pub use targets::Targets;
 pub use train::Ranks;
 pub use train::{
     DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Observer, Progress, RatePoint, RateRange,
-    Snapshot, TrainConfig, Trainer,
+    Snapshot, TrainConfig, Trainer, WhitenError, Whitened, Whitening,
 };
 
 /// The README's example is compiled and run.

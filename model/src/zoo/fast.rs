@@ -45,8 +45,9 @@ pub(super) fn resnet9<T: Element>(input: Shape, classes: usize) -> Layers<T> {
 
 /// The network of airbench94.
 ///
-/// The first convolution is meant to whiten 2x2 patches with weights computed from the data; here its weights
-/// begin as those of any other layer.
+/// The first convolution is for weights that whiten 2x2 patches of the data, as
+/// [`Whitening`](crate::Whitening) computes them; without that, its weights begin as those of any other
+/// layer.
 ///
 /// # Source
 ///

@@ -58,5 +58,6 @@ mod streams;
 mod training;
 #[cfg(feature = "files")]
 mod tuning;
+mod whitening;
 mod workflow;
 mod zoo;
