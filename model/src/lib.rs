@@ -35,6 +35,7 @@ pub mod protobuf;
 pub mod schedule;
 mod shape;
 mod targets;
+mod test_time;
 mod train;
 pub mod workflow;
 pub mod zoo;
@@ -65,6 +66,7 @@ pub use profile::{Profile, Profiler};
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;
+pub use test_time::TestTime;
 #[cfg(feature = "ranks")]
 pub use train::Ranks;
 pub use train::{

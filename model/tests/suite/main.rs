@@ -55,6 +55,7 @@ mod same_bits;
 mod schedules;
 mod small_networks;
 mod streams;
+mod test_time;
 mod training;
 #[cfg(feature = "files")]
 mod tuning;
