@@ -147,3 +147,14 @@ fn factors_and_smoothing_change_a_run_and_are_checked() {
     }
 }
 
+/// The recipe runs as it is on images of another kind.
+#[test]
+fn the_fast_recipe_runs() {
+    let folder = folder();
+    let options = "--dataset synthetic --steps 1 --epochs 1 --global-batch-size 32";
+    let outcome = isograd_in(folder.path(), &format!("train --recipe airbench94 {options}"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    for setting in ["whiten: ", "tta: ", "label-smoothing: ", "rate-factor: "] {
+        assert_eq!(lines(&outcome.stdout, setting).len(), 1, "{setting}: {outcome:?}");
+    }
+}
