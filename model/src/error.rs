@@ -11,7 +11,7 @@ use crate::layer::ConvPath;
 use crate::onnx::OnnxError;
 use crate::place::Place;
 use crate::shape::Shape;
-use crate::train::{DataError, NonFinite};
+use crate::train::{DataError, NonFinite, WhitenError};
 use isograd_kernels::conv::{Conv2dShape, ConvError};
 use isograd_kernels::pool::PoolError;
 use std::path::PathBuf;
@@ -139,6 +139,9 @@ pub enum Error {
     /// The data set does not fit the network, or contradicts itself.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A first layer that cannot be made to whiten samples.
+    #[error(transparent)]
+    Whiten(#[from] WhitenError),
     /// A number that became infinite or NaN.
     #[error(transparent)]
     NonFinite(#[from] NonFinite),

@@ -35,6 +35,7 @@ pub mod protobuf;
 pub mod schedule;
 mod shape;
 mod targets;
+mod test_time;
 mod train;
 pub mod workflow;
 pub mod zoo;
@@ -65,11 +66,12 @@ pub use profile::{Profile, Profiler};
 pub use schedule::{Schedule, StepPosition};
 pub use shape::Shape;
 pub use targets::Targets;
+pub use test_time::TestTime;
 #[cfg(feature = "ranks")]
 pub use train::Ranks;
 pub use train::{
     DataError, EpochReport, Evaluation, FitEpoch, NonFinite, Observer, Progress, RatePoint, RateRange,
-    Snapshot, TrainConfig, Trainer,
+    Snapshot, TrainConfig, Trainer, WhitenError, Whitened, Whitening,
 };
 
 /// The README's example is compiled and run.

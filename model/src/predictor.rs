@@ -4,7 +4,8 @@ use crate::checkpoint::{InputInfo, SavedNetwork};
 use crate::error::Error;
 use crate::layer::{Fusible, Mode, Preparation};
 use crate::memory::Aligned;
-use crate::network::{MemoryPlan, Network, Randomness, ShardMemory, State};
+use crate::network::{MemoryPlan, Network, Randomness, ShardMemory, State, ViewMemory};
+use crate::test_time::TestTime;
 use isograd_kernels::Isa;
 use isograd_kernels::layout::{self, Channels, Scaling};
 use rayon::prelude::*;
@@ -41,6 +42,7 @@ pub struct Predictor {
     prepared: Aligned<f32>,
     isa: Isa,
     scores: Scores,
+    test_time: TestTime,
     input: InputInfo,
     class_names: Vec<String>,
     /// Factors and addends of bytes and of floats.
@@ -121,6 +123,7 @@ impl Predictor {
             prepared,
             isa,
             scores: Scores::default(),
+            test_time: TestTime::default(),
             input,
             class_names,
             capacity,
@@ -142,6 +145,16 @@ impl Predictor {
     #[must_use]
     pub fn with_scores(self, scores: Scores) -> Self {
         Self { scores, ..self }
+    }
+
+    /// The same, whose scores of a sample are those of the mean over its views.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the network's samples have no such views.
+    pub fn with_test_time(self, test_time: TestTime) -> Result<Self, Error> {
+        test_time.check(self.network.input_shape())?;
+        Ok(Self { test_time, ..self })
     }
 
     /// The network.
@@ -276,12 +289,11 @@ impl Predictor {
             (cx.params, cx.folded) = (folded, true);
         }
         let has_logits = matches!(network.last_function(), Some(Fusible::Softmax | Fusible::Sigmoid));
-        if self.scores == Scores::Logits && has_logits {
-            network.forward(&cx, memory, &mut [], network.without_last());
-            return network.last_input(memory);
-        }
-        network.forward(&cx, memory, &mut [], network.all());
-        network.output(memory)
+        let gives_logits = self.scores == Scores::Logits && has_logits;
+        let steps = if gives_logits { network.without_last() } else { network.all() };
+        let views = (&mut ViewMemory::default(), self.test_time);
+        network.forward_views(&cx, memory, &mut [], views, steps);
+        if gives_logits { network.last_input(memory) } else { network.output(memory) }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<ShardMemory<f32>>> {

@@ -16,6 +16,7 @@ use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
 use crate::cli::profile_args::ProfileArgs;
+use crate::cli::rate_factor::RateFactor;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
 use crate::cli::run_args::{RUN_EXAMPLES, RunArgs};
 use crate::cli::runs_args::{RUNS_EXAMPLES, RunsArgs};
@@ -26,10 +27,12 @@ use crate::cli::tune_plan::{TUNE_EXAMPLES, TuneArgs};
 use crate::cli::use_args::{
     EXPORT_EXAMPLES, ExportArgs, IMPORT_EXAMPLES, ImportArgs, PREDICT_EXAMPLES, PredictArgs,
 };
+use crate::cli::whiten_plan::WhitenArgs;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use isograd_comm::{Settings, Transport};
+use isograd_model::TestTime;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -272,10 +275,16 @@ pub(crate) struct TrainArgs {
     /// memory for a little time, and the same bits
     #[arg(long)]
     pub(crate) recompute: bool,
+    #[command(flatten)]
+    pub(crate) whiten: WhitenArgs,
     #[command(flatten, next_help_heading = "Augmentation")]
     pub(crate) input: InputArgs,
     #[command(flatten)]
     pub(crate) augment: AugmentArgs,
+    /// Test-time augmentation: test the mean of the outputs for several views of each sample: none, flip
+    /// (two: mirrored left and right) or flip-translate (six: moved by one pixel, too)
+    #[arg(long, value_name = "VIEWS", default_value = "none", value_parser = parsers::test_time)]
+    pub(crate) tta: TestTime,
     #[command(flatten)]
     pub(crate) prefetch: PrefetchArgs,
     #[command(flatten, next_help_heading = "Training")]
@@ -333,6 +342,9 @@ pub(crate) struct EvaluateArgs {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) input: InputArgs,
+    /// Test-time augmentation, as for train [default: that of the training]
+    #[arg(long, value_name = "VIEWS", value_parser = parsers::test_time)]
+    pub(crate) tta: Option<TestTime>,
     /// Loss, as for train [default: that of the training]
     #[arg(long, visible_alias = "loss-func", value_name = "NAME", value_parser = parsers::loss)]
     pub(crate) loss: Option<&'static str>,
@@ -412,6 +424,10 @@ pub(crate) struct TrainingArgs {
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) loss: LossArgs,
+    /// categorical_cross_entropy: the part of each target that all classes share equally
+    #[arg(long, value_name = "FRACTION", default_value = "0.0", value_parser = parsers::probability)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) label_smoothing: f64,
     /// Metrics to report beside the loss, separated by commas: categorical_accuracy (acc), categorical_hinge
     /// (hin), categorical_mse (cat_mse), categorical_mae (cat_mae), regression_mse (mse), regression_mae
     /// (mae), top_5_accuracy (top5, and so on for other numbers), precision (prec), recall (rec), f1,
@@ -429,6 +445,10 @@ pub(crate) struct RateArgs {
     /// Multiply the learning rate by the number of ranks, as their batches add up to a larger one
     #[arg(long, conflicts_with = "global_batch_size")]
     pub(crate) scale_learning_rate: bool,
+    /// Multiply the learning rate of the parameters whose names match PATTERN, in which '*' stands for any
+    /// characters; weight decay changes with it, where it is decoupled
+    #[arg(long, value_name = "PATTERN=FACTOR", value_parser = RateFactor::parse)]
+    pub(crate) rate_factor: Vec<RateFactor>,
     /// Schedule of the learning rate: constant, step, multi-step, exponential, polynomial, cosine or
     /// one-cycle
     #[arg(long, value_name = "NAME", default_value = "constant", value_parser = schedule_plan::Kind::from_name)]

@@ -10,7 +10,7 @@ use crate::cli::source::Source;
 use crate::cli::{DataArgs, EvaluateArgs, InputArgs, TrainArgs};
 use crate::failure::Failure;
 use isograd_datasets::open;
-use isograd_model::{InputInfo, InputSize, RunInfo, SavedNetwork, zoo};
+use isograd_model::{InputInfo, InputSize, RunInfo, SavedNetwork, TestTime, zoo};
 
 /// The loss of a regression that does not tell its own.
 const REGRESSION_LOSS: &str = "mean_squared_error";
@@ -99,6 +99,11 @@ impl Told {
         self.settings.as_ref().map(|settings| settings.execution.conv.clone())
     }
 
+    /// The views of samples in tests.
+    fn test_time(&self) -> TestTime {
+        self.settings.as_ref().map_or_else(TestTime::default, |settings| settings.tta)
+    }
+
     fn loss(&self) -> &'static str {
         match &self.settings {
             Some(settings) => settings.training.loss.loss,
@@ -128,6 +133,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             model,
             data,
             input,
+            tta,
             loss,
             per_class,
             per_class_file,
@@ -143,6 +149,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             None => told.model()?,
         };
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
+        let test_time = tta.unwrap_or_else(|| told.test_time());
         let (validation_split, stratify) =
             if data.is_given() { Default::default() } else { told.validation_split() };
         let source = Source::new(told.data(data)?, &model)?.sized_for(&input);
@@ -155,6 +162,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             stratify,
             load,
             input,
+            test_time,
             loss,
             per_class,
             per_class_file,

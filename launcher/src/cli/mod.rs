@@ -37,6 +37,7 @@ mod profile_args;
 pub(crate) mod profile_plan;
 mod pydtnn;
 mod rank_command;
+pub(crate) mod rate_factor;
 mod report_args;
 mod run_args;
 mod runs_args;
@@ -50,6 +51,7 @@ mod sweep_args;
 pub(crate) mod tune_plan;
 mod use_args;
 pub(crate) mod use_plan;
+pub(crate) mod whiten_plan;
 
 pub(crate) use args::*;
 pub(crate) use augment_args::*;

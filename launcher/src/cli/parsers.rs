@@ -16,7 +16,7 @@ use isograd_datasets::open::Named;
 use isograd_datasets::table::{Missing, Targets};
 use isograd_kernels::Isa;
 use isograd_model::layer::ConvPath;
-use isograd_model::{Error, RateRange, loss, zoo};
+use isograd_model::{Error, RateRange, TestTime, loss, zoo};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -446,6 +446,11 @@ pub(crate) fn conv_path(text: &str) -> Result<ConvPath, String> {
         let known = ConvPath::ALL.map(ConvPath::name);
         names::unknown("algorithm of convolutions", text, &known)
     })
+}
+
+/// The views of samples in tests.
+pub(crate) fn test_time(text: &str) -> Result<TestTime, String> {
+    text.parse().map_err(|error: Error| error.to_string())
 }
 
 /// The name of an element type.

@@ -11,6 +11,7 @@ use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
 use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
 use crate::cli::profile_plan::ProfilePlan;
+use crate::cli::rate_factor::RateFactor;
 use crate::cli::schedule_plan::SchedulePlan;
 use crate::cli::source::Source;
 use crate::cli::{ExecutionArgs, OptimizerArgs, RankArgs, SummaryArgs, TrainArgs};
@@ -18,8 +19,9 @@ use crate::failure::Failure;
 use crate::system::count::count;
 use isograd_comm::{Shares, Transport};
 use isograd_kernels::Isa;
+use isograd_model::loss::CategoricalCrossEntropy;
 use isograd_model::metric::ConfusionMatrix;
-use isograd_model::{Element, Loss, RateRange, TrainConfig, loss};
+use isograd_model::{Element, Loss, RateRange, TestTime, TrainConfig, Whitening, loss};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +43,11 @@ pub(crate) struct TrainPlan {
     pub(crate) sync_stats: bool,
     /// Cheap outputs are computed again in the backward pass.
     pub(crate) recompute: bool,
+    /// The first layer whitens the training samples.
+    pub(crate) whitening: Option<Whitening>,
     pub(crate) augment: AugmentPlan,
+    /// The views of samples in tests.
+    pub(crate) test_time: TestTime,
     pub(crate) prefetch: Option<PrefetchPlan>,
     pub(crate) epochs: u32,
     pub(crate) steps: Option<u32>,
@@ -51,11 +57,13 @@ pub(crate) struct TrainPlan {
     pub(crate) accumulate: u32,
     pub(crate) seed: u64,
     pub(crate) loss: &'static str,
+    pub(crate) label_smoothing: f64,
     pub(crate) metrics: Vec<MetricPlan>,
     pub(crate) optimizer: OptimizerPlan,
     /// Before it is scaled by the number of ranks.
     pub(crate) learning_rate: f64,
     pub(crate) scale_learning_rate: bool,
+    pub(crate) rate_factors: Vec<RateFactor>,
     pub(crate) schedule: SchedulePlan,
     pub(crate) clip_norm: Option<f64>,
     pub(crate) ema: Option<f64>,
@@ -98,6 +106,7 @@ pub(crate) struct EvaluatePlan {
     pub(crate) stratify: bool,
     pub(crate) load: PathBuf,
     pub(crate) input: InputPlan,
+    pub(crate) test_time: TestTime,
     pub(crate) loss: &'static str,
     pub(crate) per_class: bool,
     pub(crate) per_class_file: Option<HistoryFile>,
@@ -119,6 +128,9 @@ const BATCH_SIZE: u32 = 64;
 
 /// Samples in a shard, by default.
 const SHARD_SIZE: usize = 32;
+
+/// The loss that label smoothing is for.
+const CROSS_ENTROPY: &str = "categorical_cross_entropy";
 
 /// The part of the learning rate that a warm-up starts from, by default.
 const WARM_UP_FACTOR: f64 = 0.01;
@@ -200,7 +212,7 @@ impl TrainPlan {
                 self.learning_rate
             },
             schedule: self.schedule.build(self.warm_up_factor(world)),
-            loss: build_loss(self.loss),
+            loss: build_loss(self.loss, self.label_smoothing),
             metrics,
             seed: self.seed,
             isa: self.execution.isa,
@@ -252,7 +264,7 @@ impl EvaluatePlan {
     pub(crate) fn config<T: Element>(&self, samples: usize, targets: TargetKind) -> TrainConfig<T> {
         let Execution { shard_size, isa, .. } = self.execution;
         let shard_size = shard_size.unwrap_or(SHARD_SIZE).min(samples);
-        let (loss, metrics) = (build_loss(self.loss), targets.metrics());
+        let (loss, metrics) = (build_loss(self.loss, 0.0), targets.metrics());
         let mut config =
             TrainConfig { batch_size: shard_size, shard_size, loss, metrics, isa, ..TrainConfig::default() };
         if self.is_per_class() {
@@ -262,8 +274,11 @@ impl EvaluatePlan {
     }
 }
 
-/// The loss called `name`, which its parser knows.
-fn build_loss<T: Element>(name: &str) -> Arc<dyn Loss<T>> {
+/// The loss called `name`, which its parser knows. Only the cross-entropy of classes has smoothed labels.
+fn build_loss<T: Element>(name: &str, smoothing: f64) -> Arc<dyn Loss<T>> {
+    if smoothing > 0.0 {
+        return Arc::new(CategoricalCrossEntropy { smoothing, ..CategoricalCrossEntropy::new() });
+    }
     loss::by_name(name).expect("a name that was parsed")
 }
 
@@ -327,8 +342,10 @@ impl TrainPlan {
             freeze,
             sync_stats,
             recompute,
+            whiten,
             input,
             augment,
+            tta,
             prefetch,
             training,
             mut rate,
@@ -364,6 +381,10 @@ impl TrainPlan {
         let (find_lr, callbacks) = (callbacks.find_lr, CallbackPlan::all(callbacks, measured)?);
         let OptimizerArgs { optimizer, clip_norm, ema, given } = optimizer;
         let optimizer = optimizer.with(given)?;
+        if training.label_smoothing > 0.0 && training.loss.loss != CROSS_ENTROPY {
+            let loss = training.loss.loss;
+            return Err(usage(format!("--label-smoothing is for the loss {CROSS_ENTROPY}, not for {loss}")));
+        }
         let model = NetworkPlan::new(network.model)?;
         let augment = AugmentPlan::new(input, augment)?;
         Ok(Self {
@@ -375,7 +396,9 @@ impl TrainPlan {
             freeze,
             sync_stats,
             recompute,
+            whitening: whiten.plan(),
             augment,
+            test_time: tta,
             prefetch: PrefetchPlan::new(&prefetch),
             epochs: training.epochs,
             steps: training.steps,
@@ -387,10 +410,12 @@ impl TrainPlan {
             accumulate: training.accumulate,
             seed: training.seed,
             loss: training.loss.loss,
+            label_smoothing: training.label_smoothing,
             metrics,
             optimizer,
             learning_rate: rate.learning_rate.unwrap_or(optimizer.default_learning_rate()),
             scale_learning_rate: rate.scale_learning_rate,
+            rate_factors: std::mem::take(&mut rate.rate_factor),
             schedule: SchedulePlan::new(rate)?,
             clip_norm,
             ema,

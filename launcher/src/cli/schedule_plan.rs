@@ -115,6 +115,7 @@ impl SchedulePlan {
     /// The schedule with the given parameters. One that the schedule does not have is an error.
     pub(crate) fn new(args: RateArgs) -> Result<Self, Failure> {
         let RateArgs {
+            rate_factor: _,
             // Parts of the plan beside the schedule.
             learning_rate: _,
             scale_learning_rate: _,

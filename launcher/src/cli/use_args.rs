@@ -6,6 +6,7 @@ use crate::cli::network_plan::ModelName;
 use crate::cli::parsers::{self, IsaName};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use isograd_model::TestTime;
 use std::path::PathBuf;
 
 pub(crate) const PREDICT_EXAMPLES: &str = "\
@@ -59,6 +60,10 @@ pub(crate) struct PredictArgs {
     /// Print CSV, a row for each class of each sample
     #[arg(long)]
     pub(crate) csv: bool,
+    /// Test-time augmentation: predict by the mean of the outputs for several views of each sample: none,
+    /// flip or flip-translate [default: that of the training]
+    #[arg(long, value_name = "VIEWS", value_parser = parsers::test_time)]
+    pub(crate) tta: Option<TestTime>,
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     #[arg(value_parser = PathBufValueParser::new().try_map(parsers::new_file))]

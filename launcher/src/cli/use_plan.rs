@@ -3,10 +3,10 @@
 use crate::cli::conv_plan::{ConvArgs, ConvPlan};
 use crate::cli::network_plan::{ModelName, NetworkPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
-use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs};
+use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs, TrainArgs};
 use crate::failure::Failure;
 use isograd_kernels::Isa;
-use isograd_model::{InputInfo, SavedNetwork, Shape, Unmatched};
+use isograd_model::{InputInfo, SavedNetwork, Shape, TestTime, Unmatched};
 use std::path::{Path, PathBuf};
 
 /// A trained network.
@@ -27,6 +27,7 @@ pub(crate) struct PredictPlan {
     pub(crate) threads: Option<usize>,
     pub(crate) isa: Isa,
     conv: ConvArgs,
+    tta: Option<TestTime>,
 }
 
 /// How predictions are written.
@@ -59,10 +60,20 @@ pub(crate) struct ImportPlan {
 impl PredictPlan {
     /// How convolutions are computed in the network `saved`: as the options say, or else as it was trained.
     pub(crate) fn conv(&self, saved: &SavedNetwork) -> ConvPlan {
+        ConvPlan::or_told(self.conv.clone(), self.told(saved).map(|args| args.execution.conv))
+    }
+
+    /// The views that are predicted by: as the options say, or else as in the tests of the training.
+    pub(crate) fn test_time(&self, saved: &SavedNetwork) -> TestTime {
+        let told = || self.told(saved).map(|args| args.tta);
+        self.tta.or_else(told).unwrap_or_default()
+    }
+
+    /// The options of the training of `saved`.
+    fn told(&self, saved: &SavedNetwork) -> Option<TrainArgs> {
         let settings = saved.info.notes.get(SETTINGS).filter(|_| self.load.model.is_none());
         // Those of another version may have other options.
-        let told = settings.and_then(|text| SavedSettings::parse(text).train_args().ok());
-        ConvPlan::or_told(self.conv.clone(), told.map(|args| args.execution.conv))
+        settings.and_then(|text| SavedSettings::parse(text).train_args().ok())
     }
 }
 
@@ -102,14 +113,14 @@ impl TryFrom<PredictArgs> for PredictPlan {
     type Error = Failure;
 
     fn try_from(args: PredictArgs) -> Result<Self, Failure> {
-        let PredictArgs { load, inputs, top, json, csv, out, threads, isa, conv, config: _ } = args;
+        let PredictArgs { load, inputs, top, json, csv, tta, out, threads, isa, conv, config: _ } = args;
         let format = match (json, csv) {
             (true, _) => PredictFormat::JsonLines,
             (_, true) => PredictFormat::Csv,
             _ => PredictFormat::Table,
         };
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { load: load.try_into()?, inputs, top: top as usize, format, out, threads, isa, conv })
+        Ok(Self { load: load.try_into()?, inputs, top: top as usize, format, out, threads, isa, conv, tta })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Mistake, Problem, Thumbnail};
 use isograd_datasets::{Dataset, Pixels, Request, Sample, SampleBuffer, SampleError, Target, check_sample};
 use isograd_kernels::Isa;
 use isograd_kernels::layout::{self, Channels, Scaling};
-use isograd_model::{Element, Network, Session, State};
+use isograd_model::{Element, Network, Session, State, TestTime};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,6 +24,8 @@ pub(crate) struct Tested<'t, T> {
     pub(crate) network: &'t Network<T>,
     pub(crate) state: &'t State<T>,
     pub(crate) isa: Isa,
+    /// The views of each sample.
+    pub(crate) test_time: TestTime,
     /// Its targets are classes.
     pub(crate) set: &'t dyn Dataset,
 }
@@ -76,7 +78,8 @@ pub(crate) fn test<T: Element>(tested: &Tested<'_, T>) -> Result<Outcome, Proble
 impl<T: Element> Tested<'_, T> {
     fn part(&self, samples: Range<usize>) -> Result<Part, Problem> {
         let mut part = Part { counts: BTreeMap::new(), has_probabilities: true, surest: Surest::default() };
-        let mut session = self.network.session(self.state, self.isa, BATCH)?;
+        let session = self.network.session(self.state, self.isa, BATCH)?;
+        let mut session = session.with_test_time(self.test_time)?;
         let mut buffers = vec![SampleBuffer::new(); BATCH];
         let mut input = Vec::new();
         for start in samples.clone().step_by(BATCH) {
@@ -215,7 +218,8 @@ mod tests {
         let network =
             Network::<f32>::build(layers![Input::new(1, 6, 6), Flatten, Dense::new(5), Softmax]).unwrap();
         let state = network.initial_state(1).unwrap();
-        let tested = Tested { network: &network, state: &state, isa: Isa::best(), set: &set };
+        let (isa, test_time) = (Isa::best(), TestTime::Plain);
+        let tested = Tested { network: &network, state: &state, isa, test_time, set: &set };
         let outcome = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let Outcome { counts, has_probabilities, mistakes } = pool.install(|| test(&tested)).unwrap();

@@ -35,6 +35,7 @@ fn run(plan: &PredictPlan, out: &mut Output) -> Result<(), Failure> {
     let saved = plan.load.find()?;
     let conv = plan.conv(&saved);
     let predictor = open(&saved, &conv)?.with_isa(plan.isa);
+    let predictor = predictor.with_test_time(plan.test_time(&saved))?;
     conv.warn::<f32>(plan.isa, None);
     if !saved.tells_input {
         log::warn!(

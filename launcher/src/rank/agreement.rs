@@ -37,7 +37,10 @@ pub(crate) fn of_training<T: Element>(
         test_as_validation,
         freeze,
         sync_stats,
+        whitening,
+        rate_factors,
         augment,
+        test_time,
         load,
         evaluate_before,
         execution,
@@ -50,6 +53,7 @@ pub(crate) fn of_training<T: Element>(
         accumulate: _,
         seed: _,
         loss: _,
+        label_smoothing: _,
         metrics: _,
         optimizer: _,
         learning_rate: _,
@@ -86,7 +90,10 @@ pub(crate) fn of_training<T: Element>(
     row("the steps of an epoch", steps_per_epoch);
     row("the parameters that are left as they are", freeze);
     row("whether statistics are those of the whole batch", sync_stats);
+    row("whether the first layer whitens", whitening);
+    row("the factors of learning rates", rate_factors);
     row("the augmentation", augment);
+    row("the test-time augmentation", test_time);
     row("evaluation before training", evaluate_before);
     row("whether parameters are loaded", &load.is_some());
     row("the callbacks", callbacks);
@@ -150,6 +157,7 @@ pub(crate) fn of_test<T: Element>(
         stratify: _,
         load: _,
         input,
+        test_time,
         loss: _,
         per_class: _,
         per_class_file: _,
@@ -158,6 +166,7 @@ pub(crate) fn of_test<T: Element>(
     } = plan;
     let mut agreement = common::<T>(model, network, view);
     agreement.push(("the size and normalisation of samples", format!("{input:?}")));
+    agreement.push(("the test-time augmentation", test_time.to_string()));
     let (name, digest) = source.test_digest(test)?;
     agreement.push((name, format!("{}, {digest}", count(test.len(), "sample"))));
     agreement.push(("the parameters", state.params_sha256()));

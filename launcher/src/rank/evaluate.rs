@@ -79,7 +79,7 @@ impl EvaluatePlan {
         let ranks = Ranks { shares, ..Ranks::new(communicator) };
         let mut trainer = Trainer::with_ranks(network, self.config(test.len(), targets), ranks)?;
         *trainer.state_mut() = state;
-        let evaluation = trainer.evaluate(&*view).map_err(|error| match error {
+        let evaluation = trainer.evaluate_views(&*view, self.test_time).map_err(|error| match error {
             Error::NonFinite(NonFinite::Evaluation { .. }) => {
                 Failure::Unusable { path: self.load.clone(), problem: error.to_string() }
             }

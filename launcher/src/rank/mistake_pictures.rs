@@ -4,19 +4,24 @@ use crate::mistakes::{self, Mistake, Outcome, Problem, Tested};
 use crate::system::escape::one_line;
 use isograd_datasets::Dataset;
 use isograd_model::logger::{ImageRecord, Record};
-use isograd_model::{Element, Trainer};
+use isograd_model::{Element, TestTime, Trainer};
 use std::sync::Arc;
 
 /// Tries the network of `trainer` on all samples of `set`, and draws mistakes, the surest first. There are
 /// none where targets are numbers or samples are no pictures.
-pub(super) fn draw<T: Element>(trainer: &Trainer<T>, set: &dyn Dataset) -> Result<Vec<Record>, Problem> {
+pub(super) fn draw<T: Element>(
+    trainer: &Trainer<T>,
+    test_time: TestTime,
+    set: &dyn Dataset,
+) -> Result<Vec<Record>, Problem> {
     let [_, h, w] = set.sample_shape();
     if set.target_values().is_some() || h < 2 || w < 2 {
         return Ok(Vec::new());
     }
     // What was tested.
     let state = trainer.averaged_state().unwrap_or(trainer.state());
-    let tested = Tested { network: trainer.network(), state, isa: trainer.config().isa, set };
+    let (network, isa) = (trainer.network(), trainer.config().isa);
+    let tested = Tested { network, state, isa, test_time, set };
     let Outcome { has_probabilities, mistakes, .. } = mistakes::test(&tested)?;
     let picture = |(place, mistake): (usize, Mistake)| {
         let name = name(place + 1, &mistake, set.class_names(), has_probabilities);

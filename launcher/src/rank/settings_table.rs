@@ -8,10 +8,11 @@ use crate::cli::callback_plan::CallbackPlan;
 use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::plan::TrainPlan;
+use crate::cli::whiten_plan;
 use crate::rank::identity::RankIdentity;
 use crate::system::count::count;
 use crate::system::escape::one_line;
-use isograd_model::{Element, TrainConfig};
+use isograd_model::{Element, TestTime, TrainConfig};
 
 /// Names and values, under the names that the options have. `samples` are those of training and validation.
 pub(crate) fn rows<T: Element>(
@@ -30,7 +31,9 @@ pub(crate) fn rows<T: Element>(
         freeze,
         sync_stats,
         recompute,
+        whitening,
         augment,
+        test_time,
         prefetch,
         epochs,
         steps,
@@ -39,10 +42,12 @@ pub(crate) fn rows<T: Element>(
         accumulate,
         seed: _,
         loss: _,
+        label_smoothing,
         metrics: _,
         optimizer,
         learning_rate,
         scale_learning_rate,
+        rate_factors,
         schedule,
         clip_norm,
         ema,
@@ -64,6 +69,9 @@ pub(crate) fn rows<T: Element>(
     let mut rows = vec![("model", model.argument())];
     rows.extend(source.rows());
     rows.extend(augment.rows());
+    if *test_time != TestTime::Plain {
+        rows.push(("tta", test_time.to_string()));
+    }
     if let Some(PrefetchPlan { samples, threads }) = prefetch {
         let (samples, threads) = (count(*samples as usize, "sample"), count(*threads, "thread"));
         rows.push(("prefetch", format!("{samples} by {threads}")));
@@ -84,6 +92,7 @@ pub(crate) fn rows<T: Element>(
     if *sync_stats {
         rows.push(("sync-stats", "true".to_string()));
     }
+    rows.extend(whitening.iter().flat_map(whiten_plan::rows));
     if *recompute {
         rows.push(("recompute", "true".to_string()));
     }
@@ -94,12 +103,16 @@ pub(crate) fn rows<T: Element>(
         rows.push(("samples per step", config.batch_size.to_string()));
     }
     rows.extend(of_config(config, metrics));
+    if *label_smoothing > 0.0 {
+        rows.push(("label-smoothing", format!("{label_smoothing:?}")));
+    }
     let rate = config.learning_rate;
     let rate = match scale_learning_rate {
         true => format!("{rate:?} ({learning_rate:?} for each rank)"),
         false => format!("{rate:?}"),
     };
     rows.push(("learning-rate", rate));
+    rows.extend(rate_factors.iter().map(|factor| ("rate-factor", factor.to_string())));
     rows.extend(schedule.rows(plan.warm_up_factor(identity.world)));
     rows.extend(optimizer.rows());
     for (name, value) in [("clip-norm", clip_norm), ("ema", ema)] {

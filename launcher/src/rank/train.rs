@@ -17,7 +17,9 @@ use crate::cli::callback_plan::CallbackPlan;
 use crate::cli::metric_plan::TargetKind;
 use crate::cli::plan::RankPlan;
 use crate::cli::plan::{Execution, TrainPlan};
+use crate::cli::rate_factor::RateFactor;
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
+use crate::cli::whiten_plan;
 use crate::failure::{Failure, Saved};
 use crate::loggers;
 use crate::loggers::console::Console;
@@ -47,7 +49,7 @@ use crate::system::same_file;
 use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
 use isograd_model::logger::{Loggers, Record, TestRecord};
-use isograd_model::{Element, Error, NonFinite, Ranks, RunFolder, RunInfo, Trainer, check_save};
+use isograd_model::{Element, Error, NonFinite, Ranks, RunFolder, RunInfo, Trainer, Whitening, check_save};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,6 +117,15 @@ pub(crate) fn run<T: Element>(
             .freeze(pattern)
             .map_err(|error| Failure::Usage { problem: format!("--freeze: {error}"), hint: None })?;
     }
+    for RateFactor { pattern, factor } in &plan.rate_factors {
+        network
+            .scale_learning_rate(pattern, *factor)
+            .map_err(|error| Failure::Usage { problem: format!("--rate-factor: {error}"), hint: None })?;
+    }
+    if plan.whitening.is_some() {
+        let weights = Whitening::weights(&network).map_err(whiten_plan::refused)?.to_string();
+        network.freeze(&weights)?;
+    }
     if plan.recompute {
         network = network.with_recomputation();
     }
@@ -158,6 +169,10 @@ pub(crate) fn run<T: Element>(
     }
     if plan.load.is_some() {
         trainer.broadcast_state()?;
+    }
+    if let (Some(whitening), None) = (&plan.whitening, &plan.resume) {
+        let whitened = whitening.compute(trainer.network(), &*views.plain).map_err(whiten_plan::refused)?;
+        whitened.write(trainer.state_mut());
     }
     let described =
         match is_first && (plan.checkpoint.is_some() || plan.resume.is_some() || plan.save.is_some()) {
@@ -329,7 +344,7 @@ fn finish<T: Element>(
         test(trainer, plan, views, samples, loggers, out)?;
         if is_first && plan.logging.has_pictures() {
             let tested = views::in_tests(&plan.augment.input, samples, views.normalization.as_ref())?;
-            match mistake_pictures::draw(trainer, &*tested) {
+            match mistake_pictures::draw(trainer, plan.test_time, &*tested) {
                 Ok(pictures) => pictures.iter().for_each(|picture| loggers.log(picture)),
                 Err(Problem(problem)) => log::warn!("there are no pictures of mistakes: {problem}"),
             }
@@ -459,7 +474,7 @@ fn test<T: Element>(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let test = views::in_tests(&plan.augment.input, test, views.normalization.as_ref())?;
-    let evaluation = trainer.evaluate(&*test).map_err(|error| match error {
+    let evaluation = trainer.evaluate_views(&*test, plan.test_time).map_err(|error| match error {
         Error::NonFinite(NonFinite::Evaluation { .. }) => Failure::Test(error),
         other => other.into(),
     })?;

@@ -25,6 +25,9 @@ pub struct Tensor {
     pub momentum: f64,
     /// Whether training leaves it as it is.
     pub frozen: bool,
+    /// What the learning rate of a step is multiplied with for this tensor; 1 unless the network was told
+    /// [otherwise](crate::Network::scale_learning_rate).
+    pub rate_factor: f64,
 }
 
 /// How many inputs and outputs a tensor of weights joins; for a convolution, channels times kernel elements.
@@ -164,7 +167,16 @@ impl LayerPlan {
             return Err(BuildError::DuplicateTensor { name: full_name });
         }
         let (dims, fans, frozen) = (dims.to_vec(), Fans::ELEMENTWISE, self.frozen);
-        Ok(Tensor { name: full_name, dims, range: 0..0, initializer, fans, momentum: 0.0, frozen })
+        Ok(Tensor {
+            name: full_name,
+            dims,
+            range: 0..0,
+            initializer,
+            fans,
+            momentum: 0.0,
+            frozen,
+            rate_factor: 1.0,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::Network;
 use super::graph::{GradientWrite, Op};
 use super::prepare::PreparedPlan;
 use crate::error::Error;
-use crate::layer::{ConvPath, ConvTable};
+use crate::layer::{ConvPath, ConvTable, Tensor};
 use crate::place::Place;
 use isograd_kernels::Element;
 use isograd_kernels::conv::{Conv2dShape, Paths};
@@ -42,6 +42,15 @@ impl<T: Element> Network<T> {
             })
         };
         self.graph.steps.iter().filter_map(of_step).collect()
+    }
+
+    /// The convolution that reads the input of the network, if its first layer is one, with its weights and
+    /// perhaps its bias.
+    pub(crate) fn first_convolution(&self) -> Option<(&Place, &Conv2dShape, &[Tensor])> {
+        let Op::Layer(layer) = self.plain.steps.first()?.op else { return None };
+        let info = &self.infos[layer];
+        let convolution = self.layers[layer].convolution()?;
+        Some((&info.place, convolution.shape(), &self.parameters[info.parameters.clone()]))
     }
 
     /// Computes convolutions by `path`, those that it serves. Results of other paths differ by rounding.

@@ -48,7 +48,7 @@ impl<T: Element> Network<T> {
 }
 
 /// Whether `name` matches `pattern`, in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(name) = name.strip_prefix(first) else { return false };
     // What stands between two stars is looked for from the left: an earlier place leaves more of the name.

@@ -26,11 +26,13 @@ mod pass;
 mod plain;
 mod predict;
 mod prepare;
+mod rates;
 mod recompute;
 mod session;
 mod split;
 mod state;
 mod summary;
+mod views;
 
 pub use convolutions::Convolution;
 pub use nodes::LayerNode;
@@ -41,6 +43,7 @@ pub use state::State;
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
 pub(crate) use pass::{GradientMemory, SharedStep};
 pub(crate) use plain::{PlainLayer, PlainStep};
+pub(crate) use views::ViewMemory;
 
 use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};

@@ -1,9 +1,10 @@
 //! A network in use: folded parameters and memory, kept from call to call.
 
-use super::{MemoryPlan, Network, Randomness, ShardMemory, State};
+use super::{MemoryPlan, Network, Randomness, ShardMemory, State, ViewMemory};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
 use crate::memory::Aligned;
+use crate::test_time::TestTime;
 use isograd_kernels::{Element, Isa};
 
 /// Computes the outputs of a network for batches of samples, one batch after the other; made by
@@ -19,6 +20,8 @@ pub struct Session<'n, T> {
     prepared: Aligned<T>,
     memory: ShardMemory<T>,
     isa: Isa,
+    test_time: TestTime,
+    views: ViewMemory<T>,
 }
 
 impl<T: Element> Network<T> {
@@ -45,11 +48,22 @@ impl<T: Element> Network<T> {
         let mut prepared = self.prepared_memory(&[Mode::Eval])?;
         let params = folded.as_deref().unwrap_or(state.params());
         self.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut prepared);
-        Ok(Session { network: self, state, folded, prepared, memory, isa })
+        let (test_time, views) = (TestTime::default(), ViewMemory::default());
+        Ok(Session { network: self, state, folded, prepared, memory, isa, test_time, views })
     }
 }
 
 impl<T: Element> Session<'_, T> {
+    /// The same, whose outputs for a sample are those of the mean over its views.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] when the network's samples have no such views.
+    pub fn with_test_time(self, test_time: TestTime) -> Result<Self, Error> {
+        test_time.check(self.network.input_shape())?;
+        Ok(Self { test_time, ..self })
+    }
+
     /// The outputs `[output shape, n]` of the `n` samples `x` `[input shape, n]`, as in
     /// [`Network::predict`].
     ///
@@ -67,7 +81,8 @@ impl<T: Element> Session<'_, T> {
         if let Some(folded) = &self.folded {
             (cx.params, cx.folded) = (folded, true);
         }
-        network.forward(&cx, memory, &mut [], network.all());
+        let views = (&mut self.views, self.test_time);
+        network.forward_views(&cx, memory, &mut [], views, network.all());
         network.output(memory)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Network;
 use crate::error::Error;
-use crate::layer::{Fans, Tensor};
+use crate::layer::Tensor;
 use crate::memory::{self, Aligned};
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reduce::all_finite;
@@ -39,9 +39,8 @@ impl<T: Element> Network<T> {
 
 fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
     for (number, tensor) in tensors.iter().enumerate() {
-        let Fans { inputs, outputs } = tensor.fans;
-        let values = &mut values[tensor.range.clone()];
-        tensor.initializer.fill(rng, number as u64, inputs, outputs, values);
+        let Tensor { dims, fans, initializer, range, .. } = tensor;
+        initializer.fill(rng, number as u64, dims, *fans, &mut values[range.clone()]);
     }
 }
 

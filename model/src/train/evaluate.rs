@@ -7,6 +7,7 @@ use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
 use crate::profile::Work;
+use crate::test_time::TestTime;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 
@@ -20,6 +21,20 @@ impl<T: Element> Trainer<T> {
     /// is NaN, [`DataError`] when the data set does not fit the network, has a sample that cannot be read,
     /// or a target that the loss does not take, [`Error::Ranks`] when a rank is lost.
     pub fn evaluate(&mut self, dataset: &dyn Dataset) -> Result<Evaluation, Error> {
+        self.evaluate_views(dataset, TestTime::Plain)
+    }
+
+    /// As [`evaluate`](Self::evaluate), where the output for a sample is the mean of those for its views.
+    ///
+    /// # Errors
+    ///
+    /// As `evaluate`, and [`Error::OutOfRange`] when the samples have no such views.
+    pub fn evaluate_views(
+        &mut self,
+        dataset: &dyn Dataset,
+        test_time: TestTime,
+    ) -> Result<Evaluation, Error> {
+        test_time.check(self.network.input_shape())?;
         let started = self.recording.begin();
         let source = self.source(dataset)?;
         let state = self.update_memory.averaged().unwrap_or(&self.state);
@@ -51,7 +66,7 @@ impl<T: Element> Trainer<T> {
         // Where there are fewer shards than threads, several threads share a shard.
         let threads = self.workers.len() / own.len().max(1);
         self.workers.iter_mut().for_each(|worker| worker.shards[0].memory.set_threads(threads));
-        run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, own));
+        run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, test_time, own));
         let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
         let own = Flags { stop: false, failed: failure.is_some() };
         let all = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, own)?;

@@ -35,6 +35,7 @@ mod step;
 mod upcoming;
 mod update;
 mod update_memory;
+mod whitening;
 mod worker;
 
 pub use config::TrainConfig;
@@ -46,6 +47,7 @@ pub use ranks::Ranks;
 pub use rate_range::{RatePoint, RateRange};
 pub use report::{EpochReport, Evaluation, Progress};
 pub use snapshot::Snapshot;
+pub use whitening::{WhitenError, Whitened, Whitening};
 
 pub(crate) use snapshot::RunState;
 

@@ -279,8 +279,11 @@ pub(super) fn facts<T: Element>(network: &Network<T>, config: &TrainConfig<T>) -
 fn describe<T: Element>(network: &Network<T>) -> String {
     let mut digest = Sha256::new_with_prefix(network.summary());
     for tensor in network.parameters().iter().chain(network.statistics()) {
-        let Tensor { name, dims, frozen, momentum, .. } = tensor;
+        let Tensor { name, dims, frozen, momentum, rate_factor, .. } = tensor;
         digest.update(format!("{name} {dims:?} {frozen} {momentum:?}\n"));
+        if *rate_factor != 1.0 {
+            digest.update(format!("rate {rate_factor:?}\n"));
+        }
     }
     for place in network.places_of_shared_sums() {
         digest.update(format!("{place} shares sums\n"));

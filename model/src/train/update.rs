@@ -239,7 +239,8 @@ impl<T: Element, S: Fn(Range<usize>, &mut [T]) + Sync> Pass<'_, T, S> {
         let range = first..first + weights.len();
         let part = Part::with_slots(description, range, &mut *weights, gradient, slots, scratch);
         if !description.frozen {
-            self.config.optimizer.update(&self.numbers, part);
+            let learning_rate = self.numbers.learning_rate * description.rate_factor;
+            self.config.optimizer.update(&StepNumbers { learning_rate, ..self.numbers }, part);
         }
         self.averaging.apply(self.numbers.isa, weights, average);
     }

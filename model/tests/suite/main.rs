@@ -43,6 +43,7 @@ mod public_types;
 mod pytorch;
 #[cfg(feature = "ranks")]
 mod ranks;
+mod rate_factors;
 mod rate_range;
 mod recomputation;
 mod resume;
@@ -54,8 +55,10 @@ mod same_bits;
 mod schedules;
 mod small_networks;
 mod streams;
+mod test_time;
 mod training;
 #[cfg(feature = "files")]
 mod tuning;
+mod whitening;
 mod workflow;
 mod zoo;

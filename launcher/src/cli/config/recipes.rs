@@ -22,6 +22,7 @@ pub(crate) const ALL: &[Recipe] = recipes![
     "vgg11-cifar10",
     "mobilenetv1-cifar10",
     "resnet50-imagenet",
+    "airbench94",
 ];
 
 /// The recipe called `name`, with `_` or `-`.

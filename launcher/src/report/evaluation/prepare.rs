@@ -129,7 +129,8 @@ fn test_on<T: Element>(
     let network = build::<T>(&plan.model, &plan.execution.conv, &*view, false)?;
     let state = load_state(checkpoint, &plan.model.name(), &network)?;
     let classes = view.num_classes().max(network.output_shape().elements());
-    let tested = Tested { network: &network, state: &state, isa: plan.execution.isa, set: &*view };
+    let (isa, test_time) = (plan.execution.isa, plan.test_time);
+    let tested = Tested { network: &network, state: &state, isa, test_time, set: &*view };
     let outcome = mistakes::test(&tested)?;
     Ok(Evaluation {
         checkpoint: name(checkpoint),
