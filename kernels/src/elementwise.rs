@@ -105,6 +105,14 @@ pub(crate) fn update_finished<T: Element>(
 #[derive(Clone, Copy)]
 struct Plus<F>(F);
 
+impl<T: Element, F: Lanewise<T, 1, 0>> Lanewise<T, 1, 1> for Plus<F> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], [a]: [T::V<S>; 1]) -> [T::V<S>; 1] {
+        let [new] = self.0.apply(s, y, []);
+        [T::vadd(s, new, a)]
+    }
+}
+
 impl<T: Element, F: Lanewise<T, 1, 1>> Lanewise<T, 1, 2> for Plus<F> {
     #[inline(always)]
     fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], [x, a]: [T::V<S>; 2]) -> [T::V<S>; 1] {
@@ -299,24 +307,12 @@ impl<T: Element> Lanewise<T, 1, 0> for AddScalar<T> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct AddScalarAndValues<T>(T);
-
-impl<T: Element> Lanewise<T, 1, 1> for AddScalarAndValues<T> {
-    #[inline(always)]
-    fn apply<S: Level>(self, s: S, [y]: [T::V<S>; 1], [x]: [T::V<S>; 1]) -> [T::V<S>; 1] {
-        [T::vadd(s, T::vadd(s, y, T::splat(s, self.0)), x)]
-    }
-}
-
 /// `y = activation(y + value + addend)`, in one pass over memory.
 pub(crate) fn add_scalar<T: Element>(isa: Isa, value: T, finish: Finish<'_, T>, y: &mut [T]) {
     let Finish { addend, activation } = finish;
     match addend {
         None => update_activated(isa, "add_scalar", AddScalar(value), activation, y, []),
-        Some(addend) => {
-            update_activated(isa, "add_scalar", AddScalarAndValues(value), activation, y, [addend]);
-        }
+        Some(addend) => update_activated(isa, "add_scalar", Plus(AddScalar(value)), activation, y, [addend]),
     }
 }
 

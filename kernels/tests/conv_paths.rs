@@ -79,7 +79,8 @@ fn passes_over_few_samples_are_direct() {
 
 #[test]
 fn forward_passes_over_few_samples_can_be_products() {
-    for shape in shapes() {
+    let strided = [[1, 1], [3, 3]].map(|kernel| fitting([9, 8], [4, 5], kernel, [2, 3], [0, 0], [1, 1]));
+    for shape in shapes().into_iter().chain(strided) {
         let usual = Paths::by_shape(&shape).expect("a convolution");
         let paths = Paths { product_samples: 2, ..usual };
         let product = Paths { forward: Path::Im2col, product_samples: 0, ..usual };

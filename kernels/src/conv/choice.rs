@@ -75,11 +75,21 @@ impl Paths {
 
     /// The path of the forward pass over `n` samples.
     pub(super) fn forward_of(&self, n: usize) -> Path {
-        match self.forward {
-            _ if n <= self.product_samples => Path::Im2col,
-            path if path.is_winograd() && n < self.least_samples => Path::Direct,
-            path => path,
-        }
+        if n <= self.product_samples { Path::Im2col } else { self.unless_few(self.forward, n) }
+    }
+
+    /// The path of the input gradient of `n` samples.
+    pub(super) fn input_gradient_of(&self, n: usize) -> Path {
+        self.unless_few(self.input_gradient, n)
+    }
+
+    /// The path of the weight gradient of `n` samples.
+    pub(super) fn weight_gradient_of(&self, n: usize) -> Path {
+        self.unless_few(self.weight_gradient, n)
+    }
+
+    fn unless_few(&self, path: Path, n: usize) -> Path {
+        if path.is_winograd() && n < self.least_samples { Path::Direct } else { path }
     }
 
     /// Checks that `shape` is a convolution and that all paths serve it, in no memory.

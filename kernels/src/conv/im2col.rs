@@ -14,7 +14,7 @@
 //! element without a stride, the image is the matrix, and nothing is copied.
 
 use super::axis::Axis;
-use super::strided_rows::copy_short;
+use super::strided_rows::copy_strided;
 use crate::element::Element;
 use crate::gemm::{MatMut, MatRef, gemm};
 use crate::{Accum, Activation, Finish, Pass, activation, elementwise};
@@ -229,14 +229,9 @@ impl Im2col {
             columns[done..inside.start].fill(T::ZERO);
             let (copy, x) = (&mut columns[inside.clone()], &x[source..]);
             match (stride, n) {
+                (_, 0) => {}
                 (1, _) => copy.copy_from_slice(&x[..inside.len()]),
-                (_, 1) => copy_short::<T, 1>(stride, x, copy),
-                (_, 2) => copy_short::<T, 2>(stride, x, copy),
-                _ => {
-                    for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(stride * n)) {
-                        copy.copy_from_slice(&x[..n]);
-                    }
-                }
+                _ => copy_strided(n, stride, x, copy),
             }
             done = inside.end;
         });

@@ -397,13 +397,14 @@ impl Conv2d {
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
-        if let Some(plan) = self.winograd.input_gradient(pass.n) {
+        let path = self.paths.input_gradient_of(pass.n);
+        if let Some(plan) = self.winograd.input_gradient(path) {
             check_prepared(prepared.len(), self.input_gradient_prepared_len());
             let epilogue = Epilogue::gradient(accum, relu_output);
             return winograd::correlate(plan, pass, 0..self.shape.c, [dy, prepared], None, epilogue, dx);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = self.depthwise(self.paths.input_gradient) {
+        if let Some(depthwise) = self.depthwise(path) {
             let epilogue = Epilogue::gradient(accum, relu_output);
             return depthwise.input_gradient(isa, n, [dy, w], epilogue, dx);
         }
@@ -411,7 +412,6 @@ impl Conv2d {
             let pass = Pass { isa, n, scratch: &mut *scratch };
             let inputs = [self.part(g, dy), self.part(g, w)];
             let relu_output = relu_output.map(|x| self.part(g, x));
-            let path = self.paths.input_gradient;
             self.group.input_gradient(path, pass, inputs, relu_output, accum, self.part_mut(g, dx));
         }
     }
@@ -431,17 +431,18 @@ impl Conv2d {
         dw: &mut [T],
     ) {
         self.check(&pass, x.len(), dw.len(), dy.len());
-        if let Some(plan) = self.winograd.weight_gradient(pass.n) {
+        let path = self.paths.weight_gradient_of(pass.n);
+        if let Some(plan) = self.winograd.weight_gradient(path) {
             return winograd::weight_gradient(plan, pass, [x, dy], accum, dw);
         }
         let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = self.depthwise(self.paths.weight_gradient) {
+        if let Some(depthwise) = self.depthwise(path) {
             return depthwise.weight_gradient(Pass { isa, n, scratch }, [x, dy], accum, dw);
         }
         for g in 0..self.shape.groups {
             let pass = Pass { isa, n, scratch: &mut *scratch };
             let inputs = [self.part(g, x), self.part(g, dy)];
-            self.group.weight_gradient(self.paths.weight_gradient, pass, inputs, accum, self.part_mut(g, dw));
+            self.group.weight_gradient(path, pass, inputs, accum, self.part_mut(g, dw));
         }
     }
 

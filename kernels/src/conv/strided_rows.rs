@@ -76,20 +76,27 @@ impl StridedRows {
                 (_, 1, 0) => copy_pixels::<T, S, 1>(self.stride, x, copy),
                 (_, 2, 0) => copy_pixels::<T, S, 2>(self.stride, x, copy),
                 (_, 4, 0) => copy_pixels::<T, S, 4>(self.stride, x, copy),
-                _ if n == 1 => copy_short::<T, 1>(self.stride, x, copy),
-                _ if n == 2 => copy_short::<T, 2>(self.stride, x, copy),
-                _ => {
-                    for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(self.stride * n)) {
-                        copy.copy_from_slice(&x[..n]);
-                    }
-                }
+                _ => copy_strided(n, self.stride, x, copy),
+            }
+        }
+    }
+}
+
+/// Copies pixels of `n` samples, at least one, which are `stride` apart in `x`.
+pub(super) fn copy_strided<T: Element>(n: usize, stride: usize, x: &[T], copy: &mut [T]) {
+    match n {
+        1 => copy_short::<T, 1>(stride, x, copy),
+        2 => copy_short::<T, 2>(stride, x, copy),
+        _ => {
+            for (copy, x) in copy.chunks_exact_mut(n).zip(x.chunks(stride * n)) {
+                copy.copy_from_slice(&x[..n]);
             }
         }
     }
 }
 
 /// Copies pixels of `N` samples, which are `stride` apart in `x`, without calling `memcpy` for each.
-pub(super) fn copy_short<T: Element, const N: usize>(stride: usize, x: &[T], copy: &mut [T]) {
+fn copy_short<T: Element, const N: usize>(stride: usize, x: &[T], copy: &mut [T]) {
     let pixels = x.as_chunks::<N>().0.iter().step_by(stride);
     for (copy, x) in copy.as_chunks_mut::<N>().0.iter_mut().zip(pixels) {
         *copy = *x;

@@ -77,8 +77,6 @@ use weight_gradient::WeightGradient;
 pub(super) struct Winograd {
     /// The number of channels of the image.
     c: usize,
-    /// Gradients of fewer samples are direct.
-    least_samples: usize,
     forward: Option<Correlation>,
     input_gradient: Option<Correlation>,
     weight_gradient: Option<WeightGradient>,
@@ -117,7 +115,6 @@ impl Winograd {
         };
         Self {
             c,
-            least_samples: paths.least_samples,
             forward: tile_of(paths.forward).map(forward),
             input_gradient: tile_of(paths.input_gradient).map(transposed),
             weight_gradient: tile_of(paths.weight_gradient).map(|m| WeightGradient::new(forward(m))),
@@ -168,12 +165,12 @@ impl Winograd {
         self.forward.as_ref().filter(|_| path.is_winograd())
     }
 
-    pub(super) fn input_gradient(&self, n: usize) -> Option<&Correlation> {
-        self.input_gradient.as_ref().filter(|_| n >= self.least_samples)
+    pub(super) fn input_gradient(&self, path: Path) -> Option<&Correlation> {
+        self.input_gradient.as_ref().filter(|_| path.is_winograd())
     }
 
-    pub(super) fn weight_gradient(&self, n: usize) -> Option<&WeightGradient> {
-        self.weight_gradient.as_ref().filter(|_| n >= self.least_samples)
+    pub(super) fn weight_gradient(&self, path: Path) -> Option<&WeightGradient> {
+        self.weight_gradient.as_ref().filter(|_| path.is_winograd())
     }
 }
 
