@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// A pattern that no parameter's name matches.
     #[error("no parameter's name matches '{pattern}'{}", suggest(.nearest))]
-    NothingToFreeze {
+    NothingMatches {
         /// The pattern.
         pattern: String,
         /// The name that is most similar, if one is similar at all.
@@ -216,8 +216,8 @@ impl Error {
     }
 
     /// The error for a `pattern` that matches none of `names`; it suggests the most similar name.
-    pub(crate) fn nothing_to_freeze(pattern: &str, names: &[&str]) -> Self {
-        Self::NothingToFreeze { pattern: pattern.to_string(), nearest: nearest(pattern, names) }
+    pub(crate) fn nothing_matches(pattern: &str, names: &[&str]) -> Self {
+        Self::NothingMatches { pattern: pattern.to_string(), nearest: nearest(pattern, names) }
     }
 
     /// Whether the group of ranks has failed.

@@ -4,7 +4,7 @@ use crate::checkpoint::{InputInfo, SavedNetwork};
 use crate::error::Error;
 use crate::layer::{Fusible, Mode, Preparation};
 use crate::memory::Aligned;
-use crate::network::{MemoryPlan, Network, Randomness, ShardMemory, State, ViewMemory};
+use crate::network::{MemoryPlan, Network, Randomness, ShardMemory, State};
 use crate::test_time::TestTime;
 use isograd_kernels::Isa;
 use isograd_kernels::layout::{self, Channels, Scaling};
@@ -291,8 +291,7 @@ impl Predictor {
         let has_logits = matches!(network.last_function(), Some(Fusible::Softmax | Fusible::Sigmoid));
         let gives_logits = self.scores == Scores::Logits && has_logits;
         let steps = if gives_logits { network.without_last() } else { network.all() };
-        let views = (&mut ViewMemory::default(), self.test_time);
-        network.forward_views(&cx, memory, &mut [], views, steps);
+        network.forward_views(&cx, memory, &mut [], self.test_time, steps);
         if gives_logits { network.last_input(memory) } else { network.output(memory) }
     }
 

@@ -22,7 +22,7 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NothingToFreeze`] when no name matches.
+    /// [`Error::NothingMatches`] when no name matches.
     pub fn freeze(&mut self, pattern: &str) -> Result<usize, Error> {
         let mut count = 0;
         for tensor in self.parameters.iter_mut().filter(|tensor| matches(pattern, &tensor.name)) {
@@ -31,7 +31,7 @@ impl<T: Element> Network<T> {
         }
         if count == 0 {
             let names = self.parameters.iter().map(|tensor| tensor.name.as_str());
-            return Err(Error::nothing_to_freeze(pattern, &names.collect::<Vec<_>>()));
+            return Err(Error::nothing_matches(pattern, &names.collect::<Vec<_>>()));
         }
         for info in &mut self.infos {
             let parameters = &self.parameters[info.parameters.clone()];

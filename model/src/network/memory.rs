@@ -7,6 +7,7 @@ use super::Network;
 use super::arena::{self, Packing};
 use super::graph::Inside;
 use super::lifetimes::Slot;
+use super::views::ViewMemory;
 use crate::error::Error;
 use crate::layer::Mode;
 use crate::memory::{self, Aligned};
@@ -49,6 +50,7 @@ impl MemoryPlan {
             has_values: false,
             labels: Vec::with_capacity(plan.capacity),
             recording: Recording::default(),
+            views: ViewMemory::default(),
             plan: Arc::clone(plan),
         }
     }
@@ -74,6 +76,8 @@ pub(crate) struct ShardMemory<T> {
     pub(crate) labels: Vec<u32>,
     /// Notes how long the shard's passes take.
     pub(crate) recording: Recording,
+    /// For passes over several views of the shard's samples.
+    pub(super) views: ViewMemory<T>,
 }
 
 impl<T: Element> ShardMemory<T> {

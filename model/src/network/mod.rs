@@ -43,7 +43,6 @@ pub use state::State;
 pub(crate) use memory::{LastLayer, MemoryPlan, OutputAndGradient, ShardMemory};
 pub(crate) use pass::{GradientMemory, SharedStep};
 pub(crate) use plain::{PlainLayer, PlainStep};
-pub(crate) use views::ViewMemory;
 
 use crate::error::Error;
 use crate::last_layer::{self, LastLayerError, LayerOutput};

@@ -22,7 +22,7 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] when the factor is negative, infinite or NaN, [`Error::NothingToFreeze`] when no
+    /// [`Error::OutOfRange`] when the factor is negative, infinite or NaN, [`Error::NothingMatches`] when no
     /// name matches.
     pub fn scale_learning_rate(&mut self, pattern: &str, factor: f64) -> Result<usize, Error> {
         if !(factor >= 0.0 && factor.is_finite()) {
@@ -36,7 +36,7 @@ impl<T: Element> Network<T> {
         }
         if count == 0 {
             let names = self.parameters.iter().map(|tensor| tensor.name.as_str());
-            return Err(Error::nothing_to_freeze(pattern, &names.collect::<Vec<_>>()));
+            return Err(Error::nothing_matches(pattern, &names.collect::<Vec<_>>()));
         }
         Ok(count)
     }

@@ -1,6 +1,6 @@
 //! A network in use: folded parameters and memory, kept from call to call.
 
-use super::{MemoryPlan, Network, Randomness, ShardMemory, State, ViewMemory};
+use super::{MemoryPlan, Network, Randomness, ShardMemory, State};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
 use crate::memory::Aligned;
@@ -21,7 +21,6 @@ pub struct Session<'n, T> {
     memory: ShardMemory<T>,
     isa: Isa,
     test_time: TestTime,
-    views: ViewMemory<T>,
 }
 
 impl<T: Element> Network<T> {
@@ -48,8 +47,8 @@ impl<T: Element> Network<T> {
         let mut prepared = self.prepared_memory(&[Mode::Eval])?;
         let params = folded.as_deref().unwrap_or(state.params());
         self.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut prepared);
-        let (test_time, views) = (TestTime::default(), ViewMemory::default());
-        Ok(Session { network: self, state, folded, prepared, memory, isa, test_time, views })
+        let test_time = TestTime::default();
+        Ok(Session { network: self, state, folded, prepared, memory, isa, test_time })
     }
 }
 
@@ -81,8 +80,7 @@ impl<T: Element> Session<'_, T> {
         if let Some(folded) = &self.folded {
             (cx.params, cx.folded) = (folded, true);
         }
-        let views = (&mut self.views, self.test_time);
-        network.forward_views(&cx, memory, &mut [], views, network.all());
+        network.forward_views(&cx, memory, &mut [], self.test_time, network.all());
         network.output(memory)
     }
 }

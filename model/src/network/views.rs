@@ -7,7 +7,7 @@ use isograd_kernels::{Element, elementwise};
 
 /// Memory for several views. It is kept from shard to shard.
 #[derive(Debug)]
-pub(crate) struct ViewMemory<T> {
+pub(super) struct ViewMemory<T> {
     input: Vec<T>,
     sum: Vec<T>,
 }
@@ -27,10 +27,9 @@ impl<T: Element> Network<T> {
         cx: &Context<'_, T>,
         memory: &mut ShardMemory<T>,
         statistics: &mut [T],
-        views: (&mut ViewMemory<T>, TestTime),
+        test_time: TestTime,
         steps: usize,
     ) {
-        let (ViewMemory { input: samples, sum }, test_time) = views;
         if test_time == TestTime::Plain {
             return self.forward(cx, memory, statistics, steps);
         }
@@ -40,18 +39,20 @@ impl<T: Element> Network<T> {
             false => (self.all(), self.output),
         };
         let (input, output) = (self.data_range(memory, 0), self.data_range(memory, value));
+        let ViewMemory { input: mut samples, mut sum } = std::mem::take(&mut memory.views);
         samples.clear();
         samples.extend_from_slice(&memory.arena[input.clone()]);
         sum.clear();
         sum.resize(output.len(), T::ZERO);
         let all = test_time.views();
         for view in all {
-            view.write(self.input_shape(), cx.n, samples, &mut memory.arena[input.clone()]);
+            view.write(self.input_shape(), cx.n, &samples, &mut memory.arena[input.clone()]);
             self.forward(cx, memory, statistics, end);
-            elementwise::axpy(cx.isa, T::ONE, &memory.arena[output.clone()], sum);
+            elementwise::axpy(cx.isa, T::ONE, &memory.arena[output.clone()], &mut sum);
         }
-        elementwise::scale(cx.isa, T::from_f64(1.0 / all.len() as f64), sum);
-        memory.arena[output].copy_from_slice(sum);
+        elementwise::scale(cx.isa, T::from_f64(1.0 / all.len() as f64), &mut sum);
+        memory.arena[output].copy_from_slice(&sum);
+        memory.views = ViewMemory { input: samples, sum };
         self.forward_range(cx, memory, statistics, end..steps);
     }
 }

@@ -11,7 +11,7 @@ use super::report::SumLayout;
 use crate::layer::{Context, Mode};
 use crate::loss::{self, Gradient};
 use crate::metric::MetricInput;
-use crate::network::{MemoryPlan, Network, ShardMemory, State, ViewMemory};
+use crate::network::{MemoryPlan, Network, ShardMemory, State};
 use crate::profile::Work;
 use crate::test_time::TestTime;
 use isograd_datasets::SampleError;
@@ -34,7 +34,6 @@ pub(super) struct Worker<T> {
     pub(super) layer_sums: Vec<f64>,
     /// Takes the statistics of evaluated shards, which are not used.
     unused: Vec<T>,
-    views: ViewMemory<T>,
 }
 
 /// Memory for the work on one shard.
@@ -178,7 +177,6 @@ impl<T: Element> Worker<T> {
             sums: Vec::new(),
             layer_sums: Vec::new(),
             unused: vec![T::ZERO; network.statistics_count()],
-            views: ViewMemory::default(),
         }
     }
 
@@ -242,7 +240,7 @@ impl<T: Element> Worker<T> {
     /// Forward of the pass's shards `own`, as in use, for the mean over the views of `test_time`. Failures
     /// are as in [`train`](Self::train).
     pub(super) fn evaluate(&mut self, job: &Job<'_, T>, test_time: TestTime, own: Range<usize>) {
-        let Self { shards, failure, sums, unused, views, .. } = self;
+        let Self { shards, failure, sums, unused, .. } = self;
         let work = &mut shards[0];
         sums.clear();
         for index in own {
@@ -258,7 +256,7 @@ impl<T: Element> Worker<T> {
                 continue;
             }
             let steps = loss::steps(&*job.config.loss, job.network);
-            job.network.forward_views(&cx, &mut work.memory, unused, (&mut *views, test_time), steps);
+            job.network.forward_views(&cx, &mut work.memory, unused, test_time, steps);
             job.evaluate(&cx, work, Gradient::Unwanted, sums);
             work.memory.recording.lap(Work::Loss, cx.n);
             work.memory.recording.since(started, Work::Shard, cx.n);
