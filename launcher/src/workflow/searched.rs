@@ -30,11 +30,16 @@ impl SearchedFile {
 
     /// Checks that `isograd run` would take `sets`, and that all references lead somewhere then.
     pub(crate) fn check(&self, sets: &[String]) -> Result<(), Failure> {
+        self.pipe(sets).map(drop)
+    }
+
+    /// The steps, with `sets`.
+    fn pipe(&self, sets: &[String]) -> Result<Tree, Failure> {
         let mut root = self.0.clone();
         for set in sets {
             file::change(&mut root, set)?;
         }
-        file::interpolate(&root, WORKFLOW).map(drop)
+        file::interpolate(&root, WORKFLOW).map(|(pipe, _)| pipe)
     }
 
     /// The epochs of the last training, with `sets`.
@@ -43,12 +48,7 @@ impl SearchedFile {
     ///
     /// As [`check`](Self::check), and when there is no training, or none that can pause after each epoch.
     pub(crate) fn epochs(&self, sets: &[String]) -> Result<u32, Failure> {
-        let mut root = self.0.clone();
-        for set in sets {
-            file::change(&mut root, set)?;
-        }
-        let (pipe, _) = file::interpolate(&root, WORKFLOW)?;
-        super::steps::epochs_of_last_training(&pipe)
+        super::steps::last_training(&self.pipe(sets)?).map(|(_, epochs)| epochs)
     }
 
     /// The values of all files together, without the sweep.

@@ -57,11 +57,7 @@ pub(super) struct Pause {
 impl Pause {
     /// In the last training of the steps in `pipe`, after the epoch `after_epoch`.
     pub(super) fn in_last_training(pipe: &Tree, after_epoch: u32) -> Result<Self, Failure> {
-        let last = describe(pipe)?.into_iter().rfind(|described| described.component == TRAINER);
-        let step = last.map(|described| described.name).ok_or_else(|| Failure::Usage {
-            problem: "--pause-after: no step of the workflow is a trainer".to_string(),
-            hint: None,
-        })?;
+        let (step, _) = last_training(pipe)?;
         Ok(Self { step, after_epoch, is_over: Arc::default() })
     }
 
@@ -71,13 +67,12 @@ impl Pause {
     }
 }
 
-/// The epochs of the last training of the steps in `pipe`, if it can pause after each of them.
-pub(super) fn epochs_of_last_training(pipe: &Tree) -> Result<u32, Failure> {
+/// The name and the epochs of the last training of the steps in `pipe`, if it can pause after each epoch.
+pub(super) fn last_training(pipe: &Tree) -> Result<(String, u32), Failure> {
     let last = describe(pipe)?.into_iter().rfind(|described| described.component == TRAINER);
-    match last {
-        Some(described) => trainer::epochs(described.options),
-        None => Err(super::file::mistake(&pipe.origin, "no step of the workflow is a trainer")),
-    }
+    let no_training = || super::file::mistake(&pipe.origin, "no step of the workflow is a trainer");
+    let Described { name, options, .. } = last.ok_or_else(no_training)?;
+    Ok((name, trainer::epochs(options)?))
 }
 
 impl Surroundings {

@@ -104,9 +104,6 @@ impl Component for Trainer {
         let set = inputs.get("dataset").and_then(Value::json).cloned().unwrap_or_default();
         let mut line = self.line(&set);
         let (given, pause) = (self.given_folder(), self.pause());
-        if pause.is_some() && given.is_some() {
-            return Err("a training with a 'checkpoint' of its own cannot pause".into());
-        }
         let folder = given.clone().unwrap_or_else(|| self.own_folder(&line, &set));
         if given.is_none() {
             // A training that a kill has ended goes on; the folder's name says that it is the same one.
