@@ -43,6 +43,14 @@ pub(super) struct State {
     results: Vec<JobResult>,
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        // A process that another thread is just starting has the file open, too, for a moment: closing it
+        // alone would not unlock it.
+        let _ = self.file.unlock();
+    }
+}
+
 impl State {
     /// The state of the sweep in `folder`, which is a new one or the same as before.
     pub(super) fn open(

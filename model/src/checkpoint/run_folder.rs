@@ -12,7 +12,7 @@ use super::folder::{PART, parent, put_in_place, sync};
 use super::manifest;
 use super::{FolderError, RunInfo};
 use crate::error::Error;
-use crate::logger::is_locked;
+use crate::logger::{is_locked, unlock};
 use crate::train::Snapshot;
 use isograd_kernels::Element;
 use std::fs::{self, File, TryLockError};
@@ -30,7 +30,13 @@ pub struct RunFolder {
     path: PathBuf,
     keep: usize,
     /// Locked; the system unlocks it when the process ends, however it does.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        unlock(&self.lock);
+    }
 }
 
 impl RunFolder {
@@ -55,7 +61,7 @@ impl RunFolder {
         };
         let lock = open().map_err(|error| error.at(path))?;
         remove_parts(path);
-        Ok(Self { path: path.to_path_buf(), keep: keep.max(1), _lock: lock })
+        Ok(Self { path: path.to_path_buf(), keep: keep.max(1), lock })
     }
 
     /// The folder.

@@ -314,10 +314,20 @@ impl LoggedRun {
 pub(crate) fn is_locked(file: &File) -> Option<bool> {
     // Shared, so that two readers do not take each other for a run.
     match file.try_lock_shared() {
-        Ok(()) => Some(false),
+        Ok(()) => {
+            unlock(file);
+            Some(false)
+        }
         Err(TryLockError::WouldBlock) => Some(true),
         Err(TryLockError::Error(_)) => None,
     }
+}
+
+/// Gives up a lock on `file`. Closing the file does so only when nobody else has it open, and a process that
+/// another thread is just starting has every open file of ours until it runs its program.
+pub(crate) fn unlock(file: &File) {
+    // Where there are no locks, there is none to give up.
+    let _ = file.unlock();
 }
 
 /// When the event in `line` was written.

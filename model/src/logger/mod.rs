@@ -52,8 +52,8 @@ mod record;
 mod run_log;
 mod when;
 
-pub(crate) use logged_run::is_locked;
 pub use logged_run::{LoggedEnd, LoggedEpoch, LoggedRun, LoggedStart, LoggedStep, LoggedTest, RunState};
+pub(crate) use logged_run::{is_locked, unlock};
 pub use loggers::Loggers;
 pub use record::{EpochRecord, ImageRecord, Record, RunEnd, RunStart, StepRecord, TestRecord};
 pub use run_log::RunLog;

@@ -1,5 +1,6 @@
 //! The log of a run: JSON lines in its folder.
 
+use super::logged_run::unlock;
 use super::{EpochRecord, LogError, Logger, Record, RunEnd, RunStart, StepRecord, TestRecord};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -55,8 +56,9 @@ impl RunLog {
 
     /// Keeps the lines of an earlier part of the run: of `epochs` epochs and `steps` steps.
     #[must_use]
-    pub fn go_on_from(self, epochs: u32, steps: u64) -> Self {
-        Self { from: Some((epochs, steps)), ..self }
+    pub fn go_on_from(mut self, epochs: u32, steps: u64) -> Self {
+        self.from = Some((epochs, steps));
+        self
     }
 
     /// Makes the file ready for the first line.
@@ -97,6 +99,14 @@ impl RunLog {
                 // Some file systems have no locks.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
             }
+        }
+    }
+}
+
+impl Drop for RunLog {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file {
+            unlock(file);
         }
     }
 }
