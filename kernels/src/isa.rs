@@ -130,6 +130,15 @@ impl Isa {
         }
     }
 
+    /// The proof that the CPU has the level `avx512`, if this is that level.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn avx512(self) -> Option<pulp::x86::V4> {
+        match self.0 {
+            Selected::Avx512(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// Whether faer is certain to run at this level. faer always takes the widest level that the CPU has, so
     /// this is true only for the widest level that exists.
     pub(crate) fn is_faers_choice(self) -> bool {

@@ -22,10 +22,11 @@
 //! selects the level at run time; it exists only for levels that the CPU has. At one level, results are a
 //! pure function of the inputs: the same bits on any machine, on any thread, at any alignment.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod activation;
 pub mod batch_norm;
+mod bf16;
 pub mod conv;
 pub mod dropout;
 mod element;

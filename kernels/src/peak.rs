@@ -1,6 +1,8 @@
 //! The peak of arithmetic of a core, which kernels are compared with.
 
+use crate::bf16::{Bf16, Bf16Kernel};
 use crate::isa::Isa;
+use crate::simd::Level;
 use pulp::{Scalar128b, Simd, WithSimd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -19,6 +21,12 @@ const BURSTS: usize = 20;
 /// the peak of a thread is smaller where all threads measure at a time.
 pub fn fma_peak(isa: Isa) -> f64 {
     fastest(|| run_chains(isa) as f64) / 1e9
+}
+
+/// The peak of products of bfloat16s with sums in f32, on one thread at level `isa`, in GFLOP/s, measured as
+/// [`fma_peak`]. Each of the two products of an instruction counts as two operations.
+pub fn bf16_peak(isa: Isa) -> f64 {
+    fastest(|| isa.run_bf16(Dots) as f64) / 1e9
 }
 
 /// The units of work for each second in the best measurement. `work` returns the number of units that it has
@@ -81,5 +89,33 @@ impl<const CHAINS: usize, const FUSED: bool> WithSimd for Chains<CHAINS, FUSED> 
         }
         black_box(chains);
         STEPS * CHAINS * S::F32_LANES * 2
+    }
+}
+
+/// Independent sums of products of bfloat16s.
+struct Dots;
+
+impl Bf16Kernel for Dots {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Level, B: Bf16<S>>(self, s: S, bf16: B) -> usize {
+        const STEPS: usize = 1000;
+        let chains = if S::WIDE_FILE { 24 } else { 12 };
+        // Each pair of products is a half and a quarter, and a sum never reaches a power of two so large that
+        // they are lost.
+        let words = [0x3f00_3f00, 0x3f00_3e80].map(|word| s.splat_u32s(black_box(word)));
+        let mut sums = [s.splat_f32s(0.0); 24];
+        // The compiler would merge sums with equal starts.
+        for (start, sum) in sums.iter_mut().enumerate() {
+            *sum = s.splat_f32s(black_box(start as f32));
+        }
+        for _ in 0..STEPS {
+            for sum in &mut sums[..chains] {
+                *sum = bf16.dot(s, words[0], words[1], *sum);
+            }
+        }
+        black_box(sums);
+        STEPS * chains * S::F32_LANES * 4
     }
 }

@@ -24,10 +24,15 @@ pub trait Precompiled: Sized {
     fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, Self>);
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
     fn faer_product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
+    // The same, of factors that are rounded to bfloat16: for f32 alone.
+    fn winograd_bf16(isa: Isa, kernel: WinogradPass<'_, Self>);
+    fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, Self>);
+    fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, Self>);
+    fn product_bf16(isa: Isa, a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
 }
 
 macro_rules! precompile {
-    ($($t:ty),*) => {$(
+    ($($t:ty, $bf16:ident);*) => {$(
         impl Precompiled for $t {
             fn direct(isa: Isa, kernel: DirectPass<'_, $t>) {
                 isa.run(kernel);
@@ -64,8 +69,53 @@ macro_rules! precompile {
             fn faer_product(a: MatRef<'_, $t>, b: MatRef<'_, $t>, accum: Accum, c: MatMut<'_, $t>) {
                 gemm::faer_gemm(a, b, accum, c);
             }
+
+            $bf16!();
         }
     )*};
 }
 
-precompile!(f32, f64);
+macro_rules! with_bf16 {
+    () => {
+        fn winograd_bf16(isa: Isa, kernel: WinogradPass<'_, f32>) {
+            isa.run_bf16(kernel);
+        }
+
+        fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, f32>) {
+            isa.run_bf16(kernel);
+        }
+
+        fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, f32>) {
+            isa.run_bf16(kernel);
+        }
+
+        fn product_bf16(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
+            gemm::bf16_gemm(isa, a, b, accum, c);
+        }
+    };
+}
+
+/// Factors of f64 are never rounded to bfloat16: a result of sums in f64 would be no better than one in f32.
+macro_rules! without_bf16 {
+    () => {
+        fn winograd_bf16(_: Isa, _: WinogradPass<'_, f64>) {
+            panic!("{NO_BF16}");
+        }
+
+        fn winograd_weight_gradient_bf16(_: Isa, _: WinogradWeightGradientPass<'_, f64>) {
+            panic!("{NO_BF16}");
+        }
+
+        fn winograd_weights_bf16(_: Isa, _: WinogradWeights<'_, f64>) {
+            panic!("{NO_BF16}");
+        }
+
+        fn product_bf16(_: Isa, _: MatRef<'_, f64>, _: MatRef<'_, f64>, _: Accum, _: MatMut<'_, f64>) {
+            panic!("{NO_BF16}");
+        }
+    };
+}
+
+const NO_BF16: &str = "only products of f32 can be multiplied in bfloat16";
+
+precompile!(f32, with_bf16; f64, without_bf16);

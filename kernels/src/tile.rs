@@ -12,6 +12,7 @@
 //!    index tiles and never iterate over them. A failed bounds check unwinds to the caller, which could read
 //!    the tile then; so a function with such checks sums in a local copy of the tile.
 
+use crate::bf16::Bf16;
 use crate::element::Element;
 use crate::simd::Level;
 
@@ -122,5 +123,73 @@ pub(crate) fn multiply_add<T: Element, S: Level, const F: usize, const V: usize>
         for v in 0..V {
             acc[f][v] = T::mul_add(s, w, column[v], acc[f][v]);
         }
+    }
+}
+
+/// [`accumulate`] of bfloat16s, in words of two terms: `x[t*stride + v*lanes ..]` and `w[t*F + f]` are words.
+#[inline(always)]
+pub(crate) fn accumulate_pairs<S: Level, B: Bf16<S>, const F: usize, const V: usize>(
+    s: S,
+    bf16: B,
+    w: &[u32],
+    x: &[u32],
+    stride: usize,
+    acc: &mut Tile<f32, S, F, V>,
+) {
+    let mut sums = *acc;
+    let (rows, _) = w.as_chunks::<F>();
+    for (t, row) in rows.iter().enumerate() {
+        let (vectors, _) = S::as_simd_u32s(&x[t * stride..][..V * S::F32_LANES]);
+        let mut column = [s.splat_u32s(0); V];
+        column.copy_from_slice(vectors);
+        for f in 0..F {
+            let w = s.splat_u32s(row[f]);
+            for v in 0..V {
+                sums[f][v] = bf16.dot(s, w, column[v], sums[f][v]);
+            }
+        }
+    }
+    *acc = sums;
+}
+
+/// [`accumulate_rows`] of bfloat16s, in words of two terms.
+#[inline(always)]
+pub(crate) fn accumulate_pair_rows<S: Level, B: Bf16<S>, const F: usize, const V: usize>(
+    s: S,
+    bf16: B,
+    w: &[&[u32]; F],
+    x: &[u32],
+    stride: usize,
+    acc: &mut Tile<f32, S, F, V>,
+) {
+    let mut sums = *acc;
+    let depth = w[0].len();
+    let mut rows: [&[u32]; F] = [&[]; F];
+    for (row, w) in rows.iter_mut().zip(w) {
+        *row = &w[..depth];
+    }
+    for t in 0..depth {
+        let (vectors, _) = S::as_simd_u32s(&x[t * stride..][..V * S::F32_LANES]);
+        let mut column = [s.splat_u32s(0); V];
+        column.copy_from_slice(vectors);
+        for f in 0..F {
+            let w = s.splat_u32s(rows[f][t]);
+            for v in 0..V {
+                sums[f][v] = bf16.dot(s, w, column[v], sums[f][v]);
+            }
+        }
+    }
+    *acc = sums;
+}
+
+/// The number of rows of the next tile when `left` rows are left: as many as the registers hold.
+/// Without a fused multiply-add, a product needs a register of its own, so the tiles are smaller.
+#[inline(always)]
+pub(crate) fn panel_width<S: Level>(left: usize) -> usize {
+    match left {
+        8.. if S::WIDE_FILE => 8,
+        6.. if !S::WIDE_FILE && S::FUSED => 6,
+        4.. => 4,
+        _ => left,
     }
 }

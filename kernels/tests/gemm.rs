@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Guarded, assert_close, data, each_isa, widen};
-use isograd_kernels::gemm::{MatMut, MatRef, gemm};
+use common::{Guarded, assert_close, data, each_isa, rounded, widen};
+use isograd_kernels::gemm::{MatMut, MatRef, gemm, gemm_bf16};
 use isograd_kernels::{Accum, Element, Isa, reference};
 use proptest::prelude::*;
 
@@ -71,9 +71,23 @@ impl Storage {
 /// The value in the gaps of the product. The product must not overwrite it.
 const GAP: f64 = 777.0;
 
-fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]) {
+/// A product of matrices.
+type Product<T> = fn(Isa, MatRef<'_, T>, MatRef<'_, T>, Accum, MatMut<'_, T>);
+
+fn check<T: Element>(isa: Isa, shape: [usize; 3], storages: [Storage; 3]) {
+    check_product::<T>(gemm, <[T]>::to_vec, isa, shape, storages);
+}
+
+/// Checks `run`, which rounds its factors as `round` does.
+fn check_product<T: Element>(
+    run: Product<T>,
+    round: fn(&[T]) -> Vec<T>,
+    isa: Isa,
+    [m, n, k]: [usize; 3],
+    [sa, sb, sc]: [Storage; 3],
+) {
     let (a, b, start) = (data::<T>(m * k, 1), data::<T>(k * n, 2), data::<T>(m * n, 3));
-    let (a64, b64, start64) = (widen(&a), widen(&b), widen(&start));
+    let (a64, b64, start64) = (widen(&round(&a)), widen(&round(&b)), widen(&start));
     let product = reference::gemm::gemm(m, n, k, &a64, &b64);
     let abs = |x: &[f64]| x.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let size = reference::gemm::gemm(m, n, k, &abs(&a64), &abs(&b64));
@@ -85,7 +99,7 @@ fn check<T: Element>(isa: Isa, [m, n, k]: [usize; 3], [sa, sb, sc]: [Storage; 3]
         // Replace must not read the old values.
         let before = if accum == Accum::Add { start.clone() } else { vec![T::from_f64(f64::NAN); m * n] };
         let mut c = Guarded::new(&sc.scatter(m, n, &before, GAP));
-        gemm(isa, sa.view(&a, m, k), sb.view(&b, k, n), accum, sc.view_mut(c.slice(), m, n));
+        run(isa, sa.view(&a, m, k), sb.view(&b, k, n), accum, sc.view_mut(c.slice(), m, n));
 
         let (row_stride, col_stride) = sc.strides(m, n);
         let mut memory = c.check().to_vec();
@@ -108,6 +122,7 @@ fn check_all(shape: [usize; 3], storages: [Storage; 3]) {
     each_isa(|isa| {
         check::<f32>(isa, shape, storages);
         check::<f64>(isa, shape, storages);
+        check_product::<f32>(gemm_bf16, rounded, isa, shape, storages);
     });
 }
 
@@ -331,6 +346,35 @@ fn a_matrix_whose_reach_overflows() {
     MatRef::strided(&[0.0f32], 3, 1, 1 << 63, 1);
 }
 
+/// In bfloat16, too, NaN and infinities reach the sums that they enter, and the zeros that fill the last pair
+/// of an odd number of terms hide neither.
+#[test]
+fn nan_and_infinity_in_bfloat16() {
+    for k in [1, 2, 33] {
+        for bad in [f32::NAN, f32::INFINITY, f32::MAX] {
+            let (mut a, b) = (vec![1.0f32; 3 * k], vec![1.0f32; k * 18]);
+            a[2 * k - 1] = bad;
+            each_isa(|isa| {
+                let mut c = vec![0.0; 3 * 18];
+                let (a, b) = (MatRef::row_major(&a, 3, k), MatRef::row_major(&b, k, 18));
+                gemm_bf16(isa, a, b, Accum::Replace, MatMut::row_major(&mut c, 3, 18));
+                for (i, c) in c.iter().enumerate() {
+                    // The largest number is nearer to infinity than to the largest bfloat16.
+                    assert_eq!(c.is_finite(), i / 18 != 1, "{isa}, {k} terms, {bad}: element {i} is {c}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "only products of f32")]
+fn f64_is_not_multiplied_in_bfloat16() {
+    let (a, mut c) = ([1.0f64], [0.0]);
+    let a = MatRef::row_major(&a, 1, 1);
+    gemm_bf16(Isa::best(), a, a, Accum::Replace, MatMut::row_major(&mut c, 1, 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -346,7 +390,8 @@ proptest! {
 /// Dense layers and convolutions are split among threads by the rows of a product.
 #[test]
 fn parts_of_the_rows_give_the_bits_of_the_whole() {
-    for isa in Isa::available() {
+    let runs: [Product<f32>; 2] = [gemm, gemm_bf16];
+    for (isa, run) in Isa::available().into_iter().flat_map(|isa| runs.map(|run| (isa, run))) {
         for (m, k) in [(16, 3), (40, 27), (37, 600), (100, 1025), (512, 64)] {
             for n in [1, 2, 5, 16, 33] {
                 let (a, b): (Vec<f32>, Vec<f32>) = (data(m * k, 1), data(k * n, 2));
@@ -354,7 +399,7 @@ fn parts_of_the_rows_give_the_bits_of_the_whole() {
                     let mut c = vec![0.0; rows.len() * n];
                     let a = MatRef::row_major(&a[rows.start * k..rows.end * k], rows.len(), k);
                     let (b, into) = (MatRef::row_major(&b, k, n), MatMut::row_major(&mut c, rows.len(), n));
-                    gemm(isa, a, b, Accum::Replace, into);
+                    run(isa, a, b, Accum::Replace, into);
                     c
                 };
                 let whole = product(0..m);

@@ -3,13 +3,19 @@
 
 mod common;
 
-use common::conv::{Case, fitting, narrow, prepared};
+use common::conv::{Case, bf16, fitting, narrow, prepared};
 use common::{data, each_isa};
-use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path, Weights};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, ConvError, Path, Paths, Precision, Weights};
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 use proptest::prelude::*;
 
 const PATHS: [Path; 2] = [Path::WinogradF2, Path::WinogradF4];
+
+/// The Winograd paths for all passes, in full and in bfloat16.
+fn all_paths() -> [Paths; 4] {
+    let [two, four] = PATHS;
+    [Paths::all(two), Paths::all(four), bf16(two), bf16(four)]
+}
 
 fn shape(channels: [usize; 2], image: [usize; 2], padding: [usize; 2]) -> Conv2dShape {
     fitting(channels, image, [3, 3], [1, 1], padding, [1, 1])
@@ -43,8 +49,8 @@ fn some_samples(all: &[f32], n: usize, samples: std::ops::Range<usize>) -> Vec<f
 fn a_sample_has_the_same_bits_whatever_the_blocks() {
     let n = 37;
     let shape = shape([19, 26], [13, 10], [1, 1]);
-    for path in PATHS {
-        let conv = Conv2d::with_path(shape, path).unwrap();
+    for path in all_paths() {
+        let conv = Conv2d::with_paths(shape, path).unwrap();
         let (x, w, dy) =
             (data(conv.input_len(n), 1), data(conv.weight_len(), 2), data(conv.output_len(n), 3));
         each_isa(|isa| {
@@ -63,8 +69,8 @@ fn a_sample_has_the_same_bits_whatever_the_blocks() {
 #[test]
 fn a_weight_gradient_has_the_same_bits_whatever_the_blocks() {
     let shape = shape([9, 26], [13, 10], [1, 1]);
-    for path in PATHS {
-        let conv = Conv2d::with_path(shape, path).unwrap();
+    for path in all_paths() {
+        let conv = Conv2d::with_paths(shape, path).unwrap();
         let (x, w, dy) =
             (data(conv.input_len(5), 1), data(conv.weight_len(), 2), data(conv.output_len(5), 3));
         let widened = |all: &[f32], n: usize| -> Vec<f32> {
@@ -94,23 +100,35 @@ fn parts_of_the_filters_give_the_bits_of_all() {
         let shape = fitting(channels, [6, 5], [kernel; 2], [1, 1], [kernel / 2; 2], [1, 1]);
         let (case, f) = (Case::new(shape, n), channels[1]);
         let (x, w, bias) = (narrow::<f32>(&case.x), narrow::<f32>(&case.w), vec![0.25f32; f]);
-        each_isa(|isa| {
-            let conv = Conv2d::new(shape).unwrap();
-            let [forward, _] = prepared(&conv, isa, &w);
-            let w = Weights { plain: &w, prepared: &forward };
-            let mut scratch = vec![0.0; conv.scratch_len(n)];
-            let mut y = vec![0.0f32; conv.output_len(n)];
-            let pass = Pass { isa, n, scratch: &mut scratch };
-            conv.forward(pass, &x, w, Some(&bias), Activation::Relu, &mut y);
-            let plane = y.len() / f;
-            for filters in [0..8, 8..10, 10..40] {
-                let mut part = vec![f32::NAN; filters.len() * plane];
+        let by_shape = Paths::by_shape(&shape).unwrap();
+        let rounded = Paths { precision: Precision::Bfloat16, ..by_shape };
+        for paths in [by_shape, rounded] {
+            each_isa(|isa| {
+                let conv = Conv2d::with_paths(shape, paths).unwrap();
+                let [forward, _] = prepared(&conv, isa, &w);
+                let w = Weights { plain: &w, prepared: &forward };
+                let mut scratch = vec![0.0; conv.scratch_len(n)];
+                let mut y = vec![0.0f32; conv.output_len(n)];
                 let pass = Pass { isa, n, scratch: &mut scratch };
-                conv.forward_filters(pass, filters.clone(), &x, w, Some(&bias), Activation::Relu, &mut part);
-                let expected = &y[filters.start * plane..filters.end * plane];
-                assert_eq!(part, expected, "{isa}, filters {filters:?} of {shape:?}, n = {n}");
-            }
-        });
+                conv.forward(pass, &x, w, Some(&bias), Activation::Relu, &mut y);
+                let plane = y.len() / f;
+                for filters in [0..8, 8..10, 10..40] {
+                    let mut part = vec![f32::NAN; filters.len() * plane];
+                    let pass = Pass { isa, n, scratch: &mut scratch };
+                    conv.forward_filters(
+                        pass,
+                        filters.clone(),
+                        &x,
+                        w,
+                        Some(&bias),
+                        Activation::Relu,
+                        &mut part,
+                    );
+                    let expected = &y[filters.start * plane..filters.end * plane];
+                    assert_eq!(part, expected, "{isa}, filters {filters:?} of {shape:?}, n = {n}, {paths:?}");
+                }
+            });
+        }
     }
 }
 
@@ -152,8 +170,10 @@ fn the_path_follows_from_the_shape() {
     let [four, two] = [Path::WinogradF4, Path::WinogradF2];
     assert_eq!(paths(shape([512, 512], [4, 4], [1, 1])), [four, four, two]);
     assert_eq!(paths(shape([512, 512], [2, 2], [1, 1])), [two, two, Path::Im2col]);
-    let strided = fitting([64, 64], [8, 8], [3, 3], [2, 2], [1, 1], [1, 1]);
-    assert_eq!(paths(strided), [Path::Direct; 3]);
+    let strided = |channels, image| fitting([channels; 2], [image; 2], [3, 3], [2, 2], [1, 1], [1, 1]);
+    assert_eq!(paths(strided(64, 8)), [Path::Direct; 3]);
+    assert_eq!(paths(strided(128, 16)), [Path::Im2col, Path::Im2col, Path::Direct]);
+    assert_eq!(paths(strided(128, 8)), [Path::Im2col; 3]);
 }
 
 /// With few channels, few samples are direct, and the memory is enough for both.
@@ -184,7 +204,7 @@ fn few_samples_of_few_channels_are_direct() {
 fn scratch_memory_for_many_samples_does_for_fewer() {
     for (channels, image) in [([16, 20], [8, 4]), ([40, 33], [16, 16]), ([3, 70], [2, 2])] {
         let shape = shape(channels, image, [1, 1]);
-        for conv in PATHS.map(|path| Conv2d::with_path(shape, path).unwrap()) {
+        for conv in all_paths().map(|paths| Conv2d::with_paths(shape, paths).unwrap()) {
             for n in 1..80 {
                 assert!(conv.scratch_len(n - 1) <= conv.scratch_len(n), "n = {n}, {shape:?}");
             }

@@ -27,7 +27,7 @@
 use super::direct_plan::{DirectPlan, Layout, Products};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
-use crate::tile::{self, Tile};
+use crate::tile::{self, Tile, panel_width};
 use crate::{Accum, Activation, Finish};
 use std::ops::Range;
 
@@ -169,18 +169,6 @@ impl<T: Element> Kernel for DirectPass<'_, T> {
                 }
             }
         }
-    }
-}
-
-/// The number of channels in the next panel when `left` channels are left: as many as the registers hold.
-/// Without a fused multiply-add, a product needs a register of its own, so the panels are narrower.
-#[inline(always)]
-pub(super) fn panel_width<S: Level>(left: usize) -> usize {
-    match left {
-        8.. if S::WIDE_FILE => 8,
-        6.. if !S::WIDE_FILE && S::FUSED => 6,
-        4.. => 4,
-        _ => left,
     }
 }
 

@@ -13,11 +13,12 @@
 //! Output rows are taken in blocks, so that a block of the matrix stays in the cache. Where the kernel is one
 //! element without a stride, the image is the matrix, and nothing is copied.
 
+use super::Precision;
 use super::axis::Axis;
 use super::strided_rows::copy_strided;
 use crate::element::Element;
-use crate::gemm::{MatMut, MatRef, gemm};
-use crate::{Accum, Activation, Finish, Pass, activation, elementwise};
+use crate::gemm::{MatMut, MatRef, gemm, gemm_bf16};
+use crate::{Accum, Activation, Finish, Isa, Pass, activation, elementwise};
 use std::ops::Range;
 
 /// The elements of a block's columns, which fit in the second-level cache, unless a block then has fewer
@@ -41,6 +42,8 @@ pub(super) struct Im2col {
     is_image: bool,
     /// Whether the kernel is one element, so that no two outputs read the same pixel.
     is_single: bool,
+    /// How factors are multiplied in the forward pass and the input gradient, and in the weight gradient.
+    precisions: [Precision; 2],
 }
 
 /// The part of an image row that a kernel column reads.
@@ -54,7 +57,7 @@ struct Reads {
 }
 
 impl Im2col {
-    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
+    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis, precisions: [Precision; 2]) -> Self {
         let reads = |k| {
             let outputs = columns.outputs_of(k);
             Reads { first: columns.input(outputs.start, k).unwrap_or(0), outputs }
@@ -69,6 +72,7 @@ impl Im2col {
             reads: (0..columns.kernel).map(reads).collect(),
             rows: rows.clone(),
             columns: columns.clone(),
+            precisions,
         }
     }
 
@@ -123,7 +127,14 @@ impl Im2col {
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
             let columns = self.columns(n, x, &block, scratch);
-            gemm(isa, w, columns, Accum::Replace, MatMut::strided(&mut y[start..], f, len, plane, 1));
+            product(
+                self.precisions[0],
+                isa,
+                w,
+                columns,
+                Accum::Replace,
+                MatMut::strided(&mut y[start..], f, len, plane, 1),
+            );
             for (f, y) in y.chunks_exact_mut(plane.max(1)).enumerate() {
                 let y = &mut y[start..start + len];
                 let addend = finish.addend.map(|addend| &addend[f * plane + start..][..len]);
@@ -157,11 +168,25 @@ impl Im2col {
             let (start, len) = self.place(&block, n);
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
             if self.is_image {
-                gemm(isa, w, dy, accum, MatMut::strided(&mut dx[start..], self.c, len, plane, 1));
+                product(
+                    self.precisions[0],
+                    isa,
+                    w,
+                    dy,
+                    accum,
+                    MatMut::strided(&mut dx[start..], self.c, len, plane, 1),
+                );
                 continue;
             }
             let columns = &mut scratch[..self.depth() * len];
-            gemm(isa, w, dy, Accum::Replace, MatMut::row_major(columns, self.depth(), len));
+            product(
+                self.precisions[0],
+                isa,
+                w,
+                dy,
+                Accum::Replace,
+                MatMut::row_major(columns, self.depth(), len),
+            );
             // At stride 1, a row of pixels is contiguous in both.
             let run_len = |row_len| if self.columns.stride == 1 { row_len } else { n };
             self.for_each_row(n, &block, |inside, source| {
@@ -196,7 +221,7 @@ impl Im2col {
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            gemm(isa, dy, columns.t(), accum, dw);
+            product(self.precisions[1], isa, dy, columns.t(), accum, dw);
         }
     }
 
@@ -258,5 +283,20 @@ impl Im2col {
                 }
             }
         }
+    }
+}
+
+/// `c = a b` or `c += a b`.
+fn product<T: Element>(
+    precision: Precision,
+    isa: Isa,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    accum: Accum,
+    c: MatMut<'_, T>,
+) {
+    match precision {
+        Precision::Full => gemm(isa, a, b, accum, c),
+        Precision::Bfloat16 => gemm_bf16(isa, a, b, accum, c),
     }
 }

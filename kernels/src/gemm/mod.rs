@@ -5,14 +5,17 @@
 //!
 //! # Memory
 //!
-//! The kernel copies parts of `A` and `B` to a buffer of 560 KiB, which each thread allocates at its first
-//! product and then keeps, so that later products allocate nothing. At level `avx512`, products of matrices
-//! with contiguous rows or columns do not use this buffer.
+//! The kernel copies parts of `A` and `B` to a buffer of up to 576 KiB, which each thread allocates at its
+//! first product and then keeps, so that later products allocate nothing. At level `avx512`, products of
+//! matrices with contiguous rows or columns do not use this buffer, but for those in bfloat16.
 
+mod bf16;
 mod faer_path;
 mod pack;
 mod packed;
+mod scratch;
 
+pub(crate) use bf16::gemm as bf16_gemm;
 pub(crate) use faer_path::faer_gemm;
 pub(crate) use packed::Product;
 
@@ -178,6 +181,42 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
 pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
+    check_shapes(&a, &b, &c);
+    let fits_faer =
+        [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
+            .iter()
+            .all(|(row, col)| *row == 1 || *col == 1);
+    if isa.is_faers_choice() && fits_faer && a.cols > 0 {
+        T::faer_product(a, b, accum, c);
+    } else {
+        packed::gemm(isa, a, b, accum, c);
+    }
+}
+
+/// As [`gemm`] of f32s, with the elements of `a` and `b` rounded to bfloat16; sums are in f32.
+///
+/// Each element is a sum over `k` in ascending blocks, of pairs of terms. Rounding is to nearest, ties to
+/// even, so beside the sum's own error the result has one of at most `2^-7 * sum |a||b|`. Subnormal factors
+/// and sums count as zeros. The bits depend on shape, strides and level, as with `gemm`: a CPU without
+/// instructions for bfloat16 gives the same ones, in more time than `gemm` takes.
+///
+/// # Panics
+///
+/// When the shapes do not match, and when `T` is f64.
+///
+/// ```
+/// use isograd_kernels::{Accum, Isa, gemm::{MatMut, MatRef, gemm_bf16}};
+/// let (a, b, mut c) = ([1.0f32, 2.0 + 1e-4, 3.0, 4.0], [5.0, 6.0], [0.0; 2]);
+/// let (a, b) = (MatRef::row_major(&a, 2, 2), MatRef::row_major(&b, 2, 1));
+/// gemm_bf16(Isa::best(), a, b, Accum::Replace, MatMut::row_major(&mut c, 2, 1));
+/// assert_eq!(c, [17.0, 39.0]);
+/// ```
+pub fn gemm_bf16<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
+    check_shapes(&a, &b, &c);
+    T::product_bf16(isa, a, b, accum, c);
+}
+
+fn check_shapes<T>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'_, T>) {
     assert!(
         a.rows == c.rows && b.cols == c.cols && a.cols == b.rows,
         "shapes do not match: a {} x {} result for {} x {} times {} x {}",
@@ -188,13 +227,4 @@ pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Acc
         b.rows,
         b.cols
     );
-    let fits_faer =
-        [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
-            .iter()
-            .all(|(row, col)| *row == 1 || *col == 1);
-    if isa.is_faers_choice() && fits_faer && a.cols > 0 {
-        T::faer_product(a, b, accum, c);
-    } else {
-        packed::gemm(isa, a, b, accum, c);
-    }
 }

@@ -15,13 +15,13 @@
 //! The forward pass of a dense layer with 32 samples packs nothing.
 
 use super::pack::pack;
+use super::scratch::with_scratch;
 use super::{MatMut, MatRef};
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
-use std::cell::RefCell;
 
 /// The most terms in a block. With this many, a strip of `a` and a panel of `b` stay in the first-level
 /// cache.
@@ -38,24 +38,14 @@ const PACK_A_FROM: usize = 128;
 /// With at least this many rows and columns, `b` is packed for the same reason.
 const PACK_B_FROM: [usize; 2] = [48, 64];
 
-thread_local! {
-    /// The packed blocks. A thread allocates this memory at its first product and keeps it, so later products
-    /// allocate nothing.
-    static SCRATCH: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
-}
-
 pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
     if c.rows == 0 || c.cols == 0 {
         return;
     }
     // Rows of c are written as vectors, so the product is transposed if that makes them contiguous.
     let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
-    SCRATCH.with_borrow_mut(|scratch| {
-        let needed = (BLOCK_N + STRIP) * BLOCK_K;
-        if scratch.len() < needed {
-            scratch.resize(needed, 0);
-        }
-        let (packed_a, packed_b) = bytemuck::cast_slice_mut(scratch).split_at_mut(STRIP * BLOCK_K);
+    with_scratch((BLOCK_N + STRIP) * BLOCK_K, |scratch: &mut [T]| {
+        let (packed_a, packed_b) = scratch.split_at_mut(STRIP * BLOCK_K);
         T::product(isa, Product { c, accum, a, b, packed_a, packed_b });
     });
 }

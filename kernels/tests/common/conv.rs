@@ -1,7 +1,7 @@
 //! A convolution with its inputs and its expected results, from which the tests of convolutions take theirs.
 
 use super::{Guarded, assert_close, data, each_isa, widen, winograd};
-use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Weights};
+use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Paths, Precision, Weights};
 use isograd_kernels::reference::conv as reference;
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 
@@ -27,6 +27,8 @@ pub struct Sums {
     pub magnitude: Vec<f64>,
     /// The number of terms in the longest sum.
     pub terms: usize,
+    /// The largest relative error of a term before the sum.
+    pub rounding: f64,
 }
 
 impl Sums {
@@ -36,13 +38,18 @@ impl Sums {
         sums: impl Fn([&[f64]; K]) -> Vec<f64>,
     ) -> Self {
         let absolute = inputs.map(|x| x.iter().map(|x| x.abs()).collect::<Vec<_>>());
-        Self { value: sums(inputs), magnitude: sums(absolute.each_ref().map(Vec::as_slice)), terms }
+        Self {
+            value: sums(inputs),
+            magnitude: sums(absolute.each_ref().map(Vec::as_slice)),
+            terms,
+            rounding: 0.0,
+        }
     }
 
     /// Any order of a sum of k products errs by at most `(k + 1) * EPSILON / 2 * sum of |a b|`; so does the
     /// reference in f64.
     fn bound<T: Element>(&self) -> impl Fn(usize) -> f64 {
-        |i| (self.terms + 4) as f64 * T::EPSILON.to_f64() * self.magnitude[i]
+        |i| ((self.terms + 4) as f64 * T::EPSILON.to_f64() + self.rounding) * self.magnitude[i]
     }
 
     fn assert_close<T: Element>(&self, what: &str, result: &[T]) {
@@ -58,6 +65,9 @@ impl Sums {
         });
     }
 }
+
+/// Two factors in bfloat16, each with a relative error of at most `2^-8`.
+const BF16_ROUNDING: f64 = 0.0079;
 
 /// The roundings of a Winograd pass beside those of its sums.
 const TRANSFORMS: usize = 26;
@@ -96,9 +106,10 @@ impl Case {
     pub fn check(&self) {
         each_isa(|isa| {
             for path in [Path::Direct, Path::Im2col] {
-                self.check_passes::<f32>(isa, path);
-                self.check_passes::<f64>(isa, path);
+                self.check_passes::<f32>(isa, Paths::all(path));
+                self.check_passes::<f64>(isa, Paths::all(path));
             }
+            self.in_bf16().check_passes::<f32>(isa, bf16(Path::Im2col));
         });
         for (path, m) in [(Path::WinogradF2, 2), (Path::WinogradF4, 4)] {
             if self.shape.allows_winograd() {
@@ -111,9 +122,19 @@ impl Case {
     pub fn check_winograd(&self, path: Path, m: usize) {
         let case = self.with_winograd_bounds(m);
         each_isa(|isa| {
-            case.check_passes::<f32>(isa, path);
-            case.check_passes::<f64>(isa, path);
+            case.check_passes::<f32>(isa, Paths::all(path));
+            case.check_passes::<f64>(isa, Paths::all(path));
+            case.in_bf16().check_passes::<f32>(isa, bf16(path));
         });
+    }
+
+    /// The same case with the bounds of products in bfloat16.
+    fn in_bf16(&self) -> Self {
+        let mut case = self.clone();
+        for sums in [&mut case.y, &mut case.y_without_bias, &mut case.dx, &mut case.dw] {
+            sums.rounding = BF16_ROUNDING;
+        }
+        case
     }
 
     /// The same case with the magnitudes from which the bounds of Winograd passes follow.
@@ -136,10 +157,13 @@ impl Case {
         case
     }
 
-    fn check_passes<T: Element>(&self, isa: Isa, path: Path) {
-        let what =
-            |pass: &str| format!("{pass}, {path:?}, {isa}, {}, n = {}, {:?}", T::NAME, self.n, self.shape);
-        let conv = Conv2d::with_path(self.shape, path).unwrap();
+    fn check_passes<T: Element>(&self, isa: Isa, paths: Paths) {
+        let path = paths.forward;
+        let what = |pass: &str| {
+            let (precision, name) = (paths.precision, T::NAME);
+            format!("{pass}, {path:?}, {precision:?}, {isa}, {name}, n = {}, {:?}", self.n, self.shape)
+        };
+        let conv = Conv2d::with_paths(self.shape, paths).unwrap();
         let n = self.n;
         let (x, w, bias, dy) = (narrow::<T>(&self.x), narrow(&self.w), narrow(&self.bias), narrow(&self.dy));
         let [forward_w, backward_w] = prepared(&conv, isa, &w);
@@ -300,4 +324,10 @@ pub fn fitting(
         dilation: dilation.into(),
         groups: 1,
     }
+}
+
+/// `path` for all passes, in bfloat16.
+pub fn bf16(path: Path) -> Paths {
+    let precision = Precision::Bfloat16;
+    Paths { precision, weight_gradient_precision: precision, ..Paths::all(path) }
 }

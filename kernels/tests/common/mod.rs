@@ -30,6 +30,15 @@ pub fn widen<T: Element>(x: &[T]) -> Vec<f64> {
     x.iter().map(|v| v.to_f64()).collect()
 }
 
+/// `x` rounded to bfloat16, to the nearest value, of two the one with an even last bit.
+pub fn rounded(x: &[f32]) -> Vec<f32> {
+    let round = |x: &f32| {
+        let bits = x.to_bits();
+        f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+    };
+    x.iter().map(round).collect()
+}
+
 /// A buffer that is not aligned to a vector, between guard elements that a kernel must not overwrite.
 pub struct Guarded<T> {
     all: Vec<T>,

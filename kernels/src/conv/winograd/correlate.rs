@@ -8,10 +8,12 @@
 //! ```
 
 use super::super::direct::Epilogue;
+use super::factors::{Factors, Full, Rounded};
 use super::input::{Input, Planes};
 use super::plan::{Correlation, TilePlace};
 use super::products::{Product, planes};
 use super::transform;
+use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use std::hint::black_box;
@@ -45,15 +47,32 @@ impl<T: Element> Kernel for WinogradPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Level>(mut self, s: S) {
+    fn run<S: Level>(self, s: S) {
+        self.blocks(s, Full);
+    }
+}
+
+impl Bf16Kernel for WinogradPass<'_, f32> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level, B: Bf16<S>>(self, s: S, bf16: B) {
+        self.blocks(s, Rounded(bf16));
+    }
+}
+
+impl<T: Element> WinogradPass<'_, T> {
+    #[inline(always)]
+    fn blocks<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
         let (plan, n) = (self.plan, self.n);
         let scratch = std::mem::take(&mut self.scratch);
-        let (tiles, block) = (plan.tiles(), plan.block(n));
+        let (tiles, block, inputs) = (plan.tiles(), plan.block(n), plan.inputs.div_ceil(F::TERMS));
         let grid_width = plan.target[1].div_ceil(plan.m);
         let input = Input {
             x: self.x,
             channels: plan.inputs,
             n,
+            tile_columns: n,
             image: plan.source,
             padding: plan.padding,
             grid_width,
@@ -61,25 +80,26 @@ impl<T: Element> Kernel for WinogradPass<'_, T> {
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
             let columns = tiles.len() * n;
-            let (of_v, of_m) = (planes(plan.inputs, columns), planes(plan.outputs, columns));
+            let (of_v, of_m) = (planes(inputs, columns), planes(plan.outputs, columns));
             let (v, m) = scratch.split_at_mut(plan.points() * of_v.plane);
+            let v = bytemuck::cast_slice_mut(v);
             match plan.m {
-                2 => input.transform::<S, 2, 4>(s, tiles.clone(), v, of_v),
-                _ => input.transform::<S, 4, 6>(s, tiles.clone(), v, of_v),
+                2 => input.transform::<S, F, 2, 4>(s, factors, tiles.clone(), v, of_v),
+                _ => input.transform::<S, F, 4, 6>(s, factors, tiles.clone(), v, of_v),
             }
             for point in 0..plan.points() {
                 let product = Product {
-                    u: self.u,
+                    u: bytemuck::cast_slice(self.u),
                     points: plan.points(),
                     point,
-                    inputs: plan.inputs,
+                    inputs,
                     outputs: plan.outputs,
                     v: &v[point * of_v.plane..],
                     v_row: of_v.row,
                     columns,
                     row: of_m.row,
                 };
-                product.run(s, &self.outputs, &mut m[point * of_m.plane..][..of_m.plane]);
+                product.run(s, factors, &self.outputs, &mut m[point * of_m.plane..][..of_m.plane]);
             }
             let block = Block { tiles, grid_width, products: m, planes: of_m };
             match plan.m {
@@ -88,9 +108,7 @@ impl<T: Element> Kernel for WinogradPass<'_, T> {
             }
         }
     }
-}
 
-impl<T: Element> WinogradPass<'_, T> {
     /// Transforms the products of a block and writes its outputs.
     #[inline(always)]
     fn output<S: Level, const M: usize, const A: usize>(&mut self, s: S, block: &Block<'_, T>) {

@@ -1,5 +1,6 @@
 //! The transform of the input: `V = B^T x B` for the patch of each tile, channel and sample.
 
+use super::factors::Factors;
 use super::plan::{Patch, TilePlace};
 use super::transform;
 use crate::element::Element;
@@ -14,6 +15,8 @@ pub(super) struct Input<'a, T> {
     pub(super) x: &'a [T],
     pub(super) channels: usize,
     pub(super) n: usize,
+    /// The columns of a tile: at least `n`.
+    pub(super) tile_columns: usize,
     /// Height and width.
     pub(super) image: [usize; 2],
     /// The zeros above and to the left of the image.
@@ -22,8 +25,8 @@ pub(super) struct Input<'a, T> {
     pub(super) grid_width: usize,
 }
 
-/// The place of transformed values: a plane for each point, a row for each channel, a column for each tile
-/// and sample.
+/// The place of transformed values: a plane for each point, a row for each word, a column for each tile and
+/// sample.
 #[derive(Clone, Copy)]
 pub(super) struct Planes {
     pub(super) row: usize,
@@ -31,39 +34,73 @@ pub(super) struct Planes {
 }
 
 impl<T: Element> Input<'_, T> {
-    /// Writes the transformed patches of `tiles` to `v`, where the lanes behind the last sample of a tile are
-    /// overwritten by the next tile's.
+    /// Writes the transformed patches of `tiles` to `v`: words of channels that follow each other, a row for
+    /// each word. The lanes behind the last sample of a tile are overwritten by the next tile's.
     #[inline(always)]
-    pub(super) fn transform<S: Level, const M: usize, const A: usize>(
+    pub(super) fn transform<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
+        &self,
+        s: S,
+        factors: F,
+        tiles: Range<usize>,
+        v: &mut [F::Word],
+        planes: Planes,
+    ) {
+        for (row, channel) in (0..self.channels).step_by(F::TERMS).enumerate() {
+            self.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
+                let mut terms = [self.transformed::<S, A>(s, channel, &patch, start), [[T::zero(s); A]; A]];
+                if F::TERMS == 2 && channel + 1 < self.channels {
+                    terms[1] = self.transformed::<S, A>(s, channel + 1, &patch, start);
+                }
+                let v = &mut v[row * planes.row + column..];
+                for i in 0..A {
+                    let first = transform::input::<T, S, A>(s, terms[0][i]);
+                    let second =
+                        if F::TERMS == 2 { transform::input::<T, S, A>(s, terms[1][i]) } else { first };
+                    for j in 0..A {
+                        factors.store_words(s, [first[j], second[j]], &mut v[(i * A + j) * planes.plane..]);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Calls `visit(patch, first column, first sample)` for each vector of samples of each of `tiles`.
+    #[inline(always)]
+    pub(super) fn patches<S: Level, const M: usize, const A: usize>(
         &self,
         s: S,
         tiles: Range<usize>,
-        v: &mut [T],
-        planes: Planes,
+        mut visit: impl FnMut(S, Patch, usize, usize),
     ) {
-        let (n, lanes) = (self.n, T::lanes::<S>());
-        let pixels = self.image[0] * self.image[1];
-        let first = TilePlace::new(tiles.start, self.grid_width);
-        for channel in 0..self.channels {
-            let x = &self.x[channel * pixels * n..][..pixels * n];
-            let (mut place, mut column) = (first, channel * planes.row);
-            for _ in tiles.clone() {
-                let origin = |index: usize, axis: usize| (index * M) as isize - self.padding[axis] as isize;
-                let patch = Patch::new([origin(place.row, 0), origin(place.column, 1)], A, self.image);
-                let is_inside = patch.is_inside(A);
-                for start in (0..n).step_by(lanes) {
-                    let mut rows = [[T::zero(s); A]; A];
-                    if is_inside && start + lanes <= n {
-                        self.whole_columns::<S, A>(s, x, &patch, start, &mut rows);
-                    } else {
-                        self.columns::<S, A>(s, x, &patch, start, &mut rows);
-                    }
-                    store_rows::<T, S, A>(s, &mut rows, &mut v[column + start..], planes.plane);
-                }
-                column += n;
-                place = place.next(self.grid_width);
+        let mut place = TilePlace::new(tiles.start, self.grid_width);
+        for tile in 0..tiles.len() {
+            let origin = |index: usize, axis: usize| (index * M) as isize - self.padding[axis] as isize;
+            let patch = Patch::new([origin(place.row, 0), origin(place.column, 1)], A, self.image);
+            for start in (0..self.n).step_by(T::lanes::<S>()) {
+                visit(s, patch, tile * self.tile_columns + start, start);
             }
+            place = place.next(self.grid_width);
         }
+    }
+
+    /// The patch of a channel with transformed columns.
+    #[inline(always)]
+    pub(super) fn transformed<S: Level, const A: usize>(
+        &self,
+        s: S,
+        channel: usize,
+        patch: &Patch,
+        start: usize,
+    ) -> [[T::V<S>; A]; A] {
+        let len = self.image[0] * self.image[1] * self.n;
+        let x = &self.x[channel * len..][..len];
+        let mut rows = [[T::zero(s); A]; A];
+        if patch.is_inside(A) && start + T::lanes::<S>() <= self.n {
+            self.whole_columns::<S, A>(s, x, patch, start, &mut rows);
+        } else {
+            self.columns::<S, A>(s, x, patch, start, &mut rows);
+        }
+        rows
     }
 
     /// The transformed columns of a patch that is inside of the image, for a whole vector of samples.
@@ -123,23 +160,6 @@ impl<T: Element> Input<'_, T> {
                 rows[i][j] = d[i];
             }
             black_box(&mut *rows);
-        }
-    }
-}
-
-/// Transforms rows and stores their values, each in its plane.
-#[inline(always)]
-pub(super) fn store_rows<T: Element, S: Level, const A: usize>(
-    s: S,
-    rows: &mut [[T::V<S>; A]; A],
-    v: &mut [T],
-    plane: usize,
-) {
-    let lanes = T::lanes::<S>();
-    for i in 0..A {
-        let d = transform::input::<T, S, A>(s, rows[i]);
-        for j in 0..A {
-            T::split_mut::<S>(&mut v[(i * A + j) * plane..][..lanes]).0[0] = d[j];
         }
     }
 }

@@ -50,6 +50,7 @@
 //! those of a search for the smallest error; see [`transform`].
 
 mod correlate;
+mod factors;
 mod input;
 mod plan;
 mod products;
@@ -64,7 +65,7 @@ pub(crate) use weights::WinogradWeights;
 pub(super) use weights::PANELS;
 
 use super::direct::{Epilogue, WeightStrides};
-use super::{Conv2dShape, Path, Paths};
+use super::{Conv2dShape, Path, Paths, Precision};
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::{Accum, Pass};
@@ -95,29 +96,32 @@ impl Winograd {
     /// Plans those passes of `shape` whose path is Winograd's.
     pub(super) fn new(shape: &Conv2dShape, [oh, ow]: [usize; 2], paths: &Paths) -> Self {
         let Conv2dShape { c, h, w, f, padding, .. } = *shape;
-        let forward = |m| Correlation {
+        let forward = |m, precision| Correlation {
             inputs: c,
             outputs: f,
             source: [h, w],
             target: [oh, ow],
             padding: [padding.h, padding.w],
             m,
+            precision,
         };
         // Output p reads input p - padding + k, so input p is read by outputs p + padding - k: with a
         // mirrored kernel, by those from p - (2 - padding) on.
-        let transposed = |m| Correlation {
+        let transposed = |m, precision| Correlation {
             inputs: f,
             outputs: c,
             source: [oh, ow],
             target: [h, w],
             padding: [2 - padding.h, 2 - padding.w],
             m,
+            precision,
         };
         Self {
             c,
-            forward: tile_of(paths.forward).map(forward),
-            input_gradient: tile_of(paths.input_gradient).map(transposed),
-            weight_gradient: tile_of(paths.weight_gradient).map(|m| WeightGradient::new(forward(m))),
+            forward: tile_of(paths.forward).map(|m| forward(m, paths.precision)),
+            input_gradient: tile_of(paths.input_gradient).map(|m| transposed(m, paths.precision)),
+            weight_gradient: tile_of(paths.weight_gradient)
+                .map(|m| WeightGradient::new(forward(m, paths.weight_gradient_precision))),
         }
     }
 
@@ -130,20 +134,24 @@ impl Winograd {
 
     /// The number of transformed weights of a filter that the forward pass reads; 0 if it reads none.
     pub(super) fn filter_len(&self) -> usize {
-        self.forward.as_ref().map_or(0, |plan| plan.inputs * plan.points())
+        self.forward.as_ref().map_or(0, Correlation::weights_len)
     }
 
     /// The number of transformed weights of a channel that the input gradient reads; 0 if it reads none.
     pub(super) fn channel_len(&self) -> usize {
-        self.input_gradient.as_ref().map_or(0, |plan| plan.inputs * plan.points())
+        self.input_gradient.as_ref().map_or(0, Correlation::weights_len)
     }
 
     /// Transforms the weights of the forward pass for the filters `filters`.
     pub(super) fn prepare_forward<T: Element>(&self, isa: Isa, filters: Range<usize>, w: &[T], u: &mut [T]) {
         let strides = WeightStrides { output: self.c * 9, input: 9 };
-        let Some(Correlation { inputs, m, .. }) = self.forward else { return };
+        let Some(Correlation { inputs, m, precision, .. }) = self.forward else { return };
         let outputs = filters;
-        T::winograd_weights(isa, WinogradWeights { w, strides, mirrored: false, inputs, outputs, m, u });
+        let kernel = WinogradWeights { w, strides, mirrored: false, inputs, outputs, m, u };
+        match precision {
+            Precision::Full => T::winograd_weights(isa, kernel),
+            Precision::Bfloat16 => T::winograd_weights_bf16(isa, kernel),
+        }
     }
 
     /// Transforms the weights of the input gradient for the channels `channels`.
@@ -155,9 +163,13 @@ impl Winograd {
         u: &mut [T],
     ) {
         let strides = WeightStrides { output: 9, input: self.c * 9 };
-        let Some(Correlation { inputs, m, .. }) = self.input_gradient else { return };
+        let Some(Correlation { inputs, m, precision, .. }) = self.input_gradient else { return };
         let outputs = channels;
-        T::winograd_weights(isa, WinogradWeights { w, strides, mirrored: true, inputs, outputs, m, u });
+        let kernel = WinogradWeights { w, strides, mirrored: true, inputs, outputs, m, u };
+        match precision {
+            Precision::Full => T::winograd_weights(isa, kernel),
+            Precision::Bfloat16 => T::winograd_weights_bf16(isa, kernel),
+        }
     }
 
     /// The plan of the forward pass that takes `path`, if that is Winograd's.
@@ -183,7 +195,11 @@ pub(super) fn weight_gradient<T: Element>(
     dw: &mut [T],
 ) {
     let Pass { isa, n, scratch } = pass;
-    T::winograd_weight_gradient(isa, WinogradWeightGradientPass { plan, n, x, dy, accum, dw, scratch });
+    let kernel = WinogradWeightGradientPass { plan, n, x, dy, accum, dw, scratch };
+    match plan.forward.precision {
+        Precision::Full => T::winograd_weight_gradient(isa, kernel),
+        Precision::Bfloat16 => T::winograd_weight_gradient_bf16(isa, kernel),
+    }
 }
 
 /// Runs the forward pass or the input gradient for the output channels `outputs`.
@@ -197,5 +213,9 @@ pub(super) fn correlate<T: Element>(
     y: &mut [T],
 ) {
     let Pass { isa, n, scratch } = pass;
-    T::winograd(isa, WinogradPass { plan, n, outputs, x, u, bias, epilogue, y, scratch });
+    let kernel = WinogradPass { plan, n, outputs, x, u, bias, epilogue, y, scratch };
+    match plan.precision {
+        Precision::Full => T::winograd(isa, kernel),
+        Precision::Bfloat16 => T::winograd_bf16(isa, kernel),
+    }
 }

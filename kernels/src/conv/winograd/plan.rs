@@ -1,5 +1,6 @@
 //! The tiles of a Winograd pass, and the blocks in which they are worked on.
 
+use super::super::Precision;
 use super::super::strided_rows::CACHE_LINE;
 
 /// The size that the transformed inputs and outputs of a block should not exceed. They are written and read
@@ -22,12 +23,18 @@ pub(in super::super) struct Correlation {
     pub(super) padding: [usize; 2],
     /// The number of outputs of a tile along each axis: 2 or 4.
     pub(super) m: usize,
+    pub(super) precision: Precision,
 }
 
 impl Correlation {
     /// The number of products of a tile and a pair of channels.
     pub(super) fn points(&self) -> usize {
         (self.m + 2) * (self.m + 2)
+    }
+
+    /// The number of elements of the transformed weights of an output channel.
+    pub(super) fn weights_len(&self) -> usize {
+        self.inputs.div_ceil(self.precision.terms()) * self.points()
     }
 
     /// The number of tiles.

@@ -11,18 +11,22 @@
 //! Filters are in the lanes of `D` and `dU`, so a product is one of matrices, with no sums over lanes. For
 //! this, the gradients of a tile's outputs are transposed once. No patches of outputs overlap, so nothing is
 //! transposed twice.
+//!
+//! A term is a column. Where words have two terms, they are two samples of a tile; a tile of an odd number
+//! has a column of zeros.
 
-use super::super::direct::panel_width;
 use super::super::strided_rows::CACHE_LINE;
+use super::factors::{Factors, Full, Rounded};
 use super::input::{Input, Planes};
 use super::plan::{Correlation, TilePlace, plane_len, row_len};
 use super::products::planes;
 use super::transform;
 use crate::Accum;
+use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
 use crate::layout;
 use crate::simd::{Kernel, Level};
-use crate::tile::{self, Tile};
+use crate::tile::{Tile, panel_width};
 use std::hint::black_box;
 use std::ops::Range;
 
@@ -72,6 +76,8 @@ impl WeightGradient {
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let Correlation { inputs, .. } = self.forward;
+        // An odd number of samples may have one more column.
+        let n = n.next_multiple_of(2);
         let columns = self.most_columns().max(n).min(self.forward.tiles().saturating_mul(n));
         let of_v = plane_len(inputs, row_len(columns));
         let of_d = plane_len(columns, self.filter_row());
@@ -96,25 +102,41 @@ impl<T: Element> Kernel for WinogradWeightGradientPass<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Level>(mut self, s: S) {
-        match self.plan.forward.m {
-            2 => self.blocks::<S, 2, 4>(s),
-            _ => self.blocks::<S, 4, 6>(s),
-        }
+    fn run<S: Level>(self, s: S) {
+        self.tiles(s, Full);
+    }
+}
+
+impl Bf16Kernel for WinogradWeightGradientPass<'_, f32> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level, B: Bf16<S>>(self, s: S, bf16: B) {
+        self.tiles(s, Rounded(bf16));
     }
 }
 
 impl<T: Element> WinogradWeightGradientPass<'_, T> {
     #[inline(always)]
-    fn blocks<S: Level, const M: usize, const A: usize>(&mut self, s: S) {
+    fn tiles<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
+        match self.plan.forward.m {
+            2 => self.blocks::<S, F, 2, 4>(s, factors),
+            _ => self.blocks::<S, F, 4, 6>(s, factors),
+        }
+    }
+
+    #[inline(always)]
+    fn blocks<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(&mut self, s: S, factors: F) {
         let (plan, forward, n) = (self.plan, &self.plan.forward, self.n);
         let (tiles, block, filter_row) = (forward.tiles(), plan.block(n), plan.filter_row());
         let of_sums = Planes { row: filter_row, plane: plane_len(forward.inputs, filter_row) };
         let grid_width = forward.target[1].div_ceil(M);
+        let tile_columns = n.next_multiple_of(F::TERMS);
         let input = Input {
             x: self.x,
             channels: forward.inputs,
             n,
+            tile_columns,
             image: forward.source,
             padding: forward.padding,
             grid_width,
@@ -125,12 +147,14 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         sums.fill(T::ZERO);
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
-            let columns = tiles.len() * n;
+            let columns = tiles.len() * tile_columns;
+            let words = columns / F::TERMS;
             let of_v = planes(forward.inputs, columns);
-            let of_d = Planes { row: filter_row, plane: plane_len(columns, filter_row) };
-            let (v, d) = scratch.split_at_mut(A * A * of_v.plane);
-            input.transform::<S, M, A>(s, tiles.clone(), v, of_v);
-            self.gradients::<S, M, A>(s, tiles, grid_width, transposed, d, of_d);
+            let of_d = Planes { row: filter_row, plane: plane_len(words, filter_row) };
+            let (v, d) = scratch.split_at_mut((A * A * of_v.plane).div_ceil(F::TERMS));
+            let (v, d) = (bytemuck::cast_slice_mut(v), bytemuck::cast_slice_mut(d));
+            transform_image::<T, S, F, M, A>(s, factors, &input, tiles.clone(), v, of_v);
+            self.gradients::<S, F, M, A>(s, factors, tiles, grid_width, transposed, d, of_d);
             for point in 0..A * A {
                 let product = Product {
                     v: &v[point * of_v.plane..][..of_v.plane],
@@ -140,28 +164,31 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                     columns,
                 };
                 let sums = &mut sums[point * of_sums.plane..][..of_sums.plane];
-                product.run(s, forward.inputs, forward.outputs, sums);
+                product.run(s, factors, forward.inputs, forward.outputs, sums);
             }
         }
         self.finish::<S, A>(s, sums, of_sums);
     }
 
-    /// Writes the transformed gradients of the outputs of `tiles` to `d`.
+    /// Writes the transformed gradients of the outputs of `tiles` to `d`, a row for each word of samples.
     #[inline(always)]
-    fn gradients<S: Level, const M: usize, const A: usize>(
+    #[expect(clippy::too_many_arguments, reason = "some tiles, and where they go")]
+    fn gradients<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
         &self,
         s: S,
+        factors: F,
         tiles: Range<usize>,
         grid_width: usize,
         transposed: &mut [T],
-        d: &mut [T],
+        d: &mut [F::Word],
         planes: Planes,
     ) {
         let (n, filters) = (self.n, self.plan.forward.outputs);
         let [height, width] = self.plan.forward.target;
         let plane = height * width * n;
         let mut place = TilePlace::new(tiles.start, grid_width);
-        for tile in 0..tiles.len() {
+        let mut row = 0;
+        for _ in tiles {
             let [top, left] = [place.row * M, place.column * M];
             let inside = [M.min(height - top), M.min(width - left)];
             for i in 0..inside[0] {
@@ -171,13 +198,30 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                     layout::transpose(s, filters, n, |f| &self.dy[f * plane + pixel..][..n], y);
                 }
             }
-            for sample in 0..n {
-                let row = (tile * n + sample) * planes.row;
+            for sample in (0..n).step_by(F::TERMS) {
                 for f in (0..filters).step_by(T::lanes::<S>()) {
-                    let dy = &transposed[sample * filters + f..];
+                    let transformed = |sample: usize| {
+                        let dy = &transposed[sample * filters + f..];
+                        transform_tile::<T, S, M, A>(s, dy, n * filters, inside)
+                    };
+                    let mut terms = [transformed(sample), [[T::zero(s); M]; A]];
+                    if F::TERMS == 2 && sample + 1 < n {
+                        terms[1] = transformed(sample + 1);
+                    }
                     let d = &mut d[row + f..];
-                    transform_tile::<T, S, M, A>(s, dy, n * filters, inside, d, planes.plane);
+                    for i in 0..A {
+                        let first = transform::output_gradient::<T, S, A, M>(s, terms[0][i]);
+                        let second = match F::TERMS {
+                            2 => transform::output_gradient::<T, S, A, M>(s, terms[1][i]),
+                            _ => first,
+                        };
+                        for j in 0..A {
+                            let d = &mut d[(i * A + j) * planes.plane..];
+                            factors.store_words(s, [first[j], second[j]], d);
+                        }
+                    }
                 }
+                row += planes.row;
             }
             place = place.next(grid_width);
         }
@@ -206,17 +250,39 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     }
 }
 
-/// `A dy A^T` of a vector of filters, given the transposed gradients of a tile, whose pixels are `pixel`
-/// apart and of which the part `inside` exists.
+/// Writes the transformed patches of `tiles` to `v`, a row for each channel.
+#[inline(always)]
+fn transform_image<T: Element, S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
+    s: S,
+    factors: F,
+    input: &Input<'_, T>,
+    tiles: Range<usize>,
+    v: &mut [F::Factor],
+    planes: Planes,
+) {
+    for channel in 0..input.channels {
+        input.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
+            let rows = input.transformed::<S, A>(s, channel, &patch, start);
+            let v = &mut v[channel * planes.row + column..];
+            for i in 0..A {
+                let row = transform::input::<T, S, A>(s, rows[i]);
+                for j in 0..A {
+                    factors.store(s, row[j], &mut v[(i * A + j) * planes.plane..][..T::lanes::<S>()]);
+                }
+            }
+        });
+    }
+}
+
+/// The transformed columns of `A dy A^T` of a vector of filters, given the transposed gradients of a tile,
+/// whose pixels are `pixel` apart and of which the part `inside` exists.
 #[inline(always)]
 fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
     s: S,
     dy: &[T],
     pixel: usize,
     inside: [usize; 2],
-    d: &mut [T],
-    plane: usize,
-) {
+) -> [[T::V<S>; M]; A] {
     let lanes = T::lanes::<S>();
     let mut rows = [[T::zero(s); M]; A];
     for j in 0..M {
@@ -235,12 +301,7 @@ fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
         // Keeps the compiler from holding all values in registers, of which it has too few.
         black_box(&mut rows);
     }
-    for i in 0..A {
-        let row = transform::output_gradient::<T, S, A, M>(s, rows[i]);
-        for j in 0..A {
-            T::split_mut::<S>(&mut d[(i * A + j) * plane..][..lanes]).0[0] = row[j];
-        }
-    }
+    rows
 }
 
 /// `G^T du G` of a vector of filters: the nine elements of their kernels.
@@ -269,35 +330,43 @@ fn kernels_of<T: Element, S: Level, const A: usize>(s: S, du: &[T], plane: usize
 }
 
 /// The product of one point: `dU[c][f] += sum over columns of V[c][column] * D[column][f]`.
-struct Product<'a, T> {
-    v: &'a [T],
+struct Product<'a, X, W> {
+    v: &'a [X],
     v_row: usize,
-    d: &'a [T],
+    d: &'a [W],
     /// The distance between the rows of `D` and of `dU`.
     row: usize,
     columns: usize,
 }
 
-impl<T: Element> Product<'_, T> {
+impl<X: bytemuck::Pod, W: bytemuck::Pod> Product<'_, X, W> {
     #[inline(always)]
-    fn run<S: Level>(&self, s: S, channels: usize, filters: usize, sums: &mut [T]) {
+    fn run<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>>(
+        &self,
+        s: S,
+        factors: F,
+        channels: usize,
+        filters: usize,
+        sums: &mut [T],
+    ) {
         let vectors = filters.div_ceil(T::lanes::<S>());
         let mut vector = 0;
         while vector < vectors {
             // Four vectors are better cut into 2 + 2 than into 3 + 1.
             vector += match vectors - vector {
-                3 | 5.. if S::WIDE_FILE => self.panels::<S, 3>(s, channels, vector, sums),
-                2.. => self.panels::<S, 2>(s, channels, vector, sums),
-                _ => self.panels::<S, 1>(s, channels, vector, sums),
+                3 | 5.. if S::WIDE_FILE => self.panels::<T, S, F, 3>(s, factors, channels, vector, sums),
+                2.. => self.panels::<T, S, F, 2>(s, factors, channels, vector, sums),
+                _ => self.panels::<T, S, F, 1>(s, factors, channels, vector, sums),
             };
         }
     }
 
     /// All panels of channels over `V` vectors of filters. Returns `V`.
     #[inline(always)]
-    fn panels<S: Level, const V: usize>(
+    fn panels<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>, const V: usize>(
         &self,
         s: S,
+        factors: F,
         channels: usize,
         vector: usize,
         sums: &mut [T],
@@ -308,12 +377,12 @@ impl<T: Element> Product<'_, T> {
             let width = panel_width::<S>(channels - c);
             let sums = &mut sums[c * self.row + f..];
             match width {
-                8 => self.tile::<S, 8, V>(s, c, f, sums),
-                6 => self.tile::<S, 6, V>(s, c, f, sums),
-                4 => self.tile::<S, 4, V>(s, c, f, sums),
-                3 => self.tile::<S, 3, V>(s, c, f, sums),
-                2 => self.tile::<S, 2, V>(s, c, f, sums),
-                _ => self.tile::<S, 1, V>(s, c, f, sums),
+                8 => self.tile::<T, S, F, 8, V>(s, factors, c, f, sums),
+                6 => self.tile::<T, S, F, 6, V>(s, factors, c, f, sums),
+                4 => self.tile::<T, S, F, 4, V>(s, factors, c, f, sums),
+                3 => self.tile::<T, S, F, 3, V>(s, factors, c, f, sums),
+                2 => self.tile::<T, S, F, 2, V>(s, factors, c, f, sums),
+                _ => self.tile::<T, S, F, 1, V>(s, factors, c, f, sums),
             }
             c += width;
         }
@@ -321,18 +390,25 @@ impl<T: Element> Product<'_, T> {
     }
 
     #[inline(always)]
-    fn tile<S: Level, const F: usize, const V: usize>(&self, s: S, c: usize, f: usize, sums: &mut [T]) {
+    fn tile<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>, const P: usize, const V: usize>(
+        &self,
+        s: S,
+        factors: F,
+        c: usize,
+        f: usize,
+        sums: &mut [T],
+    ) {
         let len = V * T::lanes::<S>();
-        let mut acc: Tile<T, S, F, V> = [[T::zero(s); V]; F];
-        let mut rows: [&[T]; F] = [&[]; F];
+        let mut acc: Tile<T, S, P, V> = [[T::zero(s); V]; P];
+        let mut rows: [&[W]; P] = [&[]; P];
         for (i, row) in rows.iter_mut().enumerate() {
-            *row = &self.v[(c + i) * self.v_row..][..self.columns];
+            *row = bytemuck::cast_slice(&self.v[(c + i) * self.v_row..][..self.columns]);
         }
-        for i in 0..F {
+        for i in 0..P {
             let (old, _) = T::split::<S>(&sums[i * self.row..][..len]);
             acc[i].copy_from_slice(old);
         }
-        tile::accumulate_rows::<T, S, F, V>(s, &rows, &self.d[f..], self.row, &mut acc);
+        factors.accumulate_rows::<P, V>(s, &rows, &self.d[f..], self.row, &mut acc);
         for (i, acc) in acc.iter().enumerate() {
             T::split_mut::<S>(&mut sums[i * self.row..][..len]).0.copy_from_slice(acc);
         }

@@ -1,9 +1,12 @@
 //! The transform of the weights: `U = G w G^T` for each pair of channels, packed as the products read them.
 
-use super::super::direct::{WeightStrides, panel_width};
+use super::super::direct::WeightStrides;
+use super::factors::{Factors, Full, Rounded};
 use super::transform;
+use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
+use crate::tile::panel_width;
 use std::ops::Range;
 
 /// Weights that are transformed together: at least a vector of any level and element type.
@@ -13,7 +16,7 @@ const GROUP: usize = 16;
 pub(in super::super) const PANELS: usize = 24;
 
 /// Writes the transformed weights of some output channels, `[panel][point][input][output channel of the
-/// panel]`.
+/// panel]`, where words of two terms are pairs of inputs; without a second one, its weights are zeros.
 pub struct WinogradWeights<'a, T> {
     /// The weights, with nine elements for each pair of channels.
     pub(in super::super) w: &'a [T],
@@ -33,61 +36,92 @@ impl<T: Element> Kernel for WinogradWeights<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Level>(mut self, s: S) {
-        let points = (self.m + 2) * (self.m + 2);
-        let mut rest = std::mem::take(&mut self.u);
-        let mut first = self.outputs.start;
-        while first < self.outputs.end {
-            let width = panel_width::<S>(self.outputs.end - first);
-            let (panel, tail) = rest.split_at_mut(width * points * self.inputs);
-            match self.m {
-                2 => self.panel::<S, 4>(s, first, width, panel),
-                _ => self.panel::<S, 6>(s, first, width, panel),
-            }
-            (first, rest) = (first + width, tail);
-        }
+    fn run<S: Level>(self, s: S) {
+        self.panels(s, Full);
+    }
+}
+
+impl Bf16Kernel for WinogradWeights<'_, f32> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Level, B: Bf16<S>>(self, s: S, bf16: B) {
+        self.panels(s, Rounded(bf16));
     }
 }
 
 impl<T: Element> WinogradWeights<'_, T> {
+    #[inline(always)]
+    fn panels<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
+        let points = (self.m + 2) * (self.m + 2);
+        let mut rest: &mut [F::Factor] = bytemuck::cast_slice_mut(std::mem::take(&mut self.u));
+        let mut first = self.outputs.start;
+        while first < self.outputs.end {
+            let width = panel_width::<S>(self.outputs.end - first);
+            let len = width * points * self.inputs.next_multiple_of(F::TERMS);
+            let (panel, tail) = rest.split_at_mut(len);
+            match self.m {
+                2 => self.panel::<S, F, 4>(s, factors, first, width, panel),
+                _ => self.panel::<S, F, 6>(s, factors, first, width, panel),
+            }
+            (first, rest) = (first + width, tail);
+        }
+    }
+
     /// The panel of the `width` output channels from `first` on. Its weights for one point are contiguous, so
     /// vectors are full whatever its width.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a lane is a column of the array")]
-    fn panel<S: Level, const A: usize>(&self, s: S, first: usize, width: usize, panel: &mut [T]) {
-        let (len, lanes) = (self.inputs * width, T::lanes::<S>());
-        let (mut input, mut output) = (0, 0);
+    fn panel<S: Level, F: Factors<T, S>, const A: usize>(
+        &self,
+        s: S,
+        factors: F,
+        first: usize,
+        width: usize,
+        panel: &mut [F::Factor],
+    ) {
+        let (len, lanes) = (self.inputs.next_multiple_of(F::TERMS) * width, T::lanes::<S>());
+        // The place of the next factor: its word's first input, the output, and the term in the word.
+        let (mut input, mut output, mut term) = (0, 0, 0);
         for start in (0..len).step_by(GROUP) {
             let count = GROUP.min(len - start);
             let mut kernels = [[T::ZERO; GROUP]; 9];
             for lane in 0..count {
-                let at = (first + output) * self.strides.output + input * self.strides.input;
-                let kernel = &self.w[at..][..9];
-                for k in 0..9 {
-                    kernels[k][lane] = kernel[if self.mirrored { 8 - k } else { k }];
+                if input + term < self.inputs {
+                    let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
+                    let kernel = &self.w[at..][..9];
+                    for k in 0..9 {
+                        kernels[k][lane] = kernel[if self.mirrored { 8 - k } else { k }];
+                    }
                 }
-                output += 1;
+                term += 1;
+                if term == F::TERMS {
+                    (output, term) = (output + 1, 0);
+                }
                 if output == width {
-                    (input, output) = (input + 1, 0);
+                    (input, output) = (input + F::TERMS, 0);
                 }
             }
             for vector in (0..count).step_by(lanes) {
                 let part = lanes.min(count - vector);
-                self.vector::<S, A>(s, &kernels, vector, part, len, &mut panel[start + vector..]);
+                let panel = &mut panel[start + vector..];
+                self.vector::<S, F, A>(s, factors, &kernels, vector, part, len, panel);
             }
         }
     }
 
     /// Transforms the kernels from number `vector` on, and stores `count` of them.
     #[inline(always)]
-    fn vector<S: Level, const A: usize>(
+    #[expect(clippy::too_many_arguments, reason = "a part of the weights, and where it goes")]
+    fn vector<S: Level, F: Factors<T, S>, const A: usize>(
         &self,
         s: S,
+        factors: F,
         kernels: &[[T; GROUP]; 9],
         vector: usize,
         count: usize,
         point_len: usize,
-        u: &mut [T],
+        u: &mut [F::Factor],
     ) {
         let lanes = T::lanes::<S>();
         let mut rows = [[T::zero(s); 3]; A];
@@ -104,12 +138,7 @@ impl<T: Element> WinogradWeights<'_, T> {
         for i in 0..A {
             let row = transform::weights::<T, S, A>(s, rows[i]);
             for j in 0..A {
-                let u = &mut u[(i * A + j) * point_len..][..count];
-                if count == lanes {
-                    T::split_mut::<S>(u).0[0] = row[j];
-                } else {
-                    T::store_partial(s, u, row[j]);
-                }
+                factors.store(s, row[j], &mut u[(i * A + j) * point_len..][..count]);
             }
         }
     }
