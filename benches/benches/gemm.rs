@@ -1,7 +1,8 @@
-//! Matrix products: the dense layers of the networks in their three passes, and squares.
+//! Matrix products: the dense layers of the networks in their three passes, and squares; the squares and
+//! convolutions of one element in bfloat16, too, where the CPU has instructions for it.
 
 use isograd_benches::{Buffer, Suite, Work, integers};
-use isograd_kernels::gemm::{MatMut, MatRef, gemm};
+use isograd_kernels::gemm::{MatMut, MatRef, gemm, gemm_bf16};
 use isograd_kernels::{Accum, Isa};
 
 /// A dense layer, `y = W x` with `W` `[outputs, inputs]` and `x` `[inputs, n]`.
@@ -23,6 +24,10 @@ const LAYERS: [Dense; 7] = [
 ];
 
 const SQUARES: [usize; 4] = [64, 128, 256, 512];
+
+/// Convolutions of one element of ResNet-50 over eight images: channels, filters, and outputs of a filter.
+const CONVOLUTIONS: [(usize, usize, usize); 3] =
+    [(512, 128, 8 * 28 * 28), (256, 1024, 8 * 14 * 14), (2048, 512, 8 * 7 * 7)];
 
 /// A factor of a product: a `rows x cols` matrix of integers, stored with contiguous rows, or as its
 /// transpose.
@@ -54,12 +59,31 @@ impl Factor {
     }
 }
 
-fn product(suite: &mut Suite, isa: Isa, name: &str, [m, k, n]: [usize; 3], transposed: [bool; 2]) {
-    suite.kernel(isa, name, Work::Flops(2 * m * k * n), || {
+fn product(suite: &mut Suite, isa: Isa, name: &str, sizes: [usize; 3], transposed: [bool; 2]) {
+    measure(suite, isa, name, Work::Flops, gemm, sizes, transposed);
+}
+
+/// The product in bfloat16, which is exact for the integers of the factors.
+fn product_bf16(suite: &mut Suite, isa: Isa, name: &str, sizes: [usize; 3], transposed: [bool; 2]) {
+    if isa.has_bf16() {
+        measure(suite, isa, &format!("bfloat16 {name}"), Work::Bf16Flops, gemm_bf16, sizes, transposed);
+    }
+}
+
+fn measure(
+    suite: &mut Suite,
+    isa: Isa,
+    name: &str,
+    work: fn(usize) -> Work,
+    run: fn(Isa, MatRef<'_, f32>, MatRef<'_, f32>, Accum, MatMut<'_, f32>),
+    [m, k, n]: [usize; 3],
+    transposed: [bool; 2],
+) {
+    suite.kernel(isa, name, work(2 * m * k * n), || {
         let (a, b) = (Factor::new(m, k, transposed[0], 1), Factor::new(k, n, transposed[1], 2));
         let mut c = Factor { data: Buffer::zeroed(m * n), rows: m, cols: n, transposed: false };
         let multiply = |c: &mut [f32], a: &Factor, b: &Factor| {
-            gemm(isa, a.view(), b.view(), Accum::Replace, MatMut::row_major(c, m, n));
+            run(isa, a.view(), b.view(), Accum::Replace, MatMut::row_major(c, m, n));
         };
         multiply(&mut c.data, &a, &b);
         // Freivalds' check: C v = A (B v). With integers, both sides are exact.
@@ -81,6 +105,13 @@ fn main() {
         }
         for size in SQUARES {
             product(&mut suite, isa, &format!("square {size}"), [size; 3], [false, false]);
+            product_bf16(&mut suite, isa, &format!("square {size}"), [size; 3], [false, false]);
+        }
+        for (inputs, outputs, n) in CONVOLUTIONS {
+            let name = |pass: &str| format!("{pass} 1x1 {inputs}->{outputs} n={n}");
+            product_bf16(&mut suite, isa, &name("forward"), [outputs, inputs, n], [false, false]);
+            product_bf16(&mut suite, isa, &name("dx"), [inputs, outputs, n], [true, false]);
+            product_bf16(&mut suite, isa, &name("dw"), [outputs, n, inputs], [false, true]);
         }
     }
     suite.finish();

@@ -2,6 +2,7 @@
 
 use crate::peak::copy_peak;
 use isograd_kernels::Isa;
+use isograd_kernels::peak::bf16_peak;
 use std::time::Duration;
 
 /// The work of one run of a benchmark.
@@ -9,6 +10,8 @@ use std::time::Duration;
 pub enum Work {
     /// Floating-point operations. A multiply-add counts as two.
     Flops(usize),
+    /// The same, where the factors of products are rounded to bfloat16.
+    Bf16Flops(usize),
     /// Memory traffic.
     Bytes {
         /// The least number of bytes that the operation must read or write. A value that is read again after
@@ -45,11 +48,14 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The whole line. `fma_peak` is called only if the work is arithmetic, and returns GFLOP/s.
+    /// The whole line. `fma_peak` is called only if the work is arithmetic in f32, and returns GFLOP/s.
     pub(crate) fn line(&self, fma_peak: impl FnOnce() -> f64) -> String {
         let Self { name, isa, threads, work, median_ns } = self;
         let rate = match *work {
             Work::Flops(flops) => against(flops as f64 / median_ns, "GFLOP/s", fma_peak(), "FMA"),
+            Work::Bf16Flops(flops) => {
+                against(flops as f64 / median_ns, "GFLOP/s", bf16_peak(*isa), "bfloat16")
+            }
             Work::Bytes { moved, footprint } => {
                 against(moved as f64 / median_ns, "GB/s", copy_peak(footprint), "copy")
             }
