@@ -40,6 +40,12 @@ pub enum Error {
         /// The path.
         path: ConvPath,
     },
+    /// Convolutions in bfloat16 for elements of another type than f32.
+    #[error("convolutions in bfloat16 are for float32, and the elements are {dtype}")]
+    NoBfloat16 {
+        /// The type of the elements.
+        dtype: &'static str,
+    },
     /// A convolution that a table of paths does not have.
     #[error(
         "there is no choice for {place}, a convolution of {shape}: the choices are of another network, or of images of \

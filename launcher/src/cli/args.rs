@@ -372,7 +372,7 @@ pub(crate) struct SummaryArgs {
     #[arg(long, conflicts_with = "toml")]
     pub(crate) recompute: bool,
     /// Print the network as a file for --model instead, to start one of your own
-    #[arg(long, conflicts_with_all = ["shard_size", "conv", "tuned"])]
+    #[arg(long, conflicts_with_all = ["shard_size", "conv", "conv_precision", "tuned"])]
     pub(crate) toml: bool,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,

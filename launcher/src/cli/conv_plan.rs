@@ -7,6 +7,7 @@ use crate::system::cpu_model::cpu_model;
 use crate::system::text_file;
 use clap::Args;
 use isograd_kernels::Isa;
+use isograd_kernels::conv::Precision;
 use isograd_model::file::Tuning;
 use isograd_model::layer::ConvPath;
 use isograd_model::{Element, Network};
@@ -23,9 +24,14 @@ pub(crate) struct ConvArgs {
     /// trained]
     #[arg(long, value_name = "NAME", value_parser = parsers::conv_path)]
     pub(crate) conv: Option<ConvPath>,
+    /// Precision of the factors of convolutions: full or bfloat16 (where that is faster; for CPUs with
+    /// AVX512-BF16, others are slow with it). Sums, parameters and all else stay float32 [default: full; of a
+    /// saved network: as it was trained]
+    #[arg(long, value_name = "NAME", value_parser = parsers::conv_precision)]
+    pub(crate) conv_precision: Option<Precision>,
     /// Compute each convolution as this file says, which 'isograd tune' writes. It changes the rounding of
     /// results, and is kept in checkpoints
-    #[arg(long, value_name = "FILE", value_parser = Tuning::parse, conflicts_with = "conv")]
+    #[arg(long, value_name = "FILE", value_parser = Tuning::parse, conflicts_with_all = ["conv", "conv_precision"])]
     pub(crate) tuned: Option<Tuning>,
 }
 
@@ -39,15 +45,15 @@ pub(crate) struct ConvPlan {
 
 #[derive(Debug, Clone)]
 enum Choice {
-    Path(ConvPath),
+    Path(ConvPath, Precision),
     Tuned(Arc<Tuning>),
 }
 
 impl From<ConvArgs> for ConvPlan {
-    fn from(ConvArgs { conv, tuned }: ConvArgs) -> Self {
+    fn from(ConvArgs { conv, conv_precision, tuned }: ConvArgs) -> Self {
         let choice = match tuned {
             Some(tuning) => Choice::Tuned(Arc::new(tuning)),
-            None => Choice::Path(conv.unwrap_or_default()),
+            None => Choice::Path(conv.unwrap_or_default(), conv_precision.unwrap_or_default()),
         };
         Self { choice, is_told: false }
     }
@@ -57,7 +63,9 @@ impl ConvPlan {
     /// As `args` say, or else as a saved network was trained: `told`.
     pub(crate) fn or_told(args: ConvArgs, told: Option<ConvArgs>) -> Self {
         match (args, told) {
-            (ConvArgs { conv: None, tuned: None }, Some(told)) => Self { is_told: true, ..told.into() },
+            (ConvArgs { conv: None, conv_precision: None, tuned: None }, Some(told)) => {
+                Self { is_told: true, ..told.into() }
+            }
             (args, _) => args.into(),
         }
     }
@@ -70,7 +78,12 @@ impl ConvPlan {
                 .then(|| "'isograd tune' measures a network, for images of one size".to_string()),
         };
         match &self.choice {
-            Choice::Path(path) => network.with_conv_path(*path).map_err(|error| usage("--conv", error)),
+            Choice::Path(path, precision) => {
+                network.with_conv_paths(*path, *precision).map_err(|error| match error {
+                    isograd_model::Error::NoBfloat16 { .. } => usage("--conv-precision", error),
+                    error => usage("--conv", error),
+                })
+            }
             Choice::Tuned(tuning) if self.is_told && !covers(tuning, &network) => {
                 log::warn!(
                     "the paths that the network was trained with are not for images of this size: those of its shapes \
@@ -84,13 +97,20 @@ impl ConvPlan {
         }
     }
 
-    /// Says where choices were measured on something else than they are used on. They hold there, too: what
-    /// they cost is time.
+    /// Says where choices were measured on something else than they are used on, and where the CPU is slow
+    /// with them. They hold there, too: what they cost is time.
     pub(crate) fn warn<T: Element>(&self, isa: Isa, shard_size: Option<usize>) {
-        if let Choice::Tuned(tuning) = &self.choice
-            && let Some(text) = differences::<T>(tuning, &cpu_model(), isa, shard_size)
-        {
-            log::warn!("{text}");
+        match &self.choice {
+            Choice::Tuned(tuning) => {
+                if let Some(text) = differences::<T>(tuning, &cpu_model(), isa, shard_size) {
+                    log::warn!("{text}");
+                }
+            }
+            Choice::Path(_, Precision::Bfloat16) if !isa.has_bf16() => log::warn!(
+                "--conv-precision bfloat16: this CPU has no instructions for it at level {isa} (AVX512-BF16): \
+                 convolutions are slower than in full precision"
+            ),
+            Choice::Path(..) => {}
         }
     }
 }
@@ -99,7 +119,8 @@ impl ConvPlan {
 impl fmt::Display for ConvPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.choice {
-            Choice::Path(path) => path.fmt(f),
+            Choice::Path(path, Precision::Bfloat16) => write!(f, "{path} in bfloat16"),
+            Choice::Path(path, _) => path.fmt(f),
             Choice::Tuned(tuning) => write!(f, "tuned sha256:{}", tuning.digest()),
         }
     }
@@ -252,10 +273,10 @@ mod tests {
 
     #[test]
     fn what_is_given_goes_before_what_is_told() {
-        let told = || Some(ConvArgs { tuned: Some(tuning()), conv: None });
+        let told = || Some(ConvArgs { tuned: Some(tuning()), ..ConvArgs::default() });
         let of = |args, told| ConvPlan::or_told(args, told).to_string();
         assert_eq!(of(ConvArgs::default(), None), "auto");
         assert_eq!(of(ConvArgs::default(), told()), format!("tuned sha256:{}", tuning().digest()));
-        assert_eq!(of(ConvArgs { conv: Some(ConvPath::Direct), tuned: None }, told()), "direct");
+        assert_eq!(of(ConvArgs { conv: Some(ConvPath::Direct), ..ConvArgs::default() }, told()), "direct");
     }
 }

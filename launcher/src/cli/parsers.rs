@@ -15,6 +15,7 @@ use isograd_datasets::images::OnBadImage;
 use isograd_datasets::open::Named;
 use isograd_datasets::table::{Missing, Targets};
 use isograd_kernels::Isa;
+use isograd_kernels::conv::Precision;
 use isograd_model::layer::ConvPath;
 use isograd_model::{Error, RateRange, TestTime, loss, zoo};
 use std::path::{Path, PathBuf};
@@ -446,6 +447,15 @@ pub(crate) fn conv_path(text: &str) -> Result<ConvPath, String> {
         let known = ConvPath::ALL.map(ConvPath::name);
         names::unknown("algorithm of convolutions", text, &known)
     })
+}
+
+/// The precision of the factors of convolutions.
+pub(crate) fn conv_precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "full" => Ok(Precision::Full),
+        "bfloat16" | "bf16" => Ok(Precision::Bfloat16),
+        _ => Err(names::unknown("precision", text, &["full", "bfloat16"])),
+    }
 }
 
 /// The views of samples in tests.

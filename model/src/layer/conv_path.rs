@@ -1,6 +1,6 @@
 //! How convolutions choose their algorithm.
 
-use isograd_kernels::conv::{Conv2dShape, Path, Paths};
+use isograd_kernels::conv::{Conv2dShape, Path, Paths, Precision};
 
 /// Which algorithm the convolutions of a network take. It changes the rounding of results.
 ///
@@ -34,14 +34,19 @@ impl ConvPath {
         }
     }
 
-    /// The paths of a convolution of `shape`; `None` if there is none that serves it.
-    pub(crate) fn paths(self, shape: &Conv2dShape) -> Option<Paths> {
-        match self {
-            Self::Auto => Paths::by_shape(shape).ok(),
-            Self::Direct => Some(Paths::all(Path::Direct)),
-            Self::Winograd => shape.winograd_path().map(Paths::all),
-            Self::Im2col => Some(Paths::all(Path::Im2col)),
-        }
+    /// The paths of a convolution of `shape` with factors of `precision`; `None` if there is none that serves
+    /// it.
+    pub(crate) fn paths(self, shape: &Conv2dShape, precision: Precision) -> Option<Paths> {
+        let is_rounded = precision == Precision::Bfloat16;
+        let forced = match self {
+            Self::Auto if is_rounded => return Paths::by_shape_bf16(shape).ok(),
+            Self::Auto => return Paths::by_shape(shape).ok(),
+            Self::Direct => Path::Direct,
+            Self::Winograd => shape.winograd_path()?,
+            Self::Im2col => Path::Im2col,
+        };
+        let paths = Paths::all(forced);
+        Some(if is_rounded { paths.in_bf16(shape) } else { paths })
     }
 }
 

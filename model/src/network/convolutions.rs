@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::layer::{ConvPath, ConvTable, Tensor};
 use crate::place::Place;
 use isograd_kernels::Element;
-use isograd_kernels::conv::{Conv2dShape, Paths};
+use isograd_kernels::conv::{Conv2dShape, Paths, Precision};
 
 /// A convolution of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,24 @@ impl<T: Element> Network<T> {
     /// # Errors
     ///
     /// [`Error::NoConvPath`] when the path serves no layer.
-    pub fn with_conv_path(mut self, path: ConvPath) -> Result<Self, Error> {
-        let taken = self.take_paths(&|shape| path.paths(shape));
+    pub fn with_conv_path(self, path: ConvPath) -> Result<Self, Error> {
+        self.with_conv_paths(path, Precision::Full)
+    }
+
+    /// As [`with_conv_path`](Self::with_conv_path), with factors of `precision`. In bfloat16, convolutions
+    /// are faster on CPUs that have instructions for it (AVX512-BF16), and slower on others, with the same
+    /// bits at one level; sums, parameters, activations and all other layers keep their type. A pass that is
+    /// no faster in it multiplies in full, as all do on the direct path.
+    ///
+    /// # Errors
+    ///
+    /// Besides, [`Error::NoBfloat16`] when the elements are not f32.
+    pub fn with_conv_paths(mut self, path: ConvPath, precision: Precision) -> Result<Self, Error> {
+        if precision == Precision::Bfloat16 && T::NAME != f32::NAME {
+            return Err(Error::NoBfloat16 { dtype: T::NAME });
+        }
+        self.take_paths(&|shape| ConvPath::Auto.paths(shape, precision));
+        let taken = self.take_paths(&|shape| path.paths(shape, precision));
         if taken == 0 && path != ConvPath::Auto {
             return Err(Error::NoConvPath { path });
         }

@@ -5,7 +5,7 @@ use crate::layer::{Geometry, Size2};
 use crate::place::Place;
 use crate::shape::Shape;
 use isograd_kernels::Element;
-use isograd_kernels::conv::Conv2d;
+use isograd_kernels::conv::{Conv2d, Path, Precision};
 
 const COLUMNS: usize = 8;
 const HEADER: [&str; COLUMNS] =
@@ -81,11 +81,17 @@ impl<T: Element> Network<T> {
 }
 
 /// The paths of the forward pass, of the gradient by the input and of that by the weights: one name if they
-/// are one.
+/// are one. Those with factors in bfloat16 end in `-bf16`.
 fn path(convolution: &Conv2d) -> String {
-    let [forward, input, weights] = convolution.paths().each().map(|path| path.name());
+    let paths = convolution.paths();
+    let precisions = [paths.precision, paths.precision, paths.weight_gradient_precision];
+    let mut passes = paths.each().into_iter().zip(precisions);
+    let [forward, input, weights] = std::array::from_fn(|_| match passes.next().expect("a pass") {
+        (path, Precision::Bfloat16) if path != Path::Direct => format!("{}-bf16", path.name()),
+        (path, _) => path.name().to_string(),
+    });
     match forward == input && input == weights {
-        true => forward.to_string(),
+        true => forward,
         false => format!("{forward}/{input}/{weights}"),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::common::{assert_close, build, in_pool, labels, values};
 use isograd_datasets::Synthetic;
+use isograd_kernels::conv::Precision;
 use isograd_kernels::{Element, Isa};
 use isograd_model::layer::*;
 use isograd_model::loss::CategoricalCrossEntropy;
@@ -69,12 +70,12 @@ fn a_path_is_taken_where_it_serves_the_shape() {
 }
 
 /// Training, evaluation and prediction: `n` is no multiple of a vector, and the last shard is small.
-fn outcome(threads: usize, isa: Isa) -> (String, Vec<Evaluation>, Vec<f32>) {
+fn outcome(network: Network<f32>, threads: usize, isa: Isa) -> (String, Vec<Evaluation>, Vec<f32>) {
     let data = Synthetic { seed: 3, sample_shape: [2, 8, 8], num_classes: 4 };
     let data = data.samples(0..53).expect("a data set");
     in_pool(threads, || {
         let config = TrainConfig { isa, batch_size: 40, shard_size: 9, ..TrainConfig::default() };
-        let mut trainer = Trainer::new(network::<f32>(), config).expect("a trainer");
+        let mut trainer = Trainer::new(network, config).expect("a trainer");
         let mut evaluations = Vec::new();
         for _ in 0..2 {
             evaluations.push(trainer.train_epoch(&data, |_| ()).expect("finite losses").train);
@@ -89,10 +90,72 @@ fn outcome(threads: usize, isa: Isa) -> (String, Vec<Evaluation>, Vec<f32>) {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::portable()) {
-        let expected = outcome(1, isa);
+        let rounded = || network::<f32>().with_conv_paths(ConvPath::Winograd, Precision::Bfloat16);
+        let rounded = || rounded().expect("paths that serve");
+        let [expected, of_rounded] = [outcome(network(), 1, isa), outcome(rounded(), 1, isa)];
+        assert_ne!(expected, of_rounded);
         for threads in [2, 3, 8] {
-            assert_eq!(outcome(threads, isa), expected, "{isa}, {threads} threads");
+            assert_eq!(outcome(network(), threads, isa), expected, "{isa}, {threads} threads");
+            assert_eq!(outcome(rounded(), threads, isa), of_rounded, "{isa}, {threads} threads, bfloat16");
         }
+    }
+}
+
+#[test]
+fn bfloat16_is_taken_where_it_is_faster() {
+    let network = build::<f32>(layers![
+        Input::new(64, 8, 8),
+        Conv2D::new(128, 1),
+        Conv2D::new(128, 3).padding(1),
+        Conv2D::new(256, 3).padding(1).stride(2),
+        Conv2D::new(256, 3).padding(1),
+        Conv2D::new(260, 3).padding(1),
+        Conv2D::new(260, 3).padding(1).groups(260),
+        Flatten,
+        Dense::new(4),
+        Softmax,
+    ]);
+    let network = network.with_conv_paths(ConvPath::Auto, Precision::Bfloat16).expect("f32");
+    let two = "winograd2-bf16";
+    let chosen = [
+        "im2col-bf16/im2col-bf16/im2col",
+        &format!("{two}/{two}/winograd4"),
+        "im2col-bf16",
+        two,
+        &format!("{two}/{two}/im2col-bf16"),
+        "direct",
+    ];
+    assert_eq!(paths(&network), chosen);
+    let network = network.with_conv_paths(ConvPath::Direct, Precision::Bfloat16).expect("f32");
+    assert!(paths(&network).iter().all(|path| path == "direct"), "which does not round");
+    let network = network.with_conv_path(ConvPath::Auto).expect("f32");
+    assert!(paths(&network).iter().all(|path| !path.contains("bf16")), "{:?}", paths(&network));
+
+    let error = self::network::<f64>().with_conv_paths(ConvPath::Auto, Precision::Bfloat16).unwrap_err();
+    let text = "convolutions in bfloat16 are for float32, and the elements are float64";
+    assert_eq!(error.to_string(), text);
+}
+
+/// The gradients in bfloat16 are those in full but for the rounding of factors.
+#[test]
+fn gradients_in_bfloat16_are_near_those_in_full() {
+    let n = 9;
+    let x: Vec<f32> = values(7, 1, 128 * n, 1.0);
+    let labels = labels(7, 2, n, 4);
+    let gradients = |path, precision| {
+        let network = network::<f32>().with_conv_paths(path, precision).expect("a path that serves");
+        let mut state = network.initial_state(0).expect("memory");
+        state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 0.3));
+        let loss = CategoricalCrossEntropy::new();
+        network.loss_and_gradients(&state, Isa::best(), &loss, Randomness::default(), &x, &labels[..])
+    };
+    let (loss, expected) = gradients(ConvPath::Im2col, Precision::Full);
+    let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    for (path, limit) in [(ConvPath::Im2col, 0.05), (ConvPath::Winograd, 0.15)] {
+        let (other, gradients) = gradients(path, Precision::Bfloat16);
+        let difference: Vec<f32> = gradients.iter().zip(&expected).map(|(a, b)| a - b).collect();
+        let (error, relative) = ((other - loss).abs() / loss, norm(&difference) / norm(&expected));
+        assert!(error < 0.02 && relative > 1e-5 && relative < limit, "{path}: {error}, {relative}");
     }
 }
 
