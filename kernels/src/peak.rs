@@ -102,8 +102,8 @@ impl Bf16Kernel for Dots {
     fn run<S: Level, B: Bf16<S>>(self, s: S, bf16: B) -> usize {
         const STEPS: usize = 1000;
         let chains = if S::WIDE_FILE { 24 } else { 12 };
-        // Each pair of products is a half and a quarter, and a sum never reaches a power of two so large that
-        // they are lost.
+        // The products are a quarter and an eighth, and a sum never reaches a power of two so large that they
+        // are lost.
         let words = [0x3f00_3f00, 0x3f00_3e80].map(|word| s.splat_u32s(black_box(word)));
         let mut sums = [s.splat_f32s(0.0); 24];
         // The compiler would merge sums with equal starts.

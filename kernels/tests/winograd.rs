@@ -200,6 +200,22 @@ fn few_samples_of_few_channels_are_direct() {
     }
 }
 
+/// In bfloat16, an odd number of samples has a column more in each tile.
+#[test]
+fn scratch_memory_is_enough_for_odd_numbers_of_samples() {
+    for (channels, image) in [([64, 48], [36, 36]), ([9, 17], [24, 24]), ([126, 125], [40, 40])] {
+        for paths in all_paths() {
+            let conv = Conv2d::with_paths(shape(channels, image, [1, 1]), paths).unwrap();
+            for n in [1, 3] {
+                let (x, w) = (vec![0.5; conv.input_len(n)], vec![0.5; conv.weight_len()]);
+                let dy: Vec<f32> = vec![0.5; conv.output_len(n)];
+                let [_, _, dw] = run(&conv, Isa::best(), n, &x, &w, &dy);
+                assert!(dw.iter().all(|dw| dw.is_finite()), "{channels:?}, {paths:?}, n = {n}");
+            }
+        }
+    }
+}
+
 #[test]
 fn scratch_memory_for_many_samples_does_for_fewer() {
     for (channels, image) in [([16, 20], [8, 4]), ([40, 33], [16, 16]), ([3, 70], [2, 2])] {

@@ -67,6 +67,8 @@ fn a_run_keeps_its_precision() {
     assert_eq!(test(&evaluated), test(&whole), "{evaluated:?}");
     let full = run(folder.path(), "evaluate --load run --dataset synthetic --conv-precision full");
     assert_ne!(test(&full), test(&whole), "{full:?}");
+    let resumed = run(folder.path(), "train --resume run --steps 9 --hash --conv-precision bf16");
+    assert_eq!(resumed.code, Some(0), "another name of the same: {resumed:?}");
     let again =
         "--conv-precision full: the run was started with bfloat16, and another value would change its bits";
     problem(folder.path(), "train --resume run --steps 9 --conv-precision full", again);
@@ -82,7 +84,12 @@ fn mistakes_are_told() {
         &train("--conv-precision bfloat16 --dtype float64"),
         "--conv-precision: convolutions in bfloat16 are for float32, and the elements are float64",
     );
-    problem(folder.path(), &train("--conv-precision bfloat16 --tuned x.toml"), "--tuned");
+    let choices = "format = 1\nversion = '0.1.0'\nmodel = 'net'\nmachine = 'a CPU'\nisa = 'portable'\ndtype = 'float32'\n\
+        threads = 1\nbatch_size = 54\nshard_size = 9\nconvolutions = []\n";
+    fs::write(folder.path().join("x.toml"), choices).expect("room for a file");
+    let both = run(folder.path(), &train("--conv-precision bfloat16 --tuned x.toml"));
+    let error = "the argument '--conv-precision <NAME>' cannot be used with '--tuned <FILE>'";
+    assert!(both.code != Some(0) && both.stderr.contains(error), "{both:?}");
     let summary = run(folder.path(), "summary --model net.toml --conv-precision bfloat16").stdout;
     let paths: Vec<&str> = summary
         .lines()

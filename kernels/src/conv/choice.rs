@@ -160,7 +160,8 @@ impl Paths {
         Ok(paths)
     }
 
-    /// These paths with factors in bfloat16, in each pass whose path rounds them and is faster then.
+    /// These paths with factors in bfloat16, but for weight gradients of so few channels that they would be
+    /// slower.
     #[must_use]
     pub fn in_bf16(self, shape: &Conv2dShape) -> Self {
         let enough = if shape.is_product() { BF16_GRADIENT_SINGLE } else { BF16_CHANNELS };

@@ -46,7 +46,8 @@ impl Conv2d {
     /// # Panics
     ///
     /// When `filters` do not begin at a multiple of [`PREPARED_CHANNELS`](Self::PREPARED_CHANNELS) and end at
-    /// another one or at the last filter, or when a slice has another length.
+    /// another one or at the last filter, when a slice has another length, and as
+    /// [`forward`](Self::forward) for f64.
     pub fn prepare_forward<T: Element>(&self, isa: Isa, filters: Range<usize>, w: &[T], prepared: &mut [T]) {
         self.check_part(&filters, self.shape.f, self.winograd.filter_len(), w.len(), prepared.len());
         self.winograd.prepare_forward(isa, filters, w, prepared);

@@ -60,14 +60,14 @@ impl From<ConvArgs> for ConvPlan {
 }
 
 impl ConvPlan {
-    /// As `args` say, or else as a saved network was trained: `told`.
+    /// As `args` say, and where they do not, as a saved network was trained: `told`.
     pub(crate) fn or_told(args: ConvArgs, told: Option<ConvArgs>) -> Self {
-        match (args, told) {
-            (ConvArgs { conv: None, conv_precision: None, tuned: None }, Some(told)) => {
-                Self { is_told: true, ..told.into() }
-            }
-            (args, _) => args.into(),
+        let Some(told) = told.filter(|_| args.tuned.is_none()) else { return args.into() };
+        if args.conv.is_none() && args.conv_precision.is_none() {
+            return Self { is_told: true, ..told.into() };
         }
+        let conv_precision = args.conv_precision.or(told.conv_precision);
+        ConvArgs { conv: args.conv.or(told.conv), conv_precision, tuned: None }.into()
     }
 
     /// `network`, whose convolutions are computed so.
@@ -78,6 +78,10 @@ impl ConvPlan {
                 .then(|| "'isograd tune' measures a network, for images of one size".to_string()),
         };
         match &self.choice {
+            // Parameters of another type are not loaded, and that says why.
+            Choice::Path(path, _) if self.is_told && T::NAME != f32::NAME => {
+                network.with_conv_path(*path).map_err(|error| usage("--conv", error))
+            }
             Choice::Path(path, precision) => {
                 network.with_conv_paths(*path, *precision).map_err(|error| match error {
                     isograd_model::Error::NoBfloat16 { .. } => usage("--conv-precision", error),
@@ -106,10 +110,12 @@ impl ConvPlan {
                     log::warn!("{text}");
                 }
             }
-            Choice::Path(_, Precision::Bfloat16) if !isa.has_bf16() => log::warn!(
-                "--conv-precision bfloat16: this CPU has no instructions for it at level {isa} (AVX512-BF16): \
+            Choice::Path(path, Precision::Bfloat16) if *path != ConvPath::Direct && !isa.has_bf16() => {
+                log::warn!(
+                    "--conv-precision bfloat16: this CPU has no instructions for it at level {isa} (AVX512-BF16): \
                  convolutions are slower than in full precision"
-            ),
+                )
+            }
             Choice::Path(..) => {}
         }
     }
@@ -277,6 +283,16 @@ mod tests {
         let of = |args, told| ConvPlan::or_told(args, told).to_string();
         assert_eq!(of(ConvArgs::default(), None), "auto");
         assert_eq!(of(ConvArgs::default(), told()), format!("tuned sha256:{}", tuning().digest()));
-        assert_eq!(of(ConvArgs { conv: Some(ConvPath::Direct), ..ConvArgs::default() }, told()), "direct");
+        let direct = || ConvArgs { conv: Some(ConvPath::Direct), ..ConvArgs::default() };
+        let precise = |precision| ConvArgs { conv_precision: Some(precision), ..ConvArgs::default() };
+        let rounded = || precise(Precision::Bfloat16);
+        assert_eq!(of(direct(), told()), "direct");
+        assert_eq!(of(rounded(), told()), "auto in bfloat16");
+        assert_eq!(of(ConvArgs::default(), Some(rounded())), "auto in bfloat16");
+        let winograd = || Some(ConvArgs { conv: Some(ConvPath::Winograd), ..rounded() });
+        assert_eq!(of(direct(), winograd()), "direct in bfloat16", "each option for itself");
+        assert_eq!(of(precise(Precision::Full), winograd()), "winograd");
+        let tuned = ConvArgs { tuned: Some(tuning()), ..ConvArgs::default() };
+        assert_eq!(of(tuned, winograd()), format!("tuned sha256:{}", tuning().digest()));
     }
 }

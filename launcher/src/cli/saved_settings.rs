@@ -131,8 +131,10 @@ impl SavedSettings {
             }
             let saved = raw(&matches, &name);
             let choices = |args: &TrainArgs| args.execution.conv.tuned.as_ref().map(Tuning::digest);
+            let precision = |args: &TrainArgs| args.execution.conv.conv_precision.unwrap_or_default();
             let is_equal = match name.as_str() {
                 "tuned" => choices(&args) == choices(&given_args),
+                "conv-precision" => precision(&args) == precision(&given_args),
                 "evaluate" => true,
                 _ => saved.as_ref() == Some(&values),
             };

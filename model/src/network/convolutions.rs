@@ -64,8 +64,8 @@ impl<T: Element> Network<T> {
 
     /// As [`with_conv_path`](Self::with_conv_path), with factors of `precision`. In bfloat16, convolutions
     /// are faster on CPUs that have instructions for it (AVX512-BF16), and slower on others, with the same
-    /// bits at one level; sums, parameters, activations and all other layers keep their type. A pass that is
-    /// no faster in it multiplies in full, as all do on the direct path.
+    /// bits at one level; sums, parameters, activations and all other layers keep their type. With
+    /// [`ConvPath::Auto`], passes that are no faster in it multiply in full; on the direct path, all do.
     ///
     /// # Errors
     ///

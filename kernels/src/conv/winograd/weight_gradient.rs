@@ -52,9 +52,14 @@ impl WeightGradient {
         (BLOCK_BYTES / (self.forward.points() * (inputs + outputs) * size_of::<f32>())).max(MIN_COLUMNS)
     }
 
+    /// The columns of a tile of `n` samples: whole words.
+    fn tile_columns(&self, n: usize) -> usize {
+        n.next_multiple_of(self.forward.precision.terms())
+    }
+
     /// The tiles of a block for `n` samples.
     fn block(&self, n: usize) -> usize {
-        (self.most_columns() / n.max(1)).clamp(1, self.forward.tiles())
+        (self.most_columns() / self.tile_columns(n).max(1)).clamp(1, self.forward.tiles())
     }
 
     /// The distance between the rows of `D` and `dU`: the filters, and the rest of a vector.
@@ -76,9 +81,8 @@ impl WeightGradient {
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let Correlation { inputs, .. } = self.forward;
-        // An odd number of samples may have one more column.
-        let n = n.next_multiple_of(2);
-        let columns = self.most_columns().max(n).min(self.forward.tiles().saturating_mul(n));
+        let tile = self.tile_columns(n);
+        let columns = self.most_columns().max(tile).min(self.forward.tiles().saturating_mul(tile));
         let of_v = plane_len(inputs, row_len(columns));
         let of_d = plane_len(columns, self.filter_row());
         of_v.saturating_add(of_d)
@@ -131,7 +135,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         let (tiles, block, filter_row) = (forward.tiles(), plan.block(n), plan.filter_row());
         let of_sums = Planes { row: filter_row, plane: plane_len(forward.inputs, filter_row) };
         let grid_width = forward.target[1].div_ceil(M);
-        let tile_columns = n.next_multiple_of(F::TERMS);
+        let tile_columns = plan.tile_columns(n);
         let input = Input {
             x: self.x,
             channels: forward.inputs,
