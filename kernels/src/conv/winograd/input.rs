@@ -46,22 +46,41 @@ impl<T: Element> Input<'_, T> {
         planes: Planes,
     ) {
         for (row, channel) in (0..self.channels).step_by(F::TERMS).enumerate() {
+            let [x, next] = [channel, channel + 1].map(|channel| self.plane(channel));
             self.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
-                let mut terms = [self.transformed::<S, A>(s, channel, &patch, start), [[T::zero(s); A]; A]];
-                if F::TERMS == 2 && channel + 1 < self.channels {
-                    terms[1] = self.transformed::<S, A>(s, channel + 1, &patch, start);
-                }
+                let mut rows = [[T::zero(s); A]; A];
+                self.transform_columns::<S, A>(s, x, &patch, start, &mut rows);
                 let v = &mut v[row * planes.row + column..];
+                if F::TERMS == 1 {
+                    for i in 0..A {
+                        let terms = transform::input::<T, S, A>(s, rows[i]);
+                        for j in 0..A {
+                            let v = &mut v[(i * A + j) * planes.plane..];
+                            factors.store_words(s, [terms[j], terms[j]], v);
+                        }
+                    }
+                    return;
+                }
+                let mut next_rows = [[T::zero(s); A]; A];
+                if !next.is_empty() {
+                    self.transform_columns::<S, A>(s, next, &patch, start, &mut next_rows);
+                }
                 for i in 0..A {
-                    let first = transform::input::<T, S, A>(s, terms[0][i]);
-                    let second =
-                        if F::TERMS == 2 { transform::input::<T, S, A>(s, terms[1][i]) } else { first };
+                    let [first, second] =
+                        [rows[i], next_rows[i]].map(|row| transform::input::<T, S, A>(s, row));
                     for j in 0..A {
                         factors.store_words(s, [first[j], second[j]], &mut v[(i * A + j) * planes.plane..]);
                     }
                 }
             });
         }
+    }
+
+    /// The image of a channel; an empty one behind the last channel.
+    #[inline(always)]
+    pub(super) fn plane(&self, channel: usize) -> &[T] {
+        let len = self.image[0] * self.image[1] * self.n;
+        if channel < self.channels { &self.x[channel * len..][..len] } else { &[] }
     }
 
     /// Calls `visit(patch, first column, first sample)` for each vector of samples of each of `tiles`.
@@ -83,24 +102,21 @@ impl<T: Element> Input<'_, T> {
         }
     }
 
-    /// The patch of a channel with transformed columns.
+    /// The patch of an image with transformed columns.
     #[inline(always)]
-    pub(super) fn transformed<S: Level, const A: usize>(
+    pub(super) fn transform_columns<S: Level, const A: usize>(
         &self,
         s: S,
-        channel: usize,
+        x: &[T],
         patch: &Patch,
         start: usize,
-    ) -> [[T::V<S>; A]; A] {
-        let len = self.image[0] * self.image[1] * self.n;
-        let x = &self.x[channel * len..][..len];
-        let mut rows = [[T::zero(s); A]; A];
+        rows: &mut [[T::V<S>; A]; A],
+    ) {
         if patch.is_inside(A) && start + T::lanes::<S>() <= self.n {
-            self.whole_columns::<S, A>(s, x, patch, start, &mut rows);
+            self.whole_columns::<S, A>(s, x, patch, start, rows);
         } else {
-            self.columns::<S, A>(s, x, patch, start, &mut rows);
+            self.columns::<S, A>(s, x, patch, start, rows);
         }
-        rows
     }
 
     /// The transformed columns of a patch that is inside of the image, for a whole vector of samples.

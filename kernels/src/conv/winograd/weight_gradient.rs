@@ -204,21 +204,28 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
             }
             for sample in (0..n).step_by(F::TERMS) {
                 for f in (0..filters).step_by(T::lanes::<S>()) {
-                    let transformed = |sample: usize| {
-                        let dy = &transposed[sample * filters + f..];
-                        transform_tile::<T, S, M, A>(s, dy, n * filters, inside)
-                    };
-                    let mut terms = [transformed(sample), [[T::zero(s); M]; A]];
-                    if F::TERMS == 2 && sample + 1 < n {
-                        terms[1] = transformed(sample + 1);
-                    }
+                    let dy = |sample: usize| &transposed[sample * filters + f..];
+                    let mut rows = [[T::zero(s); M]; A];
+                    transform_columns::<T, S, M, A>(s, dy(sample), n * filters, inside, &mut rows);
                     let d = &mut d[row + f..];
+                    if F::TERMS == 1 {
+                        for i in 0..A {
+                            let terms = transform::output_gradient::<T, S, A, M>(s, rows[i]);
+                            for j in 0..A {
+                                let d = &mut d[(i * A + j) * planes.plane..];
+                                factors.store_words(s, [terms[j], terms[j]], d);
+                            }
+                        }
+                        continue;
+                    }
+                    let mut next_rows = [[T::zero(s); M]; A];
+                    if sample + 1 < n {
+                        let dy = dy(sample + 1);
+                        transform_columns::<T, S, M, A>(s, dy, n * filters, inside, &mut next_rows);
+                    }
                     for i in 0..A {
-                        let first = transform::output_gradient::<T, S, A, M>(s, terms[0][i]);
-                        let second = match F::TERMS {
-                            2 => transform::output_gradient::<T, S, A, M>(s, terms[1][i]),
-                            _ => first,
-                        };
+                        let [first, second] = [rows[i], next_rows[i]]
+                            .map(|row| transform::output_gradient::<T, S, A, M>(s, row));
                         for j in 0..A {
                             let d = &mut d[(i * A + j) * planes.plane..];
                             factors.store_words(s, [first[j], second[j]], d);
@@ -265,8 +272,10 @@ fn transform_image<T: Element, S: Level, F: Factors<T, S>, const M: usize, const
     planes: Planes,
 ) {
     for channel in 0..input.channels {
+        let x = input.plane(channel);
         input.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
-            let rows = input.transformed::<S, A>(s, channel, &patch, start);
+            let mut rows = [[T::zero(s); A]; A];
+            input.transform_columns::<S, A>(s, x, &patch, start, &mut rows);
             let v = &mut v[channel * planes.row + column..];
             for i in 0..A {
                 let row = transform::input::<T, S, A>(s, rows[i]);
@@ -281,14 +290,14 @@ fn transform_image<T: Element, S: Level, F: Factors<T, S>, const M: usize, const
 /// The transformed columns of `A dy A^T` of a vector of filters, given the transposed gradients of a tile,
 /// whose pixels are `pixel` apart and of which the part `inside` exists.
 #[inline(always)]
-fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
+fn transform_columns<T: Element, S: Level, const M: usize, const A: usize>(
     s: S,
     dy: &[T],
     pixel: usize,
     inside: [usize; 2],
-) -> [[T::V<S>; M]; A] {
+    rows: &mut [[T::V<S>; M]; A],
+) {
     let lanes = T::lanes::<S>();
-    let mut rows = [[T::zero(s); M]; A];
     for j in 0..M {
         if j < inside[1] {
             let mut column = [T::zero(s); M];
@@ -303,9 +312,8 @@ fn transform_tile<T: Element, S: Level, const M: usize, const A: usize>(
             }
         }
         // Keeps the compiler from holding all values in registers, of which it has too few.
-        black_box(&mut rows);
+        black_box(&mut *rows);
     }
-    rows
 }
 
 /// `G^T du G` of a vector of filters: the nine elements of their kernels.
