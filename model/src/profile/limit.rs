@@ -176,7 +176,7 @@ impl fmt::Display for Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::recorder::Total;
+    use crate::profile::recorder::{Phase, Total};
 
     /// A rank of one thread in a run of a second: milliseconds of region and wait, busy all the time on
     /// `samples` samples, of which it reads for `read` milliseconds.
@@ -197,7 +197,7 @@ mod tests {
             peak_gflops: 1.0,
             start_ns: 0,
             wall_ns: 1_000_000_000,
-            totals,
+            totals: [totals, vec![Total::default(); Work::count(0)]],
             named: Vec::new(),
             lanes: Vec::new(),
             named_events: Vec::new(),
@@ -232,7 +232,7 @@ mod tests {
             "the update of the parameters takes 10 % of the time"
         );
         let mut idle = record(0, 980, 0, 0, 9);
-        idle.totals[Work::Loss.number()].ns /= 2;
+        idle.totals[Phase::Training as usize][Work::Loss.number()].ns /= 2;
         assert_eq!(limit(vec![idle]), "threads are idle 49 % of the time, while others have a shard");
         assert_eq!(limit(vec![record(0, 980, 0, 20, 9)]), "computation takes 0 % of the time");
     }

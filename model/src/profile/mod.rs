@@ -53,7 +53,7 @@ pub use trace::TraceSummary;
 pub(crate) use clock::ClockPoint;
 pub(crate) use costs::{Cost, StepCosts};
 pub(crate) use record::{Lane, Record};
-pub(crate) use recorder::{Recording, Work};
+pub(crate) use recorder::{Phase, Recording, Total, Work};
 
 /// The name of the span in which a trainer copies its state for a checkpoint.
 pub(crate) const SNAPSHOT: &str = "checkpoint copy";

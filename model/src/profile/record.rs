@@ -2,7 +2,7 @@
 
 use super::clock::ClockPoint;
 use super::named::{NamedEvent, NamedTotal};
-use super::recorder::{Event, Total, Work};
+use super::recorder::{Event, Phase, Total, Work};
 use serde::{Deserialize, Serialize};
 
 /// The record of one rank.
@@ -18,8 +18,8 @@ pub(crate) struct Record {
     pub(crate) start_ns: u64,
     /// From there to its end.
     pub(crate) wall_ns: u64,
-    /// By [`Work::number`], over all threads.
-    pub(crate) totals: Vec<Total>,
+    /// By [`Phase`] and [`Work::number`], over all threads.
+    pub(crate) totals: [Vec<Total>; 2],
     pub(crate) named: Vec<NamedTotal>,
     /// Empty without a trace, and of other ranks at all ranks but the first.
     pub(crate) lanes: Vec<Lane>,
@@ -39,24 +39,44 @@ pub(crate) struct Lane {
 
 impl Record {
     pub(crate) fn total(&self, work: Work) -> Total {
-        self.totals[work.number()]
+        let mut total = self.total_in(Phase::Training, work);
+        total.add(self.total_in(Phase::Evaluation, work));
+        total
+    }
+
+    fn total_in(&self, phase: Phase, work: Work) -> Total {
+        self.totals[phase as usize][work.number()]
     }
 
     /// Seconds of work of the training thread, or, of a worker's work, the mean over the threads.
     pub(crate) fn seconds(&self, work: Work) -> f64 {
-        let seconds = self.total(work).ns as f64 / 1e9;
+        self.seconds_in(Phase::Training, work) + self.seconds_in(Phase::Evaluation, work)
+    }
+
+    /// The same for one phase.
+    pub(crate) fn seconds_in(&self, phase: Phase, work: Work) -> f64 {
+        let seconds = self.total_in(phase, work).ns as f64 / 1e9;
         if work.is_of_shard() { seconds / self.threads.max(1) as f64 } else { seconds }
     }
 
     /// Mean seconds in which threads work on shards.
     pub(crate) fn busy(&self) -> f64 {
-        let works = (0..self.totals.len()).map(Work::from_number).filter(|work| work.is_of_shard());
-        works.map(|work| self.seconds(work)).sum()
+        self.busy_in(Phase::Training) + self.busy_in(Phase::Evaluation)
+    }
+
+    fn busy_in(&self, phase: Phase) -> f64 {
+        let works = (0..self.totals[phase as usize].len()).map(Work::from_number);
+        works.filter(|work| work.is_of_shard()).map(|work| self.seconds_in(phase, work)).sum()
     }
 
     /// Mean seconds in which threads have no shard while other threads have one.
     pub(crate) fn idle(&self) -> f64 {
-        (self.seconds(Work::Region) - self.busy()).max(0.0)
+        self.idle_in(Phase::Training) + self.idle_in(Phase::Evaluation)
+    }
+
+    /// The same for one phase.
+    pub(crate) fn idle_in(&self, phase: Phase) -> f64 {
+        (self.seconds_in(phase, Work::Region) - self.busy_in(phase)).max(0.0)
     }
 
     /// Seconds of the named spans `name`.

@@ -112,6 +112,15 @@ impl Total {
     }
 }
 
+/// What the work is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Steps of training, and what is between them.
+    Training,
+    /// Evaluations of data sets.
+    Evaluation,
+}
+
 /// A span of a trace, in nanoseconds of the rank's clock.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Event {
@@ -145,7 +154,9 @@ pub(crate) struct Recorder {
     clock: Clock,
     /// Where the current lap began.
     mark: u64,
-    totals: Vec<Total>,
+    phase: Phase,
+    /// By [`Phase`], then by [`Work::number`].
+    totals: [Vec<Total>; 2],
     /// At most as many as there was room for at the start.
     events: Vec<Event>,
     trace_end: TraceEnd,
@@ -154,12 +165,19 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn new(clock: Clock, steps: usize, events: usize, trace_end: TraceEnd) -> Self {
         let totals = vec![Total::default(); Work::count(steps)];
-        Self { clock, mark: clock.ns(), totals, events: Vec::with_capacity(events), trace_end }
+        Self {
+            clock,
+            mark: clock.ns(),
+            phase: Phase::Training,
+            totals: [totals.clone(), totals],
+            events: Vec::with_capacity(events),
+            trace_end,
+        }
     }
 
     fn note(&mut self, work: Work, start: u64, end: u64, samples: usize) {
         let (number, ns) = (work.number(), end.saturating_sub(start));
-        self.totals[number].add(Total { calls: 1, samples: samples as u64, ns });
+        self.totals[self.phase as usize][number].add(Total { calls: 1, samples: samples as u64, ns });
         // A region has no lane of its own in a trace: its steps and shards are there.
         if self.events.capacity() == 0 || work == Work::Region {
             return;
@@ -178,8 +196,8 @@ impl Recorder {
         self.mark = now;
     }
 
-    /// Totals by number of work, and the spans.
-    pub(crate) fn into_parts(self) -> (Vec<Total>, Vec<Event>) {
+    /// Totals by [`Phase`] and number of work, and the spans.
+    pub(crate) fn into_parts(self) -> ([Vec<Total>; 2], Vec<Event>) {
         (self.totals, self.events)
     }
 }
@@ -189,6 +207,13 @@ impl Recorder {
 pub(crate) struct Recording(pub(crate) Option<Box<Recorder>>);
 
 impl Recording {
+    /// Counts all that ends from now on as work for `phase`.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        if let Some(recorder) = &mut self.0 {
+            recorder.phase = phase;
+        }
+    }
+
     /// Starts a lap; returns its time, for [`since`](Self::since).
     #[inline]
     pub(crate) fn begin(&mut self) -> u64 {
@@ -240,12 +265,26 @@ mod tests {
         recording.lap(Work::Forward(0), 5);
         recording.since(start, Work::Shard, 13);
         let (totals, events) = recording.0.expect("a recorder").into_parts();
-        let of = |work: Work| totals[work.number()];
+        let of = |work: Work| totals[Phase::Training as usize][work.number()];
         assert_eq!((of(Work::Forward(0)).calls, of(Work::Forward(0)).samples), (2, 13));
         assert_eq!(events.len(), 2);
         assert_eq!(events[0].start + events[0].ns, events[1].start);
         let laps = of(Work::Read).ns + of(Work::Forward(0)).ns;
         assert!(of(Work::Shard).ns >= laps, "{totals:?}");
         assert!(end.ns() >= Some(start), "the trace stopped at {:?}", end.ns());
+    }
+
+    #[test]
+    fn phases_have_totals_of_their_own() {
+        let (clock, end) = (Clock::start(), TraceEnd::never());
+        let mut recording = Recording(Some(Box::new(Recorder::new(clock, 0, 0, end))));
+        recording.begin();
+        for (phase, samples) in [(Phase::Evaluation, 8), (Phase::Training, 5), (Phase::Evaluation, 3)] {
+            recording.enter(phase);
+            recording.lap(Work::Read, samples);
+        }
+        let (totals, _) = recording.0.expect("a recorder").into_parts();
+        let read = totals.map(|totals| totals[Work::Read.number()]);
+        assert_eq!(read.map(|total| (total.calls, total.samples)), [(1, 5), (2, 11)]);
     }
 }

@@ -1,11 +1,10 @@
 //! What the steps of training take, without evaluations and what is between steps.
 
 use super::record::Record;
-use super::recorder::Work;
+use super::recorder::{Phase, Work};
 use super::rows::Profile;
 
-/// The parts of the time of all training steps, in seconds: means over threads and ranks. What evaluations
-/// take of the work that both do, as reading samples, is taken off in proportion to their samples.
+/// The parts of the time of all training steps, in seconds: means over threads and ranks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct StepParts {
@@ -33,31 +32,27 @@ impl Profile {
     /// What the steps of training take.
     pub fn step_parts(&self) -> StepParts {
         let mean = |of: &dyn Fn(&Record) -> f64| self.mean(of);
-        let share = |own: u64, other: u64| own as f64 / (own + other).max(1) as f64;
-        let first = self.records.first();
-        let [step, evaluation] = [Work::Step, Work::Evaluation]
-            .map(|work| first.map_or_else(Default::default, |record| record.total(work)));
-        // Waits are those of steps, two each, and of evaluations, one each.
-        let [of_samples, of_waits] =
-            [share(step.samples, evaluation.samples), share(2 * step.calls, evaluation.calls)];
+        let seconds = |record: &Record, work: Work| record.seconds_in(Phase::Training, work);
+        let mean_of =
+            |works: &[Work]| -> f64 { mean(&|record| works.iter().map(|work| seconds(record, *work)).sum()) };
         let passes = |record: &Record| -> f64 {
             let steps = 0..self.steps.len();
-            steps.map(|step| record.seconds(Work::Forward(step)) + record.seconds(Work::Backward(step))).sum()
+            steps
+                .map(|step| seconds(record, Work::Forward(step)) + seconds(record, Work::Backward(step)))
+                .sum()
         };
-        let waits = |record: &Record| of_waits * record.seconds(Work::Wait);
+        let waits = |record: &Record| seconds(record, Work::Wait);
         let least = self.records.iter().map(waits).fold(f64::INFINITY, f64::min);
         let exposed = if least.is_finite() { least } else { 0.0 };
         let known = StepParts {
-            steps: step.calls,
-            seconds: mean(&|record| record.seconds(Work::Step)),
-            shards: mean(&passes)
-                + of_samples * mean(&|record| record.seconds(Work::Loss))
-                + mean(&|record| record.seconds(Work::Join)),
-            parameters: mean(&|record| record.seconds(Work::Prepare) + record.seconds(Work::Update)),
-            exchange_hidden: mean(&|record| record.seconds(Work::HandOver)),
+            steps: self.records.first().map_or(0, |record| record.total(Work::Step).calls),
+            seconds: mean_of(&[Work::Step]),
+            shards: mean(&passes) + mean_of(&[Work::Loss, Work::Join]),
+            parameters: mean_of(&[Work::Prepare, Work::Update]),
+            exchange_hidden: mean_of(&[Work::HandOver]),
             exchange_exposed: exposed,
-            read: of_samples * mean(&|record| record.seconds(Work::Read)),
-            wait: of_samples * mean(&Record::idle) + mean(&waits) - exposed,
+            read: mean_of(&[Work::Read]),
+            wait: mean(&|record| record.idle_in(Phase::Training)) + mean(&waits) - exposed,
             other: 0.0,
         };
         let sum = known.shards

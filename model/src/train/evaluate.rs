@@ -6,7 +6,7 @@ use super::worker::Job;
 use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
-use crate::profile::Work;
+use crate::profile::{Phase, Work};
 use crate::test_time::TestTime;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
@@ -35,6 +35,7 @@ impl<T: Element> Trainer<T> {
         test_time: TestTime,
     ) -> Result<Evaluation, Error> {
         test_time.check(self.network.input_shape())?;
+        self.enter(Phase::Evaluation);
         let started = self.recording.begin();
         let source = self.source(dataset)?;
         let state = self.update_memory.averaged().unwrap_or(&self.state);

@@ -4,7 +4,7 @@ use super::Trainer;
 use super::ranks::Exchange;
 use crate::error::Error;
 use crate::memory;
-use crate::profile::{ClockPoint, Lane, Profile, Profiler, Record, Recording, SNAPSHOT, Span};
+use crate::profile::{ClockPoint, Lane, Phase, Profile, Profiler, Record, Recording, SNAPSHOT, Span, Total};
 use isograd_kernels::{Element, Isa, peak};
 
 /// A profile under way.
@@ -77,6 +77,17 @@ impl<T: Element> Trainer<T> {
         Profile { records, steps: self.network.step_costs(), element: T::NAME, bucket_bytes }
     }
 
+    /// Lets all recorders count what follows as work for `phase`.
+    pub(super) fn enter(&mut self, phase: Phase) {
+        self.recording.enter(phase);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.recording.enter(phase);
+        }
+        for work in self.workers.iter_mut().flat_map(|worker| &mut worker.shards) {
+            work.memory.recording.enter(phase);
+        }
+    }
+
     /// A span of the copy for a checkpoint.
     pub(super) fn snapshot_span(&self) -> Option<Span<'_>> {
         self.profiling.as_ref().map(|profiling| profiling.profiler.span(SNAPSHOT))
@@ -86,14 +97,13 @@ impl<T: Element> Trainer<T> {
     fn take_record(&mut self) -> Option<(Record, Profiler)> {
         let Profiling { profiler, peak_gflops, start_ns, clock } = self.profiling.take()?;
         let wall_ns = profiler.now_ns().saturating_sub(start_ns);
-        let mut totals = Vec::new();
+        let mut totals: [Vec<Total>; 2] = Default::default();
         let mut lanes: Vec<Lane> = Vec::new();
         let mut take = |recording: &mut Recording, name: String| {
             let Some(recorder) = std::mem::take(recording).0 else { return };
             let (own, events) = recorder.into_parts();
-            if totals.is_empty() {
-                totals = own;
-            } else {
+            for (totals, own) in totals.iter_mut().zip(own) {
+                totals.resize(own.len(), Total::default());
                 totals.iter_mut().zip(own).for_each(|(total, own)| total.add(own));
             }
             match lanes.last_mut().filter(|lane| lane.name == name) {

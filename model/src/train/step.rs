@@ -9,7 +9,7 @@ use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
 use crate::callback::Decision;
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
-use crate::profile::Work;
+use crate::profile::{Phase, Work};
 use crate::schedule::StepPosition;
 use isograd_comm::tree;
 use isograd_datasets::Dataset;
@@ -163,6 +163,7 @@ impl<T: Element> Trainer<T> {
         learning_rate: f64,
         sums: &mut Sums,
     ) -> Result<(), Error> {
+        self.enter(Phase::Training);
         let (isa, mode, params) = (self.config.isa, Mode::Train, self.state.params());
         let (started, samples) = (self.recording.begin(), positions.len());
         if self.network.prepares(mode) {
