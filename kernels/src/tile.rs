@@ -142,12 +142,7 @@ pub(crate) fn accumulate_pairs<S: Level, B: Bf16<S>, const F: usize, const V: us
         let (vectors, _) = S::as_simd_u32s(&x[t * stride..][..V * S::F32_LANES]);
         let mut column = [s.splat_u32s(0); V];
         column.copy_from_slice(vectors);
-        for f in 0..F {
-            let w = s.splat_u32s(row[f]);
-            for v in 0..V {
-                sums[f][v] = bf16.dot(s, w, column[v], sums[f][v]);
-            }
-        }
+        multiply_add_pairs(s, bf16, row, &column, &mut sums);
     }
     *acc = sums;
 }
@@ -172,14 +167,30 @@ pub(crate) fn accumulate_pair_rows<S: Level, B: Bf16<S>, const F: usize, const V
         let (vectors, _) = S::as_simd_u32s(&x[t * stride..][..V * S::F32_LANES]);
         let mut column = [s.splat_u32s(0); V];
         column.copy_from_slice(vectors);
+        let mut row = [0; F];
         for f in 0..F {
-            let w = s.splat_u32s(rows[f][t]);
-            for v in 0..V {
-                sums[f][v] = bf16.dot(s, w, column[v], sums[f][v]);
-            }
+            row[f] = rows[f][t];
         }
+        multiply_add_pairs(s, bf16, &row, &column, &mut sums);
     }
     *acc = sums;
+}
+
+/// One step of [`accumulate_pairs`]: adds the products of a pair of terms.
+#[inline(always)]
+fn multiply_add_pairs<S: Level, B: Bf16<S>, const F: usize, const V: usize>(
+    s: S,
+    bf16: B,
+    row: &[u32; F],
+    column: &[S::u32s; V],
+    acc: &mut Tile<f32, S, F, V>,
+) {
+    for f in 0..F {
+        let w = s.splat_u32s(row[f]);
+        for v in 0..V {
+            acc[f][v] = bf16.dot(s, w, column[v], acc[f][v]);
+        }
+    }
 }
 
 /// The number of rows of the next tile when `left` rows are left: as many as the registers hold.

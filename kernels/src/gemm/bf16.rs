@@ -110,15 +110,12 @@ impl Product<'_, '_> {
                         pack(s, bf16, &a, terms.clone(), rows, panel, self.rounded, packed);
                         done += panel;
                     }
-                    let mut column = 0;
-                    while column < width {
-                        let len = panel_len::<S, V>(width - column);
+                    for (column, len) in panels::<S, V>(width) {
                         let at = Panel { column, len: len.min(width - column), block, pairs, accum };
                         match len / S::F32_LANES {
                             1 => self.strip::<S, B, 1>(s, bf16, at, row, height),
                             _ => self.strip::<S, B, V>(s, bf16, at, row, height),
                         }
-                        column += len;
                     }
                 }
             }
@@ -136,28 +133,22 @@ impl Product<'_, '_> {
         columns: Range<usize>,
     ) {
         let pairs = terms.len().div_ceil(2);
-        let at = |column: usize| {
-            let panel = panel_len::<S, V>(columns.len() - column);
-            (panel, columns.start + column..columns.end.min(columns.start + column + panel))
-        };
+        let of_panel =
+            |column: usize, len: usize| columns.start + column..columns.end.min(columns.start + column + len);
         if self.b.col_stride != 1 {
-            let mut column = 0;
-            while column < columns.len() {
-                let (panel, columns) = at(column);
-                let packed = &mut self.packed_b[column * pairs..][..panel * pairs];
-                pack(s, bf16, &self.b, terms.clone(), columns, panel, self.rounded, packed);
-                column += panel;
+            for (column, len) in panels::<S, V>(columns.len()) {
+                let packed = &mut self.packed_b[column * pairs..][..len * pairs];
+                let columns = of_panel(column, len);
+                pack(s, bf16, &self.b, terms.clone(), columns, len, self.rounded, packed);
             }
             return;
         }
         // Along the rows of `b`, so that its memory is read in order.
         for pair in 0..pairs {
-            let mut column = 0;
-            while column < columns.len() {
-                let (panel, columns) = at(column);
-                let packed = &mut self.packed_b[column * pairs + pair * panel..][..panel];
-                pack_pair(s, bf16, &self.b, terms.start + 2 * pair..terms.end, columns, packed);
-                column += panel;
+            let terms = terms.start + 2 * pair..terms.end;
+            for (column, len) in panels::<S, V>(columns.len()) {
+                let packed = &mut self.packed_b[column * pairs + pair * len..][..len];
+                pack_pair(s, bf16, &self.b, terms.clone(), of_panel(column, len), packed);
             }
         }
     }
@@ -226,10 +217,14 @@ impl Product<'_, '_> {
     }
 }
 
-/// The columns of the next panel when `left` are left: `V` vectors, or one, of which a part may be empty.
+/// The first column and the length of each panel of `width` columns: `V` vectors, then single ones, of which
+/// the last may be partly empty.
 #[inline(always)]
-fn panel_len<S: Level, const V: usize>(left: usize) -> usize {
-    if left >= V * S::F32_LANES { V * S::F32_LANES } else { S::F32_LANES }
+fn panels<S: Level, const V: usize>(width: usize) -> impl Iterator<Item = (usize, usize)> {
+    let wide = V * S::F32_LANES;
+    let rest = width - width % wide;
+    let vectors = (rest..width).step_by(S::F32_LANES).map(|column| (column, S::F32_LANES));
+    (0..rest).step_by(wide).map(move |column| (column, wide)).chain(vectors)
 }
 
 /// Packs `terms` by `columns` of `b` as `[pair of terms][width]`. There are at most `width` columns; the rest
