@@ -21,7 +21,7 @@ const TESTED_MULTIPLY_ADDS: u64 = 1_600_000_000;
 
 fn network(model: &Model, precision: Precision) -> Network<f32> {
     let network = Network::build(model.layers(model.input, model.classes)).expect("a network of the zoo");
-    network.with_conv_paths(ConvPath::Auto, precision).expect("elements of f32")
+    network.with_conv_path(ConvPath::Auto, precision).expect("elements of f32")
 }
 
 /// The end of the names of benchmarks.

@@ -175,6 +175,11 @@ impl Paths {
         [self.forward, self.input_gradient, self.weight_gradient]
     }
 
+    /// How factors are multiplied in these passes.
+    pub fn precisions(&self) -> [Precision; 3] {
+        [self.precision, self.precision, self.weight_gradient_precision]
+    }
+
     /// The path of the forward pass over `n` samples.
     pub(super) fn forward_of(&self, n: usize) -> Path {
         if n <= self.product_samples { Path::Im2col } else { self.unless_few(self.forward, n) }

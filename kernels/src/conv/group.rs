@@ -23,8 +23,7 @@ pub(super) struct Group {
 impl Group {
     /// A group of `c` channels and `f` filters.
     pub(super) fn new([c, f]: [usize; 2], [rows, columns]: [&Axis; 2], paths: &Paths) -> Self {
-        let precisions = [paths.precision, paths.weight_gradient_precision];
-        let im2col = Im2col::new(c, f, rows, columns, precisions);
+        let im2col = Im2col::new(c, f, rows, columns, paths.precisions());
         // Where each output reads the pixel at its own place, the direct loops take the image as one row.
         let long_row = [Axis::unit(1), Axis::unit(rows.outputs * columns.outputs)];
         let [rows, columns] = if im2col.is_image() { &long_row } else { &[rows.clone(), columns.clone()] };

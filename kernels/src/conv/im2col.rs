@@ -42,8 +42,8 @@ pub(super) struct Im2col {
     is_image: bool,
     /// Whether the kernel is one element, so that no two outputs read the same pixel.
     is_single: bool,
-    /// How factors are multiplied in the forward pass and the input gradient, and in the weight gradient.
-    precisions: [Precision; 2],
+    /// How factors are multiplied in the forward pass, the input gradient and the weight gradient.
+    precisions: [Precision; 3],
 }
 
 /// The part of an image row that a kernel column reads.
@@ -57,7 +57,7 @@ struct Reads {
 }
 
 impl Im2col {
-    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis, precisions: [Precision; 2]) -> Self {
+    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis, precisions: [Precision; 3]) -> Self {
         let reads = |k| {
             let outputs = columns.outputs_of(k);
             Reads { first: columns.input(outputs.start, k).unwrap_or(0), outputs }
@@ -169,7 +169,7 @@ impl Im2col {
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
             if self.is_image {
                 product(
-                    self.precisions[0],
+                    self.precisions[1],
                     isa,
                     w,
                     dy,
@@ -180,7 +180,7 @@ impl Im2col {
             }
             let columns = &mut scratch[..self.depth() * len];
             product(
-                self.precisions[0],
+                self.precisions[1],
                 isa,
                 w,
                 dy,
@@ -221,7 +221,7 @@ impl Im2col {
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, self.f, self.depth());
             let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
-            product(self.precisions[1], isa, dy, columns.t(), accum, dw);
+            product(self.precisions[2], isa, dy, columns.t(), accum, dw);
         }
     }
 

@@ -80,10 +80,10 @@ impl ConvPlan {
         match &self.choice {
             // Parameters of another type are not loaded, and that says why.
             Choice::Path(path, _) if self.is_told && T::NAME != f32::NAME => {
-                network.with_conv_path(*path).map_err(|error| usage("--conv", error))
+                network.with_conv_path(*path, Precision::Full).map_err(|error| usage("--conv", error))
             }
             Choice::Path(path, precision) => {
-                network.with_conv_paths(*path, *precision).map_err(|error| match error {
+                network.with_conv_path(*path, *precision).map_err(|error| match error {
                     isograd_model::Error::NoBfloat16 { .. } => usage("--conv-precision", error),
                     error => usage("--conv", error),
                 })

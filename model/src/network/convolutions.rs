@@ -53,24 +53,19 @@ impl<T: Element> Network<T> {
         Some((&info.place, convolution.shape(), &self.parameters[info.parameters.clone()]))
     }
 
-    /// Computes convolutions by `path`, those that it serves. Results of other paths differ by rounding.
+    /// Computes convolutions by `path`, those that it serves, with factors of `precision`. Results of other
+    /// paths differ by rounding.
+    ///
+    /// In bfloat16, convolutions are faster on CPUs that have instructions for it (AVX512-BF16), and slower on
+    /// others, with the same bits at one level; sums, parameters, activations and all other layers keep their
+    /// type. With [`ConvPath::Auto`], passes that are no faster in it multiply in full; on the direct path,
+    /// all do.
     ///
     /// # Errors
     ///
-    /// [`Error::NoConvPath`] when the path serves no layer.
-    pub fn with_conv_path(self, path: ConvPath) -> Result<Self, Error> {
-        self.with_conv_paths(path, Precision::Full)
-    }
-
-    /// As [`with_conv_path`](Self::with_conv_path), with factors of `precision`. In bfloat16, convolutions
-    /// are faster on CPUs that have instructions for it (AVX512-BF16), and slower on others, with the same
-    /// bits at one level; sums, parameters, activations and all other layers keep their type. With
-    /// [`ConvPath::Auto`], passes that are no faster in it multiply in full; on the direct path, all do.
-    ///
-    /// # Errors
-    ///
-    /// Besides, [`Error::NoBfloat16`] when the elements are not f32.
-    pub fn with_conv_paths(mut self, path: ConvPath, precision: Precision) -> Result<Self, Error> {
+    /// [`Error::NoConvPath`] when the path serves no layer, and [`Error::NoBfloat16`] when the factors are to
+    /// be bfloat16 and the elements are not f32.
+    pub fn with_conv_path(mut self, path: ConvPath, precision: Precision) -> Result<Self, Error> {
         if precision == Precision::Bfloat16 && T::NAME != f32::NAME {
             return Err(Error::NoBfloat16 { dtype: T::NAME });
         }

@@ -84,8 +84,7 @@ impl<T: Element> Network<T> {
 /// are one. Those with factors in bfloat16 end in `-bf16`.
 fn path(convolution: &Conv2d) -> String {
     let paths = convolution.paths();
-    let precisions = [paths.precision, paths.precision, paths.weight_gradient_precision];
-    let mut passes = paths.each().into_iter().zip(precisions);
+    let mut passes = paths.each().into_iter().zip(paths.precisions());
     let [forward, input, weights] = std::array::from_fn(|_| match passes.next().expect("a pass") {
         (path, Precision::Bfloat16) if path != Path::Direct => format!("{}-bf16", path.name()),
         (path, _) => path.name().to_string(),

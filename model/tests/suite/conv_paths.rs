@@ -50,14 +50,14 @@ fn the_summary_shows_the_paths() {
 
 #[test]
 fn a_path_is_taken_where_it_serves_the_shape() {
-    let of = |path| paths(&network().with_conv_path(path).expect("a path that serves"));
+    let of = |path| paths(&network().with_conv_path(path, Precision::Full).expect("a path that serves"));
     assert!(of(ConvPath::Direct).iter().all(|path| path == "direct"));
     assert!(of(ConvPath::Im2col).iter().all(|path| path == "im2col"));
     assert_eq!(of(ConvPath::Winograd)[0], "winograd4", "with few channels, too");
     assert_eq!(of(ConvPath::Auto), paths(&network()));
 
     let strided = || build::<f32>(layers![Input::new(1, 8, 8), Conv2D::new(2, 3).stride(2), Flatten]);
-    let error = strided().with_conv_path(ConvPath::Winograd).unwrap_err();
+    let error = strided().with_conv_path(ConvPath::Winograd, Precision::Full).unwrap_err();
     assert!(matches!(error, Error::NoConvPath { path: ConvPath::Winograd }));
     assert_eq!(
         error.to_string(),
@@ -65,7 +65,7 @@ fn a_path_is_taken_where_it_serves_the_shape() {
          dilation 1, one group and padding of at most 2"
     );
     let dense = build::<f32>(layers![Input::vector(3), Dense::new(2)]);
-    let error = dense.with_conv_path(ConvPath::Direct).unwrap_err();
+    let error = dense.with_conv_path(ConvPath::Direct, Precision::Full).unwrap_err();
     assert_eq!(error.to_string(), "no layer of the network can take the path direct: it has no convolution");
 }
 
@@ -90,7 +90,7 @@ fn outcome(network: Network<f32>, threads: usize, isa: Isa) -> (String, Vec<Eval
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::portable()) {
-        let rounded = || network::<f32>().with_conv_paths(ConvPath::Winograd, Precision::Bfloat16);
+        let rounded = || network::<f32>().with_conv_path(ConvPath::Winograd, Precision::Bfloat16);
         let rounded = || rounded().expect("paths that serve");
         let [expected, of_rounded] = [outcome(network(), 1, isa), outcome(rounded(), 1, isa)];
         assert_ne!(expected, of_rounded);
@@ -115,7 +115,7 @@ fn bfloat16_is_taken_where_it_is_faster() {
         Dense::new(4),
         Softmax,
     ]);
-    let network = network.with_conv_paths(ConvPath::Auto, Precision::Bfloat16).expect("f32");
+    let network = network.with_conv_path(ConvPath::Auto, Precision::Bfloat16).expect("f32");
     let two = "winograd2-bf16";
     let chosen = [
         "im2col-bf16/im2col-bf16/im2col",
@@ -126,12 +126,12 @@ fn bfloat16_is_taken_where_it_is_faster() {
         "direct",
     ];
     assert_eq!(paths(&network), chosen);
-    let network = network.with_conv_paths(ConvPath::Direct, Precision::Bfloat16).expect("f32");
+    let network = network.with_conv_path(ConvPath::Direct, Precision::Bfloat16).expect("f32");
     assert!(paths(&network).iter().all(|path| path == "direct"), "which does not round");
-    let network = network.with_conv_path(ConvPath::Auto).expect("f32");
+    let network = network.with_conv_path(ConvPath::Auto, Precision::Full).expect("f32");
     assert!(paths(&network).iter().all(|path| !path.contains("bf16")), "{:?}", paths(&network));
 
-    let error = self::network::<f64>().with_conv_paths(ConvPath::Auto, Precision::Bfloat16).unwrap_err();
+    let error = self::network::<f64>().with_conv_path(ConvPath::Auto, Precision::Bfloat16).unwrap_err();
     let text = "convolutions in bfloat16 are for float32, and the elements are float64";
     assert_eq!(error.to_string(), text);
 }
@@ -143,7 +143,7 @@ fn gradients_in_bfloat16_are_near_those_in_full() {
     let x: Vec<f32> = values(7, 1, 128 * n, 1.0);
     let labels = labels(7, 2, n, 4);
     let gradients = |path, precision| {
-        let network = network::<f32>().with_conv_paths(path, precision).expect("a path that serves");
+        let network = network::<f32>().with_conv_path(path, precision).expect("a path that serves");
         let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 0.3));
         let loss = CategoricalCrossEntropy::new();
@@ -167,7 +167,7 @@ fn all_paths_have_the_same_gradients() {
     let x: Vec<f64> = values(7, 1, 128 * n, 1.0);
     let labels = labels(7, 2, n, 4);
     let gradients = |path| {
-        let network = network::<f64>().with_conv_path(path).expect("a path that serves");
+        let network = network::<f64>().with_conv_path(path, Precision::Full).expect("a path that serves");
         let mut state = network.initial_state(0).expect("memory");
         state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 0.3));
         let loss = CategoricalCrossEntropy::new();
@@ -195,7 +195,7 @@ fn gradients_are_central_differences() {
         Dense::new(3),
         Softmax,
     ]);
-    let network = network.with_conv_path(ConvPath::Winograd).expect("a path that serves");
+    let network = network.with_conv_path(ConvPath::Winograd, Precision::Full).expect("a path that serves");
     let mut state = network.initial_state(0).expect("memory");
     state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 0.5));
     let (x, labels): (Vec<f64>, _) = (values(7, 1, 60 * 3, 1.0), labels(7, 2, 3, 3));

@@ -3,7 +3,7 @@
 
 use crate::common::build;
 use isograd_kernels::Isa;
-use isograd_kernels::conv::{Conv2dShape, Path, Paths};
+use isograd_kernels::conv::{Conv2dShape, Path, Paths, Precision};
 use isograd_model::file::{FileError, MAX_TUNING_BYTES, Tuning};
 use isograd_model::layer::*;
 use isograd_model::{Error, Network, layers};
@@ -112,7 +112,7 @@ fn outputs_of_a_tuned_network_are_those_of_the_direct_paths_but_for_rounding() {
         let state = network.initial_state(0).expect("memory");
         network.predict(&state, Isa::best(), &x, 21)
     };
-    let direct = outputs(network().with_conv_path(ConvPath::Direct).expect("it serves all"));
+    let direct = outputs(network().with_conv_path(ConvPath::Direct, Precision::Full).expect("it serves all"));
     let tuned = outputs(network().with_conv_table(&others(&network())).expect("a table for the network"));
     assert_ne!(direct, tuned, "other paths round differently");
     for (one, other) in direct.iter().zip(&tuned) {
