@@ -7,7 +7,7 @@ use isograd_kernels::pool::{
     max_pool_eval,
 };
 use isograd_kernels::reference::pool::Maxima;
-use isograd_kernels::{Activation, Isa, reference};
+use isograd_kernels::{Isa, reference};
 
 /// Pooling with square windows of `n` samples of `c` channels of `size x size` pixels.
 struct Layer {
@@ -93,20 +93,19 @@ fn maxima(suite: &mut Suite, isa: Isa, layer: &Layer) {
     suite.kernel(isa, &layer.describe("max forward"), layer.work(2), || {
         let x = integers(layer.inputs(), 1);
         let (mut y, mut argmax) = (Buffer::zeroed(layer.outputs()), Buffer::zeroed(layer.outputs()));
-        max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax);
+        max_pool(isa, &pool, n, false, &x, &mut y, &mut argmax);
         let Maxima { y: best, argmax: index } =
-            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+            reference::pool::max_pool(&layer.shape(), n, false, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
         assert_close("index of the maximum", &argmax, &index, 0.0);
-        move || max_pool(isa, &pool, n, Activation::Identity, &x, &mut y, &mut argmax)
+        move || max_pool(isa, &pool, n, false, &x, &mut y, &mut argmax)
     });
     suite.kernel(isa, &layer.describe("max eval"), layer.work(1), || {
         let (x, mut y) = (integers(layer.inputs(), 1), Buffer::zeroed(layer.outputs()));
-        max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y);
-        let Maxima { y: best, .. } =
-            reference::pool::max_pool(&layer.shape(), n, Activation::Identity, &widen(&x));
+        max_pool_eval(isa, &pool, n, false, &x, &mut y);
+        let Maxima { y: best, .. } = reference::pool::max_pool(&layer.shape(), n, false, &widen(&x));
         assert_close("max pooling", &y, &best, 0.0);
-        move || max_pool_eval(isa, &pool, n, Activation::Identity, &x, &mut y)
+        move || max_pool_eval(isa, &pool, n, false, &x, &mut y)
     });
     suite.kernel(isa, &layer.describe("max backward"), layer.work(2), || {
         let mut argmax = integers(layer.outputs(), 1);

@@ -70,6 +70,7 @@ pub(crate) fn update_activated<T: Element, const IN: usize>(
     match activation {
         Activation::Identity => update(isa, what, op, [y], x),
         Activation::Relu => update(isa, what, Rectified(op), [y], x),
+        Activation::Relu6 => update(isa, what, RectifiedToSix(op), [y], x),
     }
 }
 
@@ -82,6 +83,18 @@ impl<T: Element, F: Lanewise<T, 1, IN>, const IN: usize> Lanewise<T, 1, IN> for 
     fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], x: [T::V<S>; IN]) -> [T::V<S>; 1] {
         let [y] = self.0.apply(s, y, x);
         [T::relu(s, y)]
+    }
+}
+
+/// The update `min(max(op, 0), 6)`; NaN stays NaN.
+#[derive(Clone, Copy)]
+struct RectifiedToSix<F>(F);
+
+impl<T: Element, F: Lanewise<T, 1, IN>, const IN: usize> Lanewise<T, 1, IN> for RectifiedToSix<F> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, y: [T::V<S>; 1], x: [T::V<S>; IN]) -> [T::V<S>; 1] {
+        let [y] = self.0.apply(s, y, x);
+        [T::relu6(s, y)]
     }
 }
 

@@ -86,6 +86,8 @@ pub enum Activation {
     Identity,
     /// `max(x, 0)`; NaN stays NaN.
     Relu,
+    /// `min(max(x, 0), 6)`; NaN stays NaN.
+    Relu6,
 }
 
 /// What follows a result before a kernel stores it: an addition, and then a function. An [`Activation`] alone

@@ -82,6 +82,8 @@ pub trait Vectors: Copy + Sized + 'static {
     fn larger<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     /// `max(a, 0)`; NaN stays NaN.
     fn relu<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
+    /// `min(max(a, 0), 6)`; NaN stays NaN.
+    fn relu6<S: Level>(s: S, a: Self::V<S>) -> Self::V<S>;
     /// The sum of all lanes. The upper half of the lanes is added to the lower half until one lane is left.
     fn sum_lanes<S: Level>(s: S, a: Self::V<S>) -> Self;
     /// The whole vectors of `x`, and the elements behind the last whole vector. The vectors need no
@@ -189,6 +191,11 @@ macro_rules! impl_vectors {
             #[inline(always)]
             fn relu<S: Level>(s: S, a: S::$v) -> S::$v {
                 Self::larger(s, s.$splat(0.0), a)
+            }
+            #[inline(always)]
+            fn relu6<S: Level>(s: S, a: S::$v) -> S::$v {
+                let (six, a) = (s.$splat(6.0), Self::relu(s, a));
+                s.$select(s.$lt(six, a), six, a)
             }
             #[inline(always)]
             fn sum_lanes<S: Level>(s: S, a: S::$v) -> Self {

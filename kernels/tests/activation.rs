@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa, ulps, widen};
-use isograd_kernels::{Element, Isa, activation, reference::activation as reference};
+use isograd_kernels::{Activation, Element, Isa, activation, reference::activation as reference};
 
 type Forward<T> = fn(Isa, &[T], &mut [T]);
 type Backward<T> = fn(Isa, &[T], &[T], &mut [T]);
@@ -77,19 +77,26 @@ fn kernels_match_the_reference_in_f64() {
 }
 
 #[test]
-fn in_place_relu_is_relu() {
+fn functions_in_place_are_the_functions() {
+    let functions: [(Activation, Forward<f32>); 3] = [
+        (Activation::Identity, |_, x, y| y.copy_from_slice(x)),
+        (Activation::Relu, activation::relu),
+        (Activation::Relu6, activation::relu6),
+    ];
     each_isa(|isa| {
         for len in LENGTHS {
-            let (x, dy) = (data::<f32>(len, 3), data::<f32>(len, 4));
-            let (mut y, mut dx) = (vec![0.0; len], vec![0.0; len]);
-            activation::relu(isa, &x, &mut y);
-            activation::relu_backward(isa, &y, &dy, &mut dx);
-
-            let (mut y_in_place, mut dx_in_place) = (Guarded::new(&x), Guarded::new(&dy));
-            activation::relu_in_place(isa, y_in_place.slice());
-            activation::relu_backward_in_place(isa, y_in_place.check(), dx_in_place.slice());
-            assert_eq!(y_in_place.check(), y, "{isa}, length {len}");
-            assert_eq!(dx_in_place.check(), dx, "{isa}, length {len}");
+            let x: Vec<f32> = data::<f32>(len, 3).iter().map(|x| 10.0 * x).collect();
+            for (activation, function) in functions {
+                let (mut y, mut in_place) = (vec![0.0; len], Guarded::new(&x));
+                function(isa, &x, &mut y);
+                activation::apply_in_place(isa, activation, in_place.slice());
+                assert_eq!(in_place.check(), y, "{activation:?}, {isa}, length {len}");
+            }
+            let dy = data::<f32>(len, 4);
+            let (mut dx, mut in_place) = (vec![0.0; len], Guarded::new(&dy));
+            activation::relu_backward(isa, &x, &dy, &mut dx);
+            activation::relu_backward_in_place(isa, &x, in_place.slice());
+            assert_eq!(in_place.check(), dx, "{isa}, length {len}");
         }
     });
 }

@@ -203,7 +203,8 @@ fn check_eval<T: Element>() {
             let mut x = Guarded::new(&data::<T>(C * m, 6));
             let (gamma, beta, mean) = (data::<T>(C, 7), data::<T>(C, 8), data::<T>(C, 9));
             let var = [0.5, 1.0, 2.0].map(T::from_f64);
-            for activation in [Activation::Identity, Activation::Relu] {
+            let gamma: Vec<T> = gamma.iter().map(|gamma| T::from_f64(8.0 * gamma.to_f64())).collect();
+            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
                 let mut y = Guarded::nan(C * m);
                 let affine = Affine { gamma: Some(&*gamma), beta: Some(&*beta) };
                 let running = RunningStatistics { mean: &mean, var: &var };
@@ -217,8 +218,8 @@ fn check_eval<T: Element>() {
                     EPS,
                     activation,
                 );
-                // |x - mean| < 2 and inv_std < 1.5: five roundings of numbers below 4.
-                let bound = 5.0 * 4.0 * T::EPSILON.to_f64();
+                // |x - mean| < 2, inv_std < 1.5 and |gamma| < 8: five roundings of numbers below 25.
+                let bound = 5.0 * 25.0 * T::EPSILON.to_f64();
                 assert_close(&format!("eval at {isa}, {m} values"), y.check(), &expected, |_| bound);
             }
         }
@@ -560,19 +561,15 @@ fn uneven_channels() {
     batch_norm_eval(Isa::best(), &[0.0; 7], Affine::default(), running, EPS, activation, &mut [0.0; 7]);
 }
 
-/// With a ReLU, the gradients are those without one of a `dy` that is 0 where the output is not positive.
-fn check_backward_of_relu<T: Element>() {
+/// With an activation, the gradients are those without one of a `dy` that is 0 where the output is a constant.
+fn check_backward_of_activations<T: Element>() {
     each_isa(|isa| {
         for m in lengths() {
             let (x, dy) = (data::<T>(C * m, 20), data::<T>(C * m, 21));
-            let (gamma, beta) = (data::<T>(C, 22), data::<T>(C, 23));
+            let (gamma, beta) = ([6.0, -9.0, 12.0].map(T::from_f64), data::<T>(C, 23));
             let (mean, inv_std) = (data::<T>(C, 24), [0.5, 1.0, 2.0].map(T::from_f64));
             let saved = SavedStatistics { mean: &mean, inv_std: &inv_std };
             let affine = Affine { gamma: Some(&gamma), beta: Some(&beta) };
-            let mut y = vec![T::ZERO; C * m];
-            batch_norm_normalise(isa, &x, affine, saved, Activation::Relu, &mut y);
-            let masked: Vec<T> =
-                y.iter().zip(&dy).map(|(y, dy)| if *y > T::ZERO { *dy } else { T::ZERO }).collect();
             let run = |dy: &[T], activation| {
                 let (mut dx, mut sums) = (vec![T::ZERO; C * m], [[T::ZERO; C]; 2]);
                 let [dgamma, dbeta] = &mut sums;
@@ -590,17 +587,25 @@ fn check_backward_of_relu<T: Element>() {
                 assert_eq!(bits(&dx), bits(&apart), "in one call and in parts");
                 (bits(&dx), sums.map(|sums| bits(&sums)))
             };
-            assert_eq!(run(&dy, Activation::Relu), run(&masked, Activation::Identity), "{isa}, {m} values");
+            for (activation, ceiling) in [(Activation::Relu, f64::INFINITY), (Activation::Relu6, 6.0)] {
+                let mut y = vec![T::ZERO; C * m];
+                batch_norm_normalise(isa, &x, affine, saved, activation, &mut y);
+                let passes = |y: &T| *y > T::ZERO && y.to_f64() < ceiling;
+                let masked: Vec<T> =
+                    y.iter().zip(&dy).map(|(y, dy)| if passes(y) { *dy } else { T::ZERO }).collect();
+                let expected = run(&masked, Activation::Identity);
+                assert_eq!(run(&dy, activation), expected, "{activation:?}, {isa}, {m} values");
+            }
         }
     });
 }
 
 #[test]
-fn backward_of_relu_f32() {
-    check_backward_of_relu::<f32>();
+fn backward_of_activations_f32() {
+    check_backward_of_activations::<f32>();
 }
 
 #[test]
-fn backward_of_relu_f64() {
-    check_backward_of_relu::<f64>();
+fn backward_of_activations_f64() {
+    check_backward_of_activations::<f64>();
 }

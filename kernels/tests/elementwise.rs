@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Guarded, LENGTHS, assert_close, data, each_isa};
-use isograd_kernels::{Activation, Element, Isa, elementwise};
+use isograd_kernels::{Activation, Element, Isa, elementwise, reference};
 
 /// Runs `f` on a guarded copy of `y` and compares the result with `expected`. They must be equal, unless
 /// `magnitude` allows for the one rounding that a fused multiply-add saves.
@@ -27,17 +27,20 @@ fn check_all<T: Element>() {
             let (a, b, y) = (data::<T>(len, 1), data::<T>(len, 2), data::<T>(len, 3));
             let alpha = T::from_f64(-1.7);
             check(&what, &y, |i| a[i] * b[i], 0.0, |y| elementwise::mul(isa, &a, &b, y));
-            for activation in [Activation::Identity, Activation::Relu] {
-                let activate = |y: T| if activation == Activation::Relu && y < T::ZERO { T::ZERO } else { y };
+            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, &a, y));
+            check(&what, &y, |i| alpha * y[i], 0.0, |y| elementwise::scale(isa, alpha, y));
+            check(&what, &y, |i| y[i] + alpha * a[i], 2.7, |y| elementwise::axpy(isa, alpha, &a, y));
+            // Above six as well.
+            let [a, b, y] = [&a, &b, &y]
+                .map(|values| values.iter().map(|v| T::from_f64(8.0 * v.to_f64())).collect::<Vec<T>>());
+            for activation in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+                let activate = |y: T| T::from_f64(reference::activation::apply(activation, y.to_f64()));
                 let what = format!("{what}, {activation:?}");
                 let sum = |i: usize| activate(a[i] + b[i]);
                 check(&what, &y, sum, 0.0, |y| elementwise::add(isa, &a, &b, activation, y));
                 let sum = |i: usize| activate(y[i] + a[i]);
                 check(&what, &y, sum, 0.0, |y| elementwise::add_assign(isa, &a, activation, y));
             }
-            check(&what, &y, |i| y[i] * a[i], 0.0, |y| elementwise::mul_assign(isa, &a, y));
-            check(&what, &y, |i| alpha * y[i], 0.0, |y| elementwise::scale(isa, alpha, y));
-            check(&what, &y, |i| y[i] + alpha * a[i], 2.7, |y| elementwise::axpy(isa, alpha, &a, y));
         }
     });
 }

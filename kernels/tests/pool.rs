@@ -9,7 +9,7 @@ use isograd_kernels::pool::{
     max_pool_backward, max_pool_eval,
 };
 use isograd_kernels::reference::pool::Maxima;
-use isograd_kernels::{Activation, Element, Isa, reference};
+use isograd_kernels::{Element, Isa, reference};
 use proptest::prelude::*;
 
 const SAMPLES: [usize; 10] = [0, 1, 3, 8, 16, 17, 20, 32, 48, 64];
@@ -78,18 +78,17 @@ fn input_len(shape: &Pool2dShape, n: usize) -> usize {
 /// Compares `y` and `argmax` of the kernel with the reference. Nothing is rounded, so they must be equal.
 fn check_max<T: Element>(isa: Isa, shape: &Pool2dShape, n: usize, x: &[T]) {
     let pool = &Pool2d::new(*shape).expect("a possible shape");
-    for activation in [Activation::Identity, Activation::Relu] {
-        let Maxima { y: y_ref, argmax: argmax_ref } =
-            reference::pool::max_pool(shape, n, activation, &widen(x));
+    for relu in [false, true] {
+        let Maxima { y: y_ref, argmax: argmax_ref } = reference::pool::max_pool(shape, n, relu, &widen(x));
         let (mut x, mut y) = (Guarded::new(x), Guarded::nan(y_ref.len()));
         let mut argmax = Guarded::nan(y_ref.len());
-        max_pool(isa, pool, n, activation, x.slice(), y.slice(), argmax.slice());
-        let what = format!("{isa} {} n={n} {activation:?} {shape:?}", T::NAME);
+        max_pool(isa, pool, n, relu, x.slice(), y.slice(), argmax.slice());
+        let what = format!("{isa} {} n={n} relu={relu} {shape:?}", T::NAME);
         assert_close(&format!("max of {what}"), y.check(), &y_ref, |_| 0.0);
         assert_close(&format!("argmax of {what}"), argmax.check(), &argmax_ref, |_| 0.0);
 
         let mut eval = Guarded::nan(y_ref.len());
-        max_pool_eval(isa, pool, n, activation, x.slice(), eval.slice());
+        max_pool_eval(isa, pool, n, relu, x.slice(), eval.slice());
         assert_close(&format!("max without argmax of {what}"), eval.check(), &y_ref, |_| 0.0);
 
         let mut dy = Guarded::new(&data::<T>(y_ref.len(), 3));
@@ -187,7 +186,7 @@ fn infinite_gradients_reach_winners_only() {
         let n = 16;
         let x: Vec<f32> = (0..9 * n).map(|i| (i / n) as f32).collect();
         let (mut y, mut argmax) = (vec![0.0; 4 * n], vec![0.0; 4 * n]);
-        max_pool(isa, &pool, n, Activation::Relu, &x, &mut y, &mut argmax);
+        max_pool(isa, &pool, n, true, &x, &mut y, &mut argmax);
         let mut dx = vec![0.0; 9 * n];
         max_pool_backward(isa, &pool, n, &argmax, &vec![f32::INFINITY; 4 * n], &mut dx);
         for (i, dx) in dx.iter().enumerate() {
@@ -205,9 +204,9 @@ fn reference_gradients() {
     for shape in shapes() {
         let x: Vec<f64> =
             (0..input_len(&shape, n)).map(|i| ((i * 7919 + 13) % 10_007) as f64 / 1000.0 - 3.0).collect();
-        let Maxima { y, argmax } = reference::pool::max_pool(&shape, n, Activation::Relu, &x);
+        let Maxima { y, argmax } = reference::pool::max_pool(&shape, n, true, &x);
         let dy = data::<f64>(y.len(), 5);
-        let max = |x: &[f64]| reference::pool::max_pool(&shape, n, Activation::Relu, x).y;
+        let max = |x: &[f64]| reference::pool::max_pool(&shape, n, true, x).y;
         let average = |x: &[f64]| reference::pool::average_pool(&shape, n, x);
         let max_dx = reference::pool::max_pool_backward(&shape, n, &argmax, &dy);
         let average_dx = reference::pool::average_pool_backward(&shape, n, &dy);

@@ -8,15 +8,18 @@
 mod piecewise;
 mod smooth;
 
+pub(crate) use piecewise::between;
 pub use piecewise::{
     hard_sigmoid, hard_sigmoid_backward, hard_swish, hard_swish_backward, leaky_relu, leaky_relu_backward,
     relu6, relu6_backward,
 };
+
 pub use smooth::{
     elu, elu_backward, gelu, gelu_backward, gelu_tanh, gelu_tanh_backward, silu, silu_backward, softplus,
     softplus_backward,
 };
 
+use crate::Activation;
 use crate::element::Element;
 use crate::elementwise::{Lanewise, lanewise, update};
 use crate::exp::map_lanes;
@@ -25,6 +28,7 @@ use crate::simd::Level;
 
 lanewise!(Relu<1, 1>, s, [_], [x] => [T::relu(s, x)]);
 lanewise!(ReluInPlace<1, 0>, s, [y], [] => [T::relu(s, y)]);
+lanewise!(Relu6InPlace<1, 0>, s, [y], [] => [T::relu6(s, y)]);
 lanewise!(ReluBackward<1, 2>, s, [_], [y, dy] => [relu_backward_lanes::<T, S>(s, y, dy)]);
 lanewise!(ReluBackwardInPlace<1, 1>, s, [dy], [y] => [relu_backward_lanes::<T, S>(s, y, dy)]);
 
@@ -41,9 +45,13 @@ pub fn relu<T: Element>(isa: Isa, x: &[T], y: &mut [T]) {
     update(isa, "relu", Relu, [y], [x]);
 }
 
-/// [`relu`] in place: `y[i] = max(y[i], 0)`.
-pub fn relu_in_place<T: Element>(isa: Isa, y: &mut [T]) {
-    update(isa, "relu_in_place", ReluInPlace, [y], []);
+/// Applies a function in place: `y[i] = activation(y[i])`. Exact; NaN stays NaN.
+pub fn apply_in_place<T: Element>(isa: Isa, activation: Activation, y: &mut [T]) {
+    match activation {
+        Activation::Identity => {}
+        Activation::Relu => update(isa, "apply_in_place", ReluInPlace, [y], []),
+        Activation::Relu6 => update(isa, "apply_in_place", Relu6InPlace, [y], []),
+    }
 }
 
 /// The gradient of [`relu`]: `dx[i] = dy[i]` where `y[i] > 0`, else 0; overwrites `dx`.

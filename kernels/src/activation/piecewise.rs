@@ -49,22 +49,20 @@ pub fn leaky_relu_backward<T: Element>(isa: Isa, slope: T, y: &[T], dy: &[T], dx
     update(isa, "leaky_relu_backward", LeakyReluBackward(slope), [dx], [y, dy]);
 }
 
-/// `min(max(x, 0), 6)`; NaN stays NaN.
-#[inline(always)]
-fn clamp_to_six<T: Element, S: Level>(s: S, x: T::V<S>) -> T::V<S> {
-    let (six, x) = (T::splat(s, T::from_f64(6.0)), T::relu(s, x));
-    T::select(s, T::less_than(s, six, x), six, x)
-}
-
 /// `inside` where `low < x < high`, else 0; `inside` where `x` is NaN.
 #[inline(always)]
-fn between<T: Element, S: Level>(s: S, x: T::V<S>, [low, high]: [f64; 2], inside: T::V<S>) -> T::V<S> {
+pub(crate) fn between<T: Element, S: Level>(
+    s: S,
+    x: T::V<S>,
+    [low, high]: [f64; 2],
+    inside: T::V<S>,
+) -> T::V<S> {
     let (zero, low, high) = (T::zero(s), T::splat(s, T::from_f64(low)), T::splat(s, T::from_f64(high)));
     let below_high = T::select(s, T::less_or_equal(s, high, x), zero, inside);
     T::select(s, T::less_or_equal(s, x, low), zero, below_high)
 }
 
-lanewise!(Relu6<1, 1>, s, [_], [x] => [clamp_to_six::<T, S>(s, x)]);
+lanewise!(Relu6<1, 1>, s, [_], [x] => [T::relu6(s, x)]);
 lanewise!(Relu6Backward<1, 2>, s, [_], [y, dy] => [between::<T, S>(s, y, [0.0, 6.0], dy)]);
 
 /// The rectified linear unit with a ceiling: `y[i] = min(max(x[i], 0), 6)`; overwrites `y`. Exact.
@@ -92,7 +90,7 @@ pub fn relu6_backward<T: Element>(isa: Isa, y: &[T], dy: &[T], dx: &mut [T]) {
 #[inline(always)]
 fn hard_gate<T: Element, S: Level>(s: S, x: T::V<S>) -> T::V<S> {
     let shifted = T::vadd(s, x, T::splat(s, T::from_f64(3.0)));
-    T::vmul(s, clamp_to_six::<T, S>(s, shifted), T::splat(s, T::from_f64(1.0 / 6.0)))
+    T::vmul(s, T::relu6(s, shifted), T::splat(s, T::from_f64(1.0 / 6.0)))
 }
 
 lanewise!(HardSigmoid<1, 1>, s, [_], [x] => [hard_gate::<T, S>(s, x)]);

@@ -3,6 +3,7 @@
 
 use super::forward::{self, check_affine};
 use super::{Normalisation, SavedStatistics, block_len, check_channels, factor};
+use crate::activation::between;
 use crate::element::Element;
 use crate::elementwise::{Lanewise, update_accumulated};
 use crate::long_sum::{Terms, sums};
@@ -168,8 +169,8 @@ impl<T: Element> Normalisation<'_, T> {
         c
     }
 
-    /// What the ReLU of a channel was applied to.
-    fn rectified(&self, channel: usize) -> forward::Line<T> {
+    /// What the activation of a channel was applied to.
+    fn activated(&self, channel: usize) -> forward::Line<T> {
         let SavedStatistics { mean, inv_std } = self.saved;
         forward::Line::new(channel, self.affine, mean[channel], inv_std[channel])
     }
@@ -180,7 +181,11 @@ impl<T: Element> Normalisation<'_, T> {
         match self.activation {
             Activation::Identity => isa.run(Sums { x, dy, terms: GradientTerms { mean, mask: Everywhere } }),
             Activation::Relu => {
-                let mask = WherePositive(self.rectified(channel));
+                let mask = WherePositive(self.activated(channel));
+                isa.run(Sums { x, dy, terms: GradientTerms { mean, mask } })
+            }
+            Activation::Relu6 => {
+                let mask = WhereBelowSix(self.activated(channel));
                 isa.run(Sums { x, dy, terms: GradientTerms { mean, mask } })
             }
         }
@@ -205,7 +210,11 @@ impl<T: Element> Normalisation<'_, T> {
         match self.activation {
             Activation::Identity => update_accumulated(isa, WHAT, line, accum, dx, inputs),
             Activation::Relu => {
-                let masked = Masked { line, mask: WherePositive(self.rectified(channel)) };
+                let masked = Masked { line, mask: WherePositive(self.activated(channel)) };
+                update_accumulated(isa, WHAT, masked, accum, dx, inputs);
+            }
+            Activation::Relu6 => {
+                let masked = Masked { line, mask: WhereBelowSix(self.activated(channel)) };
                 update_accumulated(isa, WHAT, masked, accum, dx, inputs);
             }
         }
@@ -239,6 +248,18 @@ impl<T: Element> Mask<T> for WherePositive<T> {
         let zero = T::zero(s);
         let [normalised] = self.0.apply(s, [zero], [x]);
         T::select(s, T::less_or_equal(s, normalised, zero), zero, dy)
+    }
+}
+
+/// Those where the normalised value is between 0 and 6, or NaN.
+#[derive(Clone, Copy)]
+struct WhereBelowSix<T>(forward::Line<T>);
+
+impl<T: Element> Mask<T> for WhereBelowSix<T> {
+    #[inline(always)]
+    fn apply<S: Level>(self, s: S, x: T::V<S>, dy: T::V<S>) -> T::V<S> {
+        let [normalised] = self.0.apply(s, [T::zero(s)], [x]);
+        between::<T, S>(s, normalised, [0.0, 6.0], dy)
     }
 }
 

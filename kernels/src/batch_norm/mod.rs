@@ -66,7 +66,7 @@ pub struct Normalisation<'a, T> {
     pub affine: Affine<'a, T>,
     /// Mean and standard deviation.
     pub saved: SavedStatistics<'a, T>,
-    /// The function of the result. The gradient of a ReLU needs no output: what it was applied to is computed
+    /// The function of the result. Its gradient needs no output: what it was applied to is computed
     /// again, to the bit.
     pub activation: Activation,
 }

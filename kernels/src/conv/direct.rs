@@ -43,7 +43,7 @@ pub(super) struct WeightStrides {
 #[derive(Clone, Copy)]
 pub(super) enum Epilogue<'a, T> {
     Store,
-    Relu,
+    Activation(Activation),
     Addition(AdditionEpilogue<'a, T>),
     Gradient(GradientEpilogue<'a, T>),
 }
@@ -53,8 +53,8 @@ pub(super) enum Epilogue<'a, T> {
 pub(super) struct AdditionEpilogue<'a, T> {
     /// The other term, of the shape of the result.
     addend: &'a [T],
-    /// Whether a ReLU of the sum follows.
-    relu: bool,
+    /// The function of the sum.
+    activation: Activation,
 }
 
 /// The operation on a gradient before it is stored: first the addition, then the gradient of the ReLU.
@@ -70,10 +70,8 @@ impl<'a, T> Epilogue<'a, T> {
     pub(super) fn finish(Finish { addend, activation }: Finish<'a, T>) -> Self {
         match (addend, activation) {
             (None, Activation::Identity) => Self::Store,
-            (None, Activation::Relu) => Self::Relu,
-            (Some(addend), activation) => {
-                Self::Addition(AdditionEpilogue { addend, relu: activation == Activation::Relu })
-            }
+            (None, activation) => Self::Activation(activation),
+            (Some(addend), activation) => Self::Addition(AdditionEpilogue { addend, activation }),
         }
     }
 
@@ -93,7 +91,7 @@ impl<T: Element> Epilogue<'_, T> {
         if places.len() < T::lanes::<S>() {
             let value = match self {
                 Self::Store => value,
-                Self::Relu => T::relu(s, value),
+                Self::Activation(activation) => activate_vector::<T, S>(s, *activation, value),
                 Self::Addition(addition) => addition.apply_partial(s, places.clone(), value),
                 Self::Gradient(gradient) => gradient.apply_partial(s, y, places.clone(), value),
             };
@@ -102,7 +100,7 @@ impl<T: Element> Epilogue<'_, T> {
         let mut tile = [[value]];
         match self {
             Self::Store => {}
-            Self::Relu => tile[0][0] = T::relu(s, value),
+            Self::Activation(activation) => activate::<T, S, 1, 1>(s, *activation, &mut tile),
             Self::Addition(addition) => addition.apply::<S, 1, 1>(s, [places.start, 0], &mut tile),
             Self::Gradient(gradient) => gradient.apply::<S, 1, 1>(s, y, [places.start, 0], &mut tile),
         }
@@ -270,10 +268,6 @@ impl<T: Element> DirectPass<'_, T> {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::needless_range_loop,
-        reason = "iterators would keep the accumulators in memory: 3 times slower"
-    )]
     fn tile<S: Level, const F: usize, const V: usize>(
         &mut self,
         s: S,
@@ -289,12 +283,8 @@ impl<T: Element> DirectPass<'_, T> {
         }
         match self.epilogue {
             Epilogue::Store => self.store(at, column, &acc),
-            Epilogue::Relu => {
-                for f in 0..F {
-                    for v in 0..V {
-                        acc[f][v] = T::relu(s, acc[f][v]);
-                    }
-                }
+            Epilogue::Activation(activation) => {
+                activate::<T, S, F, V>(s, activation, &mut acc);
                 self.store(at, column, &acc);
             }
             Epilogue::Addition(addition) => {
@@ -423,20 +413,51 @@ impl<T: Element> AdditionEpilogue<'_, T> {
         tile: &mut Tile<T, S, F, V>,
     ) {
         add_rows(s, self.addend, places, tile);
-        if self.relu {
-            for row in tile.iter_mut() {
-                for sum in row.iter_mut() {
-                    *sum = T::relu(s, *sum);
-                }
-            }
-        }
+        activate::<T, S, F, V>(s, self.activation, tile);
     }
 
     #[inline(always)]
     fn apply_partial<S: Level>(&self, s: S, places: Range<usize>, result: T::V<S>) -> T::V<S> {
         let sum = T::vadd(s, T::load_partial(s, &self.addend[places]), result);
-        if self.relu { T::relu(s, sum) } else { sum }
+        activate_vector::<T, S>(s, self.activation, sum)
     }
+}
+
+/// Applies `activation` to all elements of a tile.
+#[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "iterators would keep the accumulators in memory: 3 times slower"
+)]
+pub(super) fn activate<T: Element, S: Level, const F: usize, const V: usize>(
+    s: S,
+    activation: Activation,
+    tile: &mut Tile<T, S, F, V>,
+) {
+    match activation {
+        Activation::Identity => {}
+        Activation::Relu => {
+            for f in 0..F {
+                for v in 0..V {
+                    tile[f][v] = T::relu(s, tile[f][v]);
+                }
+            }
+        }
+        Activation::Relu6 => {
+            for f in 0..F {
+                for v in 0..V {
+                    tile[f][v] = T::relu6(s, tile[f][v]);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn activate_vector<T: Element, S: Level>(s: S, activation: Activation, value: T::V<S>) -> T::V<S> {
+    let mut tile = [[value]];
+    activate::<T, S, 1, 1>(s, activation, &mut tile);
+    tile[0][0]
 }
 
 /// Adds rows of `values` to a tile: to its row `f`, those from `start + f * stride` on.

@@ -143,8 +143,7 @@ impl Im2col {
                         elementwise::add_scalar(isa, bias[f], Finish { addend, ..finish }, y);
                     }
                     (None, Some(addend), activation) => elementwise::add_assign(isa, addend, activation, y),
-                    (None, None, Activation::Relu) => activation::relu_in_place(isa, y),
-                    (None, None, Activation::Identity) => {}
+                    (None, None, activation) => activation::apply_in_place(isa, activation, y),
                 }
             }
         }

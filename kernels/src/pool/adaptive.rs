@@ -13,7 +13,7 @@ use super::{
 };
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
-use crate::{Activation, Isa, Size2};
+use crate::{Isa, Size2};
 use std::ops::Range;
 
 /// A pooling to images of a given size: output row `p` of `OH` takes the input rows from `p H / OH`, rounded
@@ -200,7 +200,7 @@ pub fn adaptive_max_pool<T: Element>(
     shape.check_lengths(n, x.len(), y.len());
     shape.check_lengths(n, x.len(), argmax.len());
     match &shape.regular {
-        Some(pool) => max_pool(isa, pool, n, Activation::Identity, x, y, argmax),
+        Some(pool) => max_pool(isa, pool, n, false, x, y, argmax),
         None => isa.run(Max::<T, true> { shape, n, x, y, argmax }),
     }
 }
@@ -213,7 +213,7 @@ pub fn adaptive_max_pool<T: Element>(
 pub fn adaptive_max_pool_eval<T: Element>(isa: Isa, shape: &AdaptivePool2d, n: usize, x: &[T], y: &mut [T]) {
     shape.check_lengths(n, x.len(), y.len());
     match &shape.regular {
-        Some(pool) => max_pool_eval(isa, pool, n, Activation::Identity, x, y),
+        Some(pool) => max_pool_eval(isa, pool, n, false, x, y),
         None => isa.run(Max::<T, false> { shape, n, x, y, argmax: &mut [] }),
     }
 }

@@ -10,9 +10,9 @@
 use super::backward::Backward;
 use super::geometry::{Run, Runs};
 use super::{Pool2d, blocks, blocks_mut, from_index, load, store, vectors};
+use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
-use crate::{Activation, Isa};
 use std::slice::from_ref;
 
 /// Max pooling: `y = max over the window of x`, and the window index of each maximum.
@@ -20,7 +20,7 @@ use std::slice::from_ref;
 /// - `x` is `[C, H, W, N]`; `y` and `argmax` are `[C, OH, OW, N]` and are overwritten.
 /// - `argmax` is `i * KW + j` for the element in row `i` and column `j` of the window, exact in `T`. Of equal
 ///   elements, the first one counts. [`max_pool_backward`] reads it.
-/// - With [`Activation::Relu`], `y = max(max over the window of x, 0)`, and `argmax` is -1 where the maximum
+/// - With `relu`, `y = max(max over the window of x, 0)`, and `argmax` is -1 where the maximum
 ///   is at most 0. This is a ReLU before or after the pooling, without a pass of its own.
 ///
 /// Padding is never the maximum. NaN wins over any number, the first NaN wins over later ones, and ReLU keeps
@@ -33,14 +33,14 @@ pub fn max_pool<T: Element>(
     isa: Isa,
     shape: &Pool2d,
     n: usize,
-    activation: Activation,
+    relu: bool,
     x: &[T],
     y: &mut [T],
     argmax: &mut [T],
 ) {
     shape.check_lengths(n, x.len(), y.len());
     shape.check_lengths(n, x.len(), argmax.len());
-    isa.run(Forward::<T, true> { shape, n, relu: activation == Activation::Relu, x, y, argmax });
+    isa.run(Forward::<T, true> { shape, n, relu, x, y, argmax });
 }
 
 /// [`max_pool`] without `argmax`, for evaluation: the same `y`.
@@ -48,16 +48,9 @@ pub fn max_pool<T: Element>(
 /// # Panics
 ///
 /// When a length does not fit the shape.
-pub fn max_pool_eval<T: Element>(
-    isa: Isa,
-    shape: &Pool2d,
-    n: usize,
-    activation: Activation,
-    x: &[T],
-    y: &mut [T],
-) {
+pub fn max_pool_eval<T: Element>(isa: Isa, shape: &Pool2d, n: usize, relu: bool, x: &[T], y: &mut [T]) {
     shape.check_lengths(n, x.len(), y.len());
-    isa.run(Forward::<T, false> { shape, n, relu: activation == Activation::Relu, x, y, argmax: &mut [] });
+    isa.run(Forward::<T, false> { shape, n, relu, x, y, argmax: &mut [] });
 }
 
 /// The input gradient of [`max_pool`]: `dx` of an element is the sum of `dy` over the windows whose maximum

@@ -1,5 +1,16 @@
 //! Activations and softmax, forward and backward.
 
+use crate::Activation;
+
+/// `activation(x)`.
+pub fn apply(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => relu(&[x])[0],
+        Activation::Relu6 => relu6(&[x])[0],
+    }
+}
+
 /// `y = max(x, 0)`.
 pub fn relu(x: &[f64]) -> Vec<f64> {
     x.iter().map(|x| if *x < 0.0 { 0.0 } else { *x }).collect()

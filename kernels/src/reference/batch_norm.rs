@@ -50,7 +50,7 @@ pub fn eval(
     let normalise = |(i, x): (usize, &f64)| {
         let c = i / m;
         let y = (x - mean[c]) / (var[c] + eps).sqrt() * gamma[c] + beta[c];
-        if activation == Activation::Relu && y < 0.0 { 0.0 } else { y }
+        super::activation::apply(activation, y)
     };
     x.iter().enumerate().map(normalise).collect()
 }

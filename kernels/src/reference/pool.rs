@@ -1,7 +1,7 @@
 //! Max and average pooling.
 
+use crate::Size2;
 use crate::pool::{AdaptivePool2d, Divisor, Pool2dShape, Rounding};
-use crate::{Activation, Size2};
 
 /// The results of [`max_pool`].
 pub struct Maxima {
@@ -12,8 +12,8 @@ pub struct Maxima {
 }
 
 /// `y[o] = max over the window of x`, then ReLU if asked for.
-pub fn max_pool(shape: &Pool2dShape, n: usize, activation: Activation, x: &[f64]) -> Maxima {
-    maxima(&windows(shape, n), activation, x)
+pub fn max_pool(shape: &Pool2dShape, n: usize, relu: bool, x: &[f64]) -> Maxima {
+    maxima(&windows(shape, n), relu, x)
 }
 
 /// `dx[winner of o] += dy[o]`.
@@ -33,7 +33,7 @@ pub fn average_pool_backward(shape: &Pool2dShape, n: usize, dy: &[f64]) -> Vec<f
 
 /// [`max_pool`] to a given size, without ReLU.
 pub fn adaptive_max_pool(shape: &AdaptivePool2d, n: usize, x: &[f64]) -> Maxima {
-    maxima(&adaptive_windows(shape, n), Activation::Identity, x)
+    maxima(&adaptive_windows(shape, n), false, x)
 }
 
 /// [`max_pool_backward`] for [`adaptive_max_pool`].
@@ -59,7 +59,7 @@ struct Window {
     counted: usize,
 }
 
-fn maxima(windows: &[Window], activation: Activation, x: &[f64]) -> Maxima {
+fn maxima(windows: &[Window], relu: bool, x: &[f64]) -> Maxima {
     let (mut y, mut argmax) = (Vec::new(), Vec::new());
     for Window { elements, .. } in windows {
         let (mut best, mut arg) = (x[elements[0].1], elements[0].0);
@@ -68,7 +68,7 @@ fn maxima(windows: &[Window], activation: Activation, x: &[f64]) -> Maxima {
                 (best, arg) = (x[from], k);
             }
         }
-        let clipped = activation == Activation::Relu && best <= 0.0;
+        let clipped = relu && best <= 0.0;
         y.push(if clipped { 0.0 } else { best });
         argmax.push(if clipped { -1.0 } else { arg as f64 });
     }

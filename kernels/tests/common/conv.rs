@@ -2,6 +2,7 @@
 
 use super::{Guarded, assert_close, data, each_isa, widen, winograd};
 use isograd_kernels::conv::{Conv2d, Conv2dShape, Path, Paths, Precision, Weights};
+use isograd_kernels::reference::activation::apply;
 use isograd_kernels::reference::conv as reference;
 use isograd_kernels::{Accum, Activation, Element, Isa, Pass};
 
@@ -185,17 +186,14 @@ impl Case {
         );
         self.y_without_bias.assert_close(&what("forward"), y.check());
 
-        let mut y = Guarded::nan(self.dy.len());
-        conv.forward(
-            Pass { isa, n, scratch: scratch.slice() },
-            &x,
-            forward_w,
-            Some(&bias),
-            Activation::Relu,
-            y.slice(),
-        );
-        let relu: Vec<f64> = self.y.value.iter().map(|y| y.max(0.0)).collect();
-        assert_close(&what("forward with bias and ReLU"), y.check(), &relu, self.y.bound::<T>());
+        for activation in [Activation::Relu, Activation::Relu6] {
+            let mut y = Guarded::nan(self.dy.len());
+            let pass = Pass { isa, n, scratch: scratch.slice() };
+            conv.forward(pass, &x, forward_w, Some(&bias), activation, y.slice());
+            let expected: Vec<f64> = self.y.value.iter().map(|y| apply(activation, *y)).collect();
+            let what = what(&format!("forward with bias and {activation:?}"));
+            assert_close(&what, y.check(), &expected, self.y.bound::<T>());
+        }
 
         let mut dx = Guarded::nan(self.x.len());
         conv.input_gradient(

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::{Element, activation, softmax};
+use isograd_kernels::{Activation, Element, activation, softmax};
 
 /// A layer around an element-wise kernel and its backward kernel, which takes the input or the output beside
 /// `dy`.
@@ -126,7 +126,7 @@ impl<T: Element> Layer<T> for ReLU {
     }
 
     fn fusible(&self) -> Option<Fusible> {
-        Some(Fusible::ReLU)
+        Some(Fusible::Activation(Activation::Relu))
     }
 }
 

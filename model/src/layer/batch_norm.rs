@@ -243,11 +243,11 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn fuse(&mut self, fusion: Fusion) -> bool {
-        let is_behind = fusion == Fusion::Relu;
-        if is_behind {
-            self.activation = Activation::Relu;
+        match fusion {
+            Fusion::Activation(activation) => self.activation = activation,
+            _ => return false,
         }
-        is_behind
+        true
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {

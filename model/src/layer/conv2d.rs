@@ -26,7 +26,7 @@ pub struct Conv2D {
     weights_initializer: Initializer,
     biases_initializer: Initializer,
     built: Option<Built>,
-    relu: Activation,
+    activation: Activation,
     relu_gradient: bool,
     folded: Option<Folded>,
 }
@@ -53,7 +53,7 @@ impl Conv2D {
             weights_initializer: Initializer::OF_WEIGHTS,
             biases_initializer: Initializer::OF_BIASES,
             built: None,
-            relu: Activation::Identity,
+            activation: Activation::Identity,
             relu_gradient: false,
             folded: None,
         }
@@ -104,7 +104,7 @@ impl Conv2D {
         let Built { conv, weight, bias } = self.built();
         let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
             Some(Folded { bias, activation }) => (Some(bias), *activation),
-            None => (bias.as_ref(), self.relu),
+            None => (bias.as_ref(), self.activation),
         };
         let prepared = &cx.prepared[..conv.forward_prepared_len()];
         let weights = Weights { plain: &cx.params[weight.clone()], prepared };
@@ -253,12 +253,12 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn can_add_to_y(&self) -> bool {
-        self.relu == Activation::Identity
+        self.activation == Activation::Identity
     }
 
     fn fuse(&mut self, fusion: Fusion) -> bool {
         match fusion {
-            Fusion::ReluForward => self.relu = Activation::Relu,
+            Fusion::ActivationForward(activation) => self.activation = activation,
             Fusion::ReluGradient => self.relu_gradient = true,
             _ => return false,
         }

@@ -22,7 +22,7 @@ pub struct Dense {
     inputs: usize,
     weight: Range<usize>,
     bias: Option<Range<usize>>,
-    relu: Activation,
+    activation: Activation,
     relu_gradient: bool,
     folded: Option<Folded>,
 }
@@ -38,7 +38,7 @@ impl Dense {
             inputs: 0,
             weight: 0..0,
             bias: None,
-            relu: Activation::Identity,
+            activation: Activation::Identity,
             relu_gradient: false,
             folded: None,
         }
@@ -64,7 +64,7 @@ impl Dense {
         gemm(cx.isa, w, x, Accum::Replace, MatMut::row_major(y, outputs.len(), cx.n));
         let (bias, activation) = match self.folded.as_ref().filter(|_| cx.folded) {
             Some(Folded { bias, activation }) => (Some(bias), *activation),
-            None => (self.bias.as_ref(), self.relu),
+            None => (self.bias.as_ref(), self.activation),
         };
         if let Some(bias) = bias {
             let bias = &cx.params[bias.clone()][outputs.clone()];
@@ -74,8 +74,7 @@ impl Dense {
             Finish { addend: Some(addend), activation } => {
                 elementwise::add_assign(cx.isa, addend, activation, y);
             }
-            Finish { activation: Activation::Relu, .. } => activation::relu_in_place(cx.isa, y),
-            Finish { .. } => {}
+            Finish { activation, .. } => activation::apply_in_place(cx.isa, activation, y),
         }
     }
 }
@@ -166,12 +165,12 @@ impl<T: Element> Layer<T> for Dense {
     }
 
     fn can_add_to_y(&self) -> bool {
-        self.relu == Activation::Identity
+        self.activation == Activation::Identity
     }
 
     fn fuse(&mut self, fusion: Fusion) -> bool {
         match fusion {
-            Fusion::ReluForward => self.relu = Activation::Relu,
+            Fusion::ActivationForward(activation) => self.activation = activation,
             Fusion::ReluGradient => self.relu_gradient = true,
             _ => return false,
         }

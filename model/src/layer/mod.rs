@@ -468,23 +468,23 @@ pub enum Split {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fusible {
-    /// A ReLU, which the layers in front of it and behind it can apply.
-    ReLU,
+    /// An element-wise function, which the layers in front of it and behind it can apply.
+    Activation(Activation),
     /// A softmax over the channels, which the categorical cross-entropy computes.
     Softmax,
     /// A logistic function, which the binary cross-entropy computes.
     Sigmoid,
 }
 
-/// Work of a neighbouring ReLU that a layer can do.
+/// Work of a neighbouring activation layer that a layer can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fusion {
-    /// The ReLU *behind* the layer, forward and backward: the layer applies it to its output, and its
-    /// backward pass gets the gradient by the ReLU's output.
-    Relu,
-    /// The forward pass of the ReLU behind the layer: the layer applies it to its output.
-    ReluForward,
+    /// The function *behind* the layer, forward and backward: the layer applies it to its output, and its
+    /// backward pass gets the gradient by the function's output.
+    Activation(Activation),
+    /// The forward pass of the function behind the layer: the layer applies it to its output.
+    ActivationForward(Activation),
     /// The backward pass of the ReLU whose output is the layer's input: `dx` becomes 0 where `x` is not
     /// positive, after the layer has added to it if it was asked to add.
     ReluGradient,

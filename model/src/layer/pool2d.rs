@@ -6,8 +6,8 @@ use super::{
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
+use isograd_kernels::Element;
 use isograd_kernels::pool::{self, Divisor, Pool2d, Pool2dShape, Rounding};
-use isograd_kernels::{Activation, Element};
 use std::ops::Range;
 
 /// Window, stride, padding and dilation of a pooling layer.
@@ -123,12 +123,12 @@ macro_rules! window_options {
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2D {
     window: Window,
-    relu: Activation,
+    relu: bool,
 }
 
 impl From<Window> for MaxPool2D {
     fn from(window: Window) -> Self {
-        Self { window, relu: Activation::Identity }
+        Self { window, relu: false }
     }
 }
 
@@ -191,7 +191,7 @@ impl<T: Element> Layer<T> for MaxPool2D {
     fn fuse(&mut self, fusion: Fusion) -> bool {
         let is_in_front = fusion == Fusion::ReluInFront;
         if is_in_front {
-            self.relu = Activation::Relu;
+            self.relu = true;
         }
         is_in_front
     }

@@ -1,14 +1,17 @@
 //! The relatives of ReLU.
 
 use super::activation::elementwise_layer;
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind, Split};
+use super::{
+    Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind, Split,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::{Element, activation};
+use isograd_kernels::{Activation, Element, activation};
 
 elementwise_layer!(
-    /// `min(max(x, 0), 6)`, the activation of MobileNet v2.
-    ReLU6, activation::relu6, activation::relu6_backward, y, OutputKind::Scores
+    /// `min(max(x, 0), 6)`, the activation of MobileNet v2. A layer in front of it applies it where it can.
+    ReLU6, activation::relu6, activation::relu6_backward, y, OutputKind::Scores,
+    Fusible::Activation(Activation::Relu6)
 );
 elementwise_layer!(
     /// The sigmoid linear unit, also called swish: `x / (1 + e^-x)`.

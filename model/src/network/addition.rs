@@ -6,13 +6,13 @@
 
 use super::graph::{Addend, Graph, Inside, Op, Step};
 use crate::layer::Layer;
-use isograd_kernels::{Activation, Element};
+use isograd_kernels::Element;
 
 /// Gives additions to the layers in front of them.
 pub(super) fn fuse<T: Element>(graph: &mut Graph, layers: &[Box<dyn Layer<T>>], output: usize) {
     let readers = graph.readers();
     for index in 0..graph.steps.len() {
-        let Step { op: Op::Add { relu }, reads, writes, .. } = &graph.steps[index] else { continue };
+        let Step { op: Op::Add { activation }, reads, writes, .. } = &graph.steps[index] else { continue };
         let (&[one, other], sum) = (reads.as_slice(), *writes) else { continue };
         // All that runs between the two would still have to be added.
         let Some(front) = (0..index).rev().find(|step| !graph.steps[*step].skip_forward) else { continue };
@@ -26,7 +26,7 @@ pub(super) fn fuse<T: Element>(graph: &mut Graph, layers: &[Box<dyn Layer<T>>], 
         let is_alone = readers[term][..] == [index] && term != output && graph.values[term].data.is_none();
         let layer = &layers[layer];
         if is_alone && layer.can_add_to_y() && !layer.backward_reads().y {
-            let activation = if *relu { Activation::Relu } else { Activation::Identity };
+            let activation = *activation;
             graph.values[term].data = Some(Inside { value: sum, offset: 0 });
             graph.steps[front].addend = Some(Addend { value, activation });
             graph.steps[index].skip_forward = true;

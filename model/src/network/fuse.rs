@@ -1,21 +1,22 @@
-//! Fusion: which ReLUs neighbouring steps apply.
+//! Fusion: which activations neighbouring steps apply.
 //!
 //! Two steps are neighbours if one is the only reader of what the other writes, wherever they stand in the
 //! list.
 
 use super::graph::{Graph, Inside, Op};
 use crate::layer::{Fusible, Fusion, Layer};
-use isograd_kernels::Element;
+use isograd_kernels::{Activation, Element};
 
-/// Offers each ReLU to its neighbours: both passes to the layer behind it or in front of it, or else the
-/// forward pass to the step in front and the backward pass to a layer behind.
+/// Offers each activation to its neighbours: both passes to the layer behind it or in front of it, or else
+/// the forward pass to the step in front and the backward pass to a layer behind. The layer behind can apply
+/// a ReLU alone.
 pub(super) fn fuse<T: Element>(graph: &mut Graph, layers: &mut [Box<dyn Layer<T>>], output: usize) {
     let mut fusing = Fusing { readers: graph.readers(), producers: graph.producers(), graph, layers, output };
     for index in 0..fusing.graph.steps.len() {
         if let Op::Layer(layer) = fusing.graph.steps[index].op
-            && fusing.layers[layer].fusible() == Some(Fusible::ReLU)
+            && let Some(Fusible::Activation(activation)) = fusing.layers[layer].fusible()
         {
-            fusing.relu(index);
+            fusing.activation(index, activation);
         }
     }
 }
@@ -29,10 +30,12 @@ struct Fusing<'a, T> {
 }
 
 impl<T: Element> Fusing<'_, T> {
-    /// The ReLU of step `index`, which reads `u` and writes `v`.
-    fn relu(&mut self, index: usize) {
+    /// The `activation` of step `index`, which reads `u` and writes `v`.
+    fn activation(&mut self, index: usize, activation: Activation) {
         let (u, v) = (self.graph.steps[index].reads[0], self.graph.steps[index].writes);
-        if let Some(behind) = self.only_reader(v)
+        let is_relu = activation == Activation::Relu;
+        if is_relu
+            && let Some(behind) = self.only_reader(v)
             && self.ask(behind, Fusion::ReluInFront)
         {
             self.graph.steps[behind].reads = vec![u];
@@ -50,12 +53,12 @@ impl<T: Element> Fusing<'_, T> {
         }
         let in_v = Some(Inside { value: v, offset: 0 });
         let before = self.producers[u];
-        if before.is_some_and(|before| self.ask(before, Fusion::Relu)) {
+        if before.is_some_and(|before| self.ask(before, Fusion::Activation(activation))) {
             (self.graph.values[u].data, self.graph.values[u].gradient) = (in_v, in_v);
             self.skip(index, true, true);
             return;
         }
-        let forward = before.is_some_and(|before| self.ask(before, Fusion::ReluForward));
+        let forward = before.is_some_and(|before| self.ask(before, Fusion::ActivationForward(activation)));
         if forward {
             self.graph.values[u].data = in_v;
         }
@@ -63,7 +66,7 @@ impl<T: Element> Fusing<'_, T> {
         // parts, it must lie elsewhere: other readers of a part add to the gradient by u, and what they add
         // must not be masked.
         let is_joined = before.is_none() || self.is_joined(v);
-        let last_writer = self.readers[v].first().copied().filter(|_| !is_joined);
+        let last_writer = self.readers[v].first().copied().filter(|_| is_relu && !is_joined);
         let backward = last_writer.is_some_and(|behind| {
             let can_be_last = self.readers[v].len() == 1 || self.can_add(behind);
             can_be_last && v != self.output && self.ask(behind, Fusion::ReluGradient)
@@ -98,11 +101,13 @@ impl<T: Element> Fusing<'_, T> {
     fn ask(&mut self, step: usize, fusion: Fusion) -> bool {
         match &mut self.graph.steps[step].op {
             Op::Layer(layer) => self.layers[*layer].fuse(fusion),
-            Op::Add { relu } if fusion == Fusion::ReluForward => {
-                *relu = true;
-                true
-            }
-            Op::Add { .. } => false,
+            Op::Add { activation } => match fusion {
+                Fusion::ActivationForward(behind) => {
+                    *activation = behind;
+                    true
+                }
+                _ => false,
+            },
         }
     }
 

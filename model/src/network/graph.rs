@@ -35,8 +35,8 @@ pub(super) enum Op {
     Layer(usize),
     /// Adds up what it reads; copies it, if that is a single value.
     Add {
-        /// Whether the ReLU behind the addition is applied as well.
-        relu: bool,
+        /// The function of the sum, from the layer behind the addition.
+        activation: Activation,
     },
 }
 

@@ -6,7 +6,7 @@ use crate::error::{BuildError, Error};
 use crate::layer::{Block, Layer, LayerPlan, Layers, OutputKind, Placement, Reservation};
 use crate::place::Place;
 use crate::shape::Shape;
-use isograd_kernels::Element;
+use isograd_kernels::{Activation, Element};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -193,7 +193,8 @@ impl<T: Element> Lowering<T> {
             return Err(self.error(BuildError::PathShapes { shapes }));
         }
         let reads = outputs.iter().map(|output| output.value).collect();
-        let value = self.graph.step(Op::Add { relu: false }, reads, shape, shape.elements());
+        let value =
+            self.graph.step(Op::Add { activation: Activation::Identity }, reads, shape, shape.elements());
         Ok(Flow { value, shape, kind: OutputKind::Scores, layer: None })
     }
 
@@ -216,7 +217,12 @@ impl<T: Element> Lowering<T> {
             let mut value = output.value;
             if self.graph.values[value].data.is_some() {
                 // It has its place in another joined value, so this one gets a copy.
-                value = self.graph.step(Op::Add { relu: false }, vec![value], output.shape, len);
+                value = self.graph.step(
+                    Op::Add { activation: Activation::Identity },
+                    vec![value],
+                    output.shape,
+                    len,
+                );
             }
             let inside = Some(Inside { value: joined, offset });
             self.graph.values[value].data = inside;

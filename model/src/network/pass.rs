@@ -109,10 +109,9 @@ impl<T: Element> Network<T> {
                         self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
                     }
                 }
-                Op::Add { relu } => {
-                    let function = if relu { Activation::Relu } else { Activation::Identity };
+                Op::Add { activation } => {
                     let threads = if cx.mode == Mode::Eval { memory.threads() } else { 1 };
-                    self.forward_add(cx.isa, threads, memory, step, function);
+                    self.forward_add(cx.isa, threads, memory, step, activation);
                 }
             }
             let work = if cx.mode == Mode::Train { Work::Forward(index) } else { Work::Use(index) };
@@ -210,9 +209,9 @@ impl<T: Element> Network<T> {
         match step.reads.len() {
             1 => {
                 let [y, x] = disjoint(&mut memory.arena, [y, first]);
-                in_parts(threads, y, [x], |y, [x]| match function {
-                    Activation::Relu => activation::relu(isa, x, y),
-                    _ => y.copy_from_slice(x),
+                in_parts(threads, y, [x], |y, [x]| {
+                    y.copy_from_slice(x);
+                    activation::apply_in_place(isa, function, y);
                 });
             }
             count => {

@@ -1,5 +1,5 @@
 //! Gradients of whole networks: small ones that cover every layer, loss and place of a ReLU, against central
-//! differences; and those with ReLUs taken over by their neighbours, bit for bit against those without.
+//! differences; and those with activations taken over by their neighbours, bit for bit against those without.
 
 use crate::common::{assert_close, build, labels, largest, values};
 use crate::layer_networks::further;
@@ -10,9 +10,16 @@ use isograd_model::loss::{self, CategoricalCrossEntropy};
 use isograd_model::{BuildError, Loss, Network, Randomness, Shape, State, layers};
 use std::sync::Arc;
 
-/// A ReLU in plain loops, which its neighbours do not know for one.
+/// A ReLU with a ceiling in plain loops, which its neighbours do not know for one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PlainReLU;
+pub(crate) struct PlainReLU {
+    ceiling: f64,
+}
+
+impl PlainReLU {
+    pub(crate) const UNBOUNDED: Self = Self { ceiling: f64::INFINITY };
+    pub(crate) const TO_SIX: Self = Self { ceiling: 6.0 };
+}
 
 impl<T: Element> Layer<T> for PlainReLU {
     fn kind(&self) -> &'static str {
@@ -25,14 +32,14 @@ impl<T: Element> Layer<T> for PlainReLU {
 
     fn forward(&self, _: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = if *x > T::ZERO { *x } else { T::ZERO };
+            *y = T::from_f64(x.to_f64().max(0.0).min(self.ceiling));
         }
     }
 
     fn backward(&self, _: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
         let Some(dx) = tensors.dx else { return };
         for ((dx, dy), x) in dx.iter_mut().zip(tensors.dy).zip(tensors.x) {
-            *dx = if *x > T::ZERO { *dy } else { T::ZERO };
+            *dx = if *x > T::ZERO && x.to_f64() < self.ceiling { *dy } else { T::ZERO };
         }
     }
 }
@@ -48,10 +55,15 @@ struct Fixture<T> {
 
 impl<T: Element> Fixture<T> {
     fn new(loss: &str, layers: Vec<Box<dyn Layer<T>>>, n: usize) -> Self {
+        Self::with_spread(1.0, loss, layers, n)
+    }
+
+    /// With parameters from `-spread` to `spread`.
+    fn with_spread(spread: f64, loss: &str, layers: Vec<Box<dyn Layer<T>>>, n: usize) -> Self {
         let loss = loss::by_name::<T>(loss).expect("a known name");
         let network = build(layers);
         let mut state = network.initial_state(0).expect("memory");
-        state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), 1.0));
+        state.params_mut().copy_from_slice(&values(7, 0, network.parameter_count(), spread));
         let x = values(7, 1, network.input_shape().elements() * n, 1.0);
         let classes = loss.most_classes(network.output_shape().elements()).min(3);
         let labels = labels(7, 2, n, classes as u32);
@@ -113,11 +125,14 @@ fn parameter_name<T: Element>(network: &Network<T>, index: usize) -> &str {
 fn fusion_changes_nothing<T: Element>() {
     for isa in Isa::available() {
         for n in [1, 2, 7, 16, 33] {
-            for ((name, loss, layers), (_, _, plain)) in
-                rectified::<T, _>(ReLU).into_iter().zip(rectified(PlainReLU))
-            {
-                let [fused, plain] = [layers, plain].map(|layers| Fixture::new(loss, layers, n));
-                let what = format!("{isa} {} {n} samples, ReLU {name}", T::NAME);
+            let relus = rectified::<T, _>(ReLU).into_iter().zip(rectified(PlainReLU::UNBOUNDED));
+            let to_six = rectified::<T, _>(ReLU6).into_iter().zip(rectified(PlainReLU::TO_SIX));
+            // With larger parameters, many sums are above six.
+            let all = relus.map(|pair| (1.0, pair)).chain(to_six.map(|pair| (8.0, pair)));
+            for (spread, ((name, loss, layers), (_, _, plain))) in all {
+                let [fused, plain] =
+                    [layers, plain].map(|layers| Fixture::with_spread(spread, loss, layers, n));
+                let what = format!("{isa} {} {n} samples, parameters to {spread}, ReLU {name}", T::NAME);
                 assert_eq!(fused.evaluate(isa), plain.evaluate(isa), "{what}: loss and gradients");
                 let outputs = [&fused, &plain].map(|f| f.network.predict(&f.state, isa, &f.x, n));
                 assert_eq!(outputs[0], outputs[1], "{what}: outputs");

@@ -12,10 +12,10 @@
 //! are added to each other in the target.
 
 use super::plan::{Block, Plan};
-use crate::Accum;
-use crate::conv::direct::{Epilogue, GradientEpilogue, relu_gradient};
+use crate::conv::direct::{Epilogue, GradientEpilogue, activate, relu_gradient};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
+use crate::{Accum, Activation};
 use std::ops::Range;
 
 pub struct DepthwisePass<'a, T> {
@@ -37,8 +37,8 @@ struct Ends<'a, T> {
     start: T,
     /// Whether the old values of the target are added.
     adds: bool,
-    /// Whether a ReLU follows.
-    relu: bool,
+    /// The function of the sums.
+    activation: Activation,
     /// The output of a ReLU whose gradient follows. It has the target's shape.
     relu_output: Option<&'a [T]>,
 }
@@ -57,16 +57,18 @@ impl<T: Element> Kernel for DepthwisePass<'_, T> {
     fn run<S: Level>(self, s: S) {
         let Self { plan, filters, n, x, w, bias, epilogue, y } = self;
         let [source_len, target_len] = [plan.source_pixels * n, plan.target_pixels * n];
-        let (adds, relu_output) = match epilogue {
-            Epilogue::Gradient(GradientEpilogue { accum, relu_output }) => (accum == Accum::Add, relu_output),
-            Epilogue::Store | Epilogue::Relu => (false, None),
+        let (adds, activation, relu_output) = match epilogue {
+            Epilogue::Gradient(GradientEpilogue { accum, relu_output }) => {
+                (accum == Accum::Add, Activation::Identity, relu_output)
+            }
+            Epilogue::Store => (false, Activation::Identity, None),
+            Epilogue::Activation(activation) => (false, activation, None),
             Epilogue::Addition(_) => unreachable!("a depthwise pass is followed by additions of its own"),
         };
-        let relu = matches!(epilogue, Epilogue::Relu);
         for (f, w) in w.chunks_exact(plan.kernel_len).enumerate() {
             let target = f / filters[1] * target_len..(f / filters[1] + 1) * target_len;
             let adds = adds || !f.is_multiple_of(filters[1]);
-            let mut ends = Ends { start: T::ZERO, adds, relu, relu_output: None };
+            let mut ends = Ends { start: T::ZERO, adds, activation, relu_output: None };
             if let Some(bias) = bias {
                 ends.start = bias[f];
             }
@@ -116,7 +118,7 @@ impl<T: Element> Ends<'_, T> {
         Self {
             start: if block.is_first { self.start } else { T::ZERO },
             adds: self.adds || !block.is_first,
-            relu: self.relu && block.is_last,
+            activation: if block.is_last { self.activation } else { Activation::Identity },
             relu_output: if block.is_last { self.relu_output } else { None },
         }
     }
@@ -136,11 +138,7 @@ impl<T: Element> Ends<'_, T> {
                 sums[v] = T::vadd(s, y[v], sums[v]);
             }
         }
-        if self.relu {
-            for sum in sums.iter_mut() {
-                *sum = T::relu(s, *sum);
-            }
-        }
+        activate::<T, S, 1, V>(s, self.activation, std::array::from_mut(sums));
         if let Some(x) = relu_output {
             for v in 0..V {
                 sums[v] = relu_gradient::<T, S>(s, sums[v], x[v]);
