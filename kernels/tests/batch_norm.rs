@@ -561,7 +561,7 @@ fn uneven_channels() {
     batch_norm_eval(Isa::best(), &[0.0; 7], Affine::default(), running, EPS, activation, &mut [0.0; 7]);
 }
 
-/// With an activation, the gradients are those without one of a `dy` that is 0 where the output is a constant.
+/// With an activation, the gradients are those without one of a `dy` that is 0 where the output is constant.
 fn check_backward_of_activations<T: Element>() {
     each_isa(|isa| {
         for m in lengths() {

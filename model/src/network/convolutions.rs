@@ -56,10 +56,10 @@ impl<T: Element> Network<T> {
     /// Computes convolutions by `path`, those that it serves, with factors of `precision`. Results of other
     /// paths differ by rounding.
     ///
-    /// In bfloat16, convolutions are faster on CPUs that have instructions for it (AVX512-BF16), and slower on
-    /// others, with the same bits at one level; sums, parameters, activations and all other layers keep their
-    /// type. With [`ConvPath::Auto`], passes that are no faster in it multiply in full; on the direct path,
-    /// all do.
+    /// In bfloat16, convolutions are faster on CPUs that have instructions for it (AVX512-BF16), and slower
+    /// on others, with the same bits at one level; sums, parameters, activations and all other layers keep
+    /// their type. With [`ConvPath::Auto`], passes that are no faster in it multiply in full; on the direct
+    /// path, all do.
     ///
     /// # Errors
     ///
