@@ -13,7 +13,6 @@ pub use piecewise::{
     hard_sigmoid, hard_sigmoid_backward, hard_swish, hard_swish_backward, leaky_relu, leaky_relu_backward,
     relu6, relu6_backward,
 };
-
 pub use smooth::{
     elu, elu_backward, gelu, gelu_backward, gelu_tanh, gelu_tanh_backward, silu, silu_backward, softplus,
     softplus_backward,

@@ -40,8 +40,8 @@ pub struct GradientSums<'a> {
 }
 
 /// The gradients of [`batch_norm_train`](super::batch_norm_train). For each channel, with
-/// `xhat = (x - mean) * inv_std`, and with 0 in the place of `dy` where the activation is a ReLU of a number
-/// that is not positive:
+/// `xhat = (x - mean) * inv_std`, and with 0 in the place of `dy` where the activation is constant, which a
+/// ReLU is up to 0, and a ReLU6 from 6 on as well:
 ///
 /// `dbeta = sum(dy)`, `dgamma = sum(dy * xhat)`,
 /// `dx = gamma * inv_std / m * (m * dy - sum(dy) - xhat * sum(dy * xhat))`.
@@ -85,8 +85,8 @@ pub fn batch_norm_backward<T: Element>(
 /// `[sum(dy), sum(dy * (x - mean))]`; overwrites `sums`.
 ///
 /// `x`, `dy`: one block of equal length for each channel of `forward`, which is what the forward pass
-/// normalised with. As in [`batch_norm_backward`], a ReLU makes some of `dy` 0. The error of a sum is that of
-/// [`reduce::sum`](crate::reduce::sum), plus two roundings.
+/// normalised with. As in [`batch_norm_backward`], an activation makes some of `dy` 0. The error of a sum is
+/// that of [`reduce::sum`](crate::reduce::sum), plus two roundings.
 ///
 /// # Panics
 ///
@@ -133,7 +133,7 @@ pub fn batch_norm_affine_gradient<T: Element>(
 ///
 /// - `x`, `dy`: one block of equal length for each channel of `forward`. They may be a part of the `m`
 ///   values.
-///   As in [`batch_norm_backward`], a ReLU makes some of `dy` 0.
+///   As in [`batch_norm_backward`], an activation makes some of `dy` 0.
 /// - `forward`: what the forward pass normalised with.
 /// - `sums`: `m`, and the sums of [`batch_norm_gradient_sums`], added up over all parts.
 ///
@@ -185,7 +185,7 @@ impl<T: Element> Normalisation<'_, T> {
                 isa.run(Sums { x, dy, terms: GradientTerms { mean, mask } })
             }
             Activation::Relu6 => {
-                let mask = WhereBelowSix(self.activated(channel));
+                let mask = WhereBetween(self.activated(channel));
                 isa.run(Sums { x, dy, terms: GradientTerms { mean, mask } })
             }
         }
@@ -214,7 +214,7 @@ impl<T: Element> Normalisation<'_, T> {
                 update_accumulated(isa, WHAT, masked, accum, dx, inputs);
             }
             Activation::Relu6 => {
-                let masked = Masked { line, mask: WhereBelowSix(self.activated(channel)) };
+                let masked = Masked { line, mask: WhereBetween(self.activated(channel)) };
                 update_accumulated(isa, WHAT, masked, accum, dx, inputs);
             }
         }
@@ -253,9 +253,9 @@ impl<T: Element> Mask<T> for WherePositive<T> {
 
 /// Those where the normalised value is between 0 and 6, or NaN.
 #[derive(Clone, Copy)]
-struct WhereBelowSix<T>(forward::Line<T>);
+struct WhereBetween<T>(forward::Line<T>);
 
-impl<T: Element> Mask<T> for WhereBelowSix<T> {
+impl<T: Element> Mask<T> for WhereBetween<T> {
     #[inline(always)]
     fn apply<S: Level>(self, s: S, x: T::V<S>, dy: T::V<S>) -> T::V<S> {
         let [normalised] = self.0.apply(s, [T::zero(s)], [x]);

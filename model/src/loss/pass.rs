@@ -18,7 +18,7 @@ pub(crate) fn steps<T: Element>(loss: &dyn Loss<T>, network: &Network<T>) -> usi
 }
 
 fn is_fused<T: Element>(loss: &dyn Loss<T>, network: &Network<T>) -> bool {
-    // A ReLU may be a part of the layer in front of it, and no step of its own.
+    // An activation may be a part of the layer in front of it, and no step of its own.
     let fused = loss.fuses().filter(|function| !matches!(function, Fusible::Activation(_)));
     fused.is_some() && fused == network.last_function()
 }
