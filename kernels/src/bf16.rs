@@ -29,6 +29,16 @@ pub(crate) trait Bf16Kernel {
 pub(crate) trait Bf16<S: Level>: Copy {
     /// Stores the first lanes of `x` rounded, as many as `factors` has.
     fn store(self, s: S, x: S::f32s, factors: &mut [u16]);
+    /// Rounds numbers that follow each other.
+    #[inline(always)]
+    fn store_all(self, s: S, x: &[f32], factors: &mut [u16]) {
+        let (vectors, rest) = S::as_simd_f32s(x);
+        let (whole, partial) = factors[..x.len()].split_at_mut(x.len() - rest.len());
+        for (x, factors) in vectors.iter().zip(whole.chunks_exact_mut(S::F32_LANES)) {
+            self.store(s, *x, factors);
+        }
+        self.store(s, s.partial_load_f32s(rest), partial);
+    }
     /// The values rounded, in words.
     fn pair(self, s: S, low: S::f32s, high: S::f32s) -> S::u32s;
     /// `sum` with the products of both halves of `a` and `b` added.
@@ -88,6 +98,27 @@ impl<S: Level> Bf16<S> for Portable {
         let words = [Self::round(s, x)];
         for (factor, word) in factors.iter_mut().zip(bytemuck::cast_slice::<_, u32>(&words)) {
             *factor = (*word >> 16) as u16;
+        }
+    }
+
+    #[inline(always)]
+    fn store_all(self, s: S, x: &[f32], factors: &mut [u16]) {
+        // The compiler takes the upper halves of a block of words with vector instructions, those of a single
+        // vector one by one.
+        const BLOCK: usize = 128;
+        for (x, factors) in x.chunks(BLOCK).zip(factors.chunks_mut(BLOCK)) {
+            let mut words = [0; BLOCK];
+            let (vectors, rest) = S::as_simd_f32s(x);
+            let (rounded, partial) = S::as_mut_simd_u32s(&mut words[..x.len()]);
+            for (x, rounded) in vectors.iter().zip(rounded) {
+                *rounded = Self::round(s, *x);
+            }
+            if !rest.is_empty() {
+                s.partial_store_u32s(partial, Self::round(s, s.partial_load_f32s(rest)));
+            }
+            for (factor, word) in factors.iter_mut().zip(&words) {
+                *factor = (*word >> 16) as u16;
+            }
         }
     }
 

@@ -50,6 +50,7 @@ pub mod reference;
 mod simd;
 mod size;
 pub mod softmax;
+pub mod storage;
 mod tile;
 
 pub use element::Element;

@@ -11,6 +11,7 @@ use crate::conv::{
 };
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
+use crate::storage::{Round, Widen};
 
 /// Runs a kernel at a level. The trait is `pub` only because [`Sealed`](crate::element::Sealed) names it;
 /// other crates cannot reach it.
@@ -29,6 +30,9 @@ pub trait Precompiled: Sized {
     fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, Self>);
     fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, Self>);
     fn product_bf16(isa: Isa, a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
+    // Bfloat16s in memory: for f32 alone.
+    fn round_to_bf16(isa: Isa, x: &[Self], rounded: &mut [u16]);
+    fn widen_bf16(isa: Isa, x: &[u16], y: &mut [Self]);
 }
 
 macro_rules! precompile {
@@ -92,10 +96,18 @@ macro_rules! with_bf16 {
         fn product_bf16(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
             gemm::bf16_gemm(isa, a, b, accum, c);
         }
+
+        fn round_to_bf16(isa: Isa, x: &[f32], rounded: &mut [u16]) {
+            isa.run_bf16(Round { x, rounded });
+        }
+
+        fn widen_bf16(isa: Isa, x: &[u16], y: &mut [f32]) {
+            isa.run(Widen { x, y });
+        }
     };
 }
 
-/// Factors of f64 are never rounded to bfloat16: a result of sums in f64 would be no better than one in f32.
+/// Numbers of f64 are never rounded to bfloat16: results would be no better than those in f32.
 macro_rules! without_bf16 {
     () => {
         fn winograd_bf16(_: Isa, _: WinogradPass<'_, f64>) {
@@ -113,9 +125,17 @@ macro_rules! without_bf16 {
         fn product_bf16(_: Isa, _: MatRef<'_, f64>, _: MatRef<'_, f64>, _: Accum, _: MatMut<'_, f64>) {
             panic!("{NO_BF16}");
         }
+
+        fn round_to_bf16(_: Isa, _: &[f64], _: &mut [u16]) {
+            panic!("{NO_BF16}");
+        }
+
+        fn widen_bf16(_: Isa, _: &[u16], _: &mut [f64]) {
+            panic!("{NO_BF16}");
+        }
     };
 }
 
-const NO_BF16: &str = "only products of f32 can be multiplied in bfloat16";
+const NO_BF16: &str = "only f32 is rounded to bfloat16";
 
 precompile!(f32, with_bf16; f64, without_bf16);

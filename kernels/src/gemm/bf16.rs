@@ -306,10 +306,5 @@ fn round<S: Level, B: Bf16<S>>(s: S, bf16: B, x: &[f32], words: &mut [u32]) {
     // The lower half of a word comes first, as on all machines that have a level.
     let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
     halves[x.len()..].fill(0);
-    let (vectors, rest) = S::as_simd_f32s(x);
-    let (whole, partial) = halves[..x.len()].split_at_mut(x.len() - rest.len());
-    for (x, halves) in vectors.iter().zip(whole.chunks_exact_mut(S::F32_LANES)) {
-        bf16.store(s, *x, halves);
-    }
-    bf16.store(s, s.partial_load_f32s(rest), partial);
+    bf16.store_all(s, x, halves);
 }
