@@ -1,7 +1,7 @@
 //! The networks of the zoo on random images with all threads: samples per second. In training, the batch has
 //! 64 images of CIFAR's size or 16 of ImageNet's, and a run is two steps; trained networks are used on such a
-//! batch ("used"), and on one image, which all threads share ("one image"). Where the CPU has instructions
-//! for it, all are measured with convolutions in bfloat16, too.
+//! batch ("used"), and on one image, which all threads share ("one image"). Training is measured with values
+//! stored as bfloat16s, too; all is, with convolutions in bfloat16, where the CPU has instructions for it.
 //!
 //! As a test, each ImageNet network of at most [`TESTED_MULTIPLY_ADDS`] takes two steps of two images;
 //! those of CIFAR's size take steps in the tests of the model crate.
@@ -19,29 +19,40 @@ use std::time::{Duration, Instant};
 /// Larger networks take too long for a test.
 const TESTED_MULTIPLY_ADDS: u64 = 1_600_000_000;
 
-fn network(model: &Model, precision: Precision) -> Network<f32> {
+/// What is rounded to bfloat16.
+#[derive(Debug, Clone, Copy)]
+struct Rounding {
+    /// The end of the names of benchmarks.
+    name: &'static str,
+    factors: Precision,
+    values: bool,
+}
+
+const NOTHING: Rounding = Rounding { name: "", factors: Precision::Full, values: false };
+const FACTORS: Rounding = Rounding { name: " bfloat16 factors", factors: Precision::Bfloat16, values: false };
+const VALUES: Rounding = Rounding { name: " bfloat16 values", factors: Precision::Full, values: true };
+const BOTH: Rounding = Rounding { name: " bfloat16", factors: Precision::Bfloat16, values: true };
+
+fn network(model: &Model, rounding: Rounding) -> Network<f32> {
+    const F32: &str = "elements of f32";
     let network = Network::build(model.layers(model.input, model.classes)).expect("a network of the zoo");
-    network.with_conv_path(ConvPath::Auto, precision).expect("elements of f32")
+    let network = network.with_conv_path(ConvPath::Auto, rounding.factors).expect(F32);
+    if rounding.values { network.with_bfloat16_values().expect(F32) } else { network }
 }
 
-/// The end of the names of benchmarks.
-fn ending(precision: Precision) -> &'static str {
-    if precision == Precision::Bfloat16 { " bfloat16" } else { "" }
-}
-
-fn trainer(isa: Isa, model: &Model, precision: Precision, batch_size: usize) -> Trainer<f32> {
-    let network = network(model, precision);
+fn trainer(isa: Isa, model: &Model, rounding: Rounding, batch_size: usize) -> Trainer<f32> {
+    let network = network(model, rounding);
     let config =
         TrainConfig { batch_size, shard_size: batch_size.div_ceil(2), isa, ..TrainConfig::default() };
     Trainer::new(network, config).expect("a valid configuration")
 }
 
-fn throughput(suite: &mut Suite, isa: Isa, model: &Model, precision: Precision, batch_size: usize) {
+fn throughput(suite: &mut Suite, isa: Isa, model: &Model, rounding: Rounding, batch_size: usize) {
     let threads = rayon::current_num_threads();
-    let name = format!("{}{}", model.name, ending(precision));
+    let name = format!("{}{}", model.name, rounding.name);
     let samples = 2 * batch_size;
     suite.custom(isa, threads, &name, Work::Samples(samples), || {
-        let mut trainer = trainer(isa, model, precision, batch_size);
+        let mut trainer = trainer(isa, model, rounding, batch_size);
         let sample_shape = [model.input.c, model.input.h, model.input.w];
         let images = Synthetic { seed: 1, sample_shape, num_classes: model.classes };
         let images = images.samples(0..samples as u64).expect("a data set");
@@ -57,10 +68,10 @@ fn throughput(suite: &mut Suite, isa: Isa, model: &Model, precision: Precision, 
     });
 }
 
-fn use_of(suite: &mut Suite, isa: Isa, model: &Model, precision: Precision, what: &str, samples: usize) {
-    let name = format!("{} {what}{}", model.name, ending(precision));
+fn use_of(suite: &mut Suite, isa: Isa, model: &Model, rounding: Rounding, what: &str, samples: usize) {
+    let name = format!("{} {what}{}", model.name, rounding.name);
     suite.custom(isa, rayon::current_num_threads(), &name, Work::Samples(samples), || {
-        let network = network(model, precision);
+        let network = network(model, rounding);
         let state = network.initial_state(0).expect("memory");
         let input = InputInfo::new([model.input.c, model.input.h, model.input.w], model.classes);
         let predictor = Predictor::new(network, state, input, Vec::new()).expect("memory").with_isa(isa);
@@ -85,18 +96,24 @@ fn main() {
             let is_large = model.input.h > 64;
             let batch_size = if is_large { 16 } else { 64 };
             if is_measured {
-                let precisions = [Precision::Full, Precision::Bfloat16];
-                for precision in precisions.into_iter().take(1 + usize::from(isa.has_bf16())) {
-                    throughput(&mut suite, isa, model, precision, batch_size);
-                    use_of(&mut suite, isa, model, precision, "used", batch_size);
-                    use_of(&mut suite, isa, model, precision, "one image", 1);
+                // Without instructions, products in bfloat16 are slow.
+                let [training, used]: [&[Rounding]; 2] = match isa.has_bf16() {
+                    true => [&[NOTHING, FACTORS, VALUES, BOTH], &[NOTHING, FACTORS]],
+                    false => [&[NOTHING, VALUES], &[NOTHING]],
+                };
+                for rounding in training {
+                    throughput(&mut suite, isa, model, *rounding, batch_size);
+                }
+                for rounding in used {
+                    use_of(&mut suite, isa, model, *rounding, "used", batch_size);
+                    use_of(&mut suite, isa, model, *rounding, "one image", 1);
                 }
             } else if is_large {
                 let layers = model.layers(model.input, model.classes);
                 let network = Network::<f32>::build(layers).expect("a network of the zoo");
                 if network.multiply_adds() <= TESTED_MULTIPLY_ADDS {
-                    throughput(&mut suite, isa, model, Precision::Full, 2);
-                    use_of(&mut suite, isa, model, Precision::Full, "one image", 1);
+                    throughput(&mut suite, isa, model, NOTHING, 2);
+                    use_of(&mut suite, isa, model, NOTHING, "one image", 1);
                 }
             }
         }

@@ -40,8 +40,8 @@ pub enum Error {
         /// The path.
         path: ConvPath,
     },
-    /// Convolutions in bfloat16 for elements of another type than f32.
-    #[error("convolutions in bfloat16 are for float32, and the elements are {dtype}")]
+    /// Factors of convolutions, or values in memory, in bfloat16, for elements of another type than f32.
+    #[error("only float32 is rounded to bfloat16, and the elements are {dtype}")]
     NoBfloat16 {
         /// The type of the elements.
         dtype: &'static str,

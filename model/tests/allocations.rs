@@ -166,6 +166,8 @@ fn steps_after_the_first_allocate_nothing() {
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
         check("simplecnn", simplecnn(), TrainConfig::default(), pool);
+        let rounded = common::branching().with_bfloat16_values().expect("f32");
+        check("rounded values", rounded, TrainConfig::default(), pool);
         // Also when the memory for the trace is full, as it soon is here.
         for profiler in [Profiler::new(), Profiler::with_trace(10_000), Profiler::with_trace(1 << 24)] {
             check_profiled("profiled layers", zoo_of_layers(), TrainConfig::default(), pool, Some(profiler));

@@ -7,12 +7,14 @@ use crate::memory::round_up;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Item {
     pub(super) size: Reservation,
+    /// Whether its elements are bfloat16s.
+    is_rounded: bool,
     life: Option<[usize; 2]>,
 }
 
 impl Item {
-    pub(super) fn new(size: Reservation) -> Self {
-        Self { size, life: None }
+    pub(super) fn new(size: Reservation, is_rounded: bool) -> Self {
+        Self { size, is_rounded, life: None }
     }
 
     /// Notes a use at `time`.
@@ -21,11 +23,13 @@ impl Item {
         self.life = Some([first.min(time), last.max(time)]);
     }
 
-    /// The elements that it takes in a shard of `n` samples, in whole pairs of cache lines; 0 if it is never
-    /// used.
+    /// The elements of the arena that it takes in a shard of `n` samples, in whole pairs of cache lines; 0 if
+    /// it is never used.
     fn elements<T>(&self, n: usize) -> u128 {
         let pair = round_up::<T>(1) as u128;
         let elements = self.size.per_sample as u128 * n as u128 + self.size.fixed as u128;
+        let of_element = if self.is_rounded { size_of::<T>() / size_of::<u16>() } else { 1 };
+        let elements = elements.div_ceil(of_element as u128);
         if self.life.is_some() { elements.div_ceil(pair) * pair } else { 0 }
     }
 }
@@ -104,7 +108,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn item(per_sample: usize, fixed: usize, life: [usize; 2]) -> Item {
-        Item { size: Reservation { per_sample, fixed }, life: Some(life) }
+        Item { life: Some(life), ..Item::new(Reservation { per_sample, fixed }, false) }
     }
 
     #[test]

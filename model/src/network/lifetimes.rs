@@ -5,6 +5,7 @@
 
 use super::arena::Item;
 use super::graph::{GradientWrite, Op, Step};
+use super::storage::Direction;
 use super::{Network, Reservation};
 use crate::layer::Mode;
 use isograd_kernels::Element;
@@ -22,6 +23,8 @@ pub(super) enum Slot {
     Spare(usize),
     /// The data of a value with a buffer of its own, computed again in the backward pass.
     Again(usize),
+    /// The [copies](super::storage) that a step works on in a pass.
+    Copies(Direction, usize),
     /// Targets of the loss.
     Targets,
 }
@@ -36,7 +39,9 @@ impl<T: Element> Network<T> {
             Slot::Saved(step) => 2 * values + step,
             Slot::Spare(step) => 2 * values + steps + step,
             Slot::Again(value) => 2 * values + 2 * steps + value,
-            Slot::Targets => 3 * values + 2 * steps,
+            Slot::Copies(Direction::Forward, step) => 3 * values + 2 * steps + step,
+            Slot::Copies(Direction::Backward, step) => 3 * values + 3 * steps + step,
+            Slot::Targets => 3 * values + 4 * steps,
         }
     }
 
@@ -49,14 +54,14 @@ impl<T: Element> Network<T> {
     /// All buffers that a shard needs in `mode`.
     pub(super) fn items(&self, mode: Mode) -> Vec<Item> {
         let values = &self.graph.values;
-        let of_value = |elements| Item::new(Reservation { per_sample: elements, fixed: 0 });
         let mut items = vec![Item::default(); self.item(Slot::Targets) + 1];
         for (value, description) in values.iter().enumerate() {
-            items[self.item(Slot::Data(value))] = of_value(description.elements);
-            items[self.item(Slot::Gradient(value))] = of_value(description.elements);
-            items[self.item(Slot::Again(value))] = of_value(description.elements);
+            let size = Reservation { per_sample: description.elements, fixed: 0 };
+            for slot in [Slot::Data(value), Slot::Gradient(value), Slot::Again(value)] {
+                items[self.item(slot)] = Item::new(size, self.is_rounded(mode, slot));
+            }
         }
-        let mut lives = Lives { network: self, items };
+        let mut lives = Lives { network: self, mode, items };
         lives.touch(Slot::Data(self.data[0].value), 0);
         for (index, step) in self.steps(mode).iter().enumerate().filter(|(_, step)| !step.skip_forward) {
             lives.forward(index, step);
@@ -74,6 +79,7 @@ impl<T: Element> Network<T> {
 
 struct Lives<'n, T> {
     network: &'n Network<T>,
+    mode: Mode,
     items: Vec<Item>,
 }
 
@@ -96,12 +102,21 @@ impl<T: Element> Lives<'_, T> {
         self.touch(Slot::Gradient(self.network.gradients[value].value), time);
     }
 
+    fn touch_copies(&mut self, direction: Direction, index: usize, step: &Step, time: usize) {
+        if self.mode == Mode::Train {
+            let copies = self.network.item(Slot::Copies(direction, index));
+            self.items[copies].size = self.network.copies_size(index, step, direction);
+            self.items[copies].touch(time);
+        }
+    }
+
     fn forward(&mut self, index: usize, step: &Step) {
         let time = 1 + index;
         let addend = step.addend.map(|addend| addend.value);
         for value in step.reads.iter().chain([&step.writes]).chain(&addend) {
             self.touch_data(*value, time);
         }
+        self.touch_copies(Direction::Forward, index, step, time);
         if let Op::Layer(layer) = step.op {
             let saved = self.network.item(Slot::Saved(index));
             self.items[saved].size = self.network.infos[layer].saved;
@@ -128,6 +143,7 @@ impl<T: Element> Lives<'_, T> {
     fn backward(&mut self, index: usize, step: &Step) {
         let time = 2 * self.network.graph.steps.len() + 1 - index;
         self.touch_gradient(step.writes, time);
+        self.touch_copies(Direction::Backward, index, step, time);
         for (value, write) in step.reads.iter().zip(&step.gradients) {
             match write {
                 GradientWrite::Unneeded | GradientWrite::Shared => {}

@@ -7,6 +7,7 @@ use super::Network;
 use super::arena::{self, Packing};
 use super::graph::Inside;
 use super::lifetimes::Slot;
+use super::storage::{Direction, Region};
 use super::views::ViewMemory;
 use crate::error::Error;
 use crate::layer::Mode;
@@ -68,8 +69,8 @@ pub(crate) struct ShardMemory<T> {
     /// Sums of a layer over the shard, where it is the only one of its step.
     pub(super) sums: Vec<f64>,
     /// The mode of the pass under way, and the samples of its shard.
-    mode: Mode,
-    n: usize,
+    pub(super) mode: Mode,
+    pub(super) n: usize,
     /// Whether the targets are values, which lie in a slot of the arena.
     has_values: bool,
     /// Classes of the shard's samples.
@@ -147,19 +148,19 @@ impl<T: Element> Network<T> {
         let capacity = memory.plan.capacity;
         assert!(n <= capacity, "a shard of {n} samples in memory for {capacity}");
         (memory.mode, memory.n, memory.has_values) = (mode, n, false);
-        let range = self.data_range(memory, 0);
+        let range = self.data_region(memory, 0).elements();
         &mut memory.arena[range]
     }
 
     /// The network's output in `memory` after a forward pass.
     pub(crate) fn output<'m>(&self, memory: &'m ShardMemory<T>) -> &'m [T] {
-        &memory.arena[self.data_range(memory, self.output)]
+        &memory.arena[self.data_region(memory, self.output).elements()]
     }
 
     /// The input of the last step in `memory` after a forward pass without that step.
     pub(crate) fn last_input<'m>(&self, memory: &'m ShardMemory<T>) -> &'m [T] {
         let last = &self.graph.steps[self.graph.steps.len() - 1];
-        &memory.arena[self.data_range(memory, last.reads[0])]
+        &memory.arena[self.data_region(memory, last.reads[0]).elements()]
     }
 
     /// Makes values the targets of the pass under way; returns the memory for them, `[outputs, n]`. Until the
@@ -183,8 +184,8 @@ impl<T: Element> Network<T> {
         let last = &self.graph.steps[self.graph.steps.len() - 1];
         let (x, y) = (last.reads[0], last.writes);
         let ranges = [
-            self.data_range(memory, x),
-            self.data_range(memory, y),
+            self.data_region(memory, x).elements(),
+            self.data_region(memory, y).elements(),
             self.loss_gradient_range(memory, x),
             self.targets_range(memory, x),
         ];
@@ -195,15 +196,18 @@ impl<T: Element> Network<T> {
     /// The network's output, the gradient buffer for it (empty in use), and the targets.
     pub(crate) fn output_and_gradient<'m>(&self, memory: &'m mut ShardMemory<T>) -> OutputAndGradient<'m, T> {
         let y = self.output;
-        let ranges =
-            [self.data_range(memory, y), self.loss_gradient_range(memory, y), self.targets_range(memory, y)];
+        let ranges = [
+            self.data_region(memory, y).elements(),
+            self.loss_gradient_range(memory, y),
+            self.targets_range(memory, y),
+        ];
         let [y, dy, targets] = disjoint(&mut memory.arena, ranges);
         OutputAndGradient { y, dy, targets: TargetMemory::new(&memory.labels, targets, memory.has_values) }
     }
 
     fn loss_gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
         match memory.mode {
-            Mode::Train => self.gradient_range(memory, value),
+            Mode::Train => self.gradient_region(memory, value).elements(),
             Mode::Eval => 0..0,
         }
     }
@@ -213,36 +217,28 @@ impl<T: Element> Network<T> {
     }
 
     /// Where the data of `value` lie in the arena.
-    pub(super) fn data_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+    pub(super) fn data_region(&self, memory: &ShardMemory<T>, value: usize) -> Region {
         let Inside { value: buffer, offset } = self.data[value];
-        self.part_range(memory, Slot::Data(buffer), offset, self.graph.values[value].elements)
+        self.region(memory, Slot::Data(buffer), offset, self.graph.values[value].elements)
     }
 
     /// Where the backward pass has the data of `value`.
-    pub(super) fn kept_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
-        let elements = self.graph.values[value].elements;
-        self.part_range(memory, self.kept(value), self.data[value].offset, elements)
+    pub(super) fn kept_region(&self, memory: &ShardMemory<T>, value: usize) -> Region {
+        self.region(memory, self.kept(value), self.data[value].offset, self.graph.values[value].elements)
     }
 
     /// Where the gradient by `value` lies.
-    pub(super) fn gradient_range(&self, memory: &ShardMemory<T>, value: usize) -> Range<usize> {
+    pub(super) fn gradient_region(&self, memory: &ShardMemory<T>, value: usize) -> Region {
         let Inside { value: buffer, offset } = self.gradients[value];
-        self.part_range(memory, Slot::Gradient(buffer), offset, self.graph.values[value].elements)
+        self.region(memory, Slot::Gradient(buffer), offset, self.graph.values[value].elements)
     }
 
-    /// Elements `offset` and on of each sample in a slot.
-    pub(super) fn part_range(
-        &self,
-        memory: &ShardMemory<T>,
-        slot: Slot,
-        offset: usize,
-        elements: usize,
-    ) -> Range<usize> {
-        let start = memory.plan.starts(memory.mode)[self.item(slot)] + offset * memory.n;
-        start..start + elements * memory.n
+    /// Where the [copies](super::storage::Copies) of a step begin in the arena.
+    pub(super) fn copies(&self, memory: &ShardMemory<T>, direction: Direction, step: usize) -> usize {
+        memory.plan.starts(memory.mode)[self.item(Slot::Copies(direction, step))]
     }
 
-    /// The first `len` elements of a slot.
+    /// The first `len` elements of a slot that is not rounded.
     pub(super) fn slot_range(&self, memory: &ShardMemory<T>, slot: Slot, len: usize) -> Range<usize> {
         let start = memory.plan.starts(memory.mode)[self.item(slot)];
         start..start + len

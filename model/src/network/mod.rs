@@ -31,6 +31,7 @@ mod recompute;
 mod session;
 mod split;
 mod state;
+mod storage;
 mod summary;
 mod views;
 
@@ -93,6 +94,8 @@ pub struct Network<T> {
     /// Whether cheap outputs are computed again, and which.
     recomputes: bool,
     recomputation: Recomputation,
+    /// Whether values are rounded in training.
+    has_bfloat16_values: bool,
     /// The value that is the output.
     output: usize,
     rows: Vec<Row>,
@@ -129,6 +132,7 @@ impl<T: Element> Network<T> {
             prepared: PreparedPlan::default(),
             recomputes: false,
             recomputation: Recomputation::default(),
+            has_bfloat16_values: false,
             output,
             rows,
         };

@@ -4,6 +4,7 @@ use super::graph::{Addend, GradientWrite, Op, Step};
 use super::lifetimes::Slot;
 use super::memory::{disjoint, disjoint_from_reads};
 use super::split::in_parts;
+use super::storage::{self, Copies, Direction, Region};
 use super::{Network, ShardMemory};
 use crate::layer::{Backward, Context, Gradients, Memory, Mode};
 use crate::profile::Work;
@@ -109,6 +110,9 @@ impl<T: Element> Network<T> {
                         self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
                     }
                 }
+                Op::Add { activation } if cx.mode == Mode::Train && self.has_bfloat16_values => {
+                    self.forward_add_rounded(cx.isa, memory, index, step, activation);
+                }
                 Op::Add { activation } => {
                     let threads = if cx.mode == Mode::Eval { memory.threads() } else { 1 };
                     self.forward_add(cx.isa, threads, memory, step, activation);
@@ -158,23 +162,28 @@ impl<T: Element> Network<T> {
         part: Part<'_>,
     ) {
         let (step, info) = (&self.steps(cx.mode)[index], &self.infos[layer]);
-        let reads = [self.data_range(memory, step.reads[0]), self.addend_range(memory, step)];
-        let writes = [
-            self.data_range(memory, step.writes),
-            self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n)),
-        ];
-        let ([x, addend], [y, saved]) = disjoint_from_reads(&mut memory.arena, reads, writes);
-        let (cx, layer) = (self.context_of(cx, step, layer, addend), &self.layers[layer]);
-        let memory = Memory { saved, scratch: &mut memory.scratch, statistics, sums: &[] };
+        let reads = [self.data_region(memory, step.reads[0]), self.addend_region(memory, step)];
+        let output = self.data_region(memory, step.writes);
+        let saved = self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n));
+        let mut copies = Copies::new(cx.isa, self.copies(memory, Direction::Forward, index));
+        let ShardMemory { arena, scratch, .. } = memory;
+        let reads = reads.map(|region| copies.read(arena, &region));
+        let y_range = copies.write::<T>(&output);
+        let ([x, addend], [y, saved]) = disjoint_from_reads(arena, reads, [y_range.clone(), saved]);
+        let (context, layer) = (self.context_of(cx, step, layer, addend), &self.layers[layer]);
+        let of_layer = Memory { saved, scratch, statistics, sums: &[] };
         match part {
-            Part::Sums(sums) => layer.forward_sums(&cx, x, memory, sums),
-            Part::Rest(sums) => layer.forward(&cx, x, y, Memory { sums, ..memory }),
+            Part::Sums(sums) => layer.forward_sums(&context, x, of_layer, sums),
+            Part::Rest(sums) => {
+                layer.forward(&context, x, y, Memory { sums, ..of_layer });
+                output.store(cx.isa, arena, y_range);
+            }
         }
     }
 
     /// Where the data lie that the layer of a step adds to its output; empty if it adds nothing.
-    pub(super) fn addend_range(&self, memory: &ShardMemory<T>, step: &Step) -> Range<usize> {
-        step.addend.map_or(0..0, |addend| self.data_range(memory, addend.value))
+    pub(super) fn addend_region(&self, memory: &ShardMemory<T>, step: &Step) -> Region {
+        step.addend.map_or(Region::EMPTY, |addend| self.data_region(memory, addend.value))
     }
 
     /// The context of a layer, which adds `addend` to its output if its step has an addend. A frozen layer
@@ -203,8 +212,9 @@ impl<T: Element> Network<T> {
         step: &Step,
         function: Activation,
     ) {
-        let y = self.data_range(memory, step.writes);
-        let term = |memory: &ShardMemory<T>, place: usize| self.data_range(memory, step.reads[place]);
+        let y = self.data_region(memory, step.writes).elements();
+        let term =
+            |memory: &ShardMemory<T>, place: usize| self.data_region(memory, step.reads[place]).elements();
         let first = term(memory, 0);
         match step.reads.len() {
             1 => {
@@ -235,6 +245,31 @@ impl<T: Element> Network<T> {
                 }
             }
         }
+    }
+
+    /// The same on one thread, where values are rounded: so is the sum, after each addition.
+    fn forward_add_rounded(
+        &self,
+        isa: Isa,
+        memory: &mut ShardMemory<T>,
+        index: usize,
+        step: &Step,
+        function: Activation,
+    ) {
+        let (y, copies) =
+            (self.data_region(memory, step.writes), self.copies(memory, Direction::Forward, index));
+        let mut sum = self.data_region(memory, step.reads[0]);
+        let (last, others) = match &step.reads[1..] {
+            [] => return storage::add_up(isa, &[sum], function, &y, &mut memory.arena, copies),
+            [others @ .., last] => (*last, others),
+        };
+        for value in others {
+            let terms = [sum, self.data_region(memory, *value)];
+            storage::add_up(isa, &terms, Activation::Identity, &y, &mut memory.arena, copies);
+            sum = y.clone();
+        }
+        let terms = [sum, self.data_region(memory, last)];
+        storage::add_up(isa, &terms, function, &y, &mut memory.arena, copies);
     }
 
     /// Runs the first `steps` steps backwards: from the gradient that the loss has left to the gradients of
@@ -284,7 +319,7 @@ impl<T: Element> Network<T> {
                 Op::Add { .. } if step.skip_backward => {}
                 Op::Add { .. } => {
                     self.clear(memory, step);
-                    self.backward_add(cx.isa, memory, step);
+                    self.backward_add(cx.isa, memory, index, step);
                     memory.recording.lap(Work::Backward(index), cx.n);
                 }
             }
@@ -329,8 +364,8 @@ impl<T: Element> Network<T> {
     /// Sets those parts of gradients to 0 that a step adds to and nothing has written.
     fn clear(&self, memory: &mut ShardMemory<T>, step: &Step) {
         for (value, range) in &step.zeros {
-            let range = self.part_range(memory, Slot::Gradient(*value), range.start, range.len());
-            memory.arena[range].fill(T::ZERO);
+            let region = self.region(memory, Slot::Gradient(*value), range.start, range.len());
+            region.clear(&mut memory.arena);
         }
     }
 
@@ -344,39 +379,45 @@ impl<T: Element> Network<T> {
         part: Part<'_>,
     ) {
         for writer in self.recomputation.before(index) {
-            self.forward_again(cx, memory, *writer);
+            self.forward_again(cx, memory, *writer, index);
         }
         let (step, info) = (&self.graph.steps[index], &self.infos[layer]);
         let reads = self.layers[layer].backward_reads();
-        let only_if = |is_read: bool, range: Range<usize>| if is_read { range } else { 0..0 };
-        let x_len = self.graph.values[step.reads[0]].elements * cx.n;
-        let gradient = self.gradient_range(memory, step.reads[0]);
+        let only_if = |is_read: bool, region: Region| if is_read { region } else { Region::EMPTY };
+        let gradient = self.gradient_region(memory, step.reads[0]);
         let (dx, accum) = match step.gradients[0] {
             _ if matches!(part, Part::Sums(_)) => (None, Accum::Replace),
             GradientWrite::Direct(accum) => (Some(gradient.clone()), accum),
             GradientWrite::Spare => {
-                (Some(self.slot_range(memory, Slot::Spare(index), x_len)), Accum::Replace)
+                let elements = self.graph.values[step.reads[0]].elements;
+                (Some(self.region(memory, Slot::Spare(index), 0, elements)), Accum::Replace)
             }
             GradientWrite::Unneeded | GradientWrite::Shared => (None, Accum::Replace),
         };
-        let has_dx = dx.is_some();
-        let ranges = [
-            only_if(reads.x, self.kept_range(memory, step.reads[0])),
-            only_if(reads.y, self.kept_range(memory, step.writes)),
-            self.gradient_range(memory, step.writes),
-            dx.clone().unwrap_or_default(),
-            self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n)),
+        let read = [
+            only_if(reads.x, self.kept_region(memory, step.reads[0])),
+            only_if(reads.y, self.kept_region(memory, step.writes)),
+            self.gradient_region(memory, step.writes),
         ];
-        let [x, y, dy, dx_values, saved] = disjoint(&mut memory.arena, ranges);
+        let saved = self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n));
+        let copies_start = self.copies(memory, Direction::Backward, index);
+        let mut copies = Copies::new(cx.isa, copies_start);
+        let ShardMemory { arena, scratch, .. } = memory;
+        let [x, y, dy] = read.map(|region| copies.read(arena, &region));
+        let dx_range = dx.as_ref().map_or(0..0, |dx| match accum {
+            Accum::Replace => copies.write::<T>(dx),
+            Accum::Add => copies.read(arena, dx),
+        });
+        let [x, y, dy, dx_values, saved] = disjoint(arena, [x, y, dy, dx_range.clone(), saved]);
         let tensors = Backward {
             x,
             y,
             dy,
-            dx: has_dx.then_some(dx_values),
+            dx: dx.is_some().then_some(dx_values),
             accum,
             dw: Gradients::new(dw.of(info.elements.clone()), info.elements.start),
         };
-        let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
+        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[] };
         let context = self.context_of(cx, step, layer, &[]);
         match part {
             Part::Sums(sums) => {
@@ -387,41 +428,44 @@ impl<T: Element> Network<T> {
                 self.layers[layer].backward(&context, tensors, Memory { sums, ..of_layer });
             }
         }
+        if let Some(dx) = &dx {
+            dx.store(cx.isa, arena, dx_range);
+        }
         // Frozen parameters have no part in the norm that a gradient is clipped to.
         for tensor in self.parameters[info.parameters.clone()].iter().filter(|tensor| tensor.frozen) {
             dw.of(tensor.range.clone()).fill(T::ZERO);
         }
         if let (GradientWrite::Spare, Some(spare)) = (step.gradients[0], dx) {
-            let [dx, spare] = disjoint(&mut memory.arena, [gradient, spare]);
-            elementwise::add_assign(cx.isa, spare, Activation::Identity, dx);
+            storage::add_to(cx.isa, &spare, &gradient, &mut memory.arena, copies_start);
         }
     }
 
-    /// Computes the output of step `index` again, for the backward pass.
-    fn forward_again(&self, cx: &Context<'_, T>, memory: &mut ShardMemory<T>, index: usize) {
+    /// Computes the output of step `index` again, for the backward pass of step `for_step`.
+    fn forward_again(&self, cx: &Context<'_, T>, memory: &mut ShardMemory<T>, index: usize, for_step: usize) {
         let step = &self.graph.steps[index];
         let Op::Layer(layer) = step.op else { return };
-        let ranges = [
-            self.data_range(memory, step.reads[0]),
-            self.kept_range(memory, step.writes),
-            self.slot_range(memory, Slot::Saved(index), self.infos[layer].saved.elements(cx.n)),
-        ];
-        let [x, y, saved] = disjoint(&mut memory.arena, ranges);
-        let of_layer = Memory { saved, scratch: &mut memory.scratch, statistics: &mut [], sums: &[] };
+        let input = self.data_region(memory, step.reads[0]);
+        let output = self.kept_region(memory, step.writes);
+        let saved = self.slot_range(memory, Slot::Saved(index), self.infos[layer].saved.elements(cx.n));
+        let mut copies = Copies::new(cx.isa, self.copies(memory, Direction::Backward, for_step));
+        let ShardMemory { arena, scratch, .. } = memory;
+        let (x, y_range) = (copies.read(arena, &input), copies.write::<T>(&output));
+        let [x, y, saved] = disjoint(arena, [x, y_range.clone(), saved]);
+        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[] };
         self.layers[layer].forward_again(&self.context_of(cx, step, layer, &[]), x, y, of_layer);
+        output.store(cx.isa, arena, y_range);
     }
 
     /// Passes the gradient of a sum on to the terms that do not share its buffer.
-    fn backward_add(&self, isa: Isa, memory: &mut ShardMemory<T>, step: &Step) {
-        let dy = self.gradient_range(memory, step.writes);
+    fn backward_add(&self, isa: Isa, memory: &mut ShardMemory<T>, index: usize, step: &Step) {
+        let copies = self.copies(memory, Direction::Backward, index);
+        let dy = self.gradient_region(memory, step.writes);
         for (value, write) in step.reads.iter().zip(&step.gradients) {
-            let dx = self.gradient_range(memory, *value);
+            let dx = self.gradient_region(memory, *value);
+            let arena = &mut memory.arena;
             match write {
-                GradientWrite::Direct(Accum::Replace) => memory.arena.copy_within(dy.clone(), dx.start),
-                GradientWrite::Direct(Accum::Add) => {
-                    let [dx, dy] = disjoint(&mut memory.arena, [dx, dy.clone()]);
-                    elementwise::add_assign(isa, dy, Activation::Identity, dx);
-                }
+                GradientWrite::Direct(Accum::Replace) => storage::copy_to(isa, &dy, &dx, arena, copies),
+                GradientWrite::Direct(Accum::Add) => storage::add_to(isa, &dy, &dx, arena, copies),
                 GradientWrite::Unneeded | GradientWrite::Shared | GradientWrite::Spare => {}
             }
         }

@@ -30,8 +30,9 @@ impl<T: Element> Network<T> {
         layer: usize,
     ) -> bool {
         let (step, shape) = (&self.in_use.steps[index], self.infos[layer].shape);
-        let reads = [self.data_range(memory, step.reads[0]), self.addend_range(memory, step)];
-        let y = self.data_range(memory, step.writes);
+        let reads = [self.data_region(memory, step.reads[0]), self.addend_region(memory, step)];
+        let (reads, y) =
+            (reads.map(|region| region.elements()), self.data_region(memory, step.writes).elements());
         let of_layer = &self.layers[layer];
         let products = usize::try_from(of_layer.multiply_adds()).unwrap_or(usize::MAX).saturating_mul(cx.n);
         let elements = reads[0].len().max(y.len()).max(products / PRODUCTS_OF_ELEMENT);

@@ -38,7 +38,7 @@ impl<T: Element> Network<T> {
             true => (self.without_last(), self.graph.steps[self.without_last()].reads[0]),
             false => (self.all(), self.output),
         };
-        let (input, output) = (self.data_range(memory, 0), self.data_range(memory, value));
+        let [input, output] = [0, value].map(|value| self.data_region(memory, value).elements());
         let ViewMemory { input: mut samples, mut sum } = std::mem::take(&mut memory.views);
         samples.clear();
         samples.extend_from_slice(&memory.arena[input.clone()]);

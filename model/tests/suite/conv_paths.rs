@@ -132,7 +132,7 @@ fn bfloat16_is_taken_where_it_is_faster() {
     assert!(paths(&network).iter().all(|path| !path.contains("bf16")), "{:?}", paths(&network));
 
     let error = self::network::<f64>().with_conv_path(ConvPath::Auto, Precision::Bfloat16).unwrap_err();
-    let text = "convolutions in bfloat16 are for float32, and the elements are float64";
+    let text = "only float32 is rounded to bfloat16, and the elements are float64";
     assert_eq!(error.to_string(), text);
 }
 

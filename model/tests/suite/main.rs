@@ -9,6 +9,7 @@ mod own_parts;
 mod serve;
 
 mod batch_norm;
+mod bfloat16_values;
 mod binary;
 mod blocks;
 mod branches;

@@ -163,13 +163,22 @@ fn the_law_over(over: Over) {
 /// With every block, and most layers.
 #[test]
 fn networks_that_branch_give_the_same_bits_on_any_number_of_ranks() {
+    on_any_number_of_ranks(branching);
+}
+
+#[test]
+fn rounded_values_give_the_same_bits_on_any_number_of_ranks() {
+    on_any_number_of_ranks(|| branching().with_bfloat16_values().expect("f32"));
+}
+
+fn on_any_number_of_ranks(network: fn() -> Network<f32>) {
     let config = TrainConfig { max_steps: Some(6), ..config() };
     let expected = in_pool(1, || {
-        train(Trainer::new(branching(), config.clone()).expect("a trainer")).expect("finite losses")
+        train(Trainer::new(network(), config.clone()).expect("a trainer")).expect("finite losses")
     });
     for over in [Over::SharedMemory, Over::Tcp, Over::Both] {
         for (world, threads) in [(2, 1), (3, 2), (4, 1)] {
-            let group = Group { network: branching, ..Group::new(over, threads, true, world) };
+            let group = Group { network, ..Group::new(over, threads, true, world) };
             assert_law(&group, &config, &expected);
         }
     }
