@@ -1,5 +1,5 @@
-//! `--conv-precision bfloat16`: the same bits on any number of threads and ranks, after a stop, and where the
-//! network is used; and one clear line for each mistake.
+//! `--dtype bfloat16` and `--conv-precision bfloat16`: the same bits on any number of threads and ranks,
+//! after a stop, and where the network is used; and one clear line for each mistake.
 
 mod common;
 
@@ -55,6 +55,56 @@ fn the_bits_are_the_same_on_any_threads_and_ranks() {
 }
 
 #[test]
+fn rounded_values_have_the_same_bits_on_any_threads_and_ranks() {
+    let folder = folder();
+    let of = |line: &str| hash(&run(folder.path(), line));
+    let expected = of(&format!("{RUN} --steps 6 --threads 1 --dtype bfloat16"));
+    assert_ne!(of(&format!("{RUN} --steps 6")), expected);
+    for line in [
+        format!("{RUN} --steps 6 --threads 2 --dtype bf16 --recompute"),
+        format!("local -n 3 {RUN} --steps 6 --threads 2 --dtype bf16"),
+    ] {
+        assert_eq!(of(&line), expected, "{line}");
+    }
+}
+
+#[test]
+fn a_run_keeps_the_type_of_its_values() {
+    let folder = folder();
+    let test = |outcome: &Outcome| lines(&outcome.stdout, "test_acc: ").join("");
+    let whole = run(folder.path(), &format!("{RUN} --steps 9 --dtype bfloat16"));
+    assert!(whole.stdout.contains("bfloat16"), "{whole:?}");
+    let part = format!("{RUN} --steps 4 --dtype bfloat16 --checkpoint run");
+    assert_eq!(run(folder.path(), &part).code, Some(0));
+    let resumed = run(folder.path(), "train --resume run --steps 9 --hash");
+    assert_eq!(hash(&resumed), hash(&whole));
+    let evaluated = run(folder.path(), "evaluate --load run --dataset synthetic");
+    assert_eq!(test(&evaluated), test(&whole), "{evaluated:?}");
+    let renamed = run(folder.path(), "train --resume run --steps 9 --dtype bf16");
+    assert_eq!(renamed.code, Some(0), "another name of the same: {renamed:?}");
+    let again = "--dtype float32: the run was started with bfloat16, and another value would change its bits";
+    problem(folder.path(), "train --resume run --steps 9 --dtype float32", again);
+}
+
+#[test]
+fn the_summary_tells_what_the_type_of_values_saves() {
+    let folder = folder();
+    let megabytes = |options: &str| -> [f64; 2] {
+        let outcome = run(folder.path(), &format!("summary --model resnet20_cifar10 {options}"));
+        let line = lines(&outcome.stdout, "memory of a shard of 32: ").join("");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number = |unit: usize| words[unit - 1].parse().expect("a number");
+        let mut units = (0..words.len()).filter(|index| words[*index] == "MB");
+        std::array::from_fn(|_| number(units.next().expect("training and use")))
+    };
+    let [[full, full_use], [half, half_use], [double, _]] =
+        ["", "--dtype bfloat16", "--dtype float64"].map(megabytes);
+    assert!(half < 0.7 * full, "{half} MB, not {full}");
+    assert_eq!(half_use, full_use);
+    assert!(double > 1.9 * full, "{double} MB, not {full}");
+}
+
+#[test]
 fn a_run_keeps_its_precision() {
     let folder = folder();
     let test = |outcome: &Outcome| lines(&outcome.stdout, "test_acc: ").join("");
@@ -82,7 +132,7 @@ fn mistakes_are_told() {
     problem(
         folder.path(),
         &train("--conv-precision bfloat16 --dtype float64"),
-        "--conv-precision: convolutions in bfloat16 are for float32, and the elements are float64",
+        "--conv-precision: only float32 is rounded to bfloat16, and the elements are float64",
     );
     let choices = "format = 1\nversion = '0.1.0'\nmodel = 'net'\nmachine = 'a CPU'\nisa = 'portable'\ndtype = 'float32'\n\
         threads = 1\nbatch_size = 54\nshard_size = 9\nconvolutions = []\n";

@@ -7,6 +7,7 @@ use crate::cli::config_args::ConfigArgs;
 use crate::cli::conv_plan::ConvArgs;
 use crate::cli::data_args::DataArgs;
 use crate::cli::data_command_args::DataCommand;
+use crate::cli::dtype::{self, Dtype};
 use crate::cli::job_args::{
     AgentArgs, HostsCommand, LOCAL_EXAMPLES, LocalArgs, SSH_EXAMPLES, SlurmArgs, SshArgs,
 };
@@ -14,7 +15,7 @@ use crate::cli::logging_args::LoggingArgs;
 use crate::cli::metric_plan::MetricPlan;
 use crate::cli::network_plan::ModelName;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{self, Dtype, HistoryFile, IsaName, Parallel};
+use crate::cli::parsers::{self, HistoryFile, IsaName, Parallel};
 use crate::cli::profile_args::ProfileArgs;
 use crate::cli::rate_factor::RateFactor;
 use crate::cli::report_args::{REPORT_EXAMPLES, ReportArgs};
@@ -368,11 +369,14 @@ pub(crate) struct SummaryArgs {
     pub(crate) shard_size: usize,
     #[command(flatten)]
     pub(crate) conv: ConvArgs,
+    /// Type of numbers, as for train: float32 (f32), float64 (f64) or bfloat16 (bf16)
+    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = dtype::parse)]
+    pub(crate) dtype: Dtype,
     /// Show the memory that training takes with 'train --recompute'
     #[arg(long, conflicts_with = "toml")]
     pub(crate) recompute: bool,
     /// Print the network as a file for --model instead, to start one of your own
-    #[arg(long, conflicts_with_all = ["shard_size", "conv", "conv_precision", "tuned"])]
+    #[arg(long, conflicts_with_all = ["shard_size", "conv", "conv_precision", "tuned", "dtype"])]
     pub(crate) toml: bool,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(crate) config: ConfigArgs,
@@ -556,8 +560,9 @@ pub(crate) struct ExecutionArgs {
     /// rounded up to a multiple of 8]
     #[arg(long, value_name = "N", value_parser = parsers::shard_size, allow_negative_numbers = true)]
     pub(crate) shard_size: Option<usize>,
-    /// Element type: float32 (f32) or float64 (f64)
-    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = parsers::dtype)]
+    /// Type of numbers: float32 (f32), float64 (f64), or bfloat16 (bf16): float32 with activations and their
+    /// gradients stored as bfloat16s in training, in half of the memory
+    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = dtype::parse)]
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]

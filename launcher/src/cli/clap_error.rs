@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(hint("train --bach-size 3").as_deref(), Some("a similar argument exists: '--batch-size'"));
         for (args, command) in [
             ("evaluate --steps 3", "isograd evaluate"),
-            ("summary --dtype float64", "isograd summary"),
+            ("summary --steps 3", "isograd summary"),
             ("local -n 2", "isograd local"),
             ("hosts check --dtype x", "isograd hosts check"),
             ("keygen --dtype x", "isograd keygen"),

@@ -10,6 +10,7 @@ use crate::cli::source::Source;
 use crate::cli::{DataArgs, EvaluateArgs, InputArgs, TrainArgs};
 use crate::failure::Failure;
 use isograd_datasets::open;
+use isograd_kernels::Isa;
 use isograd_model::{InputInfo, InputSize, RunInfo, SavedNetwork, TestTime, zoo};
 
 /// The loss of a regression that does not tell its own.
@@ -94,9 +95,10 @@ impl Told {
         self.settings.as_ref().map_or_else(Default::default, |told| (told.validation_split, told.stratify))
     }
 
-    /// How convolutions were computed.
-    fn conv(&self) -> Option<ConvArgs> {
-        self.settings.as_ref().map(|settings| settings.execution.conv.clone())
+    /// How convolutions were computed at level `isa`.
+    fn conv(&self, isa: Isa) -> Option<ConvArgs> {
+        let execution = self.settings.as_ref().map(|told| &told.execution);
+        execution.map(|told| told.dtype.conv(told.conv.clone(), isa))
     }
 
     /// The views of samples in tests.
@@ -142,8 +144,10 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             config: _,
         } = args;
         // The paths of another network say nothing of this one.
-        let conv = if model.is_none() { told.conv() } else { None };
-        let conv = ConvPlan::or_told(execution.conv.clone(), conv);
+        let given = execution.conv.clone();
+        let execution: Execution = execution.try_into()?;
+        let conv = if model.is_none() { told.conv(execution.isa) } else { None };
+        let conv = ConvPlan::or_told(execution.dtype.conv(given, execution.isa), conv);
         let model = match model {
             Some(model) => NetworkPlan::new(model)?,
             None => told.model()?,
@@ -153,7 +157,7 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
         let (validation_split, stratify) =
             if data.is_given() { Default::default() } else { told.validation_split() };
         let source = Source::new(told.data(data)?, &model)?.sized_for(&input);
-        let execution = Execution { conv, ..execution.try_into()? };
+        let execution = Execution { conv, ..execution };
         let ranks = ranks.into();
         Ok(Self {
             model,

@@ -23,6 +23,7 @@ pub(crate) mod conv_plan;
 mod data_args;
 mod data_command_args;
 pub(crate) mod data_plan;
+pub(crate) mod dtype;
 pub(crate) mod evaluate_plan;
 mod job_args;
 mod logging_args;

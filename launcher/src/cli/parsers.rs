@@ -28,15 +28,6 @@ const MAX_THREADS: u32 = 1024;
 /// memory.
 const MAX_SHARD_SIZE: u32 = 4096;
 
-/// The element type of all arithmetic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dtype {
-    /// Single precision.
-    F32,
-    /// Double precision.
-    F64,
-}
-
 /// The name of a data set, or where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatasetName {
@@ -463,15 +454,6 @@ pub(crate) fn test_time(text: &str) -> Result<TestTime, String> {
     text.parse().map_err(|error: Error| error.to_string())
 }
 
-/// The name of an element type.
-pub(crate) fn dtype(text: &str) -> Result<Dtype, String> {
-    match text {
-        "float32" | "f32" => Ok(Dtype::F32),
-        "float64" | "f64" => Ok(Dtype::F64),
-        _ => Err(names::unknown("element type", text, &["float32", "float64"])),
-    }
-}
-
 /// The name of a data set, or a path: a text with a slash or a dot, or of something that is there.
 pub(crate) fn dataset(text: &str) -> Result<DatasetName, String> {
     let known = Named::names().find(|name| *name == text);
@@ -570,7 +552,6 @@ mod tests {
     #[test]
     fn unknown_names_come_with_the_nearest_known_one() {
         assert!(model("simplecn").unwrap_err().contains("did you mean 'simplecnn'?"));
-        assert!(dtype("float").unwrap_err().contains("known are float32, float64"));
         assert!(dataset("mnits").unwrap_err().contains("did you mean 'mnist'?"));
         assert!(on_bad_image("skp").unwrap_err().contains("did you mean 'skip'?"));
         assert!(targets("class").unwrap_err().contains("known are auto, classes, numbers"));
@@ -603,7 +584,6 @@ mod tests {
         ] {
             assert_eq!((loss(short).unwrap(), loss(long).unwrap()), (long, long));
         }
-        assert_eq!((dtype("f32").unwrap(), dtype("f64").unwrap()), (Dtype::F32, Dtype::F64));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::cli::augment_plan::{AugmentPlan, InputPlan, PrefetchPlan};
 use crate::cli::callback_plan::{CallbackPlan, Measured, Name};
 use crate::cli::checkpoint_plan::CheckpointPlan;
 use crate::cli::conv_plan::ConvPlan;
+use crate::cli::dtype::Dtype;
 use crate::cli::logging_plan::LoggingPlan;
 use crate::cli::metric_plan::{self, ACCURACY, MetricPlan, TargetKind};
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::optimizer_plan::OptimizerPlan;
-use crate::cli::parsers::{Dtype, HistoryFile, Parallel};
+use crate::cli::parsers::{HistoryFile, Parallel};
 use crate::cli::profile_plan::ProfilePlan;
 use crate::cli::rate_factor::RateFactor;
 use crate::cli::schedule_plan::SchedulePlan;
@@ -145,6 +146,7 @@ pub(crate) struct SummaryPlan {
     pub(crate) source: Option<Source>,
     pub(crate) shard_size: usize,
     pub(crate) conv: ConvPlan,
+    pub(crate) dtype: Dtype,
     pub(crate) recompute: bool,
     /// Print a network file in the place of the table.
     pub(crate) toml: bool,
@@ -441,11 +443,12 @@ impl TryFrom<SummaryArgs> for SummaryPlan {
     type Error = Failure;
 
     fn try_from(args: SummaryArgs) -> Result<Self, Failure> {
-        let SummaryArgs { network, data, shard_size, conv, recompute, toml, config: _ } = args;
+        let SummaryArgs { network, data, shard_size, conv, dtype, recompute, toml, config: _ } = args;
         let model = NetworkPlan::new(network.model)?;
         let has_data = data.is_given();
         let source = has_data.then(|| Source::new(data, &model)).transpose()?;
-        Ok(Self { model, source, shard_size, conv: conv.into(), recompute, toml })
+        let conv = dtype.conv(conv, Isa::best()).into();
+        Ok(Self { model, source, shard_size, conv, dtype, recompute, toml })
     }
 }
 
@@ -455,7 +458,7 @@ impl TryFrom<ExecutionArgs> for Execution {
     fn try_from(args: ExecutionArgs) -> Result<Self, Failure> {
         let ExecutionArgs { threads, shard_size, dtype, isa, conv } = args;
         let isa = isa.on_this_cpu().map_err(|problem| usage(format!("--isa: {problem}")))?;
-        Ok(Self { threads, shard_size, dtype, isa, conv: conv.into() })
+        Ok(Self { threads, shard_size, dtype, isa, conv: dtype.conv(conv, isa).into() })
     }
 }
 

@@ -2,12 +2,13 @@
 //! threads and files, which do not change its bits. What depends on the ranks or on the CPU of the start is
 //! kept as the value that came of it.
 
-use super::args::{Arguments, Command, TrainArgs};
+use super::args::{Arguments, Command, ExecutionArgs, TrainArgs};
 use super::config::{self, CommandOptions, Kind};
 use super::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use isograd_kernels::conv::Precision;
 use isograd_model::RunFolder;
 use isograd_model::file::Tuning;
 use std::ffi::{OsStr, OsString};
@@ -131,10 +132,13 @@ impl SavedSettings {
             }
             let saved = raw(&matches, &name);
             let choices = |args: &TrainArgs| args.execution.conv.tuned.as_ref().map(Tuning::digest);
-            let precision = |args: &TrainArgs| args.execution.conv.conv_precision.unwrap_or_default();
             let is_equal = match name.as_str() {
                 "tuned" => choices(&args) == choices(&given_args),
-                "conv-precision" => precision(&args) == precision(&given_args),
+                "conv-precision" => {
+                    let of_run = precision_of_run(&args).unwrap_or_default();
+                    of_run == given_args.execution.conv.conv_precision.unwrap_or_default()
+                }
+                "dtype" => args.execution.dtype == given_args.execution.dtype,
                 "evaluate" => true,
                 _ => saved.as_ref() == Some(&values),
             };
@@ -306,6 +310,12 @@ fn given(matches: &ArgMatches) -> Vec<(String, Vec<&OsStr>)> {
 fn raw<'a>(matches: &'a ArgMatches, name: &str) -> Option<Vec<&'a OsStr>> {
     let matches = matches.subcommand_matches("train").expect("the command was train");
     Some(matches.get_raw(&name.replace('-', "_"))?.collect())
+}
+
+/// The precision of the factors of convolutions in a run with such options, where it is not the default one.
+fn precision_of_run(args: &TrainArgs) -> Option<Precision> {
+    let ExecutionArgs { dtype, isa, conv, .. } = &args.execution;
+    dtype.conv(conv.clone(), isa.on_this_cpu().ok()?).conv_precision
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use crate::cli::augment_plan::InputPlan;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::conv_plan::ConvArgs;
 use crate::cli::data_args::DataArgs;
+use crate::cli::dtype::{self, Dtype};
 use crate::cli::network_plan::{ModelName, NetworkPlan};
-use crate::cli::parsers::{self, Dtype, IsaName};
+use crate::cli::parsers::{self, IsaName};
 use crate::cli::plan::Execution;
 use crate::cli::source::Source;
 use crate::cli::{ExecutionArgs, conv_plan};
@@ -44,8 +45,9 @@ pub(crate) struct TuneArgs {
     /// Samples in a shard, as for train [default: as for train]
     #[arg(long, value_name = "N", value_parser = parsers::shard_size, allow_negative_numbers = true)]
     pub(crate) shard_size: Option<usize>,
-    /// Element type: float32 (f32) or float64 (f64)
-    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = parsers::dtype)]
+    /// Type of numbers: float32 (f32), float64 (f64), or bfloat16 (bf16): float32 with activations and their
+    /// gradients stored as bfloat16s in training, in half of the memory
+    #[arg(long, value_name = "NAME", default_value = "float32", value_parser = dtype::parse)]
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon
     #[arg(long, value_name = "NAME", default_value = "auto", value_parser = parsers::isa)]

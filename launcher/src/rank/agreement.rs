@@ -102,7 +102,7 @@ pub(crate) fn of_training<T: Element>(
     row("whether a run is gone on with", &resume.is_some());
     row("the profile", &profile.as_ref().map(ProfilePlan::trace_bytes));
     agreement.extend(of_config(config));
-    agreement.extend(of_execution::<T>(execution));
+    agreement.extend(of_execution(execution));
     agreement.extend(of_ranks(ranks));
     Ok(agreement)
 }
@@ -171,7 +171,7 @@ pub(crate) fn of_test<T: Element>(
     agreement.push((name, format!("{}, {digest}", count(test.len(), "sample"))));
     agreement.push(("the parameters", state.params_sha256()));
     agreement.extend(of_config(&plan.config::<T>(test.len(), TargetKind::of(test))));
-    agreement.extend(of_execution::<T>(execution));
+    agreement.extend(of_execution(execution));
     agreement.extend(of_ranks(ranks));
     Ok(agreement)
 }
@@ -225,13 +225,10 @@ fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
     ]
 }
 
-fn of_execution<T: Element>(execution: &Execution) -> Agreement {
+fn of_execution(execution: &Execution) -> Agreement {
     // Ranks may differ in their threads; shard size and level are parts of the configuration.
-    let Execution { dtype: _, threads: _, shard_size: _, isa: _, conv } = execution;
-    vec![
-        ("the element type", <T as isograd_kernels::Element>::NAME.to_string()),
-        ("the algorithm of convolutions", conv.to_string()),
-    ]
+    let Execution { dtype, threads: _, shard_size: _, isa: _, conv } = execution;
+    vec![("the element type", dtype.to_string()), ("the algorithm of convolutions", conv.to_string())]
 }
 
 fn of_ranks(plan: &RankPlan) -> Agreement {

@@ -1,6 +1,6 @@
 //! Runs `train` or `evaluate` as one rank, with the right element type and number of threads.
 
-use crate::cli::parsers::Dtype;
+use crate::cli::dtype::Dtype;
 use crate::cli::plan::Execution;
 use crate::cli::plan::RankPlan;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ pub(crate) fn start_as(
     let threads = identity.threads(execution);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Failure::Threads { threads, source })?.install(|| match execution.dtype {
-        Dtype::F32 => command.run::<f32>(identity, out),
+        Dtype::F32 | Dtype::Bf16 => command.run::<f32>(identity, out),
         Dtype::F64 => command.run::<f64>(identity, out),
     })
 }

@@ -122,7 +122,7 @@ pub(crate) fn rows<T: Element>(
     rows.extend([
         ("ranks", identity.world.to_string()),
         ("threads", identity.describe_threads(execution)),
-        ("dtype", T::NAME.to_string()),
+        ("dtype", execution.dtype.to_string()),
         ("isa", config.isa.to_string()),
         ("conv", execution.conv.to_string()),
     ]);

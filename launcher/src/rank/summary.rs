@@ -1,14 +1,22 @@
 //! `isograd summary` and `isograd models`: what networks are made of.
 
+use crate::cli::dtype::Dtype;
 use crate::cli::plan::SummaryPlan;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::network::{layers, outputs};
 use isograd_model::layer::Mode;
-use isograd_model::{Network, Shape, file, zoo};
+use isograd_model::{Element, Network, Shape, file, zoo};
 
 /// Prints the table of the network's layers, and what a shard takes of memory; or the network as a file.
 pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {
+    match plan.dtype {
+        Dtype::F32 | Dtype::Bf16 => print_as::<f32>(plan, out),
+        Dtype::F64 => print_as::<f64>(plan, out),
+    }
+}
+
+fn print_as<T: Element>(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure> {
     let (input, classes) = match &plan.source {
         Some(source) => {
             let samples = source.load_some()?;
@@ -17,8 +25,8 @@ pub(crate) fn print(plan: &SummaryPlan, out: &mut Output) -> Result<(), Failure>
         }
         None => plan.model.made_for(),
     };
-    let layers = || layers::<f32>(&plan.model, input, classes);
-    let mut network = plan.conv.apply(Network::build(layers()?)?)?;
+    let layers = || layers::<T>(&plan.model, input, classes);
+    let mut network = plan.dtype.apply(plan.conv.apply(Network::build(layers()?)?)?)?;
     if plan.recompute {
         network = network.with_recomputation();
     }

@@ -126,6 +126,7 @@ pub(crate) fn run<T: Element>(
         let weights = Whitening::weights(&network).map_err(whiten_plan::refused)?.to_string();
         network.freeze(&weights)?;
     }
+    network = plan.execution.dtype.apply(network)?;
     if plan.recompute {
         network = network.with_recomputation();
     }

@@ -16,7 +16,7 @@ mod steps;
 mod table;
 mod times;
 
-use crate::cli::parsers::Dtype;
+use crate::cli::dtype::Dtype;
 use crate::cli::tune_plan::TunePlan;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -35,7 +35,7 @@ pub(crate) fn start(plan: &TunePlan, out: &mut Output) -> Result<(), Failure> {
     let threads = plan.execution.threads.unwrap_or_else(|| CoreLimits::of_this_process().usable());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.map_err(|source| Failure::Threads { threads, source })?.install(|| match plan.execution.dtype {
-        Dtype::F32 => run::<f32>(plan, threads, out),
+        Dtype::F32 | Dtype::Bf16 => run::<f32>(plan, threads, out),
         Dtype::F64 => run::<f64>(plan, threads, out),
     })
 }
@@ -50,7 +50,7 @@ struct Measured {
 
 fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<(), Failure> {
     let (input, classes) = input(plan)?;
-    let build = || Ok::<_, Failure>(Network::<T>::build(layers(&plan.model, input, classes)?)?);
+    let build = || plan.execution.dtype.apply(Network::<T>::build(layers(&plan.model, input, classes)?)?);
     let network = build()?;
     let shapes = shapes(&network.convolutions());
     let name = plan.model.name();

@@ -3,7 +3,8 @@
 
 use super::{Evaluation, Samples};
 use crate::cli::augment_plan::NormalizePlan;
-use crate::cli::parsers::{Dtype, IsaName};
+use crate::cli::dtype::Dtype;
+use crate::cli::parsers::IsaName;
 use crate::cli::plan::TrainPlan;
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::{Command, Parsed, TrainArgs, parse};
@@ -51,7 +52,7 @@ pub(super) fn test(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|source| Failure::Threads { threads, source })?;
     pool.install(|| match plan.execution.dtype {
-        Dtype::F32 => test_as::<f32>(checkpoint, &plan, note),
+        Dtype::F32 | Dtype::Bf16 => test_as::<f32>(checkpoint, &plan, note),
         Dtype::F64 => test_as::<f64>(checkpoint, &plan, note),
     })
 }

@@ -6,7 +6,7 @@ use super::words::{self, of_dataset};
 use super::{Surroundings, dataset, model};
 use crate::cli::Command;
 use crate::cli::config::table;
-use crate::cli::parsers::Dtype;
+use crate::cli::dtype::Dtype;
 use crate::cli::plan::EvaluatePlan;
 use crate::cli::plan::{Execution, RankPlan};
 use crate::exchange;
@@ -195,7 +195,7 @@ impl Component for Saver {
         if self.file.extension().is_some_and(|ending| ending == "safetensors") {
             let saved = SavedNetwork::find(Path::new(&path))?;
             match dtype_of(&saved) {
-                Dtype::F32 => save::<f32>(&saved, &self.file)?,
+                Dtype::F32 | Dtype::Bf16 => save::<f32>(&saved, &self.file)?,
                 Dtype::F64 => save::<f64>(&saved, &self.file)?,
             }
         } else {

@@ -1,0 +1,93 @@
+//! The type of numbers: of arithmetic, and of what lies in memory between layers.
+
+use super::conv_plan::ConvArgs;
+use crate::failure::Failure;
+use crate::system::names;
+use isograd_kernels::Isa;
+use isograd_kernels::conv::Precision;
+use isograd_model::{Element, Network};
+use std::fmt;
+
+const NAMES: [&str; 3] = ["float32", "float64", "bfloat16"];
+
+/// The level that some CPUs have instructions for products of bfloat16s at. At others, no CPU has.
+const LEVEL_OF_BFLOAT16: &str = "avx512";
+
+/// The type of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+    /// Single precision, with activations and the gradients by them rounded to bfloat16 in training.
+    Bf16,
+}
+
+/// Parses a name.
+pub(crate) fn parse(text: &str) -> Result<Dtype, String> {
+    match text {
+        "float32" | "f32" => Ok(Dtype::F32),
+        "float64" | "f64" => Ok(Dtype::F64),
+        "bfloat16" | "bf16" => Ok(Dtype::Bf16),
+        _ => Err(names::unknown("element type", text, &NAMES)),
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [single, double, rounded] = NAMES;
+        f.write_str(match self {
+            Self::F32 => single,
+            Self::F64 => double,
+            Self::Bf16 => rounded,
+        })
+    }
+}
+
+impl Dtype {
+    /// `network`, whose values have this type.
+    pub(crate) fn apply<T: Element>(self, network: Network<T>) -> Result<Network<T>, Failure> {
+        Ok(match self {
+            Self::F32 | Self::F64 => network,
+            Self::Bf16 => network.with_bfloat16_values()?,
+        })
+    }
+
+    /// How convolutions are computed at level `isa`, given what `args` say. Where values are bfloat16s, the
+    /// factors of convolutions are, too, if nobody says otherwise and there are instructions for it. It
+    /// depends on the level alone, so it is the same for all ranks.
+    pub(crate) fn conv(self, args: ConvArgs, isa: Isa) -> ConvArgs {
+        let has_instructions = self == Self::Bf16 && isa.name() == LEVEL_OF_BFLOAT16;
+        let is_open = args.conv_precision.is_none() && args.tuned.is_none();
+        let conv_precision =
+            if has_instructions && is_open { Some(Precision::Bfloat16) } else { args.conv_precision };
+        ConvArgs { conv_precision, ..args }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for (short, dtype) in [("f32", Dtype::F32), ("f64", Dtype::F64), ("bf16", Dtype::Bf16)] {
+            assert_eq!((parse(short), parse(&dtype.to_string())), (Ok(dtype), Ok(dtype)));
+        }
+        assert!(parse("float").unwrap_err().contains("known are float32, float64, bfloat16"));
+    }
+
+    #[test]
+    fn factors_are_of_the_type_of_values_where_that_is_fast() {
+        let precision = |dtype: Dtype, given, isa| {
+            dtype.conv(ConvArgs { conv_precision: given, ..ConvArgs::default() }, isa).conv_precision
+        };
+        for isa in Isa::available() {
+            let default = (isa.name() == "avx512").then_some(Precision::Bfloat16);
+            assert_eq!(precision(Dtype::Bf16, None, isa), default, "{isa}");
+            assert_eq!(precision(Dtype::Bf16, Some(Precision::Full), isa), Some(Precision::Full), "{isa}");
+            assert_eq!(precision(Dtype::F32, None, isa), None, "{isa}");
+        }
+    }
+}
