@@ -109,8 +109,11 @@ fn a_run_keeps_its_precision() {
     let folder = folder();
     let test = |outcome: &Outcome| lines(&outcome.stdout, "test_acc: ").join("");
     let whole = run(folder.path(), &format!("{RUN} --steps 9 --conv-precision bfloat16"));
-    let part = format!("{RUN} --steps 4 --conv-precision bfloat16 --checkpoint run");
-    assert_eq!(run(folder.path(), &part).code, Some(0));
+    let part = format!("{RUN} --steps 4 --conv-precision bfloat16 --checkpoint run --save part.st");
+    let part = run(folder.path(), &part);
+    assert_eq!(part.code, Some(0));
+    let evaluated = run(folder.path(), "evaluate --load part.st");
+    assert_eq!(test(&evaluated), test(&part), "saved parameters tell it, too: {evaluated:?}");
     let resumed = run(folder.path(), "train --resume run --steps 9 --hash");
     assert_eq!(hash(&resumed), hash(&whole));
     let evaluated = run(folder.path(), "evaluate --load run --dataset synthetic");

@@ -82,7 +82,7 @@ fn tests_predictions_and_the_training_have_the_same_views() {
     let folder = folder();
     let folder = folder.path();
     let train = "train --model net.toml --dataset synthetic --epochs 1 --steps 15 --learning-rate 0.002";
-    let trained = run(folder, &format!("{train} --tta flip-translate --checkpoint run"));
+    let trained = run(folder, &format!("{train} --tta flip-translate --checkpoint run --save x.st"));
     assert!(trained.stdout.contains("flip-translate"), "{trained:?}");
     let plain = run(folder, train);
     let tested = |outcome: &Outcome| match lines(&outcome.stdout, "test_acc: ")[..] {
@@ -93,11 +93,15 @@ fn tests_predictions_and_the_training_have_the_same_views() {
     // What the training has done is done again, unless something else is said.
     assert_eq!(tested(&run(folder, "evaluate --load run")), tested(&trained));
     assert_eq!(tested(&run(folder, "local -n 2 evaluate --load run --threads 2")), tested(&trained));
+    assert_eq!(tested(&run(folder, "evaluate --load x.st")), tested(&trained));
     assert_eq!(tested(&run(folder, "evaluate --load run --tta none")), tested(&plain));
     std::fs::write(folder.join("x.npy"), npy([2, 3, 8, 8])).expect("a file");
-    let predicted =
-        |options: &str| run(folder, &format!("predict --load run --top 10 --json x.npy {options}")).stdout;
+    let predicted_by = |load: &str, options: &str| {
+        run(folder, &format!("predict --load {load} --top 10 --json x.npy {options}"))
+    };
+    let predicted = |options: &str| predicted_by("run", options).stdout;
     assert_eq!(predicted(""), predicted("--tta flip-translate --threads 1"));
+    assert_eq!(predicted(""), predicted_by("x.st", "").stdout);
     assert_ne!(predicted(""), predicted("--tta none"));
     assert_ne!(predicted("--tta flip"), predicted("--tta none"));
     let error = refused(folder, &format!("{train} --tta flop"));

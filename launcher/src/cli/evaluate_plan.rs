@@ -23,6 +23,8 @@ struct Told {
     info: RunInfo,
     /// The options of its training.
     settings: Option<TrainArgs>,
+    /// Those of them by which it is used and tested, which saved parameters tell, too.
+    of_use: Option<TrainArgs>,
 }
 
 impl Told {
@@ -32,7 +34,8 @@ impl Told {
         let Ok(saved) = SavedNetwork::find(&args.load) else { return Self::default() };
         let settings = saved.info.notes.get(SETTINGS).map(|text| SavedSettings::parse(text));
         // Those of another version may have other options.
-        Self { settings: settings.and_then(|settings| settings.train_args().ok()), info: saved.info }
+        let settings = settings.and_then(|settings| settings.train_args().ok());
+        Self { settings, of_use: SavedSettings::told_of_use(&saved.info), info: saved.info }
     }
 
     /// The network; the default one if it is not told.
@@ -97,18 +100,18 @@ impl Told {
 
     /// How convolutions were computed at level `isa`.
     fn conv(&self, isa: Isa) -> Option<ConvArgs> {
-        let execution = self.settings.as_ref().map(|told| &told.execution);
+        let execution = self.of_use.as_ref().map(|told| &told.execution);
         execution.map(|told| told.dtype.conv(told.conv.clone(), isa))
     }
 
     /// The views of samples in tests.
     fn test_time(&self) -> TestTime {
-        self.settings.as_ref().map_or_else(TestTime::default, |settings| settings.tta)
+        self.of_use.as_ref().map_or_else(TestTime::default, |told| told.tta)
     }
 
     fn loss(&self) -> &'static str {
-        match &self.settings {
-            Some(settings) => settings.training.loss.loss,
+        match &self.of_use {
+            Some(told) => told.training.loss.loss,
             None if self.info.input.as_ref().is_some_and(|input| input.is_regression) => REGRESSION_LOSS,
             None => LOSS,
         }

@@ -9,8 +9,8 @@ use crate::failure::Failure;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use isograd_kernels::conv::Precision;
-use isograd_model::RunFolder;
 use isograd_model::file::Tuning;
+use isograd_model::{RunFolder, RunInfo};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -68,6 +68,9 @@ const OF_THE_START: [&str; 2] = ["load", "evaluate"];
 const EFFECTIVE: [&str; 5] =
     ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
 
+/// Options by which a network is used and tested as it was in training. Saved parameters keep them, too.
+const OF_USE: [&str; 6] = ["dtype", "conv", "conv-precision", "tuned", "tta", "loss"];
+
 /// Options, and the folder that their relative paths start from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SavedSettings {
@@ -79,23 +82,12 @@ impl SavedSettings {
     /// Those of the run `plan` of `world` ranks, which was started with `words`, and has `samples` training
     /// samples.
     pub(crate) fn new(plan: &TrainPlan, world: usize, samples: usize) -> Result<Self, Failure> {
-        let matches = train_matches(&plan.words)?;
         let scaled = plan.scale_learning_rate;
-        let options = CommandOptions::of("train").expect("a command that takes configurations");
-        let is_switch =
-            |name: &str| options.find(name).is_some_and(|option| Kind::of(option) == Kind::Switch);
-        let mut words = Vec::new();
-        for (name, values) in given(&matches) {
-            let name = name.as_str();
+        let mut words = words_of(plan, |name| {
             let is_kept =
                 [&OF_A_PROCESS[..], &OF_THE_START, &EFFECTIVE].iter().all(|names| !names.contains(&name));
-            if is_kept && !(scaled && name == "learning-rate") {
-                words.extend(values.into_iter().map(|value| match is_switch(name) {
-                    true => Some(format!("--{name}")),
-                    false => Some(format!("--{name}={}", value.to_str()?)),
-                }));
-            }
-        }
+            is_kept && !(scaled && name == "learning-rate")
+        })?;
         let Execution { isa, .. } = plan.execution;
         words.push(Some(format!("--isa={isa}")));
         words.push(Some(format!("--global-batch-size={}", plan.global_batch_size(samples, world))));
@@ -110,6 +102,19 @@ impl SavedSettings {
             hint: None,
         })?;
         Ok(Self { words, folder: std::env::current_dir().unwrap_or_default() })
+    }
+
+    /// The options of the run `plan` by which its network is used and tested.
+    pub(crate) fn of_use(plan: &TrainPlan) -> Result<Self, Failure> {
+        let words = words_of(plan, |name| OF_USE.contains(&name))?;
+        Ok(Self { words: words.into_iter().flatten().collect(), folder: PathBuf::new() })
+    }
+
+    /// What `info` tells of the options of a training: all of a run, or those of use with saved parameters.
+    /// Those of another version may not be known.
+    pub(crate) fn told_of_use(info: &RunInfo) -> Option<TrainArgs> {
+        let text = info.notes.get(SETTINGS).or(info.notes_of_use.get(SETTINGS))?;
+        Self::parse(text).train_args().ok()
     }
 
     /// The arguments of the run.
@@ -304,6 +309,22 @@ fn given(matches: &ArgMatches) -> Vec<(String, Vec<&OsStr>)> {
     ids.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
         .map(|id| (id.replace('_', "-"), matches.get_raw(id).into_iter().flatten().collect()))
         .collect()
+}
+
+/// The words of the options of `plan` whose names are kept; `None` in the place of one that is not UTF-8.
+fn words_of(plan: &TrainPlan, is_kept: impl Fn(&str) -> bool) -> Result<Vec<Option<String>>, Failure> {
+    let options = CommandOptions::of("train").expect("a command that takes configurations");
+    let is_switch = |name: &str| options.find(name).is_some_and(|option| Kind::of(option) == Kind::Switch);
+    let mut words = Vec::new();
+    for (name, values) in given(&train_matches(&plan.words)?) {
+        if is_kept(&name) {
+            words.extend(values.into_iter().map(|value| match is_switch(&name) {
+                true => Some(format!("--{name}")),
+                false => Some(format!("--{name}={}", value.to_str()?)),
+            }));
+        }
+    }
+    Ok(words)
 }
 
 /// The values of the option `name`, given or by default.

@@ -2,7 +2,7 @@
 
 use crate::cli::conv_plan::{ConvArgs, ConvPlan};
 use crate::cli::network_plan::{ModelName, NetworkPlan};
-use crate::cli::saved_settings::{SETTINGS, SavedSettings};
+use crate::cli::saved_settings::SavedSettings;
 use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs, TrainArgs};
 use crate::failure::Failure;
 use isograd_kernels::Isa;
@@ -72,9 +72,7 @@ impl PredictPlan {
 
     /// The options of the training of `saved`.
     fn told(&self, saved: &SavedNetwork) -> Option<TrainArgs> {
-        let settings = saved.info.notes.get(SETTINGS).filter(|_| self.load.model.is_none());
-        // Those of another version may have other options.
-        settings.and_then(|text| SavedSettings::parse(text).train_args().ok())
+        SavedSettings::told_of_use(&saved.info).filter(|_| self.load.model.is_none())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::TrainPlan;
+use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::cli::source::Source;
 use crate::failure::Failure;
 use crate::rank::data::Samples;
@@ -35,5 +36,6 @@ pub(crate) fn of(plan: &TrainPlan, samples: &Samples, view: &dyn Dataset) -> Res
     });
     info.input = Some(input);
     info.dataset = plan.source.set_name();
+    info.notes_of_use.insert(SETTINGS.to_string(), SavedSettings::of_use(plan)?.text());
     Ok(info)
 }

@@ -57,10 +57,10 @@ pub(super) fn encode<T: Element>(info: &RunInfo, tensors: &[&Tensor]) -> io::Res
 /// What a file tells of its network.
 fn metadata(info: &RunInfo) -> BTreeMap<&'static str, String> {
     let mut metadata = BTreeMap::from([(MODEL, info.model.clone())]);
-    if info.input.is_some() || !info.class_names.is_empty() {
+    if info.input.is_some() || !info.class_names.is_empty() || !info.notes_of_use.is_empty() {
         // Not what belongs to a run, such as the names of files.
-        let RunInfo { class_names, input, dataset, .. } = info.clone();
-        let told = RunInfo { class_names, input, dataset, ..RunInfo::default() };
+        let RunInfo { class_names, input, dataset, notes_of_use, .. } = info.clone();
+        let told = RunInfo { class_names, input, dataset, notes_of_use, ..RunInfo::default() };
         let json = serde_json::to_string(&told).expect("texts and numbers");
         if json.len() <= MAX_INFO_BYTES {
             metadata.insert(INFO, json);

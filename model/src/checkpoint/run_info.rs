@@ -25,6 +25,9 @@ pub struct RunInfo {
     pub must_agree: Vec<(String, String)>,
     /// What else is to be kept.
     pub notes: BTreeMap<String, String>,
+    /// What else is to be kept with saved parameters, too: how the network is used and tested.
+    #[serde(default)]
+    pub notes_of_use: BTreeMap<String, String>,
 }
 
 impl RunInfo {
