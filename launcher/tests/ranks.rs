@@ -227,6 +227,7 @@ fn ranks_that_differ_or_are_missing_are_named() {
             "the schedule: Constant against WarmUp { over: Epochs(2.0), from: 0.01, then: Constant }",
         ),
         ("--ema 0.5", "the decay of the averages: None against Some(0.5)"),
+        ("--dtype bfloat16", "the element type: float32 against bfloat16"),
     ] {
         let address = free_address();
         let options = format!("{RUN} --timeout 20");

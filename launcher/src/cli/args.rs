@@ -561,7 +561,7 @@ pub(crate) struct ExecutionArgs {
     #[arg(long, value_name = "N", value_parser = parsers::shard_size, allow_negative_numbers = true)]
     pub(crate) shard_size: Option<usize>,
     /// Type of numbers: float32 (f32), float64 (f64), or bfloat16 (bf16): float32 with activations and their
-    /// gradients stored as bfloat16s in training, in half of the memory
+    /// gradients stored as bfloat16s in training, to take less memory
     #[arg(long, value_name = "NAME", default_value = "float32", value_parser = dtype::parse)]
     pub(crate) dtype: Dtype,
     /// Instruction-set level: auto, portable, avx2, avx512 or neon

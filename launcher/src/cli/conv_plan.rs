@@ -25,8 +25,8 @@ pub(crate) struct ConvArgs {
     #[arg(long, value_name = "NAME", value_parser = parsers::conv_path)]
     pub(crate) conv: Option<ConvPath>,
     /// Precision of the factors of convolutions: full or bfloat16 (where that is faster; for CPUs with
-    /// AVX512-BF16, others are slow with it). Sums, parameters and all else stay float32 [default: full; of a
-    /// saved network: as it was trained]
+    /// AVX512-BF16, others are slow with it). Sums, parameters and all else stay float32 [default: full, or
+    /// bfloat16 with --dtype bfloat16 at level avx512; of a saved network: as it was trained]
     #[arg(long, value_name = "NAME", value_parser = parsers::conv_precision)]
     pub(crate) conv_precision: Option<Precision>,
     /// Compute each convolution as this file says, which 'isograd tune' writes. It changes the rounding of
@@ -112,8 +112,8 @@ impl ConvPlan {
             }
             Choice::Path(path, Precision::Bfloat16) if *path != ConvPath::Direct && !isa.has_bf16() => {
                 log::warn!(
-                    "--conv-precision bfloat16: this CPU has no instructions for it at level {isa} (AVX512-BF16): \
-                 convolutions are slower than in full precision"
+                    "convolutions in bfloat16: this CPU has no instructions for it at level {isa} (AVX512-BF16), so they \
+                 are slower than with --conv-precision full"
                 )
             }
             Choice::Path(..) => {}

@@ -10,7 +10,8 @@ use std::fmt;
 
 const NAMES: [&str; 3] = ["float32", "float64", "bfloat16"];
 
-/// The level that some CPUs have instructions for products of bfloat16s at. At others, no CPU has.
+/// The only level at which the kernels have instructions for products of bfloat16s; not all of its CPUs have
+/// them.
 const LEVEL_OF_BFLOAT16: &str = "avx512";
 
 /// The type of numbers.
@@ -58,11 +59,16 @@ impl Dtype {
     /// factors of convolutions are, too, if nobody says otherwise and there are instructions for it. It
     /// depends on the level alone, so it is the same for all ranks.
     pub(crate) fn conv(self, args: ConvArgs, isa: Isa) -> ConvArgs {
-        let has_instructions = self == Self::Bf16 && isa.name() == LEVEL_OF_BFLOAT16;
-        let is_open = args.conv_precision.is_none() && args.tuned.is_none();
-        let conv_precision =
-            if has_instructions && is_open { Some(Precision::Bfloat16) } else { args.conv_precision };
-        ConvArgs { conv_precision, ..args }
+        self.conv_at(args, isa.name())
+    }
+
+    fn conv_at(self, args: ConvArgs, level: &str) -> ConvArgs {
+        if self != Self::Bf16 || args.conv_precision.is_some() || args.tuned.is_some() {
+            return args;
+        }
+        let has_instructions = level == LEVEL_OF_BFLOAT16;
+        let precision = if has_instructions { Precision::Bfloat16 } else { Precision::Full };
+        ConvArgs { conv_precision: Some(precision), ..args }
     }
 }
 
@@ -80,14 +86,15 @@ mod tests {
 
     #[test]
     fn factors_are_of_the_type_of_values_where_that_is_fast() {
-        let precision = |dtype: Dtype, given, isa| {
-            dtype.conv(ConvArgs { conv_precision: given, ..ConvArgs::default() }, isa).conv_precision
+        let precision = |dtype: Dtype, given, level| {
+            dtype.conv_at(ConvArgs { conv_precision: given, ..ConvArgs::default() }, level).conv_precision
         };
-        for isa in Isa::available() {
-            let default = (isa.name() == "avx512").then_some(Precision::Bfloat16);
-            assert_eq!(precision(Dtype::Bf16, None, isa), default, "{isa}");
-            assert_eq!(precision(Dtype::Bf16, Some(Precision::Full), isa), Some(Precision::Full), "{isa}");
-            assert_eq!(precision(Dtype::F32, None, isa), None, "{isa}");
+        let (full, rounded) = (Some(Precision::Full), Some(Precision::Bfloat16));
+        for (level, default) in [("avx512", rounded), ("avx2", full), ("neon", full), ("portable", full)] {
+            assert_eq!(precision(Dtype::Bf16, None, level), default, "{level}");
+            assert_eq!(precision(Dtype::Bf16, full, level), full, "{level}");
+            assert_eq!(precision(Dtype::Bf16, rounded, level), rounded, "{level}");
+            assert_eq!(precision(Dtype::F32, None, level), None, "{level}");
         }
     }
 }

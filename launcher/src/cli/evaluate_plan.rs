@@ -10,7 +10,6 @@ use crate::cli::source::Source;
 use crate::cli::{DataArgs, EvaluateArgs, InputArgs, TrainArgs};
 use crate::failure::Failure;
 use isograd_datasets::open;
-use isograd_kernels::Isa;
 use isograd_model::{InputInfo, InputSize, RunInfo, SavedNetwork, TestTime, zoo};
 
 /// The loss of a regression that does not tell its own.
@@ -98,10 +97,9 @@ impl Told {
         self.settings.as_ref().map_or_else(Default::default, |told| (told.validation_split, told.stratify))
     }
 
-    /// How convolutions were computed at level `isa`.
-    fn conv(&self, isa: Isa) -> Option<ConvArgs> {
-        let execution = self.of_use.as_ref().map(|told| &told.execution);
-        execution.map(|told| told.dtype.conv(told.conv.clone(), isa))
+    /// How convolutions were computed.
+    fn conv(&self) -> Option<ConvArgs> {
+        self.of_use.as_ref().map(|told| told.execution.conv.clone())
     }
 
     /// The views of samples in tests.
@@ -149,8 +147,10 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
         // The paths of another network say nothing of this one.
         let given = execution.conv.clone();
         let execution: Execution = execution.try_into()?;
-        let conv = if model.is_none() { told.conv(execution.isa) } else { None };
-        let conv = ConvPlan::or_told(execution.dtype.conv(given, execution.isa), conv);
+        let conv = match told.conv().filter(|_| model.is_none()) {
+            Some(told) => ConvPlan::or_told(given, Some(told)),
+            None => execution.conv.clone(),
+        };
         let model = match model {
             Some(model) => NetworkPlan::new(model)?,
             None => told.model()?,

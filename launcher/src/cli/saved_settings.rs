@@ -89,6 +89,7 @@ impl SavedSettings {
             is_kept && !(scaled && name == "learning-rate")
         })?;
         let Execution { isa, .. } = plan.execution;
+        words.extend(precision_of_type(plan)?.map(Some));
         words.push(Some(format!("--isa={isa}")));
         words.push(Some(format!("--global-batch-size={}", plan.global_batch_size(samples, world))));
         if scaled {
@@ -106,8 +107,8 @@ impl SavedSettings {
 
     /// The options of the run `plan` by which its network is used and tested.
     pub(crate) fn of_use(plan: &TrainPlan) -> Result<Self, Failure> {
-        let words = words_of(plan, |name| OF_USE.contains(&name))?;
-        Ok(Self { words: words.into_iter().flatten().collect(), folder: PathBuf::new() })
+        let words = words_of(plan, |name| OF_USE.contains(&name))?.into_iter().flatten();
+        Ok(Self { words: words.chain(precision_of_type(plan)?).collect(), folder: PathBuf::new() })
     }
 
     /// What `info` tells of the options of a training: all of a run, or those of use with saved parameters.
@@ -137,12 +138,10 @@ impl SavedSettings {
             }
             let saved = raw(&matches, &name);
             let choices = |args: &TrainArgs| args.execution.conv.tuned.as_ref().map(Tuning::digest);
+            let precision = |args: &TrainArgs| args.execution.conv.conv_precision.unwrap_or_default();
             let is_equal = match name.as_str() {
                 "tuned" => choices(&args) == choices(&given_args),
-                "conv-precision" => {
-                    let of_run = precision_of_run(&args).unwrap_or_default();
-                    of_run == given_args.execution.conv.conv_precision.unwrap_or_default()
-                }
+                "conv-precision" => precision(&args) == precision(&given_args),
                 "dtype" => args.execution.dtype == given_args.execution.dtype,
                 "evaluate" => true,
                 _ => saved.as_ref() == Some(&values),
@@ -327,16 +326,22 @@ fn words_of(plan: &TrainPlan, is_kept: impl Fn(&str) -> bool) -> Result<Vec<Opti
     Ok(words)
 }
 
+/// The precision of the factors of convolutions as a word, where it came of the type of values: on another
+/// machine, it might be another one.
+fn precision_of_type(plan: &TrainPlan) -> Result<Option<String>, Failure> {
+    let ExecutionArgs { dtype, conv, .. } = arguments(&train_matches(&plan.words)?)?.execution;
+    let is_given = conv.conv_precision.is_some();
+    let precision = dtype.conv(conv, plan.execution.isa).conv_precision.filter(|_| !is_given);
+    Ok(precision.map(|precision| {
+        let name = if precision == Precision::Bfloat16 { "bfloat16" } else { "full" };
+        format!("--conv-precision={name}")
+    }))
+}
+
 /// The values of the option `name`, given or by default.
 fn raw<'a>(matches: &'a ArgMatches, name: &str) -> Option<Vec<&'a OsStr>> {
     let matches = matches.subcommand_matches("train").expect("the command was train");
     Some(matches.get_raw(&name.replace('-', "_"))?.collect())
-}
-
-/// The precision of the factors of convolutions in a run with such options, where it is not the default one.
-fn precision_of_run(args: &TrainArgs) -> Option<Precision> {
-    let ExecutionArgs { dtype, isa, conv, .. } = &args.execution;
-    dtype.conv(conv.clone(), isa.on_this_cpu().ok()?).conv_precision
 }
 
 #[cfg(test)]

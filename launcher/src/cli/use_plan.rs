@@ -60,8 +60,7 @@ pub(crate) struct ImportPlan {
 impl PredictPlan {
     /// How convolutions are computed in the network `saved`: as the options say, or else as it was trained.
     pub(crate) fn conv(&self, saved: &SavedNetwork) -> ConvPlan {
-        let told = self.told(saved).map(|args| args.execution.dtype.conv(args.execution.conv, self.isa));
-        ConvPlan::or_told(self.conv.clone(), told)
+        ConvPlan::or_told(self.conv.clone(), self.told(saved).map(|args| args.execution.conv))
     }
 
     /// The views that are predicted by: as the options say, or else as in the tests of the training.

@@ -51,7 +51,7 @@ struct Measured {
 fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<(), Failure> {
     let (input, classes) = input(plan)?;
     let build = || plan.execution.dtype.apply(Network::<T>::build(layers(&plan.model, input, classes)?)?);
-    let network = build()?;
+    let network = plan.execution.conv.apply(build()?)?;
     let shapes = shapes(&network.convolutions());
     let name = plan.model.name();
     if shapes.is_empty() {
@@ -61,8 +61,9 @@ fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<
     let (isa, shard_size, batch_size) = (plan.execution.isa, plan.shard_size(), plan.batch_size);
     let dtype = <T as isograd_kernels::Element>::NAME;
     out.line(&format!(
-        "{name}: {} shapes of convolutions, {threads} threads, shards of {shard_size} samples, {dtype}, {isa}, {}",
+        "{name}: {} shapes of convolutions, {threads} threads, shards of {shard_size} samples, {}, {isa}, {}",
         shapes.len(),
+        plan.execution.dtype,
         cpu_model()
     ))?;
     let bench = Bench { isa, n: shard_size, threads, shards: batch_size.div_ceil(shard_size) };

@@ -247,7 +247,8 @@ impl<T: Element> Network<T> {
         }
     }
 
-    /// The same on one thread, where values are rounded: so is the sum, after each addition.
+    /// As [`forward_add`](Self::forward_add), on one thread and for values that are rounded: so is the sum,
+    /// after each addition.
     fn forward_add_rounded(
         &self,
         isa: Isa,

@@ -49,9 +49,14 @@ impl Region {
     /// No tensor.
     pub(super) const EMPTY: Self = Self { range: 0..0, is_rounded: false };
 
-    /// Its elements in the arena; none if it is rounded.
+    /// Its elements in the arena.
+    ///
+    /// # Panics
+    ///
+    /// When it is rounded.
     pub(super) fn elements(&self) -> Range<usize> {
-        if self.is_rounded { 0..0 } else { self.range.clone() }
+        assert!(!self.is_rounded, "the tensor at {:?} is rounded", self.range);
+        self.range.clone()
     }
 
     fn part(&self, range: Range<usize>) -> Self {
@@ -135,9 +140,11 @@ impl Copies {
 }
 
 impl<T: Element> Network<T> {
-    /// Keeps activations and the gradients by them as bfloat16s in training: in half of the memory. Layers
-    /// compute with f32s all the same; their results are rounded, to nearest, before they are stored.
-    /// Parameters, their gradients, statistics and sums stay f32s. In use, nothing is rounded.
+    /// Keeps activations and the gradients by them as bfloat16s in training: in half of the bytes. Layers
+    /// compute with f32s all the same, on copies, for which a step needs room; their results are rounded, to
+    /// nearest, before they are stored. A sum of several terms, as a gradient that several layers add to, is
+    /// rounded after each addition. Parameters, their gradients, statistics and sums inside of layers stay
+    /// f32s. In use, nothing is rounded.
     ///
     /// Results differ from those without it by the rounding: a bfloat16 has the range of an f32 and eight
     /// bits of precision. At one level of instructions they have the same bits on every machine.
@@ -162,19 +169,23 @@ impl<T: Element> Network<T> {
         Ok(self)
     }
 
+    pub(crate) fn has_bfloat16_values(&self) -> bool {
+        self.has_bfloat16_values
+    }
+
     /// Whether a buffer is rounded in passes in `mode`.
     pub(super) fn is_rounded(&self, mode: Mode, slot: Slot) -> bool {
         if !self.has_bfloat16_values || mode == Mode::Eval {
             return false;
         }
         // What the loss may read, and leave a gradient by.
-        let ends = [self.output, self.graph.steps[self.without_last()].reads[0]];
+        let last = self.graph.steps.last().map(|step| step.reads[0]);
+        let mut ends = [Some(self.output), last].into_iter().flatten();
         match slot {
             Slot::Data(buffer) | Slot::Again(buffer) => {
-                let input = self.data[0].value;
-                buffer != input && ends.iter().all(|value| self.data[*value].value != buffer)
+                buffer != self.data[0].value && ends.all(|value| self.data[value].value != buffer)
             }
-            Slot::Gradient(buffer) => ends.iter().all(|value| self.gradients[*value].value != buffer),
+            Slot::Gradient(buffer) => ends.all(|value| self.gradients[value].value != buffer),
             Slot::Saved(_) | Slot::Spare(_) | Slot::Copies(..) | Slot::Targets => false,
         }
     }

@@ -254,8 +254,9 @@ pub(super) fn facts<T: Element>(network: &Network<T>, config: &TrainConfig<T>) -
         max_steps,
         max_epochs,
     } = config;
+    let element = if network.has_bfloat16_values() { "bfloat16 in memory" } else { T::NAME };
     let mut facts =
-        vec![("element type".to_string(), T::NAME.to_string()), ("network".to_string(), describe(network))];
+        vec![("element type".to_string(), element.to_string()), ("network".to_string(), describe(network))];
     let mut fact = |name: &str, value: &dyn Debug| facts.push((name.to_string(), format!("{value:?}")));
     fact("batch size", batch_size);
     fact("shard size", shard_size);

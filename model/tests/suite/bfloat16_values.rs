@@ -50,8 +50,9 @@ impl Layer<f32> for Round {
     }
 }
 
-/// A network, with the layer that `between` gives behind each layer whose output is stored: all but the input
-/// and what the loss reads.
+/// A network, with the layers that `between` gives behind each layer whose output is stored: all but the
+/// input and what the loss reads. The backward pass of none reads its own output, which is not what a layer
+/// behind it rounds. The second path of the concatenation begins inside of a word.
 fn network_with(between: impl Fn() -> Layers<f32>) -> Network<f32> {
     let mut layers = layers![Input::new(2, 9, 7)];
     let mut push = |layer: Box<dyn Layer<f32>>| {
@@ -62,13 +63,14 @@ fn network_with(between: impl Fn() -> Layers<f32>) -> Network<f32> {
     push(Box::new(ReLU));
     push(Box::new(Residual::new(layers![Conv2D::new(5, 3).padding(1)])));
     push(Box::new(ReLU6));
+    push(Box::new(Concatenation::new([layers![Conv2D::new(3, 3).padding(1)], layers![]])));
     push(Box::new(BatchNormalization::new()));
     push(Box::new(MaxPool2D::new(2)));
     push(Box::new(SiLU));
     push(Box::new(Conv2D::new(6, 3).stride(2)));
     push(Box::new(Flatten));
     push(Box::new(Dense::new(7)));
-    push(Box::new(Tanh));
+    push(Box::new(GELU::new()));
     layers.extend(layers![Dense::new(4), Softmax]);
     build(layers)
 }

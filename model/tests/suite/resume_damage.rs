@@ -99,6 +99,9 @@ fn a_checkpoint_of_another_run_is_refused_by_the_difference() {
     let small =
         Network::build(layers![Input::new(1, 8, 8), Flatten, Dense::new(4), Softmax]).expect("a network");
     refuse(small, config(), &info(), "the saved run has the network one of ");
+    let rounded = network().with_bfloat16_values().expect("f32");
+    let expected = "the saved run has the element type float32, this run has bfloat16 in memory";
+    refuse(rounded, config(), &info(), expected);
     for (config, expected) in [
         (TrainConfig { seed: 6, ..config() }, "the saved run has the seed 5, this run has 6"),
         (TrainConfig { batch_size: 10, ..config() }, "the batch size 20, this run has 10"),
