@@ -4,13 +4,16 @@
 
 use super::args::{Arguments, Command, ExecutionArgs, TrainArgs};
 use super::config::{self, CommandOptions, Kind};
+use super::conv_plan::ConvArgs;
+use super::dtype::Dtype;
 use super::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use isograd_kernels::conv::Precision;
 use isograd_model::file::Tuning;
-use isograd_model::{RunFolder, RunInfo};
+use isograd_model::layer::ConvPath;
+use isograd_model::{RunFolder, RunInfo, TestTime};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -68,9 +71,6 @@ const OF_THE_START: [&str; 2] = ["load", "evaluate"];
 const EFFECTIVE: [&str; 5] =
     ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
 
-/// Options by which a network is used and tested as it was in training. Saved parameters keep them, too.
-const OF_USE: [&str; 6] = ["dtype", "conv", "conv-precision", "tuned", "tta", "loss"];
-
 /// Options, and the folder that their relative paths start from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SavedSettings {
@@ -82,12 +82,23 @@ impl SavedSettings {
     /// Those of the run `plan` of `world` ranks, which was started with `words`, and has `samples` training
     /// samples.
     pub(crate) fn new(plan: &TrainPlan, world: usize, samples: usize) -> Result<Self, Failure> {
+        let matches = train_matches(&plan.words)?;
         let scaled = plan.scale_learning_rate;
-        let mut words = words_of(plan, |name| {
+        let options = CommandOptions::of("train").expect("a command that takes configurations");
+        let is_switch =
+            |name: &str| options.find(name).is_some_and(|option| Kind::of(option) == Kind::Switch);
+        let mut words = Vec::new();
+        for (name, values) in given(&matches) {
+            let name = name.as_str();
             let is_kept =
                 [&OF_A_PROCESS[..], &OF_THE_START, &EFFECTIVE].iter().all(|names| !names.contains(&name));
-            is_kept && !(scaled && name == "learning-rate")
-        })?;
+            if is_kept && !(scaled && name == "learning-rate") {
+                words.extend(values.into_iter().map(|value| match is_switch(name) {
+                    true => Some(format!("--{name}")),
+                    false => Some(format!("--{name}={}", value.to_str()?)),
+                }));
+            }
+        }
         let Execution { isa, .. } = plan.execution;
         words.extend(precision_of_type(plan)?.map(Some));
         words.push(Some(format!("--isa={isa}")));
@@ -105,10 +116,22 @@ impl SavedSettings {
         Ok(Self { words, folder: std::env::current_dir().unwrap_or_default() })
     }
 
-    /// The options of the run `plan` by which its network is used and tested.
+    /// The options of the run `plan` by which its network is used and tested: what is not the default, in one
+    /// spelling, so that equal parameters give equal files.
     pub(crate) fn of_use(plan: &TrainPlan) -> Result<Self, Failure> {
-        let words = words_of(plan, |name| OF_USE.contains(&name))?.into_iter().flatten();
-        Ok(Self { words: words.chain(precision_of_type(plan)?).collect(), folder: PathBuf::new() })
+        let ExecutionArgs { dtype, conv, .. } = arguments(&train_matches(&plan.words)?)?.execution;
+        let ConvArgs { conv, conv_precision, tuned } = dtype.conv(conv, plan.execution.isa);
+        let path = conv.filter(|path| *path != ConvPath::default());
+        let precision = conv_precision.filter(|precision| *precision != Precision::default());
+        let words = [
+            (dtype != Dtype::F32).then(|| format!("--dtype={dtype}")),
+            path.map(|path| format!("--conv={path}")),
+            precision.map(precision_word),
+            tuned.map(|tuning| format!("--tuned={}", tuning.to_toml())),
+            (plan.test_time != TestTime::Plain).then(|| format!("--tta={}", plan.test_time)),
+            Some(format!("--loss={}", plan.loss)),
+        ];
+        Ok(Self { words: words.into_iter().flatten().collect(), folder: PathBuf::new() })
     }
 
     /// What `info` tells of the options of a training: all of a run, or those of use with saved parameters.
@@ -310,32 +333,17 @@ fn given(matches: &ArgMatches) -> Vec<(String, Vec<&OsStr>)> {
         .collect()
 }
 
-/// The words of the options of `plan` whose names are kept; `None` in the place of one that is not UTF-8.
-fn words_of(plan: &TrainPlan, is_kept: impl Fn(&str) -> bool) -> Result<Vec<Option<String>>, Failure> {
-    let options = CommandOptions::of("train").expect("a command that takes configurations");
-    let is_switch = |name: &str| options.find(name).is_some_and(|option| Kind::of(option) == Kind::Switch);
-    let mut words = Vec::new();
-    for (name, values) in given(&train_matches(&plan.words)?) {
-        if is_kept(&name) {
-            words.extend(values.into_iter().map(|value| match is_switch(&name) {
-                true => Some(format!("--{name}")),
-                false => Some(format!("--{name}={}", value.to_str()?)),
-            }));
-        }
-    }
-    Ok(words)
-}
-
 /// The precision of the factors of convolutions as a word, where it came of the type of values: on another
 /// machine, it might be another one.
 fn precision_of_type(plan: &TrainPlan) -> Result<Option<String>, Failure> {
     let ExecutionArgs { dtype, conv, .. } = arguments(&train_matches(&plan.words)?)?.execution;
     let is_given = conv.conv_precision.is_some();
     let precision = dtype.conv(conv, plan.execution.isa).conv_precision.filter(|_| !is_given);
-    Ok(precision.map(|precision| {
-        let name = if precision == Precision::Bfloat16 { "bfloat16" } else { "full" };
-        format!("--conv-precision={name}")
-    }))
+    Ok(precision.map(precision_word))
+}
+
+fn precision_word(precision: Precision) -> String {
+    format!("--conv-precision={}", if precision == Precision::Bfloat16 { "bfloat16" } else { "full" })
 }
 
 /// The values of the option `name`, given or by default.
