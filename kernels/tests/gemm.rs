@@ -368,7 +368,7 @@ fn nan_and_infinity_in_bfloat16() {
 }
 
 #[test]
-#[should_panic(expected = "only products of f32")]
+#[should_panic(expected = "only f32 is rounded to bfloat16")]
 fn f64_is_not_multiplied_in_bfloat16() {
     let (a, mut c) = ([1.0f64], [0.0]);
     let a = MatRef::row_major(&a, 1, 1);
