@@ -106,6 +106,7 @@ impl<S: Level> Bf16<S> for Portable {
         // The compiler takes the upper halves of a block of words with vector instructions, those of a single
         // vector one by one.
         const BLOCK: usize = 128;
+        let factors = &mut factors[..x.len()];
         for (x, factors) in x.chunks(BLOCK).zip(factors.chunks_mut(BLOCK)) {
             let mut words = [0; BLOCK];
             let (vectors, rest) = S::as_simd_f32s(x);

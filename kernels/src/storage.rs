@@ -56,7 +56,7 @@ pub(crate) struct Widen<'a> {
 impl Kernel for Widen<'_> {
     type Output = ();
 
-    // The compiler makes vectors of it: their instructions for it are not among those of `Level`.
+    // `Level` has no instruction that widens 16 bits; the compiler finds those of the level by itself.
     #[inline(always)]
     fn run<S: Level>(self, _: S) {
         for (x, y) in self.x.iter().zip(self.y) {

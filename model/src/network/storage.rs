@@ -169,6 +169,7 @@ impl<T: Element> Network<T> {
         Ok(self)
     }
 
+    /// Whether values are [rounded](Self::with_bfloat16_values) in training. The bits of a run depend on it.
     pub(crate) fn has_bfloat16_values(&self) -> bool {
         self.has_bfloat16_values
     }
