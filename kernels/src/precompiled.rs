@@ -3,6 +3,9 @@
 //! A generic function is compiled in every crate that calls it. These kernels contain a tile of every width
 //! at every level, so each of those crates would take minutes to compile. The methods of a trait that is
 //! implemented for concrete types are compiled only here.
+//!
+//! The compiler shares its work among threads by modules, so each kernel of convolutions has a module of its
+//! own for each type.
 
 use crate::Accum;
 use crate::conv::{
@@ -35,35 +38,74 @@ pub trait Precompiled: Sized {
     fn widen_bf16(isa: Isa, x: &[u16], y: &mut [Self]);
 }
 
+/// For each type a module, in which each kernel has a module with a function that runs it.
+macro_rules! compile {
+    ($of:ident, $t:ty: $($name:ident($kernel:ident, $run:ident)),* $(,)?) => {
+        mod $of {$(
+            pub(super) mod $name {
+                use crate::{isa::Isa, precompiled::$kernel};
+
+                pub(in crate::precompiled) fn run(isa: Isa, kernel: $kernel<'_, $t>) {
+                    isa.$run(kernel);
+                }
+            }
+        )*}
+    };
+}
+
+compile!(
+    of_f32, f32:
+    direct(DirectPass, run),
+    weight_gradient(WeightGradientPass, run),
+    depthwise(DepthwisePass, run),
+    depthwise_weight_gradient(DepthwiseWeightGradientPass, run),
+    winograd(WinogradPass, run),
+    winograd_weight_gradient(WinogradWeightGradientPass, run),
+    winograd_weights(WinogradWeights, run),
+    winograd_bf16(WinogradPass, run_bf16),
+    winograd_weight_gradient_bf16(WinogradWeightGradientPass, run_bf16),
+    winograd_weights_bf16(WinogradWeights, run_bf16),
+);
+compile!(
+    of_f64, f64:
+    direct(DirectPass, run),
+    weight_gradient(WeightGradientPass, run),
+    depthwise(DepthwisePass, run),
+    depthwise_weight_gradient(DepthwiseWeightGradientPass, run),
+    winograd(WinogradPass, run),
+    winograd_weight_gradient(WinogradWeightGradientPass, run),
+    winograd_weights(WinogradWeights, run),
+);
+
 macro_rules! precompile {
-    ($($t:ty, $bf16:ident);*) => {$(
+    ($($t:ty, $of:ident, $bf16:ident);*) => {$(
         impl Precompiled for $t {
             fn direct(isa: Isa, kernel: DirectPass<'_, $t>) {
-                isa.run(kernel);
+                $of::direct::run(isa, kernel);
             }
 
             fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, $t>) {
-                isa.run(kernel);
+                $of::weight_gradient::run(isa, kernel);
             }
 
             fn depthwise(isa: Isa, kernel: DepthwisePass<'_, $t>) {
-                isa.run(kernel);
+                $of::depthwise::run(isa, kernel);
             }
 
             fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, $t>) {
-                isa.run(kernel);
+                $of::depthwise_weight_gradient::run(isa, kernel);
             }
 
             fn winograd(isa: Isa, kernel: WinogradPass<'_, $t>) {
-                isa.run(kernel);
+                $of::winograd::run(isa, kernel);
             }
 
             fn winograd_weight_gradient(isa: Isa, kernel: WinogradWeightGradientPass<'_, $t>) {
-                isa.run(kernel);
+                $of::winograd_weight_gradient::run(isa, kernel);
             }
 
             fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, $t>) {
-                isa.run(kernel);
+                $of::winograd_weights::run(isa, kernel);
             }
 
             fn product(isa: Isa, kernel: Product<'_, '_, $t>) {
@@ -82,15 +124,15 @@ macro_rules! precompile {
 macro_rules! with_bf16 {
     () => {
         fn winograd_bf16(isa: Isa, kernel: WinogradPass<'_, f32>) {
-            isa.run_bf16(kernel);
+            of_f32::winograd_bf16::run(isa, kernel);
         }
 
         fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, f32>) {
-            isa.run_bf16(kernel);
+            of_f32::winograd_weight_gradient_bf16::run(isa, kernel);
         }
 
         fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, f32>) {
-            isa.run_bf16(kernel);
+            of_f32::winograd_weights_bf16::run(isa, kernel);
         }
 
         fn product_bf16(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
@@ -138,4 +180,4 @@ macro_rules! without_bf16 {
 
 const NO_BF16: &str = "only f32 is rounded to bfloat16";
 
-precompile!(f32, with_bf16; f64, without_bf16);
+precompile!(f32, of_f32, with_bf16; f64, of_f64, without_bf16);
