@@ -8,6 +8,7 @@ use super::weight_gradient::{WeightGradientPass, WeightGradientPlan};
 use super::{Path, Paths};
 use crate::element::Element;
 use crate::{Accum, Finish, Pass};
+use std::ops::Range;
 
 /// The planned loops of a group. All groups of a convolution have the same.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Group {
             w_strides: WeightStrides { output: c * kernel_len, input: kernel_len },
             forward: DirectPlan::new(c, f, rows, columns),
             input_gradient: DirectPlan::transposed(f, c, rows, columns),
-            weight_gradient: WeightGradientPlan::new(c, f, rows, columns),
+            weight_gradient: WeightGradientPlan::new(c, rows, columns),
             im2col,
         }
     }
@@ -80,25 +81,29 @@ impl Group {
         T::direct(isa, DirectPass { plan, n, outputs, x, w, w_strides, bias, epilogue, y, scratch });
     }
 
+    /// The gradient of the group's input channels `channels`, whose are `dx` and `relu_output`.
+    #[expect(clippy::too_many_arguments, reason = "those of a convolution's, and the path")]
     pub(super) fn input_gradient<T: Element>(
         &self,
         path: Path,
         pass: Pass<'_, T>,
+        channels: Range<usize>,
         [dy, w]: [&[T]; 2],
         relu_output: Option<&[T]>,
         accum: Accum,
         dx: &mut [T],
     ) {
         if path == Path::Im2col {
-            return self.im2col.input_gradient(pass, dy, w, relu_output, accum, dx);
+            return self.im2col.input_gradient(pass, channels, [dy, w], relu_output, accum, dx);
         }
         let Pass { isa, n, scratch } = pass;
+        let w = &w[channels.start * self.w_strides.input..];
         let (plan, epilogue) = (&self.input_gradient, Epilogue::gradient(accum, relu_output));
         let w_strides = WeightStrides { output: self.w_strides.input, input: self.w_strides.output };
         let pass = DirectPass {
             plan,
             n,
-            outputs: plan.outputs,
+            outputs: channels.len(),
             x: dy,
             w,
             w_strides,
@@ -110,6 +115,7 @@ impl Group {
         T::direct(isa, pass);
     }
 
+    /// The gradient of the weights of all filters of the group, or of those whose `dy` and `dw` are given.
     pub(super) fn weight_gradient<T: Element>(
         &self,
         path: Path,
@@ -122,6 +128,7 @@ impl Group {
             return self.im2col.weight_gradient(pass, x, dy, accum, dw);
         }
         let (Pass { isa, n, scratch }, plan) = (pass, &self.weight_gradient);
-        T::weight_gradient(isa, WeightGradientPass { plan, n, x, dy, accum, dw, scratch });
+        let filters = dw.len() / self.w_strides.output;
+        T::weight_gradient(isa, WeightGradientPass { plan, filters, n, x, dy, accum, dw, scratch });
     }
 }

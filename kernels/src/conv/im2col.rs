@@ -149,17 +149,21 @@ impl Im2col {
         }
     }
 
+    /// The gradient of the input channels `channels`, whose are `dx` and `relu_output`.
     pub(super) fn input_gradient<T: Element>(
         &self,
         Pass { isa, n, scratch }: Pass<'_, T>,
-        dy: &[T],
-        w: &[T],
+        channels: Range<usize>,
+        [dy, w]: [&[T]; 2],
         relu_output: Option<&[T]>,
         accum: Accum,
         dx: &mut [T],
     ) {
         let plane = self.plane(n);
-        let w = MatRef::row_major(w, self.f, self.depth()).t();
+        let kernel_len = self.rows.kernel * self.columns.kernel;
+        let depth = channels.len() * kernel_len;
+        let w = &w[channels.start * kernel_len..];
+        let w = MatRef::strided(w, self.f, depth, self.depth(), 1).t();
         if accum == Accum::Replace && !self.is_image {
             dx.fill(T::ZERO);
         }
@@ -173,22 +177,15 @@ impl Im2col {
                     w,
                     dy,
                     accum,
-                    MatMut::strided(&mut dx[start..], self.c, len, plane, 1),
+                    MatMut::strided(&mut dx[start..], depth, len, plane, 1),
                 );
                 continue;
             }
-            let columns = &mut scratch[..self.depth() * len];
-            product(
-                self.precisions[1],
-                isa,
-                w,
-                dy,
-                Accum::Replace,
-                MatMut::row_major(columns, self.depth(), len),
-            );
+            let columns = &mut scratch[..depth * len];
+            product(self.precisions[1], isa, w, dy, Accum::Replace, MatMut::row_major(columns, depth, len));
             // At stride 1, a row of pixels is contiguous in both.
             let run_len = |row_len| if self.columns.stride == 1 { row_len } else { n };
-            self.for_each_row(n, &block, |inside, source| {
+            self.for_each_row(n, channels.len(), &block, |inside, source| {
                 let (dx, columns) = (&mut dx[source..], &columns[inside]);
                 let run_len = run_len(columns.len()).max(1);
                 let runs = dx.chunks_mut(run_len * self.columns.stride);
@@ -214,12 +211,14 @@ impl Im2col {
         dw: &mut [T],
     ) {
         let plane = self.plane(n);
+        // Possibly a part of all filters.
+        let f = dw.len() / self.depth();
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
             let columns = self.columns(n, x, &block, scratch);
             let accum = if block.start == 0 { accum } else { Accum::Add };
-            let dw = MatMut::row_major(dw, self.f, self.depth());
-            let dy = MatRef::strided(&dy[start..], self.f, len, plane, 1);
+            let dw = MatMut::row_major(dw, f, self.depth());
+            let dy = MatRef::strided(&dy[start..], f, len, plane, 1);
             product(self.precisions[2], isa, dy, columns.t(), accum, dw);
         }
     }
@@ -249,7 +248,7 @@ impl Im2col {
     /// Fills `columns` `[C*KH*KW, rows of the block * OW * n]` from `x`.
     fn copy<T: Element>(&self, n: usize, x: &[T], block: &Range<usize>, columns: &mut [T]) {
         let (mut done, stride) = (0, self.columns.stride);
-        self.for_each_row(n, block, |inside, source| {
+        self.for_each_row(n, self.c, block, |inside, source| {
             columns[done..inside.start].fill(T::ZERO);
             let (copy, x) = (&mut columns[inside.clone()], &x[source..]);
             match (stride, n) {
@@ -262,12 +261,18 @@ impl Im2col {
         columns[done..].fill(T::ZERO);
     }
 
-    /// Calls `visit(range of the columns, first element of x)` for every row of pixels to copy, which are a
-    /// stride apart in x, in the order of the columns.
-    fn for_each_row(&self, n: usize, block: &Range<usize>, mut visit: impl FnMut(Range<usize>, usize)) {
+    /// Calls `visit(range of the columns, first element of x)` for every row of pixels of `channels` channels
+    /// to copy, which are a stride apart in x, in the order of the columns.
+    fn for_each_row(
+        &self,
+        n: usize,
+        channels: usize,
+        block: &Range<usize>,
+        mut visit: impl FnMut(Range<usize>, usize),
+    ) {
         let (h, w, ow) = (self.rows.inputs, self.columns.inputs, self.columns.outputs);
         let mut row = 0;
-        for c in 0..self.c {
+        for c in 0..channels {
             for kh in 0..self.rows.kernel {
                 for reads in &self.reads {
                     for i in block.clone() {

@@ -332,45 +332,16 @@ impl Conv2d {
         finish: impl Into<Finish<'f, T>>,
         y: &mut [T],
     ) {
-        let Weights { plain: w, prepared } = w.into();
-        self.check(&pass, x.len(), w.len(), y.len());
-        let (f, finish) = (self.shape.f, finish.into());
-        finish.check(y.len());
-        if let Some(bias) = bias {
-            assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
-        }
-        let path = self.paths.forward_of(pass.n);
-        if let Some(plan) = self.winograd.forward(path) {
-            check_prepared(prepared.len(), self.forward_prepared_len());
-            let epilogue = Epilogue::finish(finish);
-            return winograd::correlate(plan, pass, 0..f, [x, prepared], bias, epilogue, y);
-        }
-        let Pass { isa, n, scratch } = pass;
-        if let Some(depthwise) = self.depthwise(path) {
-            let Finish { addend, activation } = finish;
-            let own = if addend.is_some() { Activation::Identity } else { activation };
-            depthwise.forward(isa, n, [x, w], bias, Epilogue::finish(own.into()), y);
-            if let Some(addend) = addend {
-                elementwise::add_assign(isa, addend, activation, y);
-            }
-            return;
-        }
-        for g in 0..self.shape.groups {
-            let pass = Pass { isa, n, scratch: &mut *scratch };
-            let inputs = [self.part(g, x), self.part(g, w)];
-            let bias = bias.map(|bias| self.part(g, bias));
-            let finish = Finish { addend: finish.addend.map(|addend| self.part(g, addend)), ..finish };
-            self.group.forward(path, pass, inputs, bias, finish, self.part_mut(g, y));
-        }
+        self.forward_filters(pass, 0..self.shape.f, x, w, bias, finish, y);
     }
 
     /// The part of [`forward`](Self::forward) that computes the output of the filters `filters`: `y`
-    /// `[filters, OH, OW, n]`. Weights and bias are those of all filters, an addend is that of `filters`.
-    /// Parts that together have all filters give the bits of `forward`.
+    /// `[filters, OH, OW, n]`. Image, weights and bias are those of the whole pass, an addend is that of
+    /// `filters`. Parts that together have all filters give the bits of `forward`.
     ///
     /// # Panics
     ///
-    /// When there are several groups, when `filters` are not at least two of the filters, and as `forward`.
+    /// When `filters` are not [a part](Self::filters_of_part), and as `forward`.
     #[expect(clippy::too_many_arguments, reason = "those of `forward`, and the range")]
     pub fn forward_filters<'a, 'f, T: Element>(
         &self,
@@ -382,25 +353,40 @@ impl Conv2d {
         finish: impl Into<Finish<'f, T>>,
         y: &mut [T],
     ) {
-        let Conv2dShape { f, groups, .. } = self.shape;
-        assert_eq!(groups, 1, "the filters of a convolution of {groups} groups cannot be taken apart");
-        // A matrix product of a single row is summed in another order.
-        assert!(filters.len() > 1 && filters.end <= f, "filters {filters:?} of {f}");
-        let plane = self.output_len(pass.n) / f;
-        assert_eq!(y.len(), filters.len() * plane, "the output of {filters:?} has {} elements", y.len());
-        let (Weights { plain: w, prepared }, finish) = (w.into(), finish.into());
-        self.check(&pass, x.len(), w.len(), self.output_len(pass.n));
+        let Weights { plain: w, prepared } = w.into();
+        let (f, finish) = (self.shape.f, finish.into());
+        let part = Part::new(filters, f, self.filters_of_part());
+        self.check(&pass, x.len(), w.len(), part.whole(y.len(), self.output_len(pass.n)));
         finish.check(y.len());
-        let bias = bias.map(|bias| &bias[filters.clone()]);
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), f, "the bias has {} elements, but there are {f} filters", bias.len());
+        }
         let path = self.paths.forward_of(pass.n);
         if let Some(plan) = self.winograd.forward(path) {
             check_prepared(prepared.len(), self.forward_prepared_len());
-            let epilogue = Epilogue::finish(finish);
-            return winograd::correlate(plan, pass, filters, [x, prepared], bias, epilogue, y);
+            let (bias, epilogue) = (bias.map(|bias| part.of(bias)), Epilogue::finish(finish));
+            return winograd::correlate(plan, pass, part.channels, [x, prepared], bias, epilogue, y);
         }
-        let of_filter = self.weight_len() / f;
-        let w = &w[filters.start * of_filter..filters.end * of_filter];
-        self.group.forward(path, pass, [x, w], bias, finish, y);
+        let (w, bias) = (part.of(w), bias.map(|bias| part.of(bias)));
+        let Pass { isa, n, scratch } = pass;
+        if let Some(depthwise) = self.depthwise(path) {
+            let Finish { addend, activation } = finish;
+            let own = if addend.is_some() { Activation::Identity } else { activation };
+            depthwise.forward(isa, n, [self.of_groups(&part, x), w], bias, Epilogue::finish(own.into()), y);
+            if let Some(addend) = addend {
+                elementwise::add_assign(isa, addend, activation, y);
+            }
+            return;
+        }
+        let (x, groups) = (self.of_groups(&part, x), self.groups_of(&part));
+        for g in 0..groups {
+            let pass = Pass { isa, n, scratch: &mut *scratch };
+            let inputs = [of_group(g, groups, x), of_group(g, groups, w)];
+            let bias = bias.map(|bias| of_group(g, groups, bias));
+            let addend = finish.addend.map(|addend| of_group(g, groups, addend));
+            let y = of_group_mut(g, groups, y);
+            self.group.forward(path, pass, inputs, bias, Finish { addend, ..finish }, y);
+        }
     }
 
     /// `dx = conv_transposed(dy, w)`: overwrites `dx` `[C, H, W, n]`, or adds to it, from `dy`
@@ -423,8 +409,31 @@ impl Conv2d {
         accum: Accum,
         dx: &mut [T],
     ) {
+        self.input_gradient_channels(pass, 0..self.shape.c, dy, w, relu_output, accum, dx);
+    }
+
+    /// The part of [`input_gradient`](Self::input_gradient) that computes the gradient of the input channels
+    /// `channels`: `dx` `[channels, H, W, n]`. `dy` and the weights are those of the whole pass,
+    /// `relu_output` is that of `channels`. Parts that together have all channels give the bits of
+    /// `input_gradient`.
+    ///
+    /// # Panics
+    ///
+    /// When `channels` are not [a part](Self::channels_of_part), and as `forward`.
+    #[expect(clippy::too_many_arguments, reason = "those of `input_gradient`, and the range")]
+    pub fn input_gradient_channels<'a, T: Element>(
+        &self,
+        pass: Pass<'_, T>,
+        channels: Range<usize>,
+        dy: &[T],
+        w: impl Into<Weights<'a, T>>,
+        relu_output: Option<&[T]>,
+        accum: Accum,
+        dx: &mut [T],
+    ) {
         let Weights { plain: w, prepared } = w.into();
-        self.check(&pass, dx.len(), w.len(), dy.len());
+        let part = Part::new(channels, self.shape.c, self.channels_of_part());
+        self.check(&pass, part.whole(dx.len(), self.input_len(pass.n)), w.len(), dy.len());
         if let Some(x) = relu_output {
             assert_eq!(x.len(), dx.len(), "the ReLU output has {} elements, dx has {}", x.len(), dx.len());
         }
@@ -432,18 +441,32 @@ impl Conv2d {
         if let Some(plan) = self.winograd.input_gradient(path) {
             check_prepared(prepared.len(), self.input_gradient_prepared_len());
             let epilogue = Epilogue::gradient(accum, relu_output);
-            return winograd::correlate(plan, pass, 0..self.shape.c, [dy, prepared], None, epilogue, dx);
+            return winograd::correlate(plan, pass, part.channels, [dy, prepared], None, epilogue, dx);
         }
         let Pass { isa, n, scratch } = pass;
+        if self.shape.groups == 1 {
+            return self.group.input_gradient(
+                path,
+                Pass { isa, n, scratch },
+                part.channels,
+                [dy, w],
+                relu_output,
+                accum,
+                dx,
+            );
+        }
+        let (dy, w) = (self.of_groups(&part, dy), self.of_groups(&part, w));
         if let Some(depthwise) = self.depthwise(path) {
             let epilogue = Epilogue::gradient(accum, relu_output);
             return depthwise.input_gradient(isa, n, [dy, w], epilogue, dx);
         }
-        for g in 0..self.shape.groups {
+        let groups = self.groups_of(&part);
+        for g in 0..groups {
             let pass = Pass { isa, n, scratch: &mut *scratch };
-            let inputs = [self.part(g, dy), self.part(g, w)];
-            let relu_output = relu_output.map(|x| self.part(g, x));
-            self.group.input_gradient(path, pass, inputs, relu_output, accum, self.part_mut(g, dx));
+            let inputs = [of_group(g, groups, dy), of_group(g, groups, w)];
+            let relu_output = relu_output.map(|x| of_group(g, groups, x));
+            let (dx, channels) = (of_group_mut(g, groups, dx), 0..self.shape.c / self.shape.groups);
+            self.group.input_gradient(path, pass, channels, inputs, relu_output, accum, dx);
         }
     }
 
@@ -461,19 +484,41 @@ impl Conv2d {
         accum: Accum,
         dw: &mut [T],
     ) {
-        self.check(&pass, x.len(), dw.len(), dy.len());
-        let path = self.paths.weight_gradient_of(pass.n);
+        self.weight_gradient_filters(pass, 0..self.shape.f, x, dy, accum, dw);
+    }
+
+    /// The part of [`weight_gradient`](Self::weight_gradient) that computes the gradient of the weights of
+    /// the filters `filters`: `dw` `[filters, C/groups, KH, KW]`. `x` and `dy` are those of the whole pass.
+    /// Parts that together have all filters give the bits of `weight_gradient`.
+    ///
+    /// # Panics
+    ///
+    /// When `filters` are not [a part](Self::filters_of_part), and as `forward`.
+    pub fn weight_gradient_filters<T: Element>(
+        &self,
+        pass: Pass<'_, T>,
+        filters: Range<usize>,
+        x: &[T],
+        dy: &[T],
+        accum: Accum,
+        dw: &mut [T],
+    ) {
+        let part = Part::new(filters, self.shape.f, self.filters_of_part());
+        self.check(&pass, x.len(), part.whole(dw.len(), self.weight_len()), dy.len());
+        let (path, dy) = (self.paths.weight_gradient_of(pass.n), part.of(dy));
         if let Some(plan) = self.winograd.weight_gradient(path) {
-            return winograd::weight_gradient(plan, pass, [x, dy], accum, dw);
+            return winograd::weight_gradient(plan, pass, part.channels.len(), [x, dy], accum, dw);
         }
+        let x = self.of_groups(&part, x);
         let Pass { isa, n, scratch } = pass;
         if let Some(depthwise) = self.depthwise(path) {
             return depthwise.weight_gradient(Pass { isa, n, scratch }, [x, dy], accum, dw);
         }
-        for g in 0..self.shape.groups {
+        let groups = self.groups_of(&part);
+        for g in 0..groups {
             let pass = Pass { isa, n, scratch: &mut *scratch };
-            let inputs = [self.part(g, x), self.part(g, dy)];
-            self.group.weight_gradient(path, pass, inputs, accum, self.part_mut(g, dw));
+            let inputs = [of_group(g, groups, x), of_group(g, groups, dy)];
+            self.group.weight_gradient(path, pass, inputs, accum, of_group_mut(g, groups, dw));
         }
     }
 
@@ -486,15 +531,39 @@ impl Conv2d {
         reduce::sum_rows(isa, self.shape.f, (self.oh * self.ow).saturating_mul(n), dy, accum, db);
     }
 
-    /// The part of a tensor that belongs to group `g`.
-    fn part<'a, T>(&self, g: usize, all: &'a [T]) -> &'a [T] {
-        let len = all.len() / self.shape.groups;
-        &all[g * len..][..len]
+    /// Parts of the filters, for the passes that compute a part of the result, begin at multiples of so many
+    /// filters: at a group, or at a tile of the kernels. They end there, too, or at the last filter; but
+    /// where there are tiles, the last filter is no part of its own.
+    pub fn filters_of_part(&self) -> usize {
+        self.of_part(self.shape.f)
     }
 
-    fn part_mut<'a, T>(&self, g: usize, all: &'a mut [T]) -> &'a mut [T] {
-        let len = all.len() / self.shape.groups;
-        &mut all[g * len..][..len]
+    /// As [`filters_of_part`](Self::filters_of_part), for the input channels.
+    pub fn channels_of_part(&self) -> usize {
+        self.of_part(self.shape.c)
+    }
+
+    fn of_part(&self, count: usize) -> usize {
+        if self.shape.groups == 1 { CHANNELS_OF_PART } else { count / self.shape.groups }
+    }
+
+    /// The part of a tensor that the groups of a part read, or write: all of it, if there is one group.
+    fn of_groups<'a, T>(&self, part: &Part, all: &'a [T]) -> &'a [T] {
+        match self.shape.groups {
+            1 => all,
+            groups => {
+                let len = all.len() / groups;
+                &all[part.channels.start * groups / part.count * len..][..self.groups_of(part) * len]
+            }
+        }
+    }
+
+    /// The number of groups in a part.
+    fn groups_of(&self, part: &Part) -> usize {
+        match self.shape.groups {
+            1 => 1,
+            groups => part.channels.len() * groups / part.count,
+        }
     }
 
     fn check<T>(&self, pass: &Pass<'_, T>, input: usize, weights: usize, output: usize) {
@@ -519,4 +588,65 @@ impl Conv2d {
         );
         assert!(scratch >= needed, "the scratch memory has {scratch} elements, but n = {n} needs {needed}");
     }
+}
+
+/// The multiple at which parts of an ungrouped convolution begin. It is one of the filters of a tile of the
+/// direct weight gradient, whose blocks of rows, and so the order of sums, depend on how many the tile has.
+const CHANNELS_OF_PART: usize = 8;
+const _: () = assert!(CHANNELS_OF_PART.is_multiple_of(weight_gradient::MAX_FILTERS));
+
+/// Some of the `count` channels, or filters, of a tensor.
+#[derive(Debug)]
+struct Part {
+    channels: Range<usize>,
+    count: usize,
+}
+
+impl Part {
+    /// Checks that the part begins and ends at multiples of `unit`, or at the end.
+    ///
+    /// A matrix product of a single row is summed in another order. So a channel that would be left alone at
+    /// the end belongs to the part in front of it.
+    fn new(channels: Range<usize>, count: usize, unit: usize) -> Self {
+        let Range { start, end } = channels;
+        let is_between = |at: usize| at.is_multiple_of(unit) && (unit == 1 || at + 1 != count);
+        let is_cut = |at: usize| at == 0 || at == count || is_between(at);
+        assert!(
+            start < end && end <= count && is_cut(start) && is_cut(end),
+            "channels {start}..{end} of {count} are no part: parts have a multiple of {unit}"
+        );
+        Self { channels, count }
+    }
+
+    /// The part of a tensor `[count, ...]`.
+    fn of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        let len = all.len() / self.count;
+        &all[self.channels.start * len..self.channels.end * len]
+    }
+
+    /// Checks the length of a tensor that holds the part of another one, of `whole` elements, which are as
+    /// many as there should be. Returns the length of the other one, which is `len` if the part is all of it.
+    fn whole(&self, len: usize, whole: usize) -> usize {
+        if self.channels.len() == self.count {
+            return len;
+        }
+        let (channels, count) = (&self.channels, self.count);
+        let needed = whole / count * channels.len();
+        assert_eq!(
+            len, needed,
+            "channels {channels:?} of {count} have {len} elements, but {needed} are needed"
+        );
+        whole
+    }
+}
+
+/// The part of a tensor that belongs to group `g` of `groups`.
+fn of_group<T>(g: usize, groups: usize, all: &[T]) -> &[T] {
+    let len = all.len() / groups;
+    &all[g * len..][..len]
+}
+
+fn of_group_mut<T>(g: usize, groups: usize, all: &mut [T]) -> &mut [T] {
+    let len = all.len() / groups;
+    &mut all[g * len..][..len]
 }

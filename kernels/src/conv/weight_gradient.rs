@@ -30,7 +30,7 @@ const BLOCK_BYTES: usize = 32 * 1024;
 /// The number of taps in the widest tile.
 const MAX_TAPS: usize = 4;
 /// The number of filters in the widest tile.
-const MAX_FILTERS: usize = 4;
+pub(super) const MAX_FILTERS: usize = 4;
 /// The number of lanes in the widest vector of any level and element type.
 const MAX_LANES: usize = 16;
 
@@ -38,7 +38,6 @@ const MAX_LANES: usize = 16;
 #[derive(Debug, Clone)]
 pub(super) struct WeightGradientPlan {
     c: usize,
-    f: usize,
     rows: Axis,
     columns: Axis,
     /// For each kernel row, the output rows for which it reads inside the image. For each kernel column, the
@@ -56,7 +55,7 @@ pub(super) struct WeightGradientPlan {
 }
 
 impl WeightGradientPlan {
-    pub(super) fn new(c: usize, f: usize, rows: &Axis, columns: &Axis) -> Self {
+    pub(super) fn new(c: usize, rows: &Axis, columns: &Axis) -> Self {
         let strided_rows = StridedRows::new(columns);
         let image = [rows.inputs, columns.inputs];
         let is_read = |p: &usize| (0..rows.kernel).any(|k| rows.output(*p, k).is_some());
@@ -65,7 +64,6 @@ impl WeightGradientPlan {
         let first_input = |k: usize| columns.input(column_ranges[k].start, k);
         Self {
             c,
-            f,
             row_ranges: (0..rows.kernel).map(|k| rows.outputs_of(k)).collect(),
             sources: (0..columns.kernel)
                 .map(|k| first_input(k).map_or(0, |p| strided_rows.place(p)))
@@ -108,6 +106,8 @@ impl WeightGradientPlan {
 
 pub struct WeightGradientPass<'a, T> {
     pub(super) plan: &'a WeightGradientPlan,
+    /// The number of filters in `dy` and `dw`: at most those of the convolution.
+    pub(super) filters: usize,
     pub(super) n: usize,
     pub(super) x: &'a [T],
     pub(super) dy: &'a [T],
@@ -202,8 +202,8 @@ impl<T: Element> WeightGradientPass<'_, T> {
         };
         let (acc, _) = T::split_mut::<S>(tiles);
         let mut f = 0;
-        while f < plan.f {
-            f += match plan.f - f {
+        while f < self.filters {
+            f += match self.filters - f {
                 4.. => self.blocks::<S, 4, B>(s, f, taps, image, acc),
                 2.. => self.blocks::<S, 2, B>(s, f, taps, image, acc),
                 _ => self.blocks::<S, 1, B>(s, f, taps, image, acc),

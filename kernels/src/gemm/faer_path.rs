@@ -5,12 +5,25 @@
 //! has it always gets it. At any other level, faer could choose a wider one, and the same level would give
 //! different bits on different machines.
 //!
-//! Cache sizes change the order of faer's loops over rows and columns, but not the order of its sums: it cuts
-//! them every 512 terms.
+//! Cache sizes change the order of faer's loops over rows and columns, but not the order of its sums. It cuts
+//! them every 512 terms, except in [products so small](sums_alike) that other loops serve them.
 
 use super::{MatMut, MatRef};
 use crate::Accum;
 use faer::Par;
+
+/// The most multiply-adds of a product that faer's loops for small products serve.
+const SMALL: usize = 4096;
+/// Terms after which those loops cut their sums at the earliest, in a way that depends on strides.
+const SMALL_SUM: usize = 64;
+
+/// Whether faer sums the products of `depth` terms of any matrix of at least two rows with one of `columns`
+/// columns in the same order. It does not where the number of rows decides which of its loops run, and
+/// their sums differ.
+pub(super) fn sums_alike(columns: usize, depth: usize) -> bool {
+    let is_never_small = columns.saturating_mul(depth) > SMALL / 2;
+    depth > 0 && (is_never_small || depth <= SMALL_SUM)
+}
 
 pub(crate) fn faer_gemm<T: faer::traits::ComplexField>(
     a: MatRef<'_, T>,

@@ -166,6 +166,7 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 ///
 /// Each element is a sum over `k`, in an order that depends only on shape, strides and level: in ascending
 /// blocks. At `avx512`, a product with one row or one column may also be summed in vectors of partial sums.
+/// Apart from that, the rows of a product have the bits that they have in a product with more rows of `a`.
 /// The error is at most `k * EPSILON * sum |a||b|`. With `k = 0`, every sum is zero. NaN and infinities
 /// propagate.
 ///
@@ -186,7 +187,7 @@ pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Acc
         [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
             .iter()
             .all(|(row, col)| *row == 1 || *col == 1);
-    if isa.is_faers_choice() && fits_faer && a.cols > 0 {
+    if isa.is_faers_choice() && fits_faer && faer_path::sums_alike(b.cols, a.cols) {
         T::faer_product(a, b, accum, c);
     } else {
         packed::gemm(isa, a, b, accum, c);

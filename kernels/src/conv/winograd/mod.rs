@@ -186,16 +186,17 @@ impl Winograd {
     }
 }
 
-/// Runs the weight gradient.
+/// Runs the weight gradient for `filters` filters, whose are `dy` and `dw`.
 pub(super) fn weight_gradient<T: Element>(
     plan: &WeightGradient,
     pass: Pass<'_, T>,
+    filters: usize,
     [x, dy]: [&[T]; 2],
     accum: Accum,
     dw: &mut [T],
 ) {
     let Pass { isa, n, scratch } = pass;
-    let kernel = WinogradWeightGradientPass { plan, n, x, dy, accum, dw, scratch };
+    let kernel = WinogradWeightGradientPass { plan, filters, n, x, dy, accum, dw, scratch };
     match plan.forward.precision {
         Precision::Full => T::winograd_weight_gradient(isa, kernel),
         Precision::Bfloat16 => T::winograd_weight_gradient_bf16(isa, kernel),

@@ -62,38 +62,35 @@ impl WeightGradient {
         (self.most_columns() / self.tile_columns(n).max(1)).clamp(1, self.forward.tiles())
     }
 
-    /// The distance between the rows of `D` and `dU`: the filters, and the rest of a vector.
-    fn filter_row(&self) -> usize {
-        row_len(self.forward.outputs)
+    /// The number of elements of the sums `dU` of `filters` filters.
+    fn sums_len(&self, filters: usize) -> usize {
+        self.forward.points().saturating_mul(plane_len(self.forward.inputs, row_len(filters)))
     }
 
-    /// The number of elements of the sums `dU`.
-    fn sums_len(&self) -> usize {
-        self.forward.points().saturating_mul(plane_len(self.forward.inputs, self.filter_row()))
-    }
-
-    /// The number of elements of a tile's transposed gradients for `n` samples.
-    fn transposed_len(&self, n: usize) -> usize {
+    /// The number of elements of a tile's transposed gradients of `filters` filters for `n` samples.
+    fn transposed_len(&self, filters: usize, n: usize) -> usize {
         let pixels = self.forward.m * self.forward.m;
-        (pixels * self.forward.outputs).saturating_mul(n).saturating_add(CACHE_LINE)
+        (pixels * filters).saturating_mul(n).saturating_add(CACHE_LINE)
     }
 
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
-        let Correlation { inputs, .. } = self.forward;
+        let Correlation { inputs, outputs, .. } = self.forward;
         let tile = self.tile_columns(n);
         let columns = self.most_columns().max(tile).min(self.forward.tiles().saturating_mul(tile));
         let of_v = plane_len(inputs, row_len(columns));
-        let of_d = plane_len(columns, self.filter_row());
+        let of_d = plane_len(columns, row_len(outputs));
         of_v.saturating_add(of_d)
             .saturating_mul(self.forward.points())
-            .saturating_add(self.sums_len())
-            .saturating_add(self.transposed_len(n))
+            .saturating_add(self.sums_len(outputs))
+            .saturating_add(self.transposed_len(outputs, n))
     }
 }
 
 pub struct WinogradWeightGradientPass<'a, T> {
     pub(in super::super) plan: &'a WeightGradient,
+    /// The number of filters in `dy` and `dw`: at most those of the convolution.
+    pub(in super::super) filters: usize,
     pub(in super::super) n: usize,
     pub(in super::super) x: &'a [T],
     pub(in super::super) dy: &'a [T],
@@ -132,7 +129,8 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     #[inline(always)]
     fn blocks<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(&mut self, s: S, factors: F) {
         let (plan, forward, n) = (self.plan, &self.plan.forward, self.n);
-        let (tiles, block, filter_row) = (forward.tiles(), plan.block(n), plan.filter_row());
+        // The distance between the rows of `D` and `dU`: the filters, and the rest of a vector.
+        let (tiles, block, filter_row) = (forward.tiles(), plan.block(n), row_len(self.filters));
         let of_sums = Planes { row: filter_row, plane: plane_len(forward.inputs, filter_row) };
         let grid_width = forward.target[1].div_ceil(M);
         let tile_columns = plan.tile_columns(n);
@@ -146,8 +144,8 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
             grid_width,
         };
         let scratch = std::mem::take(&mut self.scratch);
-        let (sums, scratch) = scratch.split_at_mut(plan.sums_len());
-        let (transposed, scratch) = scratch.split_at_mut(plan.transposed_len(n));
+        let (sums, scratch) = scratch.split_at_mut(plan.sums_len(self.filters));
+        let (transposed, scratch) = scratch.split_at_mut(plan.transposed_len(self.filters, n));
         sums.fill(T::ZERO);
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
@@ -168,7 +166,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                     columns,
                 };
                 let sums = &mut sums[point * of_sums.plane..][..of_sums.plane];
-                product.run(s, factors, forward.inputs, forward.outputs, sums);
+                product.run(s, factors, forward.inputs, self.filters, sums);
             }
         }
         self.finish::<S, A>(s, sums, of_sums);
@@ -187,7 +185,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         d: &mut [F::Word],
         planes: Planes,
     ) {
-        let (n, filters) = (self.n, self.plan.forward.outputs);
+        let (n, filters) = (self.n, self.filters);
         let [height, width] = self.plan.forward.target;
         let plane = height * width * n;
         let mut place = TilePlace::new(tiles.start, grid_width);
@@ -241,7 +239,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     /// `dw = G^T dU G`.
     #[inline(always)]
     fn finish<S: Level, const A: usize>(&mut self, s: S, sums: &[T], planes: Planes) {
-        let Correlation { inputs, outputs, .. } = self.plan.forward;
+        let (inputs, outputs) = (self.plan.forward.inputs, self.filters);
         let lanes = T::lanes::<S>();
         for c in 0..inputs {
             for f in (0..outputs).step_by(lanes) {
