@@ -2,8 +2,9 @@
 //! bits on any number of threads and ranks.
 //!
 //! A [`Network`] is built from a list of [`layer`]s, checked and planned once. A [`Trainer`] runs it over a
-//! data set: each batch is cut into shards, a shard goes through the whole network on one thread, and the
-//! gradients of the shards are summed in one fixed binary tree.
+//! data set: each batch is cut into shards, a shard goes through the whole network on one thread, or on
+//! several if there are many more threads than shards, and the gradients of the shards are summed in one
+//! fixed binary tree.
 //!
 //! Signatures here take types of three other crates, which are part of the interface: [`kernels`] (an
 //! [`Isa`](kernels::Isa), the random streams of [`philox`](kernels::philox)), [`datasets`] (what a

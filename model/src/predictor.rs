@@ -268,7 +268,8 @@ impl Predictor {
         let parts = scores.par_chunks_mut(self.capacity * outputs).enumerate();
         parts.for_each(|(part, scores)| {
             let count = scores.len() / outputs;
-            let mut memory = self.idle().pop().unwrap_or_else(|| MemoryPlan::allocate(&self.plan));
+            let mut memory = self.idle().pop().unwrap_or_else(|| MemoryPlan::allocate(&self.plan, threads));
+            memory.reserve_threads(threads);
             memory.set_threads(threads);
             fill(part * self.capacity, count, self.network.start_pass(&mut memory, Mode::Eval, count));
             let y = self.forward(&mut memory, count);

@@ -52,6 +52,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Four shards in a step.
+fn of_twelves() -> TrainConfig {
+    TrainConfig { shard_size: 12, ..TrainConfig::default() }
+}
+
 /// 21 full batches and a ragged one of 13 samples, which has a shard less.
 const SAMPLES: usize = 21 * 48 + 13;
 const STEPS: usize = 22;
@@ -76,7 +81,7 @@ fn check_profiled(
     let threads = pool.current_num_threads();
     pool.broadcast(|_| warm_up(&network));
     pool.install(|| {
-        let config = TrainConfig { batch_size: 48, shard_size: 12, ..config };
+        let config = TrainConfig { batch_size: 48, ..config };
         let mut trainer = Trainer::new(network, config).expect("a valid configuration");
         if let Some(profiler) = &profiler {
             trainer.set_profiler(profiler).expect("memory");
@@ -165,30 +170,34 @@ fn steps_after_the_first_allocate_nothing() {
     // allocates.
     let pools = [1, 2, 3].map(pool);
     for pool in &pools {
-        check("simplecnn", simplecnn(), TrainConfig::default(), pool);
+        check("simplecnn", simplecnn(), of_twelves(), pool);
+        // Fewer shards than threads, which then share a shard.
+        let shared = || TrainConfig { shard_size: 48, ..TrainConfig::default() };
+        check("simplecnn in one shard", simplecnn(), shared(), pool);
+        check("a network that branches in one shard", common::branching(), shared(), pool);
         let rounded = common::branching().with_bfloat16_values().expect("f32");
-        check("rounded values", rounded, TrainConfig::default(), pool);
+        check("rounded values", rounded, of_twelves(), pool);
         // Also when the memory for the trace is full, as it soon is here.
         for profiler in [Profiler::new(), Profiler::with_trace(10_000), Profiler::with_trace(1 << 24)] {
-            check_profiled("profiled layers", zoo_of_layers(), TrainConfig::default(), pool, Some(profiler));
+            check_profiled("profiled layers", zoo_of_layers(), of_twelves(), pool, Some(profiler));
         }
         for name in optimizer::NAMES {
             let optimizer = optimizer::by_name(name).expect("a known name");
-            check(name, zoo_of_layers(), TrainConfig { optimizer, ..TrainConfig::default() }, pool);
+            check(name, zoo_of_layers(), TrainConfig { optimizer, ..of_twelves() }, pool);
         }
         // Tensors that are worth several tasks, in several blocks of rows.
         let optimizer = optimizer::by_name("muon").expect("a known name");
-        let config = TrainConfig { optimizer, ema: Some(0.9), ..TrainConfig::default() };
+        let config = TrainConfig { optimizer, ema: Some(0.9), ..of_twelves() };
         check("muon and averages of simplecnn", simplecnn(), config, pool);
         // So low a limit that every step is clipped.
-        let config = TrainConfig { clip_norm: Some(1e-3), ..TrainConfig::default() };
+        let config = TrainConfig { clip_norm: Some(1e-3), ..of_twelves() };
         check("clipped simplecnn", simplecnn(), config, pool);
         for name in loss::NAMES {
             let loss = loss::by_name(name).expect("a known name");
             let metrics =
                 metric::NAMES.map(|name| metric::by_name(&name.replace('5', "2")).expect("a known name"));
             let metrics = metrics.to_vec();
-            let config = TrainConfig { loss, metrics, ..TrainConfig::default() };
+            let config = TrainConfig { loss, metrics, ..of_twelves() };
             check(name, zoo_of_layers(), config, pool);
         }
     }

@@ -556,8 +556,8 @@ pub(crate) struct ExecutionArgs {
     /// the cores]
     #[arg(long, value_name = "N", value_parser = parsers::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Samples in a shard, the unit of work of one thread [default: 32, or half of a smaller batch than 64,
-    /// rounded up to a multiple of 8]
+    /// Samples in a shard, which one thread works on, or several if there are many more threads than shards
+    /// [default: 32, or half of a smaller batch than 64, rounded up to a multiple of 8]
     #[arg(long, value_name = "N", value_parser = parsers::shard_size, allow_negative_numbers = true)]
     pub(crate) shard_size: Option<usize>,
     /// Type of numbers: float32 (f32), float64 (f64), or bfloat16 (bf16): float32 with activations and their

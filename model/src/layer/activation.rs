@@ -1,8 +1,6 @@
 //! Activation layers: element-wise functions, and softmax.
 
-use super::{
-    Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind, Split,
-};
+use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Activation, Element, activation, softmax};
@@ -32,18 +30,13 @@ macro_rules! elementwise_layer {
                 Some(Options::new())
             }
 
-            fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-                $forward(cx.isa, x, y);
+            fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+                memory.team.elements(y, [x], |y, [x]| $forward(cx.isa, x, y));
             }
 
-            fn split(&self) -> Split {
-                Split::Elements
-            }
-
-            fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-                if let Some(dx) = tensors.dx {
-                    $backward(cx.isa, tensors.$of, tensors.dy, dx);
-                }
+            fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+                let Backward { $of, dy, dx: Some(dx), .. } = tensors else { return };
+                memory.team.elements(dx, [$of, dy], |dx, [$of, dy]| $backward(cx.isa, $of, dy, dx));
             }
 
             fn is_cheap(&self) -> bool {
@@ -107,18 +100,13 @@ impl<T: Element> Layer<T> for ReLU {
         Some(Options::new())
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        activation::relu(cx.isa, x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        memory.team.elements(y, [x], |y, [x]| activation::relu(cx.isa, x, y));
     }
 
-    fn split(&self) -> Split {
-        Split::Elements
-    }
-
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            activation::relu_backward(cx.isa, tensors.y, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { y, dy, dx: Some(dx), .. } = tensors else { return };
+        memory.team.elements(dx, [y, dy], |dx, [y, dy]| activation::relu_backward(cx.isa, y, dy, dx));
     }
 
     fn backward_reads(&self) -> BackwardReads {

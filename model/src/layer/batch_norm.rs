@@ -1,19 +1,18 @@
 //! Batch normalisation.
 
 use super::{
-    Backward, BackwardReads, Coefficients, Context, Fans, Fusion, Gradients, Layer, LayerPlan, Memory, Mode,
-    Options, OutputKind, Split, part,
+    Backward, BackwardReads, Channels, Coefficients, Context, Fans, Fusion, Gradients, Layer, LayerPlan,
+    Memory, Mode, Options, OutputKind, part,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::batch_norm::{
     Affine, AffineGradient, BatchStatistics, GradientSums, InputGradient, Moments, Normalisation,
-    RunningStatistics, SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_eval,
-    batch_norm_gradient_sums, batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise,
-    batch_norm_train,
+    SavedStatistics, batch_norm_affine_gradient, batch_norm_backward, batch_norm_gradient_sums,
+    batch_norm_input_gradient, batch_norm_moments, batch_norm_normalise, batch_norm_train,
 };
-use isograd_kernels::{Accum, Activation, Element, elementwise};
+use isograd_kernels::{Accum, Activation, Element, Isa, elementwise};
 use std::ops::Range;
 
 /// `y = gamma * (x - mean) / sqrt(var + epsilon) + beta` per channel (per feature of a vector).
@@ -117,8 +116,11 @@ impl BatchNormalization {
         Self { sync_stats: true, ..self }
     }
 
-    fn affine<'a, T>(&self, params: &'a [T]) -> Affine<'a, T> {
-        let of = |range: &Option<Range<usize>>| range.as_ref().map(|range| &params[range.clone()]);
+    /// Gamma and beta of `channels`.
+    fn affine<'a, T>(&self, params: &'a [T], channels: &Range<usize>) -> Affine<'a, T> {
+        let of = |range: &Option<Range<usize>>| {
+            range.as_ref().map(|range| &params[range.start + channels.start..range.start + channels.end])
+        };
         Affine { gamma: of(&self.gamma), beta: of(&self.beta) }
     }
 
@@ -134,51 +136,121 @@ impl BatchNormalization {
         samples * cx.input.h * cx.input.w
     }
 
-    fn normalisation<'a, T>(&self, cx: &Context<'a, T>, saved: &'a [T]) -> Normalisation<'a, T> {
+    /// The normalisation of `channels`, whose statistics are among the `saved` ones of all channels.
+    fn normalisation<'a, T>(
+        &self,
+        cx: &Context<'a, T>,
+        saved: &'a [T],
+        channels: &Range<usize>,
+    ) -> Normalisation<'a, T> {
         let (mean, inv_std) = saved.split_at(self.channels);
         Normalisation {
-            affine: self.affine(cx.params),
-            saved: SavedStatistics { mean, inv_std },
+            affine: self.affine(cx.params, channels),
+            saved: SavedStatistics { mean: &mean[channels.clone()], inv_std: &inv_std[channels.clone()] },
             activation: self.activation,
         }
     }
 
-    /// The gradients where the statistics are constants, which do not depend on x.
-    fn backward_of_constants<T: Element>(
+    /// The running statistics of `channels`: means and variances.
+    fn running<'a, T>(&self, statistics: &'a [T], channels: &Range<usize>) -> [&'a [T]; 2] {
+        let of = |range: &Range<usize>| &statistics[range.start + channels.start..range.start + channels.end];
+        [of(&self.running_mean), of(&self.running_var)]
+    }
+
+    /// The forward pass of `channels`.
+    fn forward_channels<T: Element>(
         &self,
         cx: &Context<'_, T>,
+        channels: &Range<usize>,
         x: &[T],
-        dy: &[T],
-        forward: Normalisation<'_, T>,
-        mut dx: Option<InputGradient<'_, T>>,
-        mut gradient: AffineGradient<'_, T>,
+        sums: &[f64],
+        results: Results<'_, T>,
     ) {
-        let m = x.len() / self.channels;
-        let Normalisation { affine, saved, activation } = forward;
-        for c in 0..self.channels {
-            let block = c * m..(c + 1) * m;
-            let (x, dy) = (&x[block.clone()], &dy[block.clone()]);
-            let one = |values: Option<&'_ [T]>| values.map(|values| [values[c]]);
-            let (gamma, beta) = (one(affine.gamma), one(affine.beta));
-            let affine = Affine {
-                gamma: gamma.as_ref().map(|gamma| &gamma[..]),
-                beta: beta.as_ref().map(|beta| &beta[..]),
-            };
-            let saved = SavedStatistics { mean: &saved.mean[c..=c], inv_std: &saved.inv_std[c..=c] };
-            let forward = Normalisation { affine, saved, activation };
-            let mut sums = [[0.0; 2]];
-            batch_norm_gradient_sums(cx.isa, x, dy, forward, &mut sums);
-            let of_channel = AffineGradient {
-                accum: gradient.accum,
-                dgamma: gradient.dgamma.as_deref_mut().map(|dgamma| &mut dgamma[c..=c]),
-                dbeta: gradient.dbeta.as_deref_mut().map(|dbeta| &mut dbeta[c..=c]),
-            };
-            batch_norm_affine_gradient(&sums, saved.inv_std, of_channel);
-            if let Some(InputGradient { accum, dx }) = &mut dx {
-                let nothing = GradientSums { count: 1.0, sums: &[[0.0; 2]] };
-                let dx = InputGradient { accum: *accum, dx: &mut dx[block] };
-                batch_norm_input_gradient(cx.isa, x, dy, forward, nothing, dx);
+        let Results { y, mean, inv_std, running_mean, running_var } = results;
+        let affine = self.affine(cx.params, channels);
+        let plane = x.len() / self.channels;
+        let finish = cx.finish(self.activation).part(channels.start * plane..channels.end * plane);
+        let x = part(x, self.channels, channels);
+        let share = cx.n as f64 / cx.global_batch_size as f64;
+        let [old_mean, old_var] = self.running(cx.statistics, channels);
+        if self.uses_running_statistics(cx) {
+            mean.copy_from_slice(old_mean);
+            for (inv_std, var) in inv_std.iter_mut().zip(old_var) {
+                *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
             }
+            batch_norm_normalise(cx.isa, x, affine, SavedStatistics { mean, inv_std }, finish, y);
+            if cx.mode == Mode::Eval {
+                return;
+            }
+            // The running statistics stand for this shard in the mean of the step, so that they do not move.
+            running_var.copy_from_slice(old_var);
+            elementwise::scale(cx.isa, T::from_f64(share), running_var);
+        } else if self.sync_stats {
+            let count = self.count(cx) as f64;
+            let sums = &sums.as_chunks::<2>().0[channels.clone()];
+            for (channel, sums) in sums.iter().enumerate() {
+                let moments = Moments::from_sums(count, old_mean[channel].to_f64(), *sums);
+                mean[channel] = T::from_f64(moments.mean);
+                inv_std[channel] = T::from_f64(moments.inverse_std(self.epsilon));
+                running_var[channel] = T::from_f64(share * (moments.squares / (count - 1.0)));
+            }
+            batch_norm_normalise(cx.isa, x, affine, SavedStatistics { mean, inv_std }, finish, y);
+        } else {
+            let count = self.count(cx) as f64;
+            let statistics = BatchStatistics { mean: &mut *mean, var: &mut *running_var, inv_std };
+            batch_norm_train(cx.isa, x, affine, self.epsilon, finish, y, statistics);
+            elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), running_var);
+        }
+        running_mean.copy_from_slice(mean);
+        elementwise::scale(cx.isa, T::from_f64(share), running_mean);
+    }
+}
+
+/// What the forward pass of some channels writes: the output, what the backward pass reads, and the shard's
+/// share of the running statistics.
+struct Results<'a, T> {
+    y: &'a mut [T],
+    mean: &'a mut [T],
+    inv_std: &'a mut [T],
+    running_mean: &'a mut [T],
+    running_var: &'a mut [T],
+}
+
+/// The gradients where the statistics are constants, which do not depend on x.
+fn backward_of_constants<T: Element>(
+    isa: Isa,
+    x: &[T],
+    dy: &[T],
+    forward: Normalisation<'_, T>,
+    mut dx: Option<InputGradient<'_, T>>,
+    mut gradient: AffineGradient<'_, T>,
+) {
+    let Normalisation { affine, saved, activation } = forward;
+    let channels = saved.mean.len();
+    let m = x.len() / channels;
+    for c in 0..channels {
+        let block = c * m..(c + 1) * m;
+        let (x, dy) = (&x[block.clone()], &dy[block.clone()]);
+        let one = |values: Option<&'_ [T]>| values.map(|values| [values[c]]);
+        let (gamma, beta) = (one(affine.gamma), one(affine.beta));
+        let affine = Affine {
+            gamma: gamma.as_ref().map(|gamma| &gamma[..]),
+            beta: beta.as_ref().map(|beta| &beta[..]),
+        };
+        let saved = SavedStatistics { mean: &saved.mean[c..=c], inv_std: &saved.inv_std[c..=c] };
+        let forward = Normalisation { affine, saved, activation };
+        let mut sums = [[0.0; 2]];
+        batch_norm_gradient_sums(isa, x, dy, forward, &mut sums);
+        let of_channel = AffineGradient {
+            accum: gradient.accum,
+            dgamma: gradient.dgamma.as_deref_mut().map(|dgamma| &mut dgamma[c..=c]),
+            dbeta: gradient.dbeta.as_deref_mut().map(|dbeta| &mut dbeta[c..=c]),
+        };
+        batch_norm_affine_gradient(&sums, saved.inv_std, of_channel);
+        if let Some(InputGradient { accum, dx }) = &mut dx {
+            let nothing = GradientSums { count: 1.0, sums: &[[0.0; 2]] };
+            let dx = InputGradient { accum: *accum, dx: &mut dx[block] };
+            batch_norm_input_gradient(isa, x, dy, forward, nothing, dx);
         }
     }
 }
@@ -251,68 +323,21 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let affine = self.affine(cx.params);
-        let (mean, inv_std) = memory.saved.split_at_mut(self.channels);
-        let share = cx.n as f64 / cx.global_batch_size as f64;
-        if self.uses_running_statistics(cx) {
-            let running_var = &cx.statistics[self.running_var.clone()];
-            mean.copy_from_slice(&cx.statistics[self.running_mean.clone()]);
-            for (inv_std, var) in inv_std.iter_mut().zip(running_var) {
-                *inv_std = T::from_f64(1.0 / (var.to_f64() + self.epsilon).sqrt());
+        let Memory { saved, statistics, sums, mut team, .. } = memory;
+        let (mean, inv_std) = saved.split_at_mut(self.channels);
+        // In use, there are no shares. The variances lie behind the means.
+        let (running_mean, running_var) = match cx.mode {
+            Mode::Train => {
+                statistics[self.running_mean.start..self.running_var.end].split_at_mut(self.channels)
             }
-            let saved = SavedStatistics { mean, inv_std };
-            batch_norm_normalise(cx.isa, x, affine, saved, cx.finish(self.activation), y);
-            if cx.mode == Mode::Eval {
-                return;
-            }
-            // The running statistics stand for this shard in the mean of the step, so that they do not move.
-            memory.statistics[self.running_var.clone()].copy_from_slice(running_var);
-            elementwise::scale(cx.isa, T::from_f64(share), &mut memory.statistics[self.running_var.clone()]);
-        } else if self.sync_stats {
-            let count = self.count(cx) as f64;
-            let var = &mut memory.statistics[self.running_var.clone()];
-            let centres = &cx.statistics[self.running_mean.clone()];
-            for (channel, sums) in memory.sums.as_chunks::<2>().0.iter().enumerate() {
-                let moments = Moments::from_sums(count, centres[channel].to_f64(), *sums);
-                mean[channel] = T::from_f64(moments.mean);
-                inv_std[channel] = T::from_f64(moments.inverse_std(self.epsilon));
-                var[channel] = T::from_f64(share * (moments.squares / (count - 1.0)));
-            }
-            let saved = SavedStatistics { mean, inv_std };
-            batch_norm_normalise(cx.isa, x, affine, saved, cx.finish(self.activation), y);
-        } else {
-            let var = &mut memory.statistics[self.running_var.clone()];
-            let count = self.count(cx) as f64;
-            let statistics = BatchStatistics { mean: &mut *mean, var: &mut *var, inv_std };
-            batch_norm_train(cx.isa, x, affine, self.epsilon, cx.finish(self.activation), y, statistics);
-            elementwise::scale(cx.isa, T::from_f64(share * (count / (count - 1.0))), var);
-        }
-        let running_mean = &mut memory.statistics[self.running_mean.clone()];
-        running_mean.copy_from_slice(mean);
-        elementwise::scale(cx.isa, T::from_f64(share), running_mean);
-    }
-
-    fn split(&self) -> Split {
-        Split::Channels
-    }
-
-    fn forward_channels(
-        &self,
-        cx: &Context<'_, T>,
-        channels: Range<usize>,
-        x: &[T],
-        y: &mut [T],
-        _: Memory<'_, T>,
-    ) {
-        let of = |range: &Range<usize>| range.start + channels.start..range.start + channels.end;
-        let parameters = |range: &Option<Range<usize>>| range.as_ref().map(|range| &cx.params[of(range)]);
-        let affine = Affine { gamma: parameters(&self.gamma), beta: parameters(&self.beta) };
-        let running = RunningStatistics {
-            mean: &cx.statistics[of(&self.running_mean)],
-            var: &cx.statistics[of(&self.running_var)],
+            Mode::Eval => Default::default(),
         };
-        let x = part(x, self.channels, &channels);
-        batch_norm_eval(cx.isa, x, affine, running, self.epsilon, cx.finish(self.activation), y);
+        let outputs = [y, mean, inv_std, running_mean, running_var];
+        team.channels(Channels::new(self.channels, x.len()), &mut [], outputs, |channels, outputs, _| {
+            let [y, mean, inv_std, running_mean, running_var] = outputs;
+            let results = Results { y, mean, inv_std, running_mean, running_var };
+            self.forward_channels(cx, &channels, x, sums, results);
+        });
     }
 
     fn is_cheap(&self) -> bool {
@@ -320,29 +345,46 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn forward_again(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let Normalisation { affine, saved, activation } = self.normalisation(cx, memory.saved);
-        batch_norm_normalise(cx.isa, x, affine, saved, activation, y);
+        let (saved, mut team) = (&*memory.saved, memory.team);
+        team.channels(Channels::new(self.channels, x.len()), &mut [], [y], |channels, [y], _| {
+            let Normalisation { affine, saved, activation } = self.normalisation(cx, saved, &channels);
+            batch_norm_normalise(cx.isa, part(x, self.channels, &channels), affine, saved, activation, y);
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
-        let forward = self.normalisation(cx, memory.saved);
-        if self.sync_stats && !self.uses_running_statistics(cx) {
-            if let Some(dx) = dx {
-                let sums = memory.sums.as_chunks::<2>().0;
-                let sums = GradientSums { count: self.count(cx) as f64, sums };
-                batch_norm_input_gradient(cx.isa, x, dy, forward, sums, InputGradient { accum, dx });
+        let Memory { saved, sums, mut team, .. } = memory;
+        let (saved, has_dx, dx) = (&*saved, dx.is_some(), dx.unwrap_or_default());
+        let is_synchronous = self.sync_stats && !self.uses_running_statistics(cx);
+        // Then the gradients of gamma and beta are there.
+        let (dgamma, dbeta) = match is_synchronous {
+            true => (None, None),
+            false => affine_gradients(&mut dw, &self.gamma, &self.beta),
+        };
+        let (has_dgamma, has_dbeta) = (dgamma.is_some(), dbeta.is_some());
+        let outputs = [dx, dgamma.unwrap_or_default(), dbeta.unwrap_or_default()];
+        team.channels(Channels::new(self.channels, x.len()), &mut [], outputs, |channels, outputs, _| {
+            let [dx, dgamma, dbeta] = outputs;
+            let forward = self.normalisation(cx, saved, &channels);
+            let (x, dy) = (part(x, self.channels, &channels), part(dy, self.channels, &channels));
+            let dx = has_dx.then_some(InputGradient { accum, dx });
+            if is_synchronous {
+                let sums = &sums.as_chunks::<2>().0[channels];
+                if let Some(dx) = dx {
+                    let sums = GradientSums { count: self.count(cx) as f64, sums };
+                    batch_norm_input_gradient(cx.isa, x, dy, forward, sums, dx);
+                }
+                return;
             }
-            return;
-        }
-        let (dgamma, dbeta) = affine_gradients(&mut dw, &self.gamma, &self.beta);
-        let gradient = AffineGradient { accum: Accum::Replace, dgamma, dbeta };
-        let dx = dx.map(|dx| InputGradient { accum, dx });
-        if self.uses_running_statistics(cx) {
-            self.backward_of_constants(cx, x, dy, forward, dx, gradient);
-        } else {
-            batch_norm_backward(cx.isa, x, dy, forward, dx, gradient);
-        }
+            let (dgamma, dbeta) = (has_dgamma.then_some(dgamma), has_dbeta.then_some(dbeta));
+            let gradient = AffineGradient { accum: Accum::Replace, dgamma, dbeta };
+            if self.uses_running_statistics(cx) {
+                backward_of_constants(cx.isa, x, dy, forward, dx, gradient);
+            } else {
+                batch_norm_backward(cx.isa, x, dy, forward, dx, gradient);
+            }
+        });
     }
 
     fn affine_in_use(&self) -> Option<Activation> {
@@ -350,7 +392,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
     }
 
     fn coefficients(&self, params: &[T], statistics: &[T]) -> Coefficients {
-        let Affine { gamma, beta } = self.affine(params);
+        let Affine { gamma, beta } = self.affine(params, &(0..self.channels));
         let of =
             |values: Option<&[T]>, c: usize, default| values.map_or(default, |values| values[c].to_f64());
         let running = self.running_mean.clone().zip(self.running_var.clone()).enumerate();
@@ -390,7 +432,7 @@ impl<T: Element> Layer<T> for BatchNormalization {
         sums: &mut [f64],
     ) {
         let Backward { x, dy, mut dw, .. } = tensors;
-        let forward = self.normalisation(cx, memory.saved);
+        let forward = self.normalisation(cx, memory.saved, &(0..self.channels));
         let sums = sums.as_chunks_mut::<2>().0;
         batch_norm_gradient_sums(cx.isa, x, dy, forward, sums);
         let (dgamma, dbeta) = affine_gradients(&mut dw, &self.gamma, &self.beta);

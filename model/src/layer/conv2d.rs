@@ -2,14 +2,14 @@
 
 use super::folded::Folded;
 use super::{
-    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory, Mode,
-    Options, OutputKind, Preparation, Size2, Split,
+    Backward, BackwardReads, Channels, Context, Fans, Foldable, Fusion, Geometry, Layer, LayerPlan, Memory,
+    Mode, Options, OutputKind, Preparation, Size2, Team, part,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
 use crate::shape::Shape;
 use isograd_kernels::conv::{self, Conv2dShape, Paths, Weights};
-use isograd_kernels::{Accum, Activation, Element, Finish, Pass};
+use isograd_kernels::{Accum, Activation, Element, Finish, Pass, reduce};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -111,6 +111,23 @@ impl Conv2D {
         (weights, bias.map(|range| &cx.params[range.clone()]), cx.finish(activation))
     }
 
+    /// Multiply-adds of a pass of one sample.
+    fn products(&self) -> u64 {
+        let conv = &self.built().conv;
+        (conv.weight_len() as u64).saturating_mul((conv.oh() * conv.ow()) as u64)
+    }
+
+    /// How `count` filters, or input channels, are cut into parts in a pass of `n` samples.
+    fn parts(&self, count: usize, multiple: usize, n: usize) -> Channels {
+        let conv = &self.built().conv;
+        let elements = conv.input_len(n).max(conv.output_len(n));
+        Channels::new(count, elements).in_multiples_of(multiple).with_products(self.products(), n)
+    }
+
+    fn parts_of_filters(&self, n: usize) -> Channels {
+        self.parts(self.filters, self.built().conv.filters_of_part(), n)
+    }
+
     fn built(&self) -> &Built {
         self.built.as_ref().expect("a layer is built before it is used")
     }
@@ -189,59 +206,53 @@ impl<T: Element> Layer<T> for Conv2D {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let (Built { conv, .. }, Memory { scratch, mut team, .. }) = (self.built(), memory);
         let (w, bias, finish) = self.parameters(cx);
-        let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
-        self.built().conv.forward(pass, x, w, bias, finish, y);
-    }
-
-    fn split(&self) -> Split {
-        if self.groups == 1 { Split::Channels } else { Split::Whole }
-    }
-
-    fn forward_channels(
-        &self,
-        cx: &Context<'_, T>,
-        channels: Range<usize>,
-        x: &[T],
-        y: &mut [T],
-        memory: Memory<'_, T>,
-    ) {
-        let (w, bias, finish) = self.parameters(cx);
-        let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
-        self.built().conv.forward_filters(pass, channels, x, w, bias, finish, y);
+        let plane = y.len() / self.filters;
+        team.channels(self.parts_of_filters(cx.n), scratch, [y], |filters, [y], scratch| {
+            let pass = Pass { isa: cx.isa, n: cx.n, scratch };
+            let finish = finish.part(filters.start * plane..filters.end * plane);
+            conv.forward_filters(pass, filters, x, w, bias, finish, y);
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        let Built { conv, weight, bias } = self.built();
+        let (Built { conv, weight, bias }, Memory { scratch, mut team, .. }) = (self.built(), memory);
         let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
-        conv.weight_gradient(
-            Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
-            x,
-            dy,
-            Accum::Replace,
-            dw.of(weight),
-        );
         if let Some(bias) = bias {
-            conv.bias_gradient(cx.isa, cx.n, dy, Accum::Replace, dw.of(bias));
+            let channels = Channels::new(self.filters, dy.len());
+            team.channels(channels, &mut [], [dw.of(bias)], |filters, [db], _| {
+                let (rows, dy) = (filters.len(), part(dy, self.filters, &filters));
+                reduce::sum_rows(cx.isa, rows, dy.len() / rows, dy, Accum::Replace, db);
+            });
         }
-        if let Some(dx) = dx {
-            let relu_output = self.relu_gradient.then_some(x);
-            let prepared = &cx.prepared[conv.forward_prepared_len()..];
-            let prepared = &prepared[..conv.input_gradient_prepared_len()];
-            conv.input_gradient(
-                Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch },
-                dy,
-                Weights { plain: &cx.params[weight.clone()], prepared },
-                relu_output,
-                accum,
-                dx,
-            );
-        }
+        let dw = dw.of(weight);
+        let mut weight_gradient = |mut team: Team<'_, T>, scratch: &mut [T]| {
+            team.channels(self.parts_of_filters(cx.n), scratch, [dw], |filters, [dw], scratch| {
+                let pass = Pass { isa: cx.isa, n: cx.n, scratch };
+                conv.weight_gradient_filters(pass, filters, x, dy, Accum::Replace, dw);
+            });
+        };
+        let Some(dx) = dx else { return weight_gradient(team, scratch) };
+        let prepared = &cx.prepared[conv.forward_prepared_len()..][..conv.input_gradient_prepared_len()];
+        let w = Weights { plain: &cx.params[weight.clone()], prepared };
+        let c = conv.shape().c;
+        let input_gradient = |mut team: Team<'_, T>, scratch: &mut [T]| {
+            let channels = self.parts(c, conv.channels_of_part(), cx.n);
+            team.channels(channels, scratch, [dx], |channels, [dx], scratch| {
+                let relu_output = self.relu_gradient.then(|| part(x, c, &channels));
+                let pass = Pass { isa: cx.isa, n: cx.n, scratch };
+                conv.input_gradient_channels(pass, channels, dy, w, relu_output, accum, dx);
+            });
+        };
+        // Parts of channels transform or copy the whole image or its gradient, each for itself; the two
+        // gradients have nothing in common.
+        let work = self.parts_of_filters(cx.n).work;
+        team.both(work, scratch, weight_gradient, input_gradient);
     }
 
     fn multiply_adds(&self) -> u64 {
-        let conv = &self.built().conv;
-        (conv.weight_len() as u64).saturating_mul((conv.oh() * conv.ow()) as u64)
+        self.products()
     }
 
     fn backward_reads(&self) -> BackwardReads {

@@ -2,8 +2,8 @@
 
 use super::folded::Folded;
 use super::{
-    Backward, BackwardReads, Context, Fans, Foldable, Fusion, Layer, LayerPlan, Memory, Options, OutputKind,
-    Split,
+    Backward, BackwardReads, Channels, Context, Fans, Foldable, Fusion, Layer, LayerPlan, Memory, Options,
+    OutputKind, Team, part,
 };
 use crate::error::BuildError;
 use crate::initializer::Initializer;
@@ -11,6 +11,10 @@ use crate::shape::Shape;
 use isograd_kernels::gemm::{MatMut, MatRef, gemm};
 use isograd_kernels::{Accum, Activation, Element, Finish, activation, elementwise, reduce};
 use std::ops::Range;
+
+/// Rows of a matrix product that a thread computes at least. A product of a single row is summed in another
+/// order.
+const ROWS: usize = 8;
 
 /// `y = W x + b`: x `[in, n]`, W `[out, in]`, b `[out]`, y `[out, n]`.
 #[derive(Debug, Clone)]
@@ -56,6 +60,12 @@ impl Dense {
         Self { weights_initializer: weights, biases_initializer: biases, ..self }
     }
 
+    /// How `count` outputs, or inputs, are cut into parts, whose products have the bits of the whole.
+    fn parts_of(&self, count: usize, n: usize) -> Channels {
+        let products = (self.inputs * self.outputs) as u64;
+        Channels::new(count, count * n).in_multiples_of(ROWS).with_products(products, n)
+    }
+
     /// The outputs `outputs` of a forward pass: y `[outputs, n]`.
     fn forward_outputs<T: Element>(&self, cx: &Context<'_, T>, outputs: Range<usize>, x: &[T], y: &mut [T]) {
         let weights = &cx.params[self.weight.clone()][outputs.start * self.inputs..outputs.end * self.inputs];
@@ -70,7 +80,7 @@ impl Dense {
             let bias = &cx.params[bias.clone()][outputs.clone()];
             elementwise::add_bias(cx.isa, outputs.len(), cx.n, bias, y);
         }
-        match cx.finish(activation) {
+        match cx.finish(activation).part(outputs.start * cx.n..outputs.end * cx.n) {
             Finish { addend: Some(addend), activation } => {
                 elementwise::add_assign(cx.isa, addend, activation, y);
             }
@@ -114,42 +124,42 @@ impl<T: Element> Layer<T> for Dense {
         Some(Foldable { weight: self.weight.clone(), bias: self.bias.clone() })
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        self.forward_outputs(cx, 0..self.outputs, x, y);
-    }
-
-    fn split(&self) -> Split {
-        Split::Channels
-    }
-
-    fn forward_channels(
-        &self,
-        cx: &Context<'_, T>,
-        channels: Range<usize>,
-        x: &[T],
-        y: &mut [T],
-        _: Memory<'_, T>,
-    ) {
-        self.forward_outputs(cx, channels, x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let mut team = memory.team;
+        team.channels(self.parts_of(self.outputs, cx.n), &mut [], [y], |outputs, [y], _| {
+            self.forward_outputs(cx, outputs, x, y);
+        });
     }
 
     // dx = W^T dy, dW = dy x^T, db = sum of dy over the samples.
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Backward { x, dy, dx, accum, mut dw, .. } = tensors;
-        let dy_matrix = MatRef::row_major(dy, self.outputs, cx.n);
-        let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
-        let dw_matrix = MatMut::row_major(dw.of(&self.weight), self.outputs, self.inputs);
-        gemm(cx.isa, dy_matrix, x_matrix.t(), Accum::Replace, dw_matrix);
+        let mut team = memory.team;
         if let Some(bias) = &self.bias {
             reduce::sum_rows(cx.isa, self.outputs, cx.n, dy, Accum::Replace, dw.of(bias));
         }
-        if let Some(dx) = dx {
-            let w = MatRef::row_major(&cx.params[self.weight.clone()], self.outputs, self.inputs);
-            gemm(cx.isa, w.t(), dy_matrix, accum, MatMut::row_major(dx, self.inputs, cx.n));
-            if self.relu_gradient {
-                activation::relu_backward_in_place(cx.isa, x, dx);
-            }
-        }
+        let x_matrix = MatRef::row_major(x, self.inputs, cx.n);
+        let dw = dw.of(&self.weight);
+        let of_outputs = self.parts_of(self.outputs, cx.n);
+        let mut weight_gradient = |mut team: Team<'_, T>, _: &mut [T]| {
+            team.channels(of_outputs, &mut [], [dw], |outputs, [dw], _| {
+                let dy = MatRef::row_major(part(dy, self.outputs, &outputs), outputs.len(), cx.n);
+                let dw = MatMut::row_major(dw, outputs.len(), self.inputs);
+                gemm(cx.isa, dy, x_matrix.t(), Accum::Replace, dw);
+            });
+        };
+        let Some(dx) = dx else { return weight_gradient(team, &mut []) };
+        let (w, dy) = (&cx.params[self.weight.clone()], MatRef::row_major(dy, self.outputs, cx.n));
+        let input_gradient = |mut team: Team<'_, T>, _: &mut [T]| {
+            team.channels(self.parts_of(self.inputs, cx.n), &mut [], [dx], |inputs, [dx], _| {
+                let w = MatRef::strided(&w[inputs.start..], self.outputs, inputs.len(), self.inputs, 1);
+                gemm(cx.isa, w.t(), dy, accum, MatMut::row_major(dx, inputs.len(), cx.n));
+                if self.relu_gradient {
+                    activation::relu_backward_in_place(cx.isa, part(x, self.inputs, &inputs), dx);
+                }
+            });
+        };
+        team.both(of_outputs.work, &mut [], weight_gradient, input_gradient);
     }
 
     fn multiply_adds(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Split};
+use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::dropout::dropout_mask;
@@ -51,24 +51,20 @@ impl<T: Element> Layer<T> for Dropout {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let Memory { saved, team, .. } = memory;
         match cx.mode {
-            Mode::Eval => y.copy_from_slice(x),
+            Mode::Eval => team.elements(y, [x], |y, [x]| y.copy_from_slice(x)),
             Mode::Train => {
                 let rng = Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(self.layer);
-                dropout_mask(cx.isa, &rng, cx.position, self.features, cx.n, self.rate, memory.saved);
-                elementwise::mul(cx.isa, x, memory.saved, y);
+                dropout_mask(cx.isa, &rng, cx.position, self.features, cx.n, self.rate, saved);
+                team.elements(y, [x, saved], |y, [x, mask]| elementwise::mul(cx.isa, x, mask, y));
             }
         }
     }
 
-    fn split(&self) -> Split {
-        Split::Elements
-    }
-
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            elementwise::mul(cx.isa, tensors.dy, memory.saved, dx);
-        }
+        let (Backward { dy, dx: Some(dx), .. }, mask) = (tensors, memory.saved) else { return };
+        memory.team.elements(dx, [dy, mask], |dx, [dy, mask]| elementwise::mul(cx.isa, dy, mask, dx));
     }
 
     fn backward_reads(&self) -> BackwardReads {

@@ -22,6 +22,7 @@ mod options;
 mod plan;
 mod pool2d;
 mod rectifier;
+mod team;
 mod zero_padding2d;
 
 pub use activation::{ArcTanh, LogSigmoid, ReLU, Sigmoid, Softmax, Tanh};
@@ -43,6 +44,7 @@ pub(crate) use plan::Reservation;
 pub use plan::{Fans, LayerPlan, Tensor};
 pub use pool2d::{AveragePool2D, MaxPool2D};
 pub use rectifier::{ELU, GELU, HardSigmoid, HardSwish, LeakyReLU, ReLU6, SiLU, Softplus};
+pub use team::{Channels, Team};
 pub use zero_padding2d::{Sides, ZeroPadding2D};
 
 use crate::error::BuildError;
@@ -162,13 +164,8 @@ pub struct Memory<'a, T> {
     pub statistics: &'a mut [T],
     /// In training, the layer's [shared sums](Layer::shared_sums) over all samples of the step.
     pub sums: &'a [f64],
-}
-
-impl<'a, T> Memory<'a, T> {
-    /// Scratch space, and nothing else.
-    pub(crate) fn scratch(scratch: &'a mut [T]) -> Self {
-        Self { saved: &mut [], scratch, statistics: &mut [], sums: &[] }
-    }
+    /// The threads that can share the layer's work. A layer need not do so.
+    pub team: Team<'a, T>,
 }
 
 /// The tensors of a backward pass.
@@ -257,8 +254,8 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
         OutputKind::Unknown
     }
 
-    /// Elements of scratch memory that a call needs for a shard of at most `n` samples; all layers share the
-    /// largest.
+    /// Elements of scratch memory that a call needs for a shard of at most `n` samples, on each thread of its
+    /// [team](Memory::team); all layers share the largest.
     fn scratch_len(&self, _n: usize) -> usize {
         0
     }
@@ -304,25 +301,6 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
     /// [is cheap](Self::is_cheap) and [reads](Self::backward_reads) its input alone.
     fn forward_again(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         self.forward(cx, x, y, memory);
-    }
-
-    /// How several threads can share a pass of the layer in use.
-    fn split(&self) -> Split {
-        Split::Whole
-    }
-
-    /// The part of [`forward`](Self::forward) in use that computes `channels` of the output, at least two:
-    /// `y` `[channels, H, W, n]` from all of `x`. All parts together give the bits of `forward`. It is called
-    /// where the layer is split by [channels](Split::Channels); `memory` has only scratch space.
-    fn forward_channels(
-        &self,
-        _cx: &Context<'_, T>,
-        _channels: Range<usize>,
-        _x: &[T],
-        _y: &mut [T],
-        _memory: Memory<'_, T>,
-    ) {
-        unreachable!("{} cannot be split", self.kind());
     }
 
     /// Computes the gradients of the input and of the parameters from that of the output. It is not called
@@ -448,20 +426,6 @@ pub trait Layer<T: Element>: Debug + Send + Sync {
 fn part<'a, T>(values: &'a [T], count: usize, channels: &Range<usize>) -> &'a [T] {
     let plane = values.len() / count;
     &values[channels.start * plane..channels.end * plane]
-}
-
-/// How several threads can share a pass of a layer in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Split {
-    /// They cannot: one thread computes the whole output.
-    Whole,
-    /// Each takes some elements. In use, the layer works element by element, so
-    /// [`forward`](Layer::forward) computes any part of the output from the same part of the input. It gets
-    /// no memory.
-    Elements,
-    /// Each takes some channels of the output, by [`forward_channels`](Layer::forward_channels).
-    Channels,
 }
 
 /// A function that a neighbouring layer or the loss can compute.

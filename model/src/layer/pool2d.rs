@@ -1,14 +1,13 @@
 //! The pooling layers.
 
 use super::{
-    Backward, BackwardReads, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, Options, OutputKind,
-    Size2, Split, part,
+    Backward, BackwardReads, Channels, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, Options,
+    OutputKind, Size2, part,
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
 use isograd_kernels::pool::{self, Divisor, Pool2d, Pool2dShape, Rounding};
-use std::ops::Range;
 
 /// Window, stride, padding and dilation of a pooling layer.
 #[derive(Debug, Clone, Copy)]
@@ -155,33 +154,28 @@ impl<T: Element> Layer<T> for MaxPool2D {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let pool = self.window.built();
-        match cx.mode {
-            Mode::Train => pool::max_pool(cx.isa, pool, cx.n, self.relu, x, y, memory.saved),
-            Mode::Eval => pool::max_pool_eval(cx.isa, pool, cx.n, self.relu, x, y),
-        }
-    }
-
-    fn split(&self) -> Split {
-        Split::Channels
-    }
-
-    fn forward_channels(
-        &self,
-        cx: &Context<'_, T>,
-        channels: Range<usize>,
-        x: &[T],
-        y: &mut [T],
-        _: Memory<'_, T>,
-    ) {
-        let pool = self.window.of_channels(channels.len());
-        pool::max_pool_eval(cx.isa, &pool, cx.n, self.relu, part(x, cx.input.c, &channels), y);
+        let Memory { saved, mut team, .. } = memory;
+        // In use, nothing is saved.
+        let saved = if cx.mode == Mode::Train { saved } else { &mut [] };
+        let channels = Channels::new(cx.input.c, x.len());
+        team.channels(channels, &mut [], [y, saved], |channels, [y, saved], _| {
+            let (pool, x) = (self.window.of_channels(channels.len()), part(x, cx.input.c, &channels));
+            match cx.mode {
+                Mode::Train => pool::max_pool(cx.isa, &pool, cx.n, self.relu, x, y, saved),
+                Mode::Eval => pool::max_pool_eval(cx.isa, &pool, cx.n, self.relu, x, y),
+            }
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            pool::max_pool_backward(cx.isa, self.window.built(), cx.n, memory.saved, tensors.dy, dx);
-        }
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let (Memory { saved, mut team, .. }, c) = (memory, cx.input.c);
+        let saved = &*saved;
+        team.channels(Channels::new(c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let pool = self.window.of_channels(channels.len());
+            let (saved, dy) = (part(saved, c, &channels), part(dy, c, &channels));
+            pool::max_pool_backward(cx.isa, &pool, cx.n, saved, dy, dx);
+        });
     }
 
     fn backward_reads(&self) -> BackwardReads {
@@ -248,30 +242,21 @@ impl<T: Element> Layer<T> for AveragePool2D {
         }
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        pool::average_pool(cx.isa, self.window.built(), cx.n, x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let (mut team, c) = (memory.team, cx.input.c);
+        team.channels(Channels::new(c, x.len()), &mut [], [y], |channels, [y], _| {
+            let pool = self.window.of_channels(channels.len());
+            pool::average_pool(cx.isa, &pool, cx.n, part(x, c, &channels), y);
+        });
     }
 
-    fn split(&self) -> Split {
-        Split::Channels
-    }
-
-    fn forward_channels(
-        &self,
-        cx: &Context<'_, T>,
-        channels: Range<usize>,
-        x: &[T],
-        y: &mut [T],
-        _: Memory<'_, T>,
-    ) {
-        let pool = self.window.of_channels(channels.len());
-        pool::average_pool(cx.isa, &pool, cx.n, part(x, cx.input.c, &channels), y);
-    }
-
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            pool::average_pool_backward(cx.isa, self.window.built(), cx.n, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let (mut team, c) = (memory.team, cx.input.c);
+        team.channels(Channels::new(c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let pool = self.window.of_channels(channels.len());
+            pool::average_pool_backward(cx.isa, &pool, cx.n, part(dy, c, &channels), dx);
+        });
     }
 
     fn backward_reads(&self) -> BackwardReads {

@@ -1,9 +1,7 @@
 //! The relatives of ReLU.
 
 use super::activation::elementwise_layer;
-use super::{
-    Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind, Split,
-};
+use super::{Backward, BackwardReads, Context, Fusible, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::{Activation, Element, activation};
@@ -81,19 +79,16 @@ impl<T: Element> Layer<T> for LeakyReLU {
         BackwardReads::Y
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        activation::leaky_relu(cx.isa, T::from_f64(self.slope), x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let slope = T::from_f64(self.slope);
+        memory.team.elements(y, [x], |y, [x]| activation::leaky_relu(cx.isa, slope, x, y));
     }
 
-    fn split(&self) -> Split {
-        Split::Elements
-    }
-
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            let slope = T::from_f64(self.slope);
-            activation::leaky_relu_backward(cx.isa, slope, tensors.y, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { y, dy, dx: Some(dx), .. } = tensors else { return };
+        let slope = T::from_f64(self.slope);
+        let backward = activation::leaky_relu_backward;
+        memory.team.elements(dx, [y, dy], |dx, [y, dy]| backward(cx.isa, slope, y, dy, dx));
     }
 }
 
@@ -139,18 +134,15 @@ impl<T: Element> Layer<T> for ELU {
         BackwardReads::Y
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        activation::elu(cx.isa, T::from_f64(self.alpha), x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let alpha = T::from_f64(self.alpha);
+        memory.team.elements(y, [x], |y, [x]| activation::elu(cx.isa, alpha, x, y));
     }
 
-    fn split(&self) -> Split {
-        Split::Elements
-    }
-
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            activation::elu_backward(cx.isa, T::from_f64(self.alpha), tensors.y, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { y, dy, dx: Some(dx), .. } = tensors else { return };
+        let alpha = T::from_f64(self.alpha);
+        memory.team.elements(dx, [y, dy], |dx, [y, dy]| activation::elu_backward(cx.isa, alpha, y, dy, dx));
     }
 }
 
@@ -199,20 +191,14 @@ impl<T: Element> Layer<T> for GELU {
         BackwardReads::X
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         let kernel = if self.by_tanh { activation::gelu_tanh } else { activation::gelu };
-        kernel(cx.isa, x, y);
+        memory.team.elements(y, [x], |y, [x]| kernel(cx.isa, x, y));
     }
 
-    fn split(&self) -> Split {
-        Split::Elements
-    }
-
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            let kernel =
-                if self.by_tanh { activation::gelu_tanh_backward } else { activation::gelu_backward };
-            kernel(cx.isa, tensors.x, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { x, dy, dx: Some(dx), .. } = tensors else { return };
+        let kernel = if self.by_tanh { activation::gelu_tanh_backward } else { activation::gelu_backward };
+        memory.team.elements(dx, [x, dy], |dx, [x, dy]| kernel(cx.isa, x, dy, dx));
     }
 }

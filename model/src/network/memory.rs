@@ -10,8 +10,8 @@ use super::lifetimes::Slot;
 use super::storage::{Direction, Region};
 use super::views::ViewMemory;
 use crate::error::Error;
-use crate::layer::Mode;
-use crate::memory::{self, Aligned};
+use crate::layer::{Mode, Team};
+use crate::memory::{self, Aligned, round_up};
 use crate::profile::Recording;
 use crate::targets::Targets;
 use isograd_kernels::Element;
@@ -26,7 +26,8 @@ pub(crate) struct MemoryPlan {
     train: Vec<usize>,
     eval: Vec<usize>,
     arena_len: usize,
-    scratch_len: usize,
+    /// Elements of scratch space for a thread: whole pairs of cache lines.
+    lane_len: usize,
     /// The most shared sums of a layer.
     sums_len: usize,
 }
@@ -39,12 +40,13 @@ impl MemoryPlan {
         }
     }
 
-    /// Memory for one shard at a time.
-    pub(crate) fn allocate<T: Element>(plan: &Arc<Self>) -> ShardMemory<T> {
+    /// Memory for one shard at a time, on up to `threads` threads.
+    pub(crate) fn allocate<T: Element>(plan: &Arc<Self>, threads: usize) -> ShardMemory<T> {
         ShardMemory {
             arena: Aligned::zeroed(plan.arena_len),
-            scratch: Aligned::zeroed(plan.scratch_len),
-            lanes: Vec::new(),
+            scratch: Aligned::zeroed(plan.lane_len * threads),
+            most_threads: threads,
+            threads,
             sums: vec![0.0; plan.sums_len],
             mode: Mode::Train,
             n: 0,
@@ -63,9 +65,12 @@ impl MemoryPlan {
 pub(crate) struct ShardMemory<T> {
     pub(super) plan: Arc<MemoryPlan>,
     pub(super) arena: Aligned<T>,
+    /// Scratch space for each thread that may work on the shard.
     pub(super) scratch: Aligned<T>,
-    /// Scratch space of further threads that work on the same shard, in use.
-    pub(super) lanes: Vec<Aligned<T>>,
+    /// As many threads as there is scratch space for.
+    most_threads: usize,
+    /// The threads that share the work of the pass under way.
+    pub(super) threads: usize,
     /// Sums of a layer over the shard, where it is the only one of its step.
     pub(super) sums: Vec<f64>,
     /// The mode of the pass under way, and the samples of its shard.
@@ -82,16 +87,26 @@ pub(crate) struct ShardMemory<T> {
 }
 
 impl<T: Element> ShardMemory<T> {
-    /// Lets `threads` threads work on one shard at a time in use, where its layers can be split.
-    pub(crate) fn set_threads(&mut self, threads: usize) {
-        let scratch = || Aligned::zeroed(self.plan.scratch_len);
-        self.lanes.resize_with(threads.saturating_sub(1), scratch);
+    /// Makes room for `threads` threads on a shard.
+    pub(crate) fn reserve_threads(&mut self, threads: usize) {
+        if self.most_threads < threads {
+            self.scratch = Aligned::zeroed(threads * self.plan.lane_len);
+            self.most_threads = threads;
+        }
     }
 
-    /// The most threads that work on one shard in use.
-    pub(super) fn threads(&self) -> usize {
-        self.lanes.len() + 1
+    /// Lets `threads` threads share the work on a shard until this is called again, or as many as there is
+    /// room for.
+    pub(crate) fn set_threads(&mut self, threads: usize) {
+        self.threads = threads.clamp(1, self.most_threads);
     }
+}
+
+/// The scratch space of the first of `threads` threads, and the team of all.
+pub(super) fn team<T: Element>(scratch: &mut [T], threads: usize) -> (&mut [T], Team<'_, T>) {
+    let lane = scratch.len() / threads;
+    let (first, others) = scratch[..lane * threads].split_at_mut(lane);
+    (first, Team::new(threads, others))
 }
 
 impl<T: Element> Network<T> {
@@ -115,8 +130,9 @@ impl<T: Element> Network<T> {
         };
         // The scratch memory of so many samples might overflow, so the samples themselves are checked first.
         check(arena_len)?;
-        let scratch_len = self.scratch_len(capacity);
-        check(arena_len.saturating_add(scratch_len as u128))?;
+        // A shard that several threads share has scratch space for each, and the others then have no shard.
+        let lane_len = round_up::<T>(self.scratch_len(capacity));
+        check(arena_len.saturating_add(lane_len as u128))?;
         let starts = |packing: Option<Packing>| {
             packing.map_or_else(Vec::new, |packing| {
                 packing.starts.into_iter().map(|start| start as usize).collect()
@@ -125,7 +141,7 @@ impl<T: Element> Network<T> {
         let (train, eval) = (starts(train), starts(eval));
         let sums_len = self.shared_steps().map(|step| step.sums).max().unwrap_or(0);
         let arena_len = arena_len as usize;
-        Ok(Arc::new(MemoryPlan { capacity, train, eval, arena_len, scratch_len, sums_len }))
+        Ok(Arc::new(MemoryPlan { capacity, train, eval, arena_len, lane_len, sums_len }))
     }
 
     fn pack(&self, mode: Mode, capacity: usize) -> Packing {
@@ -137,7 +153,8 @@ impl<T: Element> Network<T> {
     }
 
     /// Bytes of memory that a shard of `n` samples takes in `mode`: activations, what layers save, gradients
-    /// by activations, and scratch space. Buffers that are in use at different times share memory.
+    /// by activations, and scratch space for one thread. Buffers that are in use at different times share
+    /// memory.
     pub fn shard_bytes(&self, mode: Mode, n: usize) -> u128 {
         (self.pack(mode, n).end + self.scratch_len(n) as u128) * size_of::<T>() as u128
     }

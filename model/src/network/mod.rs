@@ -29,7 +29,6 @@ mod prepare;
 mod rates;
 mod recompute;
 mod session;
-mod split;
 mod state;
 mod storage;
 mod summary;

@@ -2,11 +2,10 @@
 
 use super::graph::{Addend, GradientWrite, Op, Step};
 use super::lifetimes::Slot;
-use super::memory::{disjoint, disjoint_from_reads};
-use super::split::in_parts;
+use super::memory::{disjoint, disjoint_from_reads, team};
 use super::storage::{self, Copies, Direction, Region};
 use super::{Network, ShardMemory};
-use crate::layer::{Backward, Context, Gradients, Memory, Mode};
+use crate::layer::{Backward, Context, Gradients, Memory, Mode, Team};
 use crate::profile::Work;
 use isograd_kernels::{Accum, Activation, Element, Finish, Isa, activation, elementwise};
 use std::ops::Range;
@@ -105,18 +104,12 @@ impl<T: Element> Network<T> {
             }
             match step.op {
                 Op::Layer(layer) => {
-                    let is_done = cx.mode == Mode::Eval && self.forward_split(cx, memory, index, layer);
-                    if !is_done {
-                        self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
-                    }
+                    self.forward_layer(cx, memory, &mut *statistics, index, layer, Part::Rest(&[]));
                 }
                 Op::Add { activation } if cx.mode == Mode::Train && self.has_bfloat16_values => {
                     self.forward_add_rounded(cx.isa, memory, index, step, activation);
                 }
-                Op::Add { activation } => {
-                    let threads = if cx.mode == Mode::Eval { memory.threads() } else { 1 };
-                    self.forward_add(cx.isa, threads, memory, step, activation);
-                }
+                Op::Add { activation } => self.forward_add(cx.isa, memory, step, activation),
             }
             let work = if cx.mode == Mode::Train { Work::Forward(index) } else { Work::Use(index) };
             memory.recording.lap(work, cx.n);
@@ -166,12 +159,13 @@ impl<T: Element> Network<T> {
         let output = self.data_region(memory, step.writes);
         let saved = self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n));
         let mut copies = Copies::new(cx.isa, self.copies(memory, Direction::Forward, index));
-        let ShardMemory { arena, scratch, .. } = memory;
+        let ShardMemory { arena, scratch, threads, .. } = memory;
         let reads = reads.map(|region| copies.read(arena, &region));
         let y_range = copies.write::<T>(&output);
         let ([x, addend], [y, saved]) = disjoint_from_reads(arena, reads, [y_range.clone(), saved]);
         let (context, layer) = (self.context_of(cx, step, layer, addend), &self.layers[layer]);
-        let of_layer = Memory { saved, scratch, statistics, sums: &[] };
+        let (scratch, team) = team(scratch, *threads);
+        let of_layer = Memory { saved, scratch, statistics, sums: &[], team };
         match part {
             Part::Sums(sums) => layer.forward_sums(&context, x, of_layer, sums),
             Part::Rest(sums) => {
@@ -202,16 +196,9 @@ impl<T: Element> Network<T> {
         Context { input: step.input, mode, prepared, addition, ..*cx }
     }
 
-    /// `y = function(the sum of what the step reads)`, added in the order of the paths, on at most `threads`
-    /// threads.
-    fn forward_add(
-        &self,
-        isa: Isa,
-        threads: usize,
-        memory: &mut ShardMemory<T>,
-        step: &Step,
-        function: Activation,
-    ) {
+    /// `y = function(the sum of what the step reads)`, added in the order of the paths.
+    fn forward_add(&self, isa: Isa, memory: &mut ShardMemory<T>, step: &Step, function: Activation) {
+        let team = Team::new(memory.threads, &mut []);
         let y = self.data_region(memory, step.writes).elements();
         let term =
             |memory: &ShardMemory<T>, place: usize| self.data_region(memory, step.reads[place]).elements();
@@ -219,7 +206,7 @@ impl<T: Element> Network<T> {
         match step.reads.len() {
             1 => {
                 let [y, x] = disjoint(&mut memory.arena, [y, first]);
-                in_parts(threads, y, [x], |y, [x]| {
+                team.elements(y, [x], |y, [x]| {
                     y.copy_from_slice(x);
                     activation::apply_in_place(isa, function, y);
                 });
@@ -233,15 +220,15 @@ impl<T: Element> Network<T> {
                 };
                 if first == second {
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), first]);
-                    in_parts(threads, y, [x], |y, [x]| elementwise::add(isa, x, x, function_of(1), y));
+                    team.elements(y, [x], |y, [x]| elementwise::add(isa, x, x, function_of(1), y));
                 } else {
                     let [y, a, b] = disjoint(&mut memory.arena, [y.clone(), first, second]);
-                    in_parts(threads, y, [a, b], |y, [a, b]| elementwise::add(isa, a, b, function_of(1), y));
+                    team.elements(y, [a, b], |y, [a, b]| elementwise::add(isa, a, b, function_of(1), y));
                 }
                 for place in 2..count {
                     let (x, function) = (term(memory, place), function_of(place));
                     let [y, x] = disjoint(&mut memory.arena, [y.clone(), x]);
-                    in_parts(threads, y, [x], |y, [x]| elementwise::add_assign(isa, x, function, y));
+                    team.elements(y, [x], |y, [x]| elementwise::add_assign(isa, x, function, y));
                 }
             }
         }
@@ -403,7 +390,7 @@ impl<T: Element> Network<T> {
         let saved = self.slot_range(memory, Slot::Saved(index), info.saved.elements(cx.n));
         let copies_start = self.copies(memory, Direction::Backward, index);
         let mut copies = Copies::new(cx.isa, copies_start);
-        let ShardMemory { arena, scratch, .. } = memory;
+        let ShardMemory { arena, scratch, threads, .. } = memory;
         let [x, y, dy] = read.map(|region| copies.read(arena, &region));
         let dx_range = dx.as_ref().map_or(0..0, |dx| match accum {
             Accum::Replace => copies.write::<T>(dx),
@@ -418,7 +405,8 @@ impl<T: Element> Network<T> {
             accum,
             dw: Gradients::new(dw.of(info.elements.clone()), info.elements.start),
         };
-        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[] };
+        let (scratch, team) = team(scratch, *threads);
+        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[], team };
         let context = self.context_of(cx, step, layer, &[]);
         match part {
             Part::Sums(sums) => {
@@ -449,10 +437,11 @@ impl<T: Element> Network<T> {
         let output = self.kept_region(memory, step.writes);
         let saved = self.slot_range(memory, Slot::Saved(index), self.infos[layer].saved.elements(cx.n));
         let mut copies = Copies::new(cx.isa, self.copies(memory, Direction::Backward, for_step));
-        let ShardMemory { arena, scratch, .. } = memory;
+        let ShardMemory { arena, scratch, threads, .. } = memory;
         let (x, y_range) = (copies.read(arena, &input), copies.write::<T>(&output));
         let [x, y, saved] = disjoint(arena, [x, y_range.clone(), saved]);
-        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[] };
+        let (scratch, team) = team(scratch, *threads);
+        let of_layer = Memory { saved, scratch, statistics: &mut [], sums: &[], team };
         self.layers[layer].forward_again(&self.context_of(cx, step, layer, &[]), x, y, of_layer);
         output.store(cx.isa, arena, y_range);
     }

@@ -10,7 +10,7 @@ use isograd_kernels::{Element, Isa};
 /// Computes the outputs of a network for batches of samples, one batch after the other; made by
 /// [`Network::session`]. A [`Predictor`](crate::Predictor) is for programs with several threads.
 ///
-/// A layer with many channels runs on all threads of the rayon pool that [`predict`](Self::predict) is called
+/// A layer with enough work runs on all threads of the rayon pool that [`predict`](Self::predict) is called
 /// in. The bits are those of one thread.
 #[derive(Debug)]
 pub struct Session<'n, T> {
@@ -43,7 +43,7 @@ impl<T: Element> Network<T> {
         assert!(capacity > 0, "a session for no samples");
         state.assert_fits(self);
         let plan = self.plan_memory(capacity, &[Mode::Eval], 1)?;
-        let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan));
+        let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan, 1));
         let mut prepared = self.prepared_memory(&[Mode::Eval])?;
         let params = folded.as_deref().unwrap_or(state.params());
         self.prepare(&Preparation { isa, mode: Mode::Eval, params }, &mut prepared);
@@ -73,7 +73,9 @@ impl<T: Element> Session<'_, T> {
         assert!(n > 0, "a pass over no samples");
         let (network, memory) = (self.network, &mut self.memory);
         network.check_input(x, n);
-        memory.set_threads(rayon::current_num_threads());
+        let threads = rayon::current_num_threads();
+        memory.reserve_threads(threads);
+        memory.set_threads(threads);
         network.start_pass(memory, Mode::Eval, n).copy_from_slice(x);
         let mut cx = network.context(self.state, self.isa, Mode::Eval, n, Randomness::default());
         cx.prepared = &self.prepared;

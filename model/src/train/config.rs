@@ -16,10 +16,11 @@ use std::sync::Arc;
 pub struct TrainConfig<T = f32> {
     /// Samples of a step, over all ranks. The last step of an epoch has those that are left.
     pub batch_size: usize,
-    /// Samples of a shard, the unit of work of a thread. It is part of the arithmetic, unlike the number of
-    /// threads. The last shard of a batch has the samples that are left. If a layer needs more samples than
-    /// these (see [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two
-    /// shards have half of theirs each.
+    /// Samples of a shard, which one thread works on, or several where there are twice as many threads as
+    /// shards. It is part of the arithmetic, unlike the number of threads. The last shard of a batch has the
+    /// samples that are left. If a layer needs more samples than these (see
+    /// [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two shards have
+    /// half of theirs each.
     pub shard_size: usize,
     /// Optimizer: one of [`optimizer`](crate::optimizer), or your own.
     pub optimizer: Arc<dyn Optimizer<T>>,

@@ -3,7 +3,7 @@
 use super::report::{Flags, Sums};
 use super::step::run;
 use super::worker::Job;
-use super::{DataError, Evaluation, NonFinite, Trainer};
+use super::{DataError, Evaluation, NonFinite, Trainer, shards_of, threads_of_shard};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
 use crate::profile::{Phase, Work};
@@ -64,9 +64,14 @@ impl<T: Element> Trainer<T> {
         self.sum_layout.check_memory(job.shards())?;
         let mut sums = Sums::new(&self.sum_layout);
         let own = self.own_shards(job.shards());
-        // Where there are fewer shards than threads, several threads share a shard.
-        let threads = self.workers.len() / own.len().max(1);
-        self.workers.iter_mut().for_each(|worker| worker.shards[0].memory.set_threads(threads));
+        // There can be fewer shards than in training.
+        let threads = threads_of_shard(self.workers.len(), own.len());
+        let count = self.workers.len();
+        for (index, worker) in self.workers.iter_mut().enumerate() {
+            if !shards_of(index, count, own.len()).is_empty() {
+                worker.shards[0].memory.reserve_threads(threads);
+            }
+        }
         run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, test_time, own));
         let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
         let own = Flags { stop: false, failed: failure.is_some() };

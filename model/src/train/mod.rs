@@ -166,6 +166,7 @@ impl<T: Element> Trainer<T> {
         let most = ranks.as_ref().map_or(shards, |ranks| ranks.most_shards(shards));
         let lockstep = Lockstep::new(&network);
         let of_worker = most.div_ceil(workers);
+        let threads = threads_of_shard(workers, most);
         // How many shards of a worker are under way at a time, and how many sums of gradients it keeps.
         let (at_once, capacity) = match &lockstep {
             Some(_) => (of_worker.max(1), of_worker),
@@ -195,12 +196,14 @@ impl<T: Element> Trainer<T> {
             let buffers = (0..workers).map(|_| (0..capacity).map(|_| node()).collect()).collect();
             (buckets, None, buffers)
         };
-        let worker = |buffers: Vec<Vec<Buffer<T>>>| {
-            Worker::new(&network, &memory_plan, at_once, PartialSums::new(buffers))
+        let worker = |(index, buffers): (usize, Vec<Vec<Buffer<T>>>)| {
+            let is_helper = shards_of(index, workers, most).is_empty();
+            let threads = if is_helper { 1 } else { threads };
+            Worker::new(&network, &memory_plan, at_once, threads, PartialSums::new(buffers))
         };
         Ok(Self {
             update_memory,
-            workers: buffers.into_iter().map(worker).collect(),
+            workers: buffers.into_iter().enumerate().map(worker).collect(),
             prepared,
             lockstep,
             buckets,
@@ -436,6 +439,11 @@ impl<T: Element> Trainer<T> {
         let (place, smallest) = (self.network.layer_of_least_samples().clone(), smallest(shard_size));
         Err(Error::ShardTooSmall { place, needed, batch_size, shard_size, smallest, enough })
     }
+}
+
+/// How many of the threads of `workers` workers share the work on each of `shards` shards.
+fn threads_of_shard(workers: usize, shards: usize) -> usize {
+    (workers / shards.max(1)).max(1)
 }
 
 /// The shards of worker `worker` of `workers`: contiguous ranges that tile `0..shards` as evenly as can be.

@@ -5,7 +5,7 @@ use super::open_epoch::OpenEpoch;
 use super::report::{Flags, Sums};
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
-use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of};
+use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of, threads_of_shard};
 use crate::callback::Decision;
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
@@ -307,16 +307,21 @@ impl<F> From<Error> for Interruption<F> {
     }
 }
 
-/// Runs `work` of every worker, by its number, on its part of the shards `own`, in parallel.
+/// Runs `work` of every worker, by its number, on its part of the shards `own`, in parallel. Where there are
+/// at least twice as many workers as shards, the threads of workers without a shard help the others.
 pub(super) fn run<T: Element>(
     workers: &mut [Worker<T>],
     own: Range<usize>,
     work: impl Fn(usize, &mut Worker<T>, Range<usize>) + Sync,
 ) {
     let count = workers.len();
+    let threads = threads_of_shard(count, own.len());
     let started = workers.first_mut().map_or(0, |first| first.shards[0].memory.recording.begin());
     workers.par_iter_mut().with_max_len(1).enumerate().for_each(|(index, worker)| {
         let part = shards_of(index, count, own.len());
+        if !part.is_empty() {
+            worker.shards[0].memory.set_threads(threads);
+        }
         work(index, worker, own.start + part.start..own.start + part.end);
     });
     if let Some(first) = workers.first_mut() {

@@ -1,4 +1,4 @@
-//! One thread's share of a step.
+//! One worker's share of a step: as many workers as threads, some of which may help others.
 
 use super::DataError;
 use super::buckets::Buckets;
@@ -162,14 +162,17 @@ pub(super) struct GradientSink<'a, T> {
 }
 
 impl<T: Element> Worker<T> {
-    /// A worker on `shards` shards at a time that sums up gradients in `partial_sums`.
+    /// A worker on `shards` shards at a time, each on up to `threads` threads, that sums up gradients in
+    /// `partial_sums`.
     pub(super) fn new(
         network: &Network<T>,
         memory: &Arc<MemoryPlan>,
         shards: usize,
+        threads: usize,
         partial_sums: PartialSums<T>,
     ) -> Self {
-        let work = || ShardWork { memory: MemoryPlan::allocate(memory), reading: ReadMemory::default() };
+        let work =
+            || ShardWork { memory: MemoryPlan::allocate(memory, threads), reading: ReadMemory::default() };
         Self {
             shards: (0..shards).map(|_| work()).collect(),
             failure: None,

@@ -1,9 +1,13 @@
 //! The law of the house: the same run gives the same bits on any number of threads.
 
-use crate::common::{branching, in_pool, simplecnn_with_dropout_and_batch_norm};
+use crate::common::{branching, build, in_pool, simplecnn_with_dropout_and_batch_norm};
 use isograd_datasets::{Arrays, Synthetic};
 use isograd_kernels::Isa;
-use isograd_model::{Element, Evaluation, Network, TrainConfig, Trainer};
+use isograd_model::layer::{
+    Backward, Context, Conv2D, Dense, Flatten, Input, Layer, LayerPlan, Memory, Softmax,
+};
+use isograd_model::{BuildError, Element, Evaluation, Network, Shape, TrainConfig, Trainer, layers};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const THREADS: [usize; 5] = [1, 2, 3, 4, 8];
 
@@ -22,6 +26,8 @@ const FIVES: Cut = Cut { samples: 97, batch_size: 48, shard_size: 5 };
 const SEVENS: Cut = Cut { samples: 97, batch_size: 21, shard_size: 7 };
 /// Three shards of one sample more than two vectors have, and a last batch in less than one.
 const THIRTY_THREES: Cut = Cut { samples: 115, batch_size: 99, shard_size: 33 };
+/// A step is one shard, which all threads share; so is the last batch.
+const ONE_SHARD: Cut = Cut { samples: 57, batch_size: 40, shard_size: 40 };
 /// Batches of 16 and 7, of which shards of 5 leave a rest of one sample and of two. Small: the portable level
 /// is slow without inlining.
 const SMALL: Cut = Cut { samples: 23, batch_size: 16, shard_size: 5 };
@@ -78,7 +84,7 @@ fn any_number_of_threads<T: Element>(isa: Isa, cut: &Cut) {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    for cut in [LONELY_SHARD, FIVES, SEVENS, THIRTY_THREES] {
+    for cut in [LONELY_SHARD, FIVES, SEVENS, THIRTY_THREES, ONE_SHARD] {
         any_number_of_threads::<f32>(Isa::best(), &cut);
     }
 }
@@ -94,15 +100,77 @@ fn any_number_of_threads_gives_the_same_bits_at_every_level_and_in_f64() {
 /// With every block, and most layers.
 #[test]
 fn networks_that_branch_give_the_same_bits() {
-    for isa in Isa::available() {
-        let run =
-            |threads| in_pool(threads, || finish(trainer_of::<f32>(branching(), isa, 42, &SEVENS), &SEVENS));
+    for (isa, cut) in Isa::available().into_iter().flat_map(|isa| [(isa, SEVENS), (isa, ONE_SHARD)]) {
+        let run = |threads| in_pool(threads, || finish(trainer_of::<f32>(branching(), isa, 42, &cut), &cut));
         let expected = run(1);
         assert!(expected.evaluation.loss.is_finite());
         for threads in [2, 3, 8] {
-            assert_eq!(run(threads), expected, "{isa}, {threads} threads");
+            assert_eq!(run(threads), expected, "{isa}, shards of {}, {threads} threads", cut.shard_size);
         }
     }
+}
+
+/// The most parts into which a team has cut its work.
+static MOST_PARTS: AtomicUsize = AtomicUsize::new(0);
+
+/// A layer of a user that does nothing, and counts in how many parts.
+#[derive(Debug, Clone, Copy)]
+struct Counting;
+
+impl Counting {
+    fn copy(isa: Isa, from: &[f32], to: &mut [f32], memory: Memory<'_, f32>) {
+        let parts = AtomicUsize::new(0);
+        memory.team.elements(to, [from], |to, [from]| {
+            parts.fetch_add(1, Ordering::Relaxed);
+            isa.vectorize(|| to.copy_from_slice(from));
+        });
+        MOST_PARTS.fetch_max(parts.into_inner(), Ordering::Relaxed);
+    }
+}
+
+impl Layer<f32> for Counting {
+    fn kind(&self) -> &'static str {
+        "Counting"
+    }
+
+    fn build(&mut self, input: Shape, _: &mut LayerPlan) -> Result<Shape, BuildError> {
+        Ok(input)
+    }
+
+    fn forward(&self, cx: &Context<'_, f32>, x: &[f32], y: &mut [f32], memory: Memory<'_, f32>) {
+        Self::copy(cx.isa, x, y, memory);
+    }
+
+    fn backward(&self, cx: &Context<'_, f32>, tensors: Backward<'_, f32>, memory: Memory<'_, f32>) {
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        Self::copy(cx.isa, dy, dx, memory);
+    }
+}
+
+/// Where there are as many shards as threads, each runs on one of them; where there are fewer, the threads
+/// share them, a user's layer included.
+#[test]
+fn threads_without_a_shard_help_the_others() {
+    let most_parts = |threads, cut: &Cut| {
+        let network = build(layers![
+            Input::new(1, 28, 28),
+            Conv2D::new(8, 3),
+            Counting,
+            Flatten,
+            Dense::new(10),
+            Softmax
+        ]);
+        in_pool(threads, || {
+            let mut trainer = trainer_of::<f32>(network, Isa::best(), 1, cut);
+            MOST_PARTS.store(0, Ordering::Relaxed);
+            trainer.train_epoch(&data(cut.samples), |_| ()).expect("finite losses");
+        });
+        MOST_PARTS.load(Ordering::Relaxed)
+    };
+    let whole = Cut { samples: 80, ..ONE_SHARD };
+    assert_eq!([1, 2, 4].map(|threads| most_parts(threads, &whole)), [1, 2, 4]);
+    let halves = Cut { samples: 80, batch_size: 40, shard_size: 20 };
+    assert_eq!([1, 2, 5].map(|threads| most_parts(threads, &halves)), [1, 1, 2]);
 }
 
 #[test]
