@@ -81,7 +81,7 @@ impl Group {
         T::direct(isa, DirectPass { plan, n, outputs, x, w, w_strides, bias, epilogue, y, scratch });
     }
 
-    /// The gradient of the group's input channels `channels`, whose are `dx` and `relu_output`.
+    /// The gradient of the group's input channels `channels`; `dx` and `relu_output` are those of them alone.
     #[expect(clippy::too_many_arguments, reason = "those of a convolution's, and the path")]
     pub(super) fn input_gradient<T: Element>(
         &self,
@@ -115,7 +115,7 @@ impl Group {
         T::direct(isa, pass);
     }
 
-    /// The gradient of the weights of all filters of the group, or of those whose `dy` and `dw` are given.
+    /// The gradient of the weights of all filters of the group, or of those to which `dy` and `dw` belong.
     pub(super) fn weight_gradient<T: Element>(
         &self,
         path: Path,

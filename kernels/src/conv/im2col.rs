@@ -149,7 +149,7 @@ impl Im2col {
         }
     }
 
-    /// The gradient of the input channels `channels`, whose are `dx` and `relu_output`.
+    /// The gradient of the input channels `channels`; `dx` and `relu_output` are those of them alone.
     pub(super) fn input_gradient<T: Element>(
         &self,
         Pass { isa, n, scratch }: Pass<'_, T>,

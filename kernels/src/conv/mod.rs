@@ -110,6 +110,7 @@ mod direct_plan;
 mod dot;
 mod group;
 mod im2col;
+mod part;
 mod prepared;
 mod shape;
 mod strided_rows;
@@ -131,6 +132,7 @@ use crate::{Accum, Activation, Finish, Pass, elementwise, reduce};
 use depthwise::Depthwise;
 use direct::Epilogue;
 use group::Group;
+use part::{CHANNELS_OF_PART, Part, of_group, of_group_mut};
 use prepared::check_prepared;
 use std::ops::Range;
 use winograd::Winograd;
@@ -444,29 +446,23 @@ impl Conv2d {
             return winograd::correlate(plan, pass, part.channels, [dy, prepared], None, epilogue, dx);
         }
         let Pass { isa, n, scratch } = pass;
-        if self.shape.groups == 1 {
-            return self.group.input_gradient(
-                path,
-                Pass { isa, n, scratch },
-                part.channels,
-                [dy, w],
-                relu_output,
-                accum,
-                dx,
-            );
-        }
         let (dy, w) = (self.of_groups(&part, dy), self.of_groups(&part, w));
         if let Some(depthwise) = self.depthwise(path) {
             let epilogue = Epilogue::gradient(accum, relu_output);
             return depthwise.input_gradient(isa, n, [dy, w], epilogue, dx);
         }
         let groups = self.groups_of(&part);
+        // A part has channels of the only group, or all channels of some groups.
+        let channels = match self.shape.groups {
+            1 => part.channels,
+            groups => 0..self.shape.c / groups,
+        };
         for g in 0..groups {
             let pass = Pass { isa, n, scratch: &mut *scratch };
             let inputs = [of_group(g, groups, dy), of_group(g, groups, w)];
-            let relu_output = relu_output.map(|x| of_group(g, groups, x));
-            let (dx, channels) = (of_group_mut(g, groups, dx), 0..self.shape.c / self.shape.groups);
-            self.group.input_gradient(path, pass, channels, inputs, relu_output, accum, dx);
+            let (relu_output, dx) =
+                (relu_output.map(|x| of_group(g, groups, x)), of_group_mut(g, groups, dx));
+            self.group.input_gradient(path, pass, channels.clone(), inputs, relu_output, accum, dx);
         }
     }
 
@@ -588,65 +584,4 @@ impl Conv2d {
         );
         assert!(scratch >= needed, "the scratch memory has {scratch} elements, but n = {n} needs {needed}");
     }
-}
-
-/// The multiple at which parts of an ungrouped convolution begin. It is one of the filters of a tile of the
-/// direct weight gradient, whose blocks of rows, and so the order of sums, depend on how many the tile has.
-const CHANNELS_OF_PART: usize = 8;
-const _: () = assert!(CHANNELS_OF_PART.is_multiple_of(weight_gradient::MAX_FILTERS));
-
-/// Some of the `count` channels, or filters, of a tensor.
-#[derive(Debug)]
-struct Part {
-    channels: Range<usize>,
-    count: usize,
-}
-
-impl Part {
-    /// Checks that the part begins and ends at multiples of `unit`, or at the end.
-    ///
-    /// A matrix product of a single row is summed in another order. So a channel that would be left alone at
-    /// the end belongs to the part in front of it.
-    fn new(channels: Range<usize>, count: usize, unit: usize) -> Self {
-        let Range { start, end } = channels;
-        let is_between = |at: usize| at.is_multiple_of(unit) && (unit == 1 || at + 1 != count);
-        let is_cut = |at: usize| at == 0 || at == count || is_between(at);
-        assert!(
-            start < end && end <= count && is_cut(start) && is_cut(end),
-            "channels {start}..{end} of {count} are no part: parts have a multiple of {unit}"
-        );
-        Self { channels, count }
-    }
-
-    /// The part of a tensor `[count, ...]`.
-    fn of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
-        let len = all.len() / self.count;
-        &all[self.channels.start * len..self.channels.end * len]
-    }
-
-    /// Checks the length of a tensor that holds the part of another one, of `whole` elements, which are as
-    /// many as there should be. Returns the length of the other one, which is `len` if the part is all of it.
-    fn whole(&self, len: usize, whole: usize) -> usize {
-        if self.channels.len() == self.count {
-            return len;
-        }
-        let (channels, count) = (&self.channels, self.count);
-        let needed = whole / count * channels.len();
-        assert_eq!(
-            len, needed,
-            "channels {channels:?} of {count} have {len} elements, but {needed} are needed"
-        );
-        whole
-    }
-}
-
-/// The part of a tensor that belongs to group `g` of `groups`.
-fn of_group<T>(g: usize, groups: usize, all: &[T]) -> &[T] {
-    let len = all.len() / groups;
-    &all[g * len..][..len]
-}
-
-fn of_group_mut<T>(g: usize, groups: usize, all: &mut [T]) -> &mut [T] {
-    let len = all.len() / groups;
-    &mut all[g * len..][..len]
 }

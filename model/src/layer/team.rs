@@ -56,7 +56,7 @@ impl Channels {
         Self { multiple: channels, ..self }
     }
 
-    /// Adds the work of `products` multiply-adds in each of `samples` samples.
+    /// Takes the work of `products` multiply-adds in each of `samples` samples, if that is more.
     #[must_use]
     pub fn with_products(self, products: u64, samples: usize) -> Self {
         let products = usize::try_from(products).unwrap_or(usize::MAX).saturating_mul(samples);
@@ -183,7 +183,7 @@ struct Part<'a, T, const COUNT: usize> {
 }
 
 impl<T: Element, const COUNT: usize> Part<'_, T, COUNT> {
-    // `rayon::join` allocates nothing, as a scope would.
+    // A step may not allocate: a scope of rayon would, `join` does not.
     fn cut(self, all: &Channels, compute: &(impl Fn(Range<usize>, [&mut [T]; COUNT], &mut [T]) + Sync)) {
         let Self { channels, parts, scratch, others, outputs } = self;
         let left = parts / 2;

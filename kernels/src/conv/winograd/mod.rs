@@ -186,7 +186,7 @@ impl Winograd {
     }
 }
 
-/// Runs the weight gradient for `filters` filters, whose are `dy` and `dw`.
+/// Runs the weight gradient for `filters` filters, to which `dy` and `dw` belong.
 pub(super) fn weight_gradient<T: Element>(
     plan: &WeightGradient,
     pass: Pass<'_, T>,
