@@ -36,6 +36,14 @@ impl Level for Scalar128b {
     const MAX_KEEPS_SECOND: bool = false;
 }
 
+/// As wide as the widest level, with as many registers, on any CPU: for tests of what only such levels do.
+#[cfg(test)]
+impl Level for pulp::Scalar512b {
+    const FUSED: bool = false;
+    const WIDE_FILE: bool = true;
+    const MAX_KEEPS_SECOND: bool = false;
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V3 {
     const FUSED: bool = true;

@@ -1,22 +1,23 @@
 //! The forward pass and the input gradient.
 //!
 //! ```text
-//! for each block of tiles
+//! for each block of tiles, in [records](super::records)
 //!   V[point][input][tile, sample]  = B^T x B
 //!   M[point][output][tile, sample] = U[point] V[point]      for each point
 //!   y = A^T M A, with the epilogue
 //! ```
 
 use super::super::direct::Epilogue;
+use super::columns::{Columns, Grid, tile_columns};
 use super::factors::{Factors, Full, Rounded};
-use super::input::{Input, Planes};
-use super::plan::{Correlation, TilePlace};
-use super::products::{Product, planes};
+use super::input::{Input, store_column};
+use super::plan::Correlation;
+use super::products::Product;
+use super::records::Records;
 use super::transform;
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
-use std::hint::black_box;
 use std::ops::Range;
 
 pub struct WinogradPass<'a, T> {
@@ -31,16 +32,6 @@ pub struct WinogradPass<'a, T> {
     pub(in super::super) epilogue: Epilogue<'a, T>,
     pub(in super::super) y: &'a mut [T],
     pub(in super::super) scratch: &'a mut [T],
-}
-
-/// A block of tiles.
-struct Block<'a, T> {
-    tiles: Range<usize>,
-    /// The number of tiles in a row of tiles.
-    grid_width: usize,
-    /// The products of the block.
-    products: &'a [T],
-    planes: Planes,
 }
 
 impl<T: Element> Kernel for WinogradPass<'_, T> {
@@ -64,124 +55,185 @@ impl Bf16Kernel for WinogradPass<'_, f32> {
 impl<T: Element> WinogradPass<'_, T> {
     #[inline(always)]
     fn blocks<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
+        match self.plan.m {
+            2 => self.blocks_of::<S, F, 2, 4, 16>(s, factors),
+            _ => self.blocks_of::<S, F, 4, 6, 36>(s, factors),
+        }
+    }
+
+    #[inline(always)]
+    fn blocks_of<S: Level, F: Factors<T, S>, const M: usize, const A: usize, const POINTS: usize>(
+        &mut self,
+        s: S,
+        factors: F,
+    ) {
         let (plan, n) = (self.plan, self.n);
         let scratch = std::mem::take(&mut self.scratch);
-        let (tiles, block, inputs) = (plan.tiles(), plan.block(n), plan.inputs.div_ceil(F::TERMS));
-        let grid_width = plan.target[1].div_ceil(plan.m);
-        let input = Input {
-            x: self.x,
-            channels: plan.inputs,
-            n,
-            tile_columns: n,
-            image: plan.source,
-            padding: plan.padding,
-            grid_width,
-        };
+        let tile_columns = tile_columns::<T, S>(n, 1);
+        let (tiles, block) = (plan.tiles(), plan.block(tile_columns));
+        let inputs = plan.inputs.div_ceil(F::TERMS);
+        let tiles_wide = plan.target[1].div_ceil(M);
+        let patches =
+            Grid { image: plan.source, padding: plan.padding, step: M, tiles_wide, n, tile_columns };
+        let outputs = Grid { image: plan.target, padding: [0; 2], ..patches };
+        let input = Input { x: self.x, channels: plan.inputs, patches };
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
-            let columns = tiles.len() * n;
-            let (of_v, of_m) = (planes(inputs, columns), planes(plan.outputs, columns));
-            let (v, m) = scratch.split_at_mut(plan.points() * of_v.plane);
+            let vectors = (tiles.len() * tile_columns).div_ceil(T::lanes::<S>());
+            let [of_v, of_m] = [inputs, plan.outputs].map(Records::<POINTS>::new::<S>);
+            let (v, m) = scratch.split_at_mut(of_v.len::<T, S>(vectors));
             let v = bytemuck::cast_slice_mut(v);
-            match plan.m {
-                2 => input.transform::<S, F, 2, 4>(s, factors, tiles.clone(), v, of_v),
-                _ => input.transform::<S, F, 4, 6>(s, factors, tiles.clone(), v, of_v),
+            input.transform::<S, F, A, POINTS>(s, factors, tiles.clone(), v, of_v);
+            let product = Product {
+                u: bytemuck::cast_slice(self.u),
+                inputs,
+                outputs: plan.outputs,
+                v,
+                of_v,
+                vectors,
+                of_m,
+            };
+            for point in 0..POINTS {
+                product.run(s, factors, point, &self.outputs, m);
             }
-            for point in 0..plan.points() {
-                let product = Product {
-                    u: bytemuck::cast_slice(self.u),
-                    points: plan.points(),
-                    point,
-                    inputs,
-                    outputs: plan.outputs,
-                    v: &v[point * of_v.plane..],
-                    v_row: of_v.row,
-                    columns,
-                    row: of_m.row,
-                };
-                product.run(s, factors, &self.outputs, &mut m[point * of_m.plane..][..of_m.plane]);
-            }
-            let block = Block { tiles, grid_width, products: m, planes: of_m };
-            match plan.m {
-                2 => self.output::<S, 2, 4>(s, &block),
-                _ => self.output::<S, 4, 6>(s, &block),
-            }
+            self.output::<S, M, A, POINTS>(s, outputs, tiles, m, of_m);
         }
     }
 
     /// Transforms the products of a block and writes its outputs.
     #[inline(always)]
-    fn output<S: Level, const M: usize, const A: usize>(&mut self, s: S, block: &Block<'_, T>) {
-        let (n, lanes, [height, width]) = (self.n, T::lanes::<S>(), self.plan.target);
-        let Planes { row, plane } = block.planes;
-        let first = TilePlace::new(block.tiles.start, block.grid_width);
+    fn output<S: Level, const M: usize, const A: usize, const POINTS: usize>(
+        &mut self,
+        s: S,
+        outputs: Grid,
+        tiles: Range<usize>,
+        products: &[T],
+        records: Records<POINTS>,
+    ) {
+        let (lanes, is_aligned) = (T::lanes::<S>(), outputs.has_whole_vectors::<T, S>());
+        let plane = outputs.image[0] * outputs.image[1] * outputs.n;
+        let mut rows = [[T::zero(s); A]; M];
         for (index, output) in self.outputs.clone().enumerate() {
-            let bias = self.bias.map_or(T::ZERO, |bias| bias[index]);
-            let (mut place, mut column) = (first, output * row);
-            for _ in block.tiles.clone() {
-                let [i, j] = [place.row * M, place.column * M];
-                let pixel = (index * height + i) * width + j;
-                let inside = [M.min(height - i), M.min(width - j)];
-                for start in (0..n).step_by(lanes) {
-                    let len = lanes.min(n - start);
-                    let columns = load_columns::<T, S, M, A>(s, &block.products[column + start..], plane);
-                    self.store_tile::<S, M, A>(s, &columns, bias, inside, pixel * n + start, len);
+            let bias = T::splat(s, self.bias.map_or(T::ZERO, |bias| bias[index]));
+            let plane = index * plane..(index + 1) * plane;
+            let mut columns = Columns::<M>::new::<T, S>(outputs, tiles.clone());
+            while columns.place.is_filled() {
+                let products = records.points::<T, S, _>(products, columns.place, output);
+                transform_columns::<T, S, M, A, POINTS>(s, products, records, &mut rows);
+                if is_aligned && matches!(self.epilogue, Epilogue::Store) {
+                    self.store_plain::<S, M, A>(s, &rows, bias, plane.clone(), &columns);
+                } else if is_aligned {
+                    let vector = |pixel| columns.pixel(pixel) * lanes..(columns.pixel(pixel) + 1) * lanes;
+                    self.store::<S, M, A>(s, &rows, bias, plane.clone(), vector);
+                } else {
+                    match columns.samples::<T, S>().next() {
+                        Some(samples) if samples.is_alone => {
+                            let vector = |pixel| samples.pixel(pixel);
+                            self.store::<S, M, A>(s, &rows, bias, plane.clone(), vector);
+                        }
+                        _ => self.scatter::<S, M, A>(s, &rows, bias, plane.clone(), &columns),
+                    }
                 }
-                column += n;
-                place = place.next(block.grid_width);
+                columns.advance::<T, S>();
             }
         }
     }
 
-    /// Writes the part `inside` (rows, columns) of a tile, whose first output is at `start` in `y`.
+    /// As [`store`](Self::store), for whole vectors and with no more than their addresses to compute.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "iterators would keep the outputs in memory")]
-    fn store_tile<S: Level, const M: usize, const A: usize>(
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the vectors in memory")]
+    fn store_plain<S: Level, const M: usize, const A: usize>(
         &mut self,
         s: S,
-        columns: &[[T::V<S>; A]; M],
-        bias: T,
-        inside: [usize; 2],
-        start: usize,
-        len: usize,
+        rows: &[[T::V<S>; A]; M],
+        bias: T::V<S>,
+        plane: Range<usize>,
+        columns: &Columns<M>,
     ) {
-        let (n, row_len) = (self.n, self.plan.target[1] * self.n);
-        let bias = T::splat(s, bias);
+        let (y, _) = T::split_mut::<S>(&mut self.y[plane]);
         for i in 0..M {
-            if i >= inside[0] {
-                break;
-            }
-            let outputs = transform::output::<T, S, A, M>(s, columns[i]);
+            let outputs = transform::output::<T, S, A, M>(s, rows[i]);
             for j in 0..M {
-                if j < inside[1] {
-                    let at = start + i * row_len + j * n;
-                    self.epilogue.store_vector(s, T::vadd(s, outputs[j], bias), self.y, at..at + len);
+                if let Some(y) = y.get_mut(columns.pixel([i, j])) {
+                    *y = T::vadd(s, outputs[j], bias);
+                }
+            }
+        }
+    }
+
+    /// Writes the outputs of samples of one tile, given their transformed columns, to the plane `plane` of
+    /// the output, where those of a pixel are at `vector(pixel)`.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the vectors in memory")]
+    fn store<S: Level, const M: usize, const A: usize>(
+        &mut self,
+        s: S,
+        rows: &[[T::V<S>; A]; M],
+        bias: T::V<S>,
+        plane: Range<usize>,
+        vector: impl Fn([usize; 2]) -> Range<usize>,
+    ) {
+        for i in 0..M {
+            let outputs = transform::output::<T, S, A, M>(s, rows[i]);
+            for j in 0..M {
+                let (value, place) = (T::vadd(s, outputs[j], bias), vector([i, j]));
+                if place.end <= plane.len() {
+                    let place = plane.start + place.start..plane.start + place.end;
+                    self.epilogue.store_vector(s, value, self.y, place);
+                }
+            }
+        }
+    }
+
+    /// As [`store`](Self::store), for lanes that have samples of several tiles.
+    #[inline(always)]
+    fn scatter<S: Level, const M: usize, const A: usize>(
+        &mut self,
+        s: S,
+        rows: &[[T::V<S>; A]; M],
+        bias: T::V<S>,
+        plane: Range<usize>,
+        columns: &Columns<M>,
+    ) {
+        let lanes = T::lanes::<S>();
+        // Vectors are read from the lane on at which a tile's samples begin, the last one beyond its end.
+        let mut tile = [[[T::zero(s); M]; M]; 2];
+        for i in 0..M {
+            let outputs = transform::output::<T, S, A, M>(s, rows[i]);
+            for j in 0..M {
+                tile[0][i][j] = T::vadd(s, outputs[j], bias);
+            }
+        }
+        let values: &[T] = bytemuck::cast_slice(tile.as_flattened().as_flattened());
+        for samples in columns.samples::<T, S>() {
+            for i in 0..M {
+                for j in 0..M {
+                    let place = samples.pixel([i, j]);
+                    if place.end <= plane.len() {
+                        let place = plane.start + place.start..plane.start + place.end;
+                        let values = &values[(i * M + j) * lanes + samples.lane..][..lanes];
+                        self.epilogue.store_vector(s, T::split::<S>(values).0[0], self.y, place);
+                    }
                 }
             }
         }
     }
 }
 
-/// The products of a tile, with transformed columns.
+/// The columns of `A^T M` of a vector of columns: the part of the records that its products are in.
 #[inline(always)]
-fn load_columns<T: Element, S: Level, const M: usize, const A: usize>(
+fn transform_columns<T: Element, S: Level, const M: usize, const A: usize, const POINTS: usize>(
     s: S,
     products: &[T],
-    plane: usize,
-) -> [[T::V<S>; A]; M] {
-    let lanes = T::lanes::<S>();
-    let mut columns = [[T::zero(s); A]; M];
+    records: Records<POINTS>,
+    rows: &mut [[T::V<S>; A]; M],
+) {
     for j in 0..A {
         let mut m = [T::zero(s); A];
         for i in 0..A {
-            m[i] = T::split::<S>(&products[(i * A + j) * plane..][..lanes]).0[0];
+            let products = &products[records.point::<T, S>(i * A + j)..][..T::lanes::<S>()];
+            m[i] = T::split::<S>(products).0[0];
         }
-        let outputs = transform::output::<T, S, A, M>(s, m);
-        for i in 0..M {
-            columns[i][j] = outputs[i];
-        }
-        // Keeps the compiler from holding all products in registers, of which it has too few.
-        black_box(&mut columns);
+        store_column(transform::output::<T, S, A, M>(s, m), j, rows);
     }
-    columns
 }

@@ -1,181 +1,195 @@
 //! The transform of the input: `V = B^T x B` for the patch of each tile, channel and sample.
 
+use super::columns::{Columns, Grid};
 use super::factors::Factors;
-use super::plan::{Patch, TilePlace};
+use super::records::Records;
 use super::transform;
 use crate::element::Element;
 use crate::simd::Level;
 use std::hint::black_box;
 use std::ops::Range;
 
-/// Images, and the tiles whose patches are read from them.
+/// Images, and the patches of the tiles in them.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a, T> {
     /// `[channels, H, W, n]`.
     pub(super) x: &'a [T],
     pub(super) channels: usize,
-    pub(super) n: usize,
-    /// The columns of a tile: at least `n`.
-    pub(super) tile_columns: usize,
-    /// Height and width.
-    pub(super) image: [usize; 2],
-    /// The zeros above and to the left of the image.
-    pub(super) padding: [usize; 2],
-    /// The number of tiles in a row of tiles.
-    pub(super) grid_width: usize,
+    pub(super) patches: Grid,
 }
 
-/// The place of transformed values: a plane for each point, a row for each word, a column for each tile and
-/// sample.
-#[derive(Clone, Copy)]
-pub(super) struct Planes {
-    pub(super) row: usize,
-    pub(super) plane: usize,
-}
-
-impl<T: Element> Input<'_, T> {
+impl<'a, T: Element> Input<'a, T> {
     /// Writes the transformed patches of `tiles` to `v`: words of channels that follow each other, a row for
-    /// each word. The lanes behind the last sample of a tile are overwritten by the next tile's.
+    /// each word.
     #[inline(always)]
-    pub(super) fn transform<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
+    pub(super) fn transform<S: Level, F: Factors<T, S>, const A: usize, const POINTS: usize>(
         &self,
         s: S,
         factors: F,
         tiles: Range<usize>,
         v: &mut [F::Word],
-        planes: Planes,
+        records: Records<POINTS>,
     ) {
+        let (mut rows, mut next_rows) = ([[T::zero(s); A]; A], [[T::zero(s); A]; A]);
         for (row, channel) in (0..self.channels).step_by(F::TERMS).enumerate() {
             let [x, next] = [channel, channel + 1].map(|channel| self.plane(channel));
-            self.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
-                let mut rows = [[T::zero(s); A]; A];
-                self.transform_columns::<S, A>(s, x, &patch, start, &mut rows);
-                let v = &mut v[row * planes.row + column..];
-                if F::TERMS == 1 {
-                    for i in 0..A {
-                        let terms = transform::input::<T, S, A>(s, rows[i]);
-                        for j in 0..A {
-                            let v = &mut v[(i * A + j) * planes.plane..];
-                            factors.store_words(s, [terms[j], terms[j]], v);
-                        }
-                    }
-                    return;
+            let mut columns = Columns::<A>::new::<T, S>(self.patches, tiles.clone());
+            while columns.place.is_filled() {
+                self.transform_columns::<S, A>(s, x, &columns, &mut rows);
+                if F::TERMS > 1 {
+                    // Behind the last channel there is an empty plane: zeros.
+                    self.transform_columns::<S, A>(s, next, &columns, &mut next_rows);
                 }
-                let mut next_rows = [[T::zero(s); A]; A];
-                if !next.is_empty() {
-                    self.transform_columns::<S, A>(s, next, &patch, start, &mut next_rows);
-                }
+                let v = records.points_mut::<T, S, _>(v, columns.place, row);
                 for i in 0..A {
-                    let [first, second] =
-                        [rows[i], next_rows[i]].map(|row| transform::input::<T, S, A>(s, row));
+                    let first = transform::input::<T, S, A>(s, rows[i]);
+                    let second =
+                        if F::TERMS > 1 { transform::input::<T, S, A>(s, next_rows[i]) } else { first };
                     for j in 0..A {
-                        factors.store_words(s, [first[j], second[j]], &mut v[(i * A + j) * planes.plane..]);
+                        let v = &mut v[records.point::<T, S>(i * A + j)..];
+                        factors.store_words(s, [first[j], second[j]], v);
                     }
                 }
-            });
+                columns.advance::<T, S>();
+            }
+        }
+    }
+
+    /// As [`transform`](Self::transform), in single factors: a row for each channel.
+    #[inline(always)]
+    pub(super) fn transform_factors<S: Level, F: Factors<T, S>, const A: usize, const POINTS: usize>(
+        &self,
+        s: S,
+        factors: F,
+        tiles: Range<usize>,
+        v: &mut [F::Factor],
+        records: Records<POINTS>,
+    ) {
+        let mut rows = [[T::zero(s); A]; A];
+        for channel in 0..self.channels {
+            let x = self.plane(channel);
+            let mut columns = Columns::<A>::new::<T, S>(self.patches, tiles.clone());
+            while columns.place.is_filled() {
+                self.transform_columns::<S, A>(s, x, &columns, &mut rows);
+                let v = records.points_mut::<T, S, _>(v, columns.place, channel);
+                for i in 0..A {
+                    let terms = transform::input::<T, S, A>(s, rows[i]);
+                    for j in 0..A {
+                        let v = &mut v[records.point::<T, S>(i * A + j)..][..T::lanes::<S>()];
+                        factors.store(s, terms[j], v);
+                    }
+                }
+                columns.advance::<T, S>();
+            }
         }
     }
 
     /// The image of a channel; an empty one behind the last channel.
     #[inline(always)]
-    pub(super) fn plane(&self, channel: usize) -> &[T] {
-        let len = self.image[0] * self.image[1] * self.n;
+    fn plane(&self, channel: usize) -> &'a [T] {
+        let [height, width] = self.patches.image;
+        let len = height * width * self.patches.n;
         if channel < self.channels { &self.x[channel * len..][..len] } else { &[] }
     }
 
-    /// Calls `visit(patch, first column, first sample)` for each vector of samples of each of `tiles`.
+    /// The transformed columns of the patches of a vector of columns.
     #[inline(always)]
-    pub(super) fn patches<S: Level, const M: usize, const A: usize>(
-        &self,
-        s: S,
-        tiles: Range<usize>,
-        mut visit: impl FnMut(S, Patch, usize, usize),
-    ) {
-        let mut place = TilePlace::new(tiles.start, self.grid_width);
-        for tile in 0..tiles.len() {
-            let origin = |index: usize, axis: usize| (index * M) as isize - self.padding[axis] as isize;
-            let patch = Patch::new([origin(place.row, 0), origin(place.column, 1)], A, self.image);
-            for start in (0..self.n).step_by(T::lanes::<S>()) {
-                visit(s, patch, tile * self.tile_columns + start, start);
-            }
-            place = place.next(self.grid_width);
-        }
-    }
-
-    /// The patch of an image with transformed columns.
-    #[inline(always)]
-    pub(super) fn transform_columns<S: Level, const A: usize>(
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the vectors in memory")]
+    fn transform_columns<S: Level, const A: usize>(
         &self,
         s: S,
         x: &[T],
-        patch: &Patch,
-        start: usize,
+        columns: &Columns<A>,
         rows: &mut [[T::V<S>; A]; A],
     ) {
-        if patch.is_inside(A) && start + T::lanes::<S>() <= self.n {
-            self.whole_columns::<S, A>(s, x, patch, start, rows);
-        } else {
-            self.columns::<S, A>(s, x, patch, start, rows);
-        }
-    }
-
-    /// The transformed columns of a patch that is inside of the image, for a whole vector of samples.
-    #[inline(always)]
-    fn whole_columns<S: Level, const A: usize>(
-        &self,
-        s: S,
-        x: &[T],
-        patch: &Patch,
-        start: usize,
-        rows: &mut [[T::V<S>; A]; A],
-    ) {
-        let (n, width, lanes) = (self.n, self.image[1], T::lanes::<S>());
-        let x = &x[patch.pixel([0, 0], width) * n + start..];
-        let x = &x[..((A - 1) * width + A - 1) * n + lanes];
-        for j in 0..A {
-            let mut d = [T::zero(s); A];
-            for i in 0..A {
-                d[i] = T::split::<S>(&x[(i * width + j) * n..][..lanes]).0[0];
+        if self.patches.has_whole_vectors::<T, S>() {
+            let (x, _) = T::split::<S>(x);
+            for j in 0..A {
+                let mut d = [T::zero(s); A];
+                for i in 0..A {
+                    if let Some(pixel) = x.get(columns.pixel([i, j])) {
+                        d[i] = *pixel;
+                    }
+                }
+                store_column(transform::input::<T, S, A>(s, d), j, rows);
             }
-            let d = transform::input::<T, S, A>(s, d);
-            for i in 0..A {
-                rows[i][j] = d[i];
-            }
-            // Keeps the compiler from holding the whole patch in registers, of which it has too few.
-            black_box(&mut *rows);
+            return;
         }
-    }
-
-    /// [`whole_columns`](Self::whole_columns) of any patch and for any number of samples: what lies beside
-    /// the image or behind the last sample is zero.
-    #[inline(always)]
-    fn columns<S: Level, const A: usize>(
-        &self,
-        s: S,
-        x: &[T],
-        patch: &Patch,
-        start: usize,
-        rows: &mut [[T::V<S>; A]; A],
-    ) {
-        let (n, width, lanes) = (self.n, self.image[1], T::lanes::<S>());
-        let len = lanes.min(n - start);
-        let ([top, left], [bottom, right]) = (patch.first, patch.end);
-        let corner = patch.pixel([top, left], width) * n + start;
-        let row_len = width * n;
-        for j in left..right.min(A) {
-            let mut d = [T::zero(s); A];
-            let x = &x[corner + (j - left) * n..];
-            for i in 0..A {
-                if i >= top && i < bottom {
-                    let x = &x[(i - top) * row_len..][..len];
-                    d[i] = if len == lanes { T::split::<S>(x).0[0] } else { T::load_partial(s, x) };
+        let mut samples = columns.samples::<T, S>();
+        match samples.next() {
+            Some(samples) if samples.is_alone => {
+                for j in 0..A {
+                    let mut d = [T::zero(s); A];
+                    for i in 0..A {
+                        if let Some(pixel) = x.get(samples.pixel([i, j])) {
+                            d[i] = load::<T, S>(s, pixel);
+                        }
+                    }
+                    store_column(transform::input::<T, S, A>(s, d), j, rows);
                 }
             }
-            let d = transform::input::<T, S, A>(s, d);
-            for i in 0..A {
-                rows[i][j] = d[i];
+            _ => {
+                let patch = gather::<T, S, A>(s, x, columns);
+                for j in 0..A {
+                    let mut d = [T::zero(s); A];
+                    for i in 0..A {
+                        d[i] = patch[i][j][0];
+                    }
+                    store_column(transform::input::<T, S, A>(s, d), j, rows);
+                }
             }
-            black_box(&mut *rows);
         }
     }
+}
+
+/// The patches of a vector of columns, whose lanes have samples of several tiles: the first of each two
+/// vectors. Vectors are written from the lane on at which a tile's samples begin, so what lies behind them is
+/// overwritten by the next tile's, and the last may end in the second vector.
+#[inline(always)]
+fn gather<T: Element, S: Level, const A: usize>(
+    s: S,
+    x: &[T],
+    columns: &Columns<A>,
+) -> [[[T::V<S>; 2]; A]; A] {
+    let (lanes, zeros) = (T::lanes::<S>(), T::zero(s));
+    let mut patch = [[[zeros; 2]; A]; A];
+    let values: &mut [T] = bytemuck::cast_slice_mut(patch.as_flattened_mut().as_flattened_mut());
+    for samples in columns.samples::<T, S>() {
+        for i in 0..A {
+            for j in 0..A {
+                let whole = samples.vector::<T, S>([i, j]).and_then(|place| x.get(place));
+                let value = match (whole, x.get(samples.pixel([i, j]))) {
+                    (Some(whole), _) => T::split::<S>(whole).0[0],
+                    (None, Some(part)) => load::<T, S>(s, part),
+                    (None, None) => zeros,
+                };
+                let place = 2 * (i * A + j) * lanes + samples.lane;
+                T::split_mut::<S>(&mut values[place..][..lanes]).0[0] = value;
+            }
+        }
+    }
+    patch
+}
+
+/// At most a vector; other lanes are zero.
+#[inline(always)]
+fn load<T: Element, S: Level>(s: S, x: &[T]) -> T::V<S> {
+    match T::split::<S>(x) {
+        ([whole], _) => *whole,
+        (_, part) => T::load_partial(s, part),
+    }
+}
+
+/// Writes column `j` of a matrix.
+#[inline(always)]
+pub(super) fn store_column<V: Copy, const ROWS: usize, const COLUMNS: usize>(
+    column: [V; ROWS],
+    j: usize,
+    rows: &mut [[V; COLUMNS]; ROWS],
+) {
+    for i in 0..ROWS {
+        rows[i][j] = column[i];
+    }
+    // Keeps the compiler from holding the whole matrix in registers, of which it has too few.
+    black_box(rows);
 }

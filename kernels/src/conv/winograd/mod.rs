@@ -11,12 +11,15 @@
 //! weights. The weight gradient is the transpose of the forward pass: `dw = G^T [ sum of (A dy A^T) * (B^T x
 //! B) ] G`.
 //!
-//! 1. Samples are in the lanes of the transforms. Tiles and samples form one contiguous index of columns, so
-//!    the products have full vectors even when a shard has few samples.
+//! 1. Samples are in the lanes of the transforms. Tiles and samples form one contiguous index of
+//!    [columns], so transforms and products have full vectors even when a shard has few samples.
 //! 2. A block of tiles is taken through all three parts, so that the transformed values stay in the cache.
-//! 3. The weights are transformed once for all shards of a step, and packed in the order in which the
+//! 3. Transformed images and gradients and their products lie in [records] of all points, so that a transform
+//!    computes and checks one address instead of one for each point.
+//! 4. The weights are transformed once for all shards of a step, and packed in the order in which the
 //!    products read them.
-//! 4. At the borders, values outside the image are zeros, and outputs outside it are not stored.
+//! 5. At the borders, values outside the image are zeros, and outputs outside it are not stored. Both are
+//!    found by the check of a slice's bounds.
 //!
 //! Each sum is over channels (in the weight gradient: over tiles and their samples), in one order, which does
 //! not depend on blocks. The tiles begin at the image's corner. So block sizes and parts of the filters
@@ -49,11 +52,15 @@
 //! Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks* (2016). The points of F(4, 3) are
 //! those of a search for the smallest error; see [`transform`].
 
+mod columns;
 mod correlate;
 mod factors;
 mod input;
 mod plan;
 mod products;
+mod records;
+#[cfg(test)]
+mod tests;
 mod transform;
 mod weight_gradient;
 mod weights;

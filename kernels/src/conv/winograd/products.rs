@@ -11,7 +11,7 @@
 //! here.
 
 use super::factors::Factors;
-use super::input::Planes;
+use super::records::{Place, Records};
 use crate::element::Element;
 use crate::simd::Level;
 use crate::tile::{Tile, panel_width};
@@ -20,72 +20,77 @@ use std::ops::Range;
 /// The inputs of a block.
 const DEPTH: usize = 128;
 
-/// The product of one point.
-pub(super) struct Product<'a, W> {
+/// The products of a block of columns.
+pub(super) struct Product<'a, W, const POINTS: usize> {
     /// The transformed weights of all points, `[panel][point][input][output channel of the panel]`.
     pub(super) u: &'a [W],
-    pub(super) points: usize,
-    pub(super) point: usize,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// The transformed inputs of the point.
+    /// The transformed inputs, a row for each.
     pub(super) v: &'a [W],
-    pub(super) v_row: usize,
-    /// The number of columns.
-    pub(super) columns: usize,
-    /// The distance between the rows of the result.
-    pub(super) row: usize,
+    pub(super) of_v: Records<POINTS>,
+    /// The number of vectors of columns.
+    pub(super) vectors: usize,
+    /// The records of the result, a row for each output.
+    pub(super) of_m: Records<POINTS>,
 }
 
-impl<W: bytemuck::Pod> Product<'_, W> {
-    /// Computes the rows `rows` of the result, with those of their panels around them.
+/// A part of the products: a point, a group of columns, and a block of inputs.
+#[derive(Clone, Copy)]
+struct At {
+    point: usize,
+    group: usize,
+    /// The first input, and their number.
+    first: usize,
+    depth: usize,
+}
+
+impl<W: bytemuck::Pod, const POINTS: usize> Product<'_, W, POINTS> {
+    /// Computes the rows `rows` of the result of one point, with those of their panels around them.
     #[inline(always)]
     pub(super) fn run<T: Element, S: Level, F: Factors<T, S, Word = W>>(
         &self,
         s: S,
         factors: F,
+        point: usize,
         rows: &Range<usize>,
         result: &mut [T],
     ) {
         for first in (0..self.inputs).step_by(DEPTH) {
             let depth = DEPTH.min(self.inputs - first);
-            let vectors = self.columns.div_ceil(T::lanes::<S>());
-            let mut vector = 0;
-            while vector < vectors {
-                // Four vectors are better cut into 2 + 2 than into 3 + 1.
-                vector += match vectors - vector {
-                    3 | 5.. if S::WIDE_FILE => {
-                        self.panels::<T, S, F, 3>(s, factors, rows, first, depth, vector, result)
-                    }
-                    2.. => self.panels::<T, S, F, 2>(s, factors, rows, first, depth, vector, result),
-                    _ => self.panels::<T, S, F, 1>(s, factors, rows, first, depth, vector, result),
-                };
+            let mut place = Place::first::<S>(self.vectors);
+            while place.is_filled() {
+                let at = At { point, group: place.group, first, depth };
+                match place.len {
+                    3 if S::WIDE_FILE => self.panels::<T, S, F, 3>(s, factors, rows, at, result),
+                    2 => self.panels::<T, S, F, 2>(s, factors, rows, at, result),
+                    _ => self.panels::<T, S, F, 1>(s, factors, rows, at, result),
+                }
+                place = place.next_group::<S>();
             }
         }
     }
 
-    /// All panels of `rows` over `V` vectors of columns. Returns `V`.
+    /// All panels of `rows` over a group of `V` vectors of columns.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of the product, and where it goes")]
     fn panels<T: Element, S: Level, F: Factors<T, S, Word = W>, const V: usize>(
         &self,
         s: S,
         factors: F,
         rows: &Range<usize>,
-        first: usize,
-        depth: usize,
-        vector: usize,
+        at: At,
         result: &mut [T],
-    ) -> usize {
-        let column = vector * T::lanes::<S>();
-        let x = &self.v[first * self.v_row + column..];
+    ) {
+        let At { point, group, first, depth } = at;
+        let x = &self.v[self.of_v.record::<T, S>(group, first) + self.of_v.point::<T, S>(point)..];
         let mut output = 0;
         while output < rows.end {
             let width = panel_width::<S>(self.outputs - output);
             if output + width > rows.start {
-                let u = (output * self.points + self.point * width) * self.inputs + first * width;
+                let u = (output * POINTS + point * width) * self.inputs + first * width;
                 let (u, add) = (&self.u[u..][..depth * width], first > 0);
-                let result = &mut result[output * self.row + column..];
+                let start = self.of_m.record::<T, S>(group, output) + self.of_m.point::<T, S>(point);
+                let result = &mut result[start..];
                 match width {
                     8 => self.tile::<T, S, F, 8, V>(s, factors, u, x, add, result),
                     6 => self.tile::<T, S, F, 6, V>(s, factors, u, x, add, result),
@@ -97,7 +102,6 @@ impl<W: bytemuck::Pod> Product<'_, W> {
             }
             output += width;
         }
-        V
     }
 
     #[inline(always)]
@@ -110,23 +114,17 @@ impl<W: bytemuck::Pod> Product<'_, W> {
         add: bool,
         result: &mut [T],
     ) {
-        let len = V * T::lanes::<S>();
+        let (row, len) = (self.of_m.distance::<T, S>(), V * T::lanes::<S>());
         let mut acc: Tile<T, S, P, V> = [[T::zero(s); V]; P];
         if add {
             for f in 0..P {
-                let (sums, _) = T::split::<S>(&result[f * self.row..][..len]);
+                let (sums, _) = T::split::<S>(&result[f * row..][..len]);
                 acc[f].copy_from_slice(sums);
             }
         }
-        factors.accumulate::<P, V>(s, u, x, self.v_row, &mut acc);
+        factors.accumulate::<P, V>(s, u, x, self.of_v.distance::<T, S>(), &mut acc);
         for (f, sums) in acc.iter().enumerate() {
-            T::split_mut::<S>(&mut result[f * self.row..][..len]).0.copy_from_slice(sums);
+            T::split_mut::<S>(&mut result[f * row..][..len]).0.copy_from_slice(sums);
         }
     }
-}
-
-/// The planes of `rows` rows for a block of `columns` columns.
-pub(super) fn planes(rows: usize, columns: usize) -> Planes {
-    let row = super::plan::row_len(columns);
-    Planes { row, plane: super::plan::plane_len(rows, row) }
 }

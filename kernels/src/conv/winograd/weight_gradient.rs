@@ -1,7 +1,7 @@
 //! The weight gradient.
 //!
 //! ```text
-//! for each block of tiles
+//! for each block of tiles, V and D in [records](super::records)
 //!   V[point][c][tile, sample] = B^T x B
 //!   D[point][tile, sample][f] = A dy A^T
 //!   dU[point][c][f] += V[point] D[point]          for each point
@@ -12,14 +12,15 @@
 //! this, the gradients of a tile's outputs are transposed once. No patches of outputs overlap, so nothing is
 //! transposed twice.
 //!
-//! A term is a column. Where words have two terms, they are two samples of a tile; a tile of an odd number
-//! has a column of zeros.
+//! A term is a column. Where words have two terms, they are two columns of a tile. A tile may end with
+//! columns of zeros.
 
 use super::super::strided_rows::CACHE_LINE;
+use super::columns::{Grid, TilePlace, most_block_columns, tile_columns};
 use super::factors::{Factors, Full, Rounded};
-use super::input::{Input, Planes};
-use super::plan::{Correlation, TilePlace, plane_len, row_len};
-use super::products::planes;
+use super::input::{Input, store_column};
+use super::plan::Correlation;
+use super::records::{self, Place, Records};
 use super::transform;
 use crate::Accum;
 use crate::bf16::{Bf16, Bf16Kernel};
@@ -27,7 +28,6 @@ use crate::element::Element;
 use crate::layout;
 use crate::simd::{Kernel, Level};
 use crate::tile::{Tile, panel_width};
-use std::hint::black_box;
 use std::ops::Range;
 
 /// The size that the transformed images and gradients of a block should not exceed.
@@ -52,19 +52,14 @@ impl WeightGradient {
         (BLOCK_BYTES / (self.forward.points() * (inputs + outputs) * size_of::<f32>())).max(MIN_COLUMNS)
     }
 
-    /// The columns of a tile of `n` samples: whole words.
-    fn tile_columns(&self, n: usize) -> usize {
-        n.next_multiple_of(self.forward.precision.terms())
-    }
-
-    /// The tiles of a block for `n` samples.
-    fn block(&self, n: usize) -> usize {
-        (self.most_columns() / self.tile_columns(n).max(1)).clamp(1, self.forward.tiles())
+    /// The tiles of a block, of `tile_columns` columns each.
+    fn block(&self, tile_columns: usize) -> usize {
+        (self.most_columns() / tile_columns.max(1)).clamp(1, self.forward.tiles())
     }
 
     /// The number of elements of the sums `dU` of `filters` filters.
     fn sums_len(&self, filters: usize) -> usize {
-        self.forward.points().saturating_mul(plane_len(self.forward.inputs, row_len(filters)))
+        self.forward.points().saturating_mul(plane_len(self.forward.inputs, filters))
     }
 
     /// The number of elements of a tile's transposed gradients of `filters` filters for `n` samples.
@@ -76,15 +71,25 @@ impl WeightGradient {
     /// The number of elements of scratch memory for at most `n` samples.
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let Correlation { inputs, outputs, .. } = self.forward;
-        let tile = self.tile_columns(n);
-        let columns = self.most_columns().max(tile).min(self.forward.tiles().saturating_mul(tile));
-        let of_v = plane_len(inputs, row_len(columns));
-        let of_d = plane_len(columns, row_len(outputs));
-        of_v.saturating_add(of_d)
-            .saturating_mul(self.forward.points())
+        let points = self.forward.points();
+        let columns = most_block_columns(n, self.most_columns(), self.forward.tiles());
+        records::most_elements(points, inputs, columns)
+            .saturating_add(records::most_elements(points, columns, outputs))
             .saturating_add(self.sums_len(outputs))
             .saturating_add(self.transposed_len(outputs, n))
     }
+}
+
+/// The distance between the rows of the sums: the filters, and the rest of a vector. Rows that a power of two
+/// lies between would compete for the same places of the cache.
+fn row_len(filters: usize) -> usize {
+    let len = filters.saturating_add(CACHE_LINE - 1).next_multiple_of(CACHE_LINE);
+    if len.is_multiple_of(4 * CACHE_LINE) { len + CACHE_LINE } else { len }
+}
+
+/// The distance between the sums of two points.
+fn plane_len(channels: usize, filters: usize) -> usize {
+    channels.saturating_mul(row_len(filters)).saturating_add(CACHE_LINE)
 }
 
 pub struct WinogradWeightGradientPass<'a, T> {
@@ -121,129 +126,129 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     #[inline(always)]
     fn tiles<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
         match self.plan.forward.m {
-            2 => self.blocks::<S, F, 2, 4>(s, factors),
-            _ => self.blocks::<S, F, 4, 6>(s, factors),
+            2 => self.blocks::<S, F, 2, 4, 16>(s, factors),
+            _ => self.blocks::<S, F, 4, 6, 36>(s, factors),
         }
     }
 
     #[inline(always)]
-    fn blocks<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(&mut self, s: S, factors: F) {
+    fn blocks<S: Level, F: Factors<T, S>, const M: usize, const A: usize, const POINTS: usize>(
+        &mut self,
+        s: S,
+        factors: F,
+    ) {
         let (plan, forward, n) = (self.plan, &self.plan.forward, self.n);
-        // The distance between the rows of `D` and `dU`: the filters, and the rest of a vector.
-        let (tiles, block, filter_row) = (forward.tiles(), plan.block(n), row_len(self.filters));
-        let of_sums = Planes { row: filter_row, plane: plane_len(forward.inputs, filter_row) };
-        let grid_width = forward.target[1].div_ceil(M);
-        let tile_columns = plan.tile_columns(n);
-        let input = Input {
-            x: self.x,
-            channels: forward.inputs,
-            n,
-            tile_columns,
-            image: forward.source,
-            padding: forward.padding,
-            grid_width,
-        };
+        let (tiles, block, tile_columns) =
+            (forward.tiles(), plan.block(n), tile_columns::<T, S>(n, F::TERMS));
+        let (channels, filters) = (forward.inputs, self.filters);
+        let tiles_wide = forward.target[1].div_ceil(M);
+        let (image, padding) = (forward.source, forward.padding);
+        let patches = Grid { image, padding, step: M, tiles_wide, n, tile_columns };
+        let input = Input { x: self.x, channels, patches };
         let scratch = std::mem::take(&mut self.scratch);
-        let (sums, scratch) = scratch.split_at_mut(plan.sums_len(self.filters));
-        let (transposed, scratch) = scratch.split_at_mut(plan.transposed_len(self.filters, n));
+        let (sums, scratch) = scratch.split_at_mut(plan.sums_len(filters));
+        let (transposed, scratch) = scratch.split_at_mut(plan.transposed_len(filters, n));
         sums.fill(T::ZERO);
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
             let columns = tiles.len() * tile_columns;
+            let vectors = columns.div_ceil(T::lanes::<S>());
+            let of_v = Records::<POINTS>::new::<S>(channels);
             let words = columns / F::TERMS;
-            let of_v = planes(forward.inputs, columns);
-            let of_d = Planes { row: filter_row, plane: plane_len(words, filter_row) };
-            let (v, d) = scratch.split_at_mut((A * A * of_v.plane).div_ceil(F::TERMS));
+            let (v, d) = scratch.split_at_mut(of_v.len::<T, S>(vectors).div_ceil(F::TERMS));
             let (v, d) = (bytemuck::cast_slice_mut(v), bytemuck::cast_slice_mut(d));
-            transform_image::<T, S, F, M, A>(s, factors, &input, tiles.clone(), v, of_v);
-            self.gradients::<S, F, M, A>(s, factors, tiles, grid_width, transposed, d, of_d);
-            for point in 0..A * A {
-                let product = Product {
-                    v: &v[point * of_v.plane..][..of_v.plane],
-                    v_row: of_v.row,
-                    d: &d[point * of_d.plane..][..of_d.plane],
-                    row: filter_row,
-                    columns,
-                };
-                let sums = &mut sums[point * of_sums.plane..][..of_sums.plane];
-                product.run(s, factors, forward.inputs, self.filters, sums);
+            input.transform_factors::<S, F, A, POINTS>(s, factors, tiles.clone(), v, of_v);
+            // Two calls, so that the compiler knows the distances in a record in each.
+            let of_d = if filters <= T::lanes::<S>() {
+                let records = Records::narrow(words);
+                self.gradients::<S, F, M, A, POINTS>(s, factors, tiles, tiles_wide, transposed, d, records);
+                records
+            } else {
+                let records = Records::new::<S>(words);
+                self.gradients::<S, F, M, A, POINTS>(s, factors, tiles, tiles_wide, transposed, d, records);
+                records
+            };
+            let product = Product { v, of_v, columns, d, of_d, channels, filters };
+            for (point, sums) in sums.chunks_mut(plane_len(channels, filters)).enumerate() {
+                product.run(s, factors, point, sums);
             }
         }
-        self.finish::<S, A>(s, sums, of_sums);
+        self.finish::<S, A>(s, sums);
     }
 
     /// Writes the transformed gradients of the outputs of `tiles` to `d`, a row for each word of samples.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "some tiles, and where they go")]
-    fn gradients<S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
+    fn gradients<S: Level, F: Factors<T, S>, const M: usize, const A: usize, const POINTS: usize>(
         &self,
         s: S,
         factors: F,
         tiles: Range<usize>,
-        grid_width: usize,
+        tiles_wide: usize,
         transposed: &mut [T],
         d: &mut [F::Word],
-        planes: Planes,
+        records: Records<POINTS>,
     ) {
-        let (n, filters) = (self.n, self.filters);
+        let (n, filters, lanes) = (self.n, self.filters, T::lanes::<S>());
+        let tile_columns = tile_columns::<T, S>(n, F::TERMS);
         let [height, width] = self.plan.forward.target;
         let plane = height * width * n;
-        let mut place = TilePlace::new(tiles.start, grid_width);
-        let mut row = 0;
+        let (mut rows, mut next_rows) = ([[T::zero(s); M]; A], [[T::zero(s); M]; A]);
+        let mut place = TilePlace::new(tiles.start, tiles_wide);
+        let mut word = 0;
         for _ in tiles {
             let [top, left] = [place.row * M, place.column * M];
             let inside = [M.min(height - top), M.min(width - left)];
             for i in 0..inside[0] {
-                for j in 0..inside[1] {
-                    let pixel = ((top + i) * width + left + j) * n;
-                    let y = &mut transposed[(i * M + j) * n * filters..][..n * filters];
-                    layout::transpose(s, filters, n, |f| &self.dy[f * plane + pixel..][..n], y);
-                }
+                // The pixels of a row lie side by side, here and there.
+                let (start, len) = (((top + i) * width + left) * n, inside[1] * n);
+                let y = &mut transposed[i * M * n * filters..][..len * filters];
+                layout::transpose(s, filters, len, |f| &self.dy[f * plane + start..][..len], y);
             }
-            for sample in (0..n).step_by(F::TERMS) {
-                for f in (0..filters).step_by(T::lanes::<S>()) {
-                    let dy = |sample: usize| &transposed[sample * filters + f..];
-                    let mut rows = [[T::zero(s); M]; A];
-                    transform_columns::<T, S, M, A>(s, dy(sample), n * filters, inside, &mut rows);
-                    let d = &mut d[row + f..];
-                    if F::TERMS == 1 {
-                        for i in 0..A {
-                            let terms = transform::output_gradient::<T, S, A, M>(s, rows[i]);
-                            for j in 0..A {
-                                let d = &mut d[(i * A + j) * planes.plane..];
-                                factors.store_words(s, [terms[j], terms[j]], d);
-                            }
-                        }
-                        continue;
+            for sample in (0..tile_columns).step_by(F::TERMS) {
+                let mut vectors = Place::first::<S>(filters.div_ceil(lanes));
+                for f in (0..filters).step_by(lanes) {
+                    let dy = |sample: usize| Gradients {
+                        values: transposed,
+                        pixel: n * filters,
+                        first: sample * filters + f,
+                        // Behind the last sample there are zeros.
+                        inside: if sample < n { inside } else { [0; 2] },
+                    };
+                    dy(sample).transform_columns::<S, M, A>(s, &mut rows);
+                    if F::TERMS > 1 {
+                        dy(sample + 1).transform_columns::<S, M, A>(s, &mut next_rows);
                     }
-                    let mut next_rows = [[T::zero(s); M]; A];
-                    if sample + 1 < n {
-                        let dy = dy(sample + 1);
-                        transform_columns::<T, S, M, A>(s, dy, n * filters, inside, &mut next_rows);
-                    }
+                    let d = records.points_mut::<T, S, _>(d, vectors, word);
                     for i in 0..A {
-                        let [first, second] = [rows[i], next_rows[i]]
-                            .map(|row| transform::output_gradient::<T, S, A, M>(s, row));
+                        let first = transform::output_gradient::<T, S, A, M>(s, rows[i]);
+                        let second = if F::TERMS > 1 {
+                            transform::output_gradient::<T, S, A, M>(s, next_rows[i])
+                        } else {
+                            first
+                        };
                         for j in 0..A {
-                            let d = &mut d[(i * A + j) * planes.plane..];
+                            let d = &mut d[records.point::<T, S>(i * A + j)..];
                             factors.store_words(s, [first[j], second[j]], d);
                         }
                     }
+                    vectors = vectors.next::<S>();
                 }
-                row += planes.row;
+                word += 1;
             }
-            place = place.next(grid_width);
+            place = place.next(tiles_wide);
         }
     }
 
     /// `dw = G^T dU G`.
     #[inline(always)]
-    fn finish<S: Level, const A: usize>(&mut self, s: S, sums: &[T], planes: Planes) {
+    fn finish<S: Level, const A: usize>(&mut self, s: S, sums: &[T]) {
         let (inputs, outputs) = (self.plan.forward.inputs, self.filters);
+        let (row, plane) = (row_len(outputs), plane_len(inputs, outputs));
         let lanes = T::lanes::<S>();
         for c in 0..inputs {
             for f in (0..outputs).step_by(lanes) {
-                let kernels = kernels_of::<T, S, A>(s, &sums[c * planes.row + f..], planes.plane);
+                let kernels = kernels_of::<T, S, A>(s, &sums[c * row + f..], plane);
                 for lane in 0..lanes.min(outputs - f) {
                     let dw = &mut self.dw[((f + lane) * inputs + c) * 9..][..9];
                     for k in 0..9 {
@@ -259,58 +264,38 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     }
 }
 
-/// Writes the transformed patches of `tiles` to `v`, a row for each channel.
-#[inline(always)]
-fn transform_image<T: Element, S: Level, F: Factors<T, S>, const M: usize, const A: usize>(
-    s: S,
-    factors: F,
-    input: &Input<'_, T>,
-    tiles: Range<usize>,
-    v: &mut [F::Factor],
-    planes: Planes,
-) {
-    for channel in 0..input.channels {
-        let x = input.plane(channel);
-        input.patches::<S, M, A>(s, tiles.clone(), |s, patch, column, start| {
-            let mut rows = [[T::zero(s); A]; A];
-            input.transform_columns::<S, A>(s, x, &patch, start, &mut rows);
-            let v = &mut v[channel * planes.row + column..];
-            for i in 0..A {
-                let row = transform::input::<T, S, A>(s, rows[i]);
-                for j in 0..A {
-                    factors.store(s, row[j], &mut v[(i * A + j) * planes.plane..][..T::lanes::<S>()]);
-                }
-            }
-        });
-    }
+/// The transposed gradients of a vector of filters: those of a tile for one sample.
+struct Gradients<'a, T> {
+    values: &'a [T],
+    /// The distance between two pixels.
+    pixel: usize,
+    /// The place of the first pixel's.
+    first: usize,
+    /// The rows and columns of the tile that exist.
+    inside: [usize; 2],
 }
 
-/// The transformed columns of `A dy A^T` of a vector of filters, given the transposed gradients of a tile,
-/// whose pixels are `pixel` apart and of which the part `inside` exists.
-#[inline(always)]
-fn transform_columns<T: Element, S: Level, const M: usize, const A: usize>(
-    s: S,
-    dy: &[T],
-    pixel: usize,
-    inside: [usize; 2],
-    rows: &mut [[T::V<S>; M]; A],
-) {
-    let lanes = T::lanes::<S>();
-    for j in 0..M {
-        if j < inside[1] {
+impl<T: Element> Gradients<'_, T> {
+    /// The transformed columns of `A dy A^T`.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "iterators would keep the vectors in memory")]
+    fn transform_columns<S: Level, const M: usize, const A: usize>(
+        &self,
+        s: S,
+        rows: &mut [[T::V<S>; M]; A],
+    ) {
+        for j in 0..M {
             let mut column = [T::zero(s); M];
-            for i in 0..M {
-                if i < inside[0] {
-                    column[i] = T::split::<S>(&dy[(i * M + j) * pixel..][..lanes]).0[0];
+            if j < self.inside[1] {
+                for i in 0..M {
+                    if i < self.inside[0] {
+                        let dy = &self.values[(i * M + j) * self.pixel + self.first..];
+                        column[i] = T::split::<S>(&dy[..T::lanes::<S>()]).0[0];
+                    }
                 }
             }
-            let column = transform::output_gradient::<T, S, A, M>(s, column);
-            for i in 0..A {
-                rows[i][j] = column[i];
-            }
+            store_column(transform::output_gradient::<T, S, A, M>(s, column), j, rows);
         }
-        // Keeps the compiler from holding all values in registers, of which it has too few.
-        black_box(&mut *rows);
     }
 }
 
@@ -339,64 +324,69 @@ fn kernels_of<T: Element, S: Level, const A: usize>(s: S, du: &[T], plane: usize
     kernels
 }
 
-/// The product of one point: `dU[c][f] += sum over columns of V[c][column] * D[column][f]`.
-struct Product<'a, X, W> {
+/// The products of a block: for each point, `dU[c][f] += sum over columns of V[c][column] * D[column][f]`.
+struct Product<'a, X, W, const POINTS: usize> {
+    /// A row for each channel, in vectors of columns.
     v: &'a [X],
-    v_row: usize,
-    d: &'a [W],
-    /// The distance between the rows of `D` and of `dU`.
-    row: usize,
+    of_v: Records<POINTS>,
     columns: usize,
+    /// A row for each word of columns, in vectors of filters.
+    d: &'a [W],
+    of_d: Records<POINTS>,
+    channels: usize,
+    filters: usize,
 }
 
-impl<X: bytemuck::Pod, W: bytemuck::Pod> Product<'_, X, W> {
+impl<X: bytemuck::Pod, W: bytemuck::Pod, const POINTS: usize> Product<'_, X, W, POINTS> {
+    /// Adds the products of one point to its sums.
     #[inline(always)]
     fn run<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>>(
         &self,
         s: S,
         factors: F,
-        channels: usize,
-        filters: usize,
+        point: usize,
         sums: &mut [T],
     ) {
-        let vectors = filters.div_ceil(T::lanes::<S>());
-        let mut vector = 0;
-        while vector < vectors {
-            // Four vectors are better cut into 2 + 2 than into 3 + 1.
-            vector += match vectors - vector {
-                3 | 5.. if S::WIDE_FILE => self.panels::<T, S, F, 3>(s, factors, channels, vector, sums),
-                2.. => self.panels::<T, S, F, 2>(s, factors, channels, vector, sums),
-                _ => self.panels::<T, S, F, 1>(s, factors, channels, vector, sums),
-            };
+        let mut place = Place::first::<S>(self.filters.div_ceil(T::lanes::<S>()));
+        let mut f = 0;
+        while place.is_filled() {
+            match place.len {
+                3 if S::WIDE_FILE => self.panels::<T, S, F, 3>(s, factors, point, place, f, sums),
+                2 => self.panels::<T, S, F, 2>(s, factors, point, place, f, sums),
+                _ => self.panels::<T, S, F, 1>(s, factors, point, place, f, sums),
+            }
+            f += place.len * T::lanes::<S>();
+            place = place.next_group::<S>();
         }
     }
 
-    /// All panels of channels over `V` vectors of filters. Returns `V`.
+    /// All panels of channels over a group of `V` vectors of filters, of which the first filter is `f`.
     #[inline(always)]
     fn panels<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>, const V: usize>(
         &self,
         s: S,
         factors: F,
-        channels: usize,
-        vector: usize,
+        point: usize,
+        place: Place,
+        f: usize,
         sums: &mut [T],
-    ) -> usize {
-        let f = vector * T::lanes::<S>();
+    ) {
+        let row = row_len(self.filters);
+        let d = &self.d[self.of_d.record::<T, S>(place.group, 0) + self.of_d.point::<T, S>(point)..];
         let mut c = 0;
-        while c < channels {
-            let width = panel_width::<S>(channels - c);
-            let sums = &mut sums[c * self.row + f..];
+        while c < self.channels {
+            let width = panel_width::<S>(self.channels - c);
+            let sums = &mut sums[c * row + f..];
             match width {
-                8 => self.tile::<T, S, F, 8, V>(s, factors, c, f, sums),
-                6 => self.tile::<T, S, F, 6, V>(s, factors, c, f, sums),
-                4 => self.tile::<T, S, F, 4, V>(s, factors, c, f, sums),
-                3 => self.tile::<T, S, F, 3, V>(s, factors, c, f, sums),
-                2 => self.tile::<T, S, F, 2, V>(s, factors, c, f, sums),
-                _ => self.tile::<T, S, F, 1, V>(s, factors, c, f, sums),
+                8 => self.tile::<T, S, F, 8, V>(s, factors, point, c, d, sums),
+                6 => self.tile::<T, S, F, 6, V>(s, factors, point, c, d, sums),
+                4 => self.tile::<T, S, F, 4, V>(s, factors, point, c, d, sums),
+                3 => self.tile::<T, S, F, 3, V>(s, factors, point, c, d, sums),
+                2 => self.tile::<T, S, F, 2, V>(s, factors, point, c, d, sums),
+                _ => self.tile::<T, S, F, 1, V>(s, factors, point, c, d, sums),
             }
             c += width;
         }
-        V
     }
 
     #[inline(always)]
@@ -404,23 +394,33 @@ impl<X: bytemuck::Pod, W: bytemuck::Pod> Product<'_, X, W> {
         &self,
         s: S,
         factors: F,
+        point: usize,
         c: usize,
-        f: usize,
+        d: &[W],
         sums: &mut [T],
     ) {
-        let len = V * T::lanes::<S>();
+        let (row, len) = (row_len(self.filters), V * T::lanes::<S>());
         let mut acc: Tile<T, S, P, V> = [[T::zero(s); V]; P];
-        let mut rows: [&[W]; P] = [&[]; P];
-        for (i, row) in rows.iter_mut().enumerate() {
-            *row = bytemuck::cast_slice(&self.v[(c + i) * self.v_row..][..self.columns]);
-        }
         for i in 0..P {
-            let (old, _) = T::split::<S>(&sums[i * self.row..][..len]);
+            let (old, _) = T::split::<S>(&sums[i * row..][..len]);
             acc[i].copy_from_slice(old);
         }
-        factors.accumulate_rows::<P, V>(s, &rows, &self.d[f..], self.row, &mut acc);
+        let (of_v, of_d) = (self.of_v.distance::<T, S>(), self.of_d.distance::<T, S>());
+        let mut group = Place::first::<S>(self.columns.div_ceil(T::lanes::<S>()));
+        let mut first = 0;
+        while group.is_filled() {
+            let columns = (group.len * T::lanes::<S>()).min(self.columns - first);
+            let v = &self.v[self.of_v.record::<T, S>(group.group, c) + self.of_v.point::<T, S>(point)..];
+            let mut rows: [&[W]; P] = [&[]; P];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = bytemuck::cast_slice(&v[i * of_v..][..columns]);
+            }
+            factors.accumulate_rows::<P, V>(s, &rows, &d[first / F::TERMS * of_d..], of_d, &mut acc);
+            first += columns;
+            group = group.next_group::<S>();
+        }
         for (i, acc) in acc.iter().enumerate() {
-            T::split_mut::<S>(&mut sums[i * self.row..][..len]).0.copy_from_slice(acc);
+            T::split_mut::<S>(&mut sums[i * row..][..len]).0.copy_from_slice(acc);
         }
     }
 }
