@@ -61,27 +61,6 @@ pub(crate) fn accumulate_partial<T: Element, S: Level, const F: usize>(
     *acc = sums;
 }
 
-/// [`accumulate`] where the weights are `w[t*w_stride + f]`, over `t` in `0..w.len().div_ceil(w_stride)`.
-#[inline(always)]
-pub(crate) fn accumulate_strip<T: Element, S: Level, const F: usize, const V: usize>(
-    s: S,
-    w: &[T],
-    w_stride: usize,
-    x: &[T],
-    stride: usize,
-    acc: &mut Tile<T, S, F, V>,
-) {
-    let mut sums = *acc;
-    for (t, w) in w.chunks(w_stride).enumerate() {
-        let Some(row) = w.first_chunk::<F>() else { break };
-        let (vectors, _) = T::split::<S>(&x[t * stride..][..V * T::lanes::<S>()]);
-        let mut column = [T::zero(s); V];
-        column.copy_from_slice(vectors);
-        multiply_add(s, row, &column, &mut sums);
-    }
-    *acc = sums;
-}
-
 /// [`accumulate`] where the weights are `w[f][t]` and all rows of `w` have one length.
 #[inline(always)]
 pub(crate) fn accumulate_rows<T: Element, S: Level, const F: usize, const V: usize>(

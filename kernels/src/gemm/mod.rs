@@ -5,7 +5,7 @@
 //!
 //! # Memory
 //!
-//! The kernel copies parts of `A` and `B` to a buffer of up to 576 KiB, which each thread allocates at its
+//! The kernel copies parts of `A` and `B` to a buffer of up to 704 KiB, which each thread allocates at its
 //! first product and then keeps, so that later products allocate nothing. At level `avx512`, products of
 //! matrices with contiguous rows or columns do not use this buffer, but for those in bfloat16.
 

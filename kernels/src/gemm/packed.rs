@@ -7,10 +7,14 @@
 //! for each block of columns, for each block of terms
 //!   pack the block of b into panels of V vectors of columns, unless it can be read in place
 //!   for each strip of rows
-//!     pack the strip of a as [term][row], unless its rows are contiguous
+//!     pack the strip of a into panels of F rows, unless its rows are contiguous and few
 //!     for each V vectors of columns, for each F rows of the strip
 //!       F x V accumulators over the terms, then into c
 //! ```
+//!
+//! A panel of `b` stays in the first-level cache while the panels of a strip pass by; the strip and the block
+//! of `b` stay in the second-level cache. Blocks of few terms have more columns, so that a packed row of `a`
+//! serves as many as possible.
 //!
 //! The forward pass of a dense layer with 32 samples packs nothing.
 
@@ -22,14 +26,17 @@ use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile};
+use std::ops::Range;
 
-/// The most terms in a block. With this many, a strip of `a` and a panel of `b` stay in the first-level
+/// The most terms in a block. With this many, a panel of `a` and a panel of `b` stay in the first-level
 /// cache.
 const BLOCK_K: usize = 256;
-/// The most columns in a block. With [`BLOCK_K`] terms in f64, a block has half a megabyte.
-const BLOCK_N: usize = 256;
+/// The elements of a block of `b`: in f32, a quarter of a megabyte.
+const BLOCK: usize = BLOCK_K * 256;
+/// The most columns in a block are a multiple of those in the widest tile of every level.
+const COLUMNS: usize = 64;
 /// The most rows in a strip: a multiple of the number of rows in the largest tile of every level.
-const STRIP: usize = 24;
+const STRIP: usize = 96;
 /// The number of vectors of columns in a tile.
 const V: usize = 2;
 /// With at least this many terms and columns, rows of `a` are packed although they could be read in place:
@@ -44,7 +51,7 @@ pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, acc
     }
     // Rows of c are written as vectors, so the product is transposed if that makes them contiguous.
     let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
-    with_scratch((BLOCK_N + STRIP) * BLOCK_K, |scratch: &mut [T]| {
+    with_scratch(BLOCK + STRIP * BLOCK_K, |scratch: &mut [T]| {
         let (packed_a, packed_b) = scratch.split_at_mut(STRIP * BLOCK_K);
         T::product(isa, Product { c, accum, a, b, packed_a, packed_b });
     });
@@ -93,8 +100,9 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let (m, n, k) = (self.c.rows, self.c.cols, self.a.cols);
-        for column in (0..n).step_by(BLOCK_N) {
-            let width = BLOCK_N.min(n - column);
+        let most_columns = BLOCK / k.clamp(1, BLOCK_K) / COLUMNS * COLUMNS;
+        for column in (0..n).step_by(most_columns) {
+            let width = most_columns.min(n - column);
             let in_place = self.b.col_stride == 1
                 && width % T::lanes::<S>() == 0
                 && (m < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
@@ -123,13 +131,12 @@ impl<T: Element> Product<'_, '_, T> {
     fn block<S: Level>(&mut self, s: S, block: &Block) {
         let m = self.c.rows;
         if block.b_is_packed {
-            self.pack_b::<S>(block);
+            self.pack_b(s, block);
         }
         for row in (0..m).step_by(STRIP) {
             let height = STRIP.min(m - row);
             if block.a_is_packed {
-                let terms = block.first..block.first + block.depth;
-                pack(&self.a.t(), terms, row..row + height, self.packed_a, STRIP);
+                self.pack_a(s, block, row..row + height);
             }
             let lanes = T::lanes::<S>();
             let mut column = 0;
@@ -145,10 +152,24 @@ impl<T: Element> Product<'_, '_, T> {
         }
     }
 
+    /// Packs rows of `a`, in the panels that [`strip`](Self::strip) takes. A panel is `[term][row]`, so that
+    /// of row `i` of the strip starts at `i * depth`.
+    #[inline(always)]
+    fn pack_a<S: Level>(&mut self, s: S, block: &Block, rows: Range<usize>) {
+        let mut row = rows.start;
+        while row < rows.end {
+            let panel = tile_rows::<S>(rows.end - row);
+            let packed = &mut self.packed_a[(row - rows.start) * block.depth..];
+            let terms = block.first..block.first + block.depth;
+            pack(s, &self.a.t(), terms, row..row + panel, packed, panel);
+            row += panel;
+        }
+    }
+
     /// Packs the block of `b`. Panels of V vectors of columns come first, then panels of single vectors. A
     /// panel is `[term][column]`, so the panel of column `j` starts at `j * depth`.
     #[inline(always)]
-    fn pack_b<S: Level>(&mut self, block: &Block) {
+    fn pack_b<S: Level>(&mut self, s: S, block: &Block) {
         let lanes = T::lanes::<S>();
         let mut column = 0;
         while column < block.width {
@@ -156,7 +177,7 @@ impl<T: Element> Product<'_, '_, T> {
             let panel = if left >= V * lanes { V * lanes } else { lanes };
             let columns = block.column + column..block.column + column + panel.min(left);
             let packed = &mut self.packed_b[column * block.depth..];
-            pack(&self.b, block.first..block.first + block.depth, columns, packed, panel);
+            pack(s, &self.b, block.first..block.first + block.depth, columns, packed, panel);
             column += panel;
         }
     }
@@ -167,11 +188,11 @@ impl<T: Element> Product<'_, '_, T> {
         let mut done = 0;
         while done < height {
             let at = At { row: at.row + done, in_strip: done, ..at };
-            done += match height - done {
-                8.. if S::WIDE_FILE => self.tile::<S, 8, V>(s, block, at),
-                6.. if !S::WIDE_FILE => self.tile::<S, 6, V>(s, block, at),
-                4.. => self.tile::<S, 4, V>(s, block, at),
-                2.. => self.tile::<S, 2, V>(s, block, at),
+            done += match tile_rows::<S>(height - done) {
+                8 => self.tile::<S, 8, V>(s, block, at),
+                6 => self.tile::<S, 6, V>(s, block, at),
+                4 => self.tile::<S, 4, V>(s, block, at),
+                2 => self.tile::<S, 2, V>(s, block, at),
                 _ => self.tile::<S, 1, V>(s, block, at),
             };
         }
@@ -196,8 +217,8 @@ impl<T: Element> Product<'_, '_, T> {
                 }
                 tile::accumulate_rows(s, &rows, b, stride, &mut acc);
             } else {
-                let a = &self.packed_a[at.in_strip..(depth - 1) * STRIP + at.in_strip + F];
-                tile::accumulate_strip::<T, S, F, V>(s, a, STRIP, b, stride, &mut acc);
+                let a = &self.packed_a[at.in_strip * depth..][..F * depth];
+                tile::accumulate::<T, S, F, V>(s, a, b, stride, &mut acc);
             }
         }
         self.write(s, block, at, &acc);
@@ -234,5 +255,17 @@ impl<T: Element> Product<'_, '_, T> {
                 }
             }
         }
+    }
+}
+
+/// The rows of the next tile, of `left` rows.
+#[inline(always)]
+fn tile_rows<S: Level>(left: usize) -> usize {
+    match left {
+        8.. if S::WIDE_FILE => 8,
+        6.. if !S::WIDE_FILE => 6,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
     }
 }
