@@ -102,9 +102,10 @@ fn large_convolutions_of_few_samples_are_products() {
     let small = fitting([31, 40], [6, 5], [3, 3], [1, 1], [1, 1], [1, 1]);
     let short = fitting([32, 40], [6, 5], [2, 2], [1, 1], [1, 1], [1, 1]);
     let grouped = Conv2dShape { groups: 2, ..large };
-    let samples =
-        [large, strided, small, short, grouped].map(|shape| Paths::by_shape(&shape).unwrap().product_samples);
-    assert_eq!(samples, [2, 2, 0, 0, 0]);
+    let [tiny, wide] = [[2, 4], [5, 13]].map(|[h, w]| Conv2dShape { h, w, ..large });
+    let samples = [large, tiny, wide, strided, small, short, grouped]
+        .map(|shape| Paths::by_shape(&shape).unwrap().product_samples);
+    assert_eq!(samples, [1, 2, 0, 2, 0, 0, 0]);
 }
 
 #[test]

@@ -6,10 +6,11 @@ use super::{Conv2dShape, ConvError, Path};
 const MIN_DIRECT_PIXELS: usize = 9;
 
 /// With fewer channels or filters, the transforms of Winograd's algorithm take longer than the products that
-/// it saves: with 12, F(4, 3) is 1.1 times as fast forward and 0.8 times in the weight gradient.
-const MIN_WINOGRAD_CHANNELS: usize = 16;
-/// With as many channels and filters, Winograd's algorithm is as fast as the direct path even for one sample,
-/// which fills few of the lanes in its transforms.
+/// it saves: with 12, F(4, 3) is twice as fast forward and 1.07 times in the weight gradient, with 8 1.4 and
+/// 0.98 times.
+const MIN_WINOGRAD_CHANNELS: usize = 12;
+/// With as many channels and filters, Winograd's algorithm is faster than the direct path even for one
+/// sample.
 const MANY_CHANNELS: usize = 32;
 /// With fewer channels, it is so from this many samples on.
 const MIN_SAMPLES: usize = 8;
@@ -20,13 +21,16 @@ const MIN_F4_PIXELS: usize = 3;
 const MANY_PAIRS: usize = 1 << 16;
 
 /// With so many channels and filters, a matrix product is the fastest forward pass over one or two samples:
-/// they fill few of the lanes in the transforms of Winograd's algorithm, and its weights are four times as
-/// many to read; the direct path packs weights for each of few outputs. At 512 channels of 7x7 pixels, one
-/// sample takes 3.1 ms, 7.7 ms by F(4, 3) and 15 ms directly.
+/// the direct path packs weights for each of few outputs. At 512 channels of 7x7 pixels, one sample takes 3.1
+/// ms, directly 15 ms.
 const PRODUCT_CHANNELS: usize = 32;
 /// The kernel has at least so many elements then. With fewer, the copy takes longer than the product.
 const PRODUCT_KERNEL: usize = 9;
 const PRODUCT_SAMPLES: usize = 2;
+/// With at least so many tiles of all samples, Winograd's algorithm is faster than that. With fewer, lanes of
+/// its products are empty, and its weights are four times as many to read: one sample of 256 channels takes
+/// 0.5 times as long at 14x14 pixels, one of 512 channels 1.5 times at 7x7.
+const PRODUCT_TILES: usize = 8;
 
 /// How the factors of a product are multiplied. Sums are always in the element type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -240,7 +244,10 @@ impl Paths {
             Path::WinogradF4 => path,
             _ => weight_gradient,
         };
-        Self { forward: path, input_gradient: path, weight_gradient, ..others }
+        let side = if path == Path::WinogradF2 { 2 } else { 4 };
+        let tiles = oh.div_ceil(side) * ow.div_ceil(side);
+        let product_samples = product_samples.min((PRODUCT_TILES - 1) / tiles);
+        Self { forward: path, input_gradient: path, weight_gradient, product_samples, ..others }
     }
 }
 

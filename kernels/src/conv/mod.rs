@@ -29,7 +29,7 @@
 //! [`Conv2d::with_path`] takes one path for all passes, [`Conv2d::with_paths`] one for each pass.
 //!
 //! Winograd's algorithm is for kernels of 3x3 with stride 1, dilation 1, one group and padding of at most 2.
-//! It pays from 16 channels and 16 filters on. From 32 of both on, it pays for a single sample, too; with
+//! It pays from 12 channels and 12 filters on. From 32 of both on, it pays for a single sample, too; with
 //! fewer, a pass over less than 8 samples is direct, whatever the path. Its forward pass and its input
 //! gradient read [prepared](Conv2d::prepare_forward) weights.
 //!
@@ -37,7 +37,8 @@
 //! group. Their weight gradient is the same for outputs of fewer than 64 pixels.
 //!
 //! A forward pass over one or two samples takes [`Path::Im2col`], whatever the table says, where the kernel
-//! has at least 9 elements, there are at least 32 channels and 32 filters, and one group.
+//! has at least 9 elements, there are at least 32 channels and 32 filters, and one group; in place of
+//! Winograd's algorithm only where the samples have fewer than 8 tiles.
 //!
 //! The direct kernels need no im2col buffer and no padded image, at any stride, padding and dilation. They
 //! are fastest when `N` is a multiple of the vector length. They read images in place, with two exceptions:
