@@ -136,10 +136,14 @@ fn ranks_of_flux_meet_on_one_host_and_ask_for_a_place_on_several() {
 #[cfg(target_os = "linux")]
 fn the_meeting_file_of_a_killed_rank_is_removed_by_the_next_job() {
     let folder = tempfile::tempdir().expect("a folder");
-    let count = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    let files = || std::fs::read_dir(folder.path()).expect("a folder");
+    let count = || files().count();
+    // An empty file is none yet, and stays if its rank is killed before it writes.
+    let is_written =
+        || files().any(|file| file.and_then(|file| file.metadata()).is_ok_and(|file| file.len() > 0));
     let mut killed = start(RUN, &flux("0", "1", "killed", folder.path()));
     let since = Instant::now();
-    while count() == 0 {
+    while !is_written() {
         assert!(since.elapsed() < LIMIT, "no meeting file");
         std::thread::sleep(Duration::from_millis(5));
     }
