@@ -15,8 +15,7 @@ pub(super) fn tile_columns<T: Element, S: Level>(n: usize, terms: usize) -> usiz
 }
 
 /// At least as many columns as a block has with at most `n` samples, where a block of several tiles has at
-/// most
-/// `most` columns, and an image `tiles` tiles.
+/// most `most` columns, and an image `tiles` tiles.
 pub(super) fn most_block_columns(n: usize, most: usize, tiles: usize) -> usize {
     let tile = n.saturating_add(MOST_LANES - 1);
     most.max(tile).min(tiles.saturating_mul(tile))

@@ -51,7 +51,15 @@ fn passes<S: Level>(s: S, shape: &Conv2dShape, path: Path, precision: Precision,
 #[test]
 fn a_wide_level_has_the_bits_of_the_portable_one() {
     let one = Size2 { h: 1, w: 1 };
-    for ([c, f], [h, w]) in [([3, 17], [9, 6]), ([13, 64], [8, 8]), ([50, 16], [4, 4]), ([7, 49], [1, 3])] {
+    let shapes = [
+        ([3, 17], [9, 6]),
+        ([13, 64], [8, 8]),
+        ([50, 16], [4, 4]),
+        ([7, 49], [1, 3]),
+        // Several blocks of many tiles.
+        ([2, 6], [32, 33]),
+    ];
+    for ([c, f], [h, w]) in shapes {
         let shape =
             Conv2dShape { c, h, w, f, kh: 3, kw: 3, stride: one, padding: one, dilation: one, groups: 1 };
         for path in [Path::WinogradF2, Path::WinogradF4] {

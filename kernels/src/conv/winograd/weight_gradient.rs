@@ -138,8 +138,8 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         factors: F,
     ) {
         let (plan, forward, n) = (self.plan, &self.plan.forward, self.n);
-        let (tiles, block, tile_columns) =
-            (forward.tiles(), plan.block(n), tile_columns::<T, S>(n, F::TERMS));
+        let tile_columns = tile_columns::<T, S>(n, F::TERMS);
+        let (tiles, block) = (forward.tiles(), plan.block(tile_columns));
         let (channels, filters) = (forward.inputs, self.filters);
         let tiles_wide = forward.target[1].div_ceil(M);
         let (image, padding) = (forward.source, forward.padding);
