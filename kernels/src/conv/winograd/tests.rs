@@ -20,21 +20,21 @@ fn at<S: Level, K: Kernel<Output = ()> + Bf16Kernel<Output = ()>>(s: S, precisio
     }
 }
 
-/// The results of all passes at a level: `y`, `dx` and `dw`. What a pass must not read is NaN.
+/// The results of all passes at a level: `y`, `dx` and `dw`. What a pass must not read is NaN, and each
+/// has no more scratch memory than it asks for.
 fn passes<S: Level>(s: S, shape: &Conv2dShape, path: Path, precision: Precision, n: usize) -> [Vec<f32>; 3] {
     let Conv2dShape { c, h, w: width, f, padding, .. } = *shape;
     let [oh, ow] = [h + 2 * padding.h - 2, width + 2 * padding.w - 2];
     let paths = Paths { precision, weight_gradient_precision: precision, ..Paths::all(path) };
     let plan = Winograd::new(shape, [oh, ow], &paths);
     let (x, w, dy) = (values(c * h * width * n), values(f * c * 9), values(f * oh * ow * n));
-    let scratch = || vec![f32::NAN; plan.scratch_len(n)];
     let correlate = |plan: &Correlation, x: &[f32], strides, mirrored| {
         let mut u = vec![f32::NAN; plan.outputs * plan.weights_len()];
         let (inputs, outputs, m) = (plan.inputs, 0..plan.outputs, plan.m);
         at(s, precision, WinogradWeights { w: &w, strides, mirrored, inputs, outputs, m, u: &mut u });
         let mut y = vec![f32::NAN; plan.outputs * plan.target[0] * plan.target[1] * n];
         let (outputs, epilogue) = (0..plan.outputs, Epilogue::Store);
-        let (u, bias, scratch) = (&u, None, &mut scratch());
+        let (u, bias, scratch) = (&u, None, &mut vec![f32::NAN; plan.scratch_len(n)]);
         at(s, precision, WinogradPass { plan, n, outputs, x, u, bias, epilogue, y: &mut y, scratch });
         y
     };
@@ -42,7 +42,8 @@ fn passes<S: Level>(s: S, shape: &Conv2dShape, path: Path, precision: Precision,
     let y = correlate(forward, &x, WeightStrides { output: c * 9, input: 9 }, false);
     let dx = correlate(transposed, &dy, WeightStrides { output: 9, input: c * 9 }, true);
     let mut dw = vec![f32::NAN; f * c * 9];
-    let (plan, accum, scratch) = (plan.weight_gradient.as_ref().unwrap(), Accum::Replace, &mut scratch());
+    let (plan, accum) = (plan.weight_gradient.as_ref().unwrap(), Accum::Replace);
+    let scratch = &mut vec![f32::NAN; plan.scratch_len(n)];
     let (x, dy) = (&x, &dy);
     at(s, precision, WinogradWeightGradientPass { plan, filters: f, n, x, dy, accum, dw: &mut dw, scratch });
     [y, dx, dw]
@@ -56,8 +57,8 @@ fn a_wide_level_has_the_bits_of_the_portable_one() {
         ([13, 64], [8, 8]),
         ([50, 16], [4, 4]),
         ([7, 49], [1, 3]),
-        // Several blocks of many tiles.
-        ([2, 6], [32, 33]),
+        // Several blocks of several tiles, which need all of their scratch memory.
+        ([2, 48], [12, 13]),
     ];
     for ([c, f], [h, w]) in shapes {
         let shape =
