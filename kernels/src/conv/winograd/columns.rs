@@ -14,8 +14,13 @@ pub(super) fn tile_columns<T: Element, S: Level>(n: usize, terms: usize) -> usiz
     if 2 * zeros < lanes && 4 * zeros <= n { whole } else { n.next_multiple_of(terms) }
 }
 
-/// At least as many columns as a block has with at most `n` samples, where a block of several tiles has at
-/// most `most` columns, and an image `tiles` tiles.
+/// The tiles of a block, of `tile_columns` columns each: as many of an image's `tiles` tiles as have at most
+/// `most` columns, or one.
+pub(super) fn block_tiles(tile_columns: usize, most: usize, tiles: usize) -> usize {
+    (most / tile_columns.max(1)).clamp(1, tiles)
+}
+
+/// At least as many columns as a [block](block_tiles) has with at most `n` samples.
 pub(super) fn most_block_columns(n: usize, most: usize, tiles: usize) -> usize {
     let tile = n.saturating_add(MOST_LANES - 1);
     most.max(tile).min(tiles.saturating_mul(tile))
@@ -33,6 +38,7 @@ pub(super) struct Grid {
     pub(super) step: usize,
     /// The number of tiles in a row of tiles.
     pub(super) tiles_wide: usize,
+    /// The number of samples.
     pub(super) n: usize,
     /// The columns of a tile: at least `n`.
     pub(super) tile_columns: usize,

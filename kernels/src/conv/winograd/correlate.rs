@@ -1,11 +1,13 @@
 //! The forward pass and the input gradient.
 //!
 //! ```text
-//! for each block of tiles, in [records](super::records)
+//! for each block of tiles
 //!   V[point][input][tile, sample]  = B^T x B
 //!   M[point][output][tile, sample] = U[point] V[point]      for each point
 //!   y = A^T M A, with the epilogue
 //! ```
+//!
+//! `V` and `M` lie in [records](super::records).
 
 use super::super::direct::Epilogue;
 use super::columns::{Columns, Grid, tile_columns};
@@ -176,11 +178,7 @@ impl<T: Element> WinogradPass<'_, T> {
         for i in 0..M {
             let outputs = transform::output::<T, S, A, M>(s, rows[i]);
             for j in 0..M {
-                let (value, place) = (T::vadd(s, outputs[j], bias), vector([i, j]));
-                if place.end <= plane.len() {
-                    let place = plane.start + place.start..plane.start + place.end;
-                    self.epilogue.store_vector(s, value, self.y, place);
-                }
+                self.finish(s, T::vadd(s, outputs[j], bias), &plane, vector([i, j]));
             }
         }
     }
@@ -208,14 +206,20 @@ impl<T: Element> WinogradPass<'_, T> {
         for samples in columns.samples::<T, S>() {
             for i in 0..M {
                 for j in 0..M {
-                    let place = samples.pixel([i, j]);
-                    if place.end <= plane.len() {
-                        let place = plane.start + place.start..plane.start + place.end;
-                        let values = &values[(i * M + j) * lanes + samples.lane..][..lanes];
-                        self.epilogue.store_vector(s, T::split::<S>(values).0[0], self.y, place);
-                    }
+                    let values = &values[(i * M + j) * lanes + samples.lane..][..lanes];
+                    self.finish(s, T::split::<S>(values).0[0], &plane, samples.pixel([i, j]));
                 }
             }
+        }
+    }
+
+    /// Applies the epilogue to samples of a pixel and writes them to `place` in a plane of the output, unless
+    /// the pixel is beside it.
+    #[inline(always)]
+    fn finish<S: Level>(&mut self, s: S, value: T::V<S>, plane: &Range<usize>, place: Range<usize>) {
+        if place.end <= plane.len() {
+            let place = plane.start + place.start..plane.start + place.end;
+            self.epilogue.store_vector(s, value, self.y, place);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The tiles of a Winograd pass, and the blocks in which they are worked on.
 
 use super::super::Precision;
-use super::columns::most_block_columns;
+use super::columns::{block_tiles, most_block_columns};
 use super::records;
 
 /// The size that the transformed inputs and outputs of a block should not exceed. They are written and read
@@ -43,10 +43,9 @@ impl Correlation {
         self.target.map(|size| size.div_ceil(self.m)).iter().product()
     }
 
-    /// The tiles of a block, of `tile_columns` columns each. The columns of a block are its tiles'
-    /// samples, tile by tile.
+    /// The tiles of a block.
     pub(super) fn block(&self, tile_columns: usize) -> usize {
-        (self.most_columns() / tile_columns.max(1)).clamp(1, self.tiles())
+        block_tiles(tile_columns, self.most_columns(), self.tiles())
     }
 
     fn most_columns(&self) -> usize {

@@ -1,22 +1,22 @@
 //! The weight gradient.
 //!
 //! ```text
-//! for each block of tiles, V and D in [records](super::records)
+//! for each block of tiles
 //!   V[point][c][tile, sample] = B^T x B
 //!   D[point][tile, sample][f] = A dy A^T
 //!   dU[point][c][f] += V[point] D[point]          for each point
 //! dw = G^T dU G
 //! ```
 //!
-//! Filters are in the lanes of `D` and `dU`, so a product is one of matrices, with no sums over lanes. For
-//! this, the gradients of a tile's outputs are transposed once. No patches of outputs overlap, so nothing is
-//! transposed twice.
+//! `V` and `D` lie in [records](super::records). Filters are in the lanes of `D` and `dU`, so a product is
+//! one of matrices, with no sums over lanes. For this, the gradients of a tile's outputs are transposed once.
+//! No patches of outputs overlap, so nothing is transposed twice.
 //!
 //! A term is a column. Where words have two terms, they are two columns of a tile. A tile may end with
 //! columns of zeros.
 
 use super::super::strided_rows::CACHE_LINE;
-use super::columns::{Grid, TilePlace, most_block_columns, tile_columns};
+use super::columns::{Grid, TilePlace, block_tiles, most_block_columns, tile_columns};
 use super::factors::{Factors, Full, Rounded};
 use super::input::{Input, store_column};
 use super::plan::Correlation;
@@ -52,9 +52,9 @@ impl WeightGradient {
         (BLOCK_BYTES / (self.forward.points() * (inputs + outputs) * size_of::<f32>())).max(MIN_COLUMNS)
     }
 
-    /// The tiles of a block, of `tile_columns` columns each.
+    /// The tiles of a block.
     fn block(&self, tile_columns: usize) -> usize {
-        (self.most_columns() / tile_columns.max(1)).clamp(1, self.forward.tiles())
+        block_tiles(tile_columns, self.most_columns(), self.forward.tiles())
     }
 
     /// The number of elements of the sums `dU` of `filters` filters.
@@ -161,11 +161,11 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
             // Two calls, so that the compiler knows the distances in a record in each.
             let of_d = if filters <= T::lanes::<S>() {
                 let records = Records::narrow(words);
-                self.gradients::<S, F, M, A, POINTS>(s, factors, tiles, tiles_wide, transposed, d, records);
+                self.gradients::<S, F, M, A, POINTS>(s, factors, patches, tiles, transposed, d, records);
                 records
             } else {
                 let records = Records::new::<S>(words);
-                self.gradients::<S, F, M, A, POINTS>(s, factors, tiles, tiles_wide, transposed, d, records);
+                self.gradients::<S, F, M, A, POINTS>(s, factors, patches, tiles, transposed, d, records);
                 records
             };
             let product = Product { v, of_v, columns, d, of_d, channels, filters };
@@ -183,29 +183,28 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         &self,
         s: S,
         factors: F,
+        grid: Grid,
         tiles: Range<usize>,
-        tiles_wide: usize,
         transposed: &mut [T],
         d: &mut [F::Word],
         records: Records<POINTS>,
     ) {
         let (n, filters, lanes) = (self.n, self.filters, T::lanes::<S>());
-        let tile_columns = tile_columns::<T, S>(n, F::TERMS);
         let [height, width] = self.plan.forward.target;
         let plane = height * width * n;
         let (mut rows, mut next_rows) = ([[T::zero(s); M]; A], [[T::zero(s); M]; A]);
-        let mut place = TilePlace::new(tiles.start, tiles_wide);
+        let mut place = TilePlace::new(tiles.start, grid.tiles_wide);
         let mut word = 0;
         for _ in tiles {
             let [top, left] = [place.row * M, place.column * M];
             let inside = [M.min(height - top), M.min(width - left)];
             for i in 0..inside[0] {
-                // The pixels of a row lie side by side, here and there.
+                // The pixels of a row lie side by side, in `dy` and in `transposed`.
                 let (start, len) = (((top + i) * width + left) * n, inside[1] * n);
                 let y = &mut transposed[i * M * n * filters..][..len * filters];
                 layout::transpose(s, filters, len, |f| &self.dy[f * plane + start..][..len], y);
             }
-            for sample in (0..tile_columns).step_by(F::TERMS) {
+            for sample in (0..grid.tile_columns).step_by(F::TERMS) {
                 let mut vectors = Place::first::<S>(filters.div_ceil(lanes));
                 for f in (0..filters).step_by(lanes) {
                     let dy = |sample: usize| Gradients {
@@ -236,7 +235,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                 }
                 word += 1;
             }
-            place = place.next(tiles_wide);
+            place = place.next(grid.tiles_wide);
         }
     }
 
