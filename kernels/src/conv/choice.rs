@@ -1,6 +1,6 @@
 //! Which path each pass of a convolution takes: by its shape alone, or as the caller says.
 
-use super::{Conv2dShape, ConvError, Path};
+use super::{Conv2dShape, ConvError, Path, winograd};
 
 /// The weight gradient is direct where the output has at least this many pixels.
 const MIN_DIRECT_PIXELS: usize = 9;
@@ -244,8 +244,7 @@ impl Paths {
             Path::WinogradF4 => path,
             _ => weight_gradient,
         };
-        let side = if path == Path::WinogradF2 { 2 } else { 4 };
-        let tiles = oh.div_ceil(side) * ow.div_ceil(side);
+        let tiles = winograd::tile_of(path).map_or(1, |m| oh.div_ceil(m) * ow.div_ceil(m));
         let product_samples = product_samples.min((PRODUCT_TILES - 1) / tiles);
         Self { forward: path, input_gradient: path, weight_gradient, product_samples, ..others }
     }

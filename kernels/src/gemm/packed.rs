@@ -25,7 +25,7 @@ use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
-use crate::tile::{self, Tile};
+use crate::tile::{self, Tile, panel_width};
 use std::ops::Range;
 
 /// The most terms in a block. With this many, a panel of `a` and a panel of `b` stay in the first-level
@@ -158,7 +158,7 @@ impl<T: Element> Product<'_, '_, T> {
     fn pack_a<S: Level>(&mut self, s: S, block: &Block, rows: Range<usize>) {
         let mut row = rows.start;
         while row < rows.end {
-            let panel = tile_rows::<S>(rows.end - row);
+            let panel = panel_width::<S>(rows.end - row);
             let packed = &mut self.packed_a[(row - rows.start) * block.depth..];
             let terms = block.first..block.first + block.depth;
             pack(s, &self.a.t(), terms, row..row + panel, packed, panel);
@@ -188,10 +188,11 @@ impl<T: Element> Product<'_, '_, T> {
         let mut done = 0;
         while done < height {
             let at = At { row: at.row + done, in_strip: done, ..at };
-            done += match tile_rows::<S>(height - done) {
+            done += match panel_width::<S>(height - done) {
                 8 => self.tile::<S, 8, V>(s, block, at),
                 6 => self.tile::<S, 6, V>(s, block, at),
                 4 => self.tile::<S, 4, V>(s, block, at),
+                3 => self.tile::<S, 3, V>(s, block, at),
                 2 => self.tile::<S, 2, V>(s, block, at),
                 _ => self.tile::<S, 1, V>(s, block, at),
             };
@@ -255,17 +256,5 @@ impl<T: Element> Product<'_, '_, T> {
                 }
             }
         }
-    }
-}
-
-/// The rows of the next tile, of `left` rows.
-#[inline(always)]
-fn tile_rows<S: Level>(left: usize) -> usize {
-    match left {
-        8.. if S::WIDE_FILE => 8,
-        6.. if !S::WIDE_FILE => 6,
-        4.. => 4,
-        2.. => 2,
-        _ => 1,
     }
 }

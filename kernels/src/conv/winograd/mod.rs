@@ -91,7 +91,7 @@ pub(super) struct Winograd {
 }
 
 /// The number of outputs of a tile of `path` along each axis, if it is Winograd's.
-fn tile_of(path: Path) -> Option<usize> {
+pub(super) fn tile_of(path: Path) -> Option<usize> {
     match path {
         Path::WinogradF2 => Some(2),
         Path::WinogradF4 => Some(4),
