@@ -50,6 +50,8 @@ pub mod reference;
 mod simd;
 mod size;
 pub mod softmax;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 pub mod storage;
 mod tile;
 

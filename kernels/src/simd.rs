@@ -19,21 +19,17 @@ pub(crate) trait Kernel {
 }
 
 /// A level of `pulp` that the kernels use.
-pub trait Level: Simd {
+pub trait Level: Operations {
     /// Whether the level has a fused multiply-add. A level without it rounds a product before it adds the
     /// product, because emulating the fused operation would be slower by an order of magnitude.
     const FUSED: bool;
     /// Whether the level has 32 vector registers. The other levels have 16.
     const WIDE_FILE: bool;
-    /// Whether the level's maximum instruction returns its second operand unless the first one is greater, as
-    /// on x86.
-    const MAX_KEEPS_SECOND: bool;
 }
 
 impl Level for Scalar128b {
     const FUSED: bool = false;
     const WIDE_FILE: bool = false;
-    const MAX_KEEPS_SECOND: bool = false;
 }
 
 /// As wide as the widest level, with as many registers, on any CPU: for tests of what only such levels do.
@@ -41,29 +37,104 @@ impl Level for Scalar128b {
 impl Level for pulp::Scalar512b {
     const FUSED: bool = false;
     const WIDE_FILE: bool = true;
-    const MAX_KEEPS_SECOND: bool = false;
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V3 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = false;
-    const MAX_KEEPS_SECOND: bool = true;
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V4 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
-    const MAX_KEEPS_SECOND: bool = true;
 }
 
 #[cfg(target_arch = "aarch64")]
 impl Level for pulp::aarch64::Neon {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
-    const MAX_KEEPS_SECOND: bool = false;
 }
+
+/// The operations of one type: a binary one by its name here, the type of its result, and its name in `pulp`.
+macro_rules! operations {
+    ($t:ty, $v:ident, $m:ident; $vsplat:ident $splat:ident, $vsqrt:ident $sqrt:ident,
+     $vselect:ident $select:ident, $larger:ident $vless:ident;
+     $($name:ident -> $result:ident: $operation:ident),*) => {
+        #[inline(always)]
+        fn $vsplat(self, a: $t) -> Self::$v {
+            self.$splat(a)
+        }
+
+        #[inline(always)]
+        fn $vsqrt(self, a: Self::$v) -> Self::$v {
+            self.$sqrt(a)
+        }
+
+        #[inline(always)]
+        fn $vselect(self, mask: Self::$m, if_true: Self::$v, if_false: Self::$v) -> Self::$v {
+            self.$select(mask, if_true, if_false)
+        }
+
+        #[inline(always)]
+        fn $larger(self, a: Self::$v, b: Self::$v) -> Self::$v {
+            self.$vselect(self.$vless(b, a), a, b)
+        }
+
+        $(
+            #[inline(always)]
+            fn $name(self, a: Self::$v, b: Self::$v) -> Self::$result {
+                self.$operation(a, b)
+            }
+        )*
+    };
+}
+
+/// Those operations for which a level may have better code than `pulp`: its own, unless the level has others.
+/// [`Vectors`] says what they are.
+pub trait Operations: Simd {
+    operations!(f32, f32s, m32s; vsplat_f32s splat_f32s, vsqrt_f32s sqrt_f32s, vselect_f32s select_f32s,
+        vlarger_f32s vless_f32s;
+        vadd_f32s -> f32s: add_f32s, vsub_f32s -> f32s: sub_f32s, vmul_f32s -> f32s: mul_f32s,
+        vdiv_f32s -> f32s: div_f32s, vless_f32s -> m32s: less_than_f32s,
+        vless_or_equal_f32s -> m32s: less_than_or_equal_f32s, vequal_f32s -> m32s: equal_f32s);
+    operations!(f64, f64s, m64s; vsplat_f64s splat_f64s, vsqrt_f64s sqrt_f64s, vselect_f64s select_f64s,
+        vlarger_f64s vless_f64s;
+        vadd_f64s -> f64s: add_f64s, vsub_f64s -> f64s: sub_f64s, vmul_f64s -> f64s: mul_f64s,
+        vdiv_f64s -> f64s: div_f64s, vless_f64s -> m64s: less_than_f64s,
+        vless_or_equal_f64s -> m64s: less_than_or_equal_f64s, vequal_f64s -> m64s: equal_f64s);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+impl Operations for Scalar128b {}
+
+#[cfg(test)]
+impl Operations for pulp::Scalar512b {}
+
+#[cfg(target_arch = "aarch64")]
+impl Operations for pulp::aarch64::Neon {}
+
+/// x86's maximum is its second operand unless the first one is greater.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_operations {
+    ($($level:ty),*) => {$(
+        impl Operations for $level {
+            #[inline(always)]
+            fn vlarger_f32s(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+                self.max_f32s(a, b)
+            }
+
+            #[inline(always)]
+            fn vlarger_f64s(self, a: Self::f64s, b: Self::f64s) -> Self::f64s {
+                self.max_f64s(a, b)
+            }
+        }
+    )*};
+}
+
+#[cfg(target_arch = "x86_64")]
+x86_operations!(pulp::x86::V3, pulp::x86::V4);
 
 /// Vector operations of an element type. The trait is `pub` only because [`Sealed`](crate::element::Sealed)
 /// names it; other crates cannot reach it.
@@ -129,7 +200,7 @@ pub trait Vectors: Copy + Sized + 'static {
 macro_rules! impl_vectors {
     ($t:ty, $v:ident, $m:ident, $lanes:ident, $exp:path, $tanh:path, $ln_1p:path, $exp_m1:path, $ln:path,
      $gelu_tail:path, $gelu_tail_slope:path; $splat:ident $add:ident $sub:ident $mul:ident $div:ident
-     $sqrt:ident $and:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $max:ident $sum:ident
+     $sqrt:ident $and:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $larger:ident $sum:ident
      $split:ident $split_mut:ident $load:ident $store:ident) => {
         impl Vectors for $t {
             type V<S: Level> = S::$v;
@@ -194,7 +265,7 @@ macro_rules! impl_vectors {
             }
             #[inline(always)]
             fn larger<S: Level>(s: S, a: S::$v, b: S::$v) -> S::$v {
-                if S::MAX_KEEPS_SECOND { s.$max(a, b) } else { s.$select(s.$lt(b, a), a, b) }
+                s.$larger(a, b)
             }
             #[inline(always)]
             fn relu<S: Level>(s: S, a: S::$v) -> S::$v {
@@ -259,11 +330,11 @@ macro_rules! impl_vectors {
 
 impl_vectors!(f32, f32s, m32s, F32_LANES, crate::exp::exp_f32, crate::exp::tanh_f32,
     crate::exp::ln_1p_f32, crate::exp::exp_m1_f32, crate::exp::ln_f32, crate::normal::gelu_tail_f32,
-    crate::normal::gelu_tail_slope_f32; splat_f32s add_f32s sub_f32s mul_f32s div_f32s
-    sqrt_f32s and_f32s neg_f32s mul_add_f32s less_than_f32s less_than_or_equal_f32s equal_f32s select_f32s max_f32s
+    crate::normal::gelu_tail_slope_f32; vsplat_f32s vadd_f32s vsub_f32s vmul_f32s vdiv_f32s
+    vsqrt_f32s and_f32s neg_f32s mul_add_f32s vless_f32s vless_or_equal_f32s vequal_f32s vselect_f32s vlarger_f32s
     reduce_sum_f32s as_simd_f32s as_mut_simd_f32s partial_load_f32s partial_store_f32s);
 impl_vectors!(f64, f64s, m64s, F64_LANES, crate::exp::exp_f64, crate::exp::tanh_f64,
     crate::exp::ln_1p_f64, crate::exp::exp_m1_f64, crate::exp::ln_f64, crate::normal::gelu_tail_f64,
-    crate::normal::gelu_tail_slope_f64; splat_f64s add_f64s sub_f64s mul_f64s div_f64s
-    sqrt_f64s and_f64s neg_f64s mul_add_f64s less_than_f64s less_than_or_equal_f64s equal_f64s select_f64s max_f64s
+    crate::normal::gelu_tail_slope_f64; vsplat_f64s vadd_f64s vsub_f64s vmul_f64s vdiv_f64s
+    vsqrt_f64s and_f64s neg_f64s mul_add_f64s vless_f64s vless_or_equal_f64s vequal_f64s vselect_f64s vlarger_f64s
     reduce_sum_f64s as_simd_f64s as_mut_simd_f64s partial_load_f64s partial_store_f64s);
