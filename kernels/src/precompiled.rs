@@ -1,11 +1,11 @@
 //! The largest kernels, compiled in this crate once for each element type.
 //!
-//! A generic function is compiled in every crate that calls it. These kernels contain a tile of every width
-//! at every level, so each of those crates would take minutes to compile. The methods of a trait that is
-//! implemented for concrete types are compiled only here.
+//! A generic function is compiled in every crate that calls it. These kernels contain a loop for every width
+//! of a tile or window at every level, so each of those crates would take minutes to compile. The methods of
+//! a trait that is implemented for concrete types are compiled only here.
 //!
-//! The compiler shares its work among threads by modules, so each kernel of convolutions has a module of its
-//! own for each type.
+//! The compiler shares its work among threads by modules, so each kernel has a module of its own for each
+//! type.
 
 use crate::Accum;
 use crate::conv::{
@@ -14,21 +14,63 @@ use crate::conv::{
 };
 use crate::gemm::{self, MatMut, MatRef, Product};
 use crate::isa::Isa;
+use crate::pool::{AdaptiveMaxPool, AveragePool, MaxPool, PoolBackward};
 use crate::storage::{Round, Widen};
+
+/// Makes a trait with a method for each kernel, and for each type a module, in which each kernel has a module
+/// with a function that runs it.
+macro_rules! kernels {
+    ($($name:ident: $kernel:ident $(, $constant:tt)?;)*) => {
+        /// Kernels that types differ in by their vectors alone.
+        pub trait Kernels: Sized {
+            $(fn $name(isa: Isa, kernel: $kernel<'_, Self $(, $constant)?>);)*
+        }
+
+        kernels!(of_f32, f32: $($name: $kernel $(, $constant)?;)*);
+        kernels!(of_f64, f64: $($name: $kernel $(, $constant)?;)*);
+    };
+    ($of:ident, $t:ty: $($name:ident: $kernel:ident $(, $constant:tt)?;)*) => {
+        mod $of {$(
+            pub(super) mod $name {
+                use crate::{isa::Isa, precompiled::$kernel};
+
+                pub(in crate::precompiled) fn run(isa: Isa, kernel: $kernel<'_, $t $(, $constant)?>) {
+                    isa.run(kernel);
+                }
+            }
+        )*}
+
+        impl Kernels for $t {$(
+            fn $name(isa: Isa, kernel: $kernel<'_, $t $(, $constant)?>) {
+                $of::$name::run(isa, kernel);
+            }
+        )*}
+    };
+}
+
+kernels!(
+    direct: DirectPass;
+    weight_gradient: WeightGradientPass;
+    depthwise: DepthwisePass;
+    depthwise_weight_gradient: DepthwiseWeightGradientPass;
+    winograd: WinogradPass;
+    winograd_weight_gradient: WinogradWeightGradientPass;
+    winograd_weights: WinogradWeights;
+    max_pool: MaxPool, true;
+    max_pool_eval: MaxPool, false;
+    max_pool_backward: PoolBackward, true;
+    average_pool: AveragePool;
+    average_pool_backward: PoolBackward, false;
+    adaptive_max_pool: AdaptiveMaxPool, true;
+    adaptive_max_pool_eval: AdaptiveMaxPool, false;
+);
 
 /// Runs a kernel at a level. The trait is `pub` only because [`Sealed`](crate::element::Sealed) names it;
 /// other crates cannot reach it.
-pub trait Precompiled: Sized {
-    fn direct(isa: Isa, kernel: DirectPass<'_, Self>);
-    fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, Self>);
-    fn depthwise(isa: Isa, kernel: DepthwisePass<'_, Self>);
-    fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, Self>);
-    fn winograd(isa: Isa, kernel: WinogradPass<'_, Self>);
-    fn winograd_weight_gradient(isa: Isa, kernel: WinogradWeightGradientPass<'_, Self>);
-    fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, Self>);
+pub trait Precompiled: Kernels {
     fn product(isa: Isa, kernel: Product<'_, '_, Self>);
     fn faer_product(a: MatRef<'_, Self>, b: MatRef<'_, Self>, accum: Accum, c: MatMut<'_, Self>);
-    // The same, of factors that are rounded to bfloat16: for f32 alone.
+    // The same as kernels above, of factors that are rounded to bfloat16: for f32 alone.
     fn winograd_bf16(isa: Isa, kernel: WinogradPass<'_, Self>);
     fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, Self>);
     fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, Self>);
@@ -38,76 +80,28 @@ pub trait Precompiled: Sized {
     fn widen_bf16(isa: Isa, x: &[u16], y: &mut [Self]);
 }
 
-/// For each type a module, in which each kernel has a module with a function that runs it.
-macro_rules! compile {
-    ($of:ident, $t:ty: $($name:ident($kernel:ident, $run:ident)),* $(,)?) => {
-        mod $of {$(
-            pub(super) mod $name {
-                use crate::{isa::Isa, precompiled::$kernel};
+/// For each kernel a module with a function that runs it with bfloat16s.
+macro_rules! bf16_kernels {
+    ($($name:ident: $kernel:ident;)*) => {$(
+        mod $name {
+            use crate::{isa::Isa, precompiled::$kernel};
 
-                pub(in crate::precompiled) fn run(isa: Isa, kernel: $kernel<'_, $t>) {
-                    isa.$run(kernel);
-                }
+            pub(super) fn run(isa: Isa, kernel: $kernel<'_, f32>) {
+                isa.run_bf16(kernel);
             }
-        )*}
-    };
+        }
+    )*};
 }
 
-compile!(
-    of_f32, f32:
-    direct(DirectPass, run),
-    weight_gradient(WeightGradientPass, run),
-    depthwise(DepthwisePass, run),
-    depthwise_weight_gradient(DepthwiseWeightGradientPass, run),
-    winograd(WinogradPass, run),
-    winograd_weight_gradient(WinogradWeightGradientPass, run),
-    winograd_weights(WinogradWeights, run),
-    winograd_bf16(WinogradPass, run_bf16),
-    winograd_weight_gradient_bf16(WinogradWeightGradientPass, run_bf16),
-    winograd_weights_bf16(WinogradWeights, run_bf16),
-);
-compile!(
-    of_f64, f64:
-    direct(DirectPass, run),
-    weight_gradient(WeightGradientPass, run),
-    depthwise(DepthwisePass, run),
-    depthwise_weight_gradient(DepthwiseWeightGradientPass, run),
-    winograd(WinogradPass, run),
-    winograd_weight_gradient(WinogradWeightGradientPass, run),
-    winograd_weights(WinogradWeights, run),
+bf16_kernels!(
+    winograd_bf16: WinogradPass;
+    winograd_weight_gradient_bf16: WinogradWeightGradientPass;
+    winograd_weights_bf16: WinogradWeights;
 );
 
 macro_rules! precompile {
-    ($($t:ty, $of:ident, $bf16:ident);*) => {$(
+    ($($t:ty, $bf16:ident);*) => {$(
         impl Precompiled for $t {
-            fn direct(isa: Isa, kernel: DirectPass<'_, $t>) {
-                $of::direct::run(isa, kernel);
-            }
-
-            fn weight_gradient(isa: Isa, kernel: WeightGradientPass<'_, $t>) {
-                $of::weight_gradient::run(isa, kernel);
-            }
-
-            fn depthwise(isa: Isa, kernel: DepthwisePass<'_, $t>) {
-                $of::depthwise::run(isa, kernel);
-            }
-
-            fn depthwise_weight_gradient(isa: Isa, kernel: DepthwiseWeightGradientPass<'_, $t>) {
-                $of::depthwise_weight_gradient::run(isa, kernel);
-            }
-
-            fn winograd(isa: Isa, kernel: WinogradPass<'_, $t>) {
-                $of::winograd::run(isa, kernel);
-            }
-
-            fn winograd_weight_gradient(isa: Isa, kernel: WinogradWeightGradientPass<'_, $t>) {
-                $of::winograd_weight_gradient::run(isa, kernel);
-            }
-
-            fn winograd_weights(isa: Isa, kernel: WinogradWeights<'_, $t>) {
-                $of::winograd_weights::run(isa, kernel);
-            }
-
             fn product(isa: Isa, kernel: Product<'_, '_, $t>) {
                 isa.run(kernel);
             }
@@ -124,15 +118,15 @@ macro_rules! precompile {
 macro_rules! with_bf16 {
     () => {
         fn winograd_bf16(isa: Isa, kernel: WinogradPass<'_, f32>) {
-            of_f32::winograd_bf16::run(isa, kernel);
+            winograd_bf16::run(isa, kernel);
         }
 
         fn winograd_weight_gradient_bf16(isa: Isa, kernel: WinogradWeightGradientPass<'_, f32>) {
-            of_f32::winograd_weight_gradient_bf16::run(isa, kernel);
+            winograd_weight_gradient_bf16::run(isa, kernel);
         }
 
         fn winograd_weights_bf16(isa: Isa, kernel: WinogradWeights<'_, f32>) {
-            of_f32::winograd_weights_bf16::run(isa, kernel);
+            winograd_weights_bf16::run(isa, kernel);
         }
 
         fn product_bf16(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
@@ -180,4 +174,4 @@ macro_rules! without_bf16 {
 
 const NO_BF16: &str = "only f32 is rounded to bfloat16";
 
-precompile!(f32, of_f32, with_bf16; f64, of_f64, without_bf16);
+precompile!(f32, with_bf16; f64, without_bf16);

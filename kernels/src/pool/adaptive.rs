@@ -201,7 +201,7 @@ pub fn adaptive_max_pool<T: Element>(
     shape.check_lengths(n, x.len(), argmax.len());
     match &shape.regular {
         Some(pool) => max_pool(isa, pool, n, false, x, y, argmax),
-        None => isa.run(Max::<T, true> { shape, n, x, y, argmax }),
+        None => T::adaptive_max_pool(isa, AdaptiveMaxPool { shape, n, x, y, argmax }),
     }
 }
 
@@ -214,7 +214,7 @@ pub fn adaptive_max_pool_eval<T: Element>(isa: Isa, shape: &AdaptivePool2d, n: u
     shape.check_lengths(n, x.len(), y.len());
     match &shape.regular {
         Some(pool) => max_pool_eval(isa, pool, n, false, x, y),
-        None => isa.run(Max::<T, false> { shape, n, x, y, argmax: &mut [] }),
+        None => T::adaptive_max_pool_eval(isa, AdaptiveMaxPool { shape, n, x, y, argmax: &mut [] }),
     }
 }
 
@@ -260,7 +260,7 @@ impl<T: Element> Kernel for Average<'_, T> {
     }
 }
 
-struct Max<'a, T, const ARGMAX: bool> {
+pub struct AdaptiveMaxPool<'a, T, const ARGMAX: bool> {
     shape: &'a AdaptivePool2d,
     n: usize,
     x: &'a [T],
@@ -268,7 +268,7 @@ struct Max<'a, T, const ARGMAX: bool> {
     argmax: &'a mut [T],
 }
 
-impl<T: Element, const ARGMAX: bool> Kernel for Max<'_, T, ARGMAX> {
+impl<T: Element, const ARGMAX: bool> Kernel for AdaptiveMaxPool<'_, T, ARGMAX> {
     type Output = ();
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Average pooling.
 
-use super::backward::Backward;
+use super::backward::PoolBackward;
 use super::geometry::{Axis, Run, Runs};
 use super::{Pool2d, blocks, blocks_mut, load, reciprocal, store, vectors, whole};
 use crate::element::Element;
@@ -24,7 +24,7 @@ pub fn average_pool<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T], y: 
         reduce::sum_rows(isa, shape.c, shape.pixels(), x, Accum::Replace, y);
         return elementwise::scale(isa, reciprocal(shape.pixels()), y);
     }
-    isa.run(Forward { shape: shape.flattened(), n, x, y });
+    T::average_pool(isa, AveragePool { shape: shape.flattened(), n, x, y });
 }
 
 /// The input gradient of [`average_pool`]:
@@ -38,7 +38,7 @@ pub fn average_pool<T: Element>(isa: Isa, shape: &Pool2d, n: usize, x: &[T], y: 
 /// When a length does not fit the shape.
 pub fn average_pool_backward<T: Element>(isa: Isa, shape: &Pool2d, n: usize, dy: &[T], dx: &mut [T]) {
     shape.check_lengths(n, dx.len(), dy.len());
-    isa.run(Backward::<T, false> { shape: &shape.flattened(), n, argmax: &[], dy, dx });
+    T::average_pool_backward(isa, PoolBackward { shape: &shape.flattened(), n, argmax: &[], dy, dx });
 }
 
 impl Pool2d {
@@ -51,14 +51,14 @@ impl Pool2d {
     }
 }
 
-struct Forward<'a, T> {
+pub struct AveragePool<'a, T> {
     shape: Pool2d,
     n: usize,
     x: &'a [T],
     y: &'a mut [T],
 }
 
-impl<T: Element> Kernel for Forward<'_, T> {
+impl<T: Element> Kernel for AveragePool<'_, T> {
     type Output = ();
 
     #[inline(always)]

@@ -23,7 +23,7 @@ use std::slice::from_ref;
 
 /// With `MAX`, `dy` goes to the window element whose index is `argmax`. Without it, `dy` is divided equally
 /// among the window's elements that count ([`Divisor`](super::Divisor)), and `argmax` is empty.
-pub(super) struct Backward<'a, T, const MAX: bool> {
+pub struct PoolBackward<'a, T, const MAX: bool> {
     pub(super) shape: &'a Pool2d,
     pub(super) n: usize,
     pub(super) argmax: &'a [T],
@@ -31,7 +31,7 @@ pub(super) struct Backward<'a, T, const MAX: bool> {
     pub(super) dx: &'a mut [T],
 }
 
-impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
+impl<T: Element, const MAX: bool> Kernel for PoolBackward<'_, T, MAX> {
     type Output = ();
 
     #[inline(always)]
@@ -50,7 +50,7 @@ impl<T: Element, const MAX: bool> Kernel for Backward<'_, T, MAX> {
     }
 }
 
-impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
+impl<T: Element, const MAX: bool> PoolBackward<'_, T, MAX> {
     /// The gradient for 2x2 windows side by side and samples of `B` vectors, with `Q` windows in a burst.
     #[inline(always)]
     fn halves<S: Level, const B: usize, const Q: usize>(self, s: S) {
@@ -182,7 +182,7 @@ impl<T: Element> Lanewise<T, 1, 1> for Share<T> {
     }
 }
 
-/// One row of `Q` windows in [`Backward::halves`].
+/// One row of `Q` windows in [`PoolBackward::halves`].
 #[inline(always)]
 fn halve_row<S: Level, T: Element, const B: usize, const Q: usize, const MAX: bool>(
     s: S,

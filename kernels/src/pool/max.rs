@@ -7,7 +7,7 @@
 //! and only sum up products that are NaN where an input is NaN. If such a sum is NaN, the maxima are computed
 //! again by a slower loop.
 
-use super::backward::Backward;
+use super::backward::PoolBackward;
 use super::geometry::{Run, Runs};
 use super::{Pool2d, blocks, blocks_mut, from_index, load, store, vectors};
 use crate::Isa;
@@ -40,7 +40,7 @@ pub fn max_pool<T: Element>(
 ) {
     shape.check_lengths(n, x.len(), y.len());
     shape.check_lengths(n, x.len(), argmax.len());
-    isa.run(Forward::<T, true> { shape, n, relu, x, y, argmax });
+    T::max_pool(isa, MaxPool { shape, n, relu, x, y, argmax });
 }
 
 /// [`max_pool`] without `argmax`, for evaluation: the same `y`.
@@ -50,7 +50,7 @@ pub fn max_pool<T: Element>(
 /// When a length does not fit the shape.
 pub fn max_pool_eval<T: Element>(isa: Isa, shape: &Pool2d, n: usize, relu: bool, x: &[T], y: &mut [T]) {
     shape.check_lengths(n, x.len(), y.len());
-    isa.run(Forward::<T, false> { shape, n, relu, x, y, argmax: &mut [] });
+    T::max_pool_eval(isa, MaxPool { shape, n, relu, x, y, argmax: &mut [] });
 }
 
 /// The input gradient of [`max_pool`]: `dx` of an element is the sum of `dy` over the windows whose maximum
@@ -75,10 +75,10 @@ pub fn max_pool_backward<T: Element>(
 ) {
     shape.check_lengths(n, dx.len(), dy.len());
     shape.check_lengths(n, dx.len(), argmax.len());
-    isa.run(Backward::<T, true> { shape, n, argmax, dy, dx });
+    T::max_pool_backward(isa, PoolBackward { shape, n, argmax, dy, dx });
 }
 
-struct Forward<'a, T, const ARGMAX: bool> {
+pub struct MaxPool<'a, T, const ARGMAX: bool> {
     shape: &'a Pool2d,
     n: usize,
     relu: bool,
@@ -87,7 +87,7 @@ struct Forward<'a, T, const ARGMAX: bool> {
     argmax: &'a mut [T],
 }
 
-impl<T: Element, const ARGMAX: bool> Kernel for Forward<'_, T, ARGMAX> {
+impl<T: Element, const ARGMAX: bool> Kernel for MaxPool<'_, T, ARGMAX> {
     type Output = ();
 
     #[inline(always)]

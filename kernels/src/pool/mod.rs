@@ -24,6 +24,11 @@ use crate::element::Element;
 use crate::simd::Level;
 use geometry::Axis;
 
+pub(crate) use adaptive::AdaptiveMaxPool;
+pub(crate) use average::AveragePool;
+pub(crate) use backward::PoolBackward;
+pub(crate) use max::MaxPool;
+
 pub use adaptive::{
     AdaptivePool2d, adaptive_average_pool, adaptive_average_pool_backward, adaptive_max_pool,
     adaptive_max_pool_backward, adaptive_max_pool_eval,

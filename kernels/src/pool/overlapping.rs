@@ -2,14 +2,14 @@
 //! element.
 //!
 //! Each element of `dx` is summed in registers and written once. The order of the sum is the one of
-//! [`Backward`](super::backward::Backward): from the last window to the first.
+//! [`PoolBackward`](super::backward::PoolBackward): from the last window to the first.
 //!
 //! ```text
 //! for each row of dx, each run of columns that the same number of windows contain in the same way:
 //!     dx[w] = sum over window rows i that lie on the row, over window columns j that lie on w, of part(dy)
 //! ```
 
-use super::backward::{Backward, part};
+use super::backward::{PoolBackward, part};
 use super::geometry::{Axis, Holders};
 use super::{from_index, reciprocal};
 use crate::element::Element;
@@ -131,7 +131,7 @@ struct Source<'a, S: Level, T: Element> {
     pixel: usize,
 }
 
-impl<T: Element, const MAX: bool> Backward<'_, T, MAX> {
+impl<T: Element, const MAX: bool> PoolBackward<'_, T, MAX> {
     /// Computes the whole gradient if the windows are of this kind, and returns whether it did. The number of
     /// samples must be a whole number of vectors.
     #[inline(always)]
