@@ -84,12 +84,12 @@ impl Portable {
         let result = <f32 as Vectors>::mul_add(s, a, b, sum);
         // The same, where nothing is rounded to a subnormal number. For sums and factors that are too large
         // for it, it is infinite or NaN, and then the result is not small.
-        let scale = s.splat_f32s(SCALE);
-        let [a, sum] = [a, sum].map(|x| <f32 as Vectors>::vmul(s, x, scale));
-        let scaled = <f32 as Vectors>::mul_add(s, a, b, sum);
-        let is_small = s.less_than_f32s(<f32 as Vectors>::abs(s, scaled), s.splat_f32s(MIN_NORMAL * SCALE));
+        let scale = s.vsplat_f32s(SCALE);
+        let (scaled_a, scaled_sum) = (s.vmul_f32s(a, scale), s.vmul_f32s(sum, scale));
+        let scaled = <f32 as Vectors>::mul_add(s, scaled_a, b, scaled_sum);
+        let is_small = s.vless_f32s(<f32 as Vectors>::abs(s, scaled), s.vsplat_f32s(MIN_NORMAL * SCALE));
         let sign = s.and_u32s(s.transmute_u32s_f32s(result), s.splat_u32s(0x8000_0000));
-        s.select_f32s(is_small, s.transmute_f32s_u32s(sign), result)
+        s.vselect_f32s(is_small, s.transmute_f32s_u32s(sign), result)
     }
 }
 

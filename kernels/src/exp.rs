@@ -20,13 +20,13 @@ pub(crate) fn exp_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     const OVERFLOW: f32 = 88.722_83;
 
     let k = whole_ln2s(s, a);
-    let r = fma(s, k, s.splat_f32s(-LN_2_HIGH), a);
-    let result = scaled_exp(s, k, fma(s, k, s.splat_f32s(-LN_2_LOW), r));
+    let r = fma(s, k, s.vsplat_f32s(-LN_2_HIGH), a);
+    let result = scaled_exp(s, k, fma(s, k, s.vsplat_f32s(-LN_2_LOW), r));
 
-    let result = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(UNDERFLOW)), s.splat_f32s(0.0), result);
+    let result = s.vselect_f32s(s.vless_f32s(a, s.vsplat_f32s(UNDERFLOW)), s.vsplat_f32s(0.0), result);
     let result =
-        s.select_f32s(s.less_than_f32s(s.splat_f32s(OVERFLOW), a), s.splat_f32s(f32::INFINITY), result);
-    s.select_f32s(s.equal_f32s(a, a), result, a)
+        s.vselect_f32s(s.vless_f32s(s.vsplat_f32s(OVERFLOW), a), s.vsplat_f32s(f32::INFINITY), result);
+    s.vselect_f32s(s.vequal_f32s(a, a), result, a)
 }
 
 /// `ln 2` in two parts. The first one has so few bits that its product with an exponent is exact.
@@ -36,22 +36,22 @@ pub(crate) const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// `k = round(a / ln 2)`, for |a| < 2^22.
 #[inline(always)]
 pub(crate) fn whole_ln2s<S: Level>(s: S, a: S::f32s) -> S::f32s {
-    let shifted = fma(s, a, s.splat_f32s(std::f32::consts::LOG2_E), s.splat_f32s(ROUNDER));
-    s.sub_f32s(shifted, s.splat_f32s(ROUNDER))
+    let shifted = fma(s, a, s.vsplat_f32s(std::f32::consts::LOG2_E), s.vsplat_f32s(ROUNDER));
+    s.vsub_f32s(shifted, s.vsplat_f32s(ROUNDER))
 }
 
 /// `2^k e^r` for whole `-126 <= k <= 128` and `|r| <= 0.36`.
 #[inline(always)]
 pub(crate) fn scaled_exp<S: Level>(s: S, k: S::f32s, r: S::f32s) -> S::f32s {
-    let mut p = s.splat_f32s(1.0 / 5040.0);
+    let mut p = s.vsplat_f32s(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = fma(s, p, r, s.splat_f32s(coefficient));
+        p = fma(s, p, r, s.vsplat_f32s(coefficient));
     }
 
     // 2^k is the product of two factors, because k = 128 occurs just below the overflow bound and 2^128 is
     // not an f32.
-    let half = s.sub_f32s(fma(s, k, s.splat_f32s(0.5), s.splat_f32s(ROUNDER)), s.splat_f32s(ROUNDER));
-    s.mul_f32s(s.mul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.sub_f32s(k, half)))
+    let half = s.vsub_f32s(fma(s, k, s.vsplat_f32s(0.5), s.vsplat_f32s(ROUNDER)), s.vsplat_f32s(ROUNDER));
+    s.vmul_f32s(s.vmul_f32s(p, exp2_integer(s, half)), exp2_integer(s, s.vsub_f32s(k, half)))
 }
 
 /// `e^a - 1` in f32 for `a <= 0`, within 2 ULP, also near 0; NaN for NaN.
@@ -63,17 +63,17 @@ pub(crate) fn exp_m1_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     /// From here down, the nearest f32 is -1.
     const SATURATED: f32 = -80.0;
 
-    let a = <f32 as Vectors>::larger(s, s.splat_f32s(SATURATED), a);
+    let a = <f32 as Vectors>::larger(s, s.vsplat_f32s(SATURATED), a);
     let k = whole_ln2s(s, a);
-    let r = fma(s, k, s.splat_f32s(-LN_2_LOW), fma(s, k, s.splat_f32s(-LN_2_HIGH), a));
-    let mut p = s.splat_f32s(1.0 / 5040.0);
+    let r = fma(s, k, s.vsplat_f32s(-LN_2_LOW), fma(s, k, s.vsplat_f32s(-LN_2_HIGH), a));
+    let mut p = s.vsplat_f32s(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
-        p = fma(s, p, r, s.splat_f32s(coefficient));
+        p = fma(s, p, r, s.vsplat_f32s(coefficient));
     }
-    let rise = fma(s, s.mul_f32s(r, r), p, r);
+    let rise = fma(s, s.vmul_f32s(r, r), p, r);
     let power = exp2_integer(s, k);
-    let result = fma(s, rise, power, s.sub_f32s(power, s.splat_f32s(1.0)));
-    s.select_f32s(s.equal_f32s(a, a), result, a)
+    let result = fma(s, rise, power, s.vsub_f32s(power, s.vsplat_f32s(1.0)));
+    s.vselect_f32s(s.vequal_f32s(a, a), result, a)
 }
 
 /// `tanh a` in f32, within 3 ULP everywhere. The sign of zero is kept, and NaN gives NaN.
@@ -88,21 +88,21 @@ pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     const SATURATED: f32 = 9.02;
 
     let magnitude = <f32 as Vectors>::abs(s, a);
-    let saturated = s.splat_f32s(SATURATED);
-    let clamped = s.select_f32s(s.less_than_f32s(saturated, magnitude), saturated, magnitude);
-    let e = exp_f32(s, s.add_f32s(clamped, clamped));
-    let one = s.splat_f32s(1.0);
-    let rise = s.sub_f32s(e, one);
-    let rise = s.select_f32s(s.less_than_f32s(a, s.splat_f32s(0.0)), s.neg_f32s(rise), rise);
+    let saturated = s.vsplat_f32s(SATURATED);
+    let clamped = s.vselect_f32s(s.vless_f32s(saturated, magnitude), saturated, magnitude);
+    let e = exp_f32(s, s.vadd_f32s(clamped, clamped));
+    let one = s.vsplat_f32s(1.0);
+    let rise = s.vsub_f32s(e, one);
+    let rise = s.vselect_f32s(s.vless_f32s(a, s.vsplat_f32s(0.0)), s.neg_f32s(rise), rise);
 
-    let a2 = s.mul_f32s(a, a);
-    let numerator = fma(s, s.add_f32s(a2, s.splat_f32s(105.0)), a2, s.splat_f32s(945.0));
-    let denominator = fma(s, fma(s, a2, s.splat_f32s(15.0), s.splat_f32s(420.0)), a2, s.splat_f32s(945.0));
+    let a2 = s.vmul_f32s(a, a);
+    let numerator = fma(s, s.vadd_f32s(a2, s.vsplat_f32s(105.0)), a2, s.vsplat_f32s(945.0));
+    let denominator = fma(s, fma(s, a2, s.vsplat_f32s(15.0), s.vsplat_f32s(420.0)), a2, s.vsplat_f32s(945.0));
 
-    let small = s.less_than_f32s(magnitude, s.splat_f32s(SMALL));
-    s.div_f32s(
-        s.select_f32s(small, s.mul_f32s(a, numerator), rise),
-        s.select_f32s(small, denominator, s.add_f32s(e, one)),
+    let small = s.vless_f32s(magnitude, s.vsplat_f32s(SMALL));
+    s.vdiv_f32s(
+        s.vselect_f32s(small, s.vmul_f32s(a, numerator), rise),
+        s.vselect_f32s(small, denominator, s.vadd_f32s(e, one)),
     )
 }
 
@@ -112,13 +112,13 @@ pub(crate) fn tanh_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
 /// error below 2e-9.
 #[inline(always)]
 pub(crate) fn ln_1p_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
-    let quotient = s.div_f32s(a, s.add_f32s(s.splat_f32s(2.0), a));
-    let square = s.mul_f32s(quotient, quotient);
-    let mut p = s.splat_f32s(1.0 / 15.0);
+    let quotient = s.vdiv_f32s(a, s.vadd_f32s(s.vsplat_f32s(2.0), a));
+    let square = s.vmul_f32s(quotient, quotient);
+    let mut p = s.vsplat_f32s(1.0 / 15.0);
     for odd in [13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
-        p = fma(s, p, square, s.splat_f32s(1.0 / odd));
+        p = fma(s, p, square, s.vsplat_f32s(1.0 / odd));
     }
-    s.mul_f32s(s.add_f32s(quotient, quotient), p)
+    s.vmul_f32s(s.vadd_f32s(quotient, quotient), p)
 }
 
 /// `ln a` in f32 for normal `a > 0`, within 3 ULP; infinity for infinity, and NaN for NaN.
@@ -139,18 +139,18 @@ pub(crate) fn ln_f32<S: Level>(s: S, a: S::f32s) -> S::f32s {
     let m = s.transmute_f32s_u32s(s.sub_u32s(s.add_u32s(bits, s.splat_u32s(ONE)), power));
     // The last bits of 2^23 + b are those of the whole number b.
     let e = s.transmute_f32s_u32s(s.add_u32s(biased, s.splat_u32s(0x4b00_0000)));
-    let e = s.sub_f32s(e, s.splat_f32s(8_388_608.0 + 127.0));
+    let e = s.vsub_f32s(e, s.vsplat_f32s(8_388_608.0 + 127.0));
 
-    let one = s.splat_f32s(1.0);
-    let q = s.div_f32s(s.sub_f32s(m, one), s.add_f32s(m, one));
-    let square = s.mul_f32s(q, q);
-    let mut p = s.splat_f32s(1.0 / 9.0);
+    let one = s.vsplat_f32s(1.0);
+    let q = s.vdiv_f32s(s.vsub_f32s(m, one), s.vadd_f32s(m, one));
+    let square = s.vmul_f32s(q, q);
+    let mut p = s.vsplat_f32s(1.0 / 9.0);
     for odd in [7.0, 5.0, 3.0, 1.0] {
-        p = fma(s, p, square, s.splat_f32s(1.0 / odd));
+        p = fma(s, p, square, s.vsplat_f32s(1.0 / odd));
     }
-    let result = fma(s, e, s.splat_f32s(LN_2_LOW), s.mul_f32s(s.add_f32s(q, q), p));
-    let result = fma(s, e, s.splat_f32s(LN_2_HIGH), result);
-    s.select_f32s(s.less_than_f32s(a, s.splat_f32s(f32::INFINITY)), result, a)
+    let result = fma(s, e, s.vsplat_f32s(LN_2_LOW), s.vmul_f32s(s.vadd_f32s(q, q), p));
+    let result = fma(s, e, s.vsplat_f32s(LN_2_HIGH), result);
+    s.vselect_f32s(s.vless_f32s(a, s.vsplat_f32s(f32::INFINITY)), result, a)
 }
 
 /// 1.5 * 2^23. Neighbouring f32 values near this number are 1 apart, so adding a number to it rounds the
@@ -165,7 +165,7 @@ pub(crate) fn fma<S: Level>(s: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s
 /// `2^k` for integers -126 <= k <= 127.
 #[inline(always)]
 fn exp2_integer<S: Level>(s: S, k: S::f32s) -> S::f32s {
-    let bits = s.transmute_u32s_f32s(s.add_f32s(k, s.splat_f32s(ROUNDER + 127.0)));
+    let bits = s.transmute_u32s_f32s(s.vadd_f32s(k, s.vsplat_f32s(ROUNDER + 127.0)));
     s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(bits, s.splat_u32s(23)))
 }
 

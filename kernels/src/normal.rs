@@ -35,29 +35,29 @@ const DENSITY: f64 = 0.398_942_280_401_432_7;
 /// `t`, at most [`LAST`], then `q(t)`, then `e^(-t^2/2)`, which is 0 beyond [`LAST`].
 #[inline(always)]
 fn factors<S: Level>(s: S, t: S::f32s) -> [S::f32s; 3] {
-    let last = s.splat_f32s(LAST);
-    let beyond = s.less_than_f32s(last, t);
-    let t = s.select_f32s(beyond, last, t);
+    let last = s.vsplat_f32s(LAST);
+    let beyond = s.vless_f32s(last, t);
+    let t = s.vselect_f32s(beyond, last, t);
 
-    let three = s.splat_f32s(3.0);
-    let u = s.div_f32s(s.splat_f32s(1.0), s.add_f32s(t, three));
-    let v = s.mul_f32s(s.sub_f32s(t, three), u);
-    let mut p = s.splat_f32s(COEFFICIENTS[0]);
+    let three = s.vsplat_f32s(3.0);
+    let u = s.vdiv_f32s(s.vsplat_f32s(1.0), s.vadd_f32s(t, three));
+    let v = s.vmul_f32s(s.vsub_f32s(t, three), u);
+    let mut p = s.vsplat_f32s(COEFFICIENTS[0]);
     for coefficient in &COEFFICIENTS[1..] {
-        p = fma(s, p, v, s.splat_f32s(*coefficient));
+        p = fma(s, p, v, s.vsplat_f32s(*coefficient));
     }
 
     // 1.5 * 2^19. Neighbouring f32 values near this number are 1/16 apart.
-    let rounder = s.splat_f32s(786_432.0);
-    let h = s.sub_f32s(s.add_f32s(t, rounder), rounder);
-    let minus_half = s.splat_f32s(-0.5);
-    let high = s.mul_f32s(s.mul_f32s(h, h), minus_half);
-    let low = s.mul_f32s(s.mul_f32s(s.sub_f32s(t, h), s.add_f32s(t, h)), minus_half);
-    let k = whole_ln2s(s, s.add_f32s(high, low));
-    let high = fma(s, k, s.splat_f32s(-LN_2_HIGH), high);
-    let low = fma(s, k, s.splat_f32s(-LN_2_LOW), low);
-    let e = scaled_exp(s, k, s.add_f32s(high, low));
-    [t, s.mul_f32s(p, u), s.select_f32s(beyond, s.splat_f32s(0.0), e)]
+    let rounder = s.vsplat_f32s(786_432.0);
+    let h = s.vsub_f32s(s.vadd_f32s(t, rounder), rounder);
+    let minus_half = s.vsplat_f32s(-0.5);
+    let high = s.vmul_f32s(s.vmul_f32s(h, h), minus_half);
+    let low = s.vmul_f32s(s.vmul_f32s(s.vsub_f32s(t, h), s.vadd_f32s(t, h)), minus_half);
+    let k = whole_ln2s(s, s.vadd_f32s(high, low));
+    let high = fma(s, k, s.vsplat_f32s(-LN_2_HIGH), high);
+    let low = fma(s, k, s.vsplat_f32s(-LN_2_LOW), low);
+    let e = scaled_exp(s, k, s.vadd_f32s(high, low));
+    [t, s.vmul_f32s(p, u), s.vselect_f32s(beyond, s.vsplat_f32s(0.0), e)]
 }
 
 /// `t Phi(-t)` in f32 for `t >= 0`, within 6 ULP; 0 beyond 13.15, where it would be subnormal. NaN gives NaN.
@@ -65,7 +65,7 @@ fn factors<S: Level>(s: S, t: S::f32s) -> [S::f32s; 3] {
 pub(crate) fn gelu_tail_f32<S: Level>(s: S, t: S::f32s) -> S::f32s {
     let [t, q, e] = factors(s, t);
     // In this order no product is subnormal.
-    s.mul_f32s(s.mul_f32s(t, q), e)
+    s.vmul_f32s(s.vmul_f32s(t, q), e)
 }
 
 /// `Phi(-t) - t phi(t)` in f32 for `t >= 0`, within `4 EPSILON (Phi(-t) + t phi(t))`; 0 beyond 13.15. NaN
@@ -73,7 +73,7 @@ pub(crate) fn gelu_tail_f32<S: Level>(s: S, t: S::f32s) -> S::f32s {
 #[inline(always)]
 pub(crate) fn gelu_tail_slope_f32<S: Level>(s: S, t: S::f32s) -> S::f32s {
     let [t, q, e] = factors(s, t);
-    s.mul_f32s(fma(s, t, s.splat_f32s(-DENSITY as f32), q), e)
+    s.vmul_f32s(fma(s, t, s.vsplat_f32s(-DENSITY as f32), q), e)
 }
 
 /// Beyond this, all the functions here are 0 in f64.

@@ -2,8 +2,7 @@
 
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::isa::Isa;
-use crate::simd::Level;
-use pulp::{Scalar128b, Simd, WithSimd};
+use crate::simd::{Kernel, Level, Vectors};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -20,7 +19,7 @@ const BURSTS: usize = 20;
 /// It takes about 50 ms. With more threads than cores, or on a processor that slows down when all cores work,
 /// the peak of a thread is smaller where all threads measure at a time.
 pub fn fma_peak(isa: Isa) -> f64 {
-    fastest(|| run_chains(isa) as f64) / 1e9
+    fastest(|| isa.run(Chains) as f64) / 1e9
 }
 
 /// The peak of products of bfloat16s with sums in f32, on one thread at level `isa`, in GFLOP/s, measured as
@@ -49,47 +48,36 @@ pub fn fastest(mut work: impl FnMut() -> f64) -> f64 {
     (0..BURSTS).map(|_| burst()).fold(0.0, f64::max)
 }
 
-/// Runs multiply-adds at level `isa`, and returns the number of operations.
-fn run_chains(isa: Isa) -> usize {
-    let missing = "an Isa value exists only for a level that the CPU has";
-    match isa.name() {
-        #[cfg(target_arch = "x86_64")]
-        "avx2" => Simd::vectorize(pulp::x86::V3::try_new().expect(missing), Chains::<12, true>),
-        #[cfg(target_arch = "x86_64")]
-        "avx512" => Simd::vectorize(pulp::x86::V4::try_new().expect(missing), Chains::<24, true>),
-        #[cfg(target_arch = "aarch64")]
-        "neon" => Simd::vectorize(pulp::aarch64::Neon::try_new().expect(missing), Chains::<24, true>),
-        "portable" => Scalar128b.vectorize(Chains::<12, false>),
-        name => panic!("there is no peak measurement for level {name}"),
-    }
-}
-
-/// `CHAINS` accumulators `a = a * x + y`. There are enough of them to hide the latency, and they fit in the
+/// Independent sums `a = a * x + y`. There are enough of them to hide the latency, and they fit in the
 /// registers with `x` and `y`.
-struct Chains<const CHAINS: usize, const FUSED: bool>;
+struct Chains;
 
-impl<const CHAINS: usize, const FUSED: bool> WithSimd for Chains<CHAINS, FUSED> {
+impl Kernel for Chains {
     type Output = usize;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, s: S) -> usize {
-        const STEPS: usize = 1000;
-        // Every chain tends to 2. The starts differ, because the compiler would merge chains with equal
-        // starts.
-        let (x, y) = (s.splat_f32s(black_box(0.5)), s.splat_f32s(black_box(1.0)));
-        let mut chains = [x; CHAINS];
-        for (start, chain) in chains.iter_mut().enumerate() {
-            *chain = s.splat_f32s(black_box(start as f32));
-        }
-        for _ in 0..STEPS {
-            for chain in &mut chains {
-                *chain =
-                    if FUSED { s.mul_add_f32s(*chain, x, y) } else { s.add_f32s(s.mul_f32s(*chain, x), y) };
-            }
-        }
-        black_box(chains);
-        STEPS * CHAINS * S::F32_LANES * 2
+    fn run<S: Level>(self, s: S) -> usize {
+        if S::WIDE_FILE { chains::<S, 24>(s) } else { chains::<S, 12>(s) }
     }
+}
+
+/// Runs `CHAINS` of [`Chains`], and returns the number of operations.
+#[inline(always)]
+fn chains<S: Level, const CHAINS: usize>(s: S) -> usize {
+    const STEPS: usize = 1000;
+    // Every chain tends to 2. The starts differ, because the compiler would merge chains with equal starts.
+    let (x, y) = (s.vsplat_f32s(black_box(0.5)), s.vsplat_f32s(black_box(1.0)));
+    let mut chains = [x; CHAINS];
+    for (start, chain) in chains.iter_mut().enumerate() {
+        *chain = s.vsplat_f32s(black_box(start as f32));
+    }
+    for _ in 0..STEPS {
+        for chain in &mut chains {
+            *chain = <f32 as Vectors>::mul_add(s, *chain, x, y);
+        }
+    }
+    black_box(chains);
+    STEPS * CHAINS * S::F32_LANES * 2
 }
 
 /// Independent sums of products of bfloat16s.
@@ -105,10 +93,10 @@ impl Bf16Kernel for Dots {
         // The products are a quarter and an eighth, and a sum never reaches a power of two so large that they
         // are lost.
         let words = [0x3f00_3f00, 0x3f00_3e80].map(|word| s.splat_u32s(black_box(word)));
-        let mut sums = [s.splat_f32s(0.0); 24];
+        let mut sums = [s.vsplat_f32s(0.0); 24];
         // The compiler would merge sums with equal starts.
         for (start, sum) in sums.iter_mut().enumerate() {
-            *sum = s.splat_f32s(black_box(start as f32));
+            *sum = s.vsplat_f32s(black_box(start as f32));
         }
         for _ in 0..STEPS {
             for sum in &mut sums[..chains] {

@@ -8,7 +8,7 @@
 //! Every function that [`Kernel::run`] calls must be `#[inline(always)]`: the compiler uses a level's
 //! instructions only in code that is inlined into the function that enables them.
 
-use pulp::{Scalar128b, Simd};
+use pulp::Simd;
 
 /// A computation that is compiled once for each level. [`Isa`](crate::Isa) selects the level at which it
 /// runs.
@@ -18,16 +18,65 @@ pub(crate) trait Kernel {
     fn run<S: Level>(self, s: S) -> Self::Output;
 }
 
+/// Operations of [`Level`] as `pulp` has them, under its name behind the arrow.
+macro_rules! pulp_operations {
+    ($($name:ident($($argument:ident: $of:ty),*) -> $result:ident = $operation:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $of),*) -> Self::$result {
+            self.$operation($($argument),*)
+        }
+    )*};
+}
+
 /// A level of `pulp` that the kernels use.
-pub trait Level: Operations {
+///
+/// Its operations are those that a level may have better code for than `pulp`, whose code is the default.
+/// Their names begin with `v`, so that they differ from those of [`Simd`]. [`Vectors`] says what they
+/// compute.
+pub trait Level: Simd {
     /// Whether the level has a fused multiply-add. A level without it rounds a product before it adds the
     /// product, because emulating the fused operation would be slower by an order of magnitude.
     const FUSED: bool;
     /// Whether the level has 32 vector registers. The other levels have 16.
     const WIDE_FILE: bool;
+
+    #[inline(always)]
+    fn vlarger_f32s(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+        self.vselect_f32s(self.vless_f32s(b, a), a, b)
+    }
+
+    #[inline(always)]
+    fn vlarger_f64s(self, a: Self::f64s, b: Self::f64s) -> Self::f64s {
+        self.vselect_f64s(self.vless_f64s(b, a), a, b)
+    }
+
+    pulp_operations!(
+        vsplat_f32s(a: f32) -> f32s = splat_f32s;
+        vsqrt_f32s(a: Self::f32s) -> f32s = sqrt_f32s;
+        vadd_f32s(a: Self::f32s, b: Self::f32s) -> f32s = add_f32s;
+        vsub_f32s(a: Self::f32s, b: Self::f32s) -> f32s = sub_f32s;
+        vmul_f32s(a: Self::f32s, b: Self::f32s) -> f32s = mul_f32s;
+        vdiv_f32s(a: Self::f32s, b: Self::f32s) -> f32s = div_f32s;
+        vless_f32s(a: Self::f32s, b: Self::f32s) -> m32s = less_than_f32s;
+        vless_or_equal_f32s(a: Self::f32s, b: Self::f32s) -> m32s = less_than_or_equal_f32s;
+        vequal_f32s(a: Self::f32s, b: Self::f32s) -> m32s = equal_f32s;
+        vselect_f32s(mask: Self::m32s, if_true: Self::f32s, if_false: Self::f32s) -> f32s = select_f32s;
+        vsplat_f64s(a: f64) -> f64s = splat_f64s;
+        vsqrt_f64s(a: Self::f64s) -> f64s = sqrt_f64s;
+        vadd_f64s(a: Self::f64s, b: Self::f64s) -> f64s = add_f64s;
+        vsub_f64s(a: Self::f64s, b: Self::f64s) -> f64s = sub_f64s;
+        vmul_f64s(a: Self::f64s, b: Self::f64s) -> f64s = mul_f64s;
+        vdiv_f64s(a: Self::f64s, b: Self::f64s) -> f64s = div_f64s;
+        vless_f64s(a: Self::f64s, b: Self::f64s) -> m64s = less_than_f64s;
+        vless_or_equal_f64s(a: Self::f64s, b: Self::f64s) -> m64s = less_than_or_equal_f64s;
+        vequal_f64s(a: Self::f64s, b: Self::f64s) -> m64s = equal_f64s;
+        vselect_f64s(mask: Self::m64s, if_true: Self::f64s, if_false: Self::f64s) -> f64s = select_f64s;
+    );
 }
 
-impl Level for Scalar128b {
+/// On x86-64 it is in [`sse2`](crate::sse2).
+#[cfg(not(target_arch = "x86_64"))]
+impl Level for pulp::Scalar128b {
     const FUSED: bool = false;
     const WIDE_FILE: bool = false;
 }
@@ -39,16 +88,36 @@ impl Level for pulp::Scalar512b {
     const WIDE_FILE: bool = true;
 }
 
+/// The maximum of x86 is its second operand unless the first one is greater.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_maxima {
+    () => {
+        #[inline(always)]
+        fn vlarger_f32s(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
+            self.max_f32s(a, b)
+        }
+
+        #[inline(always)]
+        fn vlarger_f64s(self, a: Self::f64s, b: Self::f64s) -> Self::f64s {
+            self.max_f64s(a, b)
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V3 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = false;
+
+    x86_maxima!();
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Level for pulp::x86::V4 {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
+
+    x86_maxima!();
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -56,85 +125,6 @@ impl Level for pulp::aarch64::Neon {
     const FUSED: bool = true;
     const WIDE_FILE: bool = true;
 }
-
-/// The operations of one type: a binary one by its name here, the type of its result, and its name in `pulp`.
-macro_rules! operations {
-    ($t:ty, $v:ident, $m:ident; $vsplat:ident $splat:ident, $vsqrt:ident $sqrt:ident,
-     $vselect:ident $select:ident, $larger:ident $vless:ident;
-     $($name:ident -> $result:ident: $operation:ident),*) => {
-        #[inline(always)]
-        fn $vsplat(self, a: $t) -> Self::$v {
-            self.$splat(a)
-        }
-
-        #[inline(always)]
-        fn $vsqrt(self, a: Self::$v) -> Self::$v {
-            self.$sqrt(a)
-        }
-
-        #[inline(always)]
-        fn $vselect(self, mask: Self::$m, if_true: Self::$v, if_false: Self::$v) -> Self::$v {
-            self.$select(mask, if_true, if_false)
-        }
-
-        #[inline(always)]
-        fn $larger(self, a: Self::$v, b: Self::$v) -> Self::$v {
-            self.$vselect(self.$vless(b, a), a, b)
-        }
-
-        $(
-            #[inline(always)]
-            fn $name(self, a: Self::$v, b: Self::$v) -> Self::$result {
-                self.$operation(a, b)
-            }
-        )*
-    };
-}
-
-/// Those operations for which a level may have better code than `pulp`: its own, unless the level has others.
-/// [`Vectors`] says what they are.
-pub trait Operations: Simd {
-    operations!(f32, f32s, m32s; vsplat_f32s splat_f32s, vsqrt_f32s sqrt_f32s, vselect_f32s select_f32s,
-        vlarger_f32s vless_f32s;
-        vadd_f32s -> f32s: add_f32s, vsub_f32s -> f32s: sub_f32s, vmul_f32s -> f32s: mul_f32s,
-        vdiv_f32s -> f32s: div_f32s, vless_f32s -> m32s: less_than_f32s,
-        vless_or_equal_f32s -> m32s: less_than_or_equal_f32s, vequal_f32s -> m32s: equal_f32s);
-    operations!(f64, f64s, m64s; vsplat_f64s splat_f64s, vsqrt_f64s sqrt_f64s, vselect_f64s select_f64s,
-        vlarger_f64s vless_f64s;
-        vadd_f64s -> f64s: add_f64s, vsub_f64s -> f64s: sub_f64s, vmul_f64s -> f64s: mul_f64s,
-        vdiv_f64s -> f64s: div_f64s, vless_f64s -> m64s: less_than_f64s,
-        vless_or_equal_f64s -> m64s: less_than_or_equal_f64s, vequal_f64s -> m64s: equal_f64s);
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-impl Operations for Scalar128b {}
-
-#[cfg(test)]
-impl Operations for pulp::Scalar512b {}
-
-#[cfg(target_arch = "aarch64")]
-impl Operations for pulp::aarch64::Neon {}
-
-/// x86's maximum is its second operand unless the first one is greater.
-#[cfg(target_arch = "x86_64")]
-macro_rules! x86_operations {
-    ($($level:ty),*) => {$(
-        impl Operations for $level {
-            #[inline(always)]
-            fn vlarger_f32s(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
-                self.max_f32s(a, b)
-            }
-
-            #[inline(always)]
-            fn vlarger_f64s(self, a: Self::f64s, b: Self::f64s) -> Self::f64s {
-                self.max_f64s(a, b)
-            }
-        }
-    )*};
-}
-
-#[cfg(target_arch = "x86_64")]
-x86_operations!(pulp::x86::V3, pulp::x86::V4);
 
 /// Vector operations of an element type. The trait is `pub` only because [`Sealed`](crate::element::Sealed)
 /// names it; other crates cannot reach it.

@@ -5,9 +5,9 @@
 //! `x`.
 //!
 //! 1. Each vector of `x` is loaded once and used in `F` products, so there are fewer loads than products.
-//! 2. The tiles are large: 8 x 3 accumulators of 32 registers, or 6 x 2 of 16. So there are more independent
-//!    multiply-adds than the multiply-add units have in flight, and no instruction waits for the result of
-//!    the one before it.
+//! 2. The tiles are large: 8 x 3 accumulators of 32 registers, or 6 x 2 of 16 (4 x 2 where products need a
+//!    register of their own). So there are more independent multiply-adds than the multiply-add units have in
+//!    flight, and no instruction waits for the result of the one before it.
 //! 3. The compiler keeps accumulators in registers only when it can see every access to them. So the loops
 //!    index tiles and never iterate over them. A failed bounds check unwinds to the caller, which could read
 //!    the tile then; so a function with such checks sums in a local copy of the tile.

@@ -244,7 +244,8 @@ impl Paths {
             Path::WinogradF4 => path,
             _ => weight_gradient,
         };
-        let tiles = winograd::tile_of(path).map_or(1, |m| oh.div_ceil(m) * ow.div_ceil(m));
+        let side = winograd::tile_of(path).expect("the path is Winograd's");
+        let tiles = oh.div_ceil(side) * ow.div_ceil(side);
         let product_samples = product_samples.min((PRODUCT_TILES - 1) / tiles);
         Self { forward: path, input_gradient: path, weight_gradient, product_samples, ..others }
     }

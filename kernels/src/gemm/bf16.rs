@@ -190,7 +190,7 @@ impl Product<'_, '_> {
         in_strip: usize,
     ) {
         let Panel { pairs, .. } = at;
-        let mut acc = [[s.splat_f32s(0.0); V]; F];
+        let mut acc = [[s.vsplat_f32s(0.0); V]; F];
         let a = &self.packed_a[in_strip * pairs..][..F * pairs];
         let b = &self.packed_b[at.column * pairs..];
         tile::accumulate_pairs::<S, B, F, V>(s, bf16, a, b, V * S::F32_LANES, &mut acc);
@@ -202,7 +202,7 @@ impl Product<'_, '_> {
                 let mut sums = acc[f];
                 if at.accum == Accum::Add {
                     for v in 0..V {
-                        sums[v] = s.add_f32s(c[v], sums[v]);
+                        sums[v] = s.vadd_f32s(c[v], sums[v]);
                     }
                 }
                 c.copy_from_slice(&sums);

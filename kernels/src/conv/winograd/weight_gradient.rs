@@ -176,14 +176,15 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         self.finish::<S, A>(s, sums);
     }
 
-    /// Writes the transformed gradients of the outputs of `tiles` to `d`, a row for each word of samples.
+    /// Writes the transformed gradients of the outputs of `tiles` to `d`, a row for each word of samples. An
+    /// output's tile has the place of its patch of the input.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "some tiles, and where they go")]
     fn gradients<S: Level, F: Factors<T, S>, const M: usize, const A: usize, const POINTS: usize>(
         &self,
         s: S,
         factors: F,
-        grid: Grid,
+        patches: Grid,
         tiles: Range<usize>,
         transposed: &mut [T],
         d: &mut [F::Word],
@@ -193,7 +194,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         let [height, width] = self.plan.forward.target;
         let plane = height * width * n;
         let (mut rows, mut next_rows) = ([[T::zero(s); M]; A], [[T::zero(s); M]; A]);
-        let mut place = TilePlace::new(tiles.start, grid.tiles_wide);
+        let mut place = TilePlace::new(tiles.start, patches.tiles_wide);
         let mut word = 0;
         for _ in tiles {
             let [top, left] = [place.row * M, place.column * M];
@@ -204,7 +205,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                 let y = &mut transposed[i * M * n * filters..][..len * filters];
                 layout::transpose(s, filters, len, |f| &self.dy[f * plane + start..][..len], y);
             }
-            for sample in (0..grid.tile_columns).step_by(F::TERMS) {
+            for sample in (0..patches.tile_columns).step_by(F::TERMS) {
                 let mut vectors = Place::first::<S>(filters.div_ceil(lanes));
                 for f in (0..filters).step_by(lanes) {
                     let dy = |sample: usize| Gradients {
@@ -235,7 +236,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                 }
                 word += 1;
             }
-            place = place.next(grid.tiles_wide);
+            place = place.next(patches.tiles_wide);
         }
     }
 
