@@ -104,7 +104,9 @@ fn a_trace_is_whole_after_an_interruption() {
     for before in [vec![], vec!["local", "-n", "2"]] {
         let [trace_path, history] = [&trace, &history].map(|path| path.to_str().unwrap());
         let options = ["train", "--dataset", "synthetic", "--epochs", "1000", "--trace", trace_path];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_isograd"))
+        // A shell that runs the tests in the background has them ignore SIGINT, which is inherited.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", env!("CARGO_BIN_EXE_isograd")])
             .args(&before)
             .args(options)
             .args(["--history", history])
