@@ -1,6 +1,6 @@
 //! Vector operations under one set of names, for both element types and all levels.
 //!
-//! `pulp` provides the instructions of each level, with different names for `f32` and `f64`. [`Vectors`]
+//! `pulp` provides the operations of each level, with different names for `f32` and `f64`. [`Vectors`]
 //! gives them one name each, so that a kernel can be generic over the element type `T` and the level `S`. A
 //! kernel is a struct of slices that implements [`Kernel`]. It calls the associated functions of [`Vectors`],
 //! for example `T::vadd(s, a, b)` (plain `T::add` is the scalar operator).
