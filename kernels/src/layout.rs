@@ -14,22 +14,6 @@ use crate::Isa;
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 
-/// `y[q, i] = row(i)[q]`: from `rows` rows of `columns` values to `[columns, rows]`, inside of another
-/// kernel.
-#[inline(always)]
-pub(crate) fn transpose<'x, T: Element, S: Level>(
-    s: S,
-    rows: usize,
-    columns: usize,
-    row: impl Fn(usize) -> &'x [T],
-    y: &mut [T],
-) {
-    let channels = Channels::First;
-    let transpose =
-        Transpose { streams: rows, c: 1, pixels: columns, channels, stream: row, finish: Unchanged, y };
-    transpose.run(s);
-}
-
 /// The order of a sample's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channels {

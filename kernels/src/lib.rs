@@ -25,6 +25,8 @@
 #![deny(unsafe_code)]
 
 pub mod activation;
+#[cfg(target_arch = "x86_64")]
+mod avx;
 pub mod batch_norm;
 mod bf16;
 pub mod conv;
@@ -54,6 +56,7 @@ pub mod softmax;
 mod sse2;
 pub mod storage;
 mod tile;
+mod transpose;
 
 pub use element::Element;
 pub use isa::Isa;

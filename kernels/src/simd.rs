@@ -8,6 +8,7 @@
 //! Every function that [`Kernel::run`] calls must be `#[inline(always)]`: the compiler uses a level's
 //! instructions only in code that is inlined into the function that enables them.
 
+use crate::transpose::{self, BLOCK};
 use pulp::Simd;
 
 /// A computation that is compiled once for each level. [`Isa`](crate::Isa) selects the level at which it
@@ -50,6 +51,16 @@ pub trait Level: Simd {
         self.vselect_f64s(self.vless_f64s(b, a), a, b)
     }
 
+    #[inline(always)]
+    fn vtranspose_f32(self, block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
+        transpose::of_block(block)
+    }
+
+    #[inline(always)]
+    fn vtranspose_f64(self, block: [[f64; BLOCK]; BLOCK]) -> [[f64; BLOCK]; BLOCK] {
+        transpose::of_block(block)
+    }
+
     pulp_operations!(
         vsplat_f32s(a: f32) -> f32s = splat_f32s;
         vsqrt_f32s(a: Self::f32s) -> f32s = sqrt_f32s;
@@ -74,7 +85,7 @@ pub trait Level: Simd {
     );
 }
 
-/// On x86-64 it is in [`sse2`](crate::sse2).
+/// On x86-64 it is in [`sse2`](crate::sse2), and the other levels are in [`avx`](crate::avx).
 #[cfg(not(target_arch = "x86_64"))]
 impl Level for pulp::Scalar128b {
     const FUSED: bool = false;
@@ -86,38 +97,6 @@ impl Level for pulp::Scalar128b {
 impl Level for pulp::Scalar512b {
     const FUSED: bool = false;
     const WIDE_FILE: bool = true;
-}
-
-/// The maximum of x86 is its second operand unless the first one is greater.
-#[cfg(target_arch = "x86_64")]
-macro_rules! x86_maxima {
-    () => {
-        #[inline(always)]
-        fn vlarger_f32s(self, a: Self::f32s, b: Self::f32s) -> Self::f32s {
-            self.max_f32s(a, b)
-        }
-
-        #[inline(always)]
-        fn vlarger_f64s(self, a: Self::f64s, b: Self::f64s) -> Self::f64s {
-            self.max_f64s(a, b)
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Level for pulp::x86::V3 {
-    const FUSED: bool = true;
-    const WIDE_FILE: bool = false;
-
-    x86_maxima!();
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Level for pulp::x86::V4 {
-    const FUSED: bool = true;
-    const WIDE_FILE: bool = true;
-
-    x86_maxima!();
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -133,6 +112,8 @@ pub trait Vectors: Copy + Sized + 'static {
     type M<S: Level>: Copy;
 
     fn lanes<S: Level>() -> usize;
+    /// The transpose of a block.
+    fn transpose<S: Level>(s: S, block: [[Self; BLOCK]; BLOCK]) -> [[Self; BLOCK]; BLOCK];
     fn splat<S: Level>(s: S, a: Self) -> Self::V<S>;
     fn vadd<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
     fn vsub<S: Level>(s: S, a: Self::V<S>, b: Self::V<S>) -> Self::V<S>;
@@ -191,10 +172,15 @@ macro_rules! impl_vectors {
     ($t:ty, $v:ident, $m:ident, $lanes:ident, $exp:path, $tanh:path, $ln_1p:path, $exp_m1:path, $ln:path,
      $gelu_tail:path, $gelu_tail_slope:path; $splat:ident $add:ident $sub:ident $mul:ident $div:ident
      $sqrt:ident $and:ident $neg:ident $mul_add:ident $lt:ident $le:ident $eq:ident $select:ident $larger:ident $sum:ident
-     $split:ident $split_mut:ident $load:ident $store:ident) => {
+     $split:ident $split_mut:ident $load:ident $store:ident $transpose:ident) => {
         impl Vectors for $t {
             type V<S: Level> = S::$v;
             type M<S: Level> = S::$m;
+
+            #[inline(always)]
+            fn transpose<S: Level>(s: S, block: [[Self; BLOCK]; BLOCK]) -> [[Self; BLOCK]; BLOCK] {
+                s.$transpose(block)
+            }
 
             #[inline(always)]
             fn lanes<S: Level>() -> usize {
@@ -322,9 +308,11 @@ impl_vectors!(f32, f32s, m32s, F32_LANES, crate::exp::exp_f32, crate::exp::tanh_
     crate::exp::ln_1p_f32, crate::exp::exp_m1_f32, crate::exp::ln_f32, crate::normal::gelu_tail_f32,
     crate::normal::gelu_tail_slope_f32; vsplat_f32s vadd_f32s vsub_f32s vmul_f32s vdiv_f32s
     vsqrt_f32s and_f32s neg_f32s mul_add_f32s vless_f32s vless_or_equal_f32s vequal_f32s vselect_f32s vlarger_f32s
-    reduce_sum_f32s as_simd_f32s as_mut_simd_f32s partial_load_f32s partial_store_f32s);
+    reduce_sum_f32s as_simd_f32s as_mut_simd_f32s partial_load_f32s partial_store_f32s
+    vtranspose_f32);
 impl_vectors!(f64, f64s, m64s, F64_LANES, crate::exp::exp_f64, crate::exp::tanh_f64,
     crate::exp::ln_1p_f64, crate::exp::exp_m1_f64, crate::exp::ln_f64, crate::normal::gelu_tail_f64,
     crate::normal::gelu_tail_slope_f64; vsplat_f64s vadd_f64s vsub_f64s vmul_f64s vdiv_f64s
     vsqrt_f64s and_f64s neg_f64s mul_add_f64s vless_f64s vless_or_equal_f64s vequal_f64s vselect_f64s vlarger_f64s
-    reduce_sum_f64s as_simd_f64s as_mut_simd_f64s partial_load_f64s partial_store_f64s);
+    reduce_sum_f64s as_simd_f64s as_mut_simd_f64s partial_load_f64s partial_store_f64s
+    vtranspose_f64);

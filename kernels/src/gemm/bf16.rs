@@ -19,9 +19,9 @@ use super::{MatMut, MatRef};
 use crate::Accum;
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::isa::Isa;
-use crate::layout;
 use crate::simd::Level;
 use crate::tile::{self, panel_width};
+use crate::transpose::transpose;
 use std::ops::Range;
 
 /// The most terms and the most columns in a block of `b`, where its rows are contiguous, and where its
@@ -266,7 +266,7 @@ fn pack<S: Level, B: Bf16<S>>(
         }
     }
     let (rounded, packed) = (bytemuck::cast_slice::<u32, f32>(rounded), bytemuck::cast_slice_mut(packed));
-    layout::transpose::<f32, S>(s, width, pairs, |j| &rounded[j * pairs..][..pairs], packed);
+    transpose::<f32, S>(s, width, pairs, |j| &rounded[j * pairs..][..pairs], packed);
 }
 
 /// One row of words, of the first two of `terms`, for a matrix with contiguous rows. Where there is no second

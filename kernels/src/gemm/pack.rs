@@ -2,8 +2,8 @@
 
 use super::MatRef;
 use crate::element::Element;
-use crate::layout;
 use crate::simd::Level;
+use crate::transpose::transpose;
 use std::ops::Range;
 
 /// Copies `rows` by `columns` of `b` to `packed`, as `[rows][width]`. There are at most `width` columns; the
@@ -20,7 +20,7 @@ pub(super) fn pack<T: Element, S: Level>(
     let packed = &mut packed[..rows.len() * width];
     if b.row_stride == 1 && columns.len() == width {
         let column = |j: usize| &b.data[(columns.start + j) * b.col_stride + rows.start..][..rows.len()];
-        return layout::transpose(s, width, rows.len(), column, packed);
+        return transpose(s, width, rows.len(), column, packed);
     }
     if columns.len() < width {
         packed.fill(T::ZERO);

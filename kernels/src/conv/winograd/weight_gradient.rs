@@ -25,9 +25,9 @@ use super::transform;
 use crate::Accum;
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
-use crate::layout;
 use crate::simd::{Kernel, Level};
 use crate::tile::{Tile, panel_width};
+use crate::transpose::transpose;
 use std::ops::Range;
 
 /// The size that the transformed images and gradients of a block should not exceed.
@@ -203,7 +203,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                 // The pixels of a row lie side by side, in `dy` and in `transposed`.
                 let (start, len) = (((top + i) * width + left) * n, inside[1] * n);
                 let y = &mut transposed[i * M * n * filters..][..len * filters];
-                layout::transpose(s, filters, len, |f| &self.dy[f * plane + start..][..len], y);
+                transpose(s, filters, len, |f| &self.dy[f * plane + start..][..len], y);
             }
             for sample in (0..patches.tile_columns).step_by(F::TERMS) {
                 let mut vectors = Place::first::<S>(filters.div_ceil(lanes));
