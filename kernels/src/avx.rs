@@ -5,6 +5,7 @@ use crate::transpose::BLOCK;
 use bytemuck::cast;
 use pulp::Simd;
 use pulp::x86::{V3, V4};
+use safe_arch::prefetch_t0;
 use std::arch::x86_64::__m256;
 
 /// What both levels do alike.
@@ -24,6 +25,11 @@ macro_rules! both_levels {
         #[inline(always)]
         fn vtranspose_f32(self, block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
             transpose(&self, block)
+        }
+
+        #[inline(always)]
+        fn vprefetch<T>(self, place: &T) {
+            prefetch_t0(place);
         }
     };
 }

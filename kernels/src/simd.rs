@@ -61,6 +61,10 @@ pub trait Level: Simd {
         transpose::of_block(block)
     }
 
+    /// Asks for the cache line of `place`, which the kernel reads or writes soon.
+    #[inline(always)]
+    fn vprefetch<T>(self, _place: &T) {}
+
     pulp_operations!(
         vsplat_f32s(a: f32) -> f32s = splat_f32s;
         vsqrt_f32s(a: Self::f32s) -> f32s = sqrt_f32s;

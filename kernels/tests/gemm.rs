@@ -147,11 +147,18 @@ fn sizes_around_the_tiles() {
 
 #[test]
 fn several_blocks_of_each_dimension() {
-    for (i, shape) in
-        [[3, 5, 600], [19, 300, 7], [150, 33, 70], [13, 520, 257], [300, 17, 513], [1, 1, 1025], [9, 1, 530]]
-            .into_iter()
-            .enumerate()
-    {
+    const SHAPES: [[usize; 3]; 9] = [
+        [3, 5, 600],
+        [19, 300, 7],
+        [150, 33, 70],
+        [13, 520, 257],
+        [300, 17, 513],
+        [1, 1, 1025],
+        [9, 1, 530],
+        [1075, 6, 290],
+        [545, 290, 11],
+    ];
+    for (i, shape) in SHAPES.into_iter().enumerate() {
         for a in [Storage::Rows, Storage::Columns, Storage::Scattered] {
             for b in [Storage::Rows, Storage::Columns, Storage::Scattered] {
                 check_all(shape, [a, b, STORAGES[i % 5]]);

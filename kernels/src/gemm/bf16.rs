@@ -180,7 +180,6 @@ impl Product<'_, '_> {
 
     /// Computes the `F` rows from `row + in_strip` on.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     fn tile<S: Level, B: Bf16<S>, const F: usize, const V: usize>(
         &mut self,
         s: S,
@@ -190,30 +189,13 @@ impl Product<'_, '_> {
         in_strip: usize,
     ) {
         let Panel { pairs, .. } = at;
+        let place = [row + in_strip, at.block + at.column];
+        self.c.prefetch(s, place, F);
         let mut acc = [[s.vsplat_f32s(0.0); V]; F];
         let a = &self.packed_a[in_strip * pairs..][..F * pairs];
         let b = &self.packed_b[at.column * pairs..];
         tile::accumulate_pairs::<S, B, F, V>(s, bf16, a, b, V * S::F32_LANES, &mut acc);
-        let MatMut { row_stride, col_stride, .. } = self.c;
-        for f in 0..F {
-            let start = (row + in_strip + f) * row_stride + (at.block + at.column) * col_stride;
-            if col_stride == 1 && at.len == V * S::F32_LANES {
-                let (c, _) = S::as_mut_simd_f32s(&mut self.c.data[start..][..at.len]);
-                let mut sums = acc[f];
-                if at.accum == Accum::Add {
-                    for v in 0..V {
-                        sums[v] = s.vadd_f32s(c[v], sums[v]);
-                    }
-                }
-                c.copy_from_slice(&sums);
-            } else {
-                let sums: &[f32] = bytemuck::cast_slice(&acc[f]);
-                for (i, sum) in sums[..at.len].iter().enumerate() {
-                    let c = &mut self.c.data[start + i * col_stride];
-                    *c = if at.accum == Accum::Add { *c + *sum } else { *sum };
-                }
-            }
-        }
+        self.c.write(s, place, at.len, at.accum, &acc);
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! # Memory
 //!
-//! The kernel copies parts of `A` and `B` to a buffer of up to 704 KiB, which each thread allocates at its
+//! The kernel copies parts of `A` and `B` to a buffer of up to 1.6 MiB, which each thread allocates at its
 //! first product and then keeps, so that later products allocate nothing. At level `avx512`, products of
 //! matrices with contiguous rows or columns do not use this buffer, but for those in bfloat16.
 
@@ -14,6 +14,7 @@ mod faer_path;
 mod pack;
 mod packed;
 mod scratch;
+mod write;
 
 pub(crate) use bf16::gemm as bf16_gemm;
 pub(crate) use faer_path::faer_gemm;

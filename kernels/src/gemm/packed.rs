@@ -4,17 +4,17 @@
 //! while the sum runs.
 //!
 //! ```text
-//! for each block of columns, for each block of terms
-//!   pack the block of b into panels of V vectors of columns, unless it can be read in place
-//!   for each strip of rows
-//!     pack the strip of a into panels of F rows, unless its rows are contiguous and few
-//!     for each V vectors of columns, for each F rows of the strip
+//! for each block of rows, for each block of terms
+//!   pack the block of a into panels of F rows, unless its rows are contiguous and few
+//!   for each block of columns
+//!     pack the block of b into panels of V vectors of columns, unless it can be read in place
+//!     for each strip of rows, for each V vectors of columns, for each F rows of the strip
 //!       F x V accumulators over the terms, then into c
 //! ```
 //!
 //! A panel of `b` stays in the first-level cache while the panels of a strip pass by; the strip and the block
-//! of `b` stay in the second-level cache. Blocks of few terms have more columns, so that a packed row of `a`
-//! serves as many as possible.
+//! of `b` stay in the second-level cache. Packing takes time for each element, so `a` is packed once for all
+//! columns, and `b` once for as many rows as possible.
 //!
 //! The forward pass of a dense layer with 32 samples packs nothing.
 
@@ -26,7 +26,6 @@ use crate::element::Element;
 use crate::isa::Isa;
 use crate::simd::{Kernel, Level};
 use crate::tile::{self, Tile, panel_width};
-use std::ops::Range;
 
 /// The most terms in a block. With this many, a panel of `a` and a panel of `b` stay in the first-level
 /// cache.
@@ -35,7 +34,10 @@ const BLOCK_K: usize = 256;
 const BLOCK: usize = BLOCK_K * 256;
 /// The most columns in a block are a multiple of those in the widest tile of every level.
 const COLUMNS: usize = 64;
-/// The most rows in a strip: a multiple of the number of rows in the largest tile of every level.
+/// The most rows in a block: in f32, half a megabyte of `a`, which may stay in the third-level cache.
+const ROWS: usize = 528;
+/// The most rows in a strip: like those of a block, a multiple of the number of rows in the largest tile of
+/// every level.
 const STRIP: usize = 96;
 /// The number of vectors of columns in a tile.
 const V: usize = 2;
@@ -51,8 +53,8 @@ pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, acc
     }
     // Rows of c are written as vectors, so the product is transposed if that makes them contiguous.
     let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
-    with_scratch(BLOCK + STRIP * BLOCK_K, |scratch: &mut [T]| {
-        let (packed_a, packed_b) = scratch.split_at_mut(STRIP * BLOCK_K);
+    with_scratch(ROWS * BLOCK_K + BLOCK, |scratch: &mut [T]| {
+        let (packed_a, packed_b) = scratch.split_at_mut(ROWS * BLOCK_K);
         T::product(isa, Product { c, accum, a, b, packed_a, packed_b });
     });
 }
@@ -69,8 +71,12 @@ pub struct Product<'a, 's, T> {
 /// A block of the product.
 #[derive(Clone, Copy)]
 struct Block {
+    /// The first row.
+    row: usize,
+    /// The number of rows.
+    height: usize,
     /// The first term.
-    first: usize,
+    term: usize,
     /// The number of terms.
     depth: usize,
     /// The first column.
@@ -82,13 +88,10 @@ struct Block {
     accum: Accum,
 }
 
-/// The place of a tile.
+/// The place of a tile in its block.
 #[derive(Clone, Copy)]
 struct At {
-    /// The first row, in the product and in its strip.
     row: usize,
-    in_strip: usize,
-    /// The first column, in the block.
     column: usize,
     /// The number of columns; the others of a partial vector lie outside the product.
     len: usize,
@@ -101,26 +104,28 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
     fn run<S: Level>(mut self, s: S) {
         let (m, n, k) = (self.c.rows, self.c.cols, self.a.cols);
         let most_columns = BLOCK / k.clamp(1, BLOCK_K) / COLUMNS * COLUMNS;
-        for column in (0..n).step_by(most_columns) {
-            let width = most_columns.min(n - column);
-            let in_place = self.b.col_stride == 1
-                && width % T::lanes::<S>() == 0
-                && (m < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
+        for row in (0..m).step_by(ROWS) {
+            let height = ROWS.min(m - row);
             // There is at least one block, because an empty sum overwrites `c` with zeros.
             for index in 0..k.div_ceil(BLOCK_K).max(1) {
-                let first = index * BLOCK_K;
+                let term = index * BLOCK_K;
+                let depth = BLOCK_K.min(k - term);
+                let a_is_packed = self.a.col_stride != 1 || (depth >= PACK_A_FROM && n >= PACK_A_FROM);
                 let accum = if index == 0 { self.accum } else { Accum::Add };
-                let depth = BLOCK_K.min(k - first);
-                let block = Block {
-                    first,
-                    depth,
-                    column,
-                    width,
-                    a_is_packed: self.a.col_stride != 1 || (depth >= PACK_A_FROM && width >= PACK_A_FROM),
-                    b_is_packed: !in_place && depth > 0,
-                    accum,
-                };
-                self.block(s, &block);
+                if a_is_packed {
+                    let (terms, rows) = (term..term + depth, row..row + height);
+                    pack(s, &self.a.t(), terms, rows, panel_width::<S>, self.packed_a);
+                }
+                for column in (0..n).step_by(most_columns) {
+                    let width = most_columns.min(n - column);
+                    let in_place = self.b.col_stride == 1
+                        && width % T::lanes::<S>() == 0
+                        && (height < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
+                    let b_is_packed = !in_place && depth > 0;
+                    let block =
+                        Block { row, height, term, depth, column, width, a_is_packed, b_is_packed, accum };
+                    self.block(s, &block);
+                }
             }
         }
     }
@@ -129,56 +134,25 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
 impl<T: Element> Product<'_, '_, T> {
     #[inline(always)]
     fn block<S: Level>(&mut self, s: S, block: &Block) {
-        let m = self.c.rows;
+        let lanes = T::lanes::<S>();
         if block.b_is_packed {
-            self.pack_b(s, block);
+            let Block { term, depth, column, width, .. } = *block;
+            // Panels of V vectors of columns come first, then panels of single vectors.
+            let panel_width = |left: usize| if left >= V * lanes { V * lanes } else { lanes };
+            pack(s, &self.b, term..term + depth, column..column + width, panel_width, self.packed_b);
         }
-        for row in (0..m).step_by(STRIP) {
-            let height = STRIP.min(m - row);
-            if block.a_is_packed {
-                self.pack_a(s, block, row..row + height);
-            }
-            let lanes = T::lanes::<S>();
+        for row in (0..block.height).step_by(STRIP) {
+            let height = STRIP.min(block.height - row);
             let mut column = 0;
             while block.width - column >= V * lanes {
-                self.strip::<S, V>(s, block, At { row, in_strip: 0, column, len: V * lanes }, height);
+                self.strip::<S, V>(s, block, At { row, column, len: V * lanes }, height);
                 column += V * lanes;
             }
             while column < block.width {
                 let len = lanes.min(block.width - column);
-                self.strip::<S, 1>(s, block, At { row, in_strip: 0, column, len }, height);
+                self.strip::<S, 1>(s, block, At { row, column, len }, height);
                 column += len;
             }
-        }
-    }
-
-    /// Packs rows of `a`, in the panels that [`strip`](Self::strip) takes. A panel is `[term][row]`, so that
-    /// of row `i` of the strip starts at `i * depth`.
-    #[inline(always)]
-    fn pack_a<S: Level>(&mut self, s: S, block: &Block, rows: Range<usize>) {
-        let mut row = rows.start;
-        while row < rows.end {
-            let panel = panel_width::<S>(rows.end - row);
-            let packed = &mut self.packed_a[(row - rows.start) * block.depth..];
-            let terms = block.first..block.first + block.depth;
-            pack(s, &self.a.t(), terms, row..row + panel, packed, panel);
-            row += panel;
-        }
-    }
-
-    /// Packs the block of `b`. Panels of V vectors of columns come first, then panels of single vectors. A
-    /// panel is `[term][column]`, so the panel of column `j` starts at `j * depth`.
-    #[inline(always)]
-    fn pack_b<S: Level>(&mut self, s: S, block: &Block) {
-        let lanes = T::lanes::<S>();
-        let mut column = 0;
-        while column < block.width {
-            let left = block.width - column;
-            let panel = if left >= V * lanes { V * lanes } else { lanes };
-            let columns = block.column + column..block.column + column + panel.min(left);
-            let packed = &mut self.packed_b[column * block.depth..];
-            pack(s, &self.b, block.first..block.first + block.depth, columns, packed, panel);
-            column += panel;
         }
     }
 
@@ -187,7 +161,7 @@ impl<T: Element> Product<'_, '_, T> {
     fn strip<S: Level, const V: usize>(&mut self, s: S, block: &Block, at: At, height: usize) {
         let mut done = 0;
         while done < height {
-            let at = At { row: at.row + done, in_strip: done, ..at };
+            let at = At { row: at.row + done, ..at };
             done += match panel_width::<S>(height - done) {
                 8 => self.tile::<S, 8, V>(s, block, at),
                 6 => self.tile::<S, 6, V>(s, block, at),
@@ -203,58 +177,28 @@ impl<T: Element> Product<'_, '_, T> {
     #[inline(always)]
     fn tile<S: Level, const F: usize, const V: usize>(&mut self, s: S, block: &Block, at: At) -> usize {
         let mut acc: Tile<T, S, F, V> = [[T::zero(s); V]; F];
-        let Block { first, depth, .. } = *block;
+        let Block { term, depth, .. } = *block;
+        let place = [block.row + at.row, block.column + at.column];
+        self.c.prefetch(s, place, F);
         if depth > 0 {
             let (b, stride) = if block.b_is_packed {
                 (&self.packed_b[at.column * depth..], V * T::lanes::<S>())
             } else {
-                let start = first * self.b.row_stride + block.column + at.column;
+                let start = term * self.b.row_stride + place[1];
                 (&self.b.data[start..], self.b.row_stride)
             };
             if !block.a_is_packed {
                 let mut rows: [&[T]; F] = [&[]; F];
                 for (f, row) in rows.iter_mut().enumerate() {
-                    *row = &self.a.data[(at.row + f) * self.a.row_stride + first..][..depth];
+                    *row = &self.a.data[(place[0] + f) * self.a.row_stride + term..][..depth];
                 }
                 tile::accumulate_rows(s, &rows, b, stride, &mut acc);
             } else {
-                let a = &self.packed_a[at.in_strip * depth..][..F * depth];
+                let a = &self.packed_a[at.row * depth..][..F * depth];
                 tile::accumulate::<T, S, F, V>(s, a, b, stride, &mut acc);
             }
         }
-        self.write(s, block, at, &acc);
+        self.c.write(s, place, at.len, block.accum, &acc);
         F
-    }
-
-    /// Stores a tile in `c`, or adds it to `c`.
-    #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
-    fn write<S: Level, const F: usize, const V: usize>(
-        &mut self,
-        s: S,
-        block: &Block,
-        at: At,
-        acc: &Tile<T, S, F, V>,
-    ) {
-        let MatMut { row_stride, col_stride, .. } = self.c;
-        for f in 0..F {
-            let start = (at.row + f) * row_stride + (block.column + at.column) * col_stride;
-            if col_stride == 1 && at.len == V * T::lanes::<S>() {
-                let (c, _) = T::split_mut::<S>(&mut self.c.data[start..][..at.len]);
-                let mut row = acc[f];
-                if block.accum == Accum::Add {
-                    for v in 0..V {
-                        row[v] = T::vadd(s, c[v], row[v]);
-                    }
-                }
-                c.copy_from_slice(&row);
-            } else {
-                let row: &[T] = bytemuck::cast_slice(&acc[f]);
-                for (i, value) in row[..at.len].iter().enumerate() {
-                    let c = &mut self.c.data[start + i * col_stride];
-                    *c = if block.accum == Accum::Add { *c + *value } else { *value };
-                }
-            }
-        }
     }
 }

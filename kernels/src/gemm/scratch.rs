@@ -2,6 +2,10 @@
 
 use std::cell::RefCell;
 
+/// The bytes of a cache line. The memory begins with one, so that no vector of a panel lies in two.
+const LINE_BYTES: usize = 64;
+const LINE_WORDS: usize = LINE_BYTES / size_of::<u64>();
+
 thread_local! {
     /// The packed blocks. A thread allocates this memory at its first product and keeps it, so later products
     /// allocate nothing.
@@ -11,10 +15,11 @@ thread_local! {
 /// Calls `work` with this thread's memory for `len` elements.
 pub(super) fn with_scratch<T: bytemuck::Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
-        let needed = (len * size_of::<T>()).div_ceil(size_of::<u64>());
+        let needed = (len * size_of::<T>()).div_ceil(size_of::<u64>()) + LINE_WORDS;
         if scratch.len() < needed {
             scratch.resize(needed, 0);
         }
-        work(&mut bytemuck::cast_slice_mut(scratch)[..len])
+        let start = scratch.as_ptr().align_offset(LINE_BYTES).min(LINE_WORDS);
+        work(&mut bytemuck::cast_slice_mut(&mut scratch[start..])[..len])
     })
 }
