@@ -53,7 +53,7 @@ impl Level for V4 {
 #[inline(always)]
 fn transpose(level: &V3, block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
     let avx = level.avx;
-    let rows: [__m256; BLOCK] = block.map(|row| cast(row));
+    let rows: [__m256; BLOCK] = block.map(cast);
     let low = |i: usize| avx._mm256_unpacklo_ps(rows[i], rows[i + 1]);
     let high = |i: usize| avx._mm256_unpackhi_ps(rows[i], rows[i + 1]);
     // `pairs[2 * i]` has elements 0, 1, 4 and 5 of rows `2 * i` and `2 * i + 1`, the next one the others.
@@ -65,5 +65,5 @@ fn transpose(level: &V3, block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] 
     let lower = |i: usize| avx._mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
     let upper = |i: usize| avx._mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
     let columns = [lower(0), lower(1), lower(2), lower(3), upper(0), upper(1), upper(2), upper(3)];
-    columns.map(|column| cast(column))
+    columns.map(cast)
 }

@@ -12,7 +12,7 @@ use crate::conv::{
     DepthwisePass, DepthwiseWeightGradientPass, DirectPass, WeightGradientPass, WinogradPass,
     WinogradWeightGradientPass, WinogradWeights,
 };
-use crate::gemm::{self, MatMut, MatRef, Product};
+use crate::gemm::{self, MatMut, MatRef, Product, RowFinish};
 use crate::isa::Isa;
 use crate::pool::{AdaptiveMaxPool, AveragePool, MaxPool, PoolBackward};
 use crate::storage::{Round, Widen};
@@ -109,7 +109,14 @@ pub trait Precompiled: Kernels {
         panic!("{NO_BF16}");
     }
 
-    fn product_bf16(_: Isa, _: MatRef<'_, Self>, _: MatRef<'_, Self>, _: Accum, _: MatMut<'_, Self>) {
+    fn product_bf16(
+        _: Isa,
+        _: MatRef<'_, Self>,
+        _: MatRef<'_, Self>,
+        _: Accum,
+        _: MatMut<'_, Self>,
+        _: RowFinish<'_, Self>,
+    ) {
         panic!("{NO_BF16}");
     }
 
@@ -155,8 +162,15 @@ impl Precompiled for f32 {
         winograd_weights_bf16::run(isa, kernel);
     }
 
-    fn product_bf16(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
-        gemm::bf16_gemm(isa, a, b, accum, c);
+    fn product_bf16(
+        isa: Isa,
+        a: MatRef<'_, f32>,
+        b: MatRef<'_, f32>,
+        accum: Accum,
+        c: MatMut<'_, f32>,
+        finish: RowFinish<'_, f32>,
+    ) {
+        gemm::bf16_gemm(isa, a, b, accum, c, finish);
     }
 
     fn round_to_bf16(isa: Isa, x: &[f32], rounded: &mut [u16]) {

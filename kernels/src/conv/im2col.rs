@@ -17,7 +17,7 @@ use super::Precision;
 use super::axis::Axis;
 use super::strided_rows::copy_strided;
 use crate::element::Element;
-use crate::gemm::{MatMut, MatRef, gemm, gemm_bf16};
+use crate::gemm::{MatMut, MatRef, RowFinish, finished_gemm, finished_gemm_bf16};
 use crate::{Accum, Activation, Finish, Isa, Pass, activation, elementwise};
 use std::ops::Range;
 
@@ -127,25 +127,10 @@ impl Im2col {
         for block in self.blocks(n) {
             let (start, len) = self.place(&block, n);
             let columns = self.columns(n, x, &block, scratch);
-            product(
-                self.precisions[0],
-                isa,
-                w,
-                columns,
-                Accum::Replace,
-                MatMut::strided(&mut y[start..], f, len, plane, 1),
-            );
-            for (f, y) in y.chunks_exact_mut(plane.max(1)).enumerate() {
-                let y = &mut y[start..start + len];
-                let addend = finish.addend.map(|addend| &addend[f * plane + start..][..len]);
-                match (bias, addend, finish.activation) {
-                    (Some(bias), _, _) => {
-                        elementwise::add_scalar(isa, bias[f], Finish { addend, ..finish }, y);
-                    }
-                    (None, Some(addend), activation) => elementwise::add_assign(isa, addend, activation, y),
-                    (None, None, activation) => activation::apply_in_place(isa, activation, y),
-                }
-            }
+            let y = MatMut::strided(&mut y[start..], f, len, plane, 1);
+            let addend = finish.addend.map(|addend| &addend[start..]);
+            let finish = RowFinish { bias, finish: Finish { addend, ..finish } };
+            product(self.precisions[0], isa, w, columns, Accum::Replace, y, finish);
         }
     }
 
@@ -178,11 +163,13 @@ impl Im2col {
                     dy,
                     accum,
                     MatMut::strided(&mut dx[start..], depth, len, plane, 1),
+                    RowFinish::NONE,
                 );
                 continue;
             }
             let columns = &mut scratch[..depth * len];
-            product(self.precisions[1], isa, w, dy, Accum::Replace, MatMut::row_major(columns, depth, len));
+            let product_of = MatMut::row_major(columns, depth, len);
+            product(self.precisions[1], isa, w, dy, Accum::Replace, product_of, RowFinish::NONE);
             // At stride 1, a row of pixels is contiguous in both.
             let run_len = |row_len| if self.columns.stride == 1 { row_len } else { n };
             self.for_each_row(n, channels.len(), &block, |inside, source| {
@@ -219,7 +206,7 @@ impl Im2col {
             let accum = if block.start == 0 { accum } else { Accum::Add };
             let dw = MatMut::row_major(dw, f, self.depth());
             let dy = MatRef::strided(&dy[start..], f, len, plane, 1);
-            product(self.precisions[2], isa, dy, columns.t(), accum, dw);
+            product(self.precisions[2], isa, dy, columns.t(), accum, dw, RowFinish::NONE);
         }
     }
 
@@ -290,7 +277,7 @@ impl Im2col {
     }
 }
 
-/// `c = a b` or `c += a b`.
+/// `c = a b` or `c += a b`, and what follows it.
 fn product<T: Element>(
     precision: Precision,
     isa: Isa,
@@ -298,9 +285,10 @@ fn product<T: Element>(
     b: MatRef<'_, T>,
     accum: Accum,
     c: MatMut<'_, T>,
+    finish: RowFinish<'_, T>,
 ) {
     match precision {
-        Precision::Full => gemm(isa, a, b, accum, c),
-        Precision::Bfloat16 => gemm_bf16(isa, a, b, accum, c),
+        Precision::Full => finished_gemm(isa, a, b, accum, c, finish),
+        Precision::Bfloat16 => finished_gemm_bf16(isa, a, b, accum, c, finish),
     }
 }

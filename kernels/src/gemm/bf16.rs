@@ -15,7 +15,7 @@
 //! A packed row of `a` serves a whole block of columns, so blocks are wide.
 
 use super::scratch::with_scratch;
-use super::{MatMut, MatRef};
+use super::{MatMut, MatRef, RowFinish};
 use crate::Accum;
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::isa::Isa;
@@ -37,7 +37,14 @@ const STRIP: usize = 48;
 const WIDEST: usize = 48;
 
 /// `c = a b` or `c += a b`, as [`gemm`](super::gemm).
-pub(crate) fn gemm(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accum, c: MatMut<'_, f32>) {
+pub(crate) fn gemm(
+    isa: Isa,
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    accum: Accum,
+    c: MatMut<'_, f32>,
+    finish: RowFinish<'_, f32>,
+) {
     if c.rows == 0 || c.cols == 0 {
         return;
     }
@@ -47,15 +54,17 @@ pub(crate) fn gemm(isa: Isa, a: MatRef<'_, f32>, b: MatRef<'_, f32>, accum: Accu
     with_scratch(strip + panel + BLOCK_WORDS, |words: &mut [u32]| {
         let (packed_a, words) = words.split_at_mut(strip);
         let (rounded, packed_b) = words.split_at_mut(panel);
-        isa.run_bf16(Product { c, accum, a, b, packed_a, packed_b, rounded });
+        isa.run_bf16(Product { isa, c, accum, a, b, finish, packed_a, packed_b, rounded });
     });
 }
 
 struct Product<'a, 's> {
+    isa: Isa,
     c: MatMut<'a, f32>,
     accum: Accum,
     a: MatRef<'a, f32>,
     b: MatRef<'a, f32>,
+    finish: RowFinish<'a, f32>,
     packed_a: &'s mut [u32],
     packed_b: &'s mut [u32],
     /// A panel before its words are transposed.
@@ -95,7 +104,8 @@ impl Product<'_, '_> {
         for block in (0..n).step_by(most_columns) {
             let width = most_columns.min(n - block);
             // There is at least one block, because an empty sum overwrites `c` with zeros.
-            for index in 0..k.div_ceil(most_terms).max(1) {
+            let blocks = k.div_ceil(most_terms).max(1);
+            for index in 0..blocks {
                 let terms = index * most_terms..k.min((index + 1) * most_terms);
                 let pairs = terms.len().div_ceil(2);
                 let accum = if index == 0 { self.accum } else { Accum::Add };
@@ -116,6 +126,10 @@ impl Product<'_, '_> {
                             1 => self.strip::<S, B, 1>(s, bf16, at, row, height),
                             _ => self.strip::<S, B, V>(s, bf16, at, row, height),
                         }
+                    }
+                    if index + 1 == blocks {
+                        let (rows, columns) = (row..row + height, block..block + width);
+                        self.finish.apply(self.isa, &mut self.c, rows, columns);
                     }
                 }
             }

@@ -11,6 +11,7 @@
 
 mod bf16;
 mod faer_path;
+mod finish;
 mod pack;
 mod packed;
 mod scratch;
@@ -18,6 +19,7 @@ mod write;
 
 pub(crate) use bf16::gemm as bf16_gemm;
 pub(crate) use faer_path::faer_gemm;
+pub(crate) use finish::RowFinish;
 pub(crate) use packed::Product;
 
 use crate::Accum;
@@ -131,6 +133,11 @@ impl<'a, T> MatMut<'a, T> {
         Self { data, rows, cols, row_stride, col_stride }
     }
 
+    /// The same matrix, for a shorter time.
+    fn by_ref(&mut self) -> MatMut<'_, T> {
+        MatMut { data: self.data, ..*self }
+    }
+
     /// The transpose, without a copy.
     #[must_use]
     pub fn t(self) -> Self {
@@ -183,16 +190,7 @@ fn check_reach(len: usize, rows: usize, cols: usize, row_stride: usize, col_stri
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
 pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
-    check_shapes(&a, &b, &c);
-    let fits_faer =
-        [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
-            .iter()
-            .all(|(row, col)| *row == 1 || *col == 1);
-    if isa.is_faers_choice() && fits_faer && faer_path::sums_alike(b.cols, a.cols) {
-        T::faer_product(a, b, accum, c);
-    } else {
-        packed::gemm(isa, a, b, accum, c);
-    }
+    finished_gemm(isa, a, b, accum, c, RowFinish::NONE);
 }
 
 /// As [`gemm`] of f32s, with the elements of `a` and `b` rounded to bfloat16; sums are in f32.
@@ -214,8 +212,43 @@ pub fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Acc
 /// assert_eq!(c, [17.0, 39.0]);
 /// ```
 pub fn gemm_bf16<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
+    finished_gemm_bf16(isa, a, b, accum, c, RowFinish::NONE);
+}
+
+/// [`gemm`], and what follows it.
+pub(crate) fn finished_gemm<T: Element>(
+    isa: Isa,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    accum: Accum,
+    mut c: MatMut<'_, T>,
+    finish: RowFinish<'_, T>,
+) {
     check_shapes(&a, &b, &c);
-    T::product_bf16(isa, a, b, accum, c);
+    let fits_faer =
+        [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
+            .iter()
+            .all(|(row, col)| *row == 1 || *col == 1);
+    if isa.is_faers_choice() && fits_faer && faer_path::sums_alike(b.cols, a.cols) {
+        let (rows, columns) = (0..c.rows, 0..c.cols);
+        T::faer_product(a, b, accum, c.by_ref());
+        finish.apply(isa, &mut c, rows, columns);
+    } else {
+        packed::gemm(isa, a, b, accum, c, finish);
+    }
+}
+
+/// [`gemm_bf16`], and what follows it.
+pub(crate) fn finished_gemm_bf16<T: Element>(
+    isa: Isa,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    accum: Accum,
+    c: MatMut<'_, T>,
+    finish: RowFinish<'_, T>,
+) {
+    check_shapes(&a, &b, &c);
+    T::product_bf16(isa, a, b, accum, c, finish);
 }
 
 fn check_shapes<T>(a: &MatRef<'_, T>, b: &MatRef<'_, T>, c: &MatMut<'_, T>) {

@@ -20,7 +20,7 @@
 
 use super::pack::pack;
 use super::scratch::with_scratch;
-use super::{MatMut, MatRef};
+use super::{MatMut, MatRef, RowFinish};
 use crate::Accum;
 use crate::element::Element;
 use crate::isa::Isa;
@@ -34,6 +34,8 @@ const BLOCK_K: usize = 256;
 const BLOCK: usize = BLOCK_K * 256;
 /// The most columns in a block are a multiple of those in the widest tile of every level.
 const COLUMNS: usize = 64;
+/// With so many columns, a strip of results stays in the second-level cache until it is finished.
+const MOST_COLUMNS: usize = 512;
 /// The most rows in a block: in f32, half a megabyte of `a`, which may stay in the third-level cache.
 const ROWS: usize = 528;
 /// The most rows in a strip: like those of a block, a multiple of the number of rows in the largest tile of
@@ -47,7 +49,14 @@ const PACK_A_FROM: usize = 128;
 /// With at least this many rows and columns, `b` is packed for the same reason.
 const PACK_B_FROM: [usize; 2] = [48, 64];
 
-pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum: Accum, c: MatMut<'_, T>) {
+pub(super) fn gemm<T: Element>(
+    isa: Isa,
+    a: MatRef<'_, T>,
+    b: MatRef<'_, T>,
+    accum: Accum,
+    c: MatMut<'_, T>,
+    finish: RowFinish<'_, T>,
+) {
     if c.rows == 0 || c.cols == 0 {
         return;
     }
@@ -55,15 +64,17 @@ pub(super) fn gemm<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, acc
     let (c, a, b) = if c.col_stride != 1 && c.row_stride == 1 { (c.t(), b.t(), a.t()) } else { (c, a, b) };
     with_scratch(ROWS * BLOCK_K + BLOCK, |scratch: &mut [T]| {
         let (packed_a, packed_b) = scratch.split_at_mut(ROWS * BLOCK_K);
-        T::product(isa, Product { c, accum, a, b, packed_a, packed_b });
+        T::product(isa, Product { isa, c, accum, a, b, finish, packed_a, packed_b });
     });
 }
 
 pub struct Product<'a, 's, T> {
+    isa: Isa,
     c: MatMut<'a, T>,
     accum: Accum,
     a: MatRef<'a, T>,
     b: MatRef<'a, T>,
+    finish: RowFinish<'a, T>,
     packed_a: &'s mut [T],
     packed_b: &'s mut [T],
 }
@@ -86,6 +97,8 @@ struct Block {
     a_is_packed: bool,
     b_is_packed: bool,
     accum: Accum,
+    /// Whether the sums end in this block.
+    is_last: bool,
 }
 
 /// The place of a tile in its block.
@@ -103,11 +116,12 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let (m, n, k) = (self.c.rows, self.c.cols, self.a.cols);
-        let most_columns = BLOCK / k.clamp(1, BLOCK_K) / COLUMNS * COLUMNS;
+        let most_columns = (BLOCK / k.clamp(1, BLOCK_K) / COLUMNS * COLUMNS).min(MOST_COLUMNS);
         for row in (0..m).step_by(ROWS) {
             let height = ROWS.min(m - row);
             // There is at least one block, because an empty sum overwrites `c` with zeros.
-            for index in 0..k.div_ceil(BLOCK_K).max(1) {
+            let blocks = k.div_ceil(BLOCK_K).max(1);
+            for index in 0..blocks {
                 let term = index * BLOCK_K;
                 let depth = BLOCK_K.min(k - term);
                 let a_is_packed = self.a.col_stride != 1 || (depth >= PACK_A_FROM && n >= PACK_A_FROM);
@@ -122,8 +136,18 @@ impl<T: Element> Kernel for Product<'_, '_, T> {
                         && width % T::lanes::<S>() == 0
                         && (height < PACK_B_FROM[0] || width < PACK_B_FROM[1]);
                     let b_is_packed = !in_place && depth > 0;
-                    let block =
-                        Block { row, height, term, depth, column, width, a_is_packed, b_is_packed, accum };
+                    let block = Block {
+                        row,
+                        height,
+                        term,
+                        depth,
+                        column,
+                        width,
+                        a_is_packed,
+                        b_is_packed,
+                        accum,
+                        is_last: index + 1 == blocks,
+                    };
                     self.block(s, &block);
                 }
             }
@@ -152,6 +176,11 @@ impl<T: Element> Product<'_, '_, T> {
                 let len = lanes.min(block.width - column);
                 self.strip::<S, 1>(s, block, At { row, column, len }, height);
                 column += len;
+            }
+            if block.is_last {
+                let first = block.row + row;
+                let columns = block.column..block.column + block.width;
+                self.finish.apply(self.isa, &mut self.c, first..first + height, columns);
             }
         }
     }

@@ -20,7 +20,6 @@ impl<T: Element> MatMut<'_, T> {
 
     /// Stores the first `len` columns of a tile at `[row, column]`, or adds them to what is there.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "iterators would keep the accumulators in memory")]
     pub(super) fn write<S: Level, const F: usize, const V: usize>(
         &mut self,
         s: S,
