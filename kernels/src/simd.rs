@@ -31,9 +31,9 @@ macro_rules! pulp_operations {
 
 /// A level of `pulp` that the kernels use.
 ///
-/// Its operations are those that a level may have better code for than `pulp`, whose code is the default.
-/// Their names begin with `v`, so that they differ from those of [`Simd`]. [`Vectors`] says what they
-/// compute.
+/// Its operations are those that a level may have better code for than the default, which is `pulp`'s code
+/// where `pulp` has the operation. Their names begin with `v`, so that they differ from those of [`Simd`].
+/// [`Vectors`] says what those of both element types compute.
 pub trait Level: Simd {
     /// Whether the level has a fused multiply-add. A level without it rounds a product before it adds the
     /// product, because emulating the fused operation would be slower by an order of magnitude.

@@ -62,6 +62,7 @@ fn several_blocks() {
     Case::new(fitting([2, 5], [70, 7], [3, 2], [1, 2], [1, 0], [1, 1]), 17).check();
     Case::new(fitting([130, 61], [2, 2], [3, 3], [1, 1], [1, 1], [1, 1]), 2).check();
     Case::new(fitting([1, 1], [47, 46], [8, 8], [1, 1], [3, 4], [1, 1]), 33).check();
+    Case::new(fitting([3, 7], [25, 31], [1, 1], [1, 1], [0, 0], [1, 1]), 3).check();
 }
 
 /// Columns with a stride, whose pixels are copied: of one vector, two, four, three, and of no whole number of

@@ -147,7 +147,7 @@ fn sizes_around_the_tiles() {
 
 #[test]
 fn several_blocks_of_each_dimension() {
-    const SHAPES: [[usize; 3]; 9] = [
+    const SHAPES: [[usize; 3]; 10] = [
         [3, 5, 600],
         [19, 300, 7],
         [150, 33, 70],
@@ -157,6 +157,7 @@ fn several_blocks_of_each_dimension() {
         [9, 1, 530],
         [1075, 6, 290],
         [545, 290, 11],
+        [545, 520, 20],
     ];
     for (i, shape) in SHAPES.into_iter().enumerate() {
         for a in [Storage::Rows, Storage::Columns, Storage::Scattered] {

@@ -168,8 +168,8 @@ impl Im2col {
                 continue;
             }
             let columns = &mut scratch[..depth * len];
-            let product_of = MatMut::row_major(columns, depth, len);
-            product(self.precisions[1], isa, w, dy, Accum::Replace, product_of, RowFinish::NONE);
+            let gradients = MatMut::row_major(columns, depth, len);
+            product(self.precisions[1], isa, w, dy, Accum::Replace, gradients, RowFinish::NONE);
             // At stride 1, a row of pixels is contiguous in both.
             let run_len = |row_len| if self.columns.stride == 1 { row_len } else { n };
             self.for_each_row(n, channels.len(), &block, |inside, source| {
@@ -277,7 +277,7 @@ impl Im2col {
     }
 }
 
-/// `c = a b` or `c += a b`, and what follows it.
+/// `c = a b` or `c += a b`, and then `finish`.
 fn product<T: Element>(
     precision: Precision,
     isa: Isa,

@@ -1,7 +1,7 @@
 //! The matrix product of factors that are rounded to bfloat16, with sums in f32.
 //!
-//! The blocks are those of the [other kernel](super::packed), but both factors are always packed: rounded, as
-//! words of two terms.
+//! As in the [other kernel](super::packed), blocks fit in the caches, and a tile of results stays in
+//! registers. Both factors are always packed: rounded, as words of two terms.
 //!
 //! ```text
 //! for each block of columns, for each block of terms
@@ -10,6 +10,7 @@
 //!     pack the strip of a into panels of F rows, as [pair of terms][row]
 //!     for each V vectors of columns, for each F rows of the strip
 //!       F x V accumulators over the pairs, then into c
+//!     finish the strip, if these terms are the last
 //! ```
 //!
 //! A packed row of `a` serves a whole block of columns, so blocks are wide.

@@ -5,9 +5,10 @@
 //!
 //! # Memory
 //!
-//! The kernel copies parts of `A` and `B` to a buffer of up to 1.6 MiB, which each thread allocates at its
-//! first product and then keeps, so that later products allocate nothing. At level `avx512`, products of
-//! matrices with contiguous rows or columns do not use this buffer, but for those in bfloat16.
+//! The kernel copies parts of `A` and `B` to a buffer of up to 1.6 MB, half of that for f32. Each thread
+//! allocates it at its first product and then keeps it, so that later products allocate nothing. At level
+//! `avx512`, most products of matrices with contiguous rows or columns do not use this buffer, but for those
+//! in bfloat16.
 
 mod bf16;
 mod faer_path;
@@ -215,7 +216,7 @@ pub fn gemm_bf16<T: Element>(isa: Isa, a: MatRef<'_, T>, b: MatRef<'_, T>, accum
     finished_gemm_bf16(isa, a, b, accum, c, RowFinish::NONE);
 }
 
-/// [`gemm`], and what follows it.
+/// [`gemm`] and then `finish`.
 pub(crate) fn finished_gemm<T: Element>(
     isa: Isa,
     a: MatRef<'_, T>,
@@ -225,6 +226,7 @@ pub(crate) fn finished_gemm<T: Element>(
     finish: RowFinish<'_, T>,
 ) {
     check_shapes(&a, &b, &c);
+    finish.check(&c);
     let fits_faer =
         [(a.row_stride, a.col_stride), (b.row_stride, b.col_stride), (c.row_stride, c.col_stride)]
             .iter()
@@ -238,7 +240,7 @@ pub(crate) fn finished_gemm<T: Element>(
     }
 }
 
-/// [`gemm_bf16`], and what follows it.
+/// [`gemm_bf16`] and then `finish`.
 pub(crate) fn finished_gemm_bf16<T: Element>(
     isa: Isa,
     a: MatRef<'_, T>,
@@ -248,6 +250,7 @@ pub(crate) fn finished_gemm_bf16<T: Element>(
     finish: RowFinish<'_, T>,
 ) {
     check_shapes(&a, &b, &c);
+    finish.check(&c);
     T::product_bf16(isa, a, b, accum, c, finish);
 }
 

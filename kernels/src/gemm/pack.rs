@@ -6,9 +6,9 @@ use crate::simd::Level;
 use crate::transpose::transpose;
 use std::ops::Range;
 
-/// Copies `terms` by `columns` of `b` to panels. A panel is `[term][column]`, so that of the column `j` of
-/// these columns starts at `j * terms.len()`. `panel_width(left)` is the width of the next panel when `left`
-/// columns are left; behind the last column, panels have zeros.
+/// Copies `terms` by `columns` of `b` to panels. A panel is `[term][column]`, so the panel whose first column
+/// is number `j` of `columns` starts at `j * terms.len()`. `panel_width(left)` is the width of the next panel
+/// when `left` columns are left; after the last column, panels have zeros.
 #[inline(always)]
 pub(super) fn pack<T: Element, S: Level>(
     s: S,

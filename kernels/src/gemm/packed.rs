@@ -5,11 +5,13 @@
 //!
 //! ```text
 //! for each block of rows, for each block of terms
-//!   pack the block of a into panels of F rows, unless its rows are contiguous and few
+//!   pack the block of a into panels of F rows, unless its rows are contiguous, and the terms or columns few
 //!   for each block of columns
 //!     pack the block of b into panels of V vectors of columns, unless it can be read in place
-//!     for each strip of rows, for each V vectors of columns, for each F rows of the strip
-//!       F x V accumulators over the terms, then into c
+//!     for each strip of rows
+//!       for each V vectors of columns, for each F rows of the strip
+//!         F x V accumulators over the terms, then into c
+//!       finish the strip, if these terms are the last
 //! ```
 //!
 //! A panel of `b` stays in the first-level cache while the panels of a strip pass by; the strip and the block

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-/// The bytes of a cache line. The memory begins with one, so that no vector of a panel lies in two.
+/// The bytes of a cache line. The memory begins at the start of one, so that no vector of a panel lies in
+/// two lines.
 const LINE_BYTES: usize = 64;
 const LINE_WORDS: usize = LINE_BYTES / size_of::<u64>();
 

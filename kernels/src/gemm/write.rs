@@ -7,8 +7,8 @@ use crate::simd::Level;
 use crate::tile::Tile;
 
 impl<T: Element> MatMut<'_, T> {
-    /// Asks for the memory of `rows` rows of a tile, so that it is there when the sums are: such rows are far
-    /// apart.
+    /// Asks for the first cache line of each of `rows` rows of a tile, so that it is there when the sums are:
+    /// such rows are far apart.
     #[inline(always)]
     pub(super) fn prefetch<S: Level>(&self, s: S, [row, column]: [usize; 2], rows: usize) {
         for row in row..row + rows {
@@ -38,7 +38,7 @@ impl<T: Element> MatMut<'_, T> {
             }
             return;
         }
-        // A copy, as elements of it are taken by number: the tile itself stays in registers.
+        // Elements are taken out of a copy, so that the tile itself stays in registers; see `tile.rs`.
         let tile = *tile;
         for (f, row) in tile.iter().enumerate() {
             let row: &[T] = bytemuck::cast_slice(row);
