@@ -91,7 +91,7 @@ impl<T: Element> WinogradWeights<'_, T> {
                     let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
                     let kernel = &self.w[at..][..9];
                     for k in 0..9 {
-                        kernels[k][lane] = kernel[if self.mirrored { 8 - k } else { k }];
+                        kernels[if self.mirrored { 8 - k } else { k }][lane] = kernel[k];
                     }
                 }
                 term += 1;
@@ -102,43 +102,57 @@ impl<T: Element> WinogradWeights<'_, T> {
                     (input, output) = (input + F::TERMS, 0);
                 }
             }
-            for vector in (0..count).step_by(lanes) {
-                let part = lanes.min(count - vector);
-                let panel = &mut panel[start + vector..];
-                self.vector::<S, F, A>(s, factors, &kernels, vector, part, len, panel);
+            // Two vectors at once, where they are no more than a cache line: the points of a panel are often
+            // so far apart that their lines compete for a few places of the first-level cache.
+            if 2 * lanes <= GROUP {
+                for first in (0..count).step_by(2 * lanes) {
+                    self.vectors::<S, F, A, 2>(s, factors, &kernels, first..count, len, &mut panel[start..]);
+                }
+            } else {
+                self.vectors::<S, F, A, 1>(s, factors, &kernels, 0..count, len, &mut panel[start..]);
             }
         }
     }
 
-    /// Transforms the kernels from number `vector` on, and stores `count` of them.
+    /// Transforms `N` vectors of kernels, the first of `these`, and stores those that there are.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "a part of the weights, and where it goes")]
-    fn vector<S: Level, F: Factors<T, S>, const A: usize>(
+    fn vectors<S: Level, F: Factors<T, S>, const A: usize, const N: usize>(
         &self,
         s: S,
         factors: F,
         kernels: &[[T; GROUP]; 9],
-        vector: usize,
-        count: usize,
+        these: Range<usize>,
         point_len: usize,
         u: &mut [F::Factor],
     ) {
         let lanes = T::lanes::<S>();
-        let mut rows = [[T::zero(s); 3]; A];
-        for j in 0..3 {
-            let mut w = [T::zero(s); 3];
-            for i in 0..3 {
-                w[i] = T::split::<S>(&kernels[i * 3 + j][vector..][..lanes]).0[0];
-            }
-            let w = transform::weights::<T, S, A>(s, w);
-            for i in 0..A {
-                rows[i][j] = w[i];
+        let mut rows = [[[T::zero(s); 3]; A]; N];
+        for (v, rows) in rows.iter_mut().enumerate() {
+            for j in 0..3 {
+                let mut w = [T::zero(s); 3];
+                for i in 0..3 {
+                    w[i] = T::split::<S>(&kernels[i * 3 + j][these.start + v * lanes..][..lanes]).0[0];
+                }
+                let w = transform::weights::<T, S, A>(s, w);
+                for i in 0..A {
+                    rows[i][j] = w[i];
+                }
             }
         }
         for i in 0..A {
-            let row = transform::weights::<T, S, A>(s, rows[i]);
+            let mut points = [[T::zero(s); A]; N];
+            for v in 0..N {
+                points[v] = transform::weights::<T, S, A>(s, rows[v][i]);
+            }
             for j in 0..A {
-                factors.store(s, row[j], &mut u[(i * A + j) * point_len..][..count]);
+                let u = &mut u[(i * A + j) * point_len..];
+                for (v, points) in points.iter().enumerate() {
+                    let first = these.start + v * lanes;
+                    let end = these.end.min(first + lanes);
+                    if first < end {
+                        factors.store(s, points[j], &mut u[first..end]);
+                    }
+                }
             }
         }
     }
