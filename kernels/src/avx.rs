@@ -49,7 +49,7 @@ impl Level for V4 {
 }
 
 /// The transpose of a block: elements change places within pairs of rows, then pairs of elements within four
-/// rows, then halves of rows. The compiler finds nothing like this in the plain loops.
+/// rows, then halves of rows.
 #[inline(always)]
 fn transpose(level: &V3, block: [[f32; BLOCK]; BLOCK]) -> [[f32; BLOCK]; BLOCK] {
     let avx = level.avx;
