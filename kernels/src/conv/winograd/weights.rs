@@ -1,16 +1,28 @@
 //! The transform of the weights: `U = G w G^T` for each pair of channels, packed as the products read them.
+//!
+//! 1. The inputs and outputs of a point follow each other, so vectors are full whatever a panel's width.
+//! 2. Kernels of nine elements are read eight at a time and transposed in registers. Those that follow are
+//!    prefetched, because for the input gradient they lie far apart.
+//! 3. Whole cache lines are written at once. The points of a panel are often so far apart that their lines
+//!    compete for a few places of the first-level cache.
 
 use super::super::direct::WeightStrides;
+use super::super::strided_rows::CACHE_LINE;
 use super::factors::{Factors, Full, Rounded};
 use super::transform;
 use crate::bf16::{Bf16, Bf16Kernel};
 use crate::element::Element;
 use crate::simd::{Kernel, Level};
 use crate::tile::panel_width;
+use crate::transpose::BLOCK;
 use std::ops::Range;
 
-/// Weights that are transformed together: at least a vector of any level and element type.
-const GROUP: usize = 16;
+/// The kernels that are read before they are transformed, a multiple of two vectors of any level. They are
+/// stored and loaded in vectors of different lengths, and a load that follows such a store at once waits for
+/// it.
+const GROUP: usize = 8 * BLOCK;
+/// How many inputs ahead kernels are prefetched.
+const AHEAD: usize = 16;
 
 /// Any range of output channels that begins at a multiple of this begins with a panel, at every level.
 pub(in super::super) const PANELS: usize = 24;
@@ -68,10 +80,8 @@ impl<T: Element> WinogradWeights<'_, T> {
         }
     }
 
-    /// The panel of the `width` output channels from `first` on. Its weights for one point are contiguous, so
-    /// vectors are full whatever its width.
+    /// The panel of the `width` output channels from `first` on.
     #[inline(always)]
-    #[expect(clippy::needless_range_loop, reason = "a lane is a column of the array")]
     fn panel<S: Level, F: Factors<T, S>, const A: usize>(
         &self,
         s: S,
@@ -80,36 +90,48 @@ impl<T: Element> WinogradWeights<'_, T> {
         width: usize,
         panel: &mut [F::Factor],
     ) {
-        let (len, lanes) = (self.inputs.next_multiple_of(F::TERMS) * width, T::lanes::<S>());
+        let len = self.inputs.next_multiple_of(F::TERMS) * width;
+        let mut kernels = [[T::ZERO; GROUP]; 9];
         // The place of the next factor: its word's first input, the output, and the term in the word.
         let (mut input, mut output, mut term) = (0, 0, 0);
         for start in (0..len).step_by(GROUP) {
             let count = GROUP.min(len - start);
-            let mut kernels = [[T::ZERO; GROUP]; 9];
-            for lane in 0..count {
-                if input + term < self.inputs {
-                    let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
-                    let kernel = &self.w[at..][..9];
-                    for k in 0..9 {
-                        kernels[if self.mirrored { 8 - k } else { k }][lane] = kernel[k];
+            for block in (0..count).step_by(BLOCK) {
+                let (mut rows, mut last) = ([[T::ZERO; BLOCK]; BLOCK], [T::ZERO; BLOCK]);
+                for lane in 0..BLOCK {
+                    if block + lane < count && input + term < self.inputs {
+                        let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
+                        let kernel = &self.w[at..][..9];
+                        rows[lane].copy_from_slice(&kernel[..BLOCK]);
+                        last[lane] = kernel[8];
+                        if let Some(later) = self.w.get(at + AHEAD * self.strides.input) {
+                            s.vprefetch(later);
+                        }
+                    }
+                    term += 1;
+                    if term == F::TERMS {
+                        (output, term) = (output + 1, 0);
+                    }
+                    if output == width {
+                        (input, output) = (input + F::TERMS, 0);
                     }
                 }
-                term += 1;
-                if term == F::TERMS {
-                    (output, term) = (output + 1, 0);
+                let place = |k: usize| if self.mirrored { 8 - k } else { k };
+                for (k, row) in T::transpose(s, rows).iter().enumerate() {
+                    kernels[place(k)][block..block + BLOCK].copy_from_slice(row);
                 }
-                if output == width {
-                    (input, output) = (input + F::TERMS, 0);
-                }
+                kernels[place(8)][block..block + BLOCK].copy_from_slice(&last);
             }
-            // Two vectors at once, where they are no more than a cache line: the points of a panel are often
-            // so far apart that their lines compete for a few places of the first-level cache.
-            if 2 * lanes <= GROUP {
+            let lanes = T::lanes::<S>();
+            let panel = &mut panel[start..];
+            if 2 * lanes <= CACHE_LINE {
                 for first in (0..count).step_by(2 * lanes) {
-                    self.vectors::<S, F, A, 2>(s, factors, &kernels, first..count, len, &mut panel[start..]);
+                    self.vectors::<S, F, A, 2>(s, factors, &kernels, first..count, len, panel);
                 }
             } else {
-                self.vectors::<S, F, A, 1>(s, factors, &kernels, 0..count, len, &mut panel[start..]);
+                for first in (0..count).step_by(lanes) {
+                    self.vectors::<S, F, A, 1>(s, factors, &kernels, first..count, len, panel);
+                }
             }
         }
     }
