@@ -18,6 +18,17 @@ pub(super) struct Input<'a, T> {
     pub(super) patches: Grid,
 }
 
+/// The image of a channel, and of the channel that is transformed after it. A tile reads a few pixels of many
+/// rows, which the CPU does not foresee; so those of the later image are prefetched.
+#[derive(Clone, Copy)]
+struct Planes<'a, T> {
+    x: &'a [T],
+    later: &'a [T],
+}
+
+/// The columns that the patches of neighbouring tiles have in common.
+const OVERLAP: usize = 2;
+
 impl<'a, T: Element> Input<'a, T> {
     /// Writes the transformed patches of `tiles` to `v`: words of channels that follow each other, a row for
     /// each word.
@@ -32,13 +43,12 @@ impl<'a, T: Element> Input<'a, T> {
     ) {
         let (mut rows, mut next_rows) = ([[T::zero(s); A]; A], [[T::zero(s); A]; A]);
         for (row, channel) in (0..self.channels).step_by(F::TERMS).enumerate() {
-            let [x, next] = [channel, channel + 1].map(|channel| self.plane(channel));
+            let [first, second] = [channel, channel + 1].map(|channel| self.planes(channel, F::TERMS));
             let mut columns = Columns::<A>::new::<T, S>(self.patches, tiles.clone());
             while columns.place.is_filled() {
-                self.transform_columns::<S, A>(s, x, &columns, &mut rows);
+                self.transform_columns::<S, A>(s, first, &columns, &mut rows);
                 if F::TERMS > 1 {
-                    // Behind the last channel there is an empty plane: zeros.
-                    self.transform_columns::<S, A>(s, next, &columns, &mut next_rows);
+                    self.transform_columns::<S, A>(s, second, &columns, &mut next_rows);
                 }
                 let v = records.points_mut::<T, S, _>(v, columns.place, row);
                 for i in 0..A {
@@ -67,10 +77,10 @@ impl<'a, T: Element> Input<'a, T> {
     ) {
         let mut rows = [[T::zero(s); A]; A];
         for channel in 0..self.channels {
-            let x = self.plane(channel);
+            let planes = self.planes(channel, 1);
             let mut columns = Columns::<A>::new::<T, S>(self.patches, tiles.clone());
             while columns.place.is_filled() {
-                self.transform_columns::<S, A>(s, x, &columns, &mut rows);
+                self.transform_columns::<S, A>(s, planes, &columns, &mut rows);
                 let v = records.points_mut::<T, S, _>(v, columns.place, channel);
                 for i in 0..A {
                     let terms = transform::input::<T, S, A>(s, rows[i]);
@@ -84,12 +94,14 @@ impl<'a, T: Element> Input<'a, T> {
         }
     }
 
-    /// The image of a channel; an empty one behind the last channel.
+    /// The image of a channel, and of the one `distance` behind it. Behind the last channel there are empty
+    /// images, as good as zeros.
     #[inline(always)]
-    fn plane(&self, channel: usize) -> &'a [T] {
+    fn planes(&self, channel: usize, distance: usize) -> Planes<'a, T> {
         let [height, width] = self.patches.image;
         let len = height * width * self.patches.n;
-        if channel < self.channels { &self.x[channel * len..][..len] } else { &[] }
+        let plane = |channel| if channel < self.channels { &self.x[channel * len..][..len] } else { &[] };
+        Planes { x: plane(channel), later: plane(channel + distance) }
     }
 
     /// The transformed columns of the patches of a vector of columns.
@@ -98,17 +110,23 @@ impl<'a, T: Element> Input<'a, T> {
     fn transform_columns<S: Level, const A: usize>(
         &self,
         s: S,
-        x: &[T],
+        Planes { x, later }: Planes<'_, T>,
         columns: &Columns<A>,
         rows: &mut [[T::V<S>; A]; A],
     ) {
         if self.patches.has_whole_vectors::<T, S>() {
-            let (x, _) = T::split::<S>(x);
+            let [(x, _), (later, _)] = [x, later].map(T::split::<S>);
             for j in 0..A {
                 let mut d = [T::zero(s); A];
                 for i in 0..A {
                     if let Some(pixel) = x.get(columns.pixel([i, j])) {
                         d[i] = *pixel;
+                    }
+                    // The first two columns of a patch are in that of the tile to the left, too.
+                    if j >= OVERLAP
+                        && let Some(pixel) = later.get(columns.pixel([i, j]))
+                    {
+                        s.vprefetch(pixel);
                     }
                 }
                 store_column(transform::input::<T, S, A>(s, d), j, rows);
