@@ -34,6 +34,9 @@ use std::ops::Range;
 const BLOCK_BYTES: usize = 768 * 1024;
 /// A block has at least so many columns, so that the sums in memory are not read and written too often.
 const MIN_COLUMNS: usize = 64;
+/// The same where the sums are so few that they and a block stay in a thread's share of the last cache.
+const MIN_COLUMNS_OF_FEW_SUMS: usize = 32;
+const FEW_SUMS_BYTES: usize = 3 * 1024 * 1024;
 
 /// The plan of the weight gradient.
 #[derive(Debug, Clone)]
@@ -49,7 +52,10 @@ impl WeightGradient {
 
     fn most_columns(&self) -> usize {
         let Correlation { inputs, outputs, .. } = self.forward;
-        (BLOCK_BYTES / (self.forward.points() * (inputs + outputs) * size_of::<f32>())).max(MIN_COLUMNS)
+        let channels = inputs + outputs;
+        let are_few = self.sums_len(outputs).saturating_mul(size_of::<f32>()) <= FEW_SUMS_BYTES;
+        let least = if are_few { MIN_COLUMNS_OF_FEW_SUMS } else { MIN_COLUMNS };
+        (BLOCK_BYTES / (self.forward.points() * channels * size_of::<f32>())).max(least)
     }
 
     /// The tiles of a block.
