@@ -133,6 +133,26 @@ fn parts_of_large_products_have_the_bits_of_the_whole() {
     }
 }
 
+/// All filters together have so many sums that blocks are larger than those of parts.
+#[test]
+fn parts_of_large_weight_gradients_have_the_bits_of_the_whole() {
+    let shape = fitting([168, 160], [8, 8], [3, 3], [1, 1], [1, 1], [1, 1]);
+    let (conv, isa) = (Conv2d::with_path(shape, Path::WinogradF4).expect("it serves"), Isa::best());
+    // The second number of samples has two blocks of its four tiles.
+    for n in [24, 80] {
+        let (x, dy) = (data::<f32>(conv.input_len(n), 1), data::<f32>(conv.output_len(n), 2));
+        let scratch = || vec![f32::NAN; conv.scratch_len(n)];
+        let (mut whole, mut parts) = (vec![0.0; conv.weight_len()], vec![0.0; conv.weight_len()]);
+        let pass = Pass { isa, n, scratch: &mut scratch() };
+        conv.weight_gradient(pass, &x, &dy, Accum::Replace, &mut whole);
+        for filters in [0..56, 56..160] {
+            let (pass, dw) = (Pass { isa, n, scratch: &mut scratch() }, part_mut(&mut parts, 160, &filters));
+            conv.weight_gradient_filters(pass, filters, &x, &dy, Accum::Replace, dw);
+        }
+        assert!(bits(&parts) == bits(&whole), "{n} samples");
+    }
+}
+
 #[test]
 fn what_is_no_part_is_refused() {
     let shape = fitting([17, 24], [4, 4], [3, 3], [1, 1], [1, 1], [1, 1]);

@@ -309,7 +309,8 @@ impl Conv2d {
     /// channels, or for the sums of 64 filters by 32 channels. A depthwise weight
     /// gradient needs room for 16 times the weights of a filter. A Winograd pass needs room for the
     /// transformed values of a block of tiles, of about a megabyte or of at least 48 columns; the weight
-    /// gradient, for 16 or 36 sums for each pair of channels besides.
+    /// gradient, for 16 or 36 sums for each pair of channels besides. If these are more than 3 megabytes, its
+    /// blocks have up to ten megabytes, or 64 columns if those are more. All sizes are those of f32.
     pub fn scratch_len(&self, n: usize) -> usize {
         let depthwise = self.depthwise.as_ref().map_or(0, Depthwise::scratch_len);
         // Where each group has one channel, the kernels of groups run only what is not direct.

@@ -19,7 +19,8 @@ pub(super) struct Input<'a, T> {
 }
 
 /// The image of a channel, and of the channel that is transformed after it. A tile reads a few pixels of many
-/// rows, which the CPU does not foresee; so those of the later image are prefetched.
+/// rows, which the CPU's prefetcher does not foresee; so where samples are whole vectors, those of the later
+/// image are prefetched.
 #[derive(Clone, Copy)]
 struct Planes<'a, T> {
     x: &'a [T],

@@ -30,13 +30,21 @@ use crate::tile::{Tile, panel_width};
 use crate::transpose::transpose;
 use std::ops::Range;
 
-/// The size that the transformed images and gradients of a block should not exceed.
-const BLOCK_BYTES: usize = 768 * 1024;
-/// A block has at least so many columns, so that the sums in memory are not read and written too often.
-const MIN_COLUMNS: usize = 64;
-/// The same where the sums are so few that they and a block stay in a thread's share of the last cache.
-const MIN_COLUMNS_OF_FEW_SUMS: usize = 32;
+/// The size up to which the sums are few: they and a block stay in a thread's share of the last cache.
 const FEW_SUMS_BYTES: usize = 3 * 1024 * 1024;
+const BLOCK_OF_FEW_SUMS: BlockLimits = BlockLimits { bytes: 768 * 1024, columns: 32 };
+/// More sums lie in main memory. They are read and written once for each block, or only written if a block has
+/// all columns of small images.
+const BLOCK_OF_MANY_SUMS: BlockLimits = BlockLimits { bytes: 10 * 1024 * 1024, columns: 64 };
+
+/// How large blocks of tiles are.
+#[derive(Clone, Copy)]
+struct BlockLimits {
+    /// The size that the transformed images and gradients of a block should not exceed.
+    bytes: usize,
+    /// A block has as many whole tiles as have at most so many columns, even if they are larger.
+    columns: usize,
+}
 
 /// The plan of the weight gradient.
 #[derive(Debug, Clone)]
@@ -50,17 +58,17 @@ impl WeightGradient {
         Self { forward }
     }
 
-    fn most_columns(&self) -> usize {
+    /// The most columns of a block, if it has several tiles, in a pass over `filters` filters.
+    fn most_columns(&self, filters: usize) -> usize {
         let Correlation { inputs, outputs, .. } = self.forward;
-        let channels = inputs + outputs;
-        let are_few = self.sums_len(outputs).saturating_mul(size_of::<f32>()) <= FEW_SUMS_BYTES;
-        let least = if are_few { MIN_COLUMNS_OF_FEW_SUMS } else { MIN_COLUMNS };
-        (BLOCK_BYTES / (self.forward.points() * channels * size_of::<f32>())).max(least)
+        let are_few = self.sums_len(filters).saturating_mul(size_of::<f32>()) <= FEW_SUMS_BYTES;
+        let BlockLimits { bytes, columns } = if are_few { BLOCK_OF_FEW_SUMS } else { BLOCK_OF_MANY_SUMS };
+        (bytes / (self.forward.points() * (inputs + outputs) * size_of::<f32>())).max(columns)
     }
 
-    /// The tiles of a block.
-    fn block(&self, tile_columns: usize) -> usize {
-        block_tiles(tile_columns, self.most_columns(), self.forward.tiles())
+    /// The tiles of a block, in a pass over `filters` filters.
+    fn block(&self, filters: usize, tile_columns: usize) -> usize {
+        block_tiles(tile_columns, self.most_columns(filters), self.forward.tiles())
     }
 
     /// The number of elements of the sums `dU` of `filters` filters.
@@ -78,7 +86,7 @@ impl WeightGradient {
     pub(super) fn scratch_len(&self, n: usize) -> usize {
         let Correlation { inputs, outputs, .. } = self.forward;
         let points = self.forward.points();
-        let columns = most_block_columns(n, self.most_columns(), self.forward.tiles());
+        let columns = most_block_columns(n, self.most_columns(outputs), self.forward.tiles());
         records::most_elements(points, inputs, columns)
             .saturating_add(records::most_elements(points, columns, outputs))
             .saturating_add(self.sums_len(outputs))
@@ -145,7 +153,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
     ) {
         let (plan, forward, n) = (self.plan, &self.plan.forward, self.n);
         let tile_columns = tile_columns::<T, S>(n, F::TERMS);
-        let (tiles, block) = (forward.tiles(), plan.block(tile_columns));
+        let (tiles, block) = (forward.tiles(), plan.block(self.filters, tile_columns));
         let (channels, filters) = (forward.inputs, self.filters);
         let tiles_wide = forward.target[1].div_ceil(M);
         let (image, padding) = (forward.source, forward.padding);
@@ -154,7 +162,6 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
         let scratch = std::mem::take(&mut self.scratch);
         let (sums, scratch) = scratch.split_at_mut(plan.sums_len(filters));
         let (transposed, scratch) = scratch.split_at_mut(plan.transposed_len(filters, n));
-        sums.fill(T::ZERO);
         for first in (0..tiles).step_by(block) {
             let tiles = first..(first + block).min(tiles);
             let columns = tiles.len() * tile_columns;
@@ -174,7 +181,7 @@ impl<T: Element> WinogradWeightGradientPass<'_, T> {
                 self.gradients::<S, F, M, A, POINTS>(s, factors, patches, tiles, transposed, d, records);
                 records
             };
-            let product = Product { v, of_v, columns, d, of_d, channels, filters };
+            let product = Product { v, of_v, columns, d, of_d, channels, filters, add: first > 0 };
             for (point, sums) in sums.chunks_mut(plane_len(channels, filters)).enumerate() {
                 product.run(s, factors, point, sums);
             }
@@ -341,10 +348,12 @@ struct Product<'a, X, W, const POINTS: usize> {
     of_d: Records<POINTS>,
     channels: usize,
     filters: usize,
+    /// Whether the sums already have the products of earlier blocks.
+    add: bool,
 }
 
 impl<X: bytemuck::Pod, W: bytemuck::Pod, const POINTS: usize> Product<'_, X, W, POINTS> {
-    /// Adds the products of one point to its sums.
+    /// Computes the sums of one point, or adds to them.
     #[inline(always)]
     fn run<T: Element, S: Level, F: Factors<T, S, Factor = X, Word = W>>(
         &self,
@@ -407,9 +416,11 @@ impl<X: bytemuck::Pod, W: bytemuck::Pod, const POINTS: usize> Product<'_, X, W, 
     ) {
         let (row, len) = (row_len(self.filters), V * T::lanes::<S>());
         let mut acc: Tile<T, S, P, V> = [[T::zero(s); V]; P];
-        for i in 0..P {
-            let (old, _) = T::split::<S>(&sums[i * row..][..len]);
-            acc[i].copy_from_slice(old);
+        if self.add {
+            for i in 0..P {
+                let (old, _) = T::split::<S>(&sums[i * row..][..len]);
+                acc[i].copy_from_slice(old);
+            }
         }
         let (of_v, of_d) = (self.of_v.distance::<T, S>(), self.of_d.distance::<T, S>());
         let mut group = Place::first::<S>(self.columns.div_ceil(T::lanes::<S>()));

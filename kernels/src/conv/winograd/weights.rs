@@ -3,8 +3,8 @@
 //! 1. The inputs and outputs of a point follow each other, so vectors are full whatever a panel's width.
 //! 2. Kernels of nine elements are read eight at a time and transposed in registers. Those that follow are
 //!    prefetched, because for the input gradient they lie far apart.
-//! 3. Whole cache lines are written at once. The points of a panel are often so far apart that their lines
-//!    compete for a few places of the first-level cache.
+//! 3. Up to a cache line of each point is written at once. The points of a panel are often so far apart that
+//!    their lines compete for a few places of the first-level cache.
 
 use super::super::direct::WeightStrides;
 use super::super::strided_rows::CACHE_LINE;
@@ -17,9 +17,9 @@ use crate::tile::panel_width;
 use crate::transpose::BLOCK;
 use std::ops::Range;
 
-/// The kernels that are read before they are transformed, a multiple of two vectors of any level. They are
-/// stored and loaded in vectors of different lengths, and a load that follows such a store at once waits for
-/// it.
+/// The number of kernels that are read before any is transformed: a multiple of two vectors of any level. They
+/// are stored in rows of a block and loaded in vectors, and a load soon after a store of another length waits
+/// for it.
 const GROUP: usize = 8 * BLOCK;
 /// How many inputs ahead kernels are prefetched.
 const AHEAD: usize = 16;
@@ -97,17 +97,20 @@ impl<T: Element> WinogradWeights<'_, T> {
         for start in (0..len).step_by(GROUP) {
             let count = GROUP.min(len - start);
             for block in (0..count).step_by(BLOCK) {
-                let (mut rows, mut last) = ([[T::ZERO; BLOCK]; BLOCK], [T::ZERO; BLOCK]);
+                let mut rows = [[T::ZERO; BLOCK]; BLOCK];
+                let place = |k: usize| if self.mirrored { 8 - k } else { k };
                 for lane in 0..BLOCK {
+                    let mut last = T::ZERO;
                     if block + lane < count && input + term < self.inputs {
                         let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
                         let kernel = &self.w[at..][..9];
                         rows[lane].copy_from_slice(&kernel[..BLOCK]);
-                        last[lane] = kernel[8];
+                        last = kernel[8];
                         if let Some(later) = self.w.get(at + AHEAD * self.strides.input) {
                             s.vprefetch(later);
                         }
                     }
+                    kernels[place(8)][block + lane] = last;
                     term += 1;
                     if term == F::TERMS {
                         (output, term) = (output + 1, 0);
@@ -116,15 +119,13 @@ impl<T: Element> WinogradWeights<'_, T> {
                         (input, output) = (input + F::TERMS, 0);
                     }
                 }
-                let place = |k: usize| if self.mirrored { 8 - k } else { k };
                 for (k, row) in T::transpose(s, rows).iter().enumerate() {
                     kernels[place(k)][block..block + BLOCK].copy_from_slice(row);
                 }
-                kernels[place(8)][block..block + BLOCK].copy_from_slice(&last);
             }
             let lanes = T::lanes::<S>();
             let panel = &mut panel[start..];
-            if 2 * lanes <= CACHE_LINE {
+            if 2 * lanes * size_of::<F::Factor>() <= CACHE_LINE * size_of::<f32>() {
                 for first in (0..count).step_by(2 * lanes) {
                     self.vectors::<S, F, A, 2>(s, factors, &kernels, first..count, len, panel);
                 }
