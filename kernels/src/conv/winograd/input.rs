@@ -123,7 +123,7 @@ impl<'a, T: Element> Input<'a, T> {
                     if let Some(pixel) = x.get(columns.pixel([i, j])) {
                         d[i] = *pixel;
                     }
-                    // The first two columns of a patch are in that of the tile to the left, too.
+                    // The first columns of a patch were prefetched for the tile to the left, if there is one.
                     if j >= OVERLAP
                         && let Some(pixel) = later.get(columns.pixel([i, j]))
                     {

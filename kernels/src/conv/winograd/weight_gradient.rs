@@ -33,8 +33,8 @@ use std::ops::Range;
 /// The size up to which the sums are few: they and a block stay in a thread's share of the last cache.
 const FEW_SUMS_BYTES: usize = 3 * 1024 * 1024;
 const BLOCK_OF_FEW_SUMS: BlockLimits = BlockLimits { bytes: 768 * 1024, columns: 32 };
-/// More sums lie in main memory. They are read and written once for each block, or only written if a block has
-/// all columns of small images.
+/// More sums lie in main memory, and are read and written for each block. So blocks are large: those of small
+/// images have all columns.
 const BLOCK_OF_MANY_SUMS: BlockLimits = BlockLimits { bytes: 10 * 1024 * 1024, columns: 64 };
 
 /// How large blocks of tiles are.
@@ -42,7 +42,8 @@ const BLOCK_OF_MANY_SUMS: BlockLimits = BlockLimits { bytes: 10 * 1024 * 1024, c
 struct BlockLimits {
     /// The size that the transformed images and gradients of a block should not exceed.
     bytes: usize,
-    /// A block has as many whole tiles as have at most so many columns, even if they are larger.
+    /// The columns that a block may have even if they are larger, so that the sums are used often enough. It
+    /// has the whole tiles that fit, or one.
     columns: usize,
 }
 

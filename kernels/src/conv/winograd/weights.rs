@@ -17,9 +17,9 @@ use crate::tile::panel_width;
 use crate::transpose::BLOCK;
 use std::ops::Range;
 
-/// The number of kernels that are read before any is transformed: a multiple of two vectors of any level. They
-/// are stored in rows of a block and loaded in vectors, and a load soon after a store of another length waits
-/// for it.
+/// The number of kernels that are read before any is transformed: a multiple of two vectors of any level.
+/// They are stored in rows of a block and loaded in vectors, and a load soon after a store of another length
+/// waits for it.
 const GROUP: usize = 8 * BLOCK;
 /// How many inputs ahead kernels are prefetched.
 const AHEAD: usize = 16;
@@ -62,6 +62,28 @@ impl Bf16Kernel for WinogradWeights<'_, f32> {
     }
 }
 
+/// A factor of a panel: its word's first input, the output, and the term in the word.
+#[derive(Clone, Copy, Default)]
+struct Factor {
+    input: usize,
+    output: usize,
+    term: usize,
+}
+
+impl Factor {
+    /// Goes on to the next one, in a panel of `width` outputs, whose words have `terms` terms.
+    #[inline(always)]
+    fn advance(&mut self, width: usize, terms: usize) {
+        self.term += 1;
+        if self.term == terms {
+            (self.output, self.term) = (self.output + 1, 0);
+        }
+        if self.output == width {
+            (self.input, self.output) = (self.input + terms, 0);
+        }
+    }
+}
+
 impl<T: Element> WinogradWeights<'_, T> {
     #[inline(always)]
     fn panels<S: Level, F: Factors<T, S>>(mut self, s: S, factors: F) {
@@ -92,36 +114,11 @@ impl<T: Element> WinogradWeights<'_, T> {
     ) {
         let len = self.inputs.next_multiple_of(F::TERMS) * width;
         let mut kernels = [[T::ZERO; GROUP]; 9];
-        // The place of the next factor: its word's first input, the output, and the term in the word.
-        let (mut input, mut output, mut term) = (0, 0, 0);
+        let mut factor = Factor::default();
         for start in (0..len).step_by(GROUP) {
             let count = GROUP.min(len - start);
             for block in (0..count).step_by(BLOCK) {
-                let mut rows = [[T::ZERO; BLOCK]; BLOCK];
-                let place = |k: usize| if self.mirrored { 8 - k } else { k };
-                for lane in 0..BLOCK {
-                    let mut last = T::ZERO;
-                    if block + lane < count && input + term < self.inputs {
-                        let at = (first + output) * self.strides.output + (input + term) * self.strides.input;
-                        let kernel = &self.w[at..][..9];
-                        rows[lane].copy_from_slice(&kernel[..BLOCK]);
-                        last = kernel[8];
-                        if let Some(later) = self.w.get(at + AHEAD * self.strides.input) {
-                            s.vprefetch(later);
-                        }
-                    }
-                    kernels[place(8)][block + lane] = last;
-                    term += 1;
-                    if term == F::TERMS {
-                        (output, term) = (output + 1, 0);
-                    }
-                    if output == width {
-                        (input, output) = (input + F::TERMS, 0);
-                    }
-                }
-                for (k, row) in T::transpose(s, rows).iter().enumerate() {
-                    kernels[place(k)][block..block + BLOCK].copy_from_slice(row);
-                }
+                self.read_block::<S, F>(s, first, width, &mut factor, block..count, &mut kernels);
             }
             let lanes = T::lanes::<S>();
             let panel = &mut panel[start..];
@@ -134,6 +131,42 @@ impl<T: Element> WinogradWeights<'_, T> {
                     self.vectors::<S, F, A, 1>(s, factors, &kernels, first..count, len, panel);
                 }
             }
+        }
+    }
+
+    /// Writes the kernels of the factors from `factor` on, in the panel of the `width` output channels from
+    /// `first` on, to the lanes `these` of `kernels`, but not more than a block. Where a word has no second
+    /// input, and in the rest of the block, there are zeros.
+    #[inline(always)]
+    fn read_block<S: Level, F: Factors<T, S>>(
+        &self,
+        s: S,
+        first: usize,
+        width: usize,
+        factor: &mut Factor,
+        these: Range<usize>,
+        kernels: &mut [[T; GROUP]; 9],
+    ) {
+        let place = |k: usize| if self.mirrored { 8 - k } else { k };
+        let mut rows = [[T::ZERO; BLOCK]; BLOCK];
+        for row in 0..BLOCK {
+            let lane = these.start + row;
+            let (input, output) = (factor.input + factor.term, first + factor.output);
+            let mut last = T::ZERO;
+            if lane < these.end && input < self.inputs {
+                let start = output * self.strides.output + input * self.strides.input;
+                let kernel = &self.w[start..][..9];
+                rows[row].copy_from_slice(&kernel[..BLOCK]);
+                last = kernel[8];
+                if let Some(later) = self.w.get(start + AHEAD * self.strides.input) {
+                    s.vprefetch(later);
+                }
+            }
+            kernels[place(8)][lane] = last;
+            factor.advance(width, F::TERMS);
+        }
+        for (k, row) in T::transpose(s, rows).iter().enumerate() {
+            kernels[place(k)][these.start..these.start + BLOCK].copy_from_slice(row);
         }
     }
 
