@@ -149,14 +149,14 @@ impl<T: Element> WinogradWeights<'_, T> {
     ) {
         let place = |k: usize| if self.mirrored { 8 - k } else { k };
         let mut rows = [[T::ZERO; BLOCK]; BLOCK];
-        for row in 0..BLOCK {
+        for (row, values) in rows.iter_mut().enumerate() {
             let lane = these.start + row;
             let (input, output) = (factor.input + factor.term, first + factor.output);
             let mut last = T::ZERO;
             if lane < these.end && input < self.inputs {
                 let start = output * self.strides.output + input * self.strides.input;
                 let kernel = &self.w[start..][..9];
-                rows[row].copy_from_slice(&kernel[..BLOCK]);
+                values.copy_from_slice(&kernel[..BLOCK]);
                 last = kernel[8];
                 if let Some(later) = self.w.get(start + AHEAD * self.strides.input) {
                     s.vprefetch(later);
