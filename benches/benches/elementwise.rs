@@ -1,9 +1,9 @@
-//! Kernels that read activations in order: activation functions, arithmetic, reductions, dropout masks,
+//! Kernels that read activations in order: activation functions, arithmetic, reductions, dropout,
 //! losses, and the sum over shards.
 
 use isograd_benches::{Buffer, Suite, Work, assert_close, integers, widen};
 use isograd_comm::tree;
-use isograd_kernels::dropout::dropout_mask;
+use isograd_kernels::dropout::Dropout;
 use isograd_kernels::philox::{Purpose, Rng};
 use isograd_kernels::reference::{activation as reference, loss as reference_loss};
 use isograd_kernels::{Accum, Activation, Isa, activation, elementwise, loss, reduce, softmax};
@@ -99,23 +99,31 @@ fn rows(suite: &mut Suite, isa: Isa, net: &str, rows: usize, n: usize) {
 }
 
 fn dropout(suite: &mut Suite, isa: Isa, net: &str, features: usize, n: usize) {
-    suite.kernel(
-        isa,
-        &format!("dropout mask {net} {features}x{n}"),
-        Work::streams(features * n, 1, 1),
-        || {
-            let (rng, mut mask) = (Rng::new(1, Purpose::Dropout), Buffer::zeroed(features * n));
-            dropout_mask(isa, &rng, 0, features, n, 0.5, &mut mask);
-            // The count of a fair coin is outside five standard deviations in one of two million masks. The
-            // seed is fixed, so this test does not fail by chance.
-            let (dropped, deviation) =
-                (mask.iter().filter(|m| **m == 0.0).count(), (mask.len() as f64).sqrt() / 2.0);
-            let surplus = dropped as f64 - mask.len() as f64 / 2.0;
-            assert!(surplus.abs() < 5.0 * deviation, "dropout mask: {dropped} of {} are dropped", mask.len());
-            assert!(mask.iter().all(|m| [0.0, 2.0].contains(m)), "dropout mask: other values than 0 and 2");
-            move || dropout_mask(isa, &rng, 0, features, n, 0.5, &mut mask)
-        },
-    );
+    let dropout = Dropout { rng: Rng::new(1, Purpose::Dropout), first_position: 0, rate: 0.5 };
+    let run = move || {
+        let (x, mut y) = (vec![1.0; features * n], Buffer::zeroed(features * n));
+        let mut kept = Buffer::zeroed(features * Dropout::kept_len(n));
+        dropout.forward(isa, 0..features, n, &x, &mut y, &mut kept);
+        (x, y, kept)
+    };
+    let work = Work::streams(features * n, 2, 2);
+    suite.kernel(isa, &format!("dropout {net} {features}x{n}"), work, || {
+        let (x, mut y, mut kept) = run();
+        // The count of a fair coin is outside five standard deviations in one of two million masks. The seed
+        // is fixed, so this test does not fail by chance.
+        let (dropped, deviation) = (y.iter().filter(|y| **y == 0.0).count(), (y.len() as f64).sqrt() / 2.0);
+        let surplus = dropped as f64 - y.len() as f64 / 2.0;
+        assert!(surplus.abs() < 5.0 * deviation, "dropout: {dropped} of {} are dropped", y.len());
+        assert!(y.iter().all(|y| [0.0, 2.0].contains(y)), "dropout: other values than 0 and 2");
+        move || dropout.forward(isa, 0..features, n, &x, &mut y, &mut kept)
+    });
+    suite.kernel(isa, &format!("dropout backward {net} {features}x{n}"), work, || {
+        let (dy, y, kept) = run();
+        let mut dx = Buffer::zeroed(features * n);
+        dropout.backward(isa, features, n, &kept, &dy, &mut dx);
+        assert_eq!(*dx, *y, "dropout: the gradients of ones are what ones became");
+        move || dropout.backward(isa, features, n, &kept, &dy, &mut dx)
+    });
 }
 
 fn classes(suite: &mut Suite, isa: Isa, classes: usize, n: usize) {

@@ -1,11 +1,6 @@
-//! Philox against known answers, the statistics of the numbers that are made from it, and the dropout mask.
+//! Philox against known answers, and the statistics of the numbers that are made from it.
 
-mod common;
-
-use common::{Guarded, LENGTHS, each_isa};
-use isograd_kernels::dropout::dropout_mask;
 use isograd_kernels::philox::{OwnPurpose, Purpose, Rng, normal_pair, philox4x32, uniform, uniform_f64};
-use isograd_kernels::{Element, Isa};
 use std::collections::HashSet;
 
 /// From the `kat_vectors` of Random123, the authors' own implementation.
@@ -140,63 +135,4 @@ fn normal_numbers_have_normal_moments() {
     check_mean("x > 1", all().map(|x| f64::from(x > 1.0)), 0.158_655, 0.3654);
     let extreme = normal_pair([u32::MAX, u32::MAX, 0, 0]);
     assert!(extreme[0] > 8.5 && extreme[0] < 8.6 && extreme[1] == 0.0, "{extreme:?}");
-}
-
-fn check_dropout<T: Element>() {
-    let (rng, rate, features) = (Rng::new(11, Purpose::Dropout).epoch(2).layer(5), 0.3, 7);
-    let threshold = (rate * 4_294_967_296.0_f64).round();
-    let keep = T::from_f64(1.0 / 0.7);
-    each_isa(|isa| {
-        for n in LENGTHS {
-            let first = 1000;
-            let mut mask = Guarded::<T>::nan(features * n);
-            dropout_mask(isa, &rng, first, features, n, rate, mask.slice());
-            for (i, mask) in mask.check().iter().enumerate() {
-                let (feature, position) = (i / n, first + (i % n) as u64);
-                let word = rng.block(position, feature as u32 / 4)[feature % 4];
-                let expected = if f64::from(word) < threshold { T::ZERO } else { keep };
-                assert_eq!(*mask, expected, "feature {feature}, position {position}, n = {n}, {isa}");
-            }
-        }
-    });
-}
-
-#[test]
-fn dropout_depends_on_feature_and_position_only() {
-    check_dropout::<f32>();
-    check_dropout::<f64>();
-}
-
-#[test]
-fn dropout_drops_at_its_rate_and_keeps_the_mean() {
-    let (features, n) = (200, 100);
-    let mut mask = vec![0f32; features * n];
-    for rate in [0.1, 0.5, 0.9] {
-        dropout_mask(Isa::best(), &Rng::new(1, Purpose::Dropout), 0, features, n, rate, &mut mask);
-        let dropped = mask.iter().map(|m| f64::from(*m == 0.0));
-        check_mean("dropped", dropped, rate, f64::sqrt(rate * (1.0 - rate)));
-        check_mean("mask", mask.iter().map(|m| f64::from(*m)), 1.0, f64::sqrt(rate / (1.0 - rate)));
-    }
-}
-
-#[test]
-fn dropout_of_nothing_and_of_everything() {
-    let mut mask = [f32::NAN; 6];
-    dropout_mask(Isa::best(), &Rng::new(1, Purpose::Dropout), 0, 2, 3, 0.0, &mut mask);
-    assert_eq!(mask, [1.0; 6]);
-    dropout_mask(Isa::best(), &Rng::new(1, Purpose::Dropout), 0, 2, 3, 1.0, &mut mask);
-    assert_eq!(mask, [0.0; 6]);
-}
-
-#[test]
-fn dropout_reaches_the_last_position() {
-    let mut mask = [f32::NAN; 2];
-    dropout_mask(Isa::best(), &Rng::new(1, Purpose::Dropout), (1 << 32) - 2, 1, 2, 0.0, &mut mask);
-    assert_eq!(mask, [1.0; 2]);
-}
-
-#[test]
-#[should_panic(expected = "dropout_mask: rate 1.5 is not in [0, 1]")]
-fn rate_must_be_a_probability() {
-    dropout_mask(Isa::best(), &Rng::new(1, Purpose::Dropout), 0, 1, 1, 1.5, &mut [0f32]);
 }

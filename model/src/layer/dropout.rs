@@ -1,11 +1,13 @@
 //! Dropout.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind};
+use super::{
+    Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, part,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
-use isograd_kernels::dropout::dropout_mask;
+use isograd_kernels::Element;
+use isograd_kernels::dropout::{self, FEATURES_OF_PART};
 use isograd_kernels::philox::{Purpose, Rng};
-use isograd_kernels::{Element, elementwise};
 
 /// Inverted dropout. In training, each element becomes 0 with probability `rate`, and is multiplied by `1 /
 /// (1 - rate)` otherwise; in use, all elements stay as they are.
@@ -28,6 +30,16 @@ impl Dropout {
     pub fn new(rate: f64) -> Self {
         Self { rate, layer: 0, features: 0 }
     }
+
+    fn of(&self, cx: &Context<'_, impl Element>) -> dropout::Dropout {
+        let rng = Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(self.layer);
+        dropout::Dropout { rng, first_position: cx.position, rate: self.rate }
+    }
+
+    /// The elements of `saved` that tell which elements of `n` samples are kept.
+    fn kept<'a, T>(&self, n: usize, saved: &'a mut [T]) -> &'a mut [T] {
+        &mut saved[..self.features * dropout::Dropout::kept_len(n)]
+    }
 }
 
 impl<T: Element> Layer<T> for Dropout {
@@ -41,7 +53,8 @@ impl<T: Element> Layer<T> for Dropout {
             return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value });
         }
         (self.layer, self.features) = (plan.index() as u32, input.elements());
-        plan.save(input.elements(), 0);
+        let samples = dropout::SAMPLES_OF_NUMBER;
+        plan.save(self.features.div_ceil(samples), self.features);
         Ok(input)
     }
 
@@ -51,20 +64,26 @@ impl<T: Element> Layer<T> for Dropout {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let Memory { saved, team, .. } = memory;
-        match cx.mode {
-            Mode::Eval => team.elements(y, [x], |y, [x]| y.copy_from_slice(x)),
-            Mode::Train => {
-                let rng = Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(self.layer);
-                dropout_mask(cx.isa, &rng, cx.position, self.features, cx.n, self.rate, saved);
-                team.elements(y, [x, saved], |y, [x, mask]| elementwise::mul(cx.isa, x, mask, y));
-            }
+        let Memory { saved, mut team, .. } = memory;
+        if cx.mode == Mode::Eval {
+            return team.elements(y, [x], |y, [x]| y.copy_from_slice(x));
         }
+        let (dropout, kept) = (self.of(cx), self.kept(cx.n, saved));
+        let features = Channels::new(self.features, x.len()).in_multiples_of(FEATURES_OF_PART);
+        team.channels(features, &mut [], [y, kept], |features, [y, kept], _| {
+            let x = part(x, self.features, &features);
+            dropout.forward(cx.isa, features, cx.n, x, y, kept);
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        let (Backward { dy, dx: Some(dx), .. }, mask) = (tensors, memory.saved) else { return };
-        memory.team.elements(dx, [dy, mask], |dx, [dy, mask]| elementwise::mul(cx.isa, dy, mask, dx));
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let Memory { saved, mut team, .. } = memory;
+        let (dropout, kept) = (self.of(cx), &*self.kept(cx.n, saved));
+        team.channels(Channels::new(self.features, dx.len()), &mut [], [dx], |features, [dx], _| {
+            let [dy, kept] = [dy, kept].map(|t| part(t, self.features, &features));
+            dropout.backward(cx.isa, features.len(), cx.n, kept, dy, dx);
+        });
     }
 
     fn backward_reads(&self) -> BackwardReads {
