@@ -61,8 +61,24 @@ impl LocalResponse {
     ///
     /// When a length does not fit, or a parameter is outside its range.
     pub fn forward<T: Element>(&self, pass: Pass<'_, T>, x: &[T], y: &mut [T]) {
-        self.check(pass.n, &[("x", x.len()), ("y", y.len())]);
-        pass.isa.run(Forward { rows: Rows::new(self, pass.n), x, y });
+        self.forward_channels(pass, 0..self.c, x, y);
+    }
+
+    /// The part of [`forward`](Self::forward) that computes the channels `channels`: `y` is
+    /// `[channels, H, W, N]`, `x` is that of all channels. Each channel has the bits of `forward`.
+    ///
+    /// # Panics
+    ///
+    /// When `channels` are not channels of the image, and as `forward`.
+    pub fn forward_channels<T: Element>(
+        &self,
+        pass: Pass<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+    ) {
+        self.check(pass.n, &channels, &[("x", x.len())], &[("y", y.len())]);
+        pass.isa.run(Forward { rows: Rows::new(self, pass.n), channels, x, y });
     }
 
     /// Computes the gradient by the input from the input and the gradient by the output:
@@ -78,14 +94,32 @@ impl LocalResponse {
     ///
     /// When a length does not fit, the scratch memory is too short, or a parameter is outside its range.
     pub fn backward<T: Element>(&self, pass: Pass<'_, T>, x: &[T], dy: &[T], dx: &mut [T]) {
-        self.check(pass.n, &[("x", x.len()), ("dy", dy.len()), ("dx", dx.len())]);
+        self.backward_channels(pass, 0..self.c, x, dy, dx);
+    }
+
+    /// The part of [`backward`](Self::backward) that computes the channels `channels`: `dx` is
+    /// `[channels, H, W, N]`, `x` and `dy` are those of all channels. Each channel has the bits of
+    /// `backward`.
+    ///
+    /// # Panics
+    ///
+    /// When `channels` are not channels of the image, and as `backward`.
+    pub fn backward_channels<T: Element>(
+        &self,
+        pass: Pass<'_, T>,
+        channels: Range<usize>,
+        x: &[T],
+        dy: &[T],
+        dx: &mut [T],
+    ) {
+        self.check(pass.n, &channels, &[("x", x.len()), ("dy", dy.len())], &[("dx", dx.len())]);
         let (len, needed) = (pass.scratch.len(), self.scratch_len(pass.n));
         assert!(
             len >= needed,
             "local response: the scratch memory has {len} elements, but {needed} are needed"
         );
         let scratch = &mut pass.scratch[..needed];
-        pass.isa.run(Backward { rows: Rows::new(self, pass.n), x, dy, dx, scratch });
+        pass.isa.run(Backward { rows: Rows::new(self, pass.n), channels, x, dy, dx, scratch });
     }
 
     /// The number of scratch elements that [`backward`](Self::backward) needs for `n` samples.
@@ -98,17 +132,25 @@ impl LocalResponse {
         BLOCK.min(self.pixels * n)
     }
 
-    fn check(&self, n: usize, lengths: &[(&str, usize)]) {
+    /// Checks the parameters, and the lengths of tensors that have all channels or only `channels`.
+    fn check(&self, n: usize, channels: &Range<usize>, whole: &[(&str, usize)], part: &[(&str, usize)]) {
         let Self { c, pixels, size, alpha, beta, k } = *self;
         let valid = size > 0 && alpha >= 0.0 && beta >= 0.0 && k > 0.0 && (alpha + beta + k).is_finite();
         assert!(valid, "local response: size {size}, alpha {alpha}, beta {beta}, k {k}");
-        for (name, len) in lengths {
-            assert!(
-                c.checked_mul(pixels).and_then(|len| len.checked_mul(n)) == Some(*len),
-                "local response: {name} has {len} elements, but {c} channels of {pixels} pixels of {n} samples \
-                 need {}",
-                c.saturating_mul(pixels).saturating_mul(n)
-            );
+        assert!(
+            channels.start <= channels.end && channels.end <= c,
+            "local response: channels {channels:?} of {c}"
+        );
+        for (c, tensors) in [(c, whole), (channels.len(), part)] {
+            let needed = c.checked_mul(pixels).and_then(|len| len.checked_mul(n));
+            for (name, len) in tensors {
+                assert!(
+                    needed == Some(*len),
+                    "local response: {name} has {len} elements, but {c} channels of {pixels} pixels of {n} \
+                     samples need {}",
+                    c.saturating_mul(pixels).saturating_mul(n)
+                );
+            }
         }
     }
 
@@ -183,7 +225,7 @@ impl<'a, T: Element> Rows<'a, T> {
         }
     }
 
-    /// The columns from `first` on that are one block, in channel `i`.
+    /// The columns from `first` on that are one block, in row `i`.
     #[inline(always)]
     fn columns(&self, i: usize, first: usize) -> Range<usize> {
         let start = i * self.row + first;
@@ -259,6 +301,8 @@ impl<T: Element> Lanewise<T, 1, 1> for Normalise<T> {
 
 struct Forward<'a, T> {
     rows: Rows<'a, T>,
+    /// Those of `y`.
+    channels: Range<usize>,
     x: &'a [T],
     y: &'a mut [T],
 }
@@ -268,10 +312,10 @@ impl<T: Element> Kernel for Forward<'_, T> {
 
     #[inline(always)]
     fn run<S: Level>(self, s: S) {
-        let Self { rows, x, y } = self;
+        let Self { rows, channels, x, y } = self;
         for first in (0..rows.row).step_by(rows.block.max(1)) {
-            for i in 0..rows.shape.c {
-                let y = &mut y[rows.columns(i, first)];
+            for i in channels.clone() {
+                let y = &mut y[rows.columns(i - channels.start, first)];
                 rows.denominators(s, i, first, x, y);
                 update_lanes(s, Normalise(rows.power), [y], [&x[rows.columns(i, first)]]);
             }
@@ -307,10 +351,12 @@ impl<T: Element> Lanewise<T, 1, 2> for Indirect<T> {
 
 struct Backward<'a, T> {
     rows: Rows<'a, T>,
+    /// Those of `dx`.
+    channels: Range<usize>,
     x: &'a [T],
     dy: &'a [T],
     dx: &'a mut [T],
-    /// The rows of the channels that one sum needs, and a row for a sum.
+    /// The rows of the channels that one sum needs, and a row for a sum, or for what is not needed.
     scratch: &'a mut [T],
 }
 
@@ -320,14 +366,19 @@ impl<T: Element> Kernel for Backward<'_, T> {
     #[inline(always)]
     fn run<S: Level>(mut self, s: S) {
         let LocalResponse { c, size, .. } = *self.rows.shape;
+        let Range { start, end } = self.channels;
+        if start == end {
+            return;
+        }
         // The gradient of a channel needs the rows of so many channels behind it.
         let ahead = c.min(size / 2);
+        let needed = self.rows.shape.holders(start).start..end + ahead;
         for first in (0..self.rows.row).step_by(self.rows.block.max(1)) {
-            for j in 0..c + ahead {
+            for j in needed.clone() {
                 if j < c {
                     self.direct(s, j, first);
                 }
-                if j >= ahead {
+                if j >= start + ahead {
                     self.indirect(s, j - ahead, first);
                 }
             }
@@ -339,11 +390,18 @@ impl<T: Element> Backward<'_, T> {
     /// The part of `dx` that comes from `dy` of the same channel, and the row for the others.
     #[inline(always)]
     fn direct<S: Level>(&mut self, s: S, j: usize, first: usize) {
-        let columns = self.rows.columns(j, first);
-        let ratio = &mut self.scratch[self.rows.slot(j, columns.len())];
-        self.rows.denominators(s, j, first, self.x, ratio);
-        let inputs = [&self.x[columns.clone()], &self.dy[columns.clone()]];
-        update_lanes(s, Direct(self.rows.power), [&mut self.dx[columns], ratio], inputs);
+        let rows = self.rows;
+        let columns = rows.columns(j, first);
+        let (ratios, spare) = self.scratch.split_at_mut(rows.ring() * rows.block);
+        let ratio = &mut ratios[rows.slot(j, columns.len())];
+        rows.denominators(s, j, first, self.x, ratio);
+        let dx = if self.channels.contains(&j) {
+            &mut self.dx[rows.columns(j - self.channels.start, first)]
+        } else {
+            &mut spare[..columns.len()]
+        };
+        let inputs = [&self.x[columns.clone()], &self.dy[columns]];
+        update_lanes(s, Direct(rows.power), [dx, ratio], inputs);
     }
 
     /// Adds the part of `dx` that comes from the channels around.
@@ -359,6 +417,7 @@ impl<T: Element> Backward<'_, T> {
         }
         let LocalResponse { size, alpha, beta, .. } = *rows.shape;
         let factor = Indirect(T::from_f64(-2.0 * alpha * beta / size as f64));
-        update_lanes(s, factor, [&mut self.dx[columns.clone()]], [&self.x[columns], &*sum]);
+        let dx = &mut self.dx[rows.columns(i - self.channels.start, first)];
+        update_lanes(s, factor, [dx], [&self.x[columns], &*sum]);
     }
 }

@@ -6,6 +6,7 @@ use common::{Guarded, assert_close, data, each_isa, widen};
 use isograd_kernels::local_response::LocalResponse;
 use isograd_kernels::reference::local_response as reference;
 use isograd_kernels::{Element, Isa, Pass};
+use std::ops::Range;
 
 /// Windows of odd and even sizes, wider than the channels, and of one channel; powers that have a way of
 /// their own and others.
@@ -114,6 +115,37 @@ fn blocks_change_no_bit() {
             };
             let [y, dx] = run(&narrow, &one(&x), &one(&dy));
             assert_eq!([one(&all[0]), one(&all[1])], [y, dx], "pixel {pixel}, {isa}");
+        }
+    });
+}
+
+/// Whatever the channels of a part, they have the bits of the whole.
+#[test]
+fn parts_change_no_bit() {
+    each_isa(|isa| {
+        for (shape, n) in shapes().iter().flat_map(|shape| [1, 17].map(|n| (shape, n))) {
+            let (x, dy) = (inputs::<f32>(len(shape, n), 7), data::<f32>(len(shape, n), 8));
+            let run = |channels: Range<usize>| {
+                let part = channels.len() * shape.pixels * n;
+                let (mut y, mut dx) = (Guarded::nan(part), Guarded::nan(part));
+                let mut scratch = Guarded::<f32>::nan(shape.scratch_len(n));
+                let pass = Pass { isa, n, scratch: &mut [] };
+                shape.forward_channels(pass, channels.clone(), &x, y.slice());
+                let pass = Pass { isa, n, scratch: scratch.slice() };
+                shape.backward_channels(pass, channels, &x, &dy, dx.slice());
+                scratch.check();
+                [y.check().to_vec(), dx.check().to_vec()]
+            };
+            let whole = run(0..shape.c);
+            for (start, end) in (0..=shape.c).flat_map(|start| (start..=shape.c).map(move |end| (start, end)))
+            {
+                let expected = whole.each_ref().map(|t| &t[start * shape.pixels * n..end * shape.pixels * n]);
+                assert_eq!(
+                    run(start..end),
+                    expected,
+                    "channels {start}..{end}, {isa}, {n} samples, {shape:?}"
+                );
+            }
         }
     });
 }

@@ -1,6 +1,9 @@
 //! Pooling to images of a given size.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Size2};
+use super::{
+    Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Size2,
+    part,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -20,8 +23,10 @@ impl Adaptive {
         Ok(Shape::image(c, self.size.h, self.size.w))
     }
 
-    fn built(&self) -> &AdaptivePool2d {
-        self.built.as_ref().expect("a layer is built before it is used")
+    /// The pooling of `c` of the channels.
+    fn of_channels(&self, c: usize) -> AdaptivePool2d {
+        let built = self.built.as_ref().expect("a layer is built before it is used");
+        AdaptivePool2d::new(c, built.input(), built.output()).expect("a part of a shape that fits")
     }
 }
 
@@ -62,14 +67,21 @@ impl<T: Element> Layer<T> for AdaptiveAveragePool2D {
         BackwardReads::NOTHING
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        pool::adaptive_average_pool(cx.isa, self.0.built(), cx.n, x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let (mut team, c) = (memory.team, cx.input.c);
+        team.channels(Channels::new(c, x.len()), &mut [], [y], |channels, [y], _| {
+            let (pool, x) = (self.0.of_channels(channels.len()), part(x, c, &channels));
+            pool::adaptive_average_pool(cx.isa, &pool, cx.n, x, y);
+        });
     }
 
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            pool::adaptive_average_pool_backward(cx.isa, self.0.built(), cx.n, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let (mut team, c) = (memory.team, cx.input.c);
+        team.channels(Channels::new(c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let (pool, dy) = (self.0.of_channels(channels.len()), part(dy, c, &channels));
+            pool::adaptive_average_pool_backward(cx.isa, &pool, cx.n, dy, dx);
+        });
     }
 }
 
@@ -111,16 +123,32 @@ impl<T: Element> Layer<T> for AdaptiveMaxPool2D {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        let pool = self.0.built();
-        match cx.mode {
-            Mode::Train => pool::adaptive_max_pool(cx.isa, pool, cx.n, x, y, memory.saved),
-            Mode::Eval => pool::adaptive_max_pool_eval(cx.isa, pool, cx.n, x, y),
-        }
+        let (Memory { saved, mut team, .. }, c) = (memory, cx.input.c);
+        // In use, nothing is saved.
+        let saved = if cx.mode == Mode::Train { saved } else { &mut [] };
+        team.channels(Channels::new(c, x.len()), &mut [], [y, saved], |channels, [y, saved], _| {
+            let (pool, x) = (self.0.of_channels(channels.len()), part(x, c, &channels));
+            match cx.mode {
+                Mode::Train => pool::adaptive_max_pool(cx.isa, &pool, cx.n, x, y, saved),
+                Mode::Eval => pool::adaptive_max_pool_eval(cx.isa, &pool, cx.n, x, y),
+            }
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            pool::adaptive_max_pool_backward(cx.isa, self.0.built(), cx.n, memory.saved, tensors.dy, dx);
-        }
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let (Memory { saved, mut team, .. }, c) = (memory, cx.input.c);
+        let saved = &*saved;
+        team.channels(Channels::new(c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let (saved, dy) = (part(saved, c, &channels), part(dy, c, &channels));
+            pool::adaptive_max_pool_backward(
+                cx.isa,
+                &self.0.of_channels(channels.len()),
+                cx.n,
+                saved,
+                dy,
+                dx,
+            );
+        });
     }
 }

@@ -1,6 +1,6 @@
 //! Local response normalisation.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
+use super::{Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Options, OutputKind};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::local_response::LocalResponse;
@@ -111,13 +111,18 @@ impl<T: Element> Layer<T> for LocalResponseNormalization {
     }
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
-        self.built().forward(Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch }, x, y);
+        let (built, mut team) = (self.built(), memory.team);
+        team.channels(Channels::new(built.c, x.len()), &mut [], [y], |channels, [y], _| {
+            built.forward_channels(Pass { isa: cx.isa, n: cx.n, scratch: &mut [] }, channels, x, y);
+        });
     }
 
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            let pass = Pass { isa: cx.isa, n: cx.n, scratch: memory.scratch };
-            self.built().backward(pass, tensors.x, tensors.dy, dx);
-        }
+        let Backward { x, dy, dx: Some(dx), .. } = tensors else { return };
+        let (built, Memory { scratch, mut team, .. }) = (self.built(), memory);
+        team.channels(Channels::new(built.c, x.len()), scratch, [dx], |channels, [dx], scratch| {
+            let pass = Pass { isa: cx.isa, n: cx.n, scratch };
+            built.backward_channels(pass, channels, x, dy, dx);
+        });
     }
 }

@@ -1,6 +1,8 @@
 //! Zeros around images.
 
-use super::{Backward, BackwardReads, Context, Layer, LayerPlan, Memory, Options, OutputKind};
+use super::{
+    Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Options, OutputKind, part,
+};
 use crate::error::BuildError;
 use crate::shape::Shape;
 use isograd_kernels::Element;
@@ -98,13 +100,20 @@ impl<T: Element> Layer<T> for ZeroPadding2D {
         BackwardReads::NOTHING
     }
 
-    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], _: Memory<'_, T>) {
-        self.built().forward(cx.n, x, y);
+    fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
+        let (padding, mut team) = (*self.built(), memory.team);
+        team.channels(Channels::new(padding.c, y.len()), &mut [], [y], |channels, [y], _| {
+            let x = part(x, padding.c, &channels);
+            Padding2d { c: channels.len(), ..padding }.forward(cx.n, x, y);
+        });
     }
 
-    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, _: Memory<'_, T>) {
-        if let Some(dx) = tensors.dx {
-            self.built().backward(cx.n, tensors.dy, dx);
-        }
+    fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
+        let Backward { dy, dx: Some(dx), .. } = tensors else { return };
+        let (padding, mut team) = (*self.built(), memory.team);
+        team.channels(Channels::new(padding.c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let dy = part(dy, padding.c, &channels);
+            Padding2d { c: channels.len(), ..padding }.backward(cx.n, dy, dx);
+        });
     }
 }

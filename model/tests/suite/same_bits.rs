@@ -4,7 +4,8 @@ use crate::common::{branching, build, in_pool, simplecnn_with_dropout_and_batch_
 use isograd_datasets::{Arrays, Synthetic};
 use isograd_kernels::Isa;
 use isograd_model::layer::{
-    Backward, Context, Conv2D, Dense, Flatten, Input, Layer, LayerPlan, Memory, Softmax,
+    AdaptiveAveragePool2D, AdaptiveMaxPool2D, Backward, Context, Conv2D, Dense, Dropout, Flatten, Input,
+    Layer, LayerPlan, LocalResponseNormalization, Memory, Softmax, ZeroPadding2D,
 };
 use isograd_model::{BuildError, Element, Evaluation, Network, Shape, TrainConfig, Trainer, layers};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -107,6 +108,33 @@ fn networks_that_branch_give_the_same_bits() {
         for threads in [2, 3, 8] {
             assert_eq!(run(threads), expected, "{isa}, shards of {}, {threads} threads", cut.shard_size);
         }
+    }
+}
+
+/// Layers that are rare in networks, with enough work for several threads on a shard.
+#[test]
+fn rare_layers_that_threads_share_give_the_same_bits() {
+    let network = || {
+        build(layers![
+            Input::new(1, 28, 28),
+            Conv2D::new(13, 3),
+            ZeroPadding2D::new([1, 2, 0, 3]),
+            Dropout::new(0.25),
+            AdaptiveMaxPool2D::new([20, 19]),
+            LocalResponseNormalization::new().size(4).alpha(0.5),
+            AdaptiveAveragePool2D::new(7),
+            Flatten,
+            Dense::new(10),
+            Softmax
+        ])
+    };
+    let run = |threads| {
+        in_pool(threads, || finish(trainer_of::<f32>(network(), Isa::best(), 42, &ONE_SHARD), &ONE_SHARD))
+    };
+    let expected = run(1);
+    assert!(expected.evaluation.loss.is_finite());
+    for threads in [2, 3, 8] {
+        assert_eq!(run(threads), expected, "{threads} threads");
     }
 }
 
