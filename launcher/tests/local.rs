@@ -227,7 +227,7 @@ fn a_slow_folder_for_output_does_not_end_a_job() {
     // A process that opens it to write waits until another one reads, longer than an agent waits for its
     // launcher.
     let reader = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(6));
+        std::thread::sleep(Duration::from_secs(17));
         std::fs::read(fifo)
     });
     let mut job = Command::new(env!("CARGO_BIN_EXE_isograd"));

@@ -33,7 +33,7 @@ use tempfile::TempDir;
 /// What no wait of a test exceeds unless something hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// How long processes of a job may outlive whatever ended it.
-pub(crate) const LAST_PROCESS: Duration = Duration::from_secs(10);
+pub(crate) const LAST_PROCESS: Duration = Duration::from_secs(30);
 const PORT: u16 = 22;
 
 /// What is special about a host.
