@@ -112,7 +112,7 @@ fn parts_begin_with_a_random_block() {
 }
 
 #[test]
-#[should_panic(expected = "dropout: y has 3 elements, but features 0..2 of 2 samples need 4")]
+#[should_panic(expected = "dropout: y has 3 elements, but 2 features of 2 samples need 4")]
 fn lengths_must_fit() {
     dropout(0.5).forward(Isa::best(), 0..2, 2, &[1.0; 4], &mut [0f32; 3], &mut [0.0; 2]);
 }

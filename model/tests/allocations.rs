@@ -111,6 +111,13 @@ fn zoo_of_layers() -> Network<f32> {
     build(layers![
         Input::new(2, 12, 11),
         BatchNormalization::new(),
+        ZeroPadding2D::new([2, 1, 0, 3]),
+        Conv2D::new(24, 3),
+        // With enough work for several threads.
+        LocalResponseNormalization::new(),
+        Dropout::new(0.1),
+        AdaptiveMaxPool2D::new([12, 6]),
+        AdaptiveAveragePool2D::new([12, 11]),
         Conv2D::new(5, 3).padding(1),
         ReLU,
         MaxPool2D::new(2).stride(1),

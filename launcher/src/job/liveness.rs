@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 /// Time between two signs of life.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// How long one side may be silent before the other takes it for lost. A busy host that swaps, or a virtual
-/// machine that is moved, may stand still for some seconds; a process that ends closes its connection at once.
+/// machine that is moved, may stand still for some seconds. Where a process ends, its connection closes at
+/// once.
 pub(super) const SILENCE: Duration = Duration::from_secs(15);
 
 /// When the next sign of life is due. A loop that sends them waits no longer than until then.

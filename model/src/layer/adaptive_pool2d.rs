@@ -1,8 +1,7 @@
 //! Pooling to images of a given size.
 
 use super::{
-    Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Mode, Options, OutputKind, Size2,
-    part,
+    Backward, BackwardReads, Channels, Context, Layer, LayerPlan, Memory, Options, OutputKind, Size2, part,
 };
 use crate::error::BuildError;
 use crate::shape::Shape;
@@ -124,13 +123,13 @@ impl<T: Element> Layer<T> for AdaptiveMaxPool2D {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         let (Memory { saved, mut team, .. }, c) = (memory, cx.input.c);
-        // In use, nothing is saved.
-        let saved = if cx.mode == Mode::Train { saved } else { &mut [] };
+        let saved = if cx.has_backward { saved } else { &mut [] };
         team.channels(Channels::new(c, x.len()), &mut [], [y, saved], |channels, [y, saved], _| {
             let (pool, x) = (self.0.of_channels(channels.len()), part(x, c, &channels));
-            match cx.mode {
-                Mode::Train => pool::adaptive_max_pool(cx.isa, &pool, cx.n, x, y, saved),
-                Mode::Eval => pool::adaptive_max_pool_eval(cx.isa, &pool, cx.n, x, y),
+            if cx.has_backward {
+                pool::adaptive_max_pool(cx.isa, &pool, cx.n, x, y, saved);
+            } else {
+                pool::adaptive_max_pool_eval(cx.isa, &pool, cx.n, x, y);
             }
         });
     }

@@ -79,6 +79,9 @@ impl<T: Element> Layer<T> for Dropout {
     fn backward(&self, cx: &Context<'_, T>, tensors: Backward<'_, T>, memory: Memory<'_, T>) {
         let Backward { dy, dx: Some(dx), .. } = tensors else { return };
         let Memory { saved, mut team, .. } = memory;
+        if cx.mode == Mode::Eval {
+            return team.elements(dx, [dy], |dx, [dy]| dx.copy_from_slice(dy));
+        }
         let (dropout, kept) = (self.of(cx), &*self.kept(cx.n, saved));
         team.channels(Channels::new(self.features, dx.len()), &mut [], [dx], |features, [dx], _| {
             let [dy, kept] = [dy, kept].map(|t| part(t, self.features, &features));

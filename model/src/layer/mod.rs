@@ -72,8 +72,10 @@ pub enum Mode {
 pub struct Context<'a, T> {
     /// The instruction-set level of all kernels.
     pub isa: Isa,
-    /// Training or use.
+    /// Training or use. A frozen layer works as in use, in training, too.
     pub mode: Mode,
+    /// Whether a backward pass through the layer follows, for which it saves what that needs.
+    pub has_backward: bool,
     /// Shape of the layer's input: that of one sample.
     pub input: Shape,
     /// Samples in the shard.

@@ -1,7 +1,7 @@
 //! The pooling layers.
 
 use super::{
-    Backward, BackwardReads, Channels, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Mode, Options,
+    Backward, BackwardReads, Channels, Context, Fusion, Geometry, Layer, LayerPlan, Memory, Options,
     OutputKind, Size2, part,
 };
 use crate::error::BuildError;
@@ -155,14 +155,14 @@ impl<T: Element> Layer<T> for MaxPool2D {
 
     fn forward(&self, cx: &Context<'_, T>, x: &[T], y: &mut [T], memory: Memory<'_, T>) {
         let Memory { saved, mut team, .. } = memory;
-        // In use, nothing is saved.
-        let saved = if cx.mode == Mode::Train { saved } else { &mut [] };
+        let saved = if cx.has_backward { saved } else { &mut [] };
         let channels = Channels::new(cx.input.c, x.len());
         team.channels(channels, &mut [], [y, saved], |channels, [y, saved], _| {
             let (pool, x) = (self.window.of_channels(channels.len()), part(x, cx.input.c, &channels));
-            match cx.mode {
-                Mode::Train => pool::max_pool(cx.isa, &pool, cx.n, self.relu, x, y, saved),
-                Mode::Eval => pool::max_pool_eval(cx.isa, &pool, cx.n, self.relu, x, y),
+            if cx.has_backward {
+                pool::max_pool(cx.isa, &pool, cx.n, self.relu, x, y, saved);
+            } else {
+                pool::max_pool_eval(cx.isa, &pool, cx.n, self.relu, x, y);
             }
         });
     }

@@ -190,10 +190,11 @@ impl<T: Element> Network<T> {
         addend: &'c [T],
     ) -> Context<'c, T> {
         let mode = if self.infos[layer].frozen { Mode::Eval } else { cx.mode };
+        let has_backward = cx.mode == Mode::Train && !step.skip_backward;
         let prepared = &cx.prepared[self.prepared.ranges(cx.mode)[layer].clone()];
         let addition =
             step.addend.map(|Addend { activation, .. }| Finish { addend: Some(addend), activation });
-        Context { input: step.input, mode, prepared, addition, ..*cx }
+        Context { input: step.input, mode, has_backward, prepared, addition, ..*cx }
     }
 
     /// `y = function(the sum of what the step reads)`, added in the order of the paths.

@@ -145,6 +145,7 @@ impl<T: Element> Network<T> {
         Context {
             isa,
             mode,
+            has_backward: mode == Mode::Train,
             input: self.input_shape(),
             n,
             global_batch_size: n,

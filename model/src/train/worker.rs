@@ -105,6 +105,7 @@ impl<'a, T: Element> Job<'a, T> {
         Context {
             isa: self.config.isa,
             mode,
+            has_backward: mode == Mode::Train,
             input: self.network.input_shape(),
             n: shard.len(),
             global_batch_size: self.samples(),

@@ -486,6 +486,27 @@ fn a_relu_of_joined_paths_masks_its_own_gradient_alone() {
     }
 }
 
+/// Pools have nothing that could be frozen, and a frozen dropout is none. The gradient goes through them to
+/// the convolution in front.
+#[test]
+fn gradients_go_through_frozen_layers_without_parameters() {
+    let data = isograd_datasets::Synthetic { seed: 1, sample_shape: [2, 6, 6], num_classes: 4 };
+    let data = data.samples(0..48).expect("a data set");
+    let train = |layer: Box<dyn Layer<f32>>| {
+        let mut layers =
+            layers![Input::new(2, 6, 6), Conv2D::new(3, 3).padding(1), Flatten, Dense::new(4), Softmax];
+        layers.insert(2, layer);
+        let config = TrainConfig { batch_size: 16, shard_size: 8, ..TrainConfig::default() };
+        let mut trainer = Trainer::new(build(layers), config).expect("a trainer");
+        trainer.train_epoch(&data, |_| ()).expect("finite losses");
+        trainer.state().params_sha256()
+    };
+    let frozen = |layer: Box<dyn Layer<f32>>| train(Box::new(Frozen::boxed(layer)));
+    assert_eq!(frozen(Box::new(MaxPool2D::new(2))), train(Box::new(MaxPool2D::new(2))));
+    assert_eq!(frozen(Box::new(AdaptiveMaxPool2D::new(4))), train(Box::new(AdaptiveMaxPool2D::new(4))));
+    assert_eq!(frozen(Box::new(Dropout::new(0.5))), train(Box::new(Dropout::new(0.0))));
+}
+
 #[test]
 fn frozen_layers_stay_as_they_are() {
     let layers = || {
