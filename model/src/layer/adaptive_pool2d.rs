@@ -139,15 +139,9 @@ impl<T: Element> Layer<T> for AdaptiveMaxPool2D {
         let (Memory { saved, mut team, .. }, c) = (memory, cx.input.c);
         let saved = &*saved;
         team.channels(Channels::new(c, dx.len()), &mut [], [dx], |channels, [dx], _| {
+            let pool = self.0.of_channels(channels.len());
             let (saved, dy) = (part(saved, c, &channels), part(dy, c, &channels));
-            pool::adaptive_max_pool_backward(
-                cx.isa,
-                &self.0.of_channels(channels.len()),
-                cx.n,
-                saved,
-                dy,
-                dx,
-            );
+            pool::adaptive_max_pool_backward(cx.isa, &pool, cx.n, saved, dy, dx);
         });
     }
 }

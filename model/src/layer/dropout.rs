@@ -31,6 +31,7 @@ impl Dropout {
         Self { rate, layer: 0, features: 0 }
     }
 
+    /// The dropout of a pass.
     fn of(&self, cx: &Context<'_, impl Element>) -> dropout::Dropout {
         let rng = Rng::new(cx.seed, Purpose::Dropout).epoch(cx.epoch).layer(self.layer);
         dropout::Dropout { rng, first_position: cx.position, rate: self.rate }
@@ -53,8 +54,8 @@ impl<T: Element> Layer<T> for Dropout {
             return Err(BuildError::OutOfRange { name, expected: "between 0 and 1", value });
         }
         (self.layer, self.features) = (plan.index() as u32, input.elements());
-        let samples = dropout::SAMPLES_OF_NUMBER;
-        plan.save(self.features.div_ceil(samples), self.features);
+        // A feature has a number for each so many samples, and one for the rest.
+        plan.save(self.features.div_ceil(dropout::SAMPLES_OF_NUMBER), self.features);
         Ok(input)
     }
 
