@@ -185,6 +185,29 @@ fn a_signal_leaves_a_checkpoint_of_its_very_step() {
 }
 
 #[test]
+fn a_run_keeps_what_a_resume_has_given() {
+    const MORE: &str = "--global-batch-size 54 --shard-size 10 --validation-split 0.2";
+    let [whole, parts] = [Place::new(), Place::new()];
+    assert_eq!(run(&whole.start(&format!("{MORE} --epochs 4"))).code, Some(0));
+    assert_eq!(run(&parts.start(&format!("{MORE} --epochs 1"))).code, Some(0));
+    let paused = run(&parts.resume("--epochs 4 --pause-after 2 --checkpoint-every 5epochs"));
+    assert!(paused.stdout.contains("paused after epoch 2 of 4"), "{paused:?}");
+    assert_eq!(names(&parts.run(), "epoch-0002-").len(), 1, "a pause has its checkpoint");
+    let best = |place: &Place| fs::read_link(place.run().join("best")).expect("a link");
+    let last = run(&parts.resume("--pause-after 3"));
+    assert!(last.stdout.contains("paused after epoch 3 of 4"), "{last:?}");
+    let last = run(&parts.resume("--hash"));
+    let whole_again = run(&whole.resume("--hash"));
+    assert_eq!(hash(&last), hash(&whole_again));
+    assert_eq!(best(&parts), best(&whole), "the best value is that of the whole run");
+    let note = |place: &Place| {
+        let text = fs::read_to_string(place.run().join("last/run.json")).expect("a file");
+        assert!(text.contains("\"best\""), "{text}");
+    };
+    note(&parts);
+}
+
+#[test]
 fn the_checkpoint_before_a_damaged_one_is_used_and_that_is_said() {
     let place = Place::new();
     let expected = hash(&run(&place.train(&format!("{SHORT} --ema 0.5"))));
@@ -274,8 +297,10 @@ fn what_cannot_be_gone_on_with_is_refused() {
     assert_error(&place.start(SHORT), 2, &[started, &format!("hint: --resume {run_folder} goes on")]);
     assert_error(&place.resume("--seed 1"), 2, &["--seed 1: the run was started with 0", "hint: --load"]);
     assert_error(&place.resume("--epochs 2"), 2, &["--epochs 2: the run was started with 3"]);
-    fs::write(place.path("net.toml"), NETWORK.replace("16", "17")).expect("a file");
-    assert_error(&place.resume(""), 1, &["the saved run has the network one of "]);
+    for (from, to) in [("16", "17"), ("0.25", "0.5")] {
+        fs::write(place.path("net.toml"), NETWORK.replace(from, to)).expect("a file");
+        assert_error(&place.resume(""), 2, &["net.toml is not as it was when the run was started"]);
+    }
     fs::write(place.path("net.toml"), NETWORK).expect("a file");
     assert_error(
         &format!("local -n 2 {}", place.resume("--shards-per-rank 1")),

@@ -2,10 +2,12 @@
 //! threads and files, which do not change its bits. What depends on the ranks or on the CPU of the start is
 //! kept as the value that came of it.
 
+use super::address;
 use super::args::{Arguments, Command, ExecutionArgs, TrainArgs};
 use super::config::{self, CommandOptions, Kind};
 use super::conv_plan::ConvArgs;
 use super::dtype::Dtype;
+use super::parsers::DatasetName;
 use super::plan::{Execution, TrainPlan};
 use crate::failure::Failure;
 use clap::parser::ValueSource;
@@ -15,7 +17,7 @@ use isograd_model::file::Tuning;
 use isograd_model::layer::ConvPath;
 use isograd_model::{RunFolder, RunInfo, TestTime};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The name of the note of a checkpoint with its settings.
 pub(crate) const SETTINGS: &str = "settings";
@@ -68,8 +70,8 @@ const FREE: [&str; 20] = [
 /// Options that belong to the start of a run alone.
 const OF_THE_START: [&str; 2] = ["load", "evaluate"];
 /// Options of which a checkpoint keeps what came of them.
-const EFFECTIVE: [&str; 5] =
-    ["batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
+const EFFECTIVE: [&str; 7] =
+    ["epochs", "steps", "batch-size", "global-batch-size", "scale-learning-rate", "isa", "warm-up-factor"];
 
 /// Options, and the folder that their relative paths start from.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +103,9 @@ impl SavedSettings {
         }
         let Execution { isa, .. } = plan.execution;
         words.extend(precision_of_type(plan)?.map(Some));
+        // They may be those of a resume.
+        words.push(Some(format!("--epochs={}", plan.epochs)));
+        words.extend(plan.steps.map(|steps| Some(format!("--steps={steps}"))));
         words.push(Some(format!("--isa={isa}")));
         words.push(Some(format!("--global-batch-size={}", plan.global_batch_size(samples, world))));
         if scaled {
@@ -161,18 +166,21 @@ impl SavedSettings {
             }
             let saved = raw(&matches, &name);
             let choices = |args: &TrainArgs| args.execution.conv.tuned.as_ref().map(Tuning::digest);
+            let path = |args: &TrainArgs| args.execution.conv.conv.unwrap_or_default();
             let precision = |args: &TrainArgs| args.execution.conv.conv_precision.unwrap_or_default();
             let is_equal = match name.as_str() {
                 "tuned" => choices(&args) == choices(&given_args),
+                "conv" => choices(&args).is_none() && path(&args) == path(&given_args),
                 "conv-precision" => precision(&args) == precision(&given_args),
                 "dtype" => args.execution.dtype == given_args.execution.dtype,
                 "evaluate" => true,
+                "dataset" => saved.as_deref().map(shown) == Some(shown(&values)),
                 _ => saved.as_ref() == Some(&values),
             };
             if !is_equal {
                 let show = |values: &[&OsStr]| match name.as_str() {
                     "tuned" => "choices".to_string(),
-                    _ => values.iter().map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","),
+                    _ => shown(values),
                 };
                 let was =
                     saved.map_or_else(|| "without it".to_string(), |saved| format!("with {}", show(&saved)));
@@ -214,6 +222,12 @@ impl SavedSettings {
         args.output.load = None;
         args.data.dataset_train_path = given_args.data.dataset_train_path.or(args.data.dataset_train_path);
         args.data.dataset_test_path = given_args.data.dataset_test_path.or(args.data.dataset_test_path);
+        // The same address may have another signature.
+        if let Some(DatasetName::Path(path)) = &given_args.data.dataset
+            && path.to_str().is_some_and(address::is_meant)
+        {
+            args.data.dataset = given_args.data.dataset;
+        }
         if is_given("prefetch") {
             args.prefetch = given_args.prefetch;
         }
@@ -232,7 +246,7 @@ impl SavedSettings {
     fn find_paths(&self, args: &mut TrainArgs) {
         let is_elsewhere = std::env::current_dir().is_ok_and(|folder| folder != self.folder);
         let find = |path: &mut PathBuf| {
-            let is_file = !path.to_str().is_some_and(super::address::is_meant);
+            let is_file = !path.to_str().is_some_and(address::is_meant);
             if is_elsewhere && is_file && path.is_relative() && !path.exists() {
                 *path = self.folder.join(&path);
             }
@@ -240,7 +254,7 @@ impl SavedSettings {
         if let super::network_plan::ModelName::File(path) = &mut args.network.model {
             find(path);
         }
-        if let Some(super::parsers::DatasetName::Path(path)) = &mut args.data.dataset {
+        if let Some(DatasetName::Path(path)) = &mut args.data.dataset {
             find(path);
         }
         args.data.dataset_train_path.iter_mut().for_each(find);
@@ -342,6 +356,11 @@ fn precision_of_type(plan: &TrainPlan) -> Result<Option<String>, Failure> {
     Ok(precision.map(precision_word))
 }
 
+/// Values as they may be shown: addresses without what may be secret in them.
+fn shown(values: &[&OsStr]) -> String {
+    values.iter().map(|value| address::shown(Path::new(value))).collect::<Vec<_>>().join(",")
+}
+
 fn precision_word(precision: Precision) -> String {
     format!("--conv-precision={}", if precision == Precision::Bfloat16 { "bfloat16" } else { "full" })
 }
@@ -386,6 +405,7 @@ mod tests {
         words.sort();
         let expected = [
             "--dataset=synthetic",
+            "--epochs=10",
             "--global-batch-size=80",
             "--isa=portable",
             "--learning-rate=0.4",
@@ -423,7 +443,14 @@ mod tests {
     fn options_that_would_change_bits_are_refused_by_name() {
         let settings = saved("--dataset synthetic --seed 7 --epochs 5", 1);
         let merge = |options: &str| settings.merge(args(&format!("--resume runs/a {options}")).unwrap());
-        for options in ["", "--seed 7", "--epochs 9 --steps 4", "--hash --save x.st --keep 1 --timeout 3"] {
+        let harmless = [
+            "",
+            "--seed 7",
+            "--epochs 9 --steps 4",
+            "--hash --save x.st --keep 1 --timeout 3",
+            "--conv auto --conv-precision full",
+        ];
+        for options in harmless {
             merge(options).unwrap_or_else(|failure| panic!("{options}: {failure}"));
         }
         assert_eq!(merge("").unwrap().training.epochs, 5);
@@ -431,6 +458,7 @@ mod tests {
             ("--seed 8", "--seed 8: the run was started with 7, and another value would change its bits"),
             ("--batch-size 10", "--batch-size 10: the run was started without it, and another value"),
             ("--optimizer sgd", "--optimizer sgd: the run was started with adam, and"),
+            ("--conv direct", "--conv direct: the run was started without it, and another value"),
             ("--early-stopping", "--early-stopping true: the run was started with false, and"),
             ("--sync-stats", "--sync-stats true: the run was started with false, and"),
             ("--epochs 4", "--epochs 4: the run was started with 5, it can only have more"),

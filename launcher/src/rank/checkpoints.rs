@@ -41,6 +41,8 @@ pub(crate) struct Checkpoints<T> {
     watched: Watched,
     info: RunInfo,
     best: Option<f64>,
+    /// The epoch behind which this part of the run ends.
+    pause_after: Option<u32>,
     /// Samples of an epoch.
     samples: usize,
     jobs: Option<Sender<Job<T>>>,
@@ -84,7 +86,7 @@ impl<T: Element> Checkpoints<T> {
     pub(crate) fn start(
         plan: &CheckpointPlan,
         folder: RunFolder,
-        info: RunInfo,
+        mut info: RunInfo,
         samples: usize,
         from: Option<(PathBuf, RunInfo)>,
     ) -> Self {
@@ -97,11 +99,13 @@ impl<T: Element> Checkpoints<T> {
                 let _ = to_training.send(Done { snapshot, result });
             }
         });
-        let best = from.as_ref().and_then(|(_, info)| info.notes.get(BEST)?.parse().ok());
+        let best = from.as_ref().and_then(|(_, told)| told.notes.get(BEST)?.parse::<f64>().ok());
+        info.notes.extend(best.map(note_of_best));
         Self {
             path: plan.folder.clone(),
             every: plan.every,
             watched: plan.best.clone(),
+            pause_after: plan.pause_after,
             info,
             best,
             samples,
@@ -165,9 +169,10 @@ impl<T: Element> Checkpoints<T> {
         let is_best = self.best.is_none_or(|best| direction.is_better(value, best, 0.0));
         if is_best {
             self.best = Some(value);
-            self.info.notes.insert(BEST.to_string(), format!("{value:?}"));
+            self.info.notes.extend([note_of_best(value)]);
         }
-        let is_last = trainer.is_finished() || trainer.is_ended();
+        let pauses = self.pause_after.is_some_and(|last| trainer.epochs() >= last);
+        let is_last = trainer.is_finished() || trainer.is_ended() || pauses;
         let is_due = match self.every {
             Every::Epochs(epochs) => trainer.epochs().is_multiple_of(epochs),
             Every::Steps(_) | Every::Time(_) => false,
@@ -233,4 +238,9 @@ impl<T: Element> Checkpoints<T> {
             }
         }
     }
+}
+
+/// The note of a checkpoint that tells the best value so far.
+fn note_of_best(value: f64) -> (String, String) {
+    (BEST.to_string(), format!("{value:?}"))
 }

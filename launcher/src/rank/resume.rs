@@ -8,6 +8,7 @@
 //! ```
 
 use crate::cli::TrainArgs;
+use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{Execution, RankPlan, TrainPlan};
 use crate::cli::saved_settings::{SETTINGS, SavedSettings};
 use crate::failure::Failure;
@@ -90,10 +91,26 @@ fn go_on(
     let Told { settings, input } = postcard::from_bytes(&told).expect("ranks of one version");
     let merged = SavedSettings::parse(&settings).merge(args);
     let merged = merged.and_then(|args| TrainPlan::try_from(Box::new(args)));
-    let mut plan = merged.inspect_err(|failure| joined.communicator.abort(&failure.to_string()))?;
+    let plan = merged.and_then(|plan| check_network(&plan, input.as_ref()).map(|()| plan));
+    let mut plan = plan.inspect_err(|failure| joined.communicator.abort(&failure.to_string()))?;
     plan.augment.input.keep_computed(input.as_ref());
     let run = JoinedRun { plan, joined: Mutex::new(Some(joined)) };
     command::start_as(identity, &run, out)
+}
+
+/// Checks that a network's file is as it was. The summary, which a checkpoint compares, does not show all
+/// options of layers.
+fn check_network(plan: &TrainPlan, told: Option<&InputInfo>) -> Result<(), Failure> {
+    match (&plan.model, told.and_then(|told| told.network.as_ref())) {
+        (NetworkPlan::File(file), Some(text)) if file.text() != text => Err(Failure::Usage {
+            problem: format!("--resume: {} is not as it was when the run was started", plan.model.argument()),
+            hint: Some(
+                "--load FOLDER/last/model.safetensors starts a new run from the parameters of a checkpoint"
+                    .to_string(),
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What a checkpoint tells of its run before there is a network.

@@ -155,7 +155,7 @@ impl RunFolder {
             self.link(LAST, &name).map_err(FolderError::write(LAST))
         };
         write().map_err(|error| error.at(&checkpoint))?;
-        self.remove_old();
+        self.remove_old(&checkpoint);
         Ok(checkpoint)
     }
 
@@ -196,12 +196,13 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Removes all checkpoints but the newest and the best. What cannot be removed stays: it only takes
-    /// space.
-    fn remove_old(&self) {
+    /// Removes all checkpoints but the newest, the best, and the one that was `written` just now: where a run
+    /// goes on from an older checkpoint, as its newest is damaged, that one is not among the newest. What
+    /// cannot be removed stays: it only takes space.
+    fn remove_old(&self, written: &Path) {
         let best = fs::canonicalize(self.path.join(BEST)).ok();
         let Ok(checkpoints) = Self::checkpoints(&self.path) else { return };
-        for checkpoint in checkpoints.into_iter().skip(self.keep) {
+        for checkpoint in checkpoints.into_iter().skip(self.keep).filter(|checkpoint| checkpoint != written) {
             if best.is_none() || fs::canonicalize(&checkpoint).ok() != best {
                 // Under its hidden name first: a part of a checkpoint must not look like one.
                 let _ = self.set_aside(&checkpoint);

@@ -7,10 +7,10 @@ use isograd_kernels::Element;
 use std::ops::Range;
 
 impl<T: Element> Trainer<T> {
-    /// Announces this rank's samples of an epoch in `order`, step after step.
+    /// Announces this rank's samples of the open epoch in `order`, step after step, from its next step on.
     pub(super) fn announce_epoch(&self, dataset: &dyn Dataset, order: &[u32]) {
         let batch_size = self.config.batch_size;
-        let mut upcoming = (0..order.len()).step_by(batch_size).flat_map(|first| {
+        let mut upcoming = (self.open_epoch.position..order.len()).step_by(batch_size).flat_map(|first| {
             let samples = batch_size.min(order.len() - first);
             let positions = self.positions(samples, self.network.least_samples());
             positions.map(move |position| order[first + position])

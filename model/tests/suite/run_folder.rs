@@ -48,6 +48,25 @@ fn the_newest_and_the_best_checkpoint_stay() {
     }
 }
 
+#[test]
+fn the_checkpoint_that_was_written_last_stays_behind_newer_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, data) = (folder.path().join("run"), pattern(0..40));
+    let folder = RunFolder::open(&path, 1).expect("a new folder");
+    let write = |epochs: u32| {
+        let mut trainer = trainer();
+        (0..epochs).for_each(|_| drop(trainer.train_epoch(&data, |_| ()).expect("finite losses")));
+        folder.write(&trainer.snapshot(&[]).expect("memory"), &info(), false).expect("room")
+    };
+    let newest = write(3);
+    // A run that goes on from an older checkpoint than the newest one.
+    for epochs in [1, 2] {
+        let written = write(epochs);
+        assert_eq!(fs::canonicalize(path.join("last")).ok(), fs::canonicalize(&written).ok());
+        assert_eq!(RunFolder::checkpoints(&path).expect("two"), [newest.clone(), written]);
+    }
+}
+
 /// Writes two more checkpoints. Then the folder has `names`, the two newest and `last`.
 fn trainer_goes_on(write: &mut impl FnMut(bool) -> std::path::PathBuf, path: &Path, expected: [&str; 3]) {
     let newest = [write(false), write(false)];
