@@ -179,6 +179,11 @@ impl Paths {
         [self.forward, self.input_gradient, self.weight_gradient]
     }
 
+    /// The paths of these passes over `n` samples.
+    pub fn over(&self, n: usize) -> [Path; 3] {
+        [self.forward_of(n), self.input_gradient_of(n), self.weight_gradient_of(n)]
+    }
+
     /// How factors are multiplied in these passes.
     pub fn precisions(&self) -> [Precision; 3] {
         [self.precision, self.precision, self.weight_gradient_precision]

@@ -34,7 +34,7 @@ impl Pass {
 pub(super) struct Times {
     /// Seconds for a shard on each path that serves the shape.
     pub(super) seconds: Vec<(Path, f64)>,
-    /// The path that the shape gives.
+    /// The path that the shape gives to passes over as many samples.
     pub(super) by_shape: Path,
     pub(super) chosen: Path,
 }
@@ -43,7 +43,7 @@ impl Times {
     fn new(seconds: Vec<(Path, f64)>, by_shape: Path) -> Self {
         let mut times = Self { seconds, by_shape, chosen: by_shape };
         let fastest = times.seconds.iter().min_by(|one, other| one.1.total_cmp(&other.1));
-        let (path, seconds) = *fastest.expect("the direct path serves all shapes");
+        let (path, seconds) = *fastest.expect("the path by shape has a time");
         if seconds < (1.0 - LEAST_GAIN) * times.of(by_shape) {
             times.chosen = path;
         }
@@ -70,30 +70,66 @@ impl Tuned {
         let by_shape = Paths::by_shape(&measured.shape).expect("the shape of a convolution of a network");
         let passes = Passes::<T>::new(*bench, measured.shape);
         let mut times = [const { None }; 3];
-        for (index, (pass, path)) in Pass::ALL.into_iter().zip(by_shape.each()).enumerate() {
+        for (index, (pass, path)) in Pass::ALL.into_iter().zip(by_shape.over(bench.n)).enumerate() {
             if measured.passes[index] > 0 {
-                times[index] = Some(Times::new(passes.times(pass), path));
+                // Over few samples, some passes have only one path, whatever is chosen.
+                let is_taken = |path: Path| chosen(by_shape, index, path).over(bench.n)[index] == path;
+                times[index] = Some(Times::new(passes.times(pass, is_taken), path));
             }
         }
         Self { measured, times, by_shape }
     }
 
-    /// The chosen paths; that by shape for a pass that no layer has.
+    /// The chosen paths; that by shape where no other one is, and for a pass that no layer has.
     pub(super) fn paths(&self) -> Paths {
-        let of = |index: usize, by_shape| self.times[index].as_ref().map_or(by_shape, |times| times.chosen);
-        let [forward, input_gradient, weight_gradient] = self.by_shape.each();
-        Paths {
-            forward: of(0, forward),
-            input_gradient: of(1, input_gradient),
-            weight_gradient: of(2, weight_gradient),
-            ..self.by_shape
-        }
+        let times = self.times.iter().enumerate().filter_map(|(index, times)| Some((index, times.as_ref()?)));
+        let others = times.filter(|(_, times)| times.chosen != times.by_shape);
+        others.fold(self.by_shape, |paths, (index, times)| chosen(paths, index, times.chosen))
+    }
+}
+
+/// `paths` with `path` for the pass at `index`.
+fn chosen(paths: Paths, index: usize, path: Path) -> Paths {
+    match Pass::ALL[index] {
+        Pass::Forward => Paths { forward: path, ..paths },
+        Pass::InputGradient => Paths { input_gradient: path, ..paths },
+        Pass::WeightGradient => Paths { weight_gradient: path, ..paths },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tune::times::Bench;
+    use isograd_kernels::Isa;
+    use isograd_kernels::conv::Conv2dShape;
+
+    #[test]
+    fn only_paths_that_a_shard_takes_are_measured() {
+        let [stride, padding, dilation] = [1, 1, 1].map(Into::into);
+        let shape =
+            Conv2dShape { c: 16, h: 4, w: 4, f: 16, kh: 3, kw: 3, stride, padding, dilation, groups: 1 };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+        let paths = |n| {
+            let bench = Bench { isa: Isa::best(), n, threads: 1, shards: 1 };
+            let measured = Measured { shape, layers: 1, passes: [1; 3] };
+            let tuned = pool.install(|| Tuned::measure::<f32>(&bench, measured));
+            let found = tuned.times.each_ref().map(|times| {
+                let times = times.as_ref().expect("all passes have times");
+                let paths: Vec<Path> = times.seconds.iter().map(|(path, _)| *path).collect();
+                assert!(paths.contains(&times.by_shape), "{times:?}");
+                paths
+            });
+            let [by_shape, chosen] = [Paths::by_shape(&shape).expect("a shape"), tuned.paths()];
+            for (index, times) in tuned.times.iter().flatten().enumerate() {
+                assert_eq!(chosen.over(n)[index], times.chosen);
+                assert!(times.chosen != times.by_shape || chosen.each()[index] == by_shape.each()[index]);
+            }
+            found
+        };
+        assert_eq!(paths(1), [const { [Path::Direct, Path::Im2col] }; 3], "of so few channels and samples");
+        assert!(paths(16).iter().all(|paths| paths == &Path::ALL));
+    }
 
     #[test]
     fn another_path_must_be_clearly_faster() {

@@ -52,14 +52,18 @@ fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<
     let (input, classes) = input(plan)?;
     let build = || plan.execution.dtype.apply(Network::<T>::build(layers(&plan.model, input, classes)?)?);
     let network = plan.execution.conv.apply(build()?)?;
-    let shapes = shapes(&network.convolutions());
     let name = plan.model.name();
+    // A network in a file has a shape of its own.
+    if network.input_shape() != input {
+        let problem = format!("{name} is for samples of {}, not of {input}", network.input_shape());
+        return Err(Failure::Usage { problem, hint: None });
+    }
+    let shapes = shapes(&network.convolutions());
     if shapes.is_empty() {
         let problem = format!("{name} has no convolution: there is nothing to choose");
         return Err(Failure::Usage { problem, hint: None });
     }
     let (isa, shard_size, batch_size) = (plan.execution.isa, plan.shard_size(), plan.batch_size);
-    let dtype = <T as isograd_kernels::Element>::NAME;
     out.line(&format!(
         "{name}: {} shapes of convolutions, {threads} threads, shards of {shard_size} samples, {}, {isa}, {}",
         shapes.len(),
@@ -81,7 +85,7 @@ fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<
         model: name,
         machine: cpu_model(),
         isa: isa.to_string(),
-        dtype: dtype.to_string(),
+        dtype: plan.execution.dtype.to_string(),
         threads,
         batch_size,
         shard_size,

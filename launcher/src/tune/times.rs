@@ -69,10 +69,11 @@ impl<T: Element> Passes<T> {
         Self { bench, shape, w: numbers(conv.weight_len()), lanes: (0..bench.threads).map(lane).collect() }
     }
 
-    /// The median time of a pass on each path that serves it, in seconds of a thread for a shard. That of a
-    /// Winograd path contains the thread's part of the preparation of the weights.
-    pub(super) fn times(&self, kind: Kind) -> Vec<(Path, f64)> {
-        let paths: Vec<Path> = Path::ALL.into_iter().filter(|path| path.serves(&self.shape)).collect();
+    /// The median time of a pass on each path that serves it and `is_taken`, in seconds of a thread for a
+    /// shard. That of a Winograd path contains the thread's part of the preparation of the weights.
+    pub(super) fn times(&self, kind: Kind, is_taken: impl Fn(Path) -> bool) -> Vec<(Path, f64)> {
+        let serves = |path: &Path| path.serves(&self.shape) && is_taken(*path);
+        let paths: Vec<Path> = Path::ALL.into_iter().filter(serves).collect();
         let mut candidates: Vec<Candidate> =
             paths.into_iter().map(|path| self.candidate(kind, path)).collect();
         for round in 0..ROUNDS {
@@ -237,7 +238,7 @@ mod tests {
         pool.install(|| {
             let passes = Passes::<f32>::new(bench, shape);
             for kind in Kind::ALL {
-                let times = passes.times(kind);
+                let times = passes.times(kind, |_| true);
                 assert_eq!(times.iter().map(|(path, _)| *path).collect::<Vec<_>>(), Path::ALL);
                 assert!(times.iter().all(|(_, seconds)| *seconds > 0.0 && seconds.is_finite()), "{times:?}");
             }
