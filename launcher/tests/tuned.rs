@@ -98,11 +98,17 @@ fn a_run_keeps_its_choices() {
     let test = |options: &str| {
         let outcome = ok(run(&format!("evaluate --load run --dataset synthetic {options}")));
         let digits = outcome.stdout.lines().next().map(str::to_string);
-        (digits, outcome.stderr.contains("a third CPU"))
+        (digits, outcome.stderr.contains("another CPU"))
     };
-    let (told, _) = test("");
+    let (told, warns) = test("");
+    assert!(warns, "the choices are of another machine");
     assert_eq!(told, test("--tuned same.toml").0);
-    assert!(told.is_some_and(|line| line.contains("loss")));
+    assert!(told.as_ref().is_some_and(|line| line.contains("loss")));
+    // Options that repeat what is so change nothing.
+    for options in ["--model net.toml", "--conv-precision full", "--model net.toml --conv-precision full"] {
+        assert_eq!(test(options), (told.clone(), true), "{options}");
+    }
+    assert!(!test("--conv direct").1, "no choices, no warning");
     let summary = |options: &str| {
         let outcome = ok(run(&format!("summary --model net.toml {options}")));
         let rows = outcome.stdout.lines().filter(|line| line.contains("Conv2D"));
@@ -111,6 +117,29 @@ fn a_run_keeps_its_choices() {
     let tuned = ["im2col/im2col/winograd4", "winograd2/direct/im2col", "im2col"];
     assert_eq!(summary("--tuned same.toml"), tuned);
     assert_ne!(summary(""), tuned);
+}
+
+#[test]
+fn a_workflow_trains_again_with_other_choices() {
+    let folder = folder();
+    let workflow = "workflow:\n  - getter: { dataset: synthetic }\n  - trainer: { model: net.toml, steps: 4, \
+                    global_batch_size: 54, shard_size: 10, hash: true, tuned: choices.toml }\n  - evaluator: { tuned: \
+                    choices.toml }\n";
+    fs::write(folder.path().join("w.yaml"), workflow).expect("room for a file");
+    let run = || ok(isograd_in(folder.path(), "run w.yaml --results results"));
+    let trained = |outcome: &Outcome| outcome.stdout.contains("params: ");
+    let first = run();
+    let of_command = isograd_in(folder.path(), &format!("{RUN} --steps 4 --tuned choices.toml"));
+    assert_eq!(hash(&first), hash(&of_command), "the bits of the choices");
+    assert!(!trained(&run()), "nothing has changed");
+    let other = CHOICES.replace("winograd2", "winograd4");
+    fs::write(folder.path().join("choices.toml"), other).expect("room for a file");
+    let second = run();
+    assert_ne!(hash(&second), hash(&first));
+    // The network, too.
+    fs::write(folder.path().join("net.toml"), NETWORK.replace("'Flatten'", "'Flatten',\n'ReLU'"))
+        .expect("room");
+    assert!(trained(&run()));
 }
 
 #[test]
@@ -123,6 +152,9 @@ fn mistakes_have_one_line() {
     let train = |options: &str| format!("{RUN} --steps 1 {options}");
     let path = folder.path();
     problem(path, &train("--tuned missing.toml"), "--tuned missing.toml: cannot read: ");
+    at("run.toml", "tuned = 'missing.toml'\n".to_string());
+    let place = "--config run.toml: line 1, column 1: --tuned missing.toml: cannot read: ";
+    problem(path, &train("--config run.toml"), place);
     problem(
         path,
         &train("--tuned net.toml"),

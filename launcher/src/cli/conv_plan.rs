@@ -1,6 +1,7 @@
 //! How convolutions are computed: on one path, by their shapes, or as a tuner has chosen.
 
 use super::config::CommandOptions;
+use super::dtype::Dtype;
 use super::parsers;
 use crate::failure::Failure;
 use crate::system::cpu_model::cpu_model;
@@ -63,7 +64,9 @@ impl ConvPlan {
     /// As `args` say, and where they do not, as a saved network was trained: `told`.
     pub(crate) fn or_told(args: ConvArgs, told: Option<ConvArgs>) -> Self {
         let Some(told) = told.filter(|_| args.tuned.is_none()) else { return args.into() };
-        if args.conv.is_none() && args.conv_precision.is_none() {
+        // Choices of a tuner are in full precision.
+        let is_so = |precision| told.tuned.is_some() && precision == Precision::Full;
+        if args.conv.is_none() && args.conv_precision.is_none_or(is_so) {
             return Self { is_told: true, ..told.into() };
         }
         let conv_precision = args.conv_precision.or(told.conv_precision);
@@ -88,26 +91,40 @@ impl ConvPlan {
                     error => usage("--conv", error),
                 })
             }
-            Choice::Tuned(tuning) if self.is_told && !covers(tuning, &network) => {
-                log::warn!(
-                    "the paths that the network was trained with are not for images of this size: those of its shapes \
-                     are taken"
-                );
-                Ok(network)
-            }
+            Choice::Tuned(tuning) if self.is_told && !covers(tuning, &network) => Ok(network),
             Choice::Tuned(tuning) => {
                 network.with_conv_table(&tuning.table).map_err(|error| usage("--tuned", error))
             }
         }
     }
 
-    /// Says where choices were measured on something else than they are used on, and where the CPU is slow
-    /// with them. They hold there, too: what they cost is time.
-    pub(crate) fn warn<T: Element>(&self, isa: Isa, shard_size: Option<usize>) {
+    /// Says where choices were measured on something else than they are used on, where the CPU is slow with
+    /// them, and where they are not for `network`. They hold on other machines, too: what they cost is time.
+    pub(crate) fn warn<T: Element>(
+        &self,
+        network: &Network<T>,
+        dtype: Dtype,
+        isa: Isa,
+        shard_size: Option<usize>,
+    ) {
         match &self.choice {
+            Choice::Tuned(tuning) if self.is_told && !covers(tuning, network) => log::warn!(
+                "the paths that the network was trained with are not for images of this size: those of its shapes \
+                 are taken"
+            ),
             Choice::Tuned(tuning) => {
-                if let Some(text) = differences::<T>(tuning, &cpu_model(), isa, shard_size) {
+                // Values of a training in bfloat16 are float32 in use.
+                let (what, of_values) = match self.is_told {
+                    true => ("the paths that the network was trained with", None),
+                    false => ("--tuned: the choices", Some(dtype)),
+                };
+                if let Some(text) = differences(what, tuning, &cpu_model(), of_values, isa, shard_size) {
                     log::warn!("{text}");
+                }
+                if !self.is_told && dtype.rounds_factors(isa) {
+                    log::warn!(
+                        "--tuned: convolutions multiply in float32; without it, those that are faster in bfloat16 multiply in it"
+                    );
                 }
             }
             Choice::Path(path, Precision::Bfloat16) if *path != ConvPath::Direct && !isa.has_bf16() => {
@@ -138,18 +155,22 @@ fn covers<T: Element>(tuning: &Tuning, network: &Network<T>) -> bool {
 }
 
 /// What `tuning` was measured on and is not so here, in words; `None` if all is equal.
-fn differences<T: Element>(
+/// `what` they are called.
+fn differences(
+    what: &str,
     tuning: &Tuning,
     cpu: &str,
+    dtype: Option<Dtype>,
     isa: Isa,
     shard_size: Option<usize>,
 ) -> Option<String> {
+    let dtype = dtype.map(|dtype| dtype.to_string());
     let shard_size = shard_size.map(|samples| samples.to_string());
     let rows = [
         ("isograd", &tuning.version, Some(env!("CARGO_PKG_VERSION"))),
         ("the CPU", &tuning.machine, Some(cpu)),
         ("--isa", &tuning.isa, Some(isa.name())),
-        ("--dtype", &tuning.dtype, Some(<T as isograd_kernels::Element>::NAME)),
+        ("--dtype", &tuning.dtype, dtype.as_deref()),
         ("--shard-size", &tuning.shard_size.to_string(), shard_size.as_deref()),
     ];
     let rows = rows.into_iter().filter_map(|(name, measured, here)| {
@@ -158,7 +179,7 @@ fn differences<T: Element>(
     let rows: Vec<String> = rows.collect();
     (!rows.is_empty()).then(|| {
         format!(
-            "--tuned: the choices were measured with {}; they hold here as well, with the bits that they have everywhere, \
+            "{what} were measured with {}; they hold here as well, with the bits that they have everywhere, \
              but others may be faster: 'isograd tune' measures",
             rows.join(", ")
         )
@@ -173,7 +194,7 @@ pub(crate) fn read(path: &Path) -> Result<Tuning, String> {
 
 /// Puts the choices themselves into the place of the name of their file, among the `words` of a command with
 /// such `options`. So the ranks of a job and a checkpoint have them, and nobody else needs the file.
-pub(super) fn with_text(options: &CommandOptions, words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+pub(crate) fn with_text(options: &CommandOptions, words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     const OPTION: &str = "--tuned";
     if options.find("tuned").is_none() {
         return Ok(words);
@@ -266,13 +287,14 @@ mod tests {
     #[test]
     fn other_machines_are_named() {
         let of = |tuning: &Tuning, shard_size| {
-            differences::<f32>(tuning, "a CPU", Isa::best(), shard_size).unwrap_or_default()
+            differences("they", tuning, "a CPU", Some(Dtype::F32), Isa::best(), shard_size)
+                .unwrap_or_default()
         };
         assert_eq!(of(&tuning(), Some(32)), "");
         assert_eq!(of(&tuning(), None), "");
         let other = Tuning { machine: "another CPU".to_string(), dtype: "float64".to_string(), ..tuning() };
         let text = of(&other, Some(16));
-        let start = "--tuned: the choices were measured with the CPU another CPU (here a CPU), --dtype float64 (here \
+        let start = "they were measured with the CPU another CPU (here a CPU), --dtype float64 (here \
                      float32), --shard-size 32 (here 16); they hold here as well";
         assert!(text.starts_with(start), "{text}");
     }
@@ -281,8 +303,9 @@ mod tests {
     fn what_is_given_goes_before_what_is_told() {
         let told = || Some(ConvArgs { tuned: Some(tuning()), ..ConvArgs::default() });
         let of = |args, told| ConvPlan::or_told(args, told).to_string();
+        let tuned_digest = format!("tuned sha256:{}", tuning().digest());
         assert_eq!(of(ConvArgs::default(), None), "auto");
-        assert_eq!(of(ConvArgs::default(), told()), format!("tuned sha256:{}", tuning().digest()));
+        assert_eq!(of(ConvArgs::default(), told()), tuned_digest);
         let direct = || ConvArgs { conv: Some(ConvPath::Direct), ..ConvArgs::default() };
         let precise = |precision| ConvArgs { conv_precision: Some(precision), ..ConvArgs::default() };
         let rounded = || precise(Precision::Bfloat16);
@@ -292,7 +315,8 @@ mod tests {
         let winograd = || Some(ConvArgs { conv: Some(ConvPath::Winograd), ..rounded() });
         assert_eq!(of(direct(), winograd()), "direct in bfloat16", "each option for itself");
         assert_eq!(of(precise(Precision::Full), winograd()), "winograd");
+        assert_eq!(of(precise(Precision::Full), told()), tuned_digest, "choices are in full precision");
         let tuned = ConvArgs { tuned: Some(tuning()), ..ConvArgs::default() };
-        assert_eq!(of(tuned, winograd()), format!("tuned sha256:{}", tuning().digest()));
+        assert_eq!(of(tuned, winograd()), tuned_digest);
     }
 }

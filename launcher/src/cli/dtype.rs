@@ -66,9 +66,17 @@ impl Dtype {
         if self != Self::Bf16 || args.conv_precision.is_some() || args.tuned.is_some() {
             return args;
         }
-        let has_instructions = level == LEVEL_OF_BFLOAT16;
-        let precision = if has_instructions { Precision::Bfloat16 } else { Precision::Full };
+        let precision = if self.rounds_factors_at(level) { Precision::Bfloat16 } else { Precision::Full };
         ConvArgs { conv_precision: Some(precision), ..args }
+    }
+
+    /// Whether the factors of convolutions are bfloat16s at level `isa` if nobody says otherwise.
+    pub(crate) fn rounds_factors(self, isa: Isa) -> bool {
+        self.rounds_factors_at(isa.name())
+    }
+
+    fn rounds_factors_at(self, level: &str) -> bool {
+        self == Self::Bf16 && level == LEVEL_OF_BFLOAT16
     }
 }
 

@@ -144,16 +144,16 @@ impl TryFrom<EvaluateArgs> for EvaluatePlan {
             ranks,
             config: _,
         } = args;
-        // The paths of another network say nothing of this one.
-        let given = execution.conv.clone();
-        let execution: Execution = execution.try_into()?;
-        let conv = match told.conv().filter(|_| model.is_none()) {
-            Some(told) => ConvPlan::or_told(given, Some(told)),
-            None => execution.conv.clone(),
-        };
         let model = match model {
             Some(model) => NetworkPlan::new(model)?,
             None => told.model()?,
+        };
+        let given = execution.conv.clone();
+        let execution: Execution = execution.try_into()?;
+        // The paths of another network say nothing of this one.
+        let conv = match told.conv().filter(|_| model.is_told_by(&told.info)) {
+            Some(told) => ConvPlan::or_told(given, Some(told)),
+            None => execution.conv.clone(),
         };
         let (input, loss) = (told.input(input), loss.unwrap_or_else(|| told.loss()));
         let test_time = tta.unwrap_or_else(|| told.test_time());

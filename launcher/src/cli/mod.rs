@@ -162,7 +162,7 @@ fn prepare(args: Vec<OsString>) -> Result<Prepared, Failure> {
     }
     let words = of_command.with_plain_switches(args.split_off(1 + command.split(' ').count()));
     let Expanded { words, origins, is_to_be_printed } = config::expand(&of_command, words)?;
-    args.extend(conv_plan::with_text(&of_command, words)?);
+    args.extend(conv_plan::with_text(&of_command, words).map_err(|failure| origins.explain(failure))?);
     Ok(Prepared { args, command, notes, origins, is_to_be_printed })
 }
 

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::system::text_file;
 use isograd_model::layer::Layers;
 use isograd_model::zoo::{self, Model};
-use isograd_model::{Element, Shape, file};
+use isograd_model::{Element, RunInfo, Shape, file};
 use std::path::PathBuf;
 
 /// What `--model` names.
@@ -58,6 +58,15 @@ impl NetworkPlan {
         match self {
             Self::Zoo(model) => model.name.to_string(),
             Self::File(file) => file.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Whether it is the network that `info` tells.
+    pub(super) fn is_told_by(&self, info: &RunInfo) -> bool {
+        let text = info.input.as_ref().and_then(|input| input.network.as_deref());
+        match self {
+            Self::Zoo(model) => text.is_none() && info.model == model.name,
+            Self::File(file) => text == Some(file.text()),
         }
     }
 

@@ -71,7 +71,8 @@ impl PredictPlan {
 
     /// The options of the training of `saved`.
     fn told(&self, saved: &SavedNetwork) -> Option<TrainArgs> {
-        SavedSettings::told_of_use(&saved.info).filter(|_| self.load.model.is_none())
+        let is_another = self.load.model.as_ref().is_some_and(|model| !model.is_told_by(&saved.info));
+        SavedSettings::told_of_use(&saved.info).filter(|_| !is_another)
     }
 }
 

@@ -11,6 +11,7 @@ mod inputs;
 mod output;
 
 use crate::cli::conv_plan::ConvPlan;
+use crate::cli::dtype::Dtype;
 use crate::cli::use_plan::PredictPlan;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -36,7 +37,7 @@ fn run(plan: &PredictPlan, out: &mut Output) -> Result<(), Failure> {
     let conv = plan.conv(&saved);
     let predictor = open(&saved, &conv)?.with_isa(plan.isa);
     let predictor = predictor.with_test_time(plan.test_time(&saved))?;
-    conv.warn::<f32>(plan.isa, None);
+    conv.warn(predictor.network(), Dtype::F32, plan.isa, None);
     if !saved.tells_input {
         log::warn!(
             "{} does not tell how its samples were normalised: bytes are divided by 255",

@@ -69,7 +69,7 @@ impl EvaluatePlan {
         let view = views::in_tests(&self.input, test, normalization.as_ref())?;
         let network = build::<T>(&self.model, &self.execution.conv, &*view, false)?;
         if identity.is_first() {
-            self.execution.conv.warn::<T>(self.execution.isa, None);
+            self.execution.conv.warn(&network, self.execution.dtype, self.execution.isa, None);
         }
         let state = load_state(&self.load, &self.model.name(), &network)?;
         let request = StopRequest::listen().map_err(Failure::Signals)?;

@@ -110,7 +110,8 @@ pub(crate) fn run<T: Element>(
     let network = build::<T>(&plan.model, &plan.execution.conv, &*views.train, plan.sync_stats)?;
     let (mut network, model) = (network, plan.model.name());
     if identity.is_first() {
-        plan.execution.conv.warn::<T>(config.isa, Some(config.shard_size));
+        let dtype = plan.execution.dtype;
+        plan.execution.conv.warn(&network, dtype, config.isa, Some(config.shard_size));
     }
     for pattern in &plan.freeze {
         network

@@ -25,7 +25,7 @@ impl CommandOptions {
     }
 
     /// Those of the command called `name`, which need not take configurations.
-    pub(super) fn of_any(name: &str) -> Option<Self> {
+    pub(crate) fn of_any(name: &str) -> Option<Self> {
         let command = Arguments::command().find_subcommand(name)?.clone();
         Some(Self { command, elsewhere: Vec::new() })
     }

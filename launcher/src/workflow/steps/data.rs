@@ -6,7 +6,7 @@ use super::dataset;
 use super::options::{Options, expected};
 use super::words::{self, of_dataset};
 use crate::cli::address;
-use crate::cli::config::table::{self, Given};
+use crate::cli::config::table::Given;
 use crate::cli::plan::TrainPlan;
 use crate::cli::source::Source;
 use crate::cli::{AugmentArgs, Command, DataArgs, InputArgs, PrefetchArgs};
@@ -33,8 +33,7 @@ fn known_words(given: &[Given], known: &[String]) -> Result<Vec<String>, Failure
             return Err(mistake(origin, &names::unknown("key", key, &known)));
         }
     }
-    let (found, origins) = table::words("train", given)?;
-    let found = words::texts(found)?;
+    let (found, origins) = words::of_command("train", given)?;
     // Values are checked before anything runs.
     words::parse(&train(&found)).map_err(|failure| origins.explain(failure))?;
     Ok(found)

@@ -5,7 +5,6 @@ use super::trainer::is_intact;
 use super::words::{self, of_dataset};
 use super::{Surroundings, dataset, model};
 use crate::cli::Command;
-use crate::cli::config::table;
 use crate::cli::dtype::Dtype;
 use crate::cli::plan::EvaluatePlan;
 use crate::cli::plan::{Execution, RankPlan};
@@ -35,7 +34,7 @@ fn handed_on(inputs: &Values) -> Result<Values, ComponentError> {
 
 /// The options of a step as words of the command `name`.
 fn command_words(name: &str, options: Options) -> Result<Vec<String>, Failure> {
-    words::texts(table::words(name, &options.given())?.0)
+    Ok(words::of_command(name, &options.given())?.0)
 }
 
 /// Tests a network, as `isograd evaluate` does.
@@ -82,7 +81,7 @@ impl Component for Evaluator {
     }
 
     fn fingerprint(&self) -> Option<String> {
-        Some(format!("{} {:?}", words::program(), self.words))
+        Some(format!("{} {}", words::program(), words::with_files(&self.words)))
     }
 
     fn is_intact(&self, outputs: &Values) -> bool {

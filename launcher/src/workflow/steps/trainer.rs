@@ -4,7 +4,6 @@ use super::options::Options;
 use super::words::{self, of_dataset};
 use super::{Pause, Surroundings, dataset, model};
 use crate::cli::Command;
-use crate::cli::config::table;
 use crate::cli::plan::TrainPlan;
 use crate::failure::Failure;
 use crate::workflow::lock;
@@ -35,8 +34,8 @@ fn planned(options: Options) -> Result<(Vec<String>, TrainPlan), Failure> {
         let problem = format!("a trainer has no '{}': it goes on by itself", refused.key);
         return Err(crate::workflow::file::mistake(&refused.origin, &problem));
     }
-    let (found, origins) = table::words("train", &given)?;
-    let words: Vec<String> = std::iter::once("train".to_string()).chain(words::texts(found)?).collect();
+    let (found, origins) = words::of_command("train", &given)?;
+    let words: Vec<String> = std::iter::once("train".to_string()).chain(found).collect();
     // What depends on the data set is found in the step.
     let plan = words::parse(&words).and_then(|command| match command {
         Command::Train(args) => TrainPlan::try_from(args),
@@ -86,7 +85,7 @@ impl Trainer {
     /// The run folder of a training with this command line: another one for another training, so that nothing
     /// is lost.
     fn own_folder(&self, line: &[String], set: &Json) -> PathBuf {
-        let key = words::short(&format!("{} {line:?} {set}", words::program()));
+        let key = words::short(&format!("{} {} {set}", words::program(), words::with_files(line)));
         self.around.results.join(format!("{}-{key}", self.step))
     }
 }
@@ -134,7 +133,7 @@ impl Component for Trainer {
     }
 
     fn fingerprint(&self) -> Option<String> {
-        Some(format!("{} {:?}", words::program(), self.words))
+        Some(format!("{} {}", words::program(), words::with_files(&self.words)))
     }
 
     fn is_intact(&self, outputs: &Values) -> bool {

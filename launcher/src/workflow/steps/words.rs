@@ -1,7 +1,8 @@
 //! Options of commands, from values and from files.
 
-use crate::cli::config::table;
-use crate::cli::{self, Command, Parsed};
+use crate::cli::config::table::{self, Given};
+use crate::cli::config::{CommandOptions, Origins};
+use crate::cli::{self, Command, Parsed, conv_plan};
 use crate::failure::Failure;
 use isograd_kernels::Isa;
 use serde_json::{Map, Value as Json};
@@ -20,11 +21,27 @@ pub(super) fn parse(words: &[String]) -> Result<Command, Failure> {
 }
 
 /// Words of a command line as text, which orders and keys are.
-pub(super) fn texts(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
+fn texts(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
     let text = |word: OsString| {
         word.into_string().map_err(|word| Failure::Step { problem: format!("{word:?} is not UTF-8") })
     };
     words.into_iter().map(text).collect()
+}
+
+/// The options `given` of the command `name`, without files that only tell options, and where they stand.
+pub(super) fn of_command(name: &str, given: &[Given]) -> Result<(Vec<String>, Origins), Failure> {
+    let (words, origins) = table::words(name, given)?;
+    let options = CommandOptions::of_any(name).expect("the name of a command");
+    let words = conv_plan::with_text(&options, words).map_err(|failure| origins.explain(failure))?;
+    Ok((texts(words)?, origins))
+}
+
+/// A text that differs where `words` do, or the files that they name as a network or its parameters.
+pub(super) fn with_files(words: &[String]) -> String {
+    const READ: [&str; 2] = ["--model=", "--load="];
+    let paths = words.iter().filter_map(|word| READ.iter().find_map(|name| word.strip_prefix(name)));
+    let stamps: Vec<String> = paths.map(Path::new).filter(|path| path.exists()).map(stamp).collect();
+    if stamps.is_empty() { format!("{words:?}") } else { format!("{words:?} {stamps:?}") }
 }
 
 /// The options of a data set for `command`, without those that it does not have.
