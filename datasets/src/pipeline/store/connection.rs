@@ -194,6 +194,7 @@ pub(super) fn last_status() -> Option<StatusCode> {
 /// none of them is handed on.
 pub(super) fn classify(error: &object_store::Error) -> Failure {
     let text = error.to_string();
+    let is_of_metadata = text.contains(METADATA_HOST);
     if let Some(status) = last_status().filter(|status| !status.is_success()) {
         let code = code_in(&text).map(|code| format!(" ({code})")).unwrap_or_default();
         let answer = format!("{status}{code}");
@@ -201,10 +202,12 @@ pub(super) fn classify(error: &object_store::Error) -> Failure {
             || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
         return match is_for_now {
             true => Failure::Broken(format!("the server answers {answer}")),
+            // A machine of a cloud that has no role.
+            false if is_of_metadata => Failure::Fatal(StoreError::NoCredentials),
             false => Failure::Fatal(StoreError::Refused { answer }),
         };
     }
-    if text.contains(METADATA_HOST) {
+    if is_of_metadata {
         return Failure::Fatal(StoreError::NoCredentials);
     }
     match is_of_transport(error) {

@@ -47,13 +47,20 @@ pub fn mirror(address: &Address, folder: &Path, options: &StoreOptions) -> Resul
     let file = File::create(&lock).map_err(|reason| unwritable(&lock, reason))?;
     file.lock().map_err(|reason| unwritable(&lock, reason))?;
     let objects = chunk_objects(address, options)?;
+    // What is no more goes first: a file may be where a folder is to come, and a folder where a file is.
+    let names: Vec<String> = objects.names().map(String::from).collect();
+    let keep = |part: &str, file: fn(&str) -> String| {
+        let part = folder.join(part);
+        let keep: HashSet<PathBuf> = names.iter().map(|name| part.join(file(name))).collect();
+        remove_others(&part, &keep).map_err(|reason| unwritable(&part, reason))
+    };
+    keep("data", str::to_string)?;
+    keep("parts", digest_of)?;
+    keep("versions", digest_of)?;
     let root = folder.to_owned();
     let save = move |object: ChunkObject| Saving::new(&root, &object).save();
     let saved = Pipeline::new().source("objects", objects).stage("save", save).workers(WORKERS);
-    let mut out = saved.collect("names").build().and_then(|built| built.run()).map_err(cause)?;
-    let names: Vec<String> = out.take("names").map_err(cause)?;
-    let keep: HashSet<PathBuf> = names.iter().map(|name| data.join(name)).collect();
-    remove_others(&data, &keep).map_err(|reason| unwritable(&data, reason))?;
+    saved.collect("names").build().and_then(|built| built.run()).map_err(cause)?;
     Ok(match address.selection {
         Selection::One(_) => names.first().map_or(data.clone(), |name| data.join(name)),
         Selection::Below(_) | Selection::Matching { .. } => data,
@@ -74,17 +81,28 @@ fn unwritable(path: &Path, reason: io::Error) -> SourceError {
     SourceError::Write { file: path.display().to_string(), reason }
 }
 
-/// Removes the files in `folder` that are not among `keep`.
+/// Removes the files in `folder` that are not among `keep`, and the folders in it that have none of these: an
+/// empty folder of images would be a class.
 fn remove_others(folder: &Path, keep: &HashSet<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let path = entry.path();
+        if !entry.file_type()?.is_dir() {
+            if !keep.contains(&path) {
+                fs::remove_file(&path)?;
+            }
+        } else if keep.iter().any(|kept| kept != &path && kept.starts_with(&path)) {
             remove_others(&path, keep)?;
-        } else if !keep.contains(&path) {
-            fs::remove_file(&path)?;
+        } else {
+            fs::remove_dir_all(&path)?;
         }
     }
     Ok(())
+}
+
+/// The SHA-256 of an object's name, of which its part and version have theirs.
+fn digest_of(name: &str) -> String {
+    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files of one object.
@@ -98,7 +116,7 @@ struct Saving<'a> {
 impl<'a> Saving<'a> {
     fn new(folder: &Path, object: &'a ChunkObject) -> Self {
         let name = &object.found.name;
-        let digest = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = digest_of(name);
         let within = |part: &str| folder.join(part).join(&digest);
         Self {
             object,
@@ -140,12 +158,23 @@ impl<'a> Saving<'a> {
         if kept.is_some_and(|kept| kept.is_telling() && kept.fits(&version)) && is_whole(&version) {
             return Ok(name);
         }
+        remove(&self.part)?;
+        if !version.is_telling() {
+            // Another process may have downloaded the same file just now, and read it: it is there until the
+            // new one is.
+            remove(&self.version)?;
+            self.fill(download, 0)?;
+            return self.write_version(&version).map(|()| name);
+        }
         // The file of another version goes first: it must not be taken for one of this version.
         remove(&self.whole)?;
-        remove(&self.part)?;
-        let text = serde_json::to_vec(&version).expect("a version is JSON");
-        fs::write(&self.version, text).map_err(|reason| unwritable(&self.version, reason))?;
+        self.write_version(&version)?;
         self.fill(download, 0).map(|()| name)
+    }
+
+    fn write_version(&self, version: &Version) -> Result<(), SourceError> {
+        let text = serde_json::to_vec(version).expect("a version is JSON");
+        fs::write(&self.version, text).map_err(|reason| unwritable(&self.version, reason))
     }
 
     /// The version of the file or the part that is there.

@@ -142,6 +142,13 @@ fn listed(connection: &Connection, selection: &Selection, folder: &Path) -> Resu
     }
 }
 
+impl ChunkObjects {
+    /// The names of the objects.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().map(|found| found.name.as_str())
+    }
+}
+
 /// Objects as a source: see [`chunk_objects`].
 #[derive(Clone)]
 pub struct ChunkObjects {
