@@ -68,6 +68,10 @@ impl Predictor {
     /// The network that `train` has saved at `path`: a file of parameters, a checkpoint, or the folder of a
     /// run, which stands for its best checkpoint, or else its newest; see [`SavedNetwork::find`].
     ///
+    /// Convolutions take the paths of their shapes, and there are no views, also where a program has trained
+    /// otherwise: [`new`](Self::new) takes a network with other paths, and
+    /// [`with_test_time`](Self::with_test_time) sets views.
+    ///
     /// # Errors
     ///
     /// As [`SavedNetwork::find`], [`SavedNetwork::load`] and [`new`](Self::new).

@@ -83,13 +83,18 @@ impl<T: Element> Network<T> {
     /// # Errors
     ///
     /// [`Error::NoConvChoice`] when the table lacks the shape of a convolution: then it is of another
-    /// network, or of images of another size.
+    /// network, or of images of another size. [`Error::NoBfloat16`] when a choice multiplies in bfloat16 and
+    /// the elements are not f32.
     pub fn with_conv_table(mut self, table: &ConvTable) -> Result<Self, Error> {
         let convolutions = self.convolutions();
         if let Some(Convolution { place, shape, .. }) =
             convolutions.into_iter().find(|convolution| table.get(&convolution.shape).is_none())
         {
             return Err(Error::NoConvChoice { place, shape: Box::new(shape) });
+        }
+        let rounds = |paths: &Paths| paths.precisions().contains(&Precision::Bfloat16);
+        if T::NAME != f32::NAME && table.iter().any(|(_, paths)| rounds(paths)) {
+            return Err(Error::NoBfloat16 { dtype: T::NAME });
         }
         self.take_paths(&|shape| table.get(shape));
         Ok(self)

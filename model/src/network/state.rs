@@ -31,14 +31,15 @@ impl<T: Element> Network<T> {
     pub fn initial_state(&self, seed: u64) -> Result<State<T>, Error> {
         let mut state = State::zeroed(self)?;
         let rng = Rng::new(seed, Purpose::InitialWeights);
-        fill(&rng, &self.parameters, &mut state.params);
-        fill(&rng, &self.statistics, &mut state.statistics);
+        fill(&rng, 0, &self.parameters, &mut state.params);
+        fill(&rng, self.parameters.len(), &self.statistics, &mut state.statistics);
         Ok(state)
     }
 }
 
-fn fill<T: Element>(rng: &Rng, tensors: &[Tensor], values: &mut [T]) {
-    for (number, tensor) in tensors.iter().enumerate() {
+/// Fills `tensors`, whose draws are those of the numbers from `first` on.
+fn fill<T: Element>(rng: &Rng, first: usize, tensors: &[Tensor], values: &mut [T]) {
+    for (number, tensor) in (first..).zip(tensors) {
         let Tensor { dims, fans, initializer, range, .. } = tensor;
         initializer.fill(rng, number as u64, dims, *fans, &mut values[range.clone()]);
     }
