@@ -58,6 +58,15 @@ fn files_follow_what_is_in_a_bucket() {
     *objects.lock().unwrap() =
         vec![("lake/train/a.tar", b"bb".to_vec(), "\"3\""), ("lake/c", vec![3], "\"2\"")];
     assert_eq!(update(), (vec![("a.tar".to_string(), b"bb".to_vec()), ("c".to_string(), vec![3])], 2));
+    // A folder in the place of an object, and an object in that of a folder; a folder that is empty goes.
+    *objects.lock().unwrap() = vec![("lake/c/x", vec![4], "\"4\"")];
+    assert_eq!(update(), (vec![("x".to_string(), vec![4])], 1));
+    assert!(!folder.path().join("data/train").exists());
+    *objects.lock().unwrap() = vec![("lake/c", vec![5], "\"5\"")];
+    assert_eq!(update(), (vec![("c".to_string(), vec![5])], 1));
+    for part in ["data", "versions"] {
+        assert_eq!(std::fs::read_dir(folder.path().join(part)).unwrap().count(), 1, "{part}");
+    }
 }
 
 #[test]
