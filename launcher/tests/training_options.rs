@@ -104,6 +104,11 @@ fn tests_predictions_and_the_training_have_the_same_views() {
     assert_eq!(predicted(""), predicted_by("x.st", "").stdout);
     assert_ne!(predicted(""), predicted("--tta none"));
     assert_ne!(predicted("--tta flip"), predicted("--tta none"));
+    // The training says nothing of another network.
+    let network = std::fs::read_to_string(folder.join("net.toml")).expect("a file");
+    std::fs::write(folder.join("another.toml"), format!("{network}# Another one.\n")).expect("a file");
+    assert_eq!(predicted("--model net.toml"), predicted(""));
+    assert_eq!(predicted("--model another.toml"), predicted("--tta none"));
     let error = refused(folder, &format!("{train} --tta flop"));
     assert!(
         error.contains("unknown test-time augmentation 'flop'; known are none, flip, flip-translate"),

@@ -22,6 +22,10 @@ use std::path::{Path, PathBuf};
 /// The name of the note of a checkpoint with its settings.
 pub(crate) const SETTINGS: &str = "settings";
 
+/// How to start from a checkpoint what is not the same run.
+pub(crate) const NEW_RUN: &str =
+    "--load FOLDER/last/model.safetensors starts a new run from the parameters of a checkpoint";
+
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
 const OF_A_PROCESS: [&str; 19] = [
     "threads",
@@ -146,6 +150,12 @@ impl SavedSettings {
         Self::parse(text).train_args().ok()
     }
 
+    /// Takes the options of a training out of `info`.
+    pub(crate) fn forget(info: &mut RunInfo) {
+        info.notes.remove(SETTINGS);
+        info.notes_of_use.remove(SETTINGS);
+    }
+
     /// The arguments of the run.
     pub(crate) fn train_args(&self) -> Result<TrainArgs, Failure> {
         let words: Vec<OsString> = self.words.iter().map(OsString::from).collect();
@@ -189,10 +199,7 @@ impl SavedSettings {
                         "--{name} {}: the run was started {was}, and another value would change its bits",
                         show(&values)
                     ),
-                    hint: Some(
-                        "--load FOLDER/last/model.safetensors starts a new run from the parameters of a checkpoint"
-                            .to_string(),
-                    ),
+                    hint: Some(NEW_RUN.to_string()),
                 });
             }
         }

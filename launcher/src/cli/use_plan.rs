@@ -3,7 +3,7 @@
 use crate::cli::conv_plan::{ConvArgs, ConvPlan};
 use crate::cli::network_plan::{ModelName, NetworkPlan};
 use crate::cli::saved_settings::SavedSettings;
-use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs, TrainArgs};
+use crate::cli::{ExportArgs, ExportFormat, ImportArgs, LoadArgs, PredictArgs};
 use crate::failure::Failure;
 use isograd_kernels::Isa;
 use isograd_model::{InputInfo, SavedNetwork, Shape, TestTime, Unmatched};
@@ -60,19 +60,16 @@ pub(crate) struct ImportPlan {
 impl PredictPlan {
     /// How convolutions are computed in the network `saved`: as the options say, or else as it was trained.
     pub(crate) fn conv(&self, saved: &SavedNetwork) -> ConvPlan {
-        ConvPlan::or_told(self.conv.clone(), self.told(saved).map(|args| args.execution.conv))
+        ConvPlan::or_told(
+            self.conv.clone(),
+            SavedSettings::told_of_use(&saved.info).map(|args| args.execution.conv),
+        )
     }
 
     /// The views that are predicted by: as the options say, or else as in the tests of the training.
     pub(crate) fn test_time(&self, saved: &SavedNetwork) -> TestTime {
-        let told = || self.told(saved).map(|args| args.tta);
+        let told = || SavedSettings::told_of_use(&saved.info).map(|args| args.tta);
         self.tta.or_else(told).unwrap_or_default()
-    }
-
-    /// The options of the training of `saved`.
-    fn told(&self, saved: &SavedNetwork) -> Option<TrainArgs> {
-        let is_another = self.load.model.as_ref().is_some_and(|model| !model.is_told_by(&saved.info));
-        SavedSettings::told_of_use(&saved.info).filter(|_| !is_another)
     }
 }
 
@@ -83,11 +80,13 @@ impl LoadPlan {
 
     /// Finds the network.
     pub(crate) fn find(&self) -> Result<SavedNetwork, Failure> {
-        let saved = SavedNetwork::find(&self.path).map_err(Failure::Load)?;
-        Ok(match &self.model {
-            Some(model) => saved.with_model(&model.name(), input_of_file(model)),
-            None => saved,
-        })
+        let mut saved = SavedNetwork::find(&self.path).map_err(Failure::Load)?;
+        let Some(model) = &self.model else { return Ok(saved) };
+        if !model.is_told_by(&saved.info) {
+            // The training of another network says nothing of this one.
+            SavedSettings::forget(&mut saved.info);
+        }
+        Ok(saved.with_model(&model.name(), input_of_file(model)))
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::cli::TrainArgs;
 use crate::cli::network_plan::NetworkPlan;
 use crate::cli::plan::{Execution, RankPlan, TrainPlan};
-use crate::cli::saved_settings::{SETTINGS, SavedSettings};
+use crate::cli::saved_settings::{NEW_RUN, SETTINGS, SavedSettings};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::rank::command::{self, RankCommand};
@@ -104,10 +104,7 @@ fn check_network(plan: &TrainPlan, told: Option<&InputInfo>) -> Result<(), Failu
     match (&plan.model, told.and_then(|told| told.network.as_ref())) {
         (NetworkPlan::File(file), Some(text)) if file.text() != text => Err(Failure::Usage {
             problem: format!("--resume: {} is not as it was when the run was started", plan.model.argument()),
-            hint: Some(
-                "--load FOLDER/last/model.safetensors starts a new run from the parameters of a checkpoint"
-                    .to_string(),
-            ),
+            hint: Some(NEW_RUN.to_string()),
         }),
         _ => Ok(()),
     }
