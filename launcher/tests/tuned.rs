@@ -151,6 +151,7 @@ fn mistakes_have_one_line() {
     at("newer.toml", CHOICES.replace("format = 1", "format = 9"));
     let train = |options: &str| format!("{RUN} --steps 1 {options}");
     let path = folder.path();
+    problem(path, "tune net.toml --crop 8", "net is for samples of 1x12x12, not of 1x8x8");
     problem(path, &train("--tuned missing.toml"), "--tuned missing.toml: cannot read: ");
     at("run.toml", "tuned = 'missing.toml'\n".to_string());
     let place = "--config run.toml: line 1, column 1: --tuned missing.toml: cannot read: ";

@@ -91,6 +91,7 @@ impl ConvPlan {
                     error => usage("--conv", error),
                 })
             }
+            // `warn` says so.
             Choice::Tuned(tuning) if self.is_told && !covers(tuning, &network) => Ok(network),
             Choice::Tuned(tuning) => {
                 network.with_conv_table(&tuning.table).map_err(|error| usage("--tuned", error))
@@ -154,8 +155,8 @@ fn covers<T: Element>(tuning: &Tuning, network: &Network<T>) -> bool {
     network.convolutions().iter().all(|convolution| tuning.table.get(&convolution.shape).is_some())
 }
 
-/// What `tuning` was measured on and is not so here, in words; `None` if all is equal.
-/// `what` they are called.
+/// What `tuning`, which is called `what`, was measured on and is not so here, in words; `None` if all is
+/// equal.
 fn differences(
     what: &str,
     tuning: &Tuning,

@@ -100,7 +100,6 @@ fn chosen(paths: Paths, index: usize, path: Path) -> Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::times::Bench;
     use isograd_kernels::Isa;
     use isograd_kernels::conv::Conv2dShape;
 

@@ -49,14 +49,14 @@ pub fn mirror(address: &Address, folder: &Path, options: &StoreOptions) -> Resul
     let objects = chunk_objects(address, options)?;
     // What is no more goes first: a file may be where a folder is to come, and a folder where a file is.
     let names: Vec<String> = objects.names().map(String::from).collect();
-    let keep = |part: &str, file: fn(&str) -> String| {
+    let prune = |part: &str, file_of: fn(&str) -> String| {
         let part = folder.join(part);
-        let keep: HashSet<PathBuf> = names.iter().map(|name| part.join(file(name))).collect();
+        let keep: HashSet<PathBuf> = names.iter().map(|name| part.join(file_of(name))).collect();
         remove_others(&part, &keep).map_err(|reason| unwritable(&part, reason))
     };
-    keep("data", str::to_string)?;
-    keep("parts", digest_of)?;
-    keep("versions", digest_of)?;
+    prune("data", str::to_string)?;
+    prune("parts", digest_of)?;
+    prune("versions", digest_of)?;
     let root = folder.to_owned();
     let save = move |object: ChunkObject| Saving::new(&root, &object).save();
     let saved = Pipeline::new().source("objects", objects).stage("save", save).workers(WORKERS);
@@ -100,7 +100,7 @@ fn remove_others(folder: &Path, keep: &HashSet<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// The SHA-256 of an object's name, of which its part and version have theirs.
+/// The name of the files with the part and the version of the object `name`.
 fn digest_of(name: &str) -> String {
     Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -142,13 +142,6 @@ fn listed(connection: &Connection, selection: &Selection, folder: &Path) -> Resu
     }
 }
 
-impl ChunkObjects {
-    /// The names of the objects.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.found.iter().map(|found| found.name.as_str())
-    }
-}
-
 /// Objects as a source: see [`chunk_objects`].
 #[derive(Clone)]
 pub struct ChunkObjects {
@@ -158,6 +151,11 @@ pub struct ChunkObjects {
 }
 
 impl ChunkObjects {
+    /// The names of the objects, in their order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().map(|found| found.name.as_str())
+    }
+
     /// The addresses of the objects, in their order.
     pub fn addresses(&self) -> impl Iterator<Item = String> {
         self.found.iter().map(|found| self.address.of(&found.path))

@@ -28,7 +28,8 @@ fn texts(words: Vec<OsString>) -> Result<Vec<String>, Failure> {
     words.into_iter().map(text).collect()
 }
 
-/// The options `given` of the command `name`, without files that only tell options, and where they stand.
+/// The options `given` of the command `name` as words, with a tuner's choices in the place of their file, and
+/// where the options stand.
 pub(super) fn of_command(name: &str, given: &[Given]) -> Result<(Vec<String>, Origins), Failure> {
     let (words, origins) = table::words(name, given)?;
     let options = CommandOptions::of_any(name).expect("the name of a command");
@@ -41,7 +42,7 @@ pub(super) fn with_files(words: &[String]) -> String {
     const READ: [&str; 2] = ["--model=", "--load="];
     let paths = words.iter().filter_map(|word| READ.iter().find_map(|name| word.strip_prefix(name)));
     let stamps: Vec<String> = paths.map(Path::new).filter(|path| path.exists()).map(stamp).collect();
-    if stamps.is_empty() { format!("{words:?}") } else { format!("{words:?} {stamps:?}") }
+    format!("{words:?} {stamps:?}")
 }
 
 /// The options of a data set for `command`, without those that it does not have.
