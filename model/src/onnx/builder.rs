@@ -81,13 +81,14 @@ impl<'n, T: Element> Builder<'n, T> {
         };
         let name = match (is_flat, becomes_flat) {
             (false, true) => self.output("Flatten", [name], vec![int("axis", 1)]),
-            (true, false) => {
+            (false, false) if found == shape => name,
+            (_, false) => {
                 // 0 keeps the batch.
                 let Shape { c, h, w } = shape;
                 let dims = self.integers(&[0, c as i64, h as i64, w as i64]);
                 self.output("Reshape", [name, dims], vec![])
             }
-            _ => name,
+            (true, true) => name,
         };
         (name, becomes_flat)
     }
@@ -100,20 +101,23 @@ impl<'n, T: Element> Builder<'n, T> {
         let parts = self.network.plain_parts(value);
         let found: Vec<Value> = parts.iter().map(|part| self.find(*part)).collect();
         let Shape { h, w, .. } = found[0].shape;
-        let shape = Shape { c: found.iter().map(|part| part.shape.c).sum(), h, w };
-        let (names, is_flat) = self.alike(&parts, &found);
+        // Images of several sizes are joined as features: views have flattened them.
+        let is_flat = found.iter().any(|part| part.is_flat || [part.shape.h, part.shape.w] != [h, w]);
+        let shape = match is_flat {
+            true => Shape::vector(found.iter().map(|part| part.shape.elements()).sum()),
+            false => Shape { c: found.iter().map(|part| part.shape.c).sum(), h, w },
+        };
+        let names = self.alike(&parts, &found, is_flat);
         let name = self.output("Concat", names, vec![int("axis", 1)]);
         let joined = Value { name, shape, is_flat };
         self.values.insert(value, joined.clone());
         joined
     }
 
-    /// The names of `values`, which were found as `found`: where one of them is flat, all are.
-    fn alike(&mut self, values: &[usize], found: &[Value]) -> (Vec<String>, bool) {
-        let is_flat = found.iter().any(|value| value.is_flat);
+    /// The names of `values`, which were found as `found`, all `[batch, features]` or all images.
+    fn alike(&mut self, values: &[usize], found: &[Value], is_flat: bool) -> Vec<String> {
         let takes = if is_flat { Takes::Features } else { Takes::Image };
-        let names = values.iter().zip(found).map(|(value, found)| self.value(*value, found.shape, takes).0);
-        (names.collect(), is_flat)
+        values.iter().zip(found).map(|(value, found)| self.value(*value, found.shape, takes).0).collect()
     }
 
     /// Says that the network's value number `value` is called `name`, and whether it is `[batch, features]`.
@@ -124,8 +128,10 @@ impl<'n, T: Element> Builder<'n, T> {
     /// The sum of values.
     pub(super) fn sum(&mut self, reads: &[usize], writes: usize) {
         let found: Vec<Value> = reads.iter().map(|value| self.find(*value)).collect();
-        let (names, is_flat) = self.alike(reads, &found);
-        let shape = found.iter().find(|value| value.is_flat).map_or(found[0].shape, |value| value.shape);
+        let first = found[0].shape;
+        let is_flat = found.iter().any(|value| value.is_flat || value.shape != first);
+        let names = self.alike(reads, &found, is_flat);
+        let shape = if is_flat { Shape::vector(first.elements()) } else { first };
         let name = match names.len() {
             1 => names.into_iter().next().expect("one value"),
             _ => self.output("Sum", names, vec![]),

@@ -65,6 +65,23 @@ fn odd_layers() -> Layers<f32> {
     ]
 }
 
+/// Spatial pyramid pooling and a sum: paths end in a `Flatten`, so parts are images of several sizes.
+fn flattened_paths() -> Layers<f32> {
+    let pooled = |size: usize| layers![AdaptiveMaxPool2D::new(size), Flatten];
+    layers![
+        Input::new(3, 9, 9),
+        Conv2D::new(4, 3),
+        Concatenation::new([pooled(1), pooled(2), pooled(4)]),
+        Dense::new(16),
+        ReLU,
+        Concatenation::new([layers![Sigmoid], layers![]]),
+        Conv2D::new(8, 1),
+        Flatten,
+        Dense::new(4),
+        Softmax,
+    ]
+}
+
 /// Writes a network with samples and our outputs to `folder`.
 fn write(folder: &Path, name: &str, network: Network<f32>, logits: bool) {
     let (state, x) = (state(&network), pixels(&network));
@@ -88,6 +105,7 @@ fn onnxruntime_agrees() {
     let folder = tempfile::tempdir().expect("a folder");
     let check = || run(&python, "tests/onnx/check.py", &[folder.path().to_str().expect("UTF-8")]);
     write(folder.path(), "odd_layers", network(odd_layers()), false);
+    write(folder.path(), "flattened_paths", network(flattened_paths()), false);
     write(folder.path(), "branching", branching(), false);
     for (name, side) in NETWORKS {
         let model = zoo::find(name).expect("a known name");
