@@ -4,7 +4,7 @@
 mod browser;
 mod common;
 
-use common::{Outcome, isograd, lines, words};
+use common::{Outcome, isograd, isograd_in, lines, words};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -109,6 +109,25 @@ fn a_weak_measurement_has_a_batch_for_each_rank() {
     assert_eq!(batches, ["300", "600", "1200"]);
 }
 
+/// Numbers have no accuracy, and a table has no test samples.
+#[test]
+fn a_training_on_numbers_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String = (0..200).map(|row| format!("{row},{}\n", 2 * row)).collect();
+    fs::write(folder.path().join("line.csv"), format!("x,y\n{rows}")).unwrap();
+    let network = "input = [1]\nlayers = [{ type = 'Dense', outputs = 1 }]\n";
+    fs::write(folder.path().join("line.toml"), network).unwrap();
+    let line = "scaling --ranks 1 --repeat 2 --out s train --dataset line.csv --label-column y --targets numbers \
+                --model line.toml --loss mse --epochs 2";
+    for done_before in [0, 2] {
+        let outcome = isograd_in(folder.path(), line);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        let lines = outcome.stdout.lines().filter(|line| line.ends_with(": done before"));
+        assert_eq!(lines.count(), done_before, "{}", outcome.stdout);
+    }
+    assert_eq!(table(&folder.path().join("s"))[0]["kind"], "measured");
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,6 +137,8 @@ fn what_cannot_be_measured_is_refused() {
         ("--ranks 1 --repeat 0", "", "--repeat"),
         ("--ranks 1", "--profile-out a.json", "--profile-out: the runs of a measurement keep nothing"),
         ("--ranks 1", "--learning-rate fast", "--learning-rate"),
+        ("--ranks 1", "--log-ranks console=1", "--log-ranks: a measurement sets the batch"),
+        ("--ranks 1", "--scale-learning-rate", "--scale-learning-rate: a measurement sets the batch"),
     ] {
         let outcome = scaling(&folder.path().join("s"), options, train);
         assert!(
@@ -125,10 +146,12 @@ fn what_cannot_be_measured_is_refused() {
             "{options} {train}: {outcome:?}"
         );
     }
-    // A run that could not start has measured nothing, so that the corrected command may begin.
+    // A run that could not start, or that failed, has measured nothing: the corrected command may begin.
     let out = folder.path().join("corrected");
     let wrong = scaling(&out, "--ranks 1 --repeat 1 --hostfile /nowhere", "--steps 2");
     assert!(wrong.code == Some(2) && wrong.stderr.contains("--hostfile /nowhere: "), "{wrong:?}");
+    let failed = scaling(&out, "--ranks 1 --repeat 1", "--steps 2 --load /nowhere");
+    assert!(failed.code != Some(0) && out.join("ranks-1/1").exists(), "{failed:?}");
     assert_eq!(scaling(&out, "--ranks 1 --repeat 1", "--steps 2").code, Some(0));
     let outcome =
         isograd(&words(&format!("scaling --ranks 1 --out {} summary", folder.path().join("s").display())));

@@ -114,8 +114,6 @@ impl Outcome {
             let rest = line.strip_prefix("epoch ")?.split_once(": ")?.1;
             rest.split_once(" samples/s")?.0.parse().ok()
         };
-        // The last line of every run.
-        value("test_acc:")?;
         let profile = Profile::read(text)?;
         let (batch, shard_size, threads): (usize, usize, usize) = (
             value("global-batch-size:")?.parse().ok()?,
@@ -207,8 +205,10 @@ mod tests {
         assert_eq!([shards, exposed, other, outcome.shares.compute()], [0.5, 0.125, 0.0, 0.625]);
         let zero = Shares { shards: 0.0, waiting: 0.625, ..outcome.shares };
         assert_eq!(Shares::mean(&[outcome.shares, zero]).compute(), 0.375);
-        // A run that was killed has no test; one of another version has no profile.
-        assert_eq!(Outcome::read(&TEXT[..TEXT.len() - 40]), None);
+        // A run that was killed has no profile, nor has one of another version.
+        assert_eq!(Outcome::read(&TEXT[..TEXT.len() - 80]), None);
+        // Without test samples there is no test.
+        assert!(Outcome::read(&TEXT.replace("test_acc: 9.00%, test_loss: 1.0\n", "")).is_some());
         assert_eq!(Outcome::read(&TEXT.replace("shard_seconds", "seconds")), None);
         assert_eq!(Outcome::read(&TEXT.replace("shard-size:         32", "shard-size:         0")), None);
     }

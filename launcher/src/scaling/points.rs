@@ -4,6 +4,7 @@
 //! scaling/command                what is measured
 //! scaling/ranks-2/comm/rank.0/stdout
 //! scaling/ranks-2/1/rank.0/stdout
+//! scaling/ranks-2/1/done         the run has ended well
 //! scaling/ranks-2/1/joules       energy of the run, where the machine tells
 //! ```
 
@@ -23,22 +24,15 @@ use std::time::Instant;
 
 /// Samples of a batch, where the command does not say.
 const BATCH_SIZE: u64 = 64;
-/// Options of the command that another one of `scaling` has the place of, or that runs would share.
-const REFUSED: [&str; 11] = [
-    "resume",
-    "checkpoint",
-    "log",
-    "save",
-    "history",
-    "tensorboard",
-    "mlflow",
-    "find-lr",
-    "accumulate",
-    "profile-out",
-    "trace",
-];
+/// Options of the command with files that runs would share.
+const OF_FILES: [&str; 9] =
+    ["resume", "checkpoint", "log", "save", "history", "tensorboard", "mlflow", "profile-out", "trace"];
+/// Options that change what a batch is, or what the first rank prints.
+const OF_OUTPUT: [&str; 4] = ["find-lr", "accumulate", "scale-learning-rate", "log-ranks"];
 /// How the names of the folders of runs begin.
 const RUNS: &str = "ranks-";
+/// The file in the folder of a run that says that it has ended well.
+const DONE: &str = "done";
 /// What the time of a step goes into: the first rank prints it.
 const PROFILE: &str = "--profile-out=-";
 
@@ -108,9 +102,10 @@ fn once(
     out: &mut Output,
 ) -> Result<String, Failure> {
     let file = folder.join("rank.0").join("stdout");
+    let done = folder.join(DONE);
     let read = || fs::read_to_string(&file).ok().filter(|text| is_whole(text));
     let name = folder.strip_prefix(&args.out).unwrap_or(folder).display().to_string();
-    if let Some(text) = read() {
+    if let Some(text) = read().filter(|_| done.exists()) {
         out.line(&format!("{name}: done before"))?;
         return Ok(text);
     }
@@ -139,8 +134,11 @@ fn once(
         fs::write(&path, format!("{joules}\n")).map_err(|source| failure(path, source))?;
     }
     out.line(&format!("{name}: {:.1} s", start.elapsed().as_secs_f64()))?;
-    read()
-        .ok_or_else(|| usage(format!("the output of {name} is not that of a whole run: {}", file.display())))
+    let text = read().ok_or_else(|| {
+        usage(format!("the output of {name} is not that of a whole run: {}", file.display()))
+    })?;
+    fs::write(&done, "").map_err(|source| failure(done, source))?;
+    Ok(text)
 }
 
 /// The command to measure, without its batch.
@@ -172,10 +170,17 @@ impl TrainCommand {
             Some(word.split('=').next().unwrap_or(word).replace('_', "-"))
         };
         let names: Vec<String> = train.words.iter().filter_map(name).collect();
-        if let Some(refused) = names.iter().find(|name| REFUSED.contains(&name.as_str())) {
-            let problem =
-                format!("--{refused}: the runs of a measurement keep nothing and go on from nothing");
-            return Err(usage(problem));
+        for name in &names {
+            let reason = match name.as_str() {
+                name if OF_FILES.contains(&name) => {
+                    "the runs of a measurement keep nothing and go on from nothing"
+                }
+                name if OF_OUTPUT.contains(&name) => {
+                    "a measurement sets the batch of a step, and reads what the first rank prints of each epoch"
+                }
+                _ => continue,
+            };
+            return Err(usage(format!("--{name}: {reason}")));
         }
         let per_rank = train.training.batch_size.map(|batch| u64::from(batch) * u64::from(fewest));
         let batch = train.training.global_batch_size.map(u64::from).or(per_rank);
@@ -224,8 +229,8 @@ fn claim(args: &ScalingArgs, command: &TrainCommand) -> Result<(), Failure> {
         format!("{kind}, batch {} at {} ranks{hosts}\n{}\n", command.batch, command.fewest, words.join("\n"));
     match fs::read_to_string(&path) {
         Ok(old) if old == text => Ok(()),
-        // Nothing was measured if the first run could not start.
-        Ok(_) if has_runs(&args.out) => Err(Failure::Usage {
+        // Nothing was measured if the first run has failed.
+        Ok(_) if is_anything_measured(&args.out) => Err(Failure::Usage {
             problem: format!("--out {}: it has the measurement of another command", args.out.display()),
             hint: Some("--out FOLDER names another folder".to_string()),
         }),
@@ -234,10 +239,11 @@ fn claim(args: &ScalingArgs, command: &TrainCommand) -> Result<(), Failure> {
     }
 }
 
-/// Whether the folder of any run is in `out`.
-fn has_runs(out: &Path) -> bool {
-    let entries = fs::read_dir(out).into_iter().flatten().flatten();
-    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(RUNS))
+/// Whether any run in `out` has ended well.
+fn is_anything_measured(out: &Path) -> bool {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    let points = entries(out).filter(|entry| entry.file_name().to_string_lossy().starts_with(RUNS));
+    points.flat_map(|point| entries(&point.path())).any(|run| run.path().join(DONE).exists())
 }
 
 pub(super) fn failure(path: PathBuf, source: io::Error) -> Failure {
