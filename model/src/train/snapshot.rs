@@ -5,7 +5,7 @@ use crate::callback::Callback;
 use crate::error::Error;
 use crate::layer::Tensor;
 use crate::memory::{self, Aligned};
-use crate::network::{Network, State};
+use crate::network::{Network, PlainLayer, PlainStep, State};
 use isograd_kernels::{Element, Isa};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -276,7 +276,8 @@ pub(super) fn facts<T: Element>(network: &Network<T>, config: &TrainConfig<T>) -
     facts
 }
 
-/// The number of the network's parameters, and a digest of all that its tensors and its summary tell.
+/// The number of the network's parameters, and a digest of all that its tensors, its summary and the options
+/// of its layers tell.
 fn describe<T: Element>(network: &Network<T>) -> String {
     let mut digest = Sha256::new_with_prefix(network.summary());
     for tensor in network.parameters().iter().chain(network.statistics()) {
@@ -284,6 +285,11 @@ fn describe<T: Element>(network: &Network<T>) -> String {
         digest.update(format!("{name} {dims:?} {frozen} {momentum:?}\n"));
         if *rate_factor != 1.0 {
             digest.update(format!("rate {rate_factor:?}\n"));
+        }
+    }
+    for step in network.plain_steps() {
+        if let PlainStep::Layer(PlainLayer { layer, place, .. }) = step {
+            digest.update(format!("{place} {:?}\n", layer.options()));
         }
     }
     for place in network.places_of_shared_sums() {

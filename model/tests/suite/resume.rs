@@ -248,3 +248,24 @@ fn an_epoch_goes_on_with_its_own_samples_alone() {
     again.restore(Some(&reused), &mut []).expect("a snapshot of this run");
     assert_eq!(again.train_epoch(&train, |_| ()).expect("finite losses").train, expected.train);
 }
+
+/// Some options of layers are in no tensor and in no summary.
+#[test]
+fn options_of_layers_belong_to_a_checkpoint() {
+    let new = |epsilon, rate| {
+        let network = build::<f32>(layers![
+            Input::vector(4),
+            BatchNormalization::new().epsilon(epsilon),
+            Dropout::new(rate),
+            Dense::new(4),
+            Softmax
+        ]);
+        Trainer::new(network, config()).expect("a trainer")
+    };
+    let snapshot = new(0.001, 0.5).snapshot(&[]).expect("memory");
+    new(0.001, 0.5).restore(Some(&snapshot), &mut []).expect("the same network");
+    for (epsilon, rate) in [(0.001, 0.25), (0.01, 0.5)] {
+        let error = new(epsilon, rate).restore(Some(&snapshot), &mut []).expect_err("another network");
+        assert!(error.to_string().contains("network"), "{error}");
+    }
+}
