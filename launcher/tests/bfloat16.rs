@@ -62,7 +62,7 @@ fn rounded_values_have_the_same_bits_on_any_threads_and_ranks() {
     assert_ne!(of(&format!("{RUN} --steps 6")), expected);
     for line in [
         format!("{RUN} --steps 6 --threads 2 --dtype bf16 --recompute"),
-        format!("local -n 3 {RUN} --steps 6 --threads 2 --dtype bf16"),
+        format!("local -n 3 {RUN} --steps 6 --threads 2 --threads-per-shard 2 --dtype bf16"),
     ] {
         assert_eq!(of(&line), expected, "{line}");
     }

@@ -276,6 +276,11 @@ pub(crate) struct TrainArgs {
     /// memory for a little time, and the same bits
     #[arg(long)]
     pub(crate) recompute: bool,
+    /// Let at least N threads work on each shard together: fewer shards are in memory at a time, for a little
+    /// time, and the same bits
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parsers::threads)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) threads_per_shard: usize,
     #[command(flatten)]
     pub(crate) whiten: WhitenArgs,
     #[command(flatten, next_help_heading = "Augmentation")]

@@ -44,6 +44,8 @@ pub(crate) struct TrainPlan {
     pub(crate) sync_stats: bool,
     /// Cheap outputs are computed again in the backward pass.
     pub(crate) recompute: bool,
+    /// The fewest threads that work on a shard together.
+    pub(crate) threads_per_shard: usize,
     /// The first layer whitens the training samples.
     pub(crate) whitening: Option<Whitening>,
     pub(crate) augment: AugmentPlan,
@@ -207,6 +209,7 @@ impl TrainPlan {
         TrainConfig {
             batch_size,
             shard_size: self.execution.shard_size(batch_size),
+            threads_per_shard: self.threads_per_shard,
             optimizer: self.optimizer.build(),
             learning_rate: if self.scale_learning_rate {
                 self.learning_rate * world as f64
@@ -344,6 +347,7 @@ impl TrainPlan {
             freeze,
             sync_stats,
             recompute,
+            threads_per_shard,
             whiten,
             input,
             augment,
@@ -398,6 +402,7 @@ impl TrainPlan {
             freeze,
             sync_stats,
             recompute,
+            threads_per_shard,
             whitening: whiten.plan(),
             augment,
             test_time: tta,

@@ -27,7 +27,7 @@ pub(crate) const NEW_RUN: &str =
     "--load FOLDER/last/model.safetensors starts a new run from the parameters of a checkpoint";
 
 /// Options of one process: they change no bit of a run, and a checkpoint does not keep them.
-const OF_A_PROCESS: [&str; 19] = [
+const OF_A_PROCESS: [&str; 20] = [
     "threads",
     "key-file",
     "transport",
@@ -40,6 +40,7 @@ const OF_A_PROCESS: [&str; 19] = [
     "no-overlap",
     "parallel",
     "recompute",
+    "threads-per-shard",
     "resume",
     "checkpoint",
     "pause-after",
@@ -209,6 +210,7 @@ impl SavedSettings {
         args.profile = given_args.profile;
         args.execution.threads = given_args.execution.threads;
         args.recompute = given_args.recompute;
+        args.threads_per_shard = given_args.threads_per_shard;
         if is_given("epochs") {
             let (before, now) = (args.training.epochs, given_args.training.epochs);
             if now < before {
@@ -405,7 +407,7 @@ mod tests {
     fn what_depends_on_ranks_is_kept_as_what_came_of_it() {
         let settings = saved(
             "--dataset synthetic --batch_size 20 --threads 3 --learning-rate 0.1 --scale-learning-rate --nesterov \
-             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --sync-stats --recompute --load x --evaluate",
+             --optimizer sgd --warm-up-epochs 2 --metrics acc,mse --transport tcp --isa portable --sync-stats --recompute --threads-per-shard 2 --load x --evaluate",
             4,
         );
         let mut words = settings.words.clone();

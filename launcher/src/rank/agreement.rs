@@ -61,8 +61,9 @@ pub(crate) fn of_training<T: Element>(
         schedule: _,
         clip_norm: _,
         ema: _,
-        // It changes no bit.
+        // They change no bit.
         recompute: _,
+        threads_per_shard: _,
         // Ranks may read ahead as they can.
         prefetch: _,
         callbacks,
@@ -196,6 +197,8 @@ fn of_config<T>(config: &TrainConfig<T>) -> Agreement {
     let TrainConfig {
         batch_size,
         shard_size,
+        // Ranks may differ in it.
+        threads_per_shard: _,
         optimizer,
         learning_rate,
         schedule,

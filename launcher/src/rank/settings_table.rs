@@ -31,6 +31,7 @@ pub(crate) fn rows<T: Element>(
         freeze,
         sync_stats,
         recompute,
+        threads_per_shard,
         whitening,
         augment,
         test_time,
@@ -96,6 +97,9 @@ pub(crate) fn rows<T: Element>(
     if *recompute {
         rows.push(("recompute", "true".to_string()));
     }
+    if *threads_per_shard > 1 {
+        rows.push(("threads-per-shard", threads_per_shard.to_string()));
+    }
     rows.extend(steps.map(|steps| ("steps", steps.to_string())));
     rows.push(("global-batch-size", plan.global_batch_size(samples[0], identity.world).to_string()));
     if *accumulate > 1 {
@@ -146,6 +150,7 @@ fn of_config<T>(config: &TrainConfig<T>, metrics: &[MetricPlan]) -> Vec<(&'stati
     let TrainConfig {
         // Rows beside those of the plan.
         batch_size: _,
+        threads_per_shard: _,
         isa: _,
         optimizer: _,
         learning_rate: _,

@@ -278,7 +278,7 @@ fn division(args: &ScalingArgs, run: &Outcome, ranks: u32, batch: usize, cores: 
         batch: batch as u64,
         shard_size: run.shard_size as u64,
         ranks: u64::from(ranks),
-        threads: run.threads as u64,
+        workers: (run.threads / run.threads_per_shard).max(1) as u64,
         crowd: if is_here(args) { (threads / cores).max(1.0) } else { 1.0 },
     }
 }

@@ -104,8 +104,8 @@ pub(super) struct Division {
     pub(super) shard_size: u64,
     /// Of all hosts.
     pub(super) ranks: u64,
-    /// Of a rank.
-    pub(super) threads: u64,
+    /// Of a rank: the shards that it works on at a time.
+    pub(super) workers: u64,
     /// Threads of a core, at least 1.
     pub(super) crowd: f64,
 }
@@ -119,9 +119,9 @@ impl Division {
         self.shard_size.min(self.batch)
     }
 
-    /// Samples of the thread that has most.
+    /// Samples of the worker that has most.
     fn most(&self) -> f64 {
-        let shards = self.shards().div_ceil(self.ranks).div_ceil(self.threads);
+        let shards = self.shards().div_ceil(self.ranks).div_ceil(self.workers);
         (shards * self.shard_len()) as f64 * self.crowd
     }
 }
@@ -204,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_thread_with_most_shards_takes_longest() {
-        let division = Division { batch: 128, shard_size: 32, ranks: 1, threads: 1, crowd: 1.0 };
+        let division = Division { batch: 128, shard_size: 32, ranks: 1, workers: 1, crowd: 1.0 };
         let compute = Compute::new(&division, 4.0, 0.5);
-        let at = |ranks, threads, crowd| compute.at(&Division { ranks, threads, crowd, ..division });
+        let at = |ranks, workers, crowd| compute.at(&Division { ranks, workers, crowd, ..division });
         assert_eq!([at(1, 1, 1.0), at(2, 1, 1.0), at(2, 2, 1.0)], [4.5, 2.5, 1.5]);
         // Two shards of four are with one of three ranks, and more ranks than shards bring nothing.
         assert_eq!([at(3, 1, 1.0), at(8, 1, 1.0), at(4, 1, 2.0)], [2.5, 1.5, 3.0]);

@@ -9,6 +9,8 @@ pub(super) struct Outcome {
     pub(super) batch: usize,
     pub(super) shard_size: usize,
     pub(super) threads: usize,
+    /// The fewest that work on a shard together.
+    pub(super) threads_per_shard: usize,
     /// Samples per second of each epoch.
     pub(super) rates: Vec<f64>,
     /// Bytes of the buckets of gradients; of a single rank, of all gradients.
@@ -120,16 +122,21 @@ impl Outcome {
             value("shard-size:")?.parse().ok()?,
             value("threads:")?.parse().ok()?,
         );
+        let threads_per_shard = value("threads-per-shard:").map_or(Some(1), |text| text.parse().ok())?;
         Some(Self {
             samples: value("training samples:")?.parse().ok()?,
             batch,
             shard_size,
             threads,
+            threads_per_shard,
             rates: text.lines().filter_map(rate).collect::<Vec<f64>>(),
             shares: profile.shares()?,
             bucket_bytes: profile.bucket_bytes.iter().map(|bytes| *bytes as f64).collect(),
         })
-        .filter(|outcome| !outcome.rates.is_empty() && batch > 0 && shard_size > 0 && threads > 0)
+        .filter(|outcome| {
+            let is_any_zero = [batch, shard_size, threads, threads_per_shard].contains(&0);
+            !outcome.rates.is_empty() && !is_any_zero
+        })
     }
 
     /// The median of the epochs' rates, without the first one, which warms up, where there are more.
@@ -199,6 +206,9 @@ mod tests {
     fn a_run_is_read_from_its_lines_and_its_profile() {
         let outcome = Outcome::read(TEXT).unwrap();
         assert_eq!((outcome.samples, outcome.batch, outcome.shard_size, outcome.threads), (6000, 64, 32, 2));
+        assert_eq!(outcome.threads_per_shard, 1);
+        let two = Outcome::read(&TEXT.replace("threads: ", "threads-per-shard:  2\nthreads: ")).unwrap();
+        assert_eq!((two.threads, two.threads_per_shard), (2, 2));
         assert_eq!(outcome.bucket_bytes, [400.0, 200.0]);
         assert_eq!(outcome.samples_per_s(), 100.25);
         let Shares { shards, exposed, other, .. } = outcome.shares;

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Record {
     pub(crate) rank: usize,
     pub(crate) host: String,
-    /// The number of workers.
     pub(crate) threads: usize,
     /// The peak of a thread in GFLOP/s, while all threads of all ranks measured theirs.
     pub(crate) peak_gflops: f64,
@@ -18,7 +17,8 @@ pub(crate) struct Record {
     pub(crate) start_ns: u64,
     /// From there to its end.
     pub(crate) wall_ns: u64,
-    /// By [`Phase`] and [`Work::number`], over all threads.
+    /// By [`Phase`] and [`Work::number`], over all threads: threads that work on a shard together take its time
+    /// each.
     pub(crate) totals: [Vec<Total>; 2],
     pub(crate) named: Vec<NamedTotal>,
     /// Empty without a trace, and of other ranks at all ranks but the first.

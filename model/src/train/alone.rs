@@ -2,6 +2,7 @@
 //! no values. The trainer keeps one course of events, and the compiler removes what needs them.
 
 use super::buckets::Buckets;
+use super::division::Division;
 use super::partial_sums::PartialSums;
 use super::report::Flags;
 use super::worker::Worker;
@@ -47,7 +48,7 @@ impl<T: Element> Exchange<T> {
         ranks: Ranks,
         _buckets: &Buckets,
         _shards: usize,
-        _workers: usize,
+        _division: Division,
         _capacity: usize,
     ) -> Result<(Self, Vec<Vec<Vec<Buffer<T>>>>), Error> {
         match ranks {}

@@ -16,12 +16,15 @@ use std::sync::Arc;
 pub struct TrainConfig<T = f32> {
     /// Samples of a step, over all ranks. The last step of an epoch has those that are left.
     pub batch_size: usize,
-    /// Samples of a shard, which one thread works on, or several where there are twice as many threads as
-    /// shards. It is part of the arithmetic, unlike the number of threads. The last shard of a batch has the
-    /// samples that are left. If a layer needs more samples than these (see
+    /// Samples of a shard. It is part of the arithmetic, unlike the number of threads. The last shard of a
+    /// batch has the samples that are left. If a layer needs more samples than these (see
     /// [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two shards have
     /// half of theirs each.
     pub shard_size: usize,
+    /// The fewest threads that work on a shard together, or all of them if they are fewer. With more than one,
+    /// fewer shards are in memory at a time, and a step takes a little longer. It changes no bit. Where a
+    /// step has fewer shards than threads, more may work on each.
+    pub threads_per_shard: usize,
     /// Optimizer: one of [`optimizer`](crate::optimizer), or your own.
     pub optimizer: Arc<dyn Optimizer<T>>,
     /// The base learning rate, of which the schedule makes that of each step.
@@ -51,12 +54,13 @@ pub struct TrainConfig<T = f32> {
 }
 
 impl<T: Element> Default for TrainConfig<T> {
-    /// Batches of 64 in shards of 32, Adam at a constant 0.001, categorical cross-entropy and accuracy, seed
+    /// Batches of 64 in shards of 32, a thread for each shard, Adam at a constant 0.001, categorical cross-entropy and accuracy, seed
     /// 0, the CPU's best level.
     fn default() -> Self {
         Self {
             batch_size: 64,
             shard_size: 32,
+            threads_per_shard: 1,
             optimizer: Arc::new(Adam::default()),
             learning_rate: 0.001,
             schedule: Arc::new(Constant),
@@ -81,7 +85,12 @@ impl<T> TrainConfig<T> {
 
     /// Checks every number against its range.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        for (name, value) in [("the batch size", self.batch_size), ("the shard size", self.shard_size)] {
+        let counts = [
+            ("the batch size", self.batch_size),
+            ("the shard size", self.shard_size),
+            ("the threads of a shard", self.threads_per_shard),
+        ];
+        for (name, value) in counts {
             if value == 0 {
                 return Err(Error::OutOfRange { name, expected: "at least 1", value: value.to_string() });
             }

@@ -3,7 +3,7 @@
 use super::report::{Flags, Sums};
 use super::step::run;
 use super::worker::Job;
-use super::{DataError, Evaluation, NonFinite, Trainer, shards_of, threads_of_shard};
+use super::{DataError, Evaluation, NonFinite, Trainer};
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
 use crate::profile::{Phase, Work};
@@ -51,6 +51,7 @@ impl<T: Element> Trainer<T> {
         let job = Job {
             network: &self.network,
             config: &self.config,
+            division: self.division,
             sum_layout: &self.sum_layout,
             state,
             folded: folded.as_deref(),
@@ -65,14 +66,13 @@ impl<T: Element> Trainer<T> {
         let mut sums = Sums::new(&self.sum_layout);
         let own = self.own_shards(job.shards());
         // There can be fewer shards than in training.
-        let threads = threads_of_shard(self.workers.len(), own.len());
-        let count = self.workers.len();
+        let threads = self.division.threads_of_shard(own.len());
         for (index, worker) in self.workers.iter_mut().enumerate() {
-            if !shards_of(index, count, own.len()).is_empty() {
+            if !self.division.shards_of(index, own.len()).is_empty() {
                 worker.shards[0].memory.reserve_threads(threads);
             }
         }
-        run(&mut self.workers, own, |_, worker, own| worker.evaluate(&job, test_time, own));
+        run(self.division, &mut self.workers, own, |_, worker, own| worker.evaluate(&job, test_time, own));
         let failure = self.workers.iter_mut().find_map(|worker| worker.failure.take());
         let own = Flags { stop: false, failed: failure.is_some() };
         let all = self.sums.collect(&self.workers, self.exchange.as_mut(), &job, &mut sums, own)?;

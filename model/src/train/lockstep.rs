@@ -66,18 +66,20 @@ impl Lockstep {
     ) -> Result<(), Error> {
         let Self { steps, sums, totals } = self;
         let end = loss::steps(&*job.config.loss, job.network);
-        run(workers, own.clone(), |_, worker, own| worker.gather_all(job, own));
+        run(job.division, workers, own.clone(), |_, worker, own| worker.gather_all(job, own));
         let (mut entry, mut start) = (None, 0);
         for step in steps.iter().copied().filter(|step| step.index < end) {
             let part = Part { entry, totals, range: start..step.index, exit: Some(step) };
-            run(workers, own.clone(), |_, worker, own| worker.forward_part(job, own, buckets, &part));
+            run(job.division, workers, own.clone(), |_, worker, own| {
+                worker.forward_part(job, own, buckets, &part)
+            });
             let own_sums = workers.iter().flat_map(|worker| worker.layer_sums.iter().copied());
             let totals = &mut totals[..step.sums];
             sums.total(own_sums, exchange.as_deref_mut(), job.shards(), totals, Flags::default())?;
             (entry, start) = (Some(step), step.index + 1);
         }
         let part = Part { entry, totals, range: start..end, exit: None };
-        run(workers, own.clone(), |_, worker, own| {
+        run(job.division, workers, own.clone(), |_, worker, own| {
             worker.forward_part(job, own.clone(), buckets, &part);
             worker.evaluate_all(job, own);
         });
@@ -86,14 +88,16 @@ impl Lockstep {
         let mut end = last;
         for step in steps.iter().copied().rev().filter(|step| step.index < last && step.has_backward) {
             let part = Part { entry, totals, range: step.index + 1..end, exit: Some(step) };
-            run(workers, own.clone(), |_, worker, own| worker.backward_part(job, own, buckets, &part));
+            run(job.division, workers, own.clone(), |_, worker, own| {
+                worker.backward_part(job, own, buckets, &part)
+            });
             let own_sums = workers.iter().flat_map(|worker| worker.layer_sums.iter().copied());
             let totals = &mut totals[..step.sums];
             sums.total(own_sums, exchange.as_deref_mut(), job.shards(), totals, Flags::default())?;
             (entry, end) = (Some(step), step.index);
         }
         let part = Part { entry, totals, range: 0..end, exit: None };
-        run(workers, own, |_, worker, own| {
+        run(job.division, workers, own, |_, worker, own| {
             worker.backward_part(job, own, buckets, &part);
             worker.shards[0].memory.recording.begin();
             worker.partial_sums.join();

@@ -16,6 +16,7 @@ mod alone;
 mod buckets;
 mod config;
 mod cut;
+mod division;
 mod error;
 mod evaluate;
 mod fit;
@@ -62,6 +63,7 @@ use crate::shape::Shape;
 use alone as ranks;
 use buckets::Buckets;
 use cut::Cut;
+use division::Division;
 use gather::Source;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
@@ -102,6 +104,7 @@ pub struct Trainer<T> {
     update_memory: UpdateMemory<T>,
     config: TrainConfig<T>,
     buckets: Buckets,
+    division: Division,
     workers: Vec<Worker<T>>,
     /// What layers prepare for all shards of a step or an evaluation.
     prepared: Aligned<T>,
@@ -162,11 +165,12 @@ impl<T: Element> Trainer<T> {
         let sum_layout = SumLayout::new(&config.metrics, outputs);
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
-        let workers = rayon::current_num_threads().max(1);
+        let division = Division::new(rayon::current_num_threads(), config.threads_per_shard);
+        let workers = division.workers();
         let most = ranks.as_ref().map_or(shards, |ranks| ranks.most_shards(shards));
         let lockstep = Lockstep::new(&network);
         let of_worker = most.div_ceil(workers);
-        let threads = threads_of_shard(workers, most);
+        let threads = division.threads_of_shard(most);
         // How many shards of a worker are under way at a time, and how many sums of gradients it keeps.
         let (at_once, capacity) = match &lockstep {
             Some(_) => (of_worker.max(1), of_worker),
@@ -182,7 +186,7 @@ impl<T: Element> Trainer<T> {
                 return Err(Error::OutOfRange { name, expected, value: shards.to_string() });
             }
             let buckets = Buckets::new(&network, ranks.bucket_bytes());
-            let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, workers, capacity)?;
+            let (exchange, buffers) = Exchange::new(ranks, &buckets, shards, division, capacity)?;
             (buckets, Some(exchange), buffers)
         } else {
             let buckets = Buckets::new(&network, usize::MAX);
@@ -197,12 +201,13 @@ impl<T: Element> Trainer<T> {
             (buckets, None, buffers)
         };
         let worker = |(index, buffers): (usize, Vec<Vec<Buffer<T>>>)| {
-            let is_helper = shards_of(index, workers, most).is_empty();
+            let is_helper = division.shards_of(index, most).is_empty();
             let threads = if is_helper { 1 } else { threads };
             Worker::new(&network, &memory_plan, at_once, threads, PartialSums::new(buffers))
         };
         Ok(Self {
             update_memory,
+            division,
             workers: buffers.into_iter().enumerate().map(worker).collect(),
             prepared,
             lockstep,
@@ -439,14 +444,4 @@ impl<T: Element> Trainer<T> {
         let (place, smallest) = (self.network.layer_of_least_samples().clone(), smallest(shard_size));
         Err(Error::ShardTooSmall { place, needed, batch_size, shard_size, smallest, enough })
     }
-}
-
-/// How many of the threads of `workers` workers share the work on each of `shards` shards.
-fn threads_of_shard(workers: usize, shards: usize) -> usize {
-    (workers / shards.max(1)).max(1)
-}
-
-/// The shards of worker `worker` of `workers`: contiguous ranges that tile `0..shards` as evenly as can be.
-fn shards_of(worker: usize, workers: usize, shards: usize) -> std::ops::Range<usize> {
-    worker * shards / workers..(worker + 1) * shards / workers
 }

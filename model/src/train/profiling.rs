@@ -4,7 +4,9 @@ use super::Trainer;
 use super::ranks::Exchange;
 use crate::error::Error;
 use crate::memory;
-use crate::profile::{ClockPoint, Lane, Phase, Profile, Profiler, Record, Recording, SNAPSHOT, Span, Total};
+use crate::profile::{
+    ClockPoint, Lane, Phase, Profile, Profiler, Record, Recording, SNAPSHOT, Span, Total, Work,
+};
 use isograd_kernels::{Element, Isa, peak};
 
 /// A profile under way.
@@ -99,25 +101,29 @@ impl<T: Element> Trainer<T> {
         let wall_ns = profiler.now_ns().saturating_sub(start_ns);
         let mut totals: [Vec<Total>; 2] = Default::default();
         let mut lanes: Vec<Lane> = Vec::new();
-        let mut take = |recording: &mut Recording, name: String| {
+        let mut take = |recording: &mut Recording, name: String, threads: usize| {
             let Some(recorder) = std::mem::take(recording).0 else { return };
             let (own, events) = recorder.into_parts();
             for (totals, own) in totals.iter_mut().zip(own) {
                 totals.resize(own.len(), Total::default());
-                totals.iter_mut().zip(own).for_each(|(total, own)| total.add(own));
+                for (number, (total, own)) in totals.iter_mut().zip(own).enumerate() {
+                    let threads = if Work::from_number(number).is_of_shard() { threads } else { 1 };
+                    total.add(Total { ns: own.ns * threads as u64, ..own });
+                }
             }
             match lanes.last_mut().filter(|lane| lane.name == name) {
                 Some(lane) => lane.events.extend(events),
                 None => lanes.push(Lane { name, events }),
             }
         };
-        take(&mut self.recording, "training".to_string());
+        take(&mut self.recording, "training".to_string(), 1);
         if let Some(exchange) = &mut self.exchange {
-            take(&mut exchange.recording, "training".to_string());
+            take(&mut exchange.recording, "training".to_string(), 1);
         }
+        let of_worker = self.division.threads_of_worker();
         for (index, worker) in self.workers.iter_mut().enumerate() {
             for work in &mut worker.shards {
-                take(&mut work.memory.recording, format!("worker {index}"));
+                take(&mut work.memory.recording, format!("worker {index}"), of_worker);
             }
         }
         if !profiler.is_tracing() {
@@ -127,7 +133,7 @@ impl<T: Element> Trainer<T> {
         let record = Record {
             rank: self.exchange.as_ref().map_or(0, Exchange::rank),
             host: profiler.host().to_string(),
-            threads: self.workers.len(),
+            threads: self.division.threads(),
             peak_gflops,
             start_ns,
             wall_ns,

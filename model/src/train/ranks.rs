@@ -2,9 +2,9 @@
 //! them.
 
 use super::buckets::Buckets;
+use super::division::Division;
 use super::partial_sums::PartialSums;
 use super::report::Flags;
-use super::shards_of;
 use super::worker::Worker;
 use crate::profile::{ClockPoint, Recording, Work};
 use isograd_comm::{ClockOffset, Communicator, Error, ShardPlan, ShardSum, Shares, tree};
@@ -67,7 +67,7 @@ pub(super) struct Exchange<T> {
     nodes: Vec<(Range<usize>, usize)>,
     first_nodes: Vec<usize>,
     pending: Vec<Range<usize>>,
-    workers: usize,
+    division: Division,
     /// Nodes for which each worker has buffers.
     capacity: usize,
     /// Notes how long the training thread waits for other ranks.
@@ -95,10 +95,11 @@ impl<T: Element> Exchange<T> {
         ranks: Ranks,
         buckets: &Buckets,
         shards: usize,
-        workers: usize,
+        division: Division,
         capacity: usize,
     ) -> Result<(Self, Vec<Vec<Vec<Buffer<T>>>>), Error> {
         let Ranks { mut communicator, shares, overlap, .. } = ranks;
+        let workers = division.workers();
         let plan = ShardPlan {
             buckets: buckets.lengths().collect(),
             nodes: workers * capacity,
@@ -123,7 +124,7 @@ impl<T: Element> Exchange<T> {
             nodes: Vec::with_capacity(workers * capacity),
             first_nodes,
             pending: Vec::with_capacity(capacity),
-            workers,
+            division,
             capacity,
             recording: Recording::default(),
         };
@@ -143,12 +144,12 @@ impl<T: Element> Exchange<T> {
     /// Starts a step of `shards` shards.
     pub(super) fn begin(&mut self, shards: usize) -> Result<(), Error> {
         let own = self.own(shards);
-        let Self { nodes, first_nodes, pending, in_progress, workers, capacity, .. } = self;
+        let Self { nodes, first_nodes, pending, in_progress, division, capacity, .. } = self;
         nodes.clear();
         first_nodes.clear();
-        for worker in 0..*workers {
+        for worker in 0..division.workers() {
             first_nodes.push(nodes.len());
-            let range = shards_of(worker, *workers, own.len());
+            let range = division.shards_of(worker, own.len());
             tree::pending(own.start + range.start..own.start + range.end, shards, pending);
             let buffer = |index| worker * *capacity + index;
             nodes.extend(pending.drain(..).enumerate().map(|(index, node)| (node, buffer(index))));
@@ -190,10 +191,9 @@ impl<T: Element> Exchange<T> {
 
     /// Takes all buckets of all workers, which share the shards `own`.
     pub(super) fn complete_all(&self, workers: &mut [Worker<T>], own: Range<usize>) {
-        let (count, buckets) =
-            (workers.len(), self.in_progress.lock().expect("no worker panicked").missing.len());
+        let buckets = self.in_progress.lock().expect("no worker panicked").missing.len();
         for (index, worker) in workers.iter_mut().enumerate() {
-            if !shards_of(index, count, own.len()).is_empty() {
+            if !self.division.shards_of(index, own.len()).is_empty() {
                 (0..buckets).for_each(|bucket| self.complete(index, &mut worker.partial_sums, bucket));
             }
         }

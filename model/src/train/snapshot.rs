@@ -242,6 +242,7 @@ pub(super) fn facts<T: Element>(network: &Network<T>, config: &TrainConfig<T>) -
     let TrainConfig {
         batch_size,
         shard_size,
+        threads_per_shard: _,
         optimizer,
         learning_rate: _,
         schedule,

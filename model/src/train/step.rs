@@ -1,11 +1,12 @@
 //! The loop over the batches of an epoch, and the step.
 
+use super::division::Division;
 use super::gather::Source;
 use super::open_epoch::OpenEpoch;
 use super::report::{Flags, Sums};
 use super::update::Update;
 use super::worker::{GradientSink, Job, Worker};
-use super::{DataError, EpochReport, NonFinite, Progress, Trainer, shards_of, threads_of_shard};
+use super::{DataError, EpochReport, NonFinite, Progress, Trainer};
 use crate::callback::Decision;
 use crate::error::Error;
 use crate::layer::{Mode, Preparation};
@@ -174,6 +175,7 @@ impl<T: Element> Trainer<T> {
         let job = Job {
             network: &self.network,
             config: &self.config,
+            division: self.division,
             sum_layout: &self.sum_layout,
             state: &self.state,
             folded: None,
@@ -192,7 +194,7 @@ impl<T: Element> Trainer<T> {
                     exchange.begin(shards)?;
                 }
                 let (buckets, exchange) = (&self.buckets, self.exchange.as_ref());
-                run(&mut self.workers, own, |worker, state, own| {
+                run(self.division, &mut self.workers, own, |worker, state, own| {
                     state.train(&job, own, GradientSink { buckets, exchange, worker });
                 });
             }
@@ -252,6 +254,7 @@ impl<T: Element> Trainer<T> {
         let Self {
             network,
             config,
+            division,
             workers,
             state,
             update_memory,
@@ -270,7 +273,7 @@ impl<T: Element> Trainer<T> {
                 let sum = |range: Range<usize>, g: &mut [T]| {
                     tree::sum(&pending.nodes, |i| &pending.values(workers, i)[range.clone()], g);
                 };
-                update.apply(state, update_memory, workers.len(), sum)?;
+                update.apply(state, update_memory, division.threads(), sum)?;
             }
             Some(exchange) => {
                 exchange.wait()?;
@@ -282,7 +285,7 @@ impl<T: Element> Trainer<T> {
                             read(bucket, place, &mut g[part]);
                         }
                     };
-                    update.apply(state, update_memory, workers.len(), sum)
+                    update.apply(state, update_memory, division.threads(), sum)
                 };
                 exchange.finish(workers);
                 result?;
@@ -307,18 +310,18 @@ impl<F> From<Error> for Interruption<F> {
     }
 }
 
-/// Runs `work` of every worker, by its number, on its part of the shards `own`, in parallel. Where there are
-/// at least twice as many workers as shards, the threads of workers without a shard help the others.
+/// Runs `work` of every worker, by its number, on its part of the shards `own`, in parallel, each shard on as
+/// many threads as `division` tells.
 pub(super) fn run<T: Element>(
+    division: Division,
     workers: &mut [Worker<T>],
     own: Range<usize>,
     work: impl Fn(usize, &mut Worker<T>, Range<usize>) + Sync,
 ) {
-    let count = workers.len();
-    let threads = threads_of_shard(count, own.len());
+    let threads = division.threads_of_shard(own.len());
     let started = workers.first_mut().map_or(0, |first| first.shards[0].memory.recording.begin());
     workers.par_iter_mut().with_max_len(1).enumerate().for_each(|(index, worker)| {
-        let part = shards_of(index, count, own.len());
+        let part = division.shards_of(index, own.len());
         if !part.is_empty() {
             worker.shards[0].memory.set_threads(threads);
         }

@@ -1,7 +1,8 @@
 //! The samples that this rank will read, told to the data set before.
 
+use super::Trainer;
 use super::cut::Cut;
-use super::{Trainer, shards_of};
+use super::division::Division;
 use isograd_datasets::Dataset;
 use isograd_kernels::Element;
 use std::ops::Range;
@@ -27,18 +28,18 @@ impl<T: Element> Trainer<T> {
     /// Positions of this rank's samples in a pass of `samples`.
     fn positions(&self, samples: usize, least: usize) -> impl Iterator<Item = usize> + use<T> {
         let cut = Cut { samples, shard_len: self.config.shard_len(), least };
-        reading_order(cut, self.own_shards(cut.shards()), self.workers.len())
+        reading_order(cut, self.own_shards(cut.shards()), self.division)
     }
 }
 
-/// The positions of the shards `own` in about the order in which `workers` workers read them: each begins
-/// with its first shard, so the first samples of these come first.
-fn reading_order(cut: Cut, own: Range<usize>, workers: usize) -> impl Iterator<Item = usize> {
+/// The positions of the shards `own` in about the order in which workers read them: each begins with its
+/// first shard, so the first samples of these come first.
+fn reading_order(cut: Cut, own: Range<usize>, division: Division) -> impl Iterator<Item = usize> {
     let part = move |worker: usize| {
-        let part = shards_of(worker, workers, own.len());
+        let part = division.shards_of(worker, own.len());
         own.start + part.start..own.start + part.end
     };
-    let parts = move || (0..workers).map(part.clone());
+    let parts = move || (0..division.workers()).map(part.clone());
     let rounds = parts().map(|part| part.len()).max().unwrap_or(0);
     (0..rounds).flat_map(move |round| {
         let parts = parts.clone();
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn workers_take_turns() {
         let cut = Cut { samples: 13, shard_len: 3, least: 1 };
-        let order = |own, workers| reading_order(cut, own, workers).collect::<Vec<_>>();
+        let order = |own, workers| reading_order(cut, own, Division::new(workers, 1)).collect::<Vec<_>>();
         assert_eq!(order(0..5, 1), (0..13).collect::<Vec<_>>());
         // The first worker has the shards 0 and 1, the second 2 to 4, the last of which has a single sample.
         assert_eq!(order(0..5, 2), [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11, 12]);
@@ -70,7 +71,8 @@ mod tests {
             for workers in 1..6 {
                 let cut = Cut { samples, shard_len: 8, least: 2 };
                 for own in [0..cut.shards(), 1..cut.shards(), 0..cut.shards() / 2] {
-                    let mut order: Vec<_> = reading_order(cut, own.clone(), workers).collect();
+                    let mut order: Vec<_> =
+                        reading_order(cut, own.clone(), Division::new(workers, 1)).collect();
                     order.sort_unstable();
                     let expected: Vec<_> = own.flat_map(|shard| cut.shard(shard)).collect();
                     assert_eq!(order, expected, "{cut:?}, {workers} workers");

@@ -1,9 +1,10 @@
-//! One worker's share of a step: as many workers as threads, some of which may help others.
+//! One worker's share of a step.
 
 use super::DataError;
 use super::buckets::Buckets;
 use super::config::TrainConfig;
 use super::cut::Cut;
+use super::division::Division;
 use super::gather::{ReadFor, ReadMemory, Source};
 use super::partial_sums::{BucketWriter, PartialSums};
 use super::ranks::Exchange;
@@ -47,6 +48,7 @@ pub(super) struct ShardWork<T> {
 pub(super) struct Job<'a, T> {
     pub(super) network: &'a Network<T>,
     pub(super) config: &'a TrainConfig<T>,
+    pub(super) division: Division,
     pub(super) sum_layout: &'a SumLayout,
     pub(super) state: &'a State<T>,
     /// Parameters in use, if layers are folded; see [`Network::folded_parameters`].

@@ -130,6 +130,26 @@ fn rows_count_calls_and_add_up() {
     }
 }
 
+/// Threads that share each shard are not idle beside one that has it.
+#[test]
+fn threads_that_share_shards_count_as_busy() {
+    let config = TrainConfig { threads_per_shard: 2, ..config() };
+    let network = simplecnn_with_dropout_and_batch_norm();
+    let profile = in_pool(2, || run(Trainer::new(network, config)?, Some(&Profiler::new())));
+    let profile = profile.expect("finite losses").1.expect("a profiler was set");
+    let seconds = |of: &dyn Fn(&str, &str) -> bool| -> f64 {
+        let rows = profile.rows();
+        rows.iter().filter(|row| of(&row.name, row.pass)).map(|row| row.seconds).sum()
+    };
+    let of_layers = seconds(&|_, pass| !pass.is_empty());
+    let idle = seconds(&|name, _| name == "idle");
+    // Half of the threads would be idle for as long as the others work.
+    assert!(idle < of_layers / 2.0, "{profile}");
+    let sum = seconds(&|_, _| true);
+    assert!((sum - profile.wall().as_secs_f64()).abs() < 1e-6, "{sum} s in {profile}");
+    assert!(profile.to_string().contains(" on 2 threads, "), "{profile}");
+}
+
 #[test]
 fn a_profile_is_the_same_in_all_forms() {
     let (_, profile) = alone(branching(), 1, Some(&Profiler::new().on_host("node \"7\"")));

@@ -199,6 +199,21 @@ fn shards_that_wait_for_each_other_give_the_same_bits_on_any_number_of_ranks() {
     }
 }
 
+/// One rank has a worker fewer than threads, as they cannot be divided by two.
+#[test]
+fn threads_that_share_shards_give_the_same_bits_on_any_number_of_ranks() {
+    for network in [simplecnn_with_dropout_and_batch_norm, synchronised] {
+        let expected = in_pool(1, || {
+            train(Trainer::new(network(), config()).expect("a trainer")).expect("finite losses")
+        });
+        let config = TrainConfig { threads_per_shard: 2, ..config() };
+        for (over, world, threads) in [(Over::SharedMemory, 1, 5), (Over::Tcp, 2, 4), (Over::Both, 3, 3)] {
+            let group = Group { network, ..Group::new(over, threads, true, world) };
+            assert_law(&group, &config, &expected);
+        }
+    }
+}
+
 #[test]
 fn unequal_shares_change_no_bit() {
     let expected = alone(config());

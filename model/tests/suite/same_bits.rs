@@ -98,6 +98,38 @@ fn any_number_of_threads_gives_the_same_bits_at_every_level_and_in_f64() {
     }
 }
 
+/// Threads share shards of which there would be one for each of them.
+#[test]
+fn threads_that_share_shards_by_choice_give_the_same_bits() {
+    let run = |isa, threads, threads_per_shard, cut: &Cut| {
+        let Cut { batch_size, shard_size, .. } = *cut;
+        let config = TrainConfig {
+            isa,
+            seed: 42,
+            batch_size,
+            shard_size,
+            threads_per_shard,
+            ..TrainConfig::default()
+        };
+        in_pool(threads, || {
+            finish(Trainer::<f32>::new(branching(), config).expect("a valid configuration"), cut)
+        })
+    };
+    for isa in Isa::available() {
+        for cut in [FIVES, SEVENS, SMALL] {
+            let expected = run(isa, 1, 1, &cut);
+            for (threads, of_shard) in [(2, 2), (3, 2), (5, 2), (8, 3), (2, 9)] {
+                assert_eq!(
+                    run(isa, threads, of_shard, &cut),
+                    expected,
+                    "{isa}, shards of {}, {threads} threads, {of_shard} of them on each",
+                    cut.shard_size
+                );
+            }
+        }
+    }
+}
+
 /// With every block, and most layers.
 #[test]
 fn networks_that_branch_give_the_same_bits() {
