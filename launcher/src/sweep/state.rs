@@ -5,7 +5,8 @@
 //! results.jsonl   a line for each job that has ended, synced before anything depends on it
 //! ```
 //!
-//! A line that a kill has cut short is taken off: its job runs again.
+//! A last line that a kill has cut short is taken off: its job runs again. Any other line that is no result
+//! is not of a sweep, and the file is refused as it is.
 
 use super::schedule::Job;
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ const SWEEP: &str = "sweep.json";
 const RESULTS: &str = "results.jsonl";
 /// The key of the number of trials, which may grow.
 const TRIALS: &str = "--trials";
+/// What else a new sweep would write over, remove or go on from.
+const OWN: [&str; 4] = ["trials", "sweep.csv", "best.toml", "best.sh"];
 /// Of two lists, so many differences are shown.
 const SHOWN: usize = 3;
 
@@ -76,8 +79,13 @@ impl State {
             Ok(()) => {}
         }
         let mut this = Self { file, path, results: Vec::new() };
-        this.read().map_err(failure(&this.path.clone()))?;
-        claim(folder, identity, trials, this.results.is_empty())?;
+        let mut text = Vec::new();
+        this.file.read_to_end(&mut text).map_err(failure(&this.path))?;
+        // Before anything is taken off, it must be certain that the file is of this sweep.
+        claim(folder, identity, trials, !text.is_empty())?;
+        let whole = this.read(&text)?;
+        let cut = this.file.set_len(whole).and_then(|()| this.file.seek(SeekFrom::End(0)));
+        cut.map_err(failure(&this.path))?;
         if retry_failed && this.results.iter().any(|result| result.problem.is_some()) {
             this.results.retain(|result| result.problem.is_none());
             this.rewrite().map_err(failure(&this.path.clone()))?;
@@ -85,17 +93,23 @@ impl State {
         Ok(this)
     }
 
-    fn read(&mut self) -> io::Result<()> {
-        let mut text = Vec::new();
-        self.file.read_to_end(&mut text)?;
-        let mut end = 0;
-        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-            let Ok(result) = serde_json::from_slice(line) else { break };
+    /// Takes the results in `text`; returns the bytes of its whole lines.
+    fn read(&mut self, text: &[u8]) -> Result<u64, Failure> {
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        for (number, line) in text[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let result = serde_json::from_slice(line).map_err(|_| Failure::Usage {
+                problem: format!(
+                    "--out {}: line {} is no result of a sweep",
+                    self.path.display(),
+                    number + 1
+                ),
+                hint: Some(
+                    "without this line its job runs again; --out FOLDER names another folder".to_string(),
+                ),
+            })?;
             self.results.push(result);
-            end += line.len() as u64;
         }
-        self.file.set_len(end)?;
-        self.file.seek(SeekFrom::End(0)).map(|_| ())
+        Ok(whole as u64)
     }
 
     fn rewrite(&mut self) -> io::Result<()> {
@@ -133,7 +147,12 @@ impl State {
 }
 
 /// Writes what the sweep is, or checks that it is the one in the folder. It may have got more trials.
-fn claim(folder: &Path, identity: &Map<String, Value>, trials: usize, is_empty: bool) -> Result<(), Failure> {
+fn claim(
+    folder: &Path,
+    identity: &Map<String, Value>,
+    trials: usize,
+    has_results: bool,
+) -> Result<(), Failure> {
     let path = folder.join(SWEEP);
     let failure = |source| Failure::Write { option: "--out", path: path.clone(), source };
     match fs::read(&path) {
@@ -150,7 +169,7 @@ fn claim(folder: &Path, identity: &Map<String, Value>, trials: usize, is_empty: 
                 return Ok(());
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && is_empty => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => check_new(folder, has_results)?,
         Err(error) => return Err(failure(error)),
     }
     let mut facts = identity.clone();
@@ -162,6 +181,22 @@ fn claim(folder: &Path, identity: &Map<String, Value>, trials: usize, is_empty: 
         file.persist(&path).map_err(|error| error.error)
     });
     written.map(|_| ()).map_err(failure)
+}
+
+/// Refuses a folder in which a new sweep would damage what is there.
+fn check_new(folder: &Path, has_results: bool) -> Result<(), Failure> {
+    // A sweep that was killed before it wrote what it is has left an empty file of results.
+    let results = has_results.then_some(RESULTS);
+    match results.or_else(|| OWN.into_iter().find(|name| folder.join(name).exists())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Usage {
+            problem: format!(
+                "--out {}: it has '{name}' and no '{SWEEP}', so it is no folder of a sweep",
+                folder.display()
+            ),
+            hint: Some("--out FOLDER names another folder".to_string()),
+        }),
+    }
 }
 
 /// In what two sweeps differ, if they do.
@@ -233,6 +268,31 @@ mod tests {
         drop(state);
         let state = open(true).unwrap();
         assert_eq!((state.of(job(1)), state.of(job(2))), (None, Some(&result(2, None))));
+    }
+
+    #[test]
+    fn what_is_of_no_sweep_is_left_as_it_is() {
+        let open = |folder: &Path| {
+            State::open(folder, &identity(1), 4, false).map(drop).map_err(|failure| failure.to_string())
+        };
+        for (name, text) in [(RESULTS, "{\"mine\":1}\n"), (RESULTS, "mine"), ("best.toml", "epochs = 3\n")] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(name), text).unwrap();
+            let refused = open(folder.path()).unwrap_err();
+            let expected = format!("it has '{name}' and no 'sweep.json', so it is no folder of a sweep");
+            assert!(refused.ends_with(&expected), "{refused}");
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text);
+            assert!(!folder.path().join(SWEEP).exists());
+        }
+        // Nor are the results behind a line that is none taken off.
+        let folder = tempfile::tempdir().unwrap();
+        open(folder.path()).unwrap();
+        let good = serde_json::to_string(&result(0, None)).unwrap();
+        let text = format!("{good}\nmine\n{good}\n{{\"tri");
+        fs::write(folder.path().join(RESULTS), &text).unwrap();
+        let refused = open(folder.path()).unwrap_err();
+        assert!(refused.ends_with("results.jsonl: line 2 is no result of a sweep"), "{refused}");
+        assert_eq!(fs::read_to_string(folder.path().join(RESULTS)).unwrap(), text);
     }
 
     #[test]
