@@ -5,6 +5,7 @@
 //! results.jsonl   a line for each job that has ended, synced before anything depends on it
 //! ```
 //!
+//! Of two lines of a job the later one counts. So a job can run again without anything being removed first.
 //! A last line that a kill has cut short is taken off: its job runs again. Any other line that is no result
 //! is not of a sweep, and the file is refused as it is.
 
@@ -12,6 +13,7 @@ use super::schedule::Job;
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -43,7 +45,8 @@ pub(super) struct JobResult {
 pub(super) struct State {
     file: File,
     path: PathBuf,
-    results: Vec<JobResult>,
+    /// By trial and rung.
+    results: BTreeMap<(usize, usize), JobResult>,
 }
 
 impl Drop for State {
@@ -78,7 +81,7 @@ impl State {
             Err(TryLockError::Error(source)) => return Err(failure(&path)(source)),
             Ok(()) => {}
         }
-        let mut this = Self { file, path, results: Vec::new() };
+        let mut this = Self { file, path, results: BTreeMap::new() };
         let mut text = Vec::new();
         this.file.read_to_end(&mut text).map_err(failure(&this.path))?;
         // Before anything is taken off, it must be certain that the file is of this sweep.
@@ -86,9 +89,8 @@ impl State {
         let whole = this.read(&text)?;
         let cut = this.file.set_len(whole).and_then(|()| this.file.seek(SeekFrom::End(0)));
         cut.map_err(failure(&this.path))?;
-        if retry_failed && this.results.iter().any(|result| result.problem.is_some()) {
-            this.results.retain(|result| result.problem.is_none());
-            this.rewrite().map_err(failure(&this.path.clone()))?;
+        if retry_failed {
+            this.results.retain(|_, result| result.problem.is_none());
         }
         Ok(this)
     }
@@ -97,7 +99,7 @@ impl State {
     fn read(&mut self, text: &[u8]) -> Result<u64, Failure> {
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         for (number, line) in text[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let result = serde_json::from_slice(line).map_err(|_| Failure::Usage {
+            let result: JobResult = serde_json::from_slice(line).map_err(|_| Failure::Usage {
                 problem: format!(
                     "--out {}: line {} is no result of a sweep",
                     self.path.display(),
@@ -107,23 +109,16 @@ impl State {
                     "without this line its job runs again; --out FOLDER names another folder".to_string(),
                 ),
             })?;
-            self.results.push(result);
+            self.results.insert((result.trial, result.rung), result);
         }
         Ok(whole as u64)
-    }
-
-    fn rewrite(&mut self) -> io::Result<()> {
-        let kept = std::mem::take(&mut self.results);
-        self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        kept.into_iter().try_for_each(|result| self.append(result))
     }
 
     fn append(&mut self, result: JobResult) -> io::Result<()> {
         let line = serde_json::to_string(&result).map_err(io::Error::other)? + "\n";
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
-        self.results.push(result);
+        self.results.insert((result.trial, result.rung), result);
         Ok(())
     }
 
@@ -135,14 +130,12 @@ impl State {
 
     /// The result of a job, if it has ended.
     pub(super) fn of(&self, job: Job) -> Option<&JobResult> {
-        self.results.iter().find(|result| result.trial == job.trial && result.rung == job.rung)
+        self.results.get(&(job.trial, job.rung))
     }
 
     /// The results of a trial, in the order of its rungs.
     pub(super) fn of_trial(&self, trial: usize) -> Vec<&JobResult> {
-        let mut found: Vec<_> = self.results.iter().filter(|result| result.trial == trial).collect();
-        found.sort_by_key(|result| result.rung);
-        found
+        self.results.range((trial, 0)..=(trial, usize::MAX)).map(|(_, result)| result).collect()
     }
 }
 
@@ -268,6 +261,26 @@ mod tests {
         drop(state);
         let state = open(true).unwrap();
         assert_eq!((state.of(job(1)), state.of(job(2))), (None, Some(&result(2, None))));
+    }
+
+    #[test]
+    fn to_retry_removes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |retry| State::open(folder.path(), &identity(1), 4, retry).unwrap();
+        let mut state = open(false);
+        state.add(result(0, Some("error: x"))).unwrap();
+        state.add(result(1, None)).unwrap();
+        drop(state);
+        let path = folder.path().join(RESULTS);
+        let before = fs::read_to_string(&path).unwrap();
+        drop(open(true));
+        assert_eq!(fs::read_to_string(&path).unwrap(), before);
+        // Without a new result, the old one counts.
+        assert_eq!(open(false).of_trial(0), [&result(0, Some("error: x"))]);
+        open(true).add(result(0, None)).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().starts_with(&before));
+        let state = open(true);
+        assert_eq!((state.of_trial(0), state.of_trial(1)), (vec![&result(0, None)], vec![&result(1, None)]));
     }
 
     #[test]
