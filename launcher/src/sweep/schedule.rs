@@ -10,7 +10,8 @@
 //!
 //! ASHA has rungs of epochs. When a worker is free, the best of the trials that reached a rung go on to the
 //! next one: one of `eta`. If there is none, a new trial begins. When no trial is left that may go on and
-//! none has come to the end, the best one of the highest rung goes on all the same.
+//! none has come to the end, the best of those that wait at the highest rung goes on all the same. If it
+//! fails, the next best one does.
 //!
 //! # Source
 //! Li et al.: "A system for massively parallel hyperparameter tuning", MLSys 2020, algorithm 2.
@@ -178,15 +179,16 @@ impl<'s> Schedule<'s> {
         (0..top).rev().find_map(|rung| self.waiting(rung, self.at_rung(rung).len() / self.rules.eta as usize))
     }
 
-    /// The best trial of the highest rung, if all others have ended and none has come to the end.
+    /// The best trial that waits, at the highest rung at which one does, if all jobs have ended and none of
+    /// them well at the top.
     fn last_resort(&self) -> Option<usize> {
         let top = self.rules.rungs.len() - 1;
-        let has_good = |rung: &usize| self.at_rung(*rung).first().is_some_and(|best| best.0.is_finite());
-        if !self.under_way.is_empty() {
+        let has_finished = self.at_rung(top).first().is_some_and(|best| best.0.is_finite());
+        if has_finished || !self.under_way.is_empty() {
             return None;
         }
-        let highest = (0..=top).rev().find(has_good)?;
-        (highest < top).then(|| self.waiting(highest, 1)).flatten()
+        // Not the first of a rung alone: that one may have gone on and failed.
+        (0..top).rev().find_map(|rung| self.waiting(rung, usize::MAX))
     }
 
     /// What has become of a trial, when the sweep is over.
@@ -296,6 +298,24 @@ mod tests {
         });
         assert_eq!((jobs.len(), schedule.ranking()[0], schedule.end(1)), (7, 2, End::Failed));
         assert!(run(&space, rules(SearchName::Asha, 4), |_, _| f64::INFINITY).1.len() == 4);
+    }
+
+    #[test]
+    fn when_the_best_trial_fails_late_the_next_one_goes_on() {
+        let space = Space::new(vec![real(0.0, 1.0, false)]);
+        for rung in [1, 2] {
+            let fails = |job: Job| job.trial == 0 && job.rung == rung;
+            let score = |job: Job, _: &[f64]| if fails(job) { f64::INFINITY } else { job.trial as f64 };
+            let (schedule, jobs) = run(&space, rules(SearchName::Asha, 3), score);
+            // The three at first, the best one up to where it fails, and the next one to the end.
+            assert_eq!(jobs.len(), 3 + rung + 2, "{jobs:?}");
+            let ends = [0, 1].map(|trial| schedule.end(trial));
+            assert_eq!((schedule.ranking()[0], ends), (1, [End::Failed, End::Finished]));
+            assert!(matches!(schedule.end(2), End::Pruned { epochs: 1, .. }), "{jobs:?}");
+        }
+        // If all of them fail late, each has been tried.
+        let all = |job: Job, _: &[f64]| if job.rung == 1 { f64::INFINITY } else { 0.0 };
+        assert_eq!(run(&space, rules(SearchName::Asha, 3), all).1.len(), 6);
     }
 
     #[test]
