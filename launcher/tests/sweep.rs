@@ -195,6 +195,36 @@ fn a_killed_sweep_goes_on_with_the_same_trials() {
 }
 
 #[test]
+fn more_trials_do_not_prune_one_that_has_come_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (file(folder.path(), RATES), folder.path().join("out"));
+    let options = "--search asha --eta 3 --jobs 2";
+    let outcome = sweep(&path, &out, &format!("{options} --trials 2"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let before = table(&out);
+    assert_eq!(before[0]["state"], "finished", "{before:?}");
+
+    // As if six more had run: all were better after one epoch, and the two that went on are worse in the end.
+    let path_of_results = out.join("results.jsonl");
+    let mut text = fs::read_to_string(&path_of_results).unwrap();
+    let at_first = (2..8).map(|trial| (trial, 0, 1, f64::from(trial) - 100.0));
+    for (trial, rung, epochs, value) in at_first.chain([(2, 1, 2, 1e6), (3, 1, 2, 1e6)]) {
+        text += &format!(
+            "{{\"trial\":{trial},\"rung\":{rung},\"epochs\":{epochs},\"value\":{value:?},\"seconds\":1.0,\"problem\":null}}\n"
+        );
+    }
+    fs::write(&path_of_results, &text).unwrap();
+    let outcome = sweep(&path, &out, &format!("{options} --trials 8"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!(fs::read_to_string(&path_of_results).unwrap(), text, "nothing was left to do");
+    let row = &table(&out)[0];
+    let facts =
+        |row: &HashMap<String, String>| ["trial", "state", "epochs", "val_loss"].map(|key| row[key].clone());
+    assert_eq!(facts(row), facts(&before[0]), "{outcome:?}");
+    assert!(outcome.stdout.contains(&format!("best: trial {} (", row["trial"])), "{outcome:?}");
+}
+
+#[test]
 fn failed_trials_are_shown_and_do_not_end_the_sweep() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

@@ -9,7 +9,9 @@
 //! ```
 //!
 //! The schedule is replayed from the start every time, with the results that the state has. So a sweep goes
-//! on after a kill with the same trials, and the machine changes none of them.
+//! on after a kill with the same trials, and the machine changes none of them. In the end, trials are
+//! compared by all that the state has: with more trials than before, not every job that has ended is chosen
+//! again.
 
 mod command;
 mod outcome;
@@ -80,6 +82,7 @@ pub(crate) fn start(args: &SweepArgs, out: &mut Output) -> Result<(), Failure> {
         schedule.complete(job, score);
     }
     drop(runner);
+    schedule.take_results(|job| state.of(job).map(|result| result.score(section.is_max)));
     report::write(&command, &space, &schedule, &state, out)
 }
 

@@ -110,14 +110,11 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The score of a job, when it has ended: a small one is good.
+    /// The score of a job, when it has ended.
     pub(super) fn wait(&mut self, job: Job, out: &mut Output) -> Result<f64, Failure> {
         loop {
             if let Some(result) = self.state.of(job) {
-                let value = result.value.filter(|_| result.problem.is_none());
-                return Ok(value.map_or(f64::INFINITY, |value| {
-                    if self.command.section.is_max { -value } else { value }
-                }));
+                return Ok(result.score(self.command.section.is_max));
             }
             while let Some(slot) = self.slots.iter().position(|slot| slot.running.is_none()) {
                 let Some((job, place)) = self.queue.pop_front() else { break };

@@ -191,6 +191,18 @@ impl<'s> Schedule<'s> {
         (0..top).rev().find_map(|rung| self.waiting(rung, usize::MAX))
     }
 
+    /// Takes the scores by which trials are compared when the sweep is over: of all jobs that have ended.
+    /// When there were fewer trials, jobs may have run that were not chosen again; `score` knows them.
+    pub(super) fn take_results(&mut self, score: impl Fn(Job) -> Option<f64>) {
+        let rungs = &self.rules.rungs;
+        for (number, trial) in self.trials.iter_mut().enumerate() {
+            let jobs =
+                rungs.iter().enumerate().map(|(rung, epochs)| Job { trial: number, rung, epochs: *epochs });
+            trial.scores = jobs.map_while(&score).collect();
+            trial.begun = trial.scores.len();
+        }
+    }
+
     /// What has become of a trial, when the sweep is over.
     pub(super) fn end(&self, trial: usize) -> End {
         let scores = &self.trials[trial].scores;
@@ -316,6 +328,27 @@ mod tests {
         // If all of them fail late, each has been tried.
         let all = |job: Job, _: &[f64]| if job.rung == 1 { f64::INFINITY } else { 0.0 };
         assert_eq!(run(&space, rules(SearchName::Asha, 3), all).1.len(), 6);
+    }
+
+    #[test]
+    fn what_a_trial_has_reached_before_counts() {
+        let space = Space::new(vec![real(0.0, 1.0, false)]);
+        let score = |job: Job, _: &[f64]| match (job.trial, job.rung) {
+            (0, 0) => 9.0,
+            (0, _) => 0.0,
+            (trial, _) => trial as f64,
+        };
+        // Among two trials, trial 0 comes to the end if the other one fails; among eight, it is the last one.
+        let few = |job: Job, place: &[f64]| if job.trial == 1 { f64::INFINITY } else { score(job, place) };
+        let (_, before) = run(&space, rules(SearchName::Asha, 2), few);
+        assert!(before.iter().any(|job| (job.trial, job.rung) == (0, 2)), "{before:?}");
+        let (mut schedule, jobs) = run(&space, rules(SearchName::Asha, 8), score);
+        assert!(!jobs.iter().any(|job| (job.trial, job.rung) == (0, 1)), "{jobs:?}");
+        assert!(matches!(schedule.end(0), End::Pruned { epochs: 1, .. }));
+        let ended: Vec<Job> = before.into_iter().chain(jobs).collect();
+        schedule.take_results(|job| ended.contains(&job).then(|| score(job, &[])));
+        assert_eq!((schedule.end(0), schedule.ranking()[0]), (End::Finished, 0));
+        assert!(matches!(schedule.end(7), End::Pruned { epochs: 1, reached: 8, .. }));
     }
 
     #[test]

@@ -41,6 +41,14 @@ pub(super) struct JobResult {
     pub(super) problem: Option<String>,
 }
 
+impl JobResult {
+    /// A small one is good, infinity is that of a job that failed.
+    pub(super) fn score(&self, is_max: bool) -> f64 {
+        let value = self.value.filter(|_| self.problem.is_none());
+        value.map_or(f64::INFINITY, |value| if is_max { -value } else { value })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct State {
     file: File,
