@@ -46,9 +46,12 @@ fn names(epoch: &LoggedEpoch) -> Vec<String> {
     names
 }
 
-/// Why a process has failed: the last error in the file that it printed to, or how it ended.
-pub(super) fn problem(path: &Path, status: ExitStatus) -> String {
-    let text = fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+/// Why a process has failed: the last error that it printed to the file, behind the first `before` bytes, or
+/// how it ended.
+pub(super) fn problem(path: &Path, before: usize, status: ExitStatus) -> String {
+    let text = fs::read(path).unwrap_or_default();
+    // An error of an earlier try is not the reason for the end of this one.
+    let text = String::from_utf8_lossy(text.get(before..).unwrap_or_default());
     // Ranks have their numbers in front.
     let error = text.lines().rev().find_map(|line| Some(line.split_once("error: ")?.1.trim().to_string()));
     error.unwrap_or_else(|| format!("it ended with {status}; see {}", path.display()))
@@ -86,10 +89,13 @@ mod tests {
         use std::os::unix::process::ExitStatusExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("output.txt");
-        fs::write(&path, "error: old\nfine\n[1@a] error: rank 1: new\nhint: x\n").unwrap();
+        let text = "error: old\nfine\n[1@a] error: rank 1: new\nhint: x\n";
+        fs::write(&path, text).unwrap();
         let status = ExitStatus::from_raw(1 << 8);
-        assert_eq!(problem(&path, status), "rank 1: new");
+        assert_eq!(problem(&path, 0, status), "rank 1: new");
+        // The errors are of an earlier try, and this one was killed.
+        assert!(problem(&path, text.len(), ExitStatus::from_raw(9)).contains("signal: 9"));
         fs::write(&path, "").unwrap();
-        assert!(problem(&path, ExitStatus::from_raw(9)).contains("signal: 9"));
+        assert!(problem(&path, 0, ExitStatus::from_raw(9)).contains("signal: 9"));
     }
 }

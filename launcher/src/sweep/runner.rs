@@ -47,6 +47,8 @@ struct Running {
     job: Job,
     pid: Pid,
     start: Instant,
+    /// Bytes that earlier tries have left in the file that the job prints to.
+    printed_before: usize,
 }
 
 pub(super) struct Runner<'a> {
@@ -148,6 +150,7 @@ impl<'a> Runner<'a> {
         let words = words.map_err(failure(self.command.trial_folder(job.trial)))?;
         let path = self.output(job.trial);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failure(path.clone()))?;
+        let printed_before = file.metadata().map_err(failure(path.clone()))?.len() as usize;
         let second = file.try_clone().map_err(failure(path))?;
         let program = host_facts::own_file().map_err(Failure::Start)?;
         let mut command = Command::new(program);
@@ -156,7 +159,7 @@ impl<'a> Runner<'a> {
         command.env(variables::OWNER, std::process::id().to_string()).process_group(0);
         let child = command.spawn().map_err(Failure::Start)?;
         let pid = Pid::from_child(&child);
-        self.slots[slot].running = Some(Running { job, pid, start: Instant::now() });
+        self.slots[slot].running = Some(Running { job, pid, start: Instant::now(), printed_before });
         let sender = self.sender.clone();
         std::thread::spawn(move || {
             let mut child: Child = child;
@@ -174,7 +177,8 @@ impl<'a> Runner<'a> {
         status: io::Result<ExitStatus>,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let Running { job, start, .. } = self.slots[slot].running.take().expect("a job ran there");
+        let Running { job, start, printed_before, .. } =
+            self.slots[slot].running.take().expect("a job ran there");
         let status = status.map_err(Failure::Start)?;
         let Job { trial, rung, .. } = job;
         let metric = &self.command.section.metric;
@@ -199,7 +203,7 @@ impl<'a> Runner<'a> {
                 result.problem = Some(format!("{metric} is not finite"));
             }
         } else {
-            result.problem = Some(outcome::problem(&self.output(trial), status));
+            result.problem = Some(outcome::problem(&self.output(trial), printed_before, status));
         }
         self.failures = if result.problem.is_some() { self.failures + 1 } else { 0 };
         self.done += 1;
