@@ -194,6 +194,13 @@ fn a_killed_sweep_goes_on_with_the_same_trials() {
     assert!(other.code == Some(2) && other.stderr.contains(expected), "{other:?}");
 }
 
+/// A line of results.jsonl.
+fn line(trial: u32, rung: u32, epochs: u32, value: f64) -> String {
+    format!(
+        "{{\"trial\":{trial},\"rung\":{rung},\"epochs\":{epochs},\"value\":{value:?},\"seconds\":1.0,\"problem\":null}}\n"
+    )
+}
+
 #[test]
 fn more_trials_do_not_prune_one_that_has_come_to_the_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,9 +216,7 @@ fn more_trials_do_not_prune_one_that_has_come_to_the_end() {
     let mut text = fs::read_to_string(&path_of_results).unwrap();
     let at_first = (2..8).map(|trial| (trial, 0, 1, f64::from(trial) - 100.0));
     for (trial, rung, epochs, value) in at_first.chain([(2, 1, 2, 1e6), (3, 1, 2, 1e6)]) {
-        text += &format!(
-            "{{\"trial\":{trial},\"rung\":{rung},\"epochs\":{epochs},\"value\":{value:?},\"seconds\":1.0,\"problem\":null}}\n"
-        );
+        text += &line(trial, rung, epochs, value);
     }
     fs::write(&path_of_results, &text).unwrap();
     let outcome = sweep(&path, &out, &format!("{options} --trials 8"));
@@ -222,6 +227,33 @@ fn more_trials_do_not_prune_one_that_has_come_to_the_end() {
         |row: &HashMap<String, String>| ["trial", "state", "epochs", "val_loss"].map(|key| row[key].clone());
     assert_eq!(facts(row), facts(&before[0]), "{outcome:?}");
     assert!(outcome.stdout.contains(&format!("best: trial {} (", row["trial"])), "{outcome:?}");
+}
+
+#[test]
+fn a_retry_changes_no_values_of_other_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, out) = (file(folder.path(), RATES), folder.path().join("out"));
+    let options = "--search tpe --jobs 1";
+    let outcome = sweep(&path, &out, &format!("{options} --trials 1"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+
+    // As if 23 more had run: trial 2 failed, and is the best one when it runs again.
+    let path_of_results = out.join("results.jsonl");
+    let mut text = fs::read_to_string(&path_of_results).unwrap();
+    for trial in 1..24 {
+        let good = line(trial, 0, 2, 10.0 + f64::from(trial));
+        text += &if trial == 2 { good.replace("null", "\"x\"") } else { good };
+    }
+    fs::write(&path_of_results, &text).unwrap();
+    let rates = || -> Vec<_> { results(&out).into_iter().map(|[trial, .., rate]| (trial, rate)).collect() };
+    let outcome = sweep(&path, &out, &format!("{options} --trials 24"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let before = rates();
+    fs::write(&path_of_results, text + &line(2, 0, 2, -1.0)).unwrap();
+    let outcome = sweep(&path, &out, &format!("{options} --trials 24"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert_eq!((before.len(), rates()), (24, before));
+    assert!(outcome.stdout.contains("best: trial 2 ("), "{outcome:?}");
 }
 
 #[test]

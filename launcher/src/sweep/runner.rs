@@ -8,7 +8,7 @@ use super::outcome;
 use super::schedule::Job;
 use super::space::Space;
 use super::state::{JobResult, State};
-use crate::cli::SweepArgs;
+use crate::cli::{SearchName, SweepArgs};
 use crate::failure::Failure;
 use crate::hosts;
 use crate::output::Output;
@@ -55,6 +55,7 @@ pub(super) struct Runner<'a> {
     command: &'a TrialCommand,
     space: &'a Space,
     state: &'a mut State,
+    search: SearchName,
     slots: Vec<Slot>,
     threads: Option<usize>,
     queue: VecDeque<(Job, Vec<f64>)>,
@@ -93,6 +94,7 @@ impl<'a> Runner<'a> {
             command,
             space,
             state,
+            search: args.search,
             slots,
             threads,
             queue,
@@ -112,11 +114,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The score of a job, when it has ended.
+    /// The score of a job by which the schedule goes on, when it has ended.
     pub(super) fn wait(&mut self, job: Job, out: &mut Output) -> Result<f64, Failure> {
         loop {
-            if let Some(result) = self.state.of(job) {
-                return Ok(result.score(self.command.section.is_max));
+            if let Some(last) = self.state.of(job) {
+                // By the result of a later try, TPE would give trials that have run by now other values.
+                let first = self.state.first_of(job).filter(|_| self.search == SearchName::Tpe);
+                return Ok(first.unwrap_or(last).score(self.command.section.is_max));
             }
             while let Some(slot) = self.slots.iter().position(|slot| slot.running.is_none()) {
                 let Some((job, place)) = self.queue.pop_front() else { break };

@@ -192,7 +192,8 @@ impl<'s> Schedule<'s> {
     }
 
     /// Takes the scores by which trials are compared when the sweep is over: of all jobs that have ended.
-    /// When there were fewer trials, jobs may have run that were not chosen again; `score` knows them.
+    /// When there were fewer trials, jobs may have run that were not chosen again; and a job that failed may
+    /// have had a better result since. `score` knows both.
     pub(super) fn take_results(&mut self, score: impl Fn(Job) -> Option<f64>) {
         let rungs = &self.rules.rungs;
         for (number, trial) in self.trials.iter_mut().enumerate() {

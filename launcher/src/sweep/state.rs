@@ -55,6 +55,8 @@ pub(super) struct State {
     path: PathBuf,
     /// By trial and rung.
     results: BTreeMap<(usize, usize), JobResult>,
+    /// What came of each job at its first try.
+    first: BTreeMap<(usize, usize), JobResult>,
 }
 
 impl Drop for State {
@@ -89,7 +91,7 @@ impl State {
             Err(TryLockError::Error(source)) => return Err(failure(&path)(source)),
             Ok(()) => {}
         }
-        let mut this = Self { file, path, results: BTreeMap::new() };
+        let mut this = Self { file, path, results: BTreeMap::new(), first: BTreeMap::new() };
         let mut text = Vec::new();
         this.file.read_to_end(&mut text).map_err(failure(&this.path))?;
         // Before anything is taken off, it must be certain that the file is of this sweep.
@@ -107,7 +109,7 @@ impl State {
     fn read(&mut self, text: &[u8]) -> Result<u64, Failure> {
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         for (number, line) in text[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let result: JobResult = serde_json::from_slice(line).map_err(|_| Failure::Usage {
+            let result = serde_json::from_slice(line).map_err(|_| Failure::Usage {
                 problem: format!(
                     "--out {}: line {} is no result of a sweep",
                     self.path.display(),
@@ -117,16 +119,22 @@ impl State {
                     "without this line its job runs again; --out FOLDER names another folder".to_string(),
                 ),
             })?;
-            self.results.insert((result.trial, result.rung), result);
+            self.put(result);
         }
         Ok(whole as u64)
+    }
+
+    fn put(&mut self, result: JobResult) {
+        let job = (result.trial, result.rung);
+        self.first.entry(job).or_insert_with(|| result.clone());
+        self.results.insert(job, result);
     }
 
     fn append(&mut self, result: JobResult) -> io::Result<()> {
         let line = serde_json::to_string(&result).map_err(io::Error::other)? + "\n";
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
-        self.results.insert((result.trial, result.rung), result);
+        self.put(result);
         Ok(())
     }
 
@@ -139,6 +147,11 @@ impl State {
     /// The result of a job, if it has ended.
     pub(super) fn of(&self, job: Job) -> Option<&JobResult> {
         self.results.get(&(job.trial, job.rung))
+    }
+
+    /// The result of the first try of a job, if that has ended.
+    pub(super) fn first_of(&self, job: Job) -> Option<&JobResult> {
+        self.first.get(&(job.trial, job.rung))
     }
 
     /// The results of a trial, in the order of its rungs.
@@ -289,6 +302,9 @@ mod tests {
         assert!(fs::read_to_string(&path).unwrap().starts_with(&before));
         let state = open(true);
         assert_eq!((state.of_trial(0), state.of_trial(1)), (vec![&result(0, None)], vec![&result(1, None)]));
+        let job = |trial| Job { trial, rung: 0, epochs: 3 };
+        assert_eq!(state.first_of(job(0)), Some(&result(0, Some("error: x"))));
+        assert_eq!(state.first_of(job(1)), Some(&result(1, None)));
     }
 
     #[test]
