@@ -5,7 +5,7 @@ use super::{EpochRecord, LogError, Logger, Record, RunEnd, RunStart, StepRecord,
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +21,7 @@ const TRY: Duration = Duration::from_millis(10);
 /// strings `"NaN"`, `"inf"` and `"-inf"`.
 ///
 /// While a run writes the file, it is locked (`flock`): so a reader tells a run that goes on from one that
-/// was killed.
+/// was killed, and another run leaves it as it is.
 ///
 /// The file is created with the first record, so a run that ends before it leaves an earlier log as it is. A
 /// log of an earlier run that has an epoch moves to `log-1.jsonl`, or the next free number.
@@ -41,15 +41,15 @@ impl RunLog {
     ///
     /// # Errors
     ///
-    /// When the folder cannot be written to.
+    /// When the folder cannot be written to, or another run writes to its log.
     pub fn new(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(Self::NAME);
-        let is_there = path.exists();
         // Whether it can be written is to be known before the run begins.
-        OpenOptions::new().append(true).create(true).open(&path)?;
-        if !is_there {
-            fs::remove_file(&path)?;
+        if path.exists() {
+            unlock(&lock(&path)?);
+        } else {
+            tempfile::tempfile_in(folder)?;
         }
         Ok(Self { path, file: None, from: None })
     }
@@ -61,44 +61,50 @@ impl RunLog {
         self
     }
 
-    /// Makes the file ready for the first line.
+    /// Locks the file and makes it ready for the first line. It is changed in its place: a file that took its
+    /// name would have another lock.
     fn open(&self) -> io::Result<File> {
-        let old = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let lines = || old.split_inclusive(|byte| *byte == b'\n');
-        match self.from {
-            Some((epochs, steps)) => {
-                let kept = lines().filter(|line| is_kept(line, epochs, steps)).collect::<Vec<_>>().concat();
-                if kept.len() != old.len() {
-                    let folder = self.path.parent().unwrap_or(Path::new("."));
-                    let mut new =
-                        tempfile::Builder::new().prefix(".isograd-").suffix(".part").tempfile_in(folder)?;
-                    new.write_all(&kept)?;
-                    new.as_file().set_permissions(fs::metadata(&self.path)?.permissions())?;
-                    new.persist(&self.path)?;
+        let mut file = lock(&self.path)?;
+        let mut old = Vec::new();
+        file.read_to_end(&mut old)?;
+        let kept = match self.from {
+            Some((epochs, steps)) => kept_bytes(&old, epochs, steps),
+            None => {
+                if old.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"{\"event\":\"epoch\"")) {
+                    self.set_aside(&old)?;
                 }
+                0
             }
-            None if lines().any(|line| line.starts_with(b"{\"event\":\"epoch\"")) => {
-                let mut names =
-                    (1u32..).map(|number| self.path.with_file_name(format!("log-{number}.jsonl")));
-                fs::rename(&self.path, names.find(|path| !path.exists()).expect("a number is free"))?;
-            }
-            None if !old.is_empty() => File::options().write(true).open(&self.path)?.set_len(0)?,
-            None => {}
+        };
+        if kept < old.len() {
+            file.set_len(kept as u64)?;
         }
-        let file = OpenOptions::new().append(true).create(true).open(&self.path)?;
-        // Readers lock it for a moment.
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) if start.elapsed() < RELEASE => std::thread::sleep(TRY),
-                Err(TryLockError::WouldBlock) => return Err(io::Error::other("another run writes to it")),
-                // Some file systems have no locks.
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
-            }
+        Ok(file)
+    }
+
+    /// Writes `old`, the log of an earlier run, to the next free number.
+    fn set_aside(&self, old: &[u8]) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut copy = tempfile::Builder::new().prefix(".isograd-").suffix(".part").tempfile_in(folder)?;
+        copy.write_all(old)?;
+        copy.as_file().set_permissions(fs::metadata(&self.path)?.permissions())?;
+        let mut names = (1u32..).map(|number| self.path.with_file_name(format!("log-{number}.jsonl")));
+        copy.persist(names.find(|path| !path.exists()).expect("a number is free"))?;
+        Ok(())
+    }
+}
+
+/// Opens the log at `path`, which is created, and locks it before anything is done to it.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    // Readers lock it for a moment.
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < RELEASE => std::thread::sleep(TRY),
+            Err(TryLockError::WouldBlock) => return Err(io::Error::other("another run writes to it")),
+            // Some file systems have no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }
@@ -126,6 +132,19 @@ impl Logger for RunLog {
         self.file.as_mut().expect("it was opened").write_all(text.as_bytes())?;
         Ok(())
     }
+}
+
+/// The length of what stays of a log when a run goes on after `epochs` epochs and `steps` steps: all up to
+/// the last line that does. Damaged lines in between are left out by readers.
+fn kept_bytes(log: &[u8], epochs: u32, steps: u64) -> usize {
+    let (mut end, mut kept) = (0, 0);
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        end += line.len();
+        if is_kept(line, epochs, steps) {
+            kept = end;
+        }
+    }
+    kept
 }
 
 /// Whether a line of a log stays when a run goes on after `epochs` epochs and `steps` steps: those of steps
@@ -359,6 +378,7 @@ impl Serialize for Texts<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logger::{LoggedRun, RunState};
     use serde_json::{Value, json};
     use std::sync::Arc;
 
@@ -454,5 +474,37 @@ mod tests {
         // One without an epoch has nothing to keep.
         write(folder.path(), None, &[start(0, 0)]);
         assert_eq!((read(RunLog::NAME), read("log-2.jsonl")), (Some(1), None));
+    }
+
+    #[test]
+    fn a_log_that_another_run_writes_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || RunLog::new(folder.path()).unwrap();
+        let (mut one, mut other, mut continued) = (open(), open(), open().go_on_from(0, 0));
+        one.log(&start(0, 0)).unwrap();
+        one.log(&epoch(1, 20)).unwrap();
+        let refused = "another run writes to it";
+        for log in [&mut other, &mut continued] {
+            assert_eq!(log.log(&start(0, 0)).unwrap_err().to_string(), refused);
+        }
+        assert_eq!(RunLog::new(folder.path()).unwrap_err().to_string(), refused);
+        one.log(&step(30)).unwrap();
+        let names = ["start", "epoch", "step"];
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let events = |text: &str| -> Vec<String> {
+            let event =
+                |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().map(String::from);
+            text.lines().filter_map(event).collect()
+        };
+        assert_eq!(events(&read(RunLog::NAME)), names);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        // When it has ended, it moves.
+        drop(one);
+        other.log(&start(0, 0)).unwrap();
+        assert_eq!(
+            (events(&read("log-1.jsonl")), events(&read(RunLog::NAME))),
+            (names.map(String::from).to_vec(), vec!["start".to_string()])
+        );
+        assert_eq!(LoggedRun::read(folder.path()).unwrap().state(), RunState::Running);
     }
 }
