@@ -101,24 +101,17 @@ pub(super) fn quantities<'r>(runs: impl IntoIterator<Item = &'r Run>) -> Vec<Qua
     names.iter().map(|name| Quantity::new(name)).collect()
 }
 
-/// The samples a second of a run: of the whole, if it has ended, or else the mean over its epochs.
+/// The samples a second of a run: of the whole, if it has ended, or else the mean over its epochs. Where a
+/// run went on, its end tells of the last part alone.
 pub(super) fn samples_per_s(run: &Run) -> Option<f64> {
-    if let Some(rate) = run.log.end.as_ref().and_then(|end| end.samples_per_s) {
-        return Some(rate);
+    let of_end = run.log.end.as_ref().and_then(|end| end.samples_per_s);
+    if of_end.is_some() && run.log.starts.len() < 2 {
+        return of_end;
     }
     let epochs = run.log.epochs.iter().filter_map(|epoch| Some((epoch.samples_per_s?, epoch.seconds?)));
     let (samples, seconds) =
         epochs.fold((0.0, 0.0), |(samples, seconds), (rate, time)| (samples + rate * time, seconds + time));
-    (seconds > 0.0).then(|| samples / seconds)
-}
-
-/// The seconds of a run: of the whole, if it has ended, or else of its epochs.
-pub(super) fn seconds(run: &Run) -> Option<f64> {
-    let of_end = run.log.end.as_ref().and_then(|end| end.seconds);
-    of_end.or_else(|| {
-        let sum: f64 = run.log.epochs.iter().filter_map(|epoch| epoch.seconds).sum();
-        (sum > 0.0).then_some(sum)
-    })
+    if seconds > 0.0 { Some(samples / seconds) } else { of_end }
 }
 
 /// A row of the table of figures: a name, and a text for each run that has the figure.
@@ -173,7 +166,7 @@ pub(super) fn figures(runs: &[Run]) -> Vec<Figure> {
     let rates: Vec<_> = runs.iter().map(samples_per_s).collect();
     let texts = rates.iter().map(|rate| rate.map(format::number)).collect();
     rows.add("samples/s".to_string(), texts, best_place(&rates, Direction::Higher));
-    let times: Vec<_> = runs.iter().map(seconds).collect();
+    let times: Vec<_> = runs.iter().map(|run| run.log.seconds()).collect();
     let texts = times.iter().map(|time| time.map(format::duration)).collect();
     rows.add("time".to_string(), texts, None);
     rows.text("peak memory", |run| Some(format::bytes(run.log.end.as_ref()?.peak_memory_bytes?)));

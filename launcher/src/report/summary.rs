@@ -56,7 +56,7 @@ fn run(run: &Run) -> Value {
         "best": best(run),
         "epochs": log.epochs.iter().map(epoch).collect::<Vec<_>>(),
         "test": test,
-        "seconds": figures::seconds(run).map(number),
+        "seconds": log.seconds().map(number),
         "samples_per_s": figures::samples_per_s(run).map(number),
         "peak_memory_bytes": end.and_then(|end| end.peak_memory_bytes),
         "hash": end.and_then(|end| end.hash.as_ref()),

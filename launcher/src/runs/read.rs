@@ -75,7 +75,7 @@ impl Run {
         };
         run.set("state", Cell::Text(state));
         run.number("started", log.first_time);
-        run.number("seconds", log.first_time.zip(log.last_time).map(|(first, last)| last - first));
+        run.number("seconds", log.seconds());
         Ok(run)
     }
 
@@ -291,6 +291,12 @@ mod tests {
             ["killed", "sgd", "mse"]
         );
         assert_eq!(run.get("nothing"), None);
+    }
+
+    #[test]
+    fn the_time_between_the_parts_of_a_run_is_none_of_it() {
+        let later = LOG.replace("\"time\":1", "\"time\":9");
+        assert_eq!(run(&format!("{LOG}{later}")).get("seconds"), Some(&Cell::Number(6.0)));
     }
 
     #[test]

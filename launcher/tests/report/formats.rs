@@ -1,6 +1,6 @@
 //! Summaries for programs, and tables.
 
-use crate::logs::Log;
+use crate::logs::{self, Log};
 use crate::pages::{assert_has, report};
 use std::fs;
 
@@ -21,6 +21,27 @@ fn a_summary_has_all_figures() {
     assert_eq!((&run["test"]["acc"], &run["samples_per_s"]), (&91.25.into(), &1805.4.into()));
     assert_eq!((&run["settings"]["optimizer"], &run["ranks"]), (&"sgd".into(), &2.into()));
     assert_eq!((run["epochs"].as_array().unwrap().len(), &run["evaluation"]), (5, &serde_json::Value::Null));
+}
+
+/// The end tells of the last part alone.
+#[test]
+fn a_run_that_went_on_has_the_figures_of_all_its_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lines = Log::default().lines();
+    let fourth = lines.iter().position(|line| line["event"] == "epoch" && line["epoch"] == 4).unwrap();
+    let mut start = lines[0].clone();
+    (start["step"], start["time"]) = (lines[fourth]["step"].clone(), 1_790_050_000.0.into());
+    lines.insert(fourth + 1, start);
+    let end = lines.last_mut().unwrap();
+    (end["seconds"], end["samples_per_s"]) = (30.into(), 0.into());
+    let run = logs::write(&folder.path().join("a"), &lines);
+    let text = |format: &str| report(&[run.to_str().unwrap(), "--no-evaluation", "--format", format]).stdout;
+    let summary: serde_json::Value = serde_json::from_str(&text("json")).expect("one JSON object");
+    let figures = &summary["runs"][0];
+    // The fourth epoch ended 160 s after the start, and the time between the parts is none of the run.
+    assert_eq!(figures["seconds"], 190.0);
+    assert!((figures["samples_per_s"].as_f64().unwrap() - 1800.0).abs() < 1e-6, "{figures}");
+    assert_has(&text("markdown"), &["| time | 3 min 10 s |"]);
 }
 
 #[test]

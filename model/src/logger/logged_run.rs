@@ -44,6 +44,8 @@ pub struct LoggedRun {
     pub first_damaged: Option<(usize, String)>,
     /// Whether the last line has no end, as a run that is killed may leave it.
     pub is_torn: bool,
+    /// Seconds of the parts before the last one.
+    earlier_seconds: f64,
     /// Whether a process writes to the log or to the folder; `None` if that cannot be known.
     is_written: Option<bool>,
 }
@@ -245,6 +247,9 @@ impl LoggedRun {
             match serde_json::from_slice::<Event>(&line) {
                 Ok(event) => {
                     let time = time(&line);
+                    if matches!(event, Event::Start(_)) {
+                        run.earlier_seconds += run.logged_seconds().unwrap_or(0.0);
+                    }
                     run.first_time = run.first_time.or(time);
                     run.last_time = time.or(run.last_time);
                     run.add(event);
@@ -282,6 +287,20 @@ impl LoggedRun {
             self.end.as_ref().map(|end| end.step),
         ];
         last.into_iter().flatten().max().unwrap_or(0)
+    }
+
+    /// How long the run has taken, as far as the log tells: the seconds of all its parts, without those
+    /// between them and those of steps that were done again.
+    pub fn seconds(&self) -> Option<f64> {
+        let of_end = self.end.as_ref().and_then(|end| end.seconds);
+        let last_part = of_end.or_else(|| self.logged_seconds())?;
+        Some(self.earlier_seconds + last_part)
+    }
+
+    /// From the start of the last part, or the first event if the log has no start, to the last event so far.
+    fn logged_seconds(&self) -> Option<f64> {
+        let start = self.start().map_or(self.first_time, |start| start.time)?;
+        Some((self.last_time? - start).max(0.0))
     }
 
     fn add(&mut self, event: Event) {
@@ -436,6 +455,26 @@ mod tests {
         assert_eq!((run.starts.len(), run.end.is_none()), (2, true));
         let settings = &run.starts[0].settings;
         assert_eq!((settings["a"].as_str(), settings["b"].as_str()), ("x", "2"));
+    }
+
+    #[test]
+    fn a_run_takes_the_time_of_its_parts() {
+        let line =
+            |event: &str, time: f64, rest: &str| format!("{{\"event\":\"{event}\",\"time\":{time}{rest}}}\n");
+        let start = |time| line("start", time, "");
+        let step = |time| line("step", time, ",\"step\":1,\"loss\":1");
+        let end = |time| line("end", time, ",\"reason\":\"finished\",\"seconds\":2.5");
+        let seconds = |lines: &[String]| read(&lines.concat()).seconds();
+        assert_eq!(seconds(&[]), None);
+        assert_eq!(seconds(&[start(100.0), step(104.0)]), Some(4.0));
+        // An end knows it better.
+        assert_eq!(seconds(&[start(100.0), step(104.0), end(104.0)]), Some(2.5));
+        let parts = [start(100.0), step(104.0), start(1000.0), start(2000.0), step(2001.0)];
+        assert_eq!(seconds(&parts), Some(5.0));
+        assert_eq!(seconds(&[&parts[..], &[end(2003.0)]].concat()), Some(6.5));
+        // A clock that was set back, and a log without times.
+        assert_eq!(seconds(&[start(100.0), step(50.0)]), Some(0.0));
+        assert_eq!(seconds(&["{\"event\":\"start\"}\n".to_string(), step(50.0)]), None);
     }
 
     #[test]
