@@ -4,6 +4,7 @@ use crate::cli::SlurmArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::quote::quote;
+use crate::system::whole_file;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -12,7 +13,7 @@ pub(crate) fn start(args: &SlurmArgs, out: &mut Output) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(Failure::Start)?;
     let script = script(args, &program.to_string_lossy());
     if let Some(path) = &args.script {
-        let written = std::fs::write(path, &script);
+        let written = whole_file::write(path, &script);
         written.map_err(|source| Failure::Write { option: "--script", path: path.clone(), source })?;
     }
     match (args.submit, &args.script) {

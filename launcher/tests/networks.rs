@@ -149,6 +149,17 @@ fn parameters_go_out_and_come_back() {
     folder.stdout("export --load runs/a --format npz weights.npz");
     folder.stdout("export --load runs/a --logits model.onnx");
     assert!(fs::metadata(folder.path("model.onnx")).unwrap().len() > 4 * 149_210);
+    // Where a new file finds no room, the old one stays.
+    for (format, file) in [("npz", "weights.npz"), ("onnx", "model.onnx")] {
+        let old = fs::read(folder.path(file)).unwrap();
+        let program = env!("CARGO_BIN_EXE_isograd");
+        let line = format!(
+            "trap '' XFSZ; ulimit -f 16; exec '{program}' export --load runs/a --format {format} {file}"
+        );
+        let output = Command::new("sh").args(["-c", &line]).current_dir(folder.path("")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(fs::read(folder.path(file)).unwrap() == old, "{file}");
+    }
 
     let outcome = folder.run("import weights.safetensors --model simplecnn --classes 7 --save x.safetensors");
     assert_eq!(outcome.code, Some(1));

@@ -6,12 +6,11 @@ use crate::output::Output;
 use crate::rank::views::Views;
 use crate::sheet::Sheet;
 use crate::system::count::count;
+use crate::system::whole_file;
 use isograd_datasets::{
     self as datasets, Dataset, ImageError, Request, SampleBuffer, SampleError, validation_split,
 };
 use isograd_model::{DataError, Error};
-use std::fs::File;
-use std::io::BufWriter;
 
 /// The side of samples that are made of images of different sizes.
 const SIDE: usize = 224;
@@ -44,8 +43,7 @@ pub(crate) fn write(plan: &DataShowPlan, out: &mut Output) -> Result<(), Failure
         }
     }
     let failure = |source| Failure::Write { option: "--out", path: plan.out.clone(), source };
-    let file = File::create(&plan.out).map_err(failure)?;
-    sheet.write(BufWriter::new(file)).map_err(failure)?;
+    whole_file::write_with(&plan.out, |file| sheet.write(file)).map_err(failure)?;
     let samples = count(rows, "sample");
     out.line(&format!("{samples} (rows), as they are and in epochs 1 to {} (columns)", plan.columns))
 }

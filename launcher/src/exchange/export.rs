@@ -5,11 +5,10 @@ use crate::cli::use_plan::ExportPlan;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::system::count::count;
-use crate::system::same_file;
+use crate::system::{same_file, whole_file};
 use isograd_datasets::tensors::write_npz;
 use isograd_model::onnx::{OnnxOptions, to_onnx};
 use isograd_model::{RunInfo, save_described};
-use std::fs;
 
 /// Writes the network.
 pub(crate) fn start(plan: &ExportPlan, out: &mut Output) -> Result<(), Failure> {
@@ -27,7 +26,7 @@ pub(crate) fn start(plan: &ExportPlan, out: &mut Output) -> Result<(), Failure> 
         ExportFormat::Onnx => {
             let options = if plan.logits { OnnxOptions::logits() } else { OnnxOptions::default() };
             let bytes = to_onnx(&network, &state, &info, options)?;
-            fs::write(&plan.file, bytes).map_err(failure)?;
+            whole_file::write(&plan.file, bytes).map_err(failure)?;
         }
         ExportFormat::Safetensors => {
             save_described(&plan.file, &info, &network, &state).map_err(Failure::Save)?;
@@ -38,8 +37,7 @@ pub(crate) fn start(plan: &ExportPlan, out: &mut Output) -> Result<(), Failure> 
             let arrays = parameters
                 .chain(statistics)
                 .map(|(tensor, values)| (&*tensor.name, &*tensor.dims, &values[tensor.range.clone()]));
-            let file = fs::File::create(&plan.file).map_err(failure)?;
-            write_npz(file, arrays).map_err(failure)?;
+            whole_file::write_with(&plan.file, |file| write_npz(file, arrays)).map_err(failure)?;
         }
     }
     let tensors = count(network.parameters().len() + network.statistics().len(), "tensor");

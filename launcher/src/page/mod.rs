@@ -6,7 +6,6 @@
 
 pub(crate) mod bars;
 pub(crate) mod chart;
-pub(crate) mod file;
 pub(crate) mod format;
 pub(crate) mod scale;
 pub(crate) mod series;

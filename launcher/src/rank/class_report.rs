@@ -2,11 +2,10 @@
 
 use crate::cli::parsers::{HistoryFile, HistoryFormat};
 use crate::failure::Failure;
-use crate::system::csv;
+use crate::system::{csv, whole_file};
 use isograd_model::ConfusionMatrix;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::fs;
 
 /// The most classes whose confusion matrix is printed.
 const MOST_PRINTED: usize = 30;
@@ -73,7 +72,7 @@ impl ClassReport {
             HistoryFormat::Csv => self.csv(),
             HistoryFormat::JsonLines => self.json().to_string() + "\n",
         };
-        fs::write(&file.path, text).map_err(|source| Failure::Write {
+        whole_file::write(&file.path, text).map_err(|source| Failure::Write {
             option: "--per-class-file",
             path: file.path.clone(),
             source,

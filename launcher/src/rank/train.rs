@@ -46,6 +46,7 @@ use crate::system::count::count;
 use crate::system::escape::one_line;
 use crate::system::memory;
 use crate::system::same_file;
+use crate::system::whole_file;
 use isograd_datasets::{Dataset, Prefetched, Repeated, Subset, ValidationSplit};
 use isograd_model::callback::Callback;
 use isograd_model::logger::{Loggers, Record, TestRecord};
@@ -412,7 +413,7 @@ fn write_configuration(
 ) -> Result<(), Failure> {
     let text = SavedSettings::new(plan, identity.world, train)?.to_toml(&plan.words)?;
     let path = folder.join(CONFIGURATION);
-    std::fs::write(&path, text).map_err(|source| Failure::Write { option: "--checkpoint", path, source })
+    whole_file::write(&path, text).map_err(|source| Failure::Write { option: "--checkpoint", path, source })
 }
 
 /// Lets `trainer` go on from the newest whole checkpoint at `path`. Returns it at the first rank.

@@ -17,8 +17,8 @@ mod tables;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::page::file;
 use crate::system::escape::one_line;
+use crate::system::whole_file;
 use std::path::{Path, PathBuf};
 
 /// The name of the page in the folder of a run, or in this folder.
@@ -55,7 +55,7 @@ pub(crate) fn start(args: ReportArgs, out: &mut Output) -> Result<(), Failure> {
         (None, ReportFormat::Html) => PathBuf::from(PAGE),
         (None, _) => return out.text(&text),
     };
-    file::write(&path, text.as_bytes()).map_err(|source| Failure::Write {
+    whole_file::write(&path, text).map_err(|source| Failure::Write {
         option: "--out",
         path: path.clone(),
         source,

@@ -20,8 +20,8 @@ mod table;
 use crate::cli::ScalingArgs;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::page::file;
 use crate::system::escape::one_line;
+use crate::system::whole_file;
 use analysis::Analysis;
 
 /// Runs all points that are not done, and writes the report.
@@ -31,7 +31,7 @@ pub(crate) fn start(args: &ScalingArgs, out: &mut Output) -> Result<(), Failure>
     out.text(&table::text(&analysis))?;
     for (name, text) in [("scaling.csv", csv::text(&analysis)), ("scaling.html", page::html(&analysis))] {
         let path = args.out.join(name);
-        file::write(&path, text.as_bytes()).map_err(|source| points::failure(path.clone(), source))?;
+        whole_file::write(&path, text).map_err(|source| points::failure(path.clone(), source))?;
         out.line(&format!("written: {}", one_line(&path.display().to_string())))?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::system::csv;
 use crate::system::escape::one_line;
 use crate::system::table::aligned;
-use std::fs;
+use crate::system::whole_file;
 
 /// Prints and writes what came of the trials.
 pub(super) fn write(
@@ -55,7 +55,7 @@ pub(super) fn write(
     reasons.iter().try_for_each(|reason| out.line(reason))?;
     let put = |name: &str, text: &str| {
         let path = command.folder.join(name);
-        fs::write(&path, text).map_err(|source| Failure::Write { option: "--out", path, source })
+        whole_file::write(&path, text).map_err(|source| Failure::Write { option: "--out", path, source })
     };
     put("sweep.csv", &text)?;
     let best = ranking.first().filter(|trial| schedule.end(**trial) != End::Failed);

@@ -20,3 +20,4 @@ pub(crate) mod status_line;
 pub(crate) mod table;
 pub(crate) mod text_file;
 pub(crate) mod variables;
+pub(crate) mod whole_file;

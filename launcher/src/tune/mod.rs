@@ -23,6 +23,7 @@ use crate::output::Output;
 use crate::rank::network::{layers, outputs};
 use crate::system::cores::CoreLimits;
 use crate::system::cpu_model::cpu_model;
+use crate::system::whole_file;
 use choice::Tuned;
 use isograd_kernels::conv::Conv2dShape;
 use isograd_model::file::Tuning;
@@ -92,7 +93,7 @@ fn run<T: Element>(plan: &TunePlan, threads: usize, out: &mut Output) -> Result<
         table: choices,
     };
     let failure = |source| Failure::Write { option: "--out", path: plan.out.clone(), source };
-    std::fs::write(&plan.out, tuning.to_toml()).map_err(failure)?;
+    whole_file::write(&plan.out, tuning.to_toml()).map_err(failure)?;
     out.line(&format!("written: {}", plan.out.display()))?;
     let tuned_network = build()?.with_conv_table(&tuning.table)?;
     match steps::compare([network, tuned_network], &bench, batch_size, classes) {

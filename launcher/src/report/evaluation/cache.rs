@@ -2,7 +2,7 @@
 
 use super::{Evaluation, Samples};
 use crate::mistakes::Problem;
-use crate::page::file;
+use crate::system::whole_file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -63,7 +63,7 @@ pub(super) fn read(folder: &Path, key: &Key) -> Option<Evaluation> {
 /// Keeps `evaluation`; what was kept before stays if that fails.
 pub(super) fn write(folder: &Path, key: &Key, evaluation: &Evaluation) -> io::Result<()> {
     let text = serde_json::to_vec(&Kept { of: key.clone(), evaluation })?;
-    file::write(&folder.join(FILE), &text)
+    whole_file::write(&folder.join(FILE), text)
 }
 
 #[cfg(test)]

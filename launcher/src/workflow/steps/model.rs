@@ -15,6 +15,7 @@ use crate::predict;
 use crate::rank::command::{RankCommand, start_as};
 use crate::rank::identity::RankIdentity;
 use crate::report;
+use crate::system::whole_file;
 use isograd_model::workflow::{Component, ComponentError, Port, Type, Value, Values};
 use isograd_model::{Element, SavedNetwork, save_described};
 use serde_json::Value as Json;
@@ -210,7 +211,7 @@ impl Component for Saver {
             let metrics = inputs
                 .json("metrics")
                 .map_err(|_| "'metrics' names a file, but no step in front gives metrics")?;
-            std::fs::write(file, format!("{metrics:#}\n"))?;
+            whole_file::write(file, format!("{metrics:#}\n"))?;
         }
         handed_on(&inputs)
     }
