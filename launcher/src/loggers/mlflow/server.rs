@@ -44,6 +44,8 @@ pub(crate) struct Server {
     /// The number of the run, when it has been created.
     run: Option<String>,
     start: Option<Arc<RunStart>>,
+    /// Parameters that the server has not taken yet.
+    parameters: Vec<(String, String)>,
     waiting: Vec<Metric>,
     lost: usize,
     end: Option<Arc<RunEnd>>,
@@ -52,14 +54,17 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(address: &str, place: Place) -> Self {
         let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
-        let (address, waiting) = (address.to_string(), Vec::new());
-        Self { address, place, token, run: None, start: None, waiting, lost: 0, end: None }
+        let (address, parameters, waiting) = (address.to_string(), Vec::new(), Vec::new());
+        Self { address, place, token, run: None, start: None, parameters, waiting, lost: 0, end: None }
     }
 
     /// Takes a record, to be sent later.
     pub(super) fn take(&mut self, record: &Record) {
         match record {
-            Record::Start(start) => self.start = Some(Arc::clone(start)),
+            Record::Start(start) => {
+                self.parameters = parameters(start);
+                self.start = Some(Arc::clone(start));
+            }
             Record::End(end) => self.end = Some(Arc::clone(end)),
             record => self.waiting.extend(metrics(record)),
         }
@@ -84,6 +89,7 @@ impl Server {
             Some(run) => run.clone(),
             None => self.begin(&start)?,
         };
+        self.send_parameters(&run, &start)?;
         while !self.waiting.is_empty() {
             let count = self.waiting.len().min(BATCH);
             let metrics: Vec<Value> = self.waiting[..count].iter().map(metric).collect();
@@ -101,15 +107,23 @@ impl Server {
         Ok(())
     }
 
-    /// Creates the run, or goes on with it.
+    /// Creates the run, or goes on with it. It is known from then on: where the server does not take what
+    /// follows, the next try is for this run.
     fn begin(&mut self, start: &RunStart) -> Result<String, RequestError> {
         let resumed = self.place.resumed_run(start);
         let run = match resumed.map(|run| self.reopen(run)).transpose()?.flatten() {
             Some(run) => run,
             None => self.create(start)?,
         };
-        for part in parameters(start).chunks(PARAMETERS) {
-            let params: Vec<Value> = part
+        self.place.note(&run);
+        self.run = Some(run.clone());
+        Ok(run)
+    }
+
+    fn send_parameters(&mut self, run: &str, start: &RunStart) -> Result<(), RequestError> {
+        while !self.parameters.is_empty() {
+            let count = self.parameters.len().min(PARAMETERS);
+            let params: Vec<Value> = self.parameters[..count]
                 .iter()
                 .map(|(key, value)| json!({ "key": super::key_of(key), "value": value }))
                 .collect();
@@ -119,10 +133,9 @@ impl Server {
                 Err(RequestError::Refused(_)) if start.step > 0 => {}
                 result => drop(result?),
             }
+            self.parameters.drain(..count);
         }
-        self.place.note(&run);
-        self.run = Some(run.clone());
-        Ok(run)
+        Ok(())
     }
 
     /// Goes on with the run `run`; `None` if the server does not have it.
@@ -217,6 +230,83 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    /// A server at this host, whose address is returned. `answer` gets the path and the body of each request,
+    /// one after the other, and gives the status and the answer.
+    fn serve(mut answer: impl FnMut(&str, Value) -> (u16, Value) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let head: Vec<String> =
+                    stream.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+                let path = head[0].split(' ').nth(1).unwrap();
+                let length = head.iter().find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok()
+                });
+                let mut body = vec![0; length.unwrap_or(0)];
+                stream.read_exact(&mut body).unwrap();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                let (status, text) = answer(path.rsplit("mlflow/").next().unwrap(), body);
+                let text = text.to_string();
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}", text.len());
+                stream.get_mut().write_all(format!("{head}\r\n\r\n{text}").as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    /// A server that has got the start of a run with 150 settings; the run has `folder`.
+    fn started(address: &str, folder: &Path) -> Server {
+        let place = Place {
+            target: address.to_string(),
+            experiment: "tests".to_string(),
+            parent: None,
+            rank: 0,
+            folder: Some(folder.to_path_buf()),
+        };
+        let settings = (0..150).map(|number| (format!("option-{number}"), "x".to_string())).collect();
+        let mut server = Server::new(address, place);
+        server.take(&Record::Start(Arc::new(RunStart { settings, ..RunStart::default() })));
+        server
+    }
+
+    #[test]
+    fn a_run_is_created_once_however_often_its_parameters_are_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (requests, got) = channel();
+        let mut batches = 0;
+        let address = serve(move |path, body| {
+            let count = body["params"].as_array().map_or(0, Vec::len);
+            requests.send((path.to_string(), count)).unwrap();
+            batches += usize::from(path == "runs/log-batch");
+            match path {
+                "runs/create" => (200, json!({ "run": { "info": { "run_id": "7f" } } })),
+                // The second part of the parameters fails twice.
+                "runs/log-batch" if [2, 3].contains(&batches) => (503, json!({})),
+                "runs/log-batch" => (200, json!({})),
+                _ => (200, json!({ "experiment": { "experiment_id": "1" } })),
+            }
+        });
+        let mut server = started(&address, folder.path());
+        for _ in 0..2 {
+            assert!(matches!(server.send(), Err(RequestError::Gone(_))));
+            assert!(server.place.resumed_run(&RunStart { step: 1, ..RunStart::default() }).is_some());
+        }
+        server.send().unwrap();
+        let got: Vec<(String, usize)> = got.try_iter().collect();
+        assert_eq!(got.iter().filter(|(path, _)| path == "runs/create").count(), 1, "{got:?}");
+        let parts: Vec<usize> =
+            got.iter().filter(|(path, _)| path == "runs/log-batch").map(|(_, count)| *count).collect();
+        assert_eq!(parts, [100, 52, 52, 52]);
+    }
 
     #[test]
     fn names_and_numbers_are_written_as_the_server_reads_them() {
