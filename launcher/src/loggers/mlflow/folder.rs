@@ -13,11 +13,14 @@ use super::{Metric, Place, Status, metrics, now_ms, parameters};
 use crate::failure::Failure;
 use isograd_model::logger::{LogError, Logger, Record, RunEnd, RunStart};
 use std::borrow::Cow;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const META: &str = "meta.yaml";
+/// The file in the store that is locked while an experiment is looked for and created. MLflow takes only
+/// folders for experiments.
+const LOCK: &str = ".isograd-lock";
 
 /// Writes a run into a file store.
 #[derive(Debug)]
@@ -75,8 +78,20 @@ impl Folder {
         Ok(())
     }
 
-    /// The number of the experiment, which is created if there is none of its name.
+    /// The number of the experiment, which is created if there is none of its name. Runs that start at once,
+    /// as trials and ranks do, look for it one after the other.
     fn experiment(&self) -> io::Result<String> {
+        // Some file systems have no locks, and the experiment may be there in a store that is not ours.
+        let lock = File::create(self.root.join(LOCK)).and_then(|file| file.lock().map(|()| file));
+        let experiment = self.find_or_create_experiment();
+        if let Ok(lock) = lock {
+            // Closing the file is not enough: a process that another thread is just starting has it open.
+            let _ = lock.unlock();
+        }
+        experiment
+    }
+
+    fn find_or_create_experiment(&self) -> io::Result<String> {
         let name = &self.place.experiment;
         for entry in fs::read_dir(&self.root)?.flatten() {
             let Ok(text) = fs::read_to_string(entry.path().join(META)) else { continue };
@@ -226,6 +241,48 @@ fn random_hex() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+    use std::thread;
+
+    fn open(root: &Path, experiment: &str) -> Folder {
+        let place = Place {
+            target: "file:mlruns".to_string(),
+            experiment: experiment.to_string(),
+            parent: None,
+            rank: 0,
+            folder: None,
+        };
+        Folder::open(root, place).unwrap()
+    }
+
+    /// The folders in `folder`.
+    fn folders(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir()).collect()
+    }
+
+    #[test]
+    fn runs_that_start_at_once_share_an_experiment() {
+        const RUNS: usize = 4;
+        let root = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..25).map(|number| number.to_string()).collect();
+        let barrier = Barrier::new(RUNS);
+        let run = || -> Vec<io::Result<String>> {
+            let experiment = |name: &String| {
+                let folder = open(root.path(), name);
+                barrier.wait();
+                folder.experiment()
+            };
+            names.iter().map(experiment).collect()
+        };
+        let of_runs: Vec<Vec<String>> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..RUNS).map(|_| scope.spawn(run)).collect();
+            let of_run = |found: Vec<io::Result<String>>| found.into_iter().map(Result::unwrap).collect();
+            threads.into_iter().map(|thread| of_run(thread.join().unwrap())).collect()
+        });
+        assert!(of_runs.iter().all(|found| *found == of_runs[0]), "{of_runs:?}");
+        assert_eq!(folders(root.path()).len(), names.len());
+    }
 
     #[test]
     fn keys_are_found_however_they_are_quoted() {

@@ -148,25 +148,38 @@ impl Server {
     }
 
     fn create(&self, start: &RunStart) -> Result<String, RequestError> {
-        let name = &self.place.experiment;
-        let found = self.request(minreq::get(format!(
-            "{}/api/2.0/mlflow/experiments/get-by-name?experiment_name={}",
-            self.address,
-            escaped(name)
-        )));
-        let experiment = match found {
-            Ok(found) => text_of(&found["experiment"]["experiment_id"])?,
-            Err(RequestError::Refused(_)) => {
-                let made = self.post("experiments/create", &json!({ "name": name }))?;
-                text_of(&made["experiment_id"])?
-            }
-            Err(gone) => return Err(gone),
-        };
+        let experiment = self.experiment()?;
         let tags: Vec<Value> =
             self.place.tags(start).iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let run_name = self.place.run_name(start);
         let body = json!({ "experiment_id": experiment, "start_time": now_ms(), "run_name": run_name, "tags": tags });
         text_of(&self.post("runs/create", &body)?["run"]["info"]["run_id"])
+    }
+
+    /// The number of the experiment, which is created if there is none of its name.
+    fn experiment(&self) -> Result<String, RequestError> {
+        match self.find_experiment() {
+            Err(RequestError::Refused(_)) => {}
+            found => return found,
+        }
+        match self.post("experiments/create", &json!({ "name": self.place.experiment })) {
+            Ok(made) => text_of(&made["experiment_id"]),
+            // Another trial or rank may have created it meanwhile.
+            Err(RequestError::Refused(problem)) => match self.find_experiment() {
+                Err(RequestError::Refused(_)) => Err(RequestError::Refused(problem)),
+                found => found,
+            },
+            Err(gone) => Err(gone),
+        }
+    }
+
+    fn find_experiment(&self) -> Result<String, RequestError> {
+        let name = escaped(&self.place.experiment);
+        let found = self.request(minreq::get(format!(
+            "{}/api/2.0/mlflow/experiments/get-by-name?experiment_name={name}",
+            self.address
+        )))?;
+        text_of(&found["experiment"]["experiment_id"])
     }
 
     fn post(&self, what: &str, body: &Value) -> Result<Value, RequestError> {
@@ -306,6 +319,34 @@ mod tests {
         let parts: Vec<usize> =
             got.iter().filter(|(path, _)| path == "runs/log-batch").map(|(_, count)| *count).collect();
         assert_eq!(parts, [100, 52, 52, 52]);
+    }
+
+    #[test]
+    fn an_experiment_that_another_run_creates_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (requests, got) = channel();
+        let mut is_there = false;
+        let address = serve(move |path, body| match path {
+            "experiments/get-by-name?experiment_name=tests" if !is_there => (404, json!({})),
+            "experiments/create" => {
+                is_there = true;
+                (400, json!({ "message": "it already exists" }))
+            }
+            "runs/create" => {
+                requests.send(body["experiment_id"].clone()).unwrap();
+                (200, json!({ "run": { "info": { "run_id": "7f" } } }))
+            }
+            _ => (200, json!({ "experiment": { "experiment_id": "5" } })),
+        });
+        started(&address, folder.path()).send().unwrap();
+        assert_eq!(got.try_iter().collect::<Vec<_>>(), [json!("5")]);
+        // Refused for another reason: it is said.
+        let address = serve(|path, _| match path {
+            "experiments/create" => (400, json!({ "message": "no such name" })),
+            _ => (404, json!({ "message": "there is none" })),
+        });
+        let refused = started(&address, folder.path()).send().unwrap_err().to_string();
+        assert_eq!(refused, "the server refuses: status 400: no such name");
     }
 
     #[test]
