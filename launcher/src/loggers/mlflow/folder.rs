@@ -51,20 +51,22 @@ impl Folder {
 
     fn start(&mut self, start: &RunStart) -> io::Result<()> {
         let experiment = self.experiment()?;
+        let runs = self.root.join(&experiment);
         let resumed = self.place.resumed_run(start);
-        let resumed = resumed.filter(|run| self.root.join(&experiment).join(run).join(META).is_file());
-        let id = match &resumed {
-            Some(id) => id.clone(),
-            None => random_hex()?,
+        let resumed = resumed.and_then(|id| Some((fs::read_to_string(runs.join(&id).join(META)).ok()?, id)));
+        let is_resumed = resumed.is_some();
+        let (id, start_ms) = match resumed {
+            Some((meta, id)) => (id, value_of(&meta, "start_time").and_then(|time| time.parse().ok())),
+            None => (random_hex()?, None),
         };
-        let folder = self.root.join(&experiment).join(&id);
+        let folder = runs.join(&id);
         for name in ["metrics", "params", "tags", "artifacts"] {
             fs::create_dir_all(folder.join(name))?;
         }
         let name = self.place.run_name(start);
-        let run = Run { folder, id, experiment, name, start_ms: now_ms() };
+        let run = Run { folder, id, experiment, name, start_ms: start_ms.unwrap_or_else(now_ms) };
         run.write_meta(None)?;
-        if resumed.is_some() {
+        if is_resumed {
             run.cut(start.step)?;
         }
         for (key, value) in parameters(start) {
@@ -240,6 +242,7 @@ fn random_hex() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NOTE;
     use super::*;
     use std::sync::Barrier;
     use std::thread;
@@ -282,6 +285,29 @@ mod tests {
         });
         assert!(of_runs.iter().all(|found| *found == of_runs[0]), "{of_runs:?}");
         assert_eq!(folders(root.path()).len(), names.len());
+    }
+
+    #[test]
+    fn a_run_goes_on_whatever_its_store_is_called() {
+        let (root, run_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let start = |target: &str, step| {
+            let mut folder = open(root.path(), "tests");
+            folder.place.target = target.to_string();
+            folder.place.folder = Some(run_folder.path().to_path_buf());
+            folder.start(&RunStart { step, ..RunStart::default() }).unwrap();
+            folder.run.unwrap().folder
+        };
+        let run = start("file:mlruns", 0);
+        let meta = || fs::read_to_string(run.join(META)).unwrap();
+        let started = value_of(&meta(), "start_time").unwrap();
+        fs::write(run.join(META), meta().replace(&started, "1234")).unwrap();
+        assert_eq!(start("file:/elsewhere/mlruns", 10), run);
+        assert_eq!(value_of(&meta(), "start_time").as_deref(), Some("1234"));
+        // A new run, and one that goes on in another store.
+        assert_ne!(start("file:mlruns", 0), run);
+        fs::write(run_folder.path().join(NOTE), "file:mlruns\n0123\n").unwrap();
+        start("file:mlruns", 10);
+        assert_eq!(folders(run.parent().unwrap()).len(), 3);
     }
 
     #[test]

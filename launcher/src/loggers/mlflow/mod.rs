@@ -94,15 +94,17 @@ impl Place {
         tags.into_iter().chain(parent).map(|(key, value)| (key.to_string(), value)).collect()
     }
 
-    /// The number of the run that goes on: this one, before it was interrupted.
+    /// The number of the run that goes on: this one, before it was interrupted. Such numbers are random, so a
+    /// run that has it is this one, whatever its store was called then: a folder may be named from elsewhere,
+    /// or have moved, and a server may have another port.
     fn resumed_run(&self, start: &RunStart) -> Option<String> {
         if start.step == 0 || self.rank > 0 {
             return None;
         }
         let text = fs::read_to_string(self.folder.as_ref()?.join(NOTE)).ok()?;
-        let (target, run) = text.trim_end().rsplit_once('\n')?;
+        let (_, run) = text.trim_end().rsplit_once('\n')?;
         let is_name = !run.is_empty() && run.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-        (target == self.target && is_name).then(|| run.to_string())
+        is_name.then(|| run.to_string())
     }
 
     /// Notes that the run is `run`. Without the note, a run that goes on is a new one there.
