@@ -139,11 +139,9 @@ fn check(header: &[u8; BLOCK as usize]) -> io::Result<()> {
 fn number(field: &[u8]) -> io::Result<u64> {
     let wrong = || io::Error::other("a header has no number where one belongs");
     if field[0] & 0x80 != 0 {
-        let (high, low) = field.split_at(field.len() - 8);
-        if field[0] != 0x80 || high[1..].iter().any(|byte| *byte != 0) {
-            return Err(wrong());
-        }
-        return Ok(u64::from_be_bytes(low.try_into().expect("eight bytes")));
+        let append = |number: u64, byte: &u8| Some(number.checked_mul(256)? + u64::from(*byte));
+        let number = field[1..].iter().try_fold(0, append);
+        return number.filter(|_| field[0] == 0x80).ok_or_else(wrong);
     }
     let digits = text(field);
     match digits.trim() {
@@ -252,6 +250,9 @@ mod tests {
         assert_eq!(number(b"0000017\0").unwrap(), 15);
         assert_eq!(number(b"   17 \0\0").unwrap(), 15);
         assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]).unwrap(), (3 << 32) + 1);
+        // A checksum has fewer bytes than a length.
+        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 3]).unwrap(), 3);
         assert!(number(b"0000018\0").is_err() && number(&[0xff; 12]).is_err());
+        assert!(number(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).is_err(), "2^64");
     }
 }
