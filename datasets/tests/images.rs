@@ -207,6 +207,11 @@ fn folders_that_are_no_set_are_refused() {
     let unknown =
         folder(&[("train/a/1.png", "rgb.png"), ("train/b/1.png", "rgb.png"), ("test/c/1.png", "rgb.png")]);
     assert!(message(unknown.path(), &options).contains("test/c is of a class that"));
+    let beside = folder(&[("train/a/1.png", "rgb.png"), ("train/b/1.png", "rgb.png")]);
+    fs::create_dir(beside.path().join("test")).unwrap();
+    assert!(message(beside.path(), &options).contains("test has no class folders"));
+    fs::copy(file("rgb.png"), beside.path().join("test/1.png")).unwrap();
+    assert!(message(beside.path(), &options).contains("test has no class folders"));
     let twice =
         folder(&[("train/a/1.png", "rgb.png"), ("val/b/1.png", "rgb.png"), ("valid/b/1.png", "rgb.png")]);
     assert!(message(twice.path(), &options).contains("'val' and 'valid'"));

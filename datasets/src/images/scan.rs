@@ -59,10 +59,8 @@ impl Listing {
     /// Checks the classes: two or more, with different names, each with images.
     pub(super) fn check(&self, root: &Path) -> Result<(), ImageError> {
         let folder = root.to_owned();
-        match self.classes.as_slice() {
-            [] => return Err(ImageError::NoClasses { folder }),
-            [class] => return Err(ImageError::OneClass { folder, class: class.clone() }),
-            _ => (),
+        if let [class] = self.classes.as_slice() {
+            return Err(ImageError::OneClass { folder, class: class.clone() });
         }
         let mut names: Vec<(String, &String)> =
             self.classes.iter().map(|name| (name.to_lowercase(), name)).collect();
@@ -73,8 +71,11 @@ impl Listing {
         self.check_images(root)
     }
 
-    /// Checks that each class has images.
+    /// Checks that there are classes, and that each has images.
     pub(super) fn check_images(&self, root: &Path) -> Result<(), ImageError> {
+        if self.classes.is_empty() {
+            return Err(ImageError::NoClasses { folder: root.to_owned() });
+        }
         for (class, &other_files) in self.classes.iter().zip(&self.other_files) {
             let prefix = format!("{class}/");
             let first = self.images.partition_point(|image| *image < prefix);
