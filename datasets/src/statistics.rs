@@ -125,9 +125,10 @@ impl Moments {
         Ok(moments)
     }
 
-    /// Adds those of other samples of the same set.
+    /// Adds those of other samples of the same set, perhaps of none.
     pub fn add(&mut self, other: &Self) {
-        self.channels.resize(other.channels.len(), Channel::default());
+        let channels = self.channels.len().max(other.channels.len());
+        self.channels.resize(channels, Channel::default());
         for (channel, other) in self.channels.iter_mut().zip(&other.channels) {
             channel.count += other.count;
             channel.sum += other.sum;
@@ -234,6 +235,8 @@ mod tests {
             let part = Subset::new(&set, start..start + 100);
             backwards.add(&Moments::of_all(&part).unwrap());
         }
+        assert_eq!(backwards, whole);
+        backwards.add(&Moments::default());
         assert_eq!(backwards, whole);
         let blocks: Vec<_> = Moments::blocks(3000).collect();
         assert_eq!(blocks, [0..1024, 1024..2048, 2048..3000]);
