@@ -298,6 +298,33 @@ fn zip(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     [zip, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &bytes, &start, &[0, 0]].concat()].concat()
 }
 
+/// Whichever of its arrays come first in the file, none is dropped in silence or taken for another part.
+#[test]
+fn one_of_several_files_has_one_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = |value: u8| npy("<i8", "(2,)", &[[value, 0, 0, 0, 0, 0, 0, 0], [0; 8]].concat());
+    let samples = |value: u8| npy("|u1", "(2, 1, 1)", &[value; 2]);
+    let arrays = [
+        ("x_train.npy", samples(1)),
+        ("y_train.npy", labels(1)),
+        ("x_test.npy", samples(2)),
+        ("y_test.npy", labels(1)),
+    ];
+    let path = folder.path().join("set.npz");
+    for order in [[0, 1, 2, 3], [2, 3, 0, 1], [0, 2, 3, 1], [3, 0, 1, 2]] {
+        fs::write(&path, zip(&order.map(|place: usize| arrays[place].clone()))).unwrap();
+        let text = open(folder.path()).err().expect("an error");
+        let part = "set.npz: has arrays of several parts, such as ";
+        assert!(text.contains(part), "{text}");
+        assert_eq!(open(&path).unwrap().test.unwrap().len(), 2);
+    }
+    // Of one part, whatever it is called.
+    for part in [&arrays[..2], &arrays[2..]] {
+        fs::write(&path, zip(part)).unwrap();
+        assert_eq!(open(folder.path()).unwrap().train.len(), 2);
+    }
+}
+
 /// ImageNet in the prior art's form: chunks of bytes `[N, C, H, W]` with labels of 16 bits from 1, here
 /// not of one length and packed. A random split of them validates on samples of each file, and the order
 /// of both parts keeps those of a file together.

@@ -1,4 +1,5 @@
-//! Several npz files, each with some of the samples: a set that need not fit in memory.
+//! Several npz files, each with some of the samples: a set that need not fit in memory. The arrays of a file
+//! are of one part.
 //!
 //! Opening reads the targets and the headers. Where samples are stored as they are, as `numpy.savez` does,
 //! each is read from its place in the file. Where they are packed, as `numpy.savez_compressed` does, a file's
@@ -77,7 +78,8 @@ impl NpzChunks {
     /// # Errors
     ///
     /// Those of [`open`](super::open); [`FormatError::Malformed`](crate::FormatError::Malformed) for a file
-    /// whose samples have another shape or type than those of the first one.
+    /// whose samples have another shape or type than those of the first one, and for one with arrays of
+    /// several parts.
     ///
     /// # Panics
     ///
@@ -239,10 +241,29 @@ struct Opened {
     names: Option<Vec<String>>,
 }
 
+/// The part that the arrays of a file are of, if any of them is of a set. Which part that is makes no
+/// difference: a file of several ones is refused, as one of them alone would be read.
+fn part_in(path: &Path) -> Result<Option<Part>, Error> {
+    let names = npz::names(path)?;
+    let mut arrays = names.iter().filter_map(|name| Some((name, role(name)?.0)));
+    let Some((first, part)) = arrays.next() else { return Ok(None) };
+    match arrays.find(|(_, other)| *other != part) {
+        None => Ok(Some(part)),
+        Some((other, _)) => {
+            let problem = format!(
+                "has arrays of several parts, such as '{first}' and '{other}', which one of several files cannot \
+                 have; the path of the file itself opens all its parts"
+            );
+            Err(npz::malformed(path, &problem).into())
+        }
+    }
+}
+
 /// Reads the header of the samples in a file, and its targets.
 fn open_chunk(path: &Path) -> Result<Opened, Error> {
-    let is =
-        |name: &str, wanted| matches!(role(name), Some((Part::Train | Part::Test, role)) if role == wanted);
+    let missing = || npz::malformed(path, "has no arrays of samples and targets, such as x and y");
+    let part = part_in(path)?.ok_or_else(missing)?;
+    let is = |name: &str, wanted| role(name) == Some((part, wanted));
     let targets = npz::read(path, |name| is(name, Role::Targets))?;
     let list = npz::read(path, lists_names)?.into_iter().next();
     let names = list.map(|list| names_in(&path.display().to_string(), &list)).transpose()?;
@@ -271,7 +292,7 @@ fn open_chunk(path: &Path) -> Result<Opened, Error> {
         let chunk = Chunk { path: path.to_owned(), entry, header, start };
         return Ok(Opened { chunk, target, names });
     }
-    Err(npz::malformed(path, "has no arrays of samples and targets, such as x and y").into())
+    Err(missing().into())
 }
 
 impl Dataset for NpzChunks {
