@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Chunks, Dataset, Normalization, Parent, ReadError, Request, Sample, SampleBuffer};
+use crate::{Chunks, Dataset, Normalization, Parent, Part, Parts, ReadError, Request, Sample, SampleBuffer};
 
 /// The first samples of another data set: as many as are asked for, and again from the first one on where
 /// there are not enough. Nothing is copied.
@@ -35,6 +35,13 @@ impl<'a> Repeated<'a> {
         assert!(len == 0 || !parent.is_empty(), "{len} samples of an empty data set");
         Self { parent, len }
     }
+
+    /// Which sample of the other set is asked for.
+    fn place(&self, Request { index, epoch }: Request) -> Request {
+        let len = self.len;
+        assert!(index < len, "sample {index} is out of range for a data set of {len}");
+        Request { index: index % self.parent.len(), epoch }
+    }
 }
 
 impl Dataset for Repeated<'_> {
@@ -59,9 +66,7 @@ impl Dataset for Repeated<'_> {
     }
 
     fn read<'a>(&'a self, request: Request, buffer: &'a mut SampleBuffer) -> Result<Sample<'a>, ReadError> {
-        let (Request { index, epoch }, len) = (request, self.len);
-        assert!(index < len, "sample {index} is out of range for a data set of {len}");
-        self.parent.read(Request { index: index % self.parent.len(), epoch }, buffer)
+        self.parent.read(self.place(request), buffer)
     }
 
     fn order_of_range(&self, range: Range<usize>, seed: u64, epoch: u32, order: &mut [u32]) {
@@ -92,6 +97,10 @@ impl Dataset for Repeated<'_> {
         Ok(format!("{} samples, repeated, of {}", self.len, self.parent.digest()?))
     }
 
+    fn parts(&self) -> Option<&dyn Parts> {
+        self.parent.parts().map(|_| self as &dyn Parts)
+    }
+
     fn announce(&self, epoch: u32, upcoming: &mut dyn Iterator<Item = u32>) {
         let each = self.parent.len() as u32;
         self.parent.announce(epoch, &mut upcoming.map(|index| index % each));
@@ -99,6 +108,18 @@ impl Dataset for Repeated<'_> {
 
     fn describe(&self, index: usize) -> String {
         self.parent.describe(index % self.parent.len())
+    }
+}
+
+impl Parts for Repeated<'_> {
+    fn read_part<'a>(
+        &'a self,
+        request: Request,
+        part: &Part<'_>,
+        buffer: &'a mut SampleBuffer,
+    ) -> Result<Sample<'a>, ReadError> {
+        let parts = self.parent.parts().expect("asked for by `parts`");
+        parts.read_part(self.place(request), part, buffer)
     }
 }
 

@@ -11,7 +11,7 @@ use isograd_datasets::augment::{Augmented, CenterCrop, RandomCrop, Resize, Resiz
 use isograd_datasets::images::{
     Colour, Fit, ImageFolder, ImageOptions, OnBadImage, Raster, Region, open_parts, resize_region,
 };
-use isograd_datasets::{Dataset, Normalization, Normalized, Part, Request, SampleBuffer, Subset};
+use isograd_datasets::{Dataset, Normalization, Normalized, Part, Repeated, Request, SampleBuffer, Subset};
 use serde_json::Value;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
@@ -120,11 +120,12 @@ fn crops_are_taken_of_whole_images() {
     assert_eq!(sample.pixels.bytes().unwrap(), fitted);
     // The same through adapters.
     let subset = Subset::new(&set, 1..2);
-    let normalized = Normalized::new(&subset, Normalization::identity(3)).unwrap();
+    let repeated = Repeated::new(&subset, 3);
+    let normalized = Normalized::new(&repeated, Normalization::identity(3)).unwrap();
     let read = |crop: Transformation, epoch| {
         let augmented = Augmented::new(&normalized, 7, [crop]).unwrap();
         assert_eq!(augmented.sample_shape(), [3, 10, 10]);
-        let request = Request { index: 0, epoch };
+        let request = Request { index: 2, epoch };
         augmented.read(request, &mut SampleBuffer::new()).unwrap().pixels.bytes().unwrap().to_vec()
     };
     assert_eq!(read(CenterCrop { size: [10, 10] }.into(), 0), fitted);
