@@ -226,13 +226,13 @@ impl ReadError {
         Self { reason: reason.to_string(), is_bad_image: false }
     }
 
-    /// A file of an image could not be read or decoded for `reason`.
+    /// An image could not be decoded for `reason`.
     pub(crate) fn bad_image(reason: impl std::fmt::Display) -> Self {
         Self { reason: reason.to_string(), is_bad_image: true }
     }
 
-    /// Whether the file of one image is the reason, so that [`OnBadImage::Skip`](crate::images::OnBadImage)
-    /// would leave it out.
+    /// Whether the contents of one image are the reason, so that
+    /// [`OnBadImage::Skip`](crate::images::OnBadImage) would leave it out.
     pub fn is_bad_image(&self) -> bool {
         self.is_bad_image
     }

@@ -273,6 +273,27 @@ fn bad_images_stop_or_are_skipped() {
     }
 }
 
+/// Linux lets nobody read the memory of a process from its start, not even the superuser.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_read_is_no_bad_image() {
+    let folder = folder(&[("a/1.png", "rgb.png"), ("b/1.png", "rgb.png")]);
+    let link = folder.path().join("a/2.png");
+    std::os::unix::fs::symlink("/proc/self/mem", &link).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let stopping = ImageOptions { on_bad_image: OnBadImage::Stop, ..skipping(Some(cache.path())) };
+    for options in [stopping, skipping(Some(cache.path()))] {
+        let text = message(folder.path(), &options);
+        assert!(text.starts_with("cannot read ") && text.contains("a/2.png: "), "{text}");
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0, "an index is kept");
+    }
+    fs::remove_file(&link).unwrap();
+    let set = ImageFolder::open(folder.path(), &skipping(None)).unwrap();
+    fs::remove_file(folder.path().join("a/1.png")).unwrap();
+    let read = set.read(Request::new(0), &mut SampleBuffer::new()).map(drop);
+    assert!(!read.unwrap_err().is_bad_image());
+}
+
 #[test]
 fn the_index_notices_changes() {
     let folder = folder(&[("a/1.png", "rgb.png"), ("b/1.png", "rgb.png")]);

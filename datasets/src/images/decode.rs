@@ -1,7 +1,7 @@
 //! Decodes JPEG, PNG, WebP and BMP into bytes, upright.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::bmp::Bmp;
@@ -20,18 +20,17 @@ const MAX_SIDE: u32 = 1 << 16;
 /// Where the header of most files ends. A file whose header is longer is read whole.
 const HEADER_BYTES: u64 = 1 << 14;
 
-/// `[height, width]` of the upright image in the file at `path`, from its header.
-pub(super) fn size_in_file(path: &Path, file_bytes: u64) -> Result<[u32; 2], String> {
+/// `[height, width]` of the upright image in the file at `path`, from its header, or why it is no image.
+pub(super) fn size_in_file(path: &Path, file_bytes: u64) -> io::Result<Result<[u32; 2], String>> {
     let mut bytes = Vec::new();
-    let mut read = |limit: u64| -> Result<[u32; 2], String> {
+    let mut read = |limit: u64| -> io::Result<Result<[u32; 2], String>> {
         bytes.clear();
-        let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-        file.take(limit).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
-        size(&bytes)
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        Ok(size(&bytes))
     };
-    match read(HEADER_BYTES) {
+    match read(HEADER_BYTES)? {
         Err(_) if file_bytes > HEADER_BYTES => read(file_bytes),
-        outcome => outcome,
+        outcome => Ok(outcome),
     }
 }
 

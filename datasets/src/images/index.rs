@@ -2,10 +2,11 @@
 //!
 //! A file in a cache folder keeps it. Whether it is still true is found by the times at which folders and
 //! files changed: a folder that changed is listed again, a file that changed is read again. The cache is an
-//! aid: where it cannot be read or written, everything is read as at the first time.
+//! aid: where it cannot be read or written, everything is read as at the first time. That a file could not be
+//! read is never kept: it says nothing of the file, and reading may succeed at the next start.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -18,7 +19,7 @@ use crate::digest::Lines;
 use crate::{Error, ImageError};
 
 /// The first bytes of a cache file. The number changes when its content does.
-const MAGIC: &[u8; 16] = b"isograd-images-1";
+const MAGIC: &[u8; 16] = b"isograd-images-2";
 
 /// An image, by the header of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,12 +103,13 @@ impl Known {
         {
             return Ok(before.clone());
         }
+        let failure = |reason| scan::io_error(&file, reason);
         let size = if !metadata.is_file() {
             Err("is not a regular file".to_string())
         } else if decode {
-            size_when_decoded(&file)
+            size_when_decoded(&file).map_err(failure)?
         } else {
-            decode::size_in_file(&file, bytes)
+            decode::size_in_file(&file, bytes).map_err(failure)?
         };
         Ok(Self { path: path.to_string(), bytes, modified_ns, is_decoded: decode, size })
     }
@@ -118,10 +120,10 @@ impl Known {
     }
 }
 
-fn size_when_decoded(file: &Path) -> Result<[u32; 2], String> {
-    let bytes = fs::read(file).map_err(|error| format!("cannot be read: {error}"))?;
-    let decoded = decode::decode(&bytes, Colour::Rgb, &mut Vec::new())?;
-    Ok(decoded.size.map(|side| side as u32))
+fn size_when_decoded(file: &Path) -> io::Result<Result<[u32; 2], String>> {
+    let bytes = fs::read(file)?;
+    let decoded = decode::decode(&bytes, Colour::Rgb, &mut Vec::new());
+    Ok(decoded.map(|decoded| decoded.size.map(|side| side as u32)))
 }
 
 /// Reads a file into `contents`. A file that has changed since it was indexed is an error: ranks might see

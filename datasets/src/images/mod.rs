@@ -21,7 +21,8 @@
 //! With [`OnBadImage::Stop`], a file with a bad header is an error when the set is opened, and one with a bad
 //! body when it is read. With [`OnBadImage::Skip`] all files are decoded once when the set is opened, and
 //! those that cannot be are left out: so every rank leaves out the same ones, and before the first epoch.
-//! The index remembers them.
+//! The index remembers them. A file that cannot be read, as the disk fails or forbids it, is an error in both
+//! cases: another rank may be able to read it.
 
 mod bmp;
 mod colour;

@@ -25,7 +25,7 @@ impl Wanted {
     ) -> Result<Sample<'a>, ReadError> {
         let Self { colour, size, class } = self;
         let (inner, outer) = buffer.with_inner();
-        contents(outer.raw).map_err(ReadError::bad_image)?;
+        contents(outer.raw).map_err(ReadError::new)?;
         let decoded = decode::decode(outer.raw, colour, &mut inner.bytes).map_err(ReadError::bad_image)?;
         let [height, width] = decoded.size;
         let source = Raster { pixels: &inner.bytes, height, width, channels: colour.channels() };

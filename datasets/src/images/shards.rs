@@ -166,16 +166,17 @@ impl TarShards {
             return Ok(());
         }
         let size = |place: &Place| {
-            let mut bytes = Vec::new();
-            self.read_raw(place, &mut bytes)?;
-            match decode_all {
+            let (path, mut bytes) = (&self.paths[place.shard], Vec::new());
+            self.read_raw(place, &mut bytes).map_err(|reason| scan::io_error(path, reason))?;
+            Ok(match decode_all {
                 true => {
                     decode::decode(&bytes, self.options.colour, &mut Vec::new()).map(|decoded| decoded.size)
                 }
                 false => decode::size(&bytes).map(|size| size.map(|side| side as usize)),
-            }
+            })
         };
         let sizes: Vec<_> = self.samples.par_iter().map(size).collect();
+        let sizes = sizes.into_iter().collect::<Result<Vec<_>, Error>>()?;
         let mut first: Option<(String, [usize; 2])> = None;
         let mut good = Vec::with_capacity(sizes.len());
         for (index, size) in sizes.into_iter().enumerate() {
@@ -220,20 +221,17 @@ impl TarShards {
         assert!(index < len, "sample {index} is out of range for a data set of {len}");
         let place = &self.samples[index];
         let wanted = Wanted { colour: self.options.colour, size, class: place.class };
-        wanted.read(|raw| self.read_raw(place, raw), |decoded| choose(decoded.size), buffer)
+        let contents = |raw: &mut Vec<u8>| self.read_raw(place, raw).map_err(|error| error.to_string());
+        wanted.read(contents, |decoded| choose(decoded.size), buffer)
     }
 
-    fn read_raw(&self, place: &Place, raw: &mut Vec<u8>) -> Result<(), String> {
-        let read = || -> io::Result<usize> {
-            let mut file = File::open(&self.paths[place.shard])?;
-            file.seek(SeekFrom::Start(place.offset))?;
-            raw.clear();
-            file.take(place.bytes).read_to_end(raw)
-        };
-        match { read }() {
-            Ok(got) if got as u64 == place.bytes => Ok(()),
-            Ok(_) => Err("the file has become shorter since training began".to_string()),
-            Err(error) => Err(error.to_string()),
+    fn read_raw(&self, place: &Place, raw: &mut Vec<u8>) -> io::Result<()> {
+        let mut file = File::open(&self.paths[place.shard])?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        raw.clear();
+        match file.take(place.bytes).read_to_end(raw)? as u64 == place.bytes {
+            true => Ok(()),
+            false => Err(io::Error::other("the file has become shorter since training began")),
         }
     }
 }
@@ -401,5 +399,25 @@ impl Parts for TarShards {
     ) -> Result<Sample<'a>, ReadError> {
         let choose = |size| self.options.fit.region_of(part, size);
         self.read_region(request.index, part.size, choose, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_bad_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train-000.tar");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/arrays/shards/train-000.tar");
+        std::fs::copy(golden, &path).unwrap();
+        let options = ImageOptions { on_bad_image: OnBadImage::Skip, ..ImageOptions::default() };
+        let mut set = TarShards::open(std::slice::from_ref(&path), &options).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let error = set.check_images().unwrap_err().to_string();
+        assert!(error.starts_with("cannot read ") && error.contains("train-000.tar"), "{error}");
+        let error = set.read(Request::new(0), &mut SampleBuffer::new()).unwrap_err();
+        assert!(!error.is_bad_image(), "{error}");
     }
 }
