@@ -201,6 +201,37 @@ fn a_tar_file_that_breaks_off_is_an_error() {
     assert!(open(&no_class).is_err(), "the checksum of the header is wrong");
 }
 
+/// A tar file with members of these names and contents.
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, contents) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        builder.append_data(&mut header, name, *contents).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn a_sample_of_a_tar_file_has_one_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("train.tar");
+    let image = |name: &str| fs::read(file(&format!("../images/{name}"))).unwrap();
+    let (photo, mask) = (image("rgb.png"), image("turned_6.jpg"));
+    let open = |members: &[(&str, &[u8])]| {
+        fs::write(&path, tar(members)).unwrap();
+        open(&path)
+    };
+    let masked = [("0001.png", &photo[..]), ("0001.seg.jpg", &mask), ("0001.cls", b"0")];
+    for members in [masked, [masked[1], masked[0], masked[2]]] {
+        assert_eq!(open(&members).unwrap().train.sample_shape(), [3, 17, 23]);
+    }
+    let text = open(&[("0001.png", &photo), ("0001.jpg", &mask), ("0001.cls", b"0")]).err().unwrap();
+    assert!(text.ends_with("train.tar: sample 0001 has two images"), "{text}");
+    let text = open(&masked[1..]).err().unwrap();
+    assert!(text.ends_with("train.tar: sample 0001 has no image"), "{text}");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
     /// Whatever a file holds, it is a set or an error that names the file: no panic, and no more memory than

@@ -6,7 +6,8 @@
 //!
 //! Members whose names are equal up to the first dot are one sample: an image, and its class in a `.cls` or
 //! `.json` file. A class is a whole number or a name; in JSON it is the value itself, or that under `label`,
-//! `cls`, `class` or `target`. Other members are left out.
+//! `cls`, `class` or `target`. Other members are left out, such as images with a second dot in their names
+//! (`0001.seg.png`).
 //!
 //! Opening reads the headers of the members, and the classes. Images are read from their places in the
 //! files. An epoch's order keeps the samples of a few files together ([`chunked_order`]).
@@ -81,8 +82,8 @@ impl TarShards {
     /// # Errors
     ///
     /// [`FileError`](crate::FileError) for a file that cannot be read; [`FormatError::Malformed`] for one
-    /// that breaks off or is no tar file, and for a sample without an image or a class; [`ImageError`] as of
-    /// [`ImageFolder::open`](super::ImageFolder::open).
+    /// that breaks off or is no tar file, and for a sample without a class or with none or two images;
+    /// [`ImageError`] as of [`ImageFolder::open`](super::ImageFolder::open).
     ///
     /// # Panics
     ///
@@ -290,7 +291,10 @@ fn index(shard: usize, path: &Path) -> Result<Vec<Draft>, Error> {
             finish(path, &mut samples, std::mem::take(&mut draft))?;
             draft.place.key = key.to_string();
         }
-        if scan::is_image(name) {
+        if scan::is_image(name) && !ending.contains('.') {
+            if draft.has_image {
+                return Err(malformed(path, format!("sample {key} has two images")).into());
+            }
             draft.place = Place { shard, offset, bytes, ..draft.place };
             draft.has_image = true;
         } else if ending.eq_ignore_ascii_case("cls") || ending.eq_ignore_ascii_case("json") {
