@@ -75,7 +75,7 @@ impl Source for CsvFile {
         let unreadable = |reason| SourceError::Io { file: self.path.display().to_string(), reason };
         let source = BufReader::new(files::open(&self.path).map_err(unreadable)?);
         let (path, reader) = (self.path.clone(), Reader::new(source, self.separator));
-        let mut records = Records { reader, path, record: Record::default(), width: None };
+        let mut records = Records { reader, path, record: Record::default(), width: None, is_over: false };
         if self.has_header {
             records.next_record()?;
         }
@@ -89,14 +89,22 @@ struct Records<R> {
     record: Record,
     /// The number of fields of the first record.
     width: Option<usize>,
+    /// Whether reading has failed: it would fail each time, and a run that ignores errors would not end.
+    is_over: bool,
 }
 
 impl<R: BufRead> Records<R> {
-    /// The next record; none at the end.
+    /// The next record; none at the end, and behind a failure to read.
     fn next_record(&mut self) -> Result<Option<CsvRecord>, SourceError> {
-        let Self { reader, path, record, width } = self;
+        let Self { reader, path, record, width, is_over } = self;
+        if *is_over {
+            return Ok(None);
+        }
         let is_there = reader.read(record).map_err(|problem| match problem {
-            Problem::Io(reason) => SourceError::Io { file: path.display().to_string(), reason },
+            Problem::Io(reason) => {
+                *is_over = true;
+                SourceError::Io { file: path.display().to_string(), reason }
+            }
             Problem::Line { line, problem } => csv_error(path, line, problem),
         })?;
         if !is_there {

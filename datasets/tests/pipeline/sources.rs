@@ -179,6 +179,20 @@ fn csv_records_and_their_errors() {
 }
 
 #[test]
+fn a_csv_file_that_breaks_off_ends_though_errors_are_ignored() {
+    within("broken csv", LONG, || {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let whole = gzip(&b"a,b\n".repeat(10_000));
+        std::fs::write(&file, &whole[..whole.len() - 8]).unwrap();
+        let build = || Pipeline::new().source("csv", CsvFile::new(file.path()));
+        let error = build().collect("all").build().unwrap().run().unwrap_err().to_string();
+        assert!(error.contains(": cannot read "), "{error}");
+        let mut out = build().ignore(|_| true).collect("all").build().unwrap().run().unwrap();
+        assert_eq!(out.take::<Vec<CsvRecord>>("all").unwrap().len(), 9_999);
+    });
+}
+
+#[test]
 fn what_can_be_read_once_says_so_the_second_time() {
     within("once", LONG, || {
         let (sender, receiver) = std::sync::mpsc::channel();
