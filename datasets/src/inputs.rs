@@ -12,7 +12,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::tensors::{self, npy, npz, safetensors};
-use crate::{Arrays, Error, FileError, FormatError, idx};
+use crate::{Arrays, Error, FileError, FormatError, arrays, idx};
 
 /// The kinds of files with arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +118,8 @@ fn samples(file: &str, mut x: npy::Tensor, expected: [usize; 3]) -> Result<Array
         [_, values] if values == of_sample => expected,
         _ => layout.shape,
     };
+    // Before there are labels: with another dimension of 0, the first one may be any number.
+    arrays::total_values(shape, x.dims[0], file)?;
     let labels = vec![0; x.dims[0]];
     match x.element.is_byte() {
         true => Arrays::from_u8_named(layout.arrange(x.bytes), labels, shape, 1, file),
@@ -150,6 +152,13 @@ mod tests {
         }
         let set = samples("f", bytes(&[32, 32, 3]), [3, 32, 32]).unwrap();
         assert_eq!((set.len(), set.sample_shape()), (1, [3, 32, 32]));
+    }
+
+    #[test]
+    fn samples_without_values_are_refused_however_many_there_are() {
+        for dims in [&[usize::MAX, 0][..], &[1 << 40, 0, 0], &[0, 28, 28]] {
+            assert!(samples("f", bytes(dims), [1, 28, 28]).is_err(), "{dims:?}");
+        }
     }
 
     #[test]
