@@ -64,9 +64,7 @@ impl Table {
             let line = record.line;
             if std::mem::take(&mut is_first) {
                 columns = record.len();
-                let is_header =
-                    options.header.unwrap_or_else(|| record.fields().all(|name| is_name(name.trim())));
-                if is_header {
+                if options.header.unwrap_or_else(|| has_names(&record)) {
                     names = record.fields().map(|name| name.trim().to_string()).collect();
                     continue;
                 }
@@ -130,7 +128,11 @@ impl Table {
 
     /// The column in words.
     pub(super) fn describe(&self, column: usize) -> String {
-        let name = self.names.get(column).map_or_else(String::new, |name| format!(" ('{name}')"));
+        let name = self
+            .names
+            .get(column)
+            .filter(|name| !name.is_empty())
+            .map_or_else(String::new, |name| format!(" ('{name}')"));
         format!("{}{name}", column + 1)
     }
 
@@ -145,6 +147,9 @@ impl Table {
     }
 }
 
-fn is_name(value: &str) -> bool {
-    !value.is_empty() && value.parse::<f64>().is_err()
+/// Whether a first row has the names of the columns. Some may be empty, as that of the rows' index is in files
+/// of pandas.
+fn has_names(record: &Record) -> bool {
+    let mut values = record.fields().map(str::trim).filter(|value| !value.is_empty()).peekable();
+    values.peek().is_some() && values.all(|value| value.parse::<f64>().is_err())
 }
