@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Several npz or tar files are the parts that a word of their names says, as in `val-003.tar`, or the folder
-//! that they are in: `train`, `val` and `test`. Without such a word they are for training.
+//! that they are in: `train`, `val` and `test`. Without such a word they are for training. Hidden files are
+//! left out.
 
 use std::path::{Path, PathBuf};
 
@@ -312,11 +313,12 @@ fn files(path: &Path, ending: &str) -> Result<Files, Error> {
     Ok(Files { parts })
 }
 
-/// The entries of a folder, sorted by name.
+/// The entries of a folder, sorted by name, without hidden ones.
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failure = |reason| FileError::Io { file: folder.display().to_string(), reason };
     let entries = folder.read_dir().map_err(failure)?.map(|entry| entry.map(|entry| entry.path()));
     let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(failure)?;
+    entries.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
     entries.sort();
     Ok(entries)
 }
@@ -347,9 +349,7 @@ fn open_shards(
 }
 
 fn has_folders(path: &Path) -> Result<bool, Error> {
-    let failure = |reason| FileError::Io { file: path.display().to_string(), reason };
-    let entries = path.read_dir().map_err(failure)?;
-    Ok(entries.filter_map(Result::ok).any(|entry| entry.path().is_dir()))
+    Ok(sorted(path)?.iter().any(|entry| entry.is_dir()))
 }
 
 fn unrecognised(path: &Path, problem: String) -> FormatError {

@@ -177,6 +177,26 @@ fn tar_files_are_read_with_their_parts() {
     check(&*one.train, 3, 4);
 }
 
+/// macOS keeps attributes of files in hidden ones beside them, in archives and on disks of others.
+#[test]
+fn hidden_files_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = fs::read(file("../images/rgb.png")).unwrap();
+    let members =
+        [("._1.png", &b"no image"[..]), ("1.png", &image), ("a/._1.cls", b"no class"), ("1.cls", b"0")];
+    fs::write(folder.path().join("train.tar"), tar(&members)).unwrap();
+    fs::write(folder.path().join("._train.tar"), "no archive").unwrap();
+    fs::create_dir(folder.path().join("val")).unwrap();
+    fs::write(folder.path().join("val/._1.tar"), "no archive").unwrap();
+    let set = open(folder.path()).unwrap();
+    assert_eq!((set.train.len(), set.validation.is_none()), (1, true));
+    // A folder of hidden folders has no classes.
+    let empty = tempfile::tempdir().unwrap();
+    fs::create_dir(empty.path().join(".git")).unwrap();
+    let text = open(empty.path()).err().unwrap();
+    assert!(text.contains("neither folders nor known files"), "{text}");
+}
+
 #[test]
 fn a_tar_file_that_breaks_off_is_an_error() {
     let whole = fs::read(file("shards/train-000.tar")).unwrap();

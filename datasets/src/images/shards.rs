@@ -6,8 +6,8 @@
 //!
 //! Members whose names are equal up to the first dot are one sample: an image, and its class in a `.cls` or
 //! `.json` file. A class is a whole number or a name; in JSON it is the value itself, or that under `label`,
-//! `cls`, `class` or `target`. Other members are left out, such as images with a second dot in their names
-//! (`0001.seg.png`).
+//! `cls`, `class` or `target`. Other members are left out, such as hidden ones and images with a second dot
+//! in their names (`0001.seg.png`).
 //!
 //! Opening reads the headers of the members, and the classes. Images are read from their places in the
 //! files. An epoch's order keeps the samples of a few files together ([`chunked_order`]).
@@ -281,10 +281,11 @@ fn index(shard: usize, path: &Path) -> Result<Vec<Draft>, Error> {
         if archive.end() > file_bytes {
             return Err(breaks(offset, &format!("a member of {bytes} bytes begins there")).into());
         }
-        if !is_file {
+        let base = name.rfind('/').map_or(0, |slash| slash + 1);
+        // Archives of macOS have a hidden file of attributes beside each file: `._0001.jpg`.
+        if !is_file || name[base..].starts_with('.') {
             continue;
         }
-        let base = name.rfind('/').map_or(0, |slash| slash + 1);
         let Some(dot) = name[base..].find('.').map(|dot| base + dot) else { continue };
         let (key, ending) = (&name[..dot], &name[dot + 1..]);
         if key != draft.place.key {
