@@ -2,12 +2,20 @@
 //!
 //! ```text
 //! mean[c] = sum of x / count                       x: all pixels of channel c of all samples
-//! variance[c] = (count * sum of x^2 - (sum of x)^2) / count^2
+//! variance[c] = (count * sum of x^2 - (sum of x)^2) / count^2                         of bytes
+//! variance[c] = sum of (x - mean[c])^2 / count                                        of floats
 //! ```
 //!
 //! Of bytes, the sums are whole numbers: exact, and so the same in whatever order they are taken. Of floats,
-//! they are f64 of [`Moments::BLOCK`] samples each, added up in order. So the caller can have any number of
-//! threads take the moments of blocks, and gets the same bits.
+//! the difference would cancel where they deviate little from a large mean. So each sample gets a mean and a
+//! sum of squared distances from it, in f64. Those of [`Moments::BLOCK`] samples are joined in order, and
+//! those of the blocks, too. So the caller can have any number of threads take the moments of blocks, and
+//! gets the same bits.
+//!
+//! # Source
+//!
+//! Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
+//! 1979, for the moments of two sets together.
 
 use std::ops::Range;
 
@@ -53,17 +61,24 @@ pub struct Moments {
 /// The sums of one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Channel {
-    count: u64,
     /// Of bytes.
+    count: u64,
     sum: u64,
     squares: u128,
-    /// Of floats.
-    float_sum: f64,
-    float_squares: f64,
+    floats: Spread,
+}
+
+/// How floats spread about their mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Spread {
+    count: f64,
+    mean: f64,
+    /// The sum of the squared distances from the mean.
+    squares: f64,
 }
 
 impl Moments {
-    /// The number of samples whose floats are added up before their sum is added to those of others.
+    /// The number of samples whose moments are added up before their sum is added to those of others.
     pub const BLOCK: usize = 1024;
 
     /// The blocks of a set of `samples`, in order.
@@ -133,19 +148,18 @@ impl Moments {
             channel.count += other.count;
             channel.sum += other.sum;
             channel.squares += other.squares;
-            channel.float_sum += other.float_sum;
-            channel.float_squares += other.float_squares;
+            channel.floats = channel.floats.joined(other.floats);
         }
     }
 
     /// The mean of each channel of stored values.
     pub fn mean(&self) -> Vec<f64> {
-        self.channels.iter().map(Channel::mean).collect()
+        self.channels.iter().map(|channel| channel.mean_and_variance()[0]).collect()
     }
 
     /// The standard deviation of each channel of stored values, over all of them.
     pub fn std(&self) -> Vec<f64> {
-        self.channels.iter().map(|channel| channel.variance().sqrt()).collect()
+        self.channels.iter().map(|channel| channel.mean_and_variance()[1].sqrt()).collect()
     }
 
     /// The normalization that gives zero mean and unit variance.
@@ -177,21 +191,43 @@ impl Channel {
     }
 
     fn add_floats(&mut self, plane: &[f32]) {
-        self.count += plane.len() as u64;
-        self.float_sum += plane.iter().map(|value| f64::from(*value)).sum::<f64>();
-        self.float_squares += plane.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>();
+        self.floats = self.floats.joined(Spread::of(plane));
     }
 
-    fn mean(&self) -> f64 {
-        (self.sum as f64 + self.float_sum) / self.count as f64
+    fn mean_and_variance(&self) -> [f64; 2] {
+        let (whole_count, whole_sum) = (u128::from(self.count), u128::from(self.sum));
+        let count = self.count as f64;
+        let mean = self.sum as f64 / count;
+        let variance = (whole_count * self.squares - whole_sum * whole_sum) as f64 / count.powi(2);
+        if self.floats.count == 0.0 {
+            return [mean, variance];
+        }
+        let all = Spread { count, mean, squares: variance * count }.joined(self.floats);
+        [all.mean, all.squares / all.count]
+    }
+}
+
+impl Spread {
+    fn of(values: &[f32]) -> Self {
+        let (count, floats) = (values.len() as f64, || values.iter().map(|value| f64::from(*value)));
+        // The sum of equal values of 24 bits is exact up to 2^29 of them. So their mean is the value, and a
+        // channel that is constant has squares of exactly 0.
+        let mean = floats().sum::<f64>() / count;
+        Self { count, mean, squares: floats().map(|value| (value - mean) * (value - mean)).sum() }
     }
 
-    fn variance(&self) -> f64 {
-        let (count, sum) = (u128::from(self.count), u128::from(self.sum));
-        let of_bytes = (count * self.squares - sum * sum) as f64 / (self.count as f64).powi(2);
-        let mean = self.float_sum / self.count as f64;
-        let of_floats = (self.float_squares / self.count as f64 - mean * mean).max(0.0);
-        of_bytes + of_floats
+    /// That of both together.
+    fn joined(self, other: Self) -> Self {
+        if self.count == 0.0 || other.count == 0.0 {
+            return if self.count == 0.0 { other } else { self };
+        }
+        let count = self.count + other.count;
+        let (distance, share) = (other.mean - self.mean, other.count / count);
+        Self {
+            count,
+            mean: self.mean + distance * share,
+            squares: self.squares + other.squares + distance * distance * self.count * share,
+        }
     }
 }
 
@@ -224,6 +260,43 @@ mod tests {
             // Each float is rounded to 24 bits.
             assert!((got - mean).abs() < 1e-7 && (got_std - std).abs() < 1e-7, "{got} {got_std}");
         }
+    }
+
+    /// A set of one channel whose sample `index` has the values `of(35 * index..)`.
+    fn floats(samples: usize, of: impl Fn(usize) -> f32) -> Arrays<'static> {
+        let values: Vec<f32> = (0..35 * samples).map(of).collect();
+        Arrays::from_f32(values, vec![0; samples], [1, 5, 7], 1).unwrap()
+    }
+
+    #[test]
+    fn floats_far_from_zero_keep_their_deviation() {
+        // 10^7 and the three whole numbers behind it: mean 1.5 and variance 1.25.
+        let moments = Moments::of_all(&floats(2000, |index| 1e7 + (index % 4) as f32)).unwrap();
+        let (mean, std) = (moments.mean()[0], moments.std()[0]);
+        assert!((mean - 10_000_001.5).abs() < 1e-7 && (std - 1.25_f64.sqrt()).abs() < 1e-9, "{mean} {std}");
+    }
+
+    #[test]
+    fn constant_floats_and_those_that_are_not_finite_are_refused() {
+        let message =
+            |set: Arrays<'_>| Moments::of_all(&set).unwrap().normalization().unwrap_err().to_string();
+        for value in [0.1, -1e-30, 16_777_215.0] {
+            let text = message(floats(2000, |_| value));
+            assert!(text.starts_with("channel 0 has the value ") && text.contains(" everywhere"), "{text}");
+        }
+        for value in [f32::NAN, f32::INFINITY] {
+            let text = message(floats(2000, |index| if index == 40_000 { value } else { 0.5 }));
+            assert!(text.starts_with("normalization of channel 0 is not finite"), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_are_the_same_bits_when_blocks_are_added_in_order() {
+        let set = floats(2500, |index| (index as f32 * 0.37).fract() - 0.2);
+        let of_block = |block| Moments::of(&set, block, &mut SampleBuffer::new()).unwrap();
+        let mut sum = Moments::default();
+        Moments::blocks(2500).map(of_block).for_each(|block| sum.add(&block));
+        assert_eq!(sum, Moments::of_all(&set).unwrap());
     }
 
     #[test]
