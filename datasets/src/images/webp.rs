@@ -7,9 +7,6 @@ use image_webp::WebPDecoder;
 use super::colour::Colour;
 use super::exif::Orientation;
 
-/// The most memory that the decoder takes, beside that of the pixels.
-const MAX_DECODER_BYTES: usize = 1 << 30;
-
 /// A file whose header has been read.
 pub(super) struct WebP<'a> {
     decoder: WebPDecoder<Cursor<&'a [u8]>>,
@@ -18,7 +15,8 @@ pub(super) struct WebP<'a> {
 impl<'a> WebP<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(failure)?;
-        decoder.set_memory_limit(MAX_DECODER_BYTES);
+        // It bounds the chunks of metadata, which get memory before they are read: they lie in the file.
+        decoder.set_memory_limit(bytes.len());
         Ok(Self { decoder })
     }
 

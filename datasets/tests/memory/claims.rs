@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use isograd_datasets::images::{Colour, ImageFiles};
 use isograd_datasets::open::{OpenOptions, open};
+use isograd_datasets::{Dataset, Request, SampleBuffer};
 
 use crate::allocator::Memory;
 use crate::files::npz_of_shape;
@@ -39,6 +41,13 @@ fn webp() -> Vec<u8> {
     webp
 }
 
+/// An image of one pixel, as far as its header goes, whose EXIF data is said to have 2^29 bytes.
+fn webp_with_exif() -> Vec<u8> {
+    let mut webp = b"RIFF\x26\0\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0\0\0\0\0\0\0".to_vec();
+    webp.extend(b"VP8L\0\0\0\0EXIF\0\0\0\x20");
+    webp
+}
+
 fn tar() -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path("0001.cls").unwrap();
@@ -65,6 +74,12 @@ fn large_claims_get_little_memory() {
         }
         refused(&memory, &root, name);
     }
+    let path = folder.path().join("exif.webp");
+    fs::write(&path, webp_with_exif()).unwrap();
+    let image = ImageFiles::new(vec![path], [8, 8], None, Colour::Rgb);
+    let read = || image.read(Request::new(0), &mut SampleBuffer::new()).is_err();
+    let (most, is_refused) = memory.most_during(read);
+    assert!(is_refused && most < 8 << 20, "exif.webp took {most} bytes");
     for (name, bytes) in [
         ("huge.npz", npz_of_shape("(100000, 3, 1000, 1000)")),
         ("overflow.npz", npz_of_shape("(4294967296, 4294967296, 2)")),
