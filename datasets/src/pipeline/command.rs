@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::error::{Cause, SourceError};
 use super::files::Records;
@@ -14,12 +15,18 @@ use super::source::Source;
 
 /// How much of the end of a command's standard error is kept for an error.
 const STDERR_BYTES: usize = 2048;
+/// How long the end of its standard error is waited for when a command has failed. It is there at once, unless
+/// a process that the command left behind holds it open.
+const STDERR_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at something that is about to end.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A command whose standard output is read in chunks of whole records. Its standard input is empty.
 ///
 /// After the output has ended, the command must exit with 0; anything else is an error that has its status
-/// and the end of its standard error. When the run ends before the command does, the command is killed, on
-/// Unix with all that it started: it has a process group of its own.
+/// and the end of its standard error. Processes that it leaves behind are not waited for, unless they hold its
+/// output open. When the run ends before the command does, the command is killed, on Unix with all that it
+/// started: it has a process group of its own.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{CommandOutput, Pipeline};
@@ -89,13 +96,16 @@ impl Source for CommandOutput {
         *lock(&self.child) = Some(child);
         // A command that says much waits for its reader.
         let name = "standard error".to_owned();
-        let listener = Builder::new().name(name).spawn(move || stderr.map(end_of).unwrap_or_default());
-        let listener = Some(listener.map_err(unstarted)?);
+        let said = Arc::<Mutex<VecDeque<u8>>>::default();
+        let kept = Arc::clone(&said);
+        let listen = move || stderr.into_iter().for_each(|stderr| keep_end(stderr, &kept));
+        let listener = Builder::new().name(name).spawn(listen).map_err(unstarted)?;
         let reader = Output { stdout, read_bytes: 0 };
         let (record_bytes, records) = (self.record_bytes, self.records);
         let chunks =
             Records { reader, origin: format!("`{command}`"), record_bytes, records, is_over: false };
-        Ok(Box::new(CommandChunks { chunks, command, listener, running: kill_on_drop, is_over: false }))
+        let stderr = Stderr { said, listener };
+        Ok(Box::new(CommandChunks { chunks, command, stderr, running: kill_on_drop, is_over: false }))
     }
 
     fn interrupt(&self) {
@@ -119,15 +129,33 @@ fn kill(child: &mut Child) {
     let _ = killed;
 }
 
-/// The last bytes of what a command says on its standard error.
-fn end_of(mut stderr: impl Read) -> String {
-    let mut end = VecDeque::new();
+/// Keeps the last bytes of what a command says on its standard error in `end`.
+fn keep_end(mut stderr: impl Read, end: &Mutex<VecDeque<u8>>) {
     let mut buffer = [0; 512];
     while let Ok(count @ 1..) = stderr.read(&mut buffer) {
+        let mut end = lock(end);
         end.extend(&buffer[..count]);
-        end.drain(..end.len().saturating_sub(STDERR_BYTES));
+        let surplus = end.len().saturating_sub(STDERR_BYTES);
+        end.drain(..surplus);
     }
-    String::from_utf8_lossy(end.make_contiguous()).into_owned()
+}
+
+/// The end of a standard error that a thread listens to.
+struct Stderr {
+    said: Arc<Mutex<VecDeque<u8>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Stderr {
+    /// What a command that has ended said last. The listener ends with the last process that could say more,
+    /// which may be a daemon that the command started: it is not waited for.
+    fn end(&self) -> String {
+        let deadline = Instant::now() + STDERR_PATIENCE;
+        while !self.listener.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(PAUSE);
+        }
+        String::from_utf8_lossy(lock(&self.said).make_contiguous()).into_owned()
+    }
 }
 
 /// The standard output, counted.
@@ -161,7 +189,7 @@ impl Drop for Running {
 struct CommandChunks {
     chunks: Records<Output>,
     command: String,
-    listener: Option<JoinHandle<String>>,
+    stderr: Stderr,
     running: Running,
     is_over: bool,
 }
@@ -169,9 +197,8 @@ struct CommandChunks {
 impl CommandChunks {
     /// The error with which the command ended, if it did not exit with 0.
     fn exit(&mut self) -> Option<SourceError> {
-        let stderr = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
-        // Its streams have ended, so it is about to end. Left in place while it does, so that an interrupt
-        // finds it.
+        // Its output has ended, so it is about to end. Left in place while it does, so that an interrupt finds
+        // it.
         let status = loop {
             let mut child = lock(&self.running.child);
             match child.as_mut()?.try_wait() {
@@ -182,14 +209,14 @@ impl CommandChunks {
                 }
             }
             drop(child);
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(PAUSE);
         };
         let status = match status {
             Ok(Some(status)) if status.success() => return None,
             Ok(status) => status.map(|status| status.to_string()).unwrap_or_default(),
             Err(reason) => format!("an unknown status ({reason})"),
         };
-        let stdout_bytes = self.chunks.reader.read_bytes;
+        let (stderr, stdout_bytes) = (self.stderr.end(), self.chunks.reader.read_bytes);
         Some(SourceError::Command { command: self.command.clone(), status, stdout_bytes, stderr })
     }
 }

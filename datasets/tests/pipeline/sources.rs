@@ -120,6 +120,20 @@ fn commands_must_end_well() {
     });
 }
 
+/// As a daemon does that a command starts, with the command's standard error.
+#[cfg(unix)]
+#[test]
+fn processes_that_a_command_leaves_behind_are_not_waited_for() {
+    within("daemon", LONG, || {
+        let begin = Instant::now();
+        let shell = |script: &str| CommandOutput::new("sh", ["-c", script], 1, 8);
+        assert_eq!(all(shell("sleep 50 >/dev/null & printf data")).unwrap(), [b"data".to_vec()]);
+        let error = all(shell("sleep 50 >/dev/null & echo no disk >&2; exit 3")).unwrap_err();
+        assert!(error.ends_with("ended with exit status: 3 after 0 bytes; it said: no disk"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(40));
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn a_command_that_never_ends_is_killed() {
