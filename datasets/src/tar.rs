@@ -56,12 +56,13 @@ impl<R: Read> Archive<R> {
         Self { source, skip, next: 0, place: 0 }
     }
 
-    /// The next member; none at the end, which is a block of zeros. Contents that nobody has read are passed
-    /// over.
+    /// The next member; none at the end, where zeros alone are left, at least a block of them. Contents that
+    /// nobody has read are passed over.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] where the file breaks off, and those of a header that is damaged.
+    /// [`io::ErrorKind::UnexpectedEof`] where the file breaks off; those of a header that is damaged; and that
+    /// something follows the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
         let (mut long_name, mut long_bytes) = (None, None);
         loop {
@@ -71,7 +72,7 @@ impl<R: Read> Archive<R> {
             self.source.read_exact(&mut header)?;
             self.place += BLOCK;
             if header.iter().all(|byte| *byte == 0) {
-                return Ok(None);
+                return self.check_end().map(|()| None);
             }
             check(&header)?;
             let mut bytes = number(&header[124..136])?;
@@ -104,6 +105,25 @@ impl<R: Read> Archive<R> {
                     member.is_file = matches!(kind, b'0' | 0 | b'7');
                     return Ok(Some(member));
                 }
+            }
+        }
+    }
+
+    /// Checks that zeros alone are left. The members of a file that `cat` put behind another one would be lost
+    /// without a word.
+    fn check_end(&mut self) -> io::Result<()> {
+        let mut rest = [0; BLOCK as usize];
+        loop {
+            match self.source.read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(got) if rest[..got].iter().any(|byte| *byte != 0) => {
+                    let problem =
+                        "something follows the end of the archive; tar --concatenate joins archives";
+                    return Err(io::Error::other(problem));
+                }
+                Ok(got) => self.place += got as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -243,6 +263,21 @@ mod tests {
         let member = archive.next().unwrap().unwrap();
         assert_eq!(archive.read(&member, 4).unwrap_err().to_string(), "5 bytes, at most 4 are read");
         assert_eq!(archive.read(&member, 5).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn something_behind_the_end_is_an_error() {
+        let file = archive();
+        let end = |bytes: &[u8]| {
+            let mut archive = Archive::seekable(io::Cursor::new(bytes));
+            std::iter::from_fn(|| archive.next().transpose()).collect::<io::Result<Vec<_>>>()
+        };
+        let padded = [&file[..], &[0; 9_999]].concat();
+        assert_eq!(end(&padded).unwrap().len(), 4);
+        for joined in [[&file[..], &file].concat(), [&padded[..], &[1]].concat()] {
+            let error = end(&joined).unwrap_err().to_string();
+            assert!(error.starts_with("something follows the end"), "{error}");
+        }
     }
 
     #[test]

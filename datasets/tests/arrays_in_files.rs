@@ -215,6 +215,9 @@ fn a_tar_file_that_breaks_off_is_an_error() {
         assert!(text.contains("cut.tar") && text.contains("byte "), "{length}: {text}");
     }
     assert!(open(b"").is_err());
+    // As `cat` joins files: the second one would be lost.
+    let text = open(&whole.repeat(2)).unwrap_err().to_string();
+    assert!(text.contains("something follows the end of the archive"), "{text}");
     let mut no_class = whole.clone();
     let name = no_class.windows(8).position(|name| name == b"0001.cls").unwrap();
     no_class[name + 7] = b'x';
