@@ -165,6 +165,7 @@ impl Leader<'_> {
 
     /// Sends every member the information of all ranks, or the failure; and returns the same.
     fn answer(mut self) -> Result<Vec<RankInfo>, Error> {
+        self.refuse_silent();
         let outcome = match self.failure.take() {
             Some(error) => Err(error),
             None => {
@@ -184,9 +185,18 @@ impl Leader<'_> {
         outcome
     }
 
+    /// Closes the connections of members that have sent no information. When all ranks have come, such a
+    /// member is a second connection of one of them.
+    fn refuse_silent(&mut self) {
+        let silence = Refusal::Other(String::from("it has not sent its information"));
+        for member in self.members.extract_if(.., |member| member.info.is_none()) {
+            self.acceptor.refuse(member.message_link.link.address(), &silence);
+        }
+    }
+
     /// Sends a message to all ranks that have sent their information.
     fn deliver(&mut self, message: &Arc<[u8]>) -> Result<(), Error> {
-        self.members.retain(|member| member.info.is_some() && !member.gone);
+        self.members.retain(|member| !member.gone);
         self.members.iter_mut().for_each(|member| member.message_link.post(message.clone()));
         let until = Instant::now() + self.meeting.timeout;
         loop {

@@ -299,6 +299,25 @@ fn a_rank_that_is_lost_ends_the_meeting_for_all() {
     });
 }
 
+/// A rank whose proof arrived may connect again before it has sent its information.
+#[test]
+fn a_silent_twin_of_a_rank_does_not_keep_the_group_from_meeting() {
+    let place = by_address();
+    let meeting = |rank| Meeting { place: place.clone(), ..meeting(rank, 2) };
+    thread::scope(|scope| {
+        let root = scope.spawn(|| meet(&meeting(0), HostId::of_rank(0), &[]));
+        let (mut silent, _) = follower::join(&meeting(1)).unwrap();
+        meet(&meeting(1), HostId::of_rank(0), &[]).unwrap();
+        assert_eq!(root.join().unwrap().unwrap().infos.len(), 2);
+        let error = loop {
+            if let Err(error) = silent.receive(&mut Four::default()) {
+                break error;
+            }
+        };
+        assert!(matches!(error, Error::Peer(PeerError::Closed { rank: 0, .. })), "{error}");
+    });
+}
+
 #[test]
 fn a_message_of_four_gigabytes_ends_its_connection_only() {
     let place = by_address();
