@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use log::warn;
 
-use super::handshaking::{HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
+use super::handshaking::{HandshakeResult, Handshaking};
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use crate::error::Error;
@@ -74,7 +74,7 @@ impl<'a> Acceptor<'a> {
             if ready.next() == Some(true) {
                 self.advance(handshaking, &mut arrivals);
             } else if handshaking.due() <= now {
-                self.refuse(handshaking.address(), &Refusal::Late(HANDSHAKE_TIMEOUT));
+                self.refuse(handshaking.address(), &handshaking.late());
             } else {
                 self.pending.push(handshaking);
             }
@@ -168,6 +168,7 @@ impl Drop for Acceptor<'_> {
 mod tests {
     use super::*;
     use crate::key::Key;
+    use crate::rendezvous::handshaking::HANDSHAKE_TIMEOUT;
     use crate::rendezvous::tests::{DEADLINE, meeting};
     use std::io::Write;
     use std::net::TcpStream;
@@ -197,8 +198,11 @@ mod tests {
 
         // A rank has sent its first message; then many more connections come than there is room for.
         let until = Instant::now() + DEADLINE;
-        let mut rank =
-            Handshaking::connect(address, &member, Purpose::Rendezvous, 0, until).unwrap().unwrap();
+        let connecting = Handshaking::connect(address, &member, Purpose::Rendezvous, 0).unwrap().unwrap();
+        let mut poll = Poll::default();
+        connecting.watch(&mut poll);
+        poll.wait(until).unwrap();
+        let ControlFlow::Continue(mut rank) = connecting.advance() else { panic!("the rank was refused") };
         while acceptor.pending.len() != 1 || acceptor.pending[0].is_silent() {
             settle(&mut acceptor);
             assert!(Instant::now() < until);

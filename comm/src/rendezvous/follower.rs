@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::handshaking::{Backoff, HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
+use super::handshaking::{Backoff, HandshakeResult, Handshaking};
 use super::host_port::HostPort;
 use super::meeting::{Meeting, Place};
 use super::meeting_file::read_meeting_file;
@@ -151,18 +151,18 @@ fn attempt_at(
     identity: &Identity,
     deadline: Instant,
 ) -> Result<Link, AttemptError> {
-    let mut join = Handshaking::connect(address, identity, Purpose::Rendezvous, 0, deadline)?
+    let mut join = Handshaking::connect(address, identity, Purpose::Rendezvous, 0)?
         .map_err(|error| AttemptError::Passing(error.to_string()))?;
-    let due = join.due().min(deadline);
+    let due = |join: &Handshaking| join.due().min(deadline);
     loop {
         let mut poll = Poll::default();
-        poll.readable(&join);
-        poll.wait(meeting.pause_until(due))?;
+        join.watch(&mut poll);
+        poll.wait(meeting.pause_until(due(&join)))?;
         meeting.check_stop()?;
         match join.advance() {
             ControlFlow::Break(result) => return judge(result, identity),
-            ControlFlow::Continue(_) if Instant::now() >= due => {
-                return Err(AttemptError::Passing(Refusal::Late(HANDSHAKE_TIMEOUT).to_string()));
+            ControlFlow::Continue(late) if Instant::now() >= due(&late) => {
+                return Err(AttemptError::Passing(late.late().to_string()));
             }
             ControlFlow::Continue(waiting) => join = waiting,
         }

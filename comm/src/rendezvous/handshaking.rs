@@ -1,5 +1,5 @@
 //! A connection whose two ends are proving themselves: the [`Handshake`] over a socket, which never waits for
-//! the socket.
+//! the socket, not even to be connected.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,13 +7,18 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType, connect};
+
+use super::poll::Poll;
 use super::proof::{Handshake, Identity, LONGEST, Outcome, Purpose, Refusal};
 use crate::error::Error;
 use crate::links::Link;
 
 /// How long a connection may take to prove itself.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one attempt to connect may take.
+/// How long one attempt to connect may take. If the other host starts meanwhile, the next attempt finds it
+/// sooner than the operating system's own repetitions of this one.
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// How long to wait before the next attempt: briefly at first, since the other rank may be just about to
@@ -50,29 +55,27 @@ pub(super) struct Handshaking<'a> {
     address: SocketAddr,
     identity: &'a Identity,
     handshake: Handshake<'a>,
+    /// The first message, as long as the socket is being connected.
+    hello: Option<Vec<u8>>,
     buffer: [u8; LONGEST],
     filled: usize,
     silent: bool,
+    /// When the attempt to connect began; once connected, when the handshake did.
     since: Instant,
 }
 
 impl<'a> Handshaking<'a> {
-    /// Connects to rank `to`, for at most a second and no longer than `until`. After an inner error the next
-    /// attempt may succeed.
+    /// Begins to connect to rank `to`. After an inner error the next attempt may succeed.
     pub(super) fn connect(
         address: SocketAddr,
         identity: &'a Identity,
         purpose: Purpose,
         to: usize,
-        until: Instant,
     ) -> Result<io::Result<Self>, Error> {
         let (handshake, hello) = Handshake::client(identity, purpose, to)?;
-        let left = until.saturating_duration_since(Instant::now()).min(CONNECT).max(Duration::from_millis(1));
-        Ok(TcpStream::connect_timeout(&address, left).and_then(|mut socket| {
-            socket.set_nodelay(true)?;
-            socket.write_all(&hello)?;
-            Self::new(socket, address, identity, handshake)
-        }))
+        Ok(begin_to_connect(&address)
+            .and_then(|socket| Self::new(socket, address, identity, handshake))
+            .map(|connecting| Self { hello: Some(hello), ..connecting }))
     }
 
     /// Accepts a connection. An inner error concerns this connection only.
@@ -83,7 +86,7 @@ impl<'a> Handshaking<'a> {
         purpose: Purpose,
     ) -> Result<io::Result<Self>, Error> {
         let handshake = Handshake::server(identity, purpose)?;
-        Ok(socket.set_nodelay(true).and_then(|()| Self::new(socket, address, identity, handshake)))
+        Ok(Self::new(socket, address, identity, handshake))
     }
 
     fn new(
@@ -93,9 +96,18 @@ impl<'a> Handshaking<'a> {
         handshake: Handshake<'a>,
     ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        let since = Instant::now();
-        let buffer = [0; LONGEST];
-        Ok(Self { socket, address, identity, handshake, buffer, filled: 0, silent: true, since })
+        socket.set_nodelay(true)?;
+        Ok(Self {
+            socket,
+            address,
+            identity,
+            handshake,
+            hello: None,
+            buffer: [0; LONGEST],
+            filled: 0,
+            silent: true,
+            since: Instant::now(),
+        })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -107,9 +119,22 @@ impl<'a> Handshaking<'a> {
         self.silent
     }
 
-    /// When the proof must be complete.
+    /// Adds the socket; it is ready when [`advance`](Self::advance) can go on.
+    pub(super) fn watch<'fd>(&'fd self, poll: &mut Poll<'fd>) {
+        if self.hello.is_some() { poll.writable(self) } else { poll.readable(self) }
+    }
+
+    /// When the socket must be connected; then, when the proof must be complete.
     pub(super) fn due(&self) -> Instant {
-        self.since + HANDSHAKE_TIMEOUT
+        self.since + if self.hello.is_some() { CONNECT } else { HANDSHAKE_TIMEOUT }
+    }
+
+    /// Why the connection is given up when it is past [`due`](Self::due).
+    pub(super) fn late(&self) -> Refusal {
+        match self.hello {
+            Some(_) => Refusal::Other(String::from("connection timed out")),
+            None => Refusal::Late(HANDSHAKE_TIMEOUT),
+        }
     }
 
     #[cfg(test)]
@@ -117,9 +142,29 @@ impl<'a> Handshaking<'a> {
         self.since -= by;
     }
 
+    /// Sends the first message once the socket is connected. Returns whether it is.
+    fn greet(&mut self) -> io::Result<bool> {
+        let Some(hello) = &self.hello else { return Ok(true) };
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+            connected => drop(connected?),
+        }
+        self.socket.write_all(hello)?;
+        (self.hello, self.since) = (None, Instant::now());
+        Ok(true)
+    }
+
     /// Goes on as far as possible without waiting. Returns itself if the next message of the other end has
     /// not arrived.
     pub(super) fn advance(mut self) -> ControlFlow<HandshakeResult, Self> {
+        match self.greet() {
+            Ok(true) => (),
+            Ok(false) => return ControlFlow::Continue(self),
+            Err(error) => return refuse(Refusal::Other(error.to_string())),
+        }
         loop {
             // Reads no more than the next message: what follows the handshake belongs to the link.
             match self.socket.read(&mut self.buffer[self.filled..self.handshake.wants()]) {
@@ -155,6 +200,27 @@ impl<'a> Handshaking<'a> {
                 }
             }
         }
+    }
+}
+
+/// A socket that is being connected, and is writable once it is or cannot be.
+fn begin_to_connect(address: &SocketAddr) -> io::Result<TcpStream> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    // No child process inherits it. Other systems than Linux cannot make it so at once.
+    #[cfg(target_os = "linux")]
+    let socket =
+        rustix::net::socket_with(family, SocketType::STREAM, rustix::net::SocketFlags::CLOEXEC, None)?;
+    #[cfg(not(target_os = "linux"))]
+    let socket = {
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        socket
+    };
+    let socket = TcpStream::from(socket);
+    socket.set_nonblocking(true)?;
+    match connect(&socket, address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::acceptor::{Acceptor, Arrival};
-use super::handshaking::{Backoff, HANDSHAKE_TIMEOUT, HandshakeResult, Handshaking};
+use super::handshaking::{Backoff, HandshakeResult, Handshaking};
 use super::meeting::Meeting;
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
@@ -86,7 +86,7 @@ impl<'a> Mesh<'a> {
         let now = Instant::now();
         for dial in &mut self.dials {
             if dial.attempt.is_none() && dial.next <= now {
-                dial.start(self.identity, until)?;
+                dial.start(self.identity)?;
             }
         }
         let mut poll = Poll::default();
@@ -94,7 +94,7 @@ impl<'a> Mesh<'a> {
         self.dials
             .iter()
             .filter_map(|dial| dial.attempt.as_ref())
-            .for_each(|handshaking| poll.readable(handshaking));
+            .for_each(|handshaking| handshaking.watch(&mut poll));
         match also {
             Some(link) if link.is_flushed() => poll.readable(link),
             Some(link) => poll.writable(link),
@@ -148,8 +148,8 @@ impl<'a> Dial<'a> {
         Self { rank, address, attempt: None, next, backoff, reason: None }
     }
 
-    fn start(&mut self, identity: &'a Identity, until: Instant) -> Result<(), Error> {
-        match Handshaking::connect(self.address, identity, Purpose::Link, self.rank, until)? {
+    fn start(&mut self, identity: &'a Identity) -> Result<(), Error> {
+        match Handshaking::connect(self.address, identity, Purpose::Link, self.rank)? {
             Ok(handshaking) => self.attempt = Some(handshaking),
             Err(error) => self.fail(error.to_string()),
         }
@@ -161,7 +161,7 @@ impl<'a> Dial<'a> {
         let handshaking = self.attempt.take()?;
         if !ready {
             if handshaking.due() <= Instant::now() {
-                self.fail(Refusal::Late(HANDSHAKE_TIMEOUT).to_string());
+                self.fail(handshaking.late().to_string());
             } else {
                 self.attempt = Some(handshaking);
             }
@@ -187,6 +187,8 @@ mod tests {
     use super::super::host::HostId;
     use super::super::tests::meeting;
     use super::*;
+    #[cfg(target_os = "linux")]
+    use crate::{key::Key, rendezvous::place, rendezvous::tests::DEADLINE};
 
     #[test]
     fn a_zone_is_that_of_the_own_host() {
@@ -203,5 +205,28 @@ mod tests {
         assert_eq!(route(&meeting, 1), "[fe80::b%3]:3");
         meeting.routes.clear();
         assert_eq!(route(&meeting, 1), "[fd00::b]:2");
+    }
+    /// The listener's queue is full after one connection: then the system answers no other.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_rank_that_does_not_answer_holds_up_no_other_and_has_more_time_than_a_step() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (silent, listener) = (place::listen(any).unwrap(), place::listen(any).unwrap());
+        rustix::net::listen(&silent, 0).unwrap();
+        let silent_address = silent.local_addr().unwrap();
+        let _first = std::net::TcpStream::connect(silent_address).unwrap();
+
+        let key = Key::from_bytes([1; 32]);
+        let [own, other] = [2, 1].map(|rank| Identity::new(&meeting(rank, 3), &key));
+        let mut mesh = Mesh::new(&own, &[]);
+        mesh.dials = vec![Dial::new(0, silent_address), Dial::new(1, listener.local_addr().unwrap())];
+        let mut answering = Mesh::new(&other, std::slice::from_ref(&listener));
+        let until = Instant::now() + DEADLINE;
+        while mesh.dials[0].attempt.is_none() || mesh.links.is_empty() {
+            mesh.step(None, Instant::now()).unwrap();
+            answering.step(None, Instant::now()).unwrap();
+            assert!(Instant::now() < until, "{:?}", mesh.dials[0].reason);
+        }
+        assert_eq!((mesh.links[0].peer(), mesh.dials.len()), (1, 1));
     }
 }
