@@ -1,6 +1,6 @@
 //! A group of ranks, and its collectives on slices.
 
-use crate::collective::{Rule, Slices};
+use crate::collective::{Call, Rule, Slices};
 use crate::error::{Error, PeerError};
 use crate::group::Group;
 use crate::settings::Settings;
@@ -94,7 +94,7 @@ impl Communicator {
     /// As [`allreduce`](Self::allreduce).
     pub fn reduce_scatter<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        group.by_owner(x, Rule::REDUCE_SCATTER, "reduce_scatter")
+        group.by_owner(x, Rule::REDUCE_SCATTER)
     }
 
     /// All ranks get each rank's slice of `x` (see [`slice_of`](Self::slice_of)).
@@ -104,7 +104,7 @@ impl Communicator {
     /// As [`allreduce`](Self::allreduce).
     pub fn allgather<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
         let Some(group) = &mut self.group else { return Ok(()) };
-        group.by_owner(x, Rule::ALLGATHER, "allgather")
+        group.by_owner(x, Rule::ALLGATHER)
     }
 
     /// All ranks get `root`'s `x`.
@@ -119,7 +119,7 @@ impl Communicator {
     pub fn broadcast<T: Summand>(&mut self, x: &mut [T], root: usize) -> Result<(), Error> {
         assert!(root < self.world_size(), "broadcast from rank {root} of {}", self.world_size());
         let Some(group) = &mut self.group else { return Ok(()) };
-        group.contiguous(x, Rule::broadcast(root), "broadcast")
+        group.contiguous(x, Call::on(x, Rule::broadcast(root)))
     }
 
     /// Returns when all ranks have called it.
@@ -131,9 +131,9 @@ impl Communicator {
         let Some(group) = &mut self.group else { return Ok(()) };
         let x = &mut [0.0f32];
         if group.engine.is_one_host() {
-            return group.short(x, "barrier");
+            return group.short(x, Call::BARRIER);
         }
-        group.contiguous(x, Rule::ALLREDUCE_SHORT, "barrier")
+        group.contiguous(x, Call::BARRIER)
     }
 
     /// Tells all other ranks that this one ends, and why. They fail with that cause at once.

@@ -192,14 +192,14 @@ impl Group {
 
     /// `x = ` the sum of all ranks' `x`.
     pub(crate) fn allreduce<T: Summand>(&mut self, x: &mut [T]) -> Result<(), Error> {
-        const OPERATION: &str = "allreduce";
         let others = self.engine.topology.world() - 1;
+        let short = Call::on(x, Rule::ALLREDUCE_SHORT);
         if self.engine.is_one_host() && size_of_val(x) <= SHORT_BYTES {
-            self.short(x, OPERATION)
+            self.short(x, short)
         } else if size_of_val(x).saturating_mul(others) <= SHORT_LINK_BYTES {
-            self.contiguous(x, Rule::ALLREDUCE_SHORT, OPERATION)
+            self.contiguous(x, short)
         } else {
-            self.contiguous(x, Rule::ALLREDUCE, OPERATION)
+            self.contiguous(x, Call::on(x, Rule::ALLREDUCE))
         }
     }
 
@@ -207,21 +207,20 @@ impl Group {
     ///
     /// Two buffers suffice: when a rank has finished turn `t + 1`, all ranks have begun it, so they have
     /// finished `t`.
-    pub(crate) fn short<T: Summand>(&mut self, x: &mut [T], operation: &'static str) -> Result<(), Error> {
+    pub(crate) fn short<T: Summand>(&mut self, x: &mut [T], call: Call) -> Result<(), Error> {
         // After a failure, neighbours may still read what this rank has published.
         self.engine.check()?;
         self.short_turn += 1;
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
-        let call = Call { kind: T::kind(), len, rule: Rule::ALLREDUCE_SHORT };
         // Beside the counter; two words alternate, as the buffers do.
         let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
         self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
         self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
         self.engine.wake();
         let bytes = size_of_val(x);
-        self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, operation)?;
+        self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, call.name())?;
         for local in &self.engine.locals {
             let theirs = local.region.counter(call_offset).load(Ordering::Relaxed);
             if theirs != call.encode() {
@@ -244,35 +243,25 @@ impl Group {
     }
 
     /// An operation on all of `x`, block by block.
-    pub(crate) fn contiguous<T: Summand>(
-        &mut self,
-        x: &mut [T],
-        rule: Rule,
-        operation: &'static str,
-    ) -> Result<(), Error> {
+    pub(crate) fn contiguous<T: Summand>(&mut self, x: &mut [T], call: Call) -> Result<(), Error> {
         let block = self.block::<T>();
         let len = x.len();
-        self.pipeline(x, len.div_ceil(block), rule, operation, |index, rank, world| {
+        self.pipeline(x, len.div_ceil(block), call, |index, rank, world| {
             let start = index * block;
             let block = (len - start).min(block);
-            let slice = rule.slices.of(rank, world, block);
+            let slice = call.rule.slices.of(rank, world, block);
             Piece { block, at: slice.start, from: start + slice.start..start + slice.end }
         })
     }
 
     /// An operation whose owners own slices of the whole of `x`: each block has a part of each slice.
-    pub(crate) fn by_owner<T: Summand>(
-        &mut self,
-        x: &mut [T],
-        rule: Rule,
-        operation: &'static str,
-    ) -> Result<(), Error> {
+    pub(crate) fn by_owner<T: Summand>(&mut self, x: &mut [T], rule: Rule) -> Result<(), Error> {
         let (len, world) = (x.len(), self.engine.topology.world());
         let longest = (0..world).map(|rank| Slices::Split.of(rank, world, len).len()).max().unwrap_or(0);
         // A multiple of a slice's unit, so that the slices of the block are these parts.
         let part = self.block::<T>() / world / SLICE_ELEMENTS * SLICE_ELEMENTS;
         let part = part.min(longest.next_multiple_of(SLICE_ELEMENTS)).max(SLICE_ELEMENTS);
-        self.pipeline(x, longest.div_ceil(part), rule, operation, |index, rank, world| {
+        self.pipeline(x, longest.div_ceil(part), Call::on(x, rule), |index, rank, world| {
             let slice = Slices::Split.of(rank, world, len);
             let start = (slice.start + index * part).min(slice.end);
             Piece { block: world * part, at: rank * part, from: start..(start + part).min(slice.end) }
@@ -285,11 +274,10 @@ impl Group {
         &mut self,
         x: &mut [T],
         blocks: usize,
-        rule: Rule,
-        operation: &'static str,
+        call: Call,
         piece: impl Fn(usize, usize, usize) -> Piece,
     ) -> Result<(), Error> {
-        let (rank, world) = (self.engine.topology.rank, self.engine.topology.world());
+        let (rank, world, rule) = (self.engine.topology.rank, self.engine.topology.world(), call.rule);
         let all = 0..world;
         let own = rank..rank + 1;
         let whole = rule.slices == Slices::Whole;
@@ -300,7 +288,7 @@ impl Group {
         for step in 0..blocks + BLOCKS.min(blocks) {
             if let Some(index) = step.checked_sub(BLOCKS.min(blocks)) {
                 let bucket = index % BLOCKS;
-                self.engine.wait(Goal::Bucket { exchange: STAGING, bucket }, operation)?;
+                self.engine.wait(Goal::Bucket { exchange: STAGING, bucket }, call.name())?;
                 let exchange = self.engine.exchange(STAGING);
                 for owner in outward.clone() {
                     let Piece { from, .. } = piece(index, owner, world);
@@ -312,7 +300,7 @@ impl Group {
             if step < blocks {
                 let bucket = step % BLOCKS;
                 let Piece { block, .. } = piece(step, rank, world);
-                self.engine.begin((STAGING, bucket), T::kind(), block, rule)?;
+                self.engine.begin((STAGING, bucket), call, block)?;
                 let node = &mut self.engine.exchange_mut(STAGING).buckets[bucket].nodes[0];
                 for owner in inward.clone() {
                     let Piece { at, from, .. } = piece(step, owner, world);

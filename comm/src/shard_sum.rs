@@ -1,6 +1,6 @@
 //! Sums over the shards of all ranks, bucket by bucket.
 
-use crate::collective::{Exchange, Goal, Neighbour, Plan, Rule, Topology};
+use crate::collective::{Call, Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
 use crate::error::{Error, SharedMemoryError};
 use crate::group::{Group, region};
@@ -163,7 +163,8 @@ impl<T: Summand> ShardSum<T> {
         engine.check()?;
         engine.exchange_mut(self.exchange).set_shards(|rank| self.shares.range(rank, shards), nodes);
         for (bucket, len) in self.buckets.iter().enumerate() {
-            engine.begin((self.exchange, bucket), T::kind(), *len, Rule::ALLREDUCE)?;
+            let call = Call { kind: T::kind(), len: *len, rule: Rule::ALLREDUCE };
+            engine.begin((self.exchange, bucket), call, *len)?;
         }
         Ok(())
     }
@@ -274,7 +275,7 @@ fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Er
         let record: &mut [u8] = bytemuck::cast_slice_mut(&mut records[RECORD * topology.rank..][..RECORD]);
         record[..RegionHandle::BYTES].copy_from_slice(&handle.encode());
     }
-    group.by_owner(&mut records, Rule::ALLGATHER, "allgather")?;
+    group.by_owner(&mut records, Rule::ALLGATHER)?;
     let mut neighbours = Vec::new();
     for other in topology.locals().iter().filter(|other| **other != topology.rank) {
         let bytes: &[u8] = bytemuck::cast_slice(&records[RECORD * other..][..RECORD]);

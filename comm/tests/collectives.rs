@@ -107,6 +107,47 @@ fn ranks_that_do_not_do_the_same_are_told() {
     }
 }
 
+/// Also where a slice, a block, or the number of blocks is all that differs.
+#[test]
+fn ranks_whose_lengths_differ_are_told_in_every_operation() {
+    type Operation = fn(&mut Communicator, &mut [f32]) -> Result<(), Error>;
+    let operations: [(&str, Operation); 4] = [
+        ("allreduce", |communicator, x| communicator.allreduce(x)),
+        ("reduce_scatter", |communicator, x| communicator.reduce_scatter(x)),
+        ("allgather", |communicator, x| communicator.allgather(x)),
+        ("broadcast from rank 0", |communicator, x| communicator.broadcast(x, 0)),
+    ];
+    for arrangement in ARRANGEMENTS {
+        for (name, operation) in operations {
+            for lengths in [[100, 101], [70_000, 70_001], [65_536, 131_072]] {
+                for (number, error) in failures(arrangement, |communicator| {
+                    operation(communicator, &mut values(0, lengths[communicator.rank()]))?;
+                    // The root of a broadcast has sent all, and hears of it later.
+                    communicator.barrier()
+                }) {
+                    let what = format!("{arrangement:?}, rank {number}: {error}");
+                    for len in lengths {
+                        assert!(error.contains(&format!("{name} of {len} f32")), "{what}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_barrier_is_no_sum_of_one_number() {
+    for arrangement in ARRANGEMENTS {
+        for (number, error) in failures(arrangement, |communicator| match communicator.rank() {
+            0 => communicator.barrier(),
+            _ => communicator.allreduce(&mut [1.0f32]),
+        }) {
+            let expected = "ranks 0 and 1 do not do the same: barrier against allreduce of 1 f32";
+            assert!(error.contains(expected), "{arrangement:?}, rank {number}: {error}");
+        }
+    }
+}
+
 /// As many bytes, so that nothing but the type tells them apart.
 #[test]
 fn ranks_that_add_up_different_types_are_told() {

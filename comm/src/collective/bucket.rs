@@ -2,7 +2,7 @@
 
 use super::topology::Slices;
 use crate::shm::RawBuffer;
-use crate::summand::Kind;
+use crate::summand::{Kind, Summand};
 use std::ops::Range;
 
 /// What is done with a bucket.
@@ -31,11 +31,32 @@ impl Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) kind: Kind,
+    /// Elements of the whole vector, whose blocks alone may look alike at ranks that differ.
     pub(crate) len: usize,
     pub(crate) rule: Rule,
 }
 
 impl Call {
+    /// A barrier adds up one number. Its length, which no vector has, tells it from a sum of one number.
+    pub(crate) const BARRIER: Self =
+        Self { kind: Kind::F32, len: (1 << 40) - 1, rule: Rule::ALLREDUCE_SHORT };
+
+    /// An operation on `x`.
+    pub(crate) fn on<T: Summand>(x: &[T], rule: Rule) -> Self {
+        Self { kind: T::kind(), len: x.len(), rule }
+    }
+
+    /// The operation in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self.rule {
+            _ if self == Self::BARRIER => "barrier",
+            Rule { reduce: false, slices: Slices::Of(_), .. } => "broadcast",
+            Rule { reduce: false, .. } => "allgather",
+            Rule { gather: false, slices: Slices::Split, .. } => "reduce_scatter",
+            Rule { .. } => "allreduce",
+        }
+    }
+
     /// As one number, which other ranks compare with theirs.
     pub(crate) fn encode(self) -> u64 {
         let Self { kind, len, rule: Rule { slices, reduce, gather } } = self;
@@ -61,12 +82,13 @@ impl Call {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.rule {
-            Rule { reduce: false, slices: Slices::Of(root), .. } => write!(f, "broadcast from rank {root}"),
-            Rule { reduce: false, .. } => write!(f, "allgather"),
-            Rule { gather: false, slices: Slices::Split, .. } => write!(f, "reduce_scatter"),
-            Rule { .. } => write!(f, "allreduce"),
-        }?;
+        f.write_str(self.name())?;
+        if *self == Self::BARRIER {
+            return Ok(());
+        }
+        if let Slices::Of(root) = self.rule.slices {
+            write!(f, " from rank {root}")?;
+        }
         let kind = match self.kind {
             Kind::F32 => "f32",
             Kind::F64 => "f64",
@@ -98,6 +120,8 @@ pub(crate) struct Bucket {
     pub(crate) kind: Kind,
     /// Elements.
     pub(crate) len: usize,
+    /// Elements of the vector of which these are a block.
+    pub(crate) vector_len: usize,
     pub(crate) rule: Rule,
     /// This rank's contribution: the values of its nodes.
     pub(crate) nodes: Vec<RawBuffer>,
@@ -145,13 +169,14 @@ pub(crate) struct Inbox {
 }
 
 impl Bucket {
-    /// Starts the next turn.
-    pub(crate) fn begin(&mut self, kind: Kind, len: usize, rule: Rule) {
+    /// Starts the next turn, with `len` elements.
+    pub(crate) fn begin(&mut self, call: Call, len: usize) {
+        let Call { kind, len: vector_len, rule } = call;
         assert_eq!(self.stage, Stage::Idle, "an operation is under way in this bucket");
         let bytes = len * kind.bytes();
         assert!(bytes <= self.capacity, "{bytes} bytes in a bucket of {}", self.capacity);
         self.turn += 1;
-        (self.kind, self.len, self.rule) = (kind, len, rule);
+        (self.kind, self.len, self.vector_len, self.rule) = (kind, len, vector_len, rule);
         self.stage = Stage::Begun;
         (self.published, self.ready, self.consumed) = (0, 0, 0);
         self.inboxes.iter_mut().for_each(|inbox| inbox.arrived = false);
@@ -160,7 +185,7 @@ impl Bucket {
 
     /// The operation of this turn.
     pub(crate) fn call(&self) -> Call {
-        Call { kind: self.kind, len: self.len, rule: self.rule }
+        Call { kind: self.kind, len: self.vector_len, rule: self.rule }
     }
 
     /// Whether an operation is under way.
@@ -192,5 +217,7 @@ mod tests {
             assert_eq!(Call::decode(call.encode()), call);
             assert_eq!(call.to_string(), name);
         }
+        assert_eq!(Call::decode(Call::BARRIER.encode()), Call::BARRIER);
+        assert_eq!(Call::BARRIER.to_string(), "barrier");
     }
 }

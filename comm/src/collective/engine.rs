@@ -2,14 +2,13 @@
 //!
 //! No thread works for communication alone: whoever calls a collective moves everything that is under way.
 
-use super::bucket::{Call, Rule};
+use super::bucket::Call;
 use super::exchange::{Advance, Exchange};
 use super::failure;
 use super::topology::Topology;
 use crate::error::{Error, PeerError, RankValue};
 use crate::links::{AnyStream, Frame, FrameKind, Incoming, Link, Memory};
 use crate::shm::{Process, Region, SpinPolicy, Waker};
-use crate::summand::Kind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,16 +100,16 @@ impl Engine {
         &mut self.frame_memory.exchanges[index]
     }
 
-    /// Begins an operation. After that, this rank writes its contribution.
+    /// Begins an operation on `len` elements of the vector of `call`. After that, this rank writes its
+    /// contribution.
     pub(crate) fn begin(
         &mut self,
         (exchange, bucket): (usize, usize),
-        kind: Kind,
+        call: Call,
         len: usize,
-        rule: Rule,
     ) -> Result<(), Error> {
         self.check()?;
-        self.frame_memory.exchanges[exchange].begin(bucket, kind, len, rule);
+        self.frame_memory.exchanges[exchange].begin(bucket, call, len);
         Ok(())
     }
 

@@ -138,6 +138,7 @@ impl Exchange {
                 turn: 0,
                 kind: Kind::F32,
                 len: 0,
+                vector_len: 0,
                 rule: Rule::ALLREDUCE,
                 nodes: Vec::with_capacity(plan.own_nodes),
                 result,
@@ -225,9 +226,9 @@ impl Exchange {
         known + rest.iter().take_while(|n| n.region.counter(offset).load(Ordering::Acquire) >= turn).count()
     }
 
-    /// Begins the next turn of a bucket.
-    pub(crate) fn begin(&mut self, bucket: usize, kind: Kind, len: usize, rule: Rule) {
-        self.buckets[bucket].begin(kind, len, rule);
+    /// Begins the next turn of a bucket, with `len` elements.
+    pub(crate) fn begin(&mut self, bucket: usize, call: Call, len: usize) {
+        self.buckets[bucket].begin(call, len);
     }
 
     /// Takes over the buffers of this rank's nodes in a bucket, in the order of

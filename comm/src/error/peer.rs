@@ -55,7 +55,7 @@ pub enum PeerError {
         "ranks {} and {} do not do the same: {} against {}", first.rank, second.rank, first.value, second.value
     )]
     Mismatch {
-        /// The lower of the two ranks, and its call; of a long vector, the call for one of its blocks.
+        /// The lower of the two ranks, and its call.
         first: RankValue,
         /// The higher one, and its call.
         second: RankValue,

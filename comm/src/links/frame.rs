@@ -11,7 +11,7 @@
 use sha2::{Digest, Sha256};
 
 /// The version of all that ranks send each other: proofs, messages of the rendezvous, frames.
-pub(crate) const PROTOCOL: u16 = 3;
+pub(crate) const PROTOCOL: u16 = 4;
 
 /// The length of a header in bytes.
 pub(super) const HEADER: usize = 48;

@@ -156,7 +156,7 @@ fn both_ends_name_a_conflict_in_the_same_words() {
     let (newer, server) =
         (identity(|m| m.generation = 6).with_version(PROTOCOL + 1), identity(|m| m.rank = 0));
     let versions = talk((&newer, Purpose::Rendezvous, 0), (&server, Purpose::Rendezvous), |_, _| ());
-    assert_eq!(versions.conflict(), "ranks 0 and 2 differ in protocol version: 3 against 4");
+    assert_eq!(versions.conflict(), "ranks 0 and 2 differ in protocol version: 4 against 5");
 
     let beyond = meet(|m| m.rank = 4, |_| ());
     let Outcome::Conflict(Error::Rank { rank: 4, world_size: 4 }) = beyond.server else {
