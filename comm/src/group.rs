@@ -5,8 +5,8 @@
 //! itself.
 
 use crate::collective::{
-    Call, Engine, Exchange, FAILURE_END, Goal, LocalRank, Neighbour, Plan, Rule, SLICE_ELEMENTS, Slices,
-    Topology,
+    Call, Engine, Exchange, Goal, LocalRank, Neighbour, OPERATION_END, Plan, Rule, SHORT_COUNTER,
+    SLICE_ELEMENTS, Slices, Topology, short_call,
 };
 use crate::cores::Cores;
 use crate::error::{Error, SharedMemoryError};
@@ -33,9 +33,8 @@ const BLOCKS: usize = 4;
 const SHORT_BYTES: usize = 8 << 10;
 /// The same between hosts; counted are the bytes that a rank sends to all other ranks together.
 const SHORT_LINK_BYTES: usize = 16 << 10;
-/// The counter of short operations, and where those of the blocks begin.
-const SHORT_COUNTER: usize = FAILURE_END.next_multiple_of(64);
-const BLOCK_COUNTERS: usize = SHORT_COUNTER + 64;
+/// Where the counters of the blocks begin.
+const BLOCK_COUNTERS: usize = OPERATION_END;
 /// Longer timeouts are cut to this. So sums of times do not overflow, and every system call takes the
 /// milliseconds.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(20 * 24 * 3600);
@@ -214,15 +213,13 @@ impl Group {
         let (turn, len) = (self.short_turn, x.len());
         let own = &mut self.short[turn as usize % 2];
         own.elements_mut()[..len].copy_from_slice(x);
-        // Beside the counter; two words alternate, as the buffers do.
-        let call_offset = SHORT_COUNTER + 8 + 8 * (turn % 2) as usize;
-        self.engine.own.counter(call_offset).store(call.encode(), Ordering::Relaxed);
+        self.engine.enter_short(turn, call);
         self.engine.own.counter(SHORT_COUNTER).store(turn, Ordering::Release);
         self.engine.wake();
         let bytes = size_of_val(x);
         self.engine.wait(Goal::Counter { offset: SHORT_COUNTER, turn, bytes }, call.name())?;
         for local in &self.engine.locals {
-            let theirs = local.region.counter(call_offset).load(Ordering::Relaxed);
+            let theirs = local.region.counter(short_call(turn)).load(Ordering::Relaxed);
             if theirs != call.encode() {
                 let error = self.engine.mismatch(call, local.rank, Call::decode(theirs));
                 return self.engine.fail(error);
@@ -285,6 +282,9 @@ impl Group {
             if rule.reduce && !whole { all.clone() } else { own.clone() },
             if rule.gather { all } else { own },
         );
+        if blocks > 0 {
+            self.engine.enter_exchange(STAGING, call);
+        }
         for step in 0..blocks + BLOCKS.min(blocks) {
             if let Some(index) = step.checked_sub(BLOCKS.min(blocks)) {
                 let bucket = index % BLOCKS;

@@ -209,6 +209,8 @@ impl<T: Summand> ShardSum<T> {
     /// When a rank is lost or silent for longer than the timeout.
     pub fn wait(&self, communicator: &mut Communicator) -> Result<(), Error> {
         let engine = &mut group(communicator).engine;
+        let call = Call { kind: T::kind(), len: self.buckets.iter().sum(), rule: Rule::ALLREDUCE };
+        engine.enter_exchange(self.exchange, call);
         for bucket in 0..self.buckets.len() {
             engine.wait(Goal::Bucket { exchange: self.exchange, bucket }, "allreduce")?;
         }

@@ -148,6 +148,36 @@ fn a_barrier_is_no_sum_of_one_number() {
     }
 }
 
+/// A short operation waits for other counters than one that takes its vector through blocks.
+#[test]
+fn a_short_and_a_long_operation_on_one_host_are_told_apart() {
+    let cases: [([Act; 2], [&str; 2]); 3] = [
+        (
+            [|c| c.allreduce(&mut values(0, 2048)), |c| c.allreduce(&mut values(0, 2049))],
+            ["allreduce of 2048 f32", "allreduce of 2049 f32"],
+        ),
+        (
+            [|c| c.allreduce(&mut values(0, 10)), |c| c.broadcast(&mut values(0, 10), 0)],
+            ["allreduce of 10 f32", "broadcast from rank 0 of 10 f32"],
+        ),
+        ([|c| c.allgather(&mut [0.0f64; 40]), |c| c.barrier()], ["allgather of 40 f64", "barrier"]),
+    ];
+    for (acts, calls) in cases {
+        for (number, error) in failures(Arrangement::Shared, |communicator| {
+            // The numbers of operations count, not those of turns.
+            communicator.allreduce(&mut values(0, 10_000))?;
+            communicator.allreduce(&mut values(0, 10))?;
+            acts[communicator.rank()](communicator)
+        }) {
+            let expected = format!("ranks 0 and 1 do not do the same: {} against {}", calls[0], calls[1]);
+            assert!(error.contains(&expected), "rank {number}: {error}");
+        }
+    }
+}
+
+/// What a rank does.
+type Act = fn(&mut Communicator) -> Result<(), Error>;
+
 /// As many bytes, so that nothing but the type tells them apart.
 #[test]
 fn ranks_that_add_up_different_types_are_told() {

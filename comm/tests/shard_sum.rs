@@ -237,6 +237,28 @@ fn only_the_announced_buffers_can_be_handed_over() {
     }
 }
 
+#[test]
+fn a_rank_that_waits_for_no_sum_is_told() {
+    spawn(2, Arrangement::Shared, |mut communicator| {
+        let plan = ShardPlan { buckets: vec![100, 50], nodes: 1, shards: 2, shares: Shares::even(2) };
+        let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+        let rank = communicator.rank();
+        let outcome = if rank == 0 {
+            communicator.barrier()
+        } else {
+            sum.begin(&mut communicator, 2, std::iter::once((rank..rank + 1, 0)))?;
+            for (bucket, buffer) in buffers.remove(0).into_iter().enumerate() {
+                sum.contribute(&mut communicator, bucket, std::iter::once(buffer))?;
+            }
+            sum.wait(&mut communicator)
+        };
+        let error = outcome.expect_err("the ranks differ").to_string();
+        let expected = "ranks 0 and 1 do not do the same: barrier against allreduce of 150 f32";
+        assert!(error.contains(expected), "{error}");
+        Ok(())
+    });
+}
+
 /// In a broken group, every call of a step is an error, whatever the step was in the middle of.
 #[test]
 fn a_step_in_a_broken_group_is_an_error_at_every_call() {

@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     pub(super) frame_memory: FrameMemory,
     pub(super) spin_policy: SpinPolicy,
     pub(super) timeout: Duration,
+    /// The number of the operation that this rank is in, or was in last.
+    pub(super) operation: u64,
     pub(super) look_count: Option<LookCount>,
     pub(super) failure: Option<Error>,
 }
@@ -78,6 +80,7 @@ impl Engine {
             names,
             spin_policy,
             timeout,
+            operation: 0,
             look_count: None,
             failure: None,
         }

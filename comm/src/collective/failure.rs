@@ -11,7 +11,7 @@ const TEXT: usize = FAILED + 8;
 /// The most bytes of text; longer texts are cut.
 pub(super) const TEXT_BYTES: usize = 1024;
 /// Offset behind the text.
-pub(crate) const FAILURE_END: usize = TEXT + TEXT_BYTES;
+pub(super) const FAILURE_END: usize = TEXT + TEXT_BYTES;
 
 /// `text`, cut to the bytes that fit, at the end of a character.
 pub(super) fn cut(text: &str) -> &str {

@@ -124,11 +124,13 @@ impl Engine {
         }
     }
 
-    /// Fails if the rank that an operation waits for has ended or is late.
+    /// Fails if a rank of this host has failed or does something else, or if the rank that an operation waits
+    /// for has ended or is late.
     fn check_others(&mut self, goal: Goal, operation: &'static str, start: Instant) -> Result<(), Error> {
         if let Some((by, cause)) = self.locals.iter().find_map(|l| failure::read(&l.region)) {
             return Err(Error::Peer(PeerError::Reported { by, cause }));
         }
+        self.check_operations()?;
         Waker(&self.own).count_look();
         let Some(Awaited { rank, what, bucket, bytes, between }) = self.awaited(goal) else { return Ok(()) };
         let local = self.locals.iter().find(|local| local.rank == rank);
