@@ -207,8 +207,14 @@ impl<T: Summand> ShardSum<T> {
     /// # Errors
     ///
     /// When a rank is lost or silent for longer than the timeout.
+    ///
+    /// # Panics
+    ///
+    /// When a bucket is not [contributed](Self::contribute): all ranks would wait for this one.
     pub fn wait(&self, communicator: &mut Communicator) -> Result<(), Error> {
         let engine = &mut group(communicator).engine;
+        engine.check()?;
+        engine.exchange(self.exchange).assert_contributed();
         let call = Call { kind: T::kind(), len: self.buckets.iter().sum(), rule: Rule::ALLREDUCE };
         engine.enter_exchange(self.exchange, call);
         for bucket in 0..self.buckets.len() {

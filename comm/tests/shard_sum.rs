@@ -259,6 +259,30 @@ fn a_rank_that_waits_for_no_sum_is_told() {
     });
 }
 
+/// Nobody could end such a wait.
+#[test]
+fn only_contributed_buckets_can_be_waited_for() {
+    spawn(2, Arrangement::Shared, |mut communicator| {
+        let plan = ShardPlan { buckets: vec![100, 100], nodes: 1, shards: 2, shares: Shares::even(2) };
+        let (sum, mut buffers) = ShardSum::<f32>::new(&mut communicator, &plan)?;
+        let rank = communicator.rank();
+        let assert_panics = |communicator: &mut Communicator, bucket: usize| {
+            let wait = || sum.wait(communicator);
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(wait)).expect_err("no wait");
+            let said = panic.downcast_ref::<String>().expect("a message with numbers");
+            assert_eq!(*said, format!("a wait for bucket {bucket}, which was not contributed"));
+        };
+        assert_panics(&mut communicator, 0);
+        sum.begin(&mut communicator, 2, std::iter::once((rank..rank + 1, 0)))?;
+        assert_panics(&mut communicator, 0);
+        let mut buffers = buffers.remove(0).into_iter();
+        sum.contribute(&mut communicator, 0, buffers.next().into_iter())?;
+        assert_panics(&mut communicator, 1);
+        sum.contribute(&mut communicator, 1, buffers)?;
+        sum.wait(&mut communicator)
+    });
+}
+
 /// In a broken group, every call of a step is an error, whatever the step was in the middle of.
 #[test]
 fn a_step_in_a_broken_group_is_an_error_at_every_call() {

@@ -264,6 +264,15 @@ impl Exchange {
         self.raise(bucket, Counter::Published);
     }
 
+    /// # Panics
+    ///
+    /// When this rank has not contributed to every bucket.
+    pub(crate) fn assert_contributed(&self) {
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            assert!(bucket.stage > Stage::Begun, "a wait for bucket {index}, which was not contributed");
+        }
+    }
+
     /// Moves the operation as far as possible without waiting.
     pub(crate) fn advance(&mut self, bucket: usize, links: &mut [Option<Link<AnyStream>>]) -> Advance {
         let (others, mut raised) = (self.neighbours.len(), false);
