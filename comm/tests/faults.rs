@@ -9,7 +9,7 @@ use common::{ARRANGEMENTS, Arrangement, spawn};
 use isograd_comm::{Communicator, Error, Settings, ShardPlan, ShardSum, SharedMemoryError, Shares};
 use processes::{End, Group, TIMEOUT, TRANSPORTS, end, say, this_rank};
 use rustix::process::Signal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -31,7 +31,13 @@ fn run(act: &str, settings: Settings) -> Result<(), Error> {
         "join" => Ok(()),
         "loop" => sum_forever(&mut communicator),
         "train" => train_forever(&mut communicator),
-        "step" => step(&mut communicator),
+        "step" => step(&mut communicator, || ()),
+        "late step" => step(&mut communicator, || {
+            let file = go_ahead(&settings.shared_memory);
+            while !file.exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }),
         "pause" => {
             communicator.allreduce(&mut [0.0f32; 10])?;
             say("between");
@@ -84,10 +90,16 @@ fn train_forever(communicator: &mut Communicator) -> Result<(), Error> {
 }
 
 /// Two sums, with a moment between them.
-fn step(communicator: &mut Communicator) -> Result<(), Error> {
+fn step(communicator: &mut Communicator, moment: impl FnOnce()) -> Result<(), Error> {
     communicator.allreduce(&mut [0.0f32; 10])?;
     say("between");
+    moment();
     communicator.allreduce(&mut vec![0.0f32; LARGE])
+}
+
+/// The file that a rank in a "late step" waits for.
+fn go_ahead(memory: &Path) -> PathBuf {
+    memory.join("go ahead")
 }
 
 /// After the loss of rank 1 of three, the others meet again and add up their old numbers.
@@ -215,6 +227,35 @@ fn a_stopped_rank_is_named_with_what_it_owes() {
                     group.assert_nothing_left();
                 });
             }
+        }
+    });
+}
+
+#[test]
+fn a_job_that_was_suspended_as_a_whole_goes_on() {
+    std::thread::scope(|scope| {
+        for transport in TRANSPORTS {
+            scope.spawn(move || {
+                let act = |rank| if rank == 2 { "late step" } else { "step" };
+                let mut group = Group::new(4, transport);
+                group.start((0..4).map(|rank| (rank, act(rank).to_owned())));
+                group.all_say("between");
+                // The others are to wait for rank 2 when they are stopped. If one does not wait yet, the test
+                // finds less, but does not fail.
+                std::thread::sleep(Duration::from_millis(100));
+                (0..4).for_each(|rank| group.signal(rank, Signal::STOP));
+                std::thread::sleep(2 * TIMEOUT);
+                (0..4).for_each(|rank| group.signal(rank, Signal::CONT));
+                // Long enough for each to look at the time.
+                std::thread::sleep(Duration::from_millis(200));
+                let file = go_ahead(&group.memory());
+                std::fs::write(&file, "").expect("a file in memory");
+                for (rank, End { status, last }) in group.ends(2 * TIMEOUT, None) {
+                    assert!(status.success(), "{transport:?}: rank {rank}: {last}");
+                }
+                std::fs::remove_file(file).expect("it is still there");
+                group.assert_nothing_left();
+            });
         }
     });
 }

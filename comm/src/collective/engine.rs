@@ -10,7 +10,7 @@ use crate::error::{Error, PeerError, RankValue};
 use crate::links::{AnyStream, Frame, FrameKind, Incoming, Link, Memory};
 use crate::shm::{Process, Region, SpinPolicy, Waker};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Another rank of this host.
 #[derive(Debug)]
@@ -19,14 +19,6 @@ pub(crate) struct LocalRank {
     pub(crate) region: Arc<Region>,
     /// Its process; `None` for a rank in this process, as tests have them.
     pub(crate) process: Option<Process>,
-}
-
-/// A rank of this host that this rank waits for, and when its count of looks last changed.
-#[derive(Debug)]
-pub(super) struct LookCount {
-    pub(super) rank: usize,
-    pub(super) count: u64,
-    pub(super) at: Instant,
 }
 
 /// One rank's view of its group: regions, links, and the operations under way.
@@ -46,7 +38,6 @@ pub(crate) struct Engine {
     pub(super) timeout: Duration,
     /// The number of the operation that this rank is in, or was in last.
     pub(super) operation: u64,
-    pub(super) look_count: Option<LookCount>,
     pub(super) failure: Option<Error>,
 }
 
@@ -81,7 +72,6 @@ impl Engine {
             spin_policy,
             timeout,
             operation: 0,
-            look_count: None,
             failure: None,
         }
     }
