@@ -102,11 +102,16 @@ fn collect(
         }
         return outcome;
     }
-    // A rank that is lost now will be missed by the ranks that need it.
-    while !members.iter().all(|member| member.link.is_flushed()) && Instant::now() < until {
-        members.iter_mut().try_for_each(MessageLink::flush)?;
+    // The last rank may have come at the deadline: the answer has time of its own.
+    let until = Instant::now() + meeting.timeout;
+    loop {
+        // A rank that is lost now will be missed by the ranks that need it.
+        members.retain_mut(|member| member.flush().is_ok() && !member.link.is_flushed());
+        if members.is_empty() || Instant::now() >= until {
+            return outcome;
+        }
+        sleep(members.iter().map(|member| (&member.link, true)), meeting.timeout);
     }
-    outcome
 }
 
 /// Reads the information that has arrived, and compares the settings.
