@@ -9,13 +9,15 @@ use crate::collective::{
     SLICE_ELEMENTS, Slices, Topology, short_call,
 };
 use crate::cores::Cores;
-use crate::error::{Error, SharedMemoryError};
+use crate::error::{Error, PeerError, SharedMemoryError};
 use crate::links::{AnyStream, Link};
 use crate::rendezvous::{HostId, Meeting, MetGroup, RankInfo, meet};
 use crate::settings::{Settings, Transport};
 use crate::shm::{Carver, Process, RawBuffer, Region, RegionHandle, SpinPolicy};
 use crate::summand::Summand;
 use crate::tree;
+use rustix::io::Errno;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,25 +119,8 @@ impl Group {
         for other in topology.locals() {
             let local_info = &local_infos[*other];
             if *other != rank {
-                let unshared = |source| {
-                    Error::SharedMemory(SharedMemoryError::Unmapped {
-                        rank,
-                        other: *other,
-                        source: Arc::new(source),
-                    })
-                };
-                let missing = || std::io::Error::from(std::io::ErrorKind::Unsupported);
-                let handle = local_info.handle.ok_or_else(missing).map_err(unshared)?;
-                let region = Arc::new(Region::open(&handle).map_err(unshared)?);
-                let process = Process::find(handle.process).map_err(|source| {
-                    Error::SharedMemory(SharedMemoryError::Unwatched {
-                        rank,
-                        other: *other,
-                        process: handle.process,
-                        source: Arc::new(source),
-                    })
-                })?;
-                locals.push(LocalRank { rank: *other, region, process });
+                let is_one_machine = local_info.machine == local_infos[rank].machine;
+                locals.push(neighbour(rank, *other, local_info.handle, is_one_machine)?);
             }
         }
         let names =
@@ -347,6 +332,46 @@ pub(crate) fn region(folder: Option<&Path>, control: usize, data: usize) -> Resu
     })
 }
 
+/// Maps the memory of another rank of this host, and finds its process.
+fn neighbour(
+    rank: usize,
+    other: usize,
+    handle: Option<RegionHandle>,
+    is_one_machine: bool,
+) -> Result<LocalRank, Error> {
+    let missing = || {
+        Error::from(SharedMemoryError::Unmapped {
+            rank,
+            other,
+            source: Arc::new(io::ErrorKind::Unsupported.into()),
+        })
+    };
+    let handle = handle.ok_or_else(missing)?;
+    let process = handle.process;
+    let region = map((rank, other), &handle, is_one_machine)?;
+    let process = Process::find(process).map_err(|source| match Errno::from_io_error(&source) {
+        Some(Errno::SRCH) => Error::from(PeerError::Gone { rank: other, process }),
+        _ => SharedMemoryError::Unwatched { rank, other, process, source: Arc::new(source) }.into(),
+    })?;
+    Ok(LocalRank { rank: other, region, process })
+}
+
+/// Maps for `rank` the memory of `other`, which it has announced with `handle`.
+pub(crate) fn map(
+    (rank, other): (usize, usize),
+    handle: &RegionHandle,
+    is_one_machine: bool,
+) -> Result<Arc<Region>, Error> {
+    Region::open(handle).map(Arc::new).map_err(|source| {
+        // A rank keeps its file open until all have mapped it, unless it fails or ends. Ranks on different
+        // machines, or in different containers, never see each other's files.
+        if is_one_machine && source.kind() == io::ErrorKind::NotFound {
+            return PeerError::Gone { rank: other, process: handle.process }.into();
+        }
+        SharedMemoryError::Unmapped { rank, other, source: Arc::new(source) }.into()
+    })
+}
+
 /// What a rank tells the other ranks of its host.
 struct LocalInfo {
     handle: Option<RegionHandle>,
@@ -385,6 +410,37 @@ fn name(rank: usize, info: &RankInfo, link: Option<&Link<AnyStream>>) -> String 
 mod tests {
     use super::*;
     use crate::limits::MAX_WORLD;
+    #[cfg(target_os = "linux")]
+    use crate::rendezvous::Place;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_rank_that_ends_between_the_meeting_and_the_memory_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = |rank| {
+            let place = Place::File(folder.path().join("meeting"));
+            let mut settings = Settings::new(Meeting::new(place, rank, 2));
+            settings.shared_memory = folder.path().to_owned();
+            settings
+        };
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let mut handle = Region::shared(folder.path(), 64, 64).unwrap().handle().unwrap();
+        handle.process = child.id().into();
+        // Containers that are said to be one host are a mistake, which no rank's end is the cause of.
+        for (machine, is_lost) in [(HostId::detect(), true), (HostId::named("a container"), false)] {
+            let info = LocalInfo { handle: Some(handle), machine, cores: Cores::of_this_process() };
+            let error = std::thread::scope(|scope| {
+                scope.spawn(|| meet(&settings(1).meeting, HostId::detect(), &info.encode()).unwrap());
+                Group::join(&settings(0)).unwrap_err()
+            });
+            let is_gone = matches!(error, Error::Peer(PeerError::Gone { rank: 1, .. }));
+            assert_eq!((is_gone, error.is_consequence()), (is_lost, is_lost), "{error}");
+            let is_unmapped =
+                matches!(error, Error::SharedMemory(SharedMemoryError::Unmapped { other: 1, .. }));
+            assert_eq!(is_unmapped, !is_lost, "{error}");
+        }
+    }
 
     #[test]
     fn every_rank_can_own_a_slice_of_a_block() {

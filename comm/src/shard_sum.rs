@@ -2,8 +2,8 @@
 
 use crate::collective::{Call, Exchange, Goal, Neighbour, Plan, Rule, Topology};
 use crate::communicator::Communicator;
-use crate::error::{Error, SharedMemoryError};
-use crate::group::{Group, region};
+use crate::error::Error;
+use crate::group::{Group, map, region};
 use crate::shm::{Buffer, Carver, Region, RegionHandle, WAKER_END};
 use crate::summand::Summand;
 use crate::tree;
@@ -288,16 +288,10 @@ fn share(group: &mut Group, sizes: &Plan) -> Result<(Region, Vec<Neighbour>), Er
     for other in topology.locals().iter().filter(|other| **other != topology.rank) {
         let bytes: &[u8] = bytemuck::cast_slice(&records[RECORD * other..][..RECORD]);
         let handle = RegionHandle::decode(std::array::from_fn(|i| bytes[i]));
-        match Region::open(&handle) {
-            Ok(region) => neighbours.push(Neighbour { rank: *other, region: Arc::new(region) }),
-            Err(source) => {
-                let (rank, source) = (topology.rank, Arc::new(source));
-                return group.engine.fail(Error::SharedMemory(SharedMemoryError::Unmapped {
-                    rank,
-                    other: *other,
-                    source,
-                }));
-            }
+        // Each has mapped the other's first region, so they see each other's processes.
+        match map((topology.rank, *other), &handle, true) {
+            Ok(region) => neighbours.push(Neighbour { rank: *other, region }),
+            Err(error) => return group.engine.fail(error),
         }
     }
     Ok((region, neighbours))

@@ -33,6 +33,15 @@ pub enum PeerError {
         what: &'static str,
     },
 
+    /// A rank's process ended, or gave up, after the ranks had met and before they had mapped its memory.
+    #[error("lost rank {rank} (process {process}) before this rank could map its memory")]
+    Gone {
+        /// The rank.
+        rank: usize,
+        /// Its process.
+        process: u64,
+    },
+
     /// A rank's process is there, but silent.
     #[error("{operation} of bucket {bucket} ({bytes} bytes): {rank} has owed {what} for {:.1} s", waited.as_secs_f64())]
     Timeout {
@@ -98,7 +107,7 @@ impl PeerError {
     /// is the first to know.
     pub(super) fn is_consequence(&self) -> bool {
         match self {
-            Self::Reported { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
+            Self::Reported { .. } | Self::Lost { .. } | Self::Gone { .. } | Self::Timeout { .. } => true,
             Self::Closed { .. } | Self::Link { .. } => true,
             Self::Mismatch { .. } | Self::Protocol { .. } => false,
         }
