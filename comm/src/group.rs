@@ -10,6 +10,7 @@ use crate::collective::{
 };
 use crate::cores::Cores;
 use crate::error::{Error, PeerError, SharedMemoryError};
+use crate::limits::MAX_WORLD;
 use crate::links::{AnyStream, Link};
 use crate::rendezvous::{HostId, Meeting, MetGroup, RankInfo, meet};
 use crate::settings::{Settings, Transport};
@@ -58,6 +59,11 @@ pub(crate) struct Group {
 impl Group {
     /// Meets the other ranks, and maps the memory that they share.
     pub(crate) fn join(settings: &Settings) -> Result<Self, Error> {
+        // The size of the memory depends on it.
+        let &Meeting { rank, world_size, .. } = &settings.meeting;
+        if rank >= world_size || world_size > MAX_WORLD {
+            return Err(Error::Rank { rank, world_size });
+        }
         let meeting =
             &Meeting { timeout: settings.meeting.timeout.min(LONGEST_TIMEOUT), ..settings.meeting.clone() };
         let is_mpi = (settings.transport == Transport::Mpi, meeting.place.is_mpi());
@@ -409,7 +415,6 @@ fn name(rank: usize, info: &RankInfo, link: Option<&Link<AnyStream>>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MAX_WORLD;
     #[cfg(target_os = "linux")]
     use crate::rendezvous::Place;
 

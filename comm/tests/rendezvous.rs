@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use isograd_comm::{Communicator, Error, FileError, Key, Place, RendezvousError, Settings};
+use isograd_comm::{Communicator, Error, FileError, Key, Place, RendezvousError, Settings, Transport};
 use meetings::{check_sums, free_place, join_all, settings};
 
 /// The timeout of meetings that fail because a rank does not come.
@@ -143,14 +143,20 @@ fn a_rank_taken_twice_is_named_at_all() {
 
 #[test]
 fn ranks_outside_the_group_are_refused_at_once() {
-    for (rank, world) in [(3, 3), (0, 0), (9, 1), (1, 100_000)] {
-        let (place, _) = free_place();
-        let error = Communicator::join(&settings(&place, rank, world)).map(|_| ()).unwrap_err();
-        let expected = (rank, world);
-        assert!(
-            matches!(error, Error::Rank { rank, world_size } if (rank, world_size) == expected),
-            "{error}"
-        );
+    for (rank, world) in [(3, 3), (0, 0), (9, 1), (1, 100_000), (1, usize::MAX)] {
+        // No memory is made for them either.
+        for transport in [Transport::Tcp, Transport::SharedMemory, Transport::Auto] {
+            let (place, _) = free_place();
+            let mut settings = settings(&place, rank, world);
+            settings.transport = transport;
+            settings.shared_memory = "/nowhere".into();
+            let error = Communicator::join(&settings).map(|_| ()).unwrap_err();
+            let expected = (rank, world);
+            assert!(
+                matches!(error, Error::Rank { rank, world_size } if (rank, world_size) == expected),
+                "{transport:?}: {error}"
+            );
+        }
     }
 }
 

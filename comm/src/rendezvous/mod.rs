@@ -34,14 +34,13 @@ pub use meeting::{Meeting, Place};
 pub(crate) use rank_info::{MetGroup, RankInfo};
 
 use crate::error::{Error, RendezvousError};
-use crate::limits::MAX_WORLD;
 use crate::links::Link;
 use mesh::Mesh;
 use proof::Identity;
 use rank_info::{LOCAL_INFO_LIMIT, MOST_ADDRESSES, UNUSED_ADDRESS};
 use std::net::{SocketAddr, TcpListener};
 
-/// Meets the other ranks of the group.
+/// Meets the other ranks of the group, of which there are at most [`MAX_WORLD`](crate::limits::MAX_WORLD).
 ///
 /// # Errors
 ///
@@ -58,23 +57,19 @@ pub(crate) fn meet(meeting: &Meeting, host: HostId, local_info: &[u8]) -> Result
         bytes <= LOCAL_INFO_LIMIT,
         "{bytes} bytes for the ranks of a host, at most {LOCAL_INFO_LIMIT} fit"
     );
-    let &Meeting { rank, world_size, .. } = meeting;
-    if rank >= world_size || world_size > MAX_WORLD {
-        return Err(Error::Rank { rank, world_size });
-    }
     if count > MOST_ADDRESSES {
         let place = meeting.place.describe();
         return Err(RendezvousError::Addresses { place, count, most: MOST_ADDRESSES }.into());
     }
     let info = |addresses| RankInfo { host, addresses, local_info: local_info.to_vec() };
-    if world_size == 1 {
+    if meeting.world_size == 1 {
         return Ok(MetGroup { infos: vec![info(vec![UNUSED_ADDRESS])], links: vec![None] });
     }
     #[cfg(feature = "mpi")]
     if let Place::Mpi(mpi) = &meeting.place {
         return mpi_world::gather(meeting, mpi, info(vec![UNUSED_ADDRESS]));
     }
-    let (infos, links) = if rank == 0 { lead(meeting, info)? } else { follow(meeting, info)? };
+    let (infos, links) = if meeting.rank == 0 { lead(meeting, info)? } else { follow(meeting, info)? };
     let links = links.into_iter().map(|link| link.map(Link::into_any)).collect();
     Ok(MetGroup { infos, links })
 }
