@@ -89,10 +89,11 @@ impl Group {
         };
         let is_shared = match settings.transport {
             Transport::Tcp => false,
-            Transport::Mpi => settings.host.is_some(),
-            Transport::Auto | Transport::SharedMemory => true,
+            Transport::Mpi => settings.host.is_some() && cfg!(target_os = "linux"),
+            Transport::Auto => cfg!(target_os = "linux"),
+            // Off Linux, making the memory is an error.
+            Transport::SharedMemory => true,
         };
-        let is_shared = is_shared && cfg!(target_os = "linux");
         let folder = is_shared.then_some(settings.shared_memory.as_path());
         let region = region(folder, BLOCK_COUNTERS + plan.control(), plan.data() + 2 * SHORT_BYTES)?;
         let local_info =
