@@ -35,7 +35,8 @@ impl Communicator {
     ///
     /// When some ranks do not come in time, differ in a setting that must be the same, cannot prove that they
     /// belong to the job, or cannot be reached; when the ranks of a host cannot share memory; when
-    /// [`Meeting::listen`](crate::Meeting::listen) has more than 256 addresses; when
+    /// [`Meeting::listen`](crate::Meeting::listen) has more than 256 addresses; when it or the place has an
+    /// address that stands for all of a host; when the group cannot have such a rank; when
     /// [`Meeting::stop`](crate::Meeting::stop) was set.
     pub fn join(settings: &Settings) -> Result<Self, Error> {
         let meeting = &settings.meeting;

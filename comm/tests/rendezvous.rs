@@ -160,6 +160,27 @@ fn ranks_outside_the_group_are_refused_at_once() {
     }
 }
 
+/// Also as a name resolver reads it.
+#[test]
+fn addresses_that_stand_for_all_of_a_host_are_refused_at_once() {
+    let assert_refused = |settings: &Settings| {
+        let error = Communicator::join(settings).map(|_| ()).unwrap_err();
+        assert!(matches!(error, Error::Rendezvous(RendezvousError::Unspecified { .. })), "{error}");
+    };
+    for rank in [0, 1] {
+        for address in ["0.0.0.0:29500", "[::]:29500", "[::ffff:0.0.0.0]:29500", "0:29500"] {
+            let place = Place::Address { address: address.into(), key: meetings::key() };
+            assert_refused(&settings(&place, rank, 2));
+        }
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let mut settings = settings(&free_place().0, rank, 2);
+            settings.meeting.listen =
+                vec!["127.0.0.1:0".parse().unwrap(), address.parse::<SocketAddr>().unwrap()];
+            assert_refused(&settings);
+        }
+    }
+}
+
 #[test]
 fn a_disagreement_names_both_ranks_and_values_at_all() {
     #[expect(clippy::type_complexity, reason = "what is changed, and what is said of it")]

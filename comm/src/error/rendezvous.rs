@@ -1,7 +1,7 @@
 //! The rendezvous, where ranks become a group.
 
 use super::words::{Listened, RankValue, Ranks, Refused, Seconds};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Why ranks did not become a group.
@@ -26,6 +26,15 @@ pub enum RendezvousError {
         count: usize,
         /// The most that are possible.
         most: usize,
+    },
+
+    /// The place, or an address to listen at, is no single address: it means all addresses of a host.
+    #[error("rendezvous at {place}: {address} is every address of a host, and ranks listen at single ones")]
+    Unspecified {
+        /// Where the group meets.
+        place: String,
+        /// The address.
+        address: IpAddr,
     },
 
     /// Rank 0 was given the address of another host.

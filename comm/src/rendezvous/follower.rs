@@ -14,6 +14,7 @@ use super::meeting::{Meeting, Place};
 use super::meeting_file::read_meeting_file;
 use super::mesh::Mesh;
 use super::message::{Message, MessageLink, answer_limit};
+use super::place::require_single;
 use super::poll::Poll;
 use super::proof::{Identity, Purpose, Refusal};
 use super::rank_info::RankInfo;
@@ -80,7 +81,7 @@ pub(super) fn join(meeting: &Meeting) -> Result<(Link, Identity), Error> {
 /// How rank 0 is found.
 enum Search<'a> {
     /// By a name, which is looked up until it has addresses.
-    Address { name: HostPort<'a>, found: Vec<SocketAddr>, key: &'a Key },
+    Address { place: &'a Place, name: HostPort<'a>, found: Vec<SocketAddr>, key: &'a Key },
     /// By a file, which is read again for each attempt: rank 0 replaces a stale one.
     File(&'a Path),
 }
@@ -88,8 +89,8 @@ enum Search<'a> {
 impl<'a> Search<'a> {
     fn new(meeting: &'a Meeting) -> Result<Self, Error> {
         match &meeting.place {
-            Place::Address { address, key } => {
-                Ok(Self::Address { name: HostPort::parse(address)?, found: Vec::new(), key })
+            place @ Place::Address { address, key } => {
+                Ok(Self::Address { place, name: HostPort::parse(address)?, found: Vec::new(), key })
             }
             Place::File(path) => Ok(Self::File(path)),
             #[cfg(feature = "mpi")]
@@ -103,9 +104,10 @@ impl<'a> Search<'a> {
 
     fn look(&mut self) -> Result<(Vec<SocketAddr>, Key), AttemptError> {
         match self {
-            Self::Address { name, found, key } => {
+            Self::Address { place, name, found, key } => {
                 if found.is_empty() {
                     *found = name.resolve().map_err(|error| AttemptError::Passing(error.to_string()))?;
+                    require_single(place, found)?;
                 }
                 Ok((found.clone(), key.clone()))
             }

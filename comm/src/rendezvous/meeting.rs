@@ -28,7 +28,8 @@ pub struct Meeting {
     /// How long to wait for other ranks, here and in every operation; more than 20 days count as 20.
     pub timeout: Duration,
     /// The addresses at which this rank accepts links, on a host with several addresses; port 0 is any free
-    /// port. If empty: the address from which this rank reaches rank 0. Rank 0 listens at the place as well.
+    /// port. `0.0.0.0` and `[::]`, which stand for all addresses of a host, are refused. If empty: the
+    /// address from which this rank reaches rank 0. Rank 0 listens at the place as well.
     pub listen: Vec<SocketAddr>,
     /// By rank: which of that rank's addresses this rank connects to. Without an entry: the first one. Only
     /// for hosts that have no network in common, so that each pair needs an address of its own.
@@ -85,7 +86,8 @@ pub enum Place {
     /// Rank 0 listens at this address, all others connect to it.
     Address {
         /// `host:port`, with an IPv6 address in brackets: `[fd00::1]:29500`, `[fe80::1%eth0]:29500`. Ranks
-        /// may reach rank 0 at different addresses.
+        /// may reach rank 0 at different addresses. `0.0.0.0` and `[::]` are refused, as in
+        /// [`Meeting::listen`].
         address: String,
         /// Every process that has this key may join.
         key: Key,

@@ -45,8 +45,8 @@ use std::net::{SocketAddr, TcpListener};
 /// # Errors
 ///
 /// When a rank is missing at the deadline, came twice, or disagrees; when the place cannot be opened or rank
-/// 0 cannot be reached; when [`Meeting::listen`] has more than [`MOST_ADDRESSES`]. All ranks that came get
-/// the same error where that is possible.
+/// 0 cannot be reached; when [`Meeting::listen`] has more than [`MOST_ADDRESSES`]; when it or the place has
+/// an address that stands for all of a host. All ranks that came get the same error where that is possible.
 ///
 /// # Panics
 ///
@@ -61,6 +61,7 @@ pub(crate) fn meet(meeting: &Meeting, host: HostId, local_info: &[u8]) -> Result
         let place = meeting.place.describe();
         return Err(RendezvousError::Addresses { place, count, most: MOST_ADDRESSES }.into());
     }
+    place::require_single(&meeting.place, &meeting.listen)?;
     let info = |addresses| RankInfo { host, addresses, local_info: local_info.to_vec() };
     if meeting.world_size == 1 {
         return Ok(MetGroup { infos: vec![info(vec![UNUSED_ADDRESS])], links: vec![None] });

@@ -25,7 +25,7 @@ pub(super) struct Opened {
 pub(super) fn open(place: &Place, others: &[SocketAddr]) -> Result<Opened, Error> {
     match place {
         Place::Address { address, key } => {
-            let mut listeners = vec![listen_at(address)?];
+            let mut listeners = vec![listen_at(place, address)?];
             let own = address_of(listeners[0].local_addr())?;
             for other in others.iter().filter(|other| **other != own) {
                 let failed = |source| Error::io(format!("listen at {other}"), source);
@@ -45,6 +45,15 @@ pub(super) fn open(place: &Place, others: &[SocketAddr]) -> Result<Opened, Error
     }
 }
 
+/// Fails if one of the addresses stands for all of a host. Every network of rank 0 would reach its listener,
+/// and other ranks would look for it on their own host.
+pub(super) fn require_single(place: &Place, addresses: &[SocketAddr]) -> Result<(), Error> {
+    match addresses.iter().map(SocketAddr::ip).find(|ip| ip.to_canonical().is_unspecified()) {
+        Some(address) => Err(RendezvousError::Unspecified { place: place.describe(), address }.into()),
+        None => Ok(()),
+    }
+}
+
 /// The address of a socket.
 pub(super) fn address_of(address: io::Result<SocketAddr>) -> Result<SocketAddr, Error> {
     address.map_err(|source| Error::io("ask for the address of a socket", source))
@@ -58,10 +67,12 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-fn listen_at(address: &str) -> Result<TcpListener, Error> {
+fn listen_at(place: &Place, address: &str) -> Result<TcpListener, Error> {
     let unresolved =
         |error: io::Error| RendezvousError::Resolve { address: address.into(), reason: error.to_string() };
-    for candidate in HostPort::parse(address)?.resolve().map_err(unresolved)? {
+    let candidates = HostPort::parse(address)?.resolve().map_err(unresolved)?;
+    require_single(place, &candidates)?;
+    for candidate in candidates {
         match listen(candidate) {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (),
