@@ -1,6 +1,6 @@
 //! Sums over the shards of all ranks, bucket by bucket.
 
-use crate::collective::{Call, Exchange, Goal, Neighbour, Plan, Rule, Topology};
+use crate::collective::{Call, Exchange, Goal, Neighbour, Plan, Rule, Topology, owners};
 use crate::communicator::Communicator;
 use crate::error::Error;
 use crate::group::{Group, map, region};
@@ -232,8 +232,7 @@ impl<T: Summand> ShardSum<T> {
         assert_eq!(range.len(), y.len(), "elements {range:?} into {}", y.len());
         let group = communicator.group.as_ref().expect("a sum over the shards of several ranks");
         let (exchange, world) = (group.engine.exchange(self.exchange), group.engine.topology.world());
-        for owner in 0..world {
-            let slice = exchange.buckets[bucket].slice(owner, world);
+        for (owner, slice) in owners(range.clone(), world, self.buckets[bucket]) {
             let (start, end) = (range.start.max(slice.start), range.end.min(slice.end));
             if start < end {
                 let sums = &exchange.result(bucket, owner)[start - slice.start..end - slice.start];

@@ -15,5 +15,5 @@ pub(crate) use bucket::{Call, Rule};
 pub(crate) use engine::{Engine, LocalRank};
 pub(crate) use exchange::{Exchange, Neighbour, Plan};
 pub(crate) use operation::{OPERATION_END, SHORT_COUNTER, short_call};
-pub(crate) use topology::{SLICE_ELEMENTS, Slices, Topology};
+pub(crate) use topology::{SLICE_ELEMENTS, Slices, Topology, owners};
 pub(crate) use wait::Goal;

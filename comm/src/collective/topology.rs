@@ -14,23 +14,31 @@ pub(crate) struct Topology {
     pub(crate) hosts: Vec<Vec<usize>>,
     /// Host of each rank.
     pub(crate) host_of: Vec<usize>,
+    /// Place of each rank among the ranks of its host.
+    place_of: Vec<usize>,
+    /// The owners on other hosts for which this rank is the delegate, ascending.
+    delegated_owners: Vec<usize>,
 }
 
 impl Topology {
     /// Makes the topology of ranks `0..names.len()` as `rank` sees it. Ranks with equal names share a host.
     pub(crate) fn new<H: PartialEq>(rank: usize, names: &[H]) -> Self {
         let mut hosts: Vec<Vec<usize>> = Vec::new();
-        let host_of = (0..names.len()).map(|rank| {
+        let (mut host_of, mut place_of) = (Vec::new(), Vec::new());
+        for rank in 0..names.len() {
             let known = hosts.iter().position(|ranks| names[ranks[0]] == names[rank]);
             let host = known.unwrap_or_else(|| {
                 hosts.push(Vec::new());
                 hosts.len() - 1
             });
+            host_of.push(host);
+            place_of.push(hosts[host].len());
             hosts[host].push(rank);
-            host
-        });
-        let host_of = host_of.collect();
-        Self { rank, hosts, host_of }
+        }
+        let mut topology = Self { rank, hosts, host_of, place_of, delegated_owners: Vec::new() };
+        let is_delegated = |owner: &usize| !topology.is_local(*owner) && topology.holder(*owner) == rank;
+        topology.delegated_owners = (0..names.len()).filter(is_delegated).collect();
+        topology
     }
 
     pub(crate) fn world(&self) -> usize {
@@ -53,9 +61,8 @@ impl Topology {
 
     /// The rank of `host` that exchanges data with `owner`, a rank of another host. Owners are spread evenly.
     pub(crate) fn delegate(&self, host: usize, owner: usize) -> usize {
-        let (ranks, home) = (&self.hosts[host], self.host_of[owner]);
-        let place = self.hosts[home].iter().position(|rank| *rank == owner).expect("it is one of its host's");
-        ranks[(home + place) % ranks.len()]
+        let ranks = &self.hosts[host];
+        ranks[(self.host_of[owner] + self.place_of[owner]) % ranks.len()]
     }
 
     /// The rank of this host whose memory holds the results of `owner`.
@@ -65,7 +72,7 @@ impl Topology {
 
     /// The owners on other hosts for which this rank is the delegate.
     pub(crate) fn delegated_owners(&self) -> impl Iterator<Item = usize> {
-        (0..self.world()).filter(|owner| !self.is_local(*owner) && self.holder(*owner) == self.rank)
+        self.delegated_owners.iter().copied()
     }
 
     /// The hosts other than this one.
@@ -115,6 +122,22 @@ impl Slices {
     }
 }
 
+/// The owners of elements `range` out of `len`, ascending, and the slice of each. There may be owners of
+/// nothing among them.
+pub(crate) fn owners(
+    range: Range<usize>,
+    world: usize,
+    len: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let slice = move |owner: usize| (owner, Slices::Split.of(owner, world, len));
+    // Slices begin where equal parts would, or up to a unit later.
+    let mut first = (range.start * world).checked_div(len).unwrap_or(0).min(world - 1);
+    while first > 0 && slice(first).1.start > range.start {
+        first -= 1;
+    }
+    (first..world).map(slice).take_while(move |(_, slice)| slice.start < range.end)
+}
+
 /// The most words of eight bytes in one of `world` slices of up to `bytes` bytes, whatever their element
 /// type.
 pub(super) fn most_words(bytes: usize, world: usize) -> usize {
@@ -158,6 +181,23 @@ mod tests {
                 end = slice.end;
             }
             prop_assert_eq!(end, len);
+        }
+
+        #[test]
+        fn owners_of_a_range_have_all_of_it(
+            world in 1usize..20, len in 0usize..1000, from in 0usize..1000, count in 0usize..1000
+        ) {
+            let (start, end) = (from.min(len), (from + count).min(len));
+            let mut at = start;
+            for (owner, slice) in owners(start..end, world, len) {
+                prop_assert_eq!(&slice, &Slices::Split.of(owner, world, len));
+                let part = slice.start.max(start)..slice.end.min(end);
+                if !part.is_empty() {
+                    prop_assert_eq!(part.start, at);
+                    at = part.end;
+                }
+            }
+            prop_assert_eq!(at, end);
         }
 
         #[test]
