@@ -61,8 +61,8 @@ impl<R: Read> Archive<R> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`] where the file breaks off; those of a header that is damaged; and that
-    /// something follows the end.
+    /// [`io::ErrorKind::UnexpectedEof`] where the file breaks off; those of a header that is damaged; and
+    /// that something follows the end.
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
         let (mut long_name, mut long_bytes) = (None, None);
         loop {
@@ -109,8 +109,8 @@ impl<R: Read> Archive<R> {
         }
     }
 
-    /// Checks that zeros alone are left. The members of a file that `cat` put behind another one would be lost
-    /// without a word.
+    /// Checks that zeros alone are left. The members of a file that `cat` put behind another one would be
+    /// lost without a word.
     fn check_end(&mut self) -> io::Result<()> {
         let mut rest = [0; BLOCK as usize];
         loop {
@@ -121,7 +121,7 @@ impl<R: Read> Archive<R> {
                         "something follows the end of the archive; tar --concatenate joins archives";
                     return Err(io::Error::other(problem));
                 }
-                Ok(got) => self.place += got as u64,
+                Ok(_) => (),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) => return Err(error),
             }

@@ -118,7 +118,8 @@ impl ImageFolder {
     ///
     /// # Errors
     ///
-    /// [`FileError`] for a folder that does not exist or cannot be read, [`ImageError`] for everything else.
+    /// [`FileError`] for a folder that does not exist, and for a folder or file that cannot be read;
+    /// [`ImageError`] for everything else.
     pub fn open(root: &Path, options: &ImageOptions) -> Result<Self, Error> {
         Self::new(root, options, None)
     }

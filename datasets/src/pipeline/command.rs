@@ -15,8 +15,8 @@ use super::source::Source;
 
 /// How much of the end of a command's standard error is kept for an error.
 const STDERR_BYTES: usize = 2048;
-/// How long the end of its standard error is waited for when a command has failed. It is there at once, unless
-/// a process that the command left behind holds it open.
+/// How long the end of its standard error is waited for when a command has failed. It is there at once,
+/// unless a process that the command left behind holds it open.
 const STDERR_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at something that is about to end.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -24,9 +24,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A command whose standard output is read in chunks of whole records. Its standard input is empty.
 ///
 /// After the output has ended, the command must exit with 0; anything else is an error that has its status
-/// and the end of its standard error. Processes that it leaves behind are not waited for, unless they hold its
-/// output open. When the run ends before the command does, the command is killed, on Unix with all that it
-/// started: it has a process group of its own.
+/// and the end of its standard error. Processes that it leaves behind are not waited for, unless they hold
+/// its output open. When the run ends before the command does, the command is killed, on Unix with all that
+/// it started: it has a process group of its own.
 ///
 /// ```
 /// use isograd_datasets::pipeline::{CommandOutput, Pipeline};
@@ -197,8 +197,8 @@ struct CommandChunks {
 impl CommandChunks {
     /// The error with which the command ended, if it did not exit with 0.
     fn exit(&mut self) -> Option<SourceError> {
-        // Its output has ended, so it is about to end. Left in place while it does, so that an interrupt finds
-        // it.
+        // Its output has ended, so it is about to end. Left in place while it does, so that an interrupt
+        // finds it.
         let status = loop {
             let mut child = lock(&self.running.child);
             match child.as_mut()?.try_wait() {

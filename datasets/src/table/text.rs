@@ -147,8 +147,8 @@ impl Table {
     }
 }
 
-/// Whether a first row has the names of the columns. Some may be empty, as that of the rows' index is in files
-/// of pandas.
+/// Whether a first row has the names of the columns. Some may be empty, as that of the rows' index is in
+/// files of pandas.
 fn has_names(record: &Record) -> bool {
     let mut values = record.fields().map(str::trim).filter(|value| !value.is_empty()).peekable();
     values.peek().is_some() && values.all(|value| value.parse::<f64>().is_err())
