@@ -17,8 +17,8 @@ pub(crate) struct Record {
     pub(crate) start_ns: u64,
     /// From there to its end.
     pub(crate) wall_ns: u64,
-    /// By [`Phase`] and [`Work::number`], over all threads: threads that work on a shard together take its time
-    /// each.
+    /// By [`Phase`] and [`Work::number`], over all threads: each of those that work on a shard together takes
+    /// its time.
     pub(crate) totals: [Vec<Total>; 2],
     pub(crate) named: Vec<NamedTotal>,
     /// Empty without a trace, and of other ranks at all ranks but the first.

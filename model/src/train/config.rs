@@ -21,9 +21,9 @@ pub struct TrainConfig<T = f32> {
     /// [`LayerPlan::require_samples`](crate::layer::LayerPlan::require_samples)), the last two shards have
     /// half of theirs each.
     pub shard_size: usize,
-    /// The fewest threads that work on a shard together, or all of them if they are fewer. With more than one,
-    /// fewer shards are in memory at a time, and a step takes a little longer. It changes no bit. Where a
-    /// step has fewer shards than threads, more may work on each.
+    /// The fewest threads that work on a shard together, or all of them if they are fewer. With more than
+    /// one, fewer shards are in memory at a time, and a step takes a little longer. It changes no bit. Where
+    /// a step has fewer shards than threads, more may work on each.
     pub threads_per_shard: usize,
     /// Optimizer: one of [`optimizer`](crate::optimizer), or your own.
     pub optimizer: Arc<dyn Optimizer<T>>,
@@ -54,8 +54,8 @@ pub struct TrainConfig<T = f32> {
 }
 
 impl<T: Element> Default for TrainConfig<T> {
-    /// Batches of 64 in shards of 32, a thread for each shard, Adam at a constant 0.001, categorical cross-entropy and accuracy, seed
-    /// 0, the CPU's best level.
+    /// Batches of 64 in shards of 32, a thread for each shard, Adam at a constant 0.001, categorical
+    /// cross-entropy and accuracy, seed 0, the CPU's best level.
     fn default() -> Self {
         Self {
             batch_size: 64,
