@@ -266,6 +266,7 @@ impl Group {
         call: Call,
         piece: impl Fn(usize, usize, usize) -> Piece,
     ) -> Result<(), Error> {
+        self.engine.check()?;
         let (rank, world, rule) = (self.engine.topology.rank, self.engine.topology.world(), call.rule);
         let all = 0..world;
         let own = rank..rank + 1;

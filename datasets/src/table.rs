@@ -32,7 +32,7 @@ pub struct TableOptions {
     /// What happens to missing values. A missing target is always an error.
     pub missing: Missing,
     /// Whether the first row has the names of the columns. Without an answer it does if no value in it is a
-    /// number, and not all are empty.
+    /// number, and none but perhaps the first is empty.
     pub header: Option<bool>,
     /// What separates two values.
     pub delimiter: u8,

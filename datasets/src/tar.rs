@@ -119,7 +119,7 @@ impl<R: Read> Archive<R> {
                 Ok(got) if rest[..got].iter().any(|byte| *byte != 0) => {
                     let problem =
                         "something follows the end of the archive; tar --concatenate joins archives";
-                    return Err(io::Error::other(problem));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
                 }
                 Ok(_) => (),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),

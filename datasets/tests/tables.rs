@@ -42,17 +42,18 @@ fn columns_become_values_and_classes() {
 }
 
 #[test]
-fn names_of_columns_may_be_empty() {
+fn the_first_name_of_a_header_may_be_empty() {
     // As pandas writes a table with the index of its rows.
     let set = read(",age,kind\n0,3,cat\n1,7,dog\n", &TableOptions::default()).unwrap();
     assert_eq!((set.len(), set.sample_shape(), set.class_names().len()), (2, [2, 1, 1], 2));
     let error = read(",age,kind\nx,3,cat\n1,7,dog\n", &TableOptions::default()).unwrap_err();
     assert_eq!(error, "t.csv, line 3, column 1: 1 is a number, the values before it are not");
-    // Neither an empty row nor one with a number.
+    // Neither an empty row nor one with a number, nor one of which several values are missing.
     let missing =
         TableOptions { missing: Missing::Mean, label: Some("3".to_string()), ..TableOptions::default() };
     assert_eq!(read(",,\n1,2,a\n", &missing).unwrap_err(), "t.csv, line 1, column 3: the target is missing");
     assert_eq!(read(",5,a\n1,2,b\n", &missing).unwrap().len(), 2);
+    assert_eq!(read(",,a\n1,2,b\n", &missing).unwrap().len(), 2);
 }
 
 #[test]

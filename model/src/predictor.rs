@@ -111,7 +111,8 @@ impl Predictor {
         }
         let is_large = |capacity: &&usize| network.shard_bytes(Mode::Eval, **capacity) > LARGE_BYTES;
         let capacity = *CAPACITIES.iter().find(|capacity| !is_large(capacity)).unwrap_or(&CAPACITIES[1]);
-        let plan = network.plan_memory(capacity, &[Mode::Eval], rayon::current_num_threads())?;
+        let threads = rayon::current_num_threads();
+        let plan = network.plan_memory(capacity, &[Mode::Eval], threads, threads)?;
         let folded = network.folded_parameters(&state)?;
         let mut prepared = network.prepared_memory(&[Mode::Eval])?;
         let isa = Isa::best();

@@ -274,6 +274,10 @@ fn index(shard: usize, path: &Path) -> Result<Vec<Draft>, Error> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(breaks(file_bytes, &"the blocks at the end are missing").into());
             }
+            // What follows the end is wrong, not the archive.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(malformed(path, error.to_string()).into());
+            }
             Err(error) => return Err(breaks(begin, &error).into()),
         };
         let tar::Member { name, offset, bytes, is_file } = &member;

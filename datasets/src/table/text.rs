@@ -147,9 +147,11 @@ impl Table {
     }
 }
 
-/// Whether a first row has the names of the columns. Some may be empty, as that of the rows' index is in
+/// Whether a first row has the names of the columns. The first may be empty, as that of the rows' index is in
 /// files of pandas.
 fn has_names(record: &Record) -> bool {
-    let mut values = record.fields().map(str::trim).filter(|value| !value.is_empty()).peekable();
-    values.peek().is_some() && values.all(|value| value.parse::<f64>().is_err())
+    let mut values = record.fields().map(str::trim).peekable();
+    let is_name = |value: &str| !value.is_empty() && value.parse::<f64>().is_err();
+    let first = values.next().unwrap_or_default();
+    (is_name(first) || first.is_empty() && values.peek().is_some()) && values.all(is_name)
 }

@@ -276,8 +276,8 @@ pub(crate) struct TrainArgs {
     /// memory for a little time, and the same bits
     #[arg(long)]
     pub(crate) recompute: bool,
-    /// Let at least N threads work on each shard together: fewer shards are in memory at a time, for a little
-    /// time, and the same bits
+    /// Let at least N threads work on each shard together: fewer shards are in memory at a time, which costs
+    /// a little time and changes no bit; it does nothing with --sync-stats
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = parsers::threads)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) threads_per_shard: usize,

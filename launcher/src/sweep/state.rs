@@ -81,6 +81,9 @@ impl State {
         };
         fs::create_dir_all(folder).map_err(failure(folder))?;
         let path = folder.join(RESULTS);
+        if !folder.join(SWEEP).exists() {
+            check_new(folder)?;
+        }
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(failure(&path))?;
         match file.try_lock() {
@@ -95,7 +98,7 @@ impl State {
         let mut text = Vec::new();
         this.file.read_to_end(&mut text).map_err(failure(&this.path))?;
         // Before anything is taken off, it must be certain that the file is of this sweep.
-        claim(folder, identity, trials, !text.is_empty())?;
+        claim(folder, identity, trials)?;
         let whole = this.read(&text)?;
         let cut = this.file.set_len(whole).and_then(|()| this.file.seek(SeekFrom::End(0)));
         cut.map_err(failure(&this.path))?;
@@ -161,12 +164,7 @@ impl State {
 }
 
 /// Writes what the sweep is, or checks that it is the one in the folder. It may have got more trials.
-fn claim(
-    folder: &Path,
-    identity: &Map<String, Value>,
-    trials: usize,
-    has_results: bool,
-) -> Result<(), Failure> {
+fn claim(folder: &Path, identity: &Map<String, Value>, trials: usize) -> Result<(), Failure> {
     let path = folder.join(SWEEP);
     let failure = |source| Failure::Write { option: "--out", path: path.clone(), source };
     match fs::read(&path) {
@@ -183,7 +181,7 @@ fn claim(
                 return Ok(());
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => check_new(folder, has_results)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failure(error)),
     }
     let mut facts = identity.clone();
@@ -198,10 +196,10 @@ fn claim(
 }
 
 /// Refuses a folder in which a new sweep would damage what is there.
-fn check_new(folder: &Path, has_results: bool) -> Result<(), Failure> {
+fn check_new(folder: &Path) -> Result<(), Failure> {
     // A sweep that was killed before it wrote what it is has left an empty file of results.
-    let results = has_results.then_some(RESULTS);
-    match results.or_else(|| OWN.into_iter().find(|name| folder.join(name).exists())) {
+    let has_results = fs::metadata(folder.join(RESULTS)).is_ok_and(|file| file.len() > 0);
+    match has_results.then_some(RESULTS).or_else(|| OWN.into_iter().find(|name| folder.join(name).exists())) {
         None => Ok(()),
         Some(name) => Err(Failure::Usage {
             problem: format!(
@@ -319,7 +317,7 @@ mod tests {
             let expected = format!("it has '{name}' and no 'sweep.json', so it is no folder of a sweep");
             assert!(refused.ends_with(&expected), "{refused}");
             assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), text);
-            assert!(!folder.path().join(SWEEP).exists());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
         // Nor are the results behind a line that is none taken off.
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ pub(crate) fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
 }
 
 /// Lets `write` write a new file, which takes the place of the one that `path` leads to when it is whole.
-/// What is there and no file, as a pipe, is written to.
+/// What is there and no file, as a pipe, is written to, and so is a file in whose folder none can be made.
 pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     // A file that may not be written is not replaced either.
     let old = match OpenOptions::new().write(true).open(path) {
@@ -18,6 +18,10 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
             found if found.is_file() => Some(found.permissions()),
             _ => return write(&mut old),
         },
+        // A link to a file that is not there yet.
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            return write(&mut File::create(path)?);
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -29,13 +33,22 @@ pub(crate) fn write_with(path: &Path, write: impl FnOnce(&mut File) -> io::Resul
     // As any new file, for others to read unless the user's mask says otherwise.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut new = builder.tempfile_in(folder)?;
+    let mut new = match builder.tempfile_in(folder) {
+        Ok(new) => new,
+        Err(_) if old.is_some() => return write(&mut File::create(&path)?),
+        Err(error) => return Err(error),
+    };
     write(new.as_file_mut())?;
     if let Some(permissions) = old {
         new.as_file().set_permissions(permissions)?;
     }
-    new.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+    match new.persist(&path) {
+        // A file that is mounted by itself, as into a container, has no folder to move in.
+        Err(error) if error.error.kind() == ErrorKind::ResourceBusy => {
+            fs::copy(error.file.path(), &path).map(|_| ())
+        }
+        outcome => outcome.map(|_| ()).map_err(|error| error.error),
+    }
 }
 
 #[cfg(test)]
@@ -81,5 +94,10 @@ mod tests {
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        // A link to what is not there yet makes it.
+        fs::remove_file(&file).unwrap();
+        write(&link, "newer").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "newer");
     }
 }

@@ -15,7 +15,7 @@ const LEAST_ELEMENTS: usize = 1 << 13;
 const PRODUCTS_OF_ELEMENT: usize = 16;
 
 /// The threads that can share a layer's work on one shard: often one, more where there are at least twice as
-/// many threads as shards.
+/// many threads as shards, or where the configuration asks for it.
 ///
 /// The number of threads must not change a bit. So what a layer computes for an element, or for a channel,
 /// must not depend on the part that it is computed in.

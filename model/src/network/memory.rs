@@ -114,25 +114,26 @@ impl<T: Element> Network<T> {
     ///
     /// # Errors
     ///
-    /// When there is no memory for `count` of them at a time.
+    /// When there is no memory for `count` of them at a time, with `lanes` threads' scratch space together.
     pub(crate) fn plan_memory(
         &self,
         capacity: usize,
         modes: &[Mode],
         count: usize,
+        lanes: usize,
     ) -> Result<Arc<MemoryPlan>, Error> {
         let pack = |mode| modes.contains(&mode).then(|| self.pack(mode, capacity));
         let [train, eval] = [Mode::Train, Mode::Eval].map(pack);
         let arena_len = train.iter().chain(&eval).map(|packing| packing.end).max().unwrap_or(0);
+        let arenas_len = arena_len.saturating_mul(count as u128);
         let check = |elements: u128| {
-            let bytes = elements.saturating_mul(size_of::<T>() as u128).saturating_mul(count as u128);
+            let bytes = elements.saturating_mul(size_of::<T>() as u128);
             memory::check(|| format!("shards of {capacity} samples, {count} at a time"), bytes)
         };
         // The scratch memory of so many samples might overflow, so the samples themselves are checked first.
-        check(arena_len)?;
-        // A shard that several threads share has scratch space for each, and the others then have no shard.
+        check(arenas_len)?;
         let lane_len = round_up::<T>(self.scratch_len(capacity));
-        check(arena_len.saturating_add(lane_len as u128))?;
+        check(arenas_len.saturating_add((lane_len as u128).saturating_mul(lanes as u128)))?;
         let starts = |packing: Option<Packing>| {
             packing.map_or_else(Vec::new, |packing| {
                 packing.starts.into_iter().map(|start| start as usize).collect()

@@ -119,7 +119,7 @@ impl<T: Element> Network<T> {
         assert!(n > 0, "a pass over no samples");
         self.check_input(x, n);
         state.assert_fits(self);
-        let plan = self.plan_memory(n, &[mode], 1).unwrap_or_else(|error| panic!("{error}"));
+        let plan = self.plan_memory(n, &[mode], 1, 1).unwrap_or_else(|error| panic!("{error}"));
         let mut memory = MemoryPlan::allocate(&plan, 1);
         self.start_pass(&mut memory, mode, n).copy_from_slice(x);
         memory

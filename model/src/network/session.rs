@@ -42,7 +42,7 @@ impl<T: Element> Network<T> {
     ) -> Result<Session<'n, T>, Error> {
         assert!(capacity > 0, "a session for no samples");
         state.assert_fits(self);
-        let plan = self.plan_memory(capacity, &[Mode::Eval], 1)?;
+        let plan = self.plan_memory(capacity, &[Mode::Eval], 1, 1)?;
         let (folded, memory) = (self.folded_parameters(state)?, MemoryPlan::allocate(&plan, 1));
         let mut prepared = self.prepared_memory(&[Mode::Eval])?;
         let params = folded.as_deref().unwrap_or(state.params());

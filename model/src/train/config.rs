@@ -23,7 +23,8 @@ pub struct TrainConfig<T = f32> {
     pub shard_size: usize,
     /// The fewest threads that work on a shard together, or all of them if they are fewer. With more than
     /// one, fewer shards are in memory at a time, and a step takes a little longer. It changes no bit. Where
-    /// a step has fewer shards than threads, more may work on each.
+    /// a step has fewer shards than threads, more may work on each. Networks whose layers share sums over all
+    /// shards, all of which are then in memory, take no notice of it.
     pub threads_per_shard: usize,
     /// Optimizer: one of [`optimizer`](crate::optimizer), or your own.
     pub optimizer: Arc<dyn Optimizer<T>>,

@@ -10,7 +10,8 @@ pub(super) struct Division {
 }
 
 impl Division {
-    /// A division of `threads` threads, of which at least `of_shard` work on a shard, or all.
+    /// A division of `threads` threads, of which at least `of_shard` work on a shard, or all of them, if they
+    /// are fewer.
     pub(super) fn new(threads: usize, of_shard: usize) -> Self {
         let threads = threads.max(1);
         Self { threads, workers: (threads / of_shard).max(1) }

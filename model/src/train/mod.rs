@@ -165,10 +165,12 @@ impl<T: Element> Trainer<T> {
         let sum_layout = SumLayout::new(&config.metrics, outputs);
         let state = network.initial_state(config.seed)?;
         let shards = config.batch_size.div_ceil(config.shard_len());
-        let division = Division::new(rayon::current_num_threads(), config.threads_per_shard);
+        let lockstep = Lockstep::new(&network);
+        // Shards that wait for each other are all in memory, however many threads work on each.
+        let of_shard = if lockstep.is_some() { 1 } else { config.threads_per_shard };
+        let division = Division::new(rayon::current_num_threads(), of_shard);
         let workers = division.workers();
         let most = ranks.as_ref().map_or(shards, |ranks| ranks.most_shards(shards));
-        let lockstep = Lockstep::new(&network);
         let of_worker = most.div_ceil(workers);
         let threads = division.threads_of_shard(most);
         // How many shards of a worker are under way at a time, and how many sums of gradients it keeps.
@@ -177,8 +179,10 @@ impl<T: Element> Trainer<T> {
             None => (1, PartialSums::<T>::capacity(of_worker, shards)),
         };
         let update_memory = UpdateMemory::new(&network, &*config.optimizer, config.ema.is_some())?;
+        let helpers = workers.saturating_sub(most);
+        let (count, lanes) = (workers * at_once, ((workers - helpers) * threads + helpers) * at_once);
         let memory_plan =
-            network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], workers * at_once)?;
+            network.plan_memory(config.shard_len(), &[Mode::Train, Mode::Eval], count, lanes)?;
         let prepared = network.prepared_memory(&[Mode::Train, Mode::Eval])?;
         let (buckets, exchange, buffers) = if let Some(ranks) = ranks {
             if u32::try_from(shards).is_err() {

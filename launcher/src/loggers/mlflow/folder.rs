@@ -84,7 +84,10 @@ impl Folder {
     /// as trials and ranks do, look for it one after the other.
     fn experiment(&self) -> io::Result<String> {
         // Some file systems have no locks, and the experiment may be there in a store that is not ours.
-        let lock = File::create(self.root.join(LOCK)).and_then(|file| file.lock().map(|()| file));
+        let path = self.root.join(LOCK);
+        // Another user's file can be locked, too.
+        let file = File::create(&path).or_else(|_| File::open(&path));
+        let lock = file.and_then(|file| file.lock().map(|()| file));
         let experiment = self.find_or_create_experiment();
         if let Ok(lock) = lock {
             // Closing the file is not enough: a process that another thread is just starting has it open.
